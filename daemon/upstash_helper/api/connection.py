@@ -1,0 +1,128 @@
+"""``/v1/connection``: connecting an account, what the connection is, disconnecting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from upstash_helper.api import render
+from upstash_helper.api.guard import Policy
+from upstash_helper.api.problems import decode
+from upstash_helper.api.routes import BODY, Route
+from upstash_helper.broker.secret import Secret
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.vault import Vault
+
+_READ = Policy("token", "connection:read")
+_WRITE = Policy("token", "connection:write")
+_OWNER = Policy("owner")
+
+
+class ConnectionResource:
+    """The handlers."""
+
+    def __init__(self, *, connection: Connection, vault: Vault, open_browser: bool) -> None:
+        self._connection = connection
+        self._vault = vault
+        self._open_browser = open_browser
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        at, attempt_at = "/v1/connection", "/v1/connection/attempts/{attempt_id}"
+        return [
+            Route(
+                method="GET", path=at, handler=self.get, policy=_READ,
+                operation_id="getConnection", summary="What the connection is now",
+                answers={200: wire.Connection},
+            ),
+            Route(
+                method="POST", path=at, handler=self.connect, policy=Policy("token", "connection:write", "json"),
+                operation_id="connect", summary="Start connecting an account, or join the attempt that runs",
+                body=wire.Connect, answers={200: wire.Connection, 202: wire.StartedAttempt}, problems=(409, 503),
+            ),
+            Route(
+                method="DELETE", path=at, handler=self.disconnect, policy=_OWNER,
+                operation_id="disconnect", summary="Forget the account",
+                answers={200: wire.Disconnected},
+            ),
+            Route(
+                method="GET", path=attempt_at, handler=self.attempt, policy=_READ,
+                operation_id="getAttempt", summary="What became of an attempt",
+                answers={200: wire.Attempt}, problems=(404,),
+            ),
+            Route(
+                method="DELETE", path=attempt_at, handler=self.cancel, policy=_WRITE,
+                operation_id="cancelAttempt", summary="Give up an attempt",
+                answers={200: wire.Attempt}, problems=(404,),
+            ),
+            Route(
+                method="PUT", path=f"{at}/api-key", handler=self.use_api_key, policy=Policy("owner", body="json"),
+                operation_id="useApiKey", summary="Connect with an API key made in the Upstash console",
+                body=wire.ApiKey, answers={200: wire.Connection}, problems=(424, 429, 502, 503, 504),
+            ),
+            Route(
+                method="PUT", path=f"{at}/email", handler=self.give_email, policy=Policy("owner", body="json"),
+                operation_id="giveEmail", summary="Name the account when the sign-in did not (state `needs_email`)",
+                body=wire.Email, answers={200: wire.Connection}, problems=(409, 424, 429, 502, 503, 504),
+            ),
+        ]  # fmt: skip
+
+    async def get(self, _request: web.Request) -> web.Response:
+        """Answer with the state."""
+        status = await self._connection.status()
+
+        return render.json(render.connection(status, self._vault.health()))
+
+    async def connect(self, request: web.Request) -> web.Response:
+        """Start or join an attempt; 200 where there is nothing to do."""
+        wanted = cast("wire.Connect", decode(request[BODY] or b"{}", wire.Connect))
+        open_browser = self._open_browser if wanted.open_browser is None else wanted.open_browser
+
+        started = await self._connection.connect(force=wanted.force, open_browser=open_browser)
+
+        if started is None:
+            return render.json(render.connection(await self._connection.status(), already=True))
+        return render.json(render.started(started), status=202)
+
+    async def disconnect(self, _request: web.Request) -> web.Response:
+        """Forget the account, and say what is left to do."""
+        key_name, stored = await self._connection.disconnect()
+
+        parts = ["The account is disconnected."]
+        if key_name:
+            parts.append(f"Delete the API key {key_name} in the Upstash console (Account > Management API).")
+        if not stored:
+            parts.append("The keyring could not be reached, so its entry is removed as soon as it can be.")
+        return render.json(wire.Disconnected(api_key_name=key_name, detail=" ".join(parts)))
+
+    async def attempt(self, request: web.Request) -> web.Response:
+        """Answer with one attempt."""
+        attempt = self._connection.attempt(request.match_info["attempt_id"])
+
+        return render.json(render.attempt(attempt))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Give up one attempt."""
+        attempt = await self._connection.cancel(request.match_info["attempt_id"])
+
+        return render.json(render.attempt(attempt))
+
+    async def use_api_key(self, request: web.Request) -> web.Response:
+        """Prove and store a key."""
+        given = cast("wire.ApiKey", decode(request[BODY], wire.ApiKey))
+
+        status = await self._connection.use_api_key(email=given.email, api_key=Secret(given.api_key))
+
+        return render.json(render.connection(status, self._vault.health()))
+
+    async def give_email(self, request: web.Request) -> web.Response:
+        """Prove and store the e-mail."""
+        given = cast("wire.Email", decode(request[BODY], wire.Email))
+
+        status = await self._connection.give_email(given.email)
+
+        return render.json(render.connection(status, self._vault.health()))

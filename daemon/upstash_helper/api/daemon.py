@@ -1,0 +1,107 @@
+"""``/health``, ``/v1/daemon``, ``/openapi.json``: the daemon itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+
+from upstash_helper.api import render
+from upstash_helper.api.guard import Policy
+from upstash_helper.api.routes import Route
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.vault import Vault
+
+API_VERSION: Final = 1
+_HEALTH: Final = msgspec.json.encode(wire.Health(status="ok", service="upstash-helper"))
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What does not change while the daemon runs."""
+
+    version: str
+    pid: int
+    profile: str
+    started_at: float
+    log_file: str | None
+
+
+class DaemonResource:
+    """The handlers."""
+
+    def __init__(
+        self,
+        *,
+        about: About,
+        connection: Connection,
+        vault: Vault,
+        listeners: Callable[[], tuple[wire.Listener, ...]],
+        stop: asyncio.Event,
+        description: Callable[[], bytes],
+    ) -> None:
+        self._about = about
+        self._connection = connection
+        self._vault = vault
+        self._listeners = listeners
+        self._stop = stop
+        self._description = description
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        return [
+            Route(
+                method="GET", path="/health", handler=self.health, policy=Policy("open"),
+                operation_id="getHealth", summary="Find out whether the helper is there", answers={200: wire.Health},
+            ),
+            Route(
+                method="GET", path="/openapi.json", handler=self.describe, policy=Policy("open"),
+                operation_id="getDescription", summary="This description", answers={200: "application/json"},
+            ),
+            Route(
+                method="GET", path="/v1/daemon", handler=self.status, policy=Policy("owner"),
+                operation_id="getDaemon", summary="What the helper is doing", answers={200: wire.DaemonStatus},
+            ),
+            Route(
+                method="POST", path="/v1/daemon/stop", handler=self.stop, policy=Policy("owner"),
+                operation_id="stopDaemon", summary="Stop the helper; what it is writing is finished first",
+                answers={202: wire.Health},
+            ),
+        ]  # fmt: skip
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """Answer with a constant."""
+        return web.Response(body=_HEALTH, content_type="application/json")
+
+    async def describe(self, _request: web.Request) -> web.Response:
+        """Answer with the OpenAPI description."""
+        return web.Response(body=self._description(), content_type="application/json")
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """Answer with all that the owner may want to know."""
+        connection = await self._connection.status()
+
+        return render.json(
+            wire.DaemonStatus(
+                version=self._about.version,
+                api_version=API_VERSION,
+                pid=self._about.pid,
+                profile=self._about.profile,
+                started_at=render.timestamp(self._about.started_at),
+                listeners=self._listeners(),
+                connection=render.connection(connection, self._vault.health()),
+                log_file=self._about.log_file,
+            )
+        )
+
+    async def stop(self, _request: web.Request) -> web.Response:
+        """Ask the daemon to stop."""
+        self._stop.set()
+
+        return web.Response(body=_HEALTH, content_type="application/json", status=202)

@@ -1,0 +1,109 @@
+"""``/openapi.json``: generated from the routes' declarations and the wire types that validate."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from upstash_helper import __version__
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from upstash_helper.api.routes import Route
+
+_REF: Final = "#/components/schemas/{name}"
+
+# What the gate and the limits answer before a handler is asked.
+_ANY: Final = (400, 403, 405, 421, 500, 503)
+_WITH_TOKEN: Final = (401,)
+_WITH_BODY: Final = (408, 413, 415, 422)
+
+_ABOUT: Final = (
+    "The loopback API of upstash-helper, a daemon on the user's own machine that alone holds the user's Upstash "
+    "credentials. Errors are RFC 9457 problem details with a stable `code`; `detail` says what to do."
+)
+
+
+def describe(routes: Iterable[Route], *, port: int) -> bytes:
+    """Return the OpenAPI 3.1 description of ``routes`` as JSON."""
+    routes = list(routes)
+    types: list[Any] = [wire.Problem]
+    for route in routes:
+        types += [answer for answer in route.answers.values() if isinstance(answer, type)]
+        types += [route.body] if route.body else []
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+
+    return msgspec.json.format(
+        msgspec.json.encode(
+            {
+                "openapi": "3.1.0",
+                "info": {"title": "upstash-helper", "version": __version__, "description": _ABOUT},
+                "servers": [{"url": f"http://localhost:{port}"}],
+                "paths": paths,
+                "components": {
+                    "schemas": schemas,
+                    "securitySchemes": {
+                        "token": {"type": "http", "scheme": "bearer", "description": "An app's own token."},
+                        "owner": {"type": "http", "scheme": "bearer", "description": "The token of the user's tools."},
+                    },
+                },
+            }
+        ),
+        indent=1,
+    )
+
+
+def statuses(route: Route) -> set[int]:
+    """Return every status that ``route`` may answer with."""
+    found = {*route.answers, *route.problems, *_ANY}
+    if route.policy.access in ("token", "owner"):
+        found |= {*_WITH_TOKEN}
+    if route.method not in ("GET", "HEAD"):
+        found |= {*_WITH_BODY}
+    return found
+
+
+def _operation(route: Route) -> dict[str, object]:
+    operation: dict[str, object] = {"operationId": route.operation_id, "summary": route.summary}
+    in_path = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path]
+    parameters += [
+        {
+            "name": it.name,
+            "in": it.where,
+            "required": it.required,
+            "description": it.description,
+            "schema": dict(it.schema),
+        }
+        for it in route.parameters
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        schema = {"$ref": _REF.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    operation["responses"] = {str(status): _response(route, status) for status in sorted(statuses(route))}
+    if route.policy.access in ("token", "owner"):
+        operation["security"] = [{"owner": []}]
+        if route.policy.scope is not None:
+            operation["x-scope"] = route.policy.scope
+    return operation
+
+
+def _response(route: Route, status: int) -> dict[str, object]:
+    response: dict[str, object] = {"description": HTTPStatus(status).phrase}
+    answer = route.answers.get(status, wire.Problem)
+    if isinstance(answer, type):
+        kind = "application/problem+json" if answer is wire.Problem else "application/json"
+        response["content"] = {kind: {"schema": {"$ref": _REF.format(name=answer.__name__)}}}
+    elif isinstance(answer, str):
+        response["content"] = {answer: {}}
+    return response

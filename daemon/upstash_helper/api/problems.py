@@ -1,0 +1,159 @@
+"""Errors as answers: RFC 9457 problem details, and the one table from domain errors to HTTP."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+
+from upstash_helper.broker import errors
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from upstash_helper.api.guard import Deny
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
+    errors.NotConnected: 409,
+    # Never our own 401: the caller's token is fine, it is Upstash that refuses ours (RFC 4918, section 11.4).
+    errors.ReconnectRequired: 424,
+    errors.EmailRequired: 409,
+    errors.ClientIdMissing: 409,
+    errors.PortConflict: 503,
+    errors.AttemptNotFound: 404,
+    errors.CredentialRefused: 422,
+    errors.NothingToName: 409,
+    errors.StoreLocked: 503,
+    errors.StoreUnavailable: 503,
+    errors.InvalidRequest: 422,
+    errors.InvalidPageToken: 400,
+    errors.PreconditionFailed: 412,
+    errors.IdempotencyKeyRequired: 400,
+    errors.IdempotencyKeyInvalid: 400,
+    errors.IdempotencyKeyReused: 422,
+    errors.RequestInProgress: 409,
+    errors.OutcomeUnknown: 409,
+    errors.DatabaseNotFound: 404,
+    errors.UpstreamRejected: 422,
+    errors.UpstreamForbidden: 424,
+    errors.UpstreamConflict: 409,
+    errors.UpstreamRateLimited: 429,
+    errors.UpstreamUnavailable: 502,
+    errors.UpstreamTimeout: 504,
+}
+
+
+def answer(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    invalid: Iterable[wire.FieldError] = (),
+    retry_after: float | None = None,
+    applied: tuple[str, ...] = (),
+    headers: Iterable[tuple[str, str]] = (),
+) -> web.Response:
+    """Return a problem as a response."""
+    seconds = None if retry_after is None else max(1, math.ceil(retry_after))
+    problem = wire.Problem(
+        status=status,
+        code=code,
+        title=HTTPStatus(status).phrase,
+        detail=detail,
+        errors=tuple(invalid),
+        retry_after=UNSET if seconds is None else seconds,
+        applied=applied,
+    )
+    response = web.Response(status=status, body=msgspec.json.encode(problem), content_type=CONTENT_TYPE)
+    response.headers.extend(headers)
+    if seconds is not None:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def of_denial(deny: Deny) -> web.Response:
+    """Return the guard's refusal as a response."""
+    response = answer(deny.status, deny.code, deny.detail, headers=deny.headers)
+    if deny.close:
+        response.force_close()
+    return response
+
+
+def of_error(error: errors.HelperError) -> web.Response:
+    """Return a domain error as a response."""
+    invalid = (
+        [wire.FieldError(pointer=error.pointer, detail=error.detail)]
+        if isinstance(error, errors.InvalidRequest)
+        else []
+    )
+    if isinstance(error, errors.PartlyApplied):
+        return answer(
+            STATUS_OF[type(error.cause)],
+            error.code,
+            error.detail,
+            retry_after=error.retry_after,
+            applied=error.applied,
+        )
+    return answer(STATUS_OF[type(error)], error.code, error.detail, invalid=invalid, retry_after=error.retry_after)
+
+
+class BodyInvalid(Exception):
+    """A body that is no JSON, or not of the shape that the route takes."""
+
+    def __init__(self, response: web.Response) -> None:
+        """Take the answer to it."""
+        super().__init__("the body is not valid")
+        self.response = response
+
+
+_WHERE: Final = re.compile(r" - at `([^`]*)`$")
+
+
+def decode(body: bytes, kind: type[wire.Wanted]) -> wire.Wanted:
+    """
+    Read a body as ``kind``.
+
+    Raises:
+        BodyInvalid: With 400 ``invalid_json`` or 422 ``invalid_request`` and a pointer to the place.
+    """
+    try:
+        value = msgspec.json.decode(body, type=kind)
+        json.loads(body, object_pairs_hook=_once)
+    except msgspec.ValidationError as error:
+        place = _WHERE.search(str(error))
+        invalid = wire.FieldError(
+            pointer=_pointer(place.group(1)) if place else "", detail=_WHERE.sub("", str(error)) + "."
+        )
+        detail = f"{invalid.pointer or 'The body'}: {invalid.detail}"
+        raise BodyInvalid(answer(422, "invalid_request", detail, invalid=[invalid])) from None
+    except (ValueError, RecursionError) as error:
+        # msgspec's words name bytes and positions, never the values around them.
+        what = str(error) if isinstance(error, msgspec.DecodeError | _Twice) else "it cannot be read"
+        raise BodyInvalid(answer(400, "invalid_json", f"The body is not valid JSON: {what}.")) from None
+    return value
+
+
+class _Twice(ValueError):
+    """A key stands twice in one object: which of the two counts would be anyone's guess (RFC 8259, section 4)."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        message = "a key stands twice in one object"
+        raise _Twice(message)
+    return dict(pairs)
+
+
+def _pointer(path: str) -> str:
+    """Return msgspec's ``$.read_regions[0]`` as a JSON pointer, ``/read_regions/0`` (RFC 6901)."""
+    return re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", path.removeprefix("$")).replace(".", "/")

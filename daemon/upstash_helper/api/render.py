@@ -1,0 +1,118 @@
+"""The broker's things as wire types, and wire types as responses."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+
+from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.attempts import Attempt
+    from upstash_helper.broker.connection import Started, Status
+    from upstash_helper.broker.databases import Access
+    from upstash_helper.broker.models import Database
+    from upstash_helper.broker.ports import StoreHealth
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def json(value: object, *, status: int = 200) -> web.Response:
+    """Return ``value`` as a JSON response."""
+    return web.Response(status=status, body=_ENCODER.encode(value), content_type="application/json")
+
+
+def dump(value: object) -> str:
+    """Return ``value`` as JSON text."""
+    return _ENCODER.encode(value).decode()
+
+
+def etag(value: object) -> str:
+    """Return a strong validator of ``value``'s JSON (RFC 9110, section 8.8.3), without its quotes."""
+    return hashlib.sha256(_ENCODER.encode(value)).hexdigest()[:24]
+
+
+def timestamp(unix: float) -> str:
+    """Return a Unix time as RFC 3339, in UTC, to the second."""
+    return datetime.fromtimestamp(int(unix), UTC).isoformat().replace("+00:00", "Z")
+
+
+def attempt(it: Attempt) -> wire.Attempt:
+    """Return an attempt without its secrets."""
+    expires_at = timestamp(it.expires_at)
+    match it:
+        case Pending():
+            return wire.Attempt(attempt_id=it.id, state="pending", expires_at=expires_at)
+        case Exchanging():
+            return wire.Attempt(attempt_id=it.id, state="exchanging", expires_at=expires_at)
+        case Succeeded():
+            return wire.Attempt(attempt_id=it.id, state="succeeded", expires_at=expires_at)
+        case Failed():
+            return wire.Attempt(
+                attempt_id=it.id, state="failed", expires_at=expires_at, reason=it.reason, detail=it.detail
+            )
+        case Expired():
+            detail = "The sign-in took longer than ten minutes. Start again."
+            return wire.Attempt(
+                attempt_id=it.id, state="expired", expires_at=expires_at, reason="expired", detail=detail
+            )
+
+
+def started(it: Started) -> wire.StartedAttempt:
+    """Return a started attempt with the address at which the user signs in."""
+    return wire.StartedAttempt(
+        attempt_id=it.attempt.id,
+        state="pending" if isinstance(it.attempt, Pending) else "exchanging",
+        expires_at=timestamp(it.attempt.expires_at),
+        authorization_url=it.attempt.authorization_url,
+        browser_opened=it.browser_opened,
+        joined=it.joined,
+    )
+
+
+def connection(status: Status, health: StoreHealth | None = None, *, already: bool = False) -> wire.Connection:
+    """Return the connection's state."""
+    return wire.Connection(
+        state=status.state,
+        detail=status.detail or UNSET,
+        account=wire.Account(email=status.email) if status.email else None,
+        method=status.method,
+        since=None if status.since is None else timestamp(status.since),
+        api_key_name=status.key_name,
+        attempt=None if status.attempt is None else attempt(status.attempt),
+        credential_store=None
+        if health is None
+        else wire.CredentialStoreStatus(kind=health.kind, state=health.state, detail=health.detail),
+        already_connected=already,
+    )
+
+
+def database(it: Database) -> wire.Database:
+    """Return a database without its secrets."""
+    fields = {name: getattr(it, name) for name in wire.Database.__struct_fields__ if name != "created_at"}
+    return wire.Database(**cast("dict[str, object]", fields), created_at=timestamp(it.created_at))  # type: ignore[arg-type]
+
+
+def credentials(access: Access) -> wire.DatabaseCredentials:
+    """Return what lets a client into a database; the only place where its secrets are written out."""
+    it, secrets = access.database, access.secrets
+    return wire.DatabaseCredentials(
+        id=it.id,
+        name=it.name,
+        host=it.host,
+        port=it.port,
+        tls=it.tls,
+        username="default",
+        password=secrets.password.reveal(),
+        redis_url=access.redis_url,
+        rest_url=it.rest_url,
+        rest_token=secrets.rest_token.reveal(),
+        read_only_rest_token=secrets.read_only_rest_token.reveal(),
+        env=access.env,
+    )

@@ -1,0 +1,50 @@
+"""How a route is declared: its handler, its policy, and what ``/openapi.json`` says of it, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from upstash_helper.api.guard import Caller, Policy
+    from upstash_helper.client import wire
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
+"""Who calls, as the guard found out."""
+
+BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+"""The request's body, read within its limits, where the route takes one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A query or header parameter, for the description."""
+
+    name: str
+    where: str
+    description: str
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    path: str
+    handler: Handler
+    policy: Policy
+    summary: str
+    operation_id: str
+    body: type[wire.Wanted] | None = None
+    answers: Mapping[int, object]
+    """By status: the type of the answer, a content type where it is no JSON, or None where it has no body."""
+    problems: tuple[int, ...] = ()
+    """Statuses of problems beyond those that any route of its policy may give."""
+    parameters: tuple[Parameter, ...] = ()

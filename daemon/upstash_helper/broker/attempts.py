@@ -1,0 +1,161 @@
+"""
+One run of the OAuth flow, as a value: an attempt is exactly one of these.
+
+It is found by its ``state``, used once, and expires. What comes back for an attempt that is no longer pending changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from upstash_helper.broker.ports import FailureReason
+from upstash_helper.broker.secret import Secret
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.ports import AuthorizationServer, Clock
+
+LIFETIME: Final = 600.0
+"""Seconds that a user has for signing in or up, mail confirmation included."""
+
+_REMEMBERED: Final = 32
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """The user is signing in."""
+
+    id: str
+    authorization_url: str
+    expires_at: float
+    deadline: float
+    state: Secret
+    code_verifier: Secret
+
+
+class Exchanging(msgspec.Struct, frozen=True, kw_only=True):
+    """The code has come and is being turned into a stored API key."""
+
+    id: str
+    authorization_url: str
+    expires_at: float
+
+
+class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """The API key is stored. ``needs_email`` tells that the account's e-mail must still be asked for."""
+
+    id: str
+    expires_at: float
+    needs_email: bool = False
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing was stored; what was connected before still is."""
+
+    id: str
+    expires_at: float
+    reason: FailureReason
+    detail: str
+
+
+class Expired(msgspec.Struct, frozen=True, kw_only=True):
+    """The user did not come back in time."""
+
+    id: str
+    expires_at: float
+
+
+Attempt = Pending | Exchanging | Succeeded | Failed | Expired
+
+
+class Attempts:
+    """The attempts of this run of the daemon; at most one of them is alive."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._by_id: dict[str, Attempt] = {}
+        self._id_by_state: dict[str, str] = {}
+        self._latest: str | None = None
+
+    def begin(self, server: AuthorizationServer) -> Pending:
+        """Make a new attempt with fresh secrets: 256 bits of ``state``, 43 characters of verifier (RFC 7636, 4.1)."""
+        state, verifier = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
+        attempt = Pending(
+            id=secrets.token_urlsafe(16),
+            authorization_url=server.authorization_url(state=state, code_verifier=verifier),
+            expires_at=self._clock.time() + LIFETIME,
+            deadline=self._clock.monotonic() + LIFETIME,
+            state=state,
+            code_verifier=verifier,
+        )
+        self.put(attempt)
+        self._id_by_state[state.reveal()] = attempt.id
+        self._latest = attempt.id
+        while len(self._by_id) > _REMEMBERED:
+            self._forget(next(iter(self._by_id)))
+        return attempt
+
+    def put(self, attempt: Attempt) -> None:
+        """Replace the attempt of the same id."""
+        self._by_id[attempt.id] = attempt
+
+    def get(self, attempt_id: str) -> Attempt | None:
+        """Return the attempt, expired if its time is over."""
+        attempt = self._by_id.get(attempt_id)
+        if isinstance(attempt, Pending) and self._clock.monotonic() >= attempt.deadline:
+            attempt = Expired(id=attempt.id, expires_at=attempt.expires_at)
+            self.put(attempt)
+        return attempt
+
+    def by_state(self, state: str) -> Attempt | None:
+        """
+        Return the attempt whose authorization request had this ``state``.
+
+        A dictionary's look-up is by hash first, so what its time tells of 256 random bits is nothing.
+        """
+        attempt_id = self._id_by_state.get(state)
+        return None if attempt_id is None else self.get(attempt_id)
+
+    @property
+    def latest(self) -> Attempt | None:
+        """The newest attempt, alive or not."""
+        return None if self._latest is None else self.get(self._latest)
+
+    @property
+    def alive(self) -> Pending | Exchanging | None:
+        """The attempt that can still succeed."""
+        latest = self.latest
+        return latest if isinstance(latest, Pending | Exchanging) else None
+
+    def _forget(self, attempt_id: str) -> None:
+        del self._by_id[attempt_id]
+        for state in [state for state, known in self._id_by_state.items() if known == attempt_id]:
+            del self._id_by_state[state]
+
+
+_REASONS: Final[dict[str, tuple[FailureReason, str]]] = {
+    "access_denied": ("access_denied", "The sign-in was cancelled."),
+    "login_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
+    "interaction_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
+    "account_selection_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
+    "consent_required": ("consent_required", "Upstash wants your consent. Start again and give it."),
+    "unauthorized": ("unauthorized", "Upstash does not let this account sign in here."),
+    "unauthorized_client": ("invalid_client", "Upstash does not know this client id. Check the setting client_id."),
+    "invalid_client": ("invalid_client", "Upstash does not know this client id. Check the setting client_id."),
+    "temporarily_unavailable": ("server_error", "Upstash's sign-in has a fault. Try again in a minute."),
+    "server_error": ("server_error", "Upstash's sign-in has a fault. Try again in a minute."),
+}
+
+
+def refusal(error: str) -> tuple[FailureReason, str]:
+    """
+    Return the reason, and its words, for the ``error`` of a redirect (RFC 6749, section 4.1.2.1; OpenID Connect Core,
+    section 3.1.2.6; Auth0's ``unauthorized``). The server's own words are not passed on: anybody can write them.
+    """
+    if error in _REASONS:
+        return _REASONS[error]
+    word = error if re.fullmatch(r"[a-z_]{1,40}", error) else "an error"
+    return "invalid_request", f"Upstash's sign-in refused the request ({word}). Check the settings and try again."

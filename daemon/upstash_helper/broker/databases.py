@@ -1,0 +1,208 @@
+"""The account's databases: listing, reading, changing, deleting. Making one is in ``create``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from upstash_helper.broker.errors import HelperError, PartlyApplied, PreconditionFailed
+from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from upstash_helper.broker.background import Background
+    from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.ports import Clock, DatabasesApi
+
+# Long enough for a page that asks in bursts, short enough that a change made in the console is soon seen.
+LIST_SECONDS: Final = 5.0
+
+
+class DatabaseChanged(msgspec.Struct, frozen=True):
+    """An event: a database was made, changed or deleted through the daemon."""
+
+    change: Literal["created", "changed", "deleted"]
+    id: str
+    name: str | None
+
+
+class Access(msgspec.Struct, frozen=True):
+    """A database with all that a client needs."""
+
+    database: Database
+    secrets: DatabaseSecrets
+
+    @property
+    def redis_url(self) -> str:
+        """The URL for a Redis client (the ``redis`` and ``rediss`` schemes of IANA's registry)."""
+        database = self.database
+        scheme = "rediss" if database.tls else "redis"
+        password = quote(self.secrets.password.reveal(), safe="")
+        host = f"[{database.host}]" if ":" in database.host else database.host
+        return f"{scheme}://default:{password}@{host}:{database.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that Upstash's own clients and most Redis clients read."""
+        return {
+            "UPSTASH_REDIS_REST_URL": self.database.rest_url,
+            "UPSTASH_REDIS_REST_TOKEN": self.secrets.rest_token.reveal(),
+            "REDIS_URL": self.redis_url,
+        }
+
+
+class Databases:
+    """Reads through a short-lived cache with one fetch for all who wait; writes run to their end."""
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        api: DatabasesApi,
+        events: EventBus,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        self._connection = connection
+        self._api = api
+        self._events = events
+        self._background = background
+        self._clock = clock
+        self._cached: tuple[Database, ...] | None = None
+        self._cached_at = 0.0
+        self._cached_for: object = None
+        self._fetch: asyncio.Task[tuple[Database, ...]] | None = None
+
+    async def list(self, *, refresh: bool = False) -> tuple[Database, ...]:
+        """
+        Return the databases, by name.
+
+        Args:
+            refresh: Ask Upstash although the last answer is young.
+
+        Raises:
+            HelperError: As ``Connection.call`` and ``DatabasesApi.list``.
+        """
+        # The answer belongs to the account that is connected now: another account never sees it.
+        credential = await self._connection.usable()
+        young = self._clock.monotonic() - self._cached_at < LIST_SECONDS
+        if self._cached is not None and self._cached_for is credential and young and not refresh:
+            return self._cached
+        if self._fetch is None or self._cached_for is not credential:
+            self._cached_for = credential
+            self._fetch = self._background.begin(self._fetched())
+        fetch = self._fetch
+        try:
+            return await asyncio.shield(fetch)
+        finally:
+            if self._fetch is fetch and fetch.done():
+                self._fetch = None
+
+    async def _fetched(self) -> tuple[Database, ...]:
+        databases = await self._connection.call(self._api.list)
+        ordered = tuple(sorted(databases, key=lambda database: (database.name.casefold(), database.id)))
+        if self._fetch is asyncio.current_task():
+            # A write that came in between has dropped this fetch: what it read may be from before the write.
+            self._cached, self._cached_at = ordered, self._clock.monotonic()
+        return ordered
+
+    def forget_list(self) -> None:
+        """Drop the cached answer after a write."""
+        self._cached = self._fetch = None
+
+    async def get(self, database_id: str) -> Database:
+        """
+        Return one database.
+
+        Raises:
+            DatabaseNotFound: If the account has none of that id.
+            HelperError: As ``list``.
+        """
+        return (await self.access(database_id)).database
+
+    async def access(self, database_id: str) -> Access:
+        """
+        Return one database with its secrets.
+
+        Raises:
+            DatabaseNotFound: If the account has none of that id.
+            HelperError: As ``list``.
+        """
+        database, secrets = await self._connection.call(lambda credential: self._api.get(credential, database_id))
+        return Access(database, secrets)
+
+    async def change(
+        self, database_id: str, changes: Sequence[tuple[str, Change]], *, still: Callable[[Database], bool] | None
+    ) -> Database:
+        """
+        Make the changes in order, each named by its field, and return the database as it is then.
+
+        Args:
+            database_id: Which database.
+            changes: The fields, and what to do for each.
+            still: Whether the database is the one that the caller last saw (``If-Match``).
+
+        Raises:
+            PreconditionFailed: If it is not; nothing is changed.
+            PartlyApplied: If one change failed after another was made.
+            HelperError: As ``list``, and what ``DatabasesApi.change`` raises.
+        """
+        return await self._background.finish(self._change(database_id, changes, still))
+
+    async def _change(
+        self, database_id: str, changes: Sequence[tuple[str, Change]], still: Callable[[Database], bool] | None
+    ) -> Database:
+        await self._check(database_id, still)
+        applied: list[str] = []
+        try:
+            for field, change in changes:
+                await self._apply(database_id, change)
+                applied.append(field)
+        except HelperError as error:
+            if not applied:
+                raise
+            message = f"Changed: {', '.join(applied)}. Then this failed: {error.detail}"
+            raise PartlyApplied(message, applied=tuple(applied), cause=error) from error
+        finally:
+            if applied:
+                self.forget_list()
+                self._events.publish("database", DatabaseChanged("changed", database_id, None))
+        return await self.get(database_id)
+
+    async def _apply(self, database_id: str, change: Change) -> None:
+        await self._connection.call(lambda credential: self._api.change(credential, database_id, change))
+
+    async def reset_password(self, database_id: str) -> Database:
+        """
+        Give the database a new password and new tokens; the old ones stop working.
+
+        Raises:
+            HelperError: As ``change``.
+        """
+        return await self.change(database_id, [("password", ResetPassword())], still=None)
+
+    async def delete(self, database_id: str, *, still: Callable[[Database], bool] | None) -> None:
+        """
+        Delete the database and all that is in it.
+
+        Raises:
+            PreconditionFailed: If it is not the one that the caller last saw.
+            HelperError: As ``list``, and what ``DatabasesApi.delete`` raises.
+        """
+        await self._background.finish(self._delete(database_id, still))
+
+    async def _delete(self, database_id: str, still: Callable[[Database], bool] | None) -> None:
+        await self._check(database_id, still)
+        await self._connection.call(lambda credential: self._api.delete(credential, database_id))
+        self.forget_list()
+        self._events.publish("database", DatabaseChanged("deleted", database_id, None))
+
+    async def _check(self, database_id: str, still: Callable[[Database], bool] | None) -> None:
+        if still is not None and not still(await self.get(database_id)):
+            message = "The database has changed since it was read. Read it again and decide anew."
+            raise PreconditionFailed(message)

@@ -1,0 +1,238 @@
+"""
+How a client finds the daemon of its user: a file in the runtime folder, and a lock that tells whether it is alive.
+
+The file holds the owner token, new at every start of the daemon; a file that a killed daemon left behind is worthless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+
+from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.client.wire import Sensitive
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+FORMAT: Final = 1
+DISCOVERY_FILE: Final = "daemon.json"
+LOCK_FILE: Final = "daemon.lock"
+
+# `is_running` holds the lock for some microseconds; a daemon that starts in just that moment tries again.
+_ACQUIRE_SECONDS: Final = 0.1
+_RETRY_SECONDS: Final = 0.01
+
+# A discovery file has about 200 bytes; whatever is larger than this is something else.
+_MOST_BYTES: Final = 16_384
+
+
+class AlreadyHeld(Exception):
+    """Another process holds the lock: a daemon of this profile is running."""
+
+
+class Discovery(Sensitive, frozen=True, kw_only=True):
+    """Where the daemon is and how its owner is known to it."""
+
+    pid: int
+    port: int
+    base_url: str
+    owner_token: str
+    version: str
+    api_version: int
+    format: int = FORMAT
+
+
+def discovery_file(runtime: Path) -> Path:
+    """Return where the daemon of the profile with this runtime folder announces itself."""
+    return runtime / DISCOVERY_FILE
+
+
+def read(runtime: Path) -> Discovery | None:
+    """
+    Return what the daemon announced, or None if it announced nothing.
+
+    Raises:
+        DiscoveryRefused: If the file may be another user's doing, or cannot be read.
+    """
+    path = discovery_file(runtime)
+    try:
+        content = _read_own(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}."
+        raise DiscoveryRefused(message) from error
+
+    try:
+        head = msgspec.json.decode(content, type=dict[str, object])
+        if head.get("format") != FORMAT:
+            message = f"{path}: written by another version of upstash-helper. Use the same version, or restart it."
+            raise DiscoveryRefused(message)
+        return msgspec.convert(head, Discovery)
+    except msgspec.MsgspecError as error:
+        message = f"{path}: not a discovery file. Remove it and start the daemon again."
+        raise DiscoveryRefused(message) from error
+
+
+def write(runtime: Path, discovery: Discovery) -> None:
+    """
+    Announce a daemon. A reader sees either the whole file or none, and no other user sees any of it.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    make_private(runtime)
+    handle, name = tempfile.mkstemp(prefix=".daemon-", dir=runtime)  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(discovery))
+        Path(name).replace(discovery_file(runtime))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def remove(runtime: Path) -> None:
+    """Take the announcement back."""
+    discovery_file(runtime).unlink(missing_ok=True)
+
+
+def is_running(runtime: Path) -> bool:
+    """Return whether a daemon of the profile with this runtime folder is alive, even if it does not answer."""
+    if not (runtime / LOCK_FILE).exists():
+        return False
+    try:
+        with DaemonLock(runtime, patience=0.0):
+            return False
+    except AlreadyHeld:
+        return True
+    except OSError:
+        return False
+
+
+class DaemonLock:
+    """
+    The lock that a daemon holds for its life. The system frees it however the process ends.
+
+    The lock is on the open file and not its content, so a file that is left behind means nothing.
+    """
+
+    def __init__(self, runtime: Path, *, patience: float = _ACQUIRE_SECONDS) -> None:
+        """
+        Args:
+            runtime: The profile's runtime folder; made if absent.
+            patience: Seconds for which to try.
+        """
+        self._path: Final = runtime / LOCK_FILE
+        self._patience = patience
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """
+        Take the lock.
+
+        Raises:
+            AlreadyHeld: If another process has it.
+            OSError: If the file cannot be made.
+        """
+        make_private(self._path.parent)
+        # Neither a link, which may lead to another user's file, nor something that children inherit.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            self._lock(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let the lock go, if it is held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + self._patience
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise AlreadyHeld
+            time.sleep(_RETRY_SECONDS)
+
+
+if sys.platform == "win32":
+
+    def _try_lock(descriptor: int) -> bool:
+        import msvcrt
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+
+    def _try_lock(descriptor: int) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def make_private(folder: Path) -> None:
+    """Make ``folder``, for this user alone, if it is absent."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
+def _read_own(path: Path) -> bytes:
+    """Return the content of ``path`` after looking, at the open file itself, at whose it is."""
+    if path.is_symlink():
+        message = f"{path}: a symbolic link, which the daemon never makes. Remove it and start the daemon again."
+        raise DiscoveryRefused(message)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        doubt = _doubt(os.fstat(descriptor))
+        if doubt:
+            message = f"{path}: {doubt}"
+            raise DiscoveryRefused(message)
+        return file.read(_MOST_BYTES)
+
+
+def _doubt(status: os.stat_result) -> str | None:
+    """Return why a file is not to be trusted."""
+    if not stat.S_ISREG(status.st_mode):
+        return "not a plain file. Remove it and start the daemon again."
+    if sys.platform == "win32":
+        return None  # the folder is the user's own, and its access list is inherited
+    if status.st_uid != os.geteuid():
+        return f"belongs to the user with id {status.st_uid}, not to you. Who wrote it could pose as the daemon."
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(status.st_mode)
+        return f"its mode is {mode:04o}, so others could read the token in it. Restart the daemon: it makes a new one."
+    return None

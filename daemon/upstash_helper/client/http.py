@@ -1,0 +1,145 @@
+"""
+One request to the daemon.
+
+Over the standard library's ``http.client``: importing aiohttp costs a quarter of a second, and a command line that takes
+that long to say "connected" feels broken. ``http.client`` also ignores ``http_proxy``, which must never see a token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer
+from upstash_helper.client.wire import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+# The kernel answers for a listening loopback socket even if the program behind it is busy.
+CONNECT_SECONDS: Final = 3.0
+# Longer than the daemon waits for Upstash (30 s for a sign-in), so that it is the daemon that says what went wrong.
+ANSWER_SECONDS: Final = 45.0
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Transport:
+    """
+    Sends requests to one address with one token.
+
+    Each request has a connection of its own: on loopback it costs some 50 µs, and a request never meets a kept
+    connection that the daemon is just closing, in which case nobody could tell whether it had been carried out.
+    """
+
+    def __init__(self, base_url: str, token: str | None, *, start_command: str) -> None:
+        """
+        Args:
+            base_url: Where the daemon listens; loopback alone is taken, for the token goes there in clear.
+            token: Goes into ``Authorization: Bearer``.
+            start_command: What to tell the user to run if nothing is there.
+
+        Raises:
+            ValueError: If ``base_url`` is not of the form ``http://<loopback address>:<port>``.
+        """
+        parts = urlsplit(base_url)
+        if parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.path not in {"", "/"}:
+            message = f"{base_url!r} is not the address of a daemon on this machine, such as http://127.0.0.1:3000."
+            raise ValueError(message)
+        self.base_url: Final = f"http://{parts.netloc}"
+        self._host: Final = parts.hostname
+        self._port: Final = parts.port or 80
+        self._token: Final = token
+        self._start_command: Final = start_command
+
+    def __repr__(self) -> str:
+        return f"Transport({self.base_url!r})"
+
+    @contextlib.contextmanager
+    def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = ANSWER_SECONDS,
+    ) -> Generator[http.client.HTTPResponse]:
+        """
+        Send a request and hand out its answer, whose body is still to be read.
+
+        Raises:
+            DaemonUnreachable: If nothing answers.
+            ApiProblem: If the answer is an error of the API.
+            UnexpectedAnswer: If it is an error of something else.
+        """
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+        try:
+            with self._failures():
+                connection.connect()
+                connection.sock.settimeout(timeout)
+                connection.request(method, path, body=body, headers=self._headers(body, headers))
+                response = connection.getresponse()
+            self._check(response)
+            yield response
+        finally:
+            connection.close()
+
+    def read(self, response: http.client.HTTPResponse) -> bytes:
+        """
+        Return the rest of the body.
+
+        Raises:
+            DaemonUnreachable: If the connection breaks.
+        """
+        with self._failures():
+            return response.read()
+
+    def _headers(self, body: bytes | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+        sent = {"Accept": "application/json", **(headers or {})}
+        if self._token is not None:
+            sent["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        return sent
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        if response.status < 400:
+            return
+        with self._failures():
+            content = response.read()
+        try:
+            problem = msgspec.json.decode(content, type=Problem)
+        except msgspec.MsgspecError:
+            message = (
+                f"{self.base_url} answered with status {response.status} and no explanation: it may be another "
+                "program, or another version of the daemon."
+            )
+            raise UnexpectedAnswer(message) from None
+        raise ApiProblem(problem)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Generator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            message = f"The daemon at {self.base_url} does not answer. Restart it: {self._restart_command}"
+            raise DaemonUnreachable(message) from error
+        except ConnectionRefusedError as error:
+            raise DaemonUnreachable(not_running(self._start_command)) from error
+        except (http.client.HTTPException, OSError) as error:
+            message = f"The daemon at {self.base_url} broke off. See its log, or start it again: {self._start_command}"
+            raise DaemonUnreachable(message) from error
+
+    @property
+    def _restart_command(self) -> str:
+        return self._start_command.removesuffix("start") + "restart"
+
+
+def not_running(start_command: str) -> str:
+    """Return the sentence that tells the user that there is no daemon."""
+    return f"The daemon is not running. Start it with: {start_command}"

@@ -1,0 +1,55 @@
+"""``python -m upstash_helper.sandbox``: run the sandbox in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from upstash_helper import __version__
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 stopped, 1 could not start, 2 wrong arguments.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder in which everything is kept. Default: the user's data folder.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port of sign-in and Developer API; 0 takes any free one. Default: the one used before, at first 3100.",
+)
+@click.option(
+    "--redirect-uri",
+    "redirect_uris",
+    multiple=True,
+    metavar="URI",
+    help="Where the browser may be sent after the sign-in; can be given several times. "
+    "Default: the ones used before, at first http://localhost:3000.",
+)
+@click.option("--client-id", metavar="ID", help="OAuth client id. Default: the one used before, at first one of its own.")
+@click.version_option(__version__, prog_name="upstash-helper sandbox")
+def main(
+    data: Path | None, host: str, port: int | None, redirect_uris: tuple[str, ...], client_id: str | None
+) -> None:
+    """
+    Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
+
+    Nothing leaves this machine and nothing costs anything. Once it serves, it prints one line of JSON with all its
+    addresses, and goes on until it is interrupted. Accounts, API keys and databases are there again at the next start.
+    """
+    from upstash_helper.sandbox.serve import Options, run
+
+    options = Options(data=data, host=host, port=port, redirect_uris=redirect_uris, client_id=client_id)
+    sys.exit(run(options))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m upstash_helper.sandbox")

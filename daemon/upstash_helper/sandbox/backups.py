@@ -1,0 +1,79 @@
+"""Backups: snapshot files of the real server, beside its data."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from pathlib import Path
+
+from upstash_helper.sandbox.databases import Database, Databases
+from upstash_helper.sandbox.errors import Refused
+from upstash_helper.sandbox.records import Records
+from upstash_helper.sandbox.wire import Backup
+
+
+class Backups:
+    """Makes, restores and removes backups."""
+
+    def __init__(self, *, databases: Databases, records: Records) -> None:
+        self._databases = databases
+        self._records = records
+
+    def of(self, database: Database) -> list[Backup]:
+        """Return the backups of a database, oldest first."""
+        return self._records.backups(database.record.id)
+
+    async def create(self, database: Database, name: str) -> Backup:
+        """Make a snapshot of what is in the database now."""
+        backup_id = str(uuid.uuid4())
+        async with self._databases.change(database):
+            file = _file(database, backup_id)
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            await database.server.snapshot(file)
+            backup = Backup(
+                database_id=database.record.id,
+                customer_id=database.record.email,
+                name=name,
+                backup_id=backup_id,
+                creation_time=int(time.time()),
+                state="completed",
+                backup_size=(await asyncio.to_thread(file.stat)).st_size,
+            )
+            self._records.add_backup(backup)
+        return backup
+
+    async def restore(self, database: Database, backup_id: str) -> Backup:
+        """
+        Replace what is in the database.
+
+        Raises:
+            Refused: With 404 if there is no such backup.
+        """
+        async with self._databases.change(database):
+            backup = self._get(database, backup_id)
+            await database.server.restore(_file(database, backup_id))
+        return backup
+
+    async def delete(self, database: Database, backup_id: str) -> Backup:
+        """
+        Remove a backup.
+
+        Raises:
+            Refused: With 404 if there is no such backup.
+        """
+        async with database.lock:
+            backup = self._get(database, backup_id)
+            self._records.remove_backup(backup_id)
+            await asyncio.to_thread(_file(database, backup_id).unlink, missing_ok=True)
+        return backup
+
+    def _get(self, database: Database, backup_id: str) -> Backup:
+        for backup in self.of(database):
+            if backup.backup_id == backup_id:
+                return backup
+        raise Refused(404, "backup not found")
+
+
+def _file(database: Database, backup_id: str) -> Path:
+    return database.folder / "backups" / f"{backup_id}.rdb"

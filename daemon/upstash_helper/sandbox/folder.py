@@ -1,0 +1,108 @@
+"""Where the sandbox keeps everything: one folder, for its user alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from upstash_helper.sandbox.errors import CannotStart
+
+# `sockaddr_un.sun_path` holds 108 bytes on Linux and 104 on macOS, the final zero among them.
+LONGEST_SOCKET_PATH = 103
+
+
+class Folder:
+    """The data folder and the names in it."""
+
+    def __init__(self, root: Path) -> None:
+        """
+        Args:
+            root: The folder itself; made if it is missing.
+
+        Raises:
+            CannotStart: If it cannot be made or written to.
+        """
+        self.root = root
+        try:
+            self.databases.mkdir(mode=0o700, parents=True, exist_ok=True)
+            root.chmod(0o700)
+        except OSError as error:
+            message = f"The data folder {root} cannot be used: {error.strerror}. Choose another one with --data."
+            raise CannotStart(message) from error
+        self.sockets = self._make_sockets()
+
+    @property
+    def databases(self) -> Path:
+        """One folder for each database."""
+        return self.root / "databases"
+
+    @property
+    def store(self) -> Path:
+        """The SQLite file."""
+        return self.root / "sandbox.sqlite3"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The certificate that clients of TLS databases must trust."""
+        return self.root / "ca.pem"
+
+    @property
+    def ca_key(self) -> Path:
+        """The private key of the sandbox's own certificate authority."""
+        return self.root / "ca-key.pem"
+
+    def database(self, database_id: str) -> Path:
+        """Return the folder of one database."""
+        return self.databases / database_id
+
+    def socket(self, database_id: str) -> Path:
+        """Return where one database's server has its unix socket."""
+        return self.sockets / database_id[:13]
+
+    def _make_sockets(self) -> Path:
+        """
+        Return a folder whose path is short enough for unix sockets.
+
+        Its name depends on the data folder alone, so the next start finds what a crash left behind.
+        """
+        inside = self.root / "run"
+        if len(os.fsencode(inside)) + 14 <= LONGEST_SOCKET_PATH:
+            inside.mkdir(mode=0o700, exist_ok=True)
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        outside = Path(tempfile.gettempdir()) / f"upstash-sandbox-{digest}"
+        outside.mkdir(mode=0o700, exist_ok=True)
+        _require_private(outside)
+        return outside
+
+
+def _require_private(folder: Path) -> None:
+    """Refuse a folder in a shared place that somebody else has made."""
+    status = folder.lstat()
+    ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    if stat.S_ISDIR(status.st_mode) and ours and stat.S_IMODE(status.st_mode) & 0o077 == 0:
+        return
+    raise CannotStart(f"{folder} belongs to somebody else. Remove it, or choose a data folder with a shorter path.")
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only the user may read, whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(content)
+    draft.replace(path)
+
+
+def default_root() -> Path:
+    """Return the data folder to use where none is named."""
+    home = os.environ.get("UPSTASH_HELPER_HOME")
+    if home:
+        return Path(home).expanduser().absolute() / "sandbox"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("upstash-helper-sandbox", appauthor=False))

@@ -1,0 +1,121 @@
+"""The SQLite file in which the sandbox remembers everything."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from upstash_helper.sandbox.errors import CannotStart
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE accounts (
+  id TEXT PRIMARY KEY,
+  email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+  password_hash TEXT NOT NULL,
+  created_at REAL NOT NULL
+);
+CREATE TABLE api_keys (
+  hash BLOB PRIMARY KEY,
+  account_id TEXT NOT NULL REFERENCES accounts(id),
+  name TEXT NOT NULL,
+  read_only INTEGER NOT NULL,
+  created_at REAL NOT NULL,
+  UNIQUE (account_id, name)
+);
+CREATE TABLE clients (id TEXT PRIMARY KEY, redirect_uris TEXT NOT NULL);
+CREATE TABLE codes (
+  hash BLOB PRIMARY KEY,
+  family TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  redirect_uri TEXT NOT NULL,
+  challenge TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  audience TEXT NOT NULL,
+  nonce TEXT,
+  created_at REAL NOT NULL,
+  spent INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE tokens (
+  hash BLOB PRIMARY KEY,
+  kind TEXT NOT NULL,
+  family TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  audience TEXT NOT NULL,
+  expires_at REAL,
+  state TEXT NOT NULL DEFAULT 'live'
+);
+CREATE INDEX tokens_by_family ON tokens (family);
+CREATE TABLE databases (id TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE backups (
+  id TEXT PRIMARY KEY,
+  database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE,
+  record BLOB NOT NULL
+);
+CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, account_id TEXT NOT NULL, record BLOB NOT NULL);
+"""
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """
+    Open the store, make it where there is none, and hold it: one sandbox for each data folder.
+
+    Raises:
+        CannotStart: If another sandbox holds it, it is damaged, or a later version has written it.
+    """
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+    try:
+        _prepare(connection)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        message = (
+            f"Another sandbox is using {path.parent}. Stop it, or start this one with another folder: --data DIR."
+            if "locked" in str(error)
+            else f"{path} cannot be used: {error}."
+        )
+        raise CannotStart(message) from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise CannotStart(f"{path} is damaged ({error}). Move it away to start with an empty sandbox.") from error
+    except CannotStart:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    # SQLite's own file lock keeps a second sandbox out, on every platform, and dies with the process.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("BEGIN EXCLUSIVE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        connection.execute("ROLLBACK")
+        raise CannotStart("A later version of the sandbox has written this data folder. Update, or choose another one.")
+    connection.execute("COMMIT")
+    if version == 0:
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+
+class Facts:
+    """Single values that outlive a restart: ports, keys, the client in use."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self, name: str) -> str | None:
+        """Return the value called ``name``, or None."""
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, name: str, value: str) -> None:
+        """Remember a value."""
+        self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

@@ -1,0 +1,199 @@
+"""What the Developer API takes and answers, field by field as Upstash's OpenAPI document names it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+Plan = Literal[
+    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
+]
+ReadRegion = Literal[
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "sa-east-1",
+    "ap-south-1",
+    "ap-northeast-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+]
+AwsRegion = ReadRegion | Literal["af-south-1"]
+GcpRegion = Literal["us-central1", "us-east4", "europe-west1", "asia-northeast1"]
+Region = AwsRegion | GcpRegion
+Platform = Literal["aws", "gcp"]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Budget = Annotated[int, Meta(ge=0, le=2**53)]
+
+GCP_REGIONS = frozenset({"us-central1", "us-east4", "europe-west1", "asia-northeast1"})
+
+MIB = 1024 * 1024
+MEMORY_OF: dict[Plan, int] = {
+    "free": 256 * MIB,
+    "payg": 3072 * MIB,
+    "fixed_250mb": 250 * MIB,
+    "fixed_1gb": 1024 * MIB,
+    "fixed_5gb": 5 * 1024 * MIB,
+    "fixed_10gb": 10 * 1024 * MIB,
+    "fixed_50gb": 50 * 1024 * MIB,
+    "fixed_100gb": 100 * 1024 * MIB,
+    "fixed_500gb": 500 * 1024 * MIB,
+}
+"""Bytes that the data of each plan may take."""
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class CreateDatabase(msgspec.Struct, kw_only=True):
+    """
+    ``POST /redis/database``, in both dialects that are in use.
+
+    The current one says ``database_name`` and ``platform``; the older one ``name`` and ``region: global``, and Upstash's
+    own command line mixes the two.
+    """
+
+    database_name: Name | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    platform: Platform | UnsetType = UNSET
+    region: Literal["global"] | UnsetType = UNSET
+    primary_region: Region
+    read_regions: list[ReadRegion] = []
+    plan: Plan = "free"
+    budget: Budget = 0
+    eviction: bool = False
+    tls: bool = False
+
+
+class Rename(msgspec.Struct):
+    """``POST /redis/rename/{id}``."""
+
+    name: Name
+
+
+class ChangePlan(msgspec.Struct, kw_only=True):
+    """``POST /redis/{id}/change-plan``."""
+
+    plan_name: Plan
+    database_id: str | UnsetType = UNSET
+    auto_upgrade: bool | UnsetType = UNSET
+    prod_pack_enabled: bool | UnsetType = UNSET
+
+
+class UpdateBudget(msgspec.Struct):
+    """``PATCH /redis/update-budget/{id}``."""
+
+    budget: Budget
+
+
+class UpdateRegions(msgspec.Struct):
+    """``POST /redis/update-regions/{id}``."""
+
+    read_regions: list[ReadRegion]
+
+
+class MoveToTeam(msgspec.Struct):
+    """``POST /redis/move-to-team``."""
+
+    team_id: str
+    database_id: str
+
+
+class CreateBackup(msgspec.Struct):
+    """``POST /redis/create-backup/{id}``."""
+
+    name: Name
+
+
+class RestoreBackup(msgspec.Struct):
+    """``POST /redis/restore-backup/{id}``."""
+
+    backup_id: str
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class SecurityAddons(msgspec.Struct, rename="camel"):
+    """Add-ons, none of which a machine of one's own has."""
+
+    ip_whitelisting: bool = False
+    vpc_peering: bool = False
+    private_link: bool = False
+    tls_mutual_auth: bool = False
+    encryption_at_rest: bool = False
+
+
+class Database(msgspec.Struct, kw_only=True, omit_defaults=False):
+    """A database, as Upstash shows it. The three secrets are left out with ``?credentials=hide``."""
+
+    database_id: str
+    database_name: str
+    region: str = "global"
+    port: int
+    creation_time: int
+    state: str = "active"
+    endpoint: str
+    tls: bool
+    db_max_clients: int = 1000
+    db_max_request_size: int = 10 * MIB
+    db_disk_threshold: int
+    db_max_entry_size: int = 100 * MIB
+    db_memory_threshold: int
+    db_max_commands_per_second: int = 10_000
+    db_request_limit: int = 8_024_278_031_528_736_858
+    type: str
+    budget: int
+    primary_region: str
+    primary_members: list[str]
+    all_members: list[str]
+    read_regions: list[str]
+    eviction: bool
+    db_eviction: bool
+    auto_upgrade: bool
+    consistent: bool = False
+    modifying_state: str = ""
+    db_resource_size: str = "S"
+    db_type: str = "pebble"
+    db_conn_idle_timeout: int = 21_600_000_000_000
+    db_lua_timeout: int = 250_000_000
+    db_lua_credits_per_min: int = 10_000_000_000
+    db_store_max_idle: int = 900_000_000_000
+    db_max_loads_per_sec: int = 1_000_000
+    db_acl_enabled: str = "false"
+    db_acl_default_user_status: str = "true"
+    last_plan_upgrade_time: int
+    replicas: int
+    customer_id: str
+    daily_backup_enabled: bool
+    securityAddons: SecurityAddons = msgspec.field(default_factory=SecurityAddons)  # noqa: N815 - Upstash's name
+    prometheus_enabled: str = "false"
+    prod_pack_enabled: bool
+    password: str | UnsetType = UNSET
+    rest_token: str | UnsetType = UNSET
+    read_only_rest_token: str | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return f"Database({self.database_id})"
+
+
+class Backup(msgspec.Struct, kw_only=True):
+    """A snapshot of a database."""
+
+    database_id: str
+    customer_id: str
+    name: str
+    backup_id: str
+    creation_time: int
+    state: Literal["pending", "completed", "failed"]
+    backup_size: int
+    daily_backup: str = "false"
+    hourly_backup: str = "false"
+    internal_backup_tag: str = ""

@@ -1,0 +1,259 @@
+"""
+Settings and folders.
+
+A setting comes from, in order of strength rising: its default, ``config.toml``, an environment variable
+``UPSTASH_HELPER_<KEY>``, a flag. An unknown key or a bad value is an error that names where it stands: a setting that
+is silently ignored is worse than none.
+
+A *profile* is a world of its own: folders, keyring entry, discovery file. ``UPSTASH_HELPER_HOME`` puts every folder
+under one root.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import tomllib
+import typing
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_PROFILE: Final = "default"
+ENV_PREFIX: Final = "UPSTASH_HELPER_"
+
+# Variables with our prefix that choose the world and are therefore no settings of it.
+_ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
+
+_PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used. ``str()`` names where it stands, the key, what is wrong and what is taken."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about the daemon that a user may choose."""
+
+    client_id: Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")] | None = None
+    """The OAuth client id that Upstash gave (partnerships@upstash.com). Without one, connect with an API key."""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 3000
+    """The loopback port. Upstash redirects a sign-in to the address that was registered: ``http://localhost:3000``."""
+    open_browser: bool = True
+    """Open the user's browser when a connect asks for it."""
+    credential_store: Literal["keyring", "file", "memory"] = "keyring"
+    """``keyring``; ``file``: in clear, readable by this user alone; ``memory``: gone when the daemon stops."""
+    auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
+    """The authorization server."""
+    api_url: Annotated[str, Meta(max_length=512)] = "https://api.upstash.com"
+    """The Developer API, without ``/v2``."""
+    rest_url: Annotated[str, Meta(max_length=512)] = "https://{host}"
+    """The REST address of a database; ``{host}`` stands for the database's host."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much goes into the log file."""
+
+    @property
+    def redirect_uri(self) -> str:
+        """
+        Where the authorization server sends the browser.
+
+        As Upstash's guideline registers it, without a trailing slash: RFC 6749, section 3.1.2.3 compares it exactly.
+        """
+        return f"http://localhost:{self.port}"
+
+
+class Folders(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one profile keeps its files. None of them is made before it is needed."""
+
+    config: Path
+    state: Path
+    runtime: Path
+    logs: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The settings file; it need not exist."""
+        return self.config / "config.toml"
+
+    @property
+    def log_file(self) -> Path:
+        """The daemon's log."""
+        return self.logs / "upstash-helper.log"
+
+    @property
+    def credential_file(self) -> Path:
+        """Where ``credential_store = "file"`` keeps the API key."""
+        return self.state / "credential.json"
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """One profile: its name, its folders, its settings, and where each setting came from."""
+
+    profile: str
+    folders: Folders
+    settings: Settings
+    sources: dict[str, str]
+    """For every setting that is not at its default: the file, the variable or the flag."""
+
+
+def load_world(
+    *,
+    profile: str | None = None,
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> World:
+    """
+    Read the settings of a profile.
+
+    Args:
+        profile: Its name; by default ``UPSTASH_HELPER_PROFILE``, else ``default``.
+        flags: Settings given on the command line; None values count as not given.
+        environ: The environment, by default the process's own.
+
+    Raises:
+        SettingsError: For an unknown key, a bad value, an unreadable file or a profile name that cannot be a folder.
+    """
+    environ = os.environ if environ is None else environ
+    name, folders = locate(profile=profile, environ=environ)
+
+    layers: list[tuple[str, dict[str, object]]] = [
+        (str(folders.config_file), _from_file(folders.config_file)),
+        ("environment", _from_environment(environ)),
+        ("flag", {key: value for key, value in (flags or {}).items() if value is not None}),
+    ]
+
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers:
+        for key, value in layer.items():
+            where = f"{ENV_PREFIX}{key.upper()}" if source == "environment" else source
+            values[key] = _checked(where, key, value)
+            sources[key] = where
+
+    return World(profile=name, folders=folders, settings=msgspec.convert(values, Settings), sources=sources)
+
+
+def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, Folders]:
+    """
+    Return the profile's name and its folders, without reading a setting.
+
+    Raises:
+        SettingsError: If the name cannot be a folder's.
+    """
+    environ = os.environ if environ is None else environ
+    name = profile or environ.get(f"{ENV_PREFIX}PROFILE") or DEFAULT_PROFILE
+    if not _PROFILE_NAME.fullmatch(name):
+        message = f"Profile name {name!r}: take 1 to 32 of a-z, 0-9, '-' and '_', beginning with a letter or digit."
+        raise SettingsError(message)
+
+    folders = _roots(environ)
+    if name != DEFAULT_PROFILE:
+        folders = Folders(
+            config=folders.config / "profiles" / name,
+            state=folders.state / "profiles" / name,
+            runtime=folders.runtime / "profiles" / name,
+            logs=folders.logs / "profiles" / name,
+        )
+    return name, folders
+
+
+def _roots(environ: Mapping[str, str]) -> Folders:
+    home = environ.get(f"{ENV_PREFIX}HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
+
+    from platformdirs import PlatformDirs
+
+    dirs = PlatformDirs("upstash-helper", appauthor=False)
+    state = dirs.user_state_path
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no runtime folder is dealt with right below
+        runtime = dirs.user_runtime_path
+    if sys.platform == "linux" and "XDG_RUNTIME_DIR" not in environ and not runtime.is_relative_to("/run"):
+        # Without a session's runtime folder platformdirs names one below /tmp, where any user can be first to make it.
+        runtime = state / "run"
+    return Folders(config=dirs.user_config_path, state=state, runtime=runtime, logs=dirs.user_log_path)
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read: {error}"
+        raise SettingsError(message) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path}: not valid TOML: {error}"
+        raise SettingsError(message) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(ENV_PREFIX):
+            continue
+        key = variable.removeprefix(ENV_PREFIX)
+        if key not in _ENV_RESERVED:
+            values[key.lower()] = text
+    return values
+
+
+def _checked(where: str, key: str, value: object) -> object:
+    """Return ``value`` as the type of its setting; text from a variable or a flag is read leniently."""
+    kinds = typing.get_type_hints(Settings, include_extras=True)
+    if key not in kinds:
+        close = difflib.get_close_matches(key, kinds, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else f" Known are: {', '.join(sorted(kinds))}."
+        message = f"{where}: unknown setting {key!r}.{hint}"
+        raise SettingsError(message)
+
+    lenient = where.startswith(ENV_PREFIX) or where == "flag"
+    try:
+        converted = msgspec.convert(value, kinds[key], strict=not lenient)
+    except msgspec.ValidationError as error:
+        choices = [repr(choice) for choice in typing.get_args(kinds[key]) if isinstance(choice, str)]
+        taken = f" Taken are: {', '.join(choices)}." if choices else ""
+        message = f"{where}: setting {key!r}: {error}.{taken}"
+        raise SettingsError(message) from None
+    if key.endswith("_url"):
+        _check_url(where, key, str(converted))
+    return converted
+
+
+def _check_url(where: str, key: str, url: str) -> None:
+    problem = _url_problem(key, url)
+    if problem:
+        message = f"{where}: setting {key!r}: {problem}"
+        raise SettingsError(message)
+
+
+def _url_problem(key: str, url: str) -> str | None:
+    if key == "rest_url":
+        url = url.replace("{host}", "host.example")
+        if "{" in url or "}" in url:
+            return "only '{host}' can stand in it."
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        return "this is not a URL."
+    if not host or parts.username or parts.query or parts.fragment:
+        return "expected an address such as https://host, without user, query or fragment."
+    if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK_HOSTS):
+        return None
+    return "expected https (http is taken for localhost, 127.0.0.1 and [::1] alone): secrets travel over it."

@@ -1,0 +1,310 @@
+"""The one HTTP client: deadlines, bounds, retries that cannot do harm, and no secret in what it raises."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import ipaddress
+import logging
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+import aiohttp
+from yarl import URL
+
+from upstash_helper import __version__
+from upstash_helper.upstream.breaker import Breaker
+from upstash_helper.upstream.connector import PROGRESS, Progress, Stage, WitnessedConnector
+from upstash_helper.upstream.reply import Reply, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+    from upstash_helper.broker.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+TRIES: Final = 3
+CONNECT_SECONDS: Final = 8.0
+# Long enough for the calls of one user action, short enough that an idle daemon holds no socket.
+KEEP_ALIVE_SECONDS: Final = 5.0
+_CONNECTIONS: Final = 8
+_BUSY: Final = frozenset({502, 503, 504})
+
+
+class Resend(enum.Enum):
+    """When a request that failed may be sent again."""
+
+    UNSENT = enum.auto()
+    """Only if no connection was made: a repeat could do the thing twice."""
+    UNANSWERED = enum.auto()
+    """Also if the connection broke before the first byte of an answer: the far side refuses a repeat by itself."""
+    ALWAYS = enum.auto()
+    """Also after a broken answer or a 502, 503, 504: it changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    resend: Resend
+    deadline: float
+    """Seconds for all tries together, the answer's body included."""
+    limit: int
+    """How many bytes of body are read, decompressed; more is an error."""
+
+
+class TransportFailed(Exception):
+    """There is no whole answer. ``detail`` is for a person and names the host, never a secret."""
+
+    def __init__(
+        self,
+        kind: Literal["network", "timeout", "unreadable"],
+        stage: Stage,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.stage = stage
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class _Busy(Exception):
+    """A 502, 503 or 504 that is worth another try."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+class Upstream:
+    """Sends requests to Upstash, or to a sandbox on the loopback interface. Nothing is opened before the first."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        connect_seconds: float = CONNECT_SECONDS,
+        retry_seconds: float = 0.2,
+    ) -> None:
+        """
+        Args:
+            clock: Tells the breaker's time, and today for a ``Retry-After`` that is a date.
+            tls: Makes the TLS context. It reads the trust store, so it is called late, once, and in a worker thread.
+            connect_seconds: For one connection, TLS included.
+            retry_seconds: About how long the first retry waits; the second about twice that.
+        """
+        self._clock = clock
+        self._make_tls = tls
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
+        self._retry_seconds = retry_seconds
+        self._breakers: dict[URL, Breaker] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._tls_lock = asyncio.Lock()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close the connections; later calls fail."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, call: Call) -> Reply:
+        """
+        Return the answer, whatever its status; a redirect is no answer.
+
+        Raises:
+            TransportFailed: If there is none within the deadline, if it is larger than the limit, if it cannot be
+                read, or at once while the service is known to be down.
+        """
+        url = URL(call.url, encoded=True)
+        if self._closed:
+            raise TransportFailed("network", "connecting", "The helper is stopping.")
+        if url.scheme != "https" and not _is_loopback(url):
+            raise TransportFailed("network", "connecting", f"{url.host} is not asked over plain http; use https.")
+
+        breaker = self._breakers.setdefault(url.origin(), Breaker(clock=self._clock))
+        wait = breaker.admit()
+        if wait is not None:
+            detail = f"{url.host} has failed several times in a row; it is asked again in {wait:.0f} s."
+            raise TransportFailed("network", "connecting", detail, retry_after=wait)
+        return await self._watched(call, url, breaker)
+
+    async def _watched(self, call: Call, url: URL, breaker: Breaker) -> Reply:
+        note = breaker.abandoned
+        try:
+            reply = await self._in_time(call, url, tries=1 if breaker.probing else TRIES)
+            note = breaker.failed if reply.status >= 500 else breaker.succeeded
+        except TransportFailed as failure:
+            note = breaker.failed
+            logger.info("%s %s: %s while %s", call.method, url.host, failure.kind, failure.stage)
+            raise
+        finally:
+            note()
+        logger.debug("%s %s: status %d, %d bytes", call.method, url.host, reply.status, len(reply.body))
+        return reply
+
+    async def _in_time(self, call: Call, url: URL, *, tries: int) -> Reply:
+        progress = Progress(fresh=call.resend is not Resend.ALWAYS)
+        PROGRESS.set(progress)
+        try:
+            async with asyncio.timeout(call.deadline):
+                return await self._tries(call, url, progress, tries)
+        except TimeoutError:
+            detail = f"{url.host} did not answer within {call.deadline:g} s."
+            failure = TransportFailed("timeout", progress.stage, detail)
+        # Here and not above, so that the failure does not carry aiohttp's exceptions, which carry headers.
+        raise failure
+
+    async def _tries(self, call: Call, url: URL, progress: Progress, tries: int) -> Reply:
+        import stamina
+
+        retrying = stamina.retry_context(
+            on=lambda error: _worth_a_retry(call, error),
+            attempts=tries,
+            timeout=None,
+            wait_initial=self._retry_seconds,
+            wait_jitter=self._retry_seconds,
+            wait_max=self._retry_seconds * 4,
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    progress.restart()
+                    return _unless_busy(call, await self._once(call, url, progress))
+        except _Busy as busy:
+            return busy.reply
+        raise AssertionError  # the loop ends with one or the other
+
+    async def _once(self, call: Call, url: URL, progress: Progress) -> Reply:
+        failure: TransportFailed
+        try:
+            session, tls, proxy = await self._session_for(url)
+            async with session.request(
+                call.method, url, headers=call.headers, data=call.body, ssl=tls, proxy=proxy, allow_redirects=False
+            ) as response:
+                reply = await read(response, limit=call.limit, now=self._clock.time())
+        except TransportFailed as error:
+            failure = error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = _failure(error, progress.stage, url)
+        else:
+            return _answered(reply, call, url)
+        raise failure
+
+    async def _session_for(self, url: URL) -> tuple[aiohttp.ClientSession, ssl.SSLContext | bool, URL | None]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=WitnessedConnector(limit=_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"upstash-helper/{__version__}", "Accept-Encoding": "gzip, deflate"},
+                timeout=self._timeout,
+                middlewares=(_sent_once,),
+                # It would also read ~/.netrc, and send what it finds there.
+                trust_env=False,
+            )
+        if url.scheme != "https":
+            return self._session, True, None
+        return self._session, await self._tls_context(), await asyncio.to_thread(_proxy_for, url)
+
+    async def _tls_context(self) -> ssl.SSLContext:
+        # aiohttp's own default context is never used: `serve` keeps it from loading the trust store at import.
+        async with self._tls_lock:
+            if self._tls is None:
+                self._tls = await asyncio.to_thread(self._make_tls)
+            return self._tls
+
+
+def _unless_busy(call: Call, reply: Reply) -> Reply:
+    # With a Retry-After the service has said when to come again, and that is longer than we would wait.
+    if call.resend is Resend.ALWAYS and reply.status in _BUSY and reply.retry_after is None:
+        raise _Busy(reply)
+    return reply
+
+
+def _worth_a_retry(call: Call, error: Exception) -> bool:
+    if isinstance(error, _Busy):
+        return True
+    if not isinstance(error, TransportFailed) or error.kind == "unreadable":
+        return False
+    if error.stage == "connecting":
+        return True
+    if error.stage == "sent":
+        return call.resend is not Resend.UNSENT
+    return call.resend is Resend.ALWAYS
+
+
+async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    # aiohttp sends a GET or DELETE again by itself when its connection broke. Whether that may be is our decision.
+    try:
+        return await handler(request)
+    except (aiohttp.ClientError, OSError) as error:
+        failure = _failure(error, PROGRESS.get().stage, request.url)
+    raise failure
+
+
+def _failure(error: Exception, stage: Stage, url: URL) -> TransportFailed:
+    """Say what happened without what ``str(error)`` may hold: headers, URLs with passwords, parts of an answer."""
+    if isinstance(error, TimeoutError):
+        return TransportFailed("timeout", stage, f"{url.host} did not take the connection in time.")
+    if stage == "connecting":
+        return TransportFailed("network", stage, _unreachable(error, url))
+    if stage == "sent":
+        return TransportFailed("network", stage, f"{url.host} closed the connection without an answer.")
+    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
+        return TransportFailed("network", stage, f"The connection to {url.host} broke within the answer.")
+    return TransportFailed("unreadable", stage, f"{url.host} sent something that is not HTTP.")
+
+
+def _unreachable(error: Exception, url: URL) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"The certificate of {url.host} is not one that this machine trusts."
+        case aiohttp.ClientConnectorDNSError():
+            return f"{url.host} was not found; is this machine online?"
+        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
+            return f"The proxy of this machine does not lead to {url.host}."
+        case _:
+            return f"{url.host} could not be reached."
+
+
+def _answered(reply: Reply | None, call: Call, url: URL) -> Reply:
+    if reply is None:
+        raise TransportFailed("unreadable", "answered", f"The answer of {url.host} is over {call.limit} bytes.")
+    if 300 <= reply.status < 400:
+        raise TransportFailed("unreadable", "answered", f"{url.host} sent a redirect, which is not followed.")
+    return reply
+
+
+def _is_loopback(url: URL) -> bool:
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _proxy_for(url: URL) -> URL | None:
+    """Return the proxy that the system names for ``url``: the environment, or Windows' and macOS' settings."""
+    from urllib.request import getproxies, proxy_bypass
+
+    host = url.host or ""
+    if _is_loopback(url) or proxy_bypass(host):
+        return None
+    proxy = getproxies().get(url.scheme)
+    if not proxy:
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")

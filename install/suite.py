@@ -1,0 +1,78 @@
+"""Everything that a change has to pass, in the order of speed. pytest comes last, so that its last line is the last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from install.environment import ROOT
+from install.foreground import run
+from install.progress import say
+
+
+def _mypy_for(platform: str) -> Sequence[str]:
+    """
+    Return the check of what is shipped, as if on another platform: it finds what is called there and does not exist.
+
+    What one platform never reaches is no mistake there.
+    """
+    options = ("--platform", platform, "--no-warn-unreachable", "--cache-dir", f".mypy_cache/{platform}")
+    return ("-m", "mypy", "--no-error-summary", *options, "daemon", "tray", "install")
+
+
+# It has no __main__, and its script's first line may be too long for the system (a deep folder).
+_LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
+    ("ruff check", ("-m", "ruff", "check", "--quiet")),
+    ("ruff format", ("-m", "ruff", "format", "--check", "--quiet")),
+    ("mypy", ("-m", "mypy", "--no-error-summary")),
+    ("mypy for Windows", _mypy_for("win32")),
+    ("mypy for macOS", _mypy_for("darwin")),
+    ("lint-imports", ("-c", _LINT_IMPORTS, "--no-logo")),
+)
+
+FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
+"""The environment variable by which pytest's summary is told what failed before it."""
+
+INTERRUPTED = 130
+
+
+def run_everything(python: Path) -> int:
+    """Run the static checks and all tests; return 0 if nothing failed. What fails does not stop the rest."""
+    failed = []
+    for name, arguments in STATIC_CHECKS:
+        started = time.monotonic()
+        code = run([str(python), *arguments], cwd=ROOT)
+        if code == INTERRUPTED:
+            return code
+        say(f"{name}: {'failed' if code else 'ok'}, {time.monotonic() - started:.1f} s")
+        if code:
+            failed.append(name)
+    told = ["-p", "tests.support.failed_checks"] if failed else []
+    code = run_tests(python, ["--cov", "--cov-report=term", *told], failed=failed)
+    return code or int(bool(failed))
+
+
+def run_tests(python: Path, arguments: Sequence[str], *, failed: Sequence[str] = ()) -> int:
+    """Run pytest at the top of the checkout with ``arguments`` and return its exit code."""
+    return run([str(python), "-m", "pytest", *arguments], cwd=ROOT, env={FAILED_CHECKS: ", ".join(failed)})
+
+
+def seen_from(root: Path, arguments: Sequence[str]) -> list[str]:
+    """
+    Return pytest's ``arguments`` so that they mean the same with ``root`` as the working directory.
+
+    Paths that exist in the present working directory are made absolute; others are taken as paths in the checkout.
+    """
+    if Path.cwd() == root:
+        return list(arguments)
+    return [_absolute(argument) for argument in arguments]
+
+
+def _absolute(argument: str) -> str:
+    path, separator, test = argument.partition("::")
+    if argument.startswith("-") or not Path(path).exists():
+        return argument
+    return f"{Path(path).absolute()}{separator}{test}"

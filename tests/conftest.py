@@ -1,0 +1,40 @@
+"""Fixtures that every part of the suite may use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.support.sandbox import Sandbox
+from tests.support.world import World, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytest_plugins = ["tests.support.skips", "tests.support.failed_checks"]
+
+
+@pytest.fixture(scope="session")
+def daemon_port() -> int:
+    """The port on which the tests' daemons listen one after another: the sandbox knows its redirect URI."""
+    return free_port()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def far_side(tmp_path_factory: pytest.TempPathFactory, daemon_port: int) -> AsyncIterator[Sandbox]:
+    """One sandbox for the whole run; each test signs up with an account of its own."""
+    data = tmp_path_factory.mktemp("sandbox")
+    async with Sandbox.running(data, redirect_uris=(f"http://localhost:{daemon_port}",)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+    """A daemon that nobody has connected yet."""
+    async with World.running(tmp_path, far_side, daemon_port) as world:
+        yield world
+        await far_side.clear_faults()
+        await far_side.settings()

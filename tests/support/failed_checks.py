@@ -1,0 +1,17 @@
+"""A pytest plugin: names the static checks that failed before the tests, next to the result of the tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from install.suite import FAILED_CHECKS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it where it is looked for: just before pytest's last line."""
+    failed = os.environ.get(FAILED_CHECKS)
+    if failed:
+        terminalreporter.section("static checks", red=True)
+        terminalreporter.write_line(f"failed, see the top: {failed}")

@@ -1,0 +1,211 @@
+"""
+A far side that misbehaves on cue: a raw TCP server which plays one step of a script for each request.
+
+It parses requests itself and records every byte of them, so that a test can count what was sent and how often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was received, whole."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    connection: int
+    """The number of the connection, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A proper answer; the connection stays open."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(self.body))} | dict(self.headers)
+        lines = [f"HTTP/1.1 {self.status} Whatever", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
+
+
+def answer(document: Any, status: int = 200, **headers: str) -> Answer:
+    """Return a JSON answer; underscores in the headers' names become dashes."""
+    return Answer(status, json.dumps(document).encode(), {name.replace("_", "-"): text for name, text in headers.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """These bytes and then the end of the connection, whatever they mean; ``reset`` ends it with a TCP RST."""
+
+    data: bytes
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A TCP RST instead of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Nothing more after ``data``, for as long as the client stays."""
+
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """An answer whose body never ends: ``chunk`` again and again, until the client has enough."""
+
+    chunk: bytes
+    head: bytes = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+
+
+Step = Answer | Bytes | Reset | Hang | Flood
+
+
+class Faulty:
+    """The server. ``script`` is played from the left; a request that comes after its end gets a 599."""
+
+    def __init__(self, *script: Step) -> None:
+        self.script = deque(script)
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.sent = 0
+        """Bytes that floods have written."""
+        self.gone = asyncio.Event()
+        """Set when a client left a ``Hang`` or a ``Flood``."""
+        self.asked = asyncio.Event()
+        """Set with each request received."""
+        self.url = ""
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def sends(self) -> list[str]:
+        """Method and target of each request."""
+        return [f"{request.method} {request.target}" for request in self.requests]
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = self.connections
+        self.connections += 1
+        self._open.add(writer)
+        try:
+            while (request := await _read(reader, number)) is not None:
+                self.requests.append(request)
+                self.asked.set()
+                step = self.script.popleft() if self.script else Answer(599)
+                if not await self._play(step, reader, writer):
+                    break
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client's choice
+        finally:
+            self._open.discard(writer)
+            writer.close()
+            with contextlib.suppress(ConnectionError, OSError):
+                await writer.wait_closed()
+
+    async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        match step:
+            case Answer():
+                writer.write(step.encoded())
+                await writer.drain()
+                return True
+            case Bytes(data, reset):
+                writer.write(data)
+                await writer.drain()
+                if reset:
+                    _abort(writer)
+            case Reset():
+                _abort(writer)
+            case Hang(data):
+                writer.write(data)
+                await reader.read()
+                self.gone.set()
+            case Flood(chunk, head):
+                await self._flood(head, chunk, writer)
+        return False
+
+    async def _flood(self, head: bytes, chunk: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        try:
+            while True:
+                writer.write(chunk)
+                self.sent += len(chunk)
+                await writer.drain()
+        except (ConnectionError, OSError):
+            self.gone.set()
+
+    async def hang_up(self) -> None:
+        """Close all connections and wait until they are."""
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks)
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    # SO_LINGER with a time of zero: closing sends RST, not FIN.
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(method, target, headers, body, connection)
+
+
+@asynccontextmanager
+async def faulty(*script: Step, tls: ssl.SSLContext | None = None) -> AsyncIterator[Faulty]:
+    """Run a server on a free port of the loopback interface."""
+    far_side = Faulty(*script)
+    server = await asyncio.start_server(far_side.accept, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    far_side.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
+    try:
+        yield far_side
+    finally:
+        server.close()
+        await far_side.hang_up()
+        await server.wait_closed()
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[socket.socket]:
+    """Yield a bound socket that does not listen: connecting is refused until a test calls ``listen`` on it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound

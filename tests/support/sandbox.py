@@ -1,0 +1,331 @@
+"""
+The sandbox for tests: the real thing in a process of its own.
+
+    async with Sandbox.running(tmp_path) as sandbox:
+        redirect = await sandbox.authorize(url, "ada@example.com", "correct horse")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The line that the sandbox prints once it serves."""
+
+    auth_url: str
+    api_url: str
+    rest_url: str
+    client_id: str
+    redirect_uris: list[str]
+    admin_url: str
+    admin_token: str
+    data: str
+    backend: str
+    tls_ca: str | None
+    pid: int
+
+
+class SandboxFailed(Exception):
+    """The sandbox ended instead of serving, or a page was not what a browser needs."""
+
+    def __init__(self, message: str, *, returncode: int | None = None) -> None:
+        super().__init__(message)
+        self.returncode = returncode
+
+
+class Sandbox:
+    """A sandbox process with its data folder. It can be started, stopped, killed and started again."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int | None = 0,
+        redirect_uris: tuple[str, ...] = (),
+        client_id: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Args:
+            data: Its data folder; kept when it stops.
+            port: Of sign-in and Developer API; 0 takes any free one, None leaves the choice to the sandbox.
+            redirect_uris: What the client may redirect to; empty: the sandbox's own default.
+            client_id: The OAuth client; None: the sandbox's own default.
+            environment: Added to this process's environment.
+        """
+        self.data = data
+        self._arguments = ["--data", str(data)]
+        self._arguments += [part for uri in redirect_uris for part in ("--redirect-uri", uri)]
+        self._arguments += ["--client-id", client_id] if client_id else []
+        self._port = port
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: asyncio.subprocess.Process | None = None
+        self._said: asyncio.Task[str] | None = None
+        self._ready: Ready | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, data: Path, **options: Any) -> AsyncIterator[Self]:
+        """Start a sandbox, and stop it on leaving."""
+        sandbox = cls(data, **options)
+        await sandbox.start()
+        try:
+            yield sandbox
+        finally:
+            await sandbox.stop()
+
+    # --- the process ---
+
+    async def start(self) -> Ready:
+        """
+        Start it and wait until it serves.
+
+        Raises:
+            SandboxFailed: If it ends instead, with what it said and its exit code.
+        """
+        port = [] if self._port is None else ["--port", str(self._port)]
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "upstash_helper.sandbox",
+            *self._arguments,
+            *port,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment,
+        )
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None
+        assert stderr is not None
+        self._said = asyncio.create_task(_text_of(stderr))
+        async with asyncio.timeout(START_SECONDS):
+            line = await stdout.readline()
+        if not line:
+            returncode = await self._process.wait()
+            raise SandboxFailed(await self._said, returncode=returncode)
+        self._ready = msgspec.json.decode(line, type=Ready)
+        return self._ready
+
+    async def stop(self) -> int:
+        """Stop it as Ctrl-C would, and return its exit code. Succeeds as well if it does not run."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Let it die without a chance to clean up."""
+        await self._end(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+
+    async def restart(self) -> Ready:
+        """Stop it if it runs, and start it on the same data folder and port."""
+        await self.stop()
+        self._port = URL(self.ready.auth_url).port
+        return await self.start()
+
+    async def _end(self, kind: signal.Signals) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        if process.returncode is None:
+            process.send_signal(kind)
+        async with asyncio.timeout(STOP_SECONDS):
+            returncode = await process.wait()
+        return returncode
+
+    async def said(self) -> str:
+        """Return what it wrote for people (standard error), once it has ended."""
+        assert self._said is not None
+        return await self._said
+
+    # --- addresses ---
+
+    @property
+    def ready(self) -> Ready:
+        """What it printed at its last start."""
+        assert self._ready is not None, "the sandbox was not started"
+        return self._ready
+
+    @property
+    def auth_url(self) -> str:
+        """Where the authorization server is."""
+        return self.ready.auth_url
+
+    @property
+    def api_url(self) -> str:
+        """Where the Developer API is, without ``/v2``."""
+        return self.ready.api_url
+
+    @property
+    def rest_url(self) -> str:
+        """Where the databases' REST API is."""
+        return self.ready.rest_url
+
+    @property
+    def client_id(self) -> str:
+        """The OAuth client that is registered."""
+        return self.ready.client_id
+
+    # --- what the user does in the browser ---
+
+    async def authorize(self, url: str, email: str, password: str, *, sign_up: bool = True) -> str:
+        """
+        Go through the sign-in pages as a browser does.
+
+        Args:
+            url: The address that the app opened.
+            email: Typed into the form.
+            password: Typed into the form.
+            sign_up: Make an account; else sign in to one that is there.
+
+        Returns:
+            The address that the browser would be sent to, which is not followed: the redirect URI with ``code``.
+
+        Raises:
+            SandboxFailed: With the page's message, if the form comes back.
+        """
+        intent = "sign-up" if sign_up else "sign-in"
+        return await self._browse(url, {"email": email, "password": password, "intent": intent})
+
+    async def cancel(self, url: str) -> str:
+        """Press Cancel on the sign-in page, and return the address that the browser would be sent to."""
+        return await self._browse(url, {"email": "", "password": "", "intent": "cancel"})
+
+    async def _browse(self, url: str, typed: dict[str, str]) -> str:
+        # Cookies of an IP address are kept only if told so.
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+            async with browser.get(URL(url, encoded=True), allow_redirects=False) as response:
+                if response.status in REDIRECTS:
+                    return response.headers["Location"]
+                page = read_page(await response.text())
+            if page.action is None:
+                raise SandboxFailed(page.message)
+            target = URL(url, encoded=True).join(URL(page.action, encoded=True))
+            headers = {"Origin": str(target.origin())}
+            form = aiohttp.FormData({**page.hidden, **typed})
+            async with browser.post(target, data=form, headers=headers, allow_redirects=False) as response:
+                if response.status in REDIRECTS:
+                    return response.headers["Location"]
+                raise SandboxFailed(read_page(await response.text()).message)
+
+    # --- what a test arranges ---
+
+    async def account(self, email: str, password: str) -> None:
+        """Make an account, so that signing in needs no sign-up."""
+        await self._admin("POST", "accounts", {"email": email, "password": password})
+
+    async def api_key(self, email: str, name: str, *, read_only: bool = False) -> str:
+        """Make an API key for an account, as the user would in the console."""
+        answer = await self._admin("POST", "api-keys", {"email": email, "name": name, "read_only": read_only})
+        return str(answer["api_key"])
+
+    async def api_key_names(self, email: str) -> list[str]:
+        """Return the names of an account's API keys, oldest first."""
+        names: list[str] = await self._admin("GET", "api-keys", query={"email": email})
+        return names
+
+    async def revoke_api_key(self, email: str, name: str) -> None:
+        """Revoke an API key, as the user would in the console."""
+        await self._admin("POST", "api-keys", {"email": email, "name": name, "revoke": True})
+
+    async def settings(self, **switches: Any) -> dict[str, Any]:
+        """Set some switches (see ``upstash_helper.sandbox.switches``), and return all."""
+        answer: dict[str, Any] = await self._admin("POST", "settings", switches)
+        return answer
+
+    async def fault(self, **fault: Any) -> None:
+        """Put a fault into force (see ``upstash_helper.sandbox.faults.Fault``)."""
+        await self._admin("POST", "faults", fault)
+
+    async def clear_faults(self) -> None:
+        """Lift all faults."""
+        await self._admin("DELETE", "faults")
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """Return the requests that it has received, oldest first: listener, method, path, time, status, fault."""
+        answer: list[dict[str, Any]] = await self._admin("GET", "requests")
+        return answer
+
+    async def forget_requests(self) -> None:
+        """Empty the log of requests."""
+        await self._admin("DELETE", "requests")
+
+    async def _admin(
+        self, method: str, name: str, body: Any = None, *, query: Mapping[str, str] | None = None
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {self.ready.admin_token}"}
+        data = None if body is None else msgspec.json.encode(body)
+        url = f"{self.ready.admin_url}/{name}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, url, data=data, headers=headers, params=query) as response,
+        ):
+            text = await response.text()
+            if response.status != 200:
+                raise SandboxFailed(f"{method} {name}: {response.status} {text}")
+            return msgspec.json.decode(text)
+
+
+class Page(msgspec.Struct):
+    """What a browser makes of a page."""
+
+    action: str | None = None
+    """Where its form goes; None if it has none."""
+    hidden: dict[str, str] = {}
+    fields: dict[str, str] = {}
+    """What stands in the visible fields."""
+    message: str = ""
+    """The notice on it, or its lead."""
+
+
+def read_page(html: str) -> Page:
+    """Read a page of the sign-in."""
+    reader = _Reader()
+    reader.feed(html)
+    return reader.page
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.page = Page()
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.page.action = values["action"]
+        elif tag == "input":
+            fields = self.page.hidden if values.get("type") == "hidden" else self.page.fields
+            fields[values["name"]] = values.get("value", "")
+        elif tag == "p":
+            self._inside = values.get("class", "")
+            if self._inside == "notice":
+                self.page.message = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "p":
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in {"notice", "lead"}:
+            self.page.message += data
+
+
+async def _text_of(stream: asyncio.StreamReader) -> str:
+    return (await stream.read()).decode(errors="replace")

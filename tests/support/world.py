@@ -1,0 +1,246 @@
+"""
+The daemon in a test's own process, on real sockets, with a real far side: the sandbox.
+
+Only what belongs to the machine is the test's own: the clock if time must pass, the browser (nobody sits before one), the
+credential store, and what is known of the loopback addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from upstash_helper.compose import Daemon, Machine, compose
+from upstash_helper.machine import SystemClock
+from upstash_helper.settings import Folders, Settings
+from upstash_helper.settings import World as Profile
+from upstash_helper.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+    from upstash_helper.broker.ports import Clock, CredentialStore
+
+PASSWORD = "correct horse battery staple"
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago on both loopback families."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Browser:
+    """The ``Browser`` port, for a user who is not there: it remembers what it was asked to open."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+
+    async def open(self, url: str) -> bool:
+        """Note ``url``."""
+        self.opened.append(url)
+        return True
+
+
+class Loopback:
+    """The ``CallbackAddress`` port: whether another program is on our port is up to the test."""
+
+    def __init__(self) -> None:
+        self.taken: str | None = None
+
+    async def conflict(self) -> str | None:
+        """Return what the test has set."""
+        return self.taken
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return msgspec.json.decode(self.body)
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    @property
+    def code(self) -> str:
+        """The code of a problem."""
+        assert self.headers["Content-Type"].startswith("application/problem+json"), self.headers
+        return str(self.json["code"])
+
+
+@dataclass
+class World:
+    """A daemon that runs, and what a test needs to talk to it."""
+
+    daemon: Daemon
+    settings: Settings
+    browser: Browser
+    loopback: Loopback
+    store: CredentialStore
+    sandbox: Sandbox
+    session: aiohttp.ClientSession
+    stop: asyncio.Event
+    email: str
+    runner: web.AppRunner
+    traffic: list[bytes] = field(default_factory=list)
+    """Every answer of the daemon, as it went over the wire but for its framing."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(  # noqa: PLR0913 - the far side and the machine, each with a default
+        cls,
+        tmp_path: Path,
+        sandbox: Sandbox,
+        port: int,
+        *,
+        store: CredentialStore | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[Self]:
+        """Start a daemon on ``port``, and stop it on leaving."""
+        values = {
+            "port": port,
+            "client_id": sandbox.client_id,
+            "auth_url": sandbox.auth_url,
+            "api_url": sandbox.api_url,
+            "rest_url": sandbox.rest_url,
+            "open_browser": False,
+            **settings,
+        }
+        chosen = Settings(**values)
+        folders = Folders(
+            config=tmp_path / "config", state=tmp_path / "state", runtime=tmp_path / "run", logs=tmp_path / "log"
+        )
+        browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
+        machine = Machine(
+            clock=clock or SystemClock(), browser=browser, store=store, callback=loopback, listeners=lambda: ()
+        )
+        profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
+        daemon = compose(machine, profile, stop=stop)
+        runner = web.AppRunner(daemon.app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
+            email = f"user-{port}-{id(stop):x}@example.com"
+            yield cls(
+                daemon=daemon,
+                settings=chosen,
+                browser=browser,
+                loopback=loopback,
+                store=store,
+                sandbox=sandbox,
+                session=session,
+                stop=stop,
+                email=email,
+                runner=runner,
+            )
+        await runner.cleanup()
+
+    @property
+    def owner(self) -> str:
+        """The owner's token."""
+        return self.daemon.tokens.owner_token.reveal()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = "",
+    ) -> Reply:
+        """
+        Send one request.
+
+        Args:
+            method: The method.
+            path: The path and query.
+            body: Sent as JSON; bytes are sent as they are, with the JSON content type.
+            headers: Beside the token and the content type.
+            token: By default the owner's; None sends none.
+        """
+        sent = dict(headers or {})
+        if token is not None:
+            sent.setdefault("Authorization", f"Bearer {token or self.owner}")
+        data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        async with self.session.request(
+            method, path, data=data, headers=sent, allow_redirects=False, skip_auto_headers=("Content-Type",)
+        ) as response:
+            reply = Reply(response.status, response.headers, await response.read())
+        self.traffic.append(repr(sorted(reply.headers.items())).encode() + reply.body)
+        return reply
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        """Send a GET."""
+        return await self.call("GET", path, **options)
+
+    # --- the user -----------------------------------------------------------------------------------------------------
+
+    async def start(self, **wanted: Any) -> dict[str, Any]:
+        """Start an attempt."""
+        reply = await self.call("POST", "/v1/connection", wanted)
+        assert reply.status == 202, reply.text
+        started: dict[str, Any] = reply.json
+        return started
+
+    async def land(self, address: str, **headers: str) -> Reply:
+        """Follow the redirect of the authorization server as a browser does."""
+        path = "/" + address.partition("?")[1] + address.partition("?")[2]
+        fetch = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        return await self.get(path, headers={**fetch, **headers}, token=None)
+
+    async def sign_in(self, started: dict[str, Any]) -> str:
+        """Sign up at the sandbox and return where the browser is sent."""
+        return await self.sandbox.authorize(started["authorization_url"], self.email, PASSWORD)
+
+    async def settled(self, attempt_id: str) -> dict[str, Any]:
+        """Wait until an attempt is over."""
+        async with asyncio.timeout(40):
+            while True:
+                attempt: dict[str, Any] = (await self.get(f"/v1/connection/attempts/{attempt_id}")).json
+                if attempt["state"] not in ("pending", "exchanging"):
+                    return attempt
+                await asyncio.sleep(0.01)
+
+    async def connect(self) -> dict[str, Any]:
+        """Connect an account, from the start to the stored key."""
+        started = await self.start()
+        await self.land(await self.sign_in(started))
+        attempt = await self.settled(started["attempt_id"])
+        assert attempt["state"] == "succeeded", attempt
+        connection: dict[str, Any] = (await self.get("/v1/connection")).json
+        return connection
+
+    async def create(self, name: str = "db", **wanted: Any) -> dict[str, Any]:
+        """Make a database."""
+        key = f"{name}-{id(wanted):x}-{len(self.traffic)}"
+        body = {"name": name, "primary_region": "us-east-1", **wanted}
+        reply = await self.call("POST", "/v1/databases", body, headers={"Idempotency-Key": key})
+        assert reply.status == 201, reply.text
+        database: dict[str, Any] = reply.json
+        return database
