@@ -114,8 +114,10 @@ class Environment:
 
     def _wanted(self, file: str, *, installer: str) -> Stamp:
         files = (RUNTIME, DEVELOPMENT) if file == DEVELOPMENT else (file,)
+        # Resolved: a checkout may be reached by several names.
+        folder = str(self._root.resolve())
         return Stamp(
-            base=" ".join((sys.implementation.cache_tag, sysconfig.get_platform(), sys.base_prefix, str(self._root))),
+            base=f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {sys.base_prefix} {folder}",
             requirements={name: _hash_of(self._root / name) for name in files},
             project=_hash_of(self._root / "pyproject.toml"),
             installer=installer,

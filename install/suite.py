@@ -33,16 +33,30 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("lint-imports", ("-c", _LINT_IMPORTS, "--no-logo")),
 )
 
+ALL_TESTS = ("-m", "pytest", "--cov", "--cov-report=term")
+
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
-"""The environment variable by which pytest's summary is told what failed before it."""
+"""The environment variable by which a plugin of the tests is told what failed before them."""
 
 INTERRUPTED = 130
 
 
-def run_everything(python: Path) -> int:
-    """Run the static checks and all tests; return 0 if nothing failed. What fails does not stop the rest."""
+def run_everything(
+    python: Path, *, checks: Sequence[tuple[str, Sequence[str]]] = STATIC_CHECKS, tests: Sequence[str] = ALL_TESTS
+) -> int:
+    """
+    Run the static checks and all tests, and say how long each took. What fails does not stop the rest.
+
+    Args:
+        python: The environment's interpreter.
+        checks: What goes before the tests: names, and the interpreter's arguments.
+        tests: The interpreter's arguments that run the tests.
+
+    Returns:
+        0 if nothing failed, else the exit code of the tests, or 1 if they passed.
+    """
     failed = []
-    for name, arguments in STATIC_CHECKS:
+    for name, arguments in checks:
         started = time.monotonic()
         code = run([str(python), *arguments], cwd=ROOT)
         if code == INTERRUPTED:
@@ -50,14 +64,13 @@ def run_everything(python: Path) -> int:
         say(f"{name}: {'failed' if code else 'ok'}, {time.monotonic() - started:.1f} s")
         if code:
             failed.append(name)
-    told = ["-p", "tests.support.failed_checks"] if failed else []
-    code = run_tests(python, ["--cov", "--cov-report=term", *told], failed=failed)
+    code = run([str(python), *tests], cwd=ROOT, env={FAILED_CHECKS: ", ".join(failed)})
     return code or int(bool(failed))
 
 
-def run_tests(python: Path, arguments: Sequence[str], *, failed: Sequence[str] = ()) -> int:
+def run_tests(python: Path, arguments: Sequence[str]) -> int:
     """Run pytest at the top of the checkout with ``arguments`` and return its exit code."""
-    return run([str(python), "-m", "pytest", *arguments], cwd=ROOT, env={FAILED_CHECKS: ", ".join(failed)})
+    return run([str(python), "-m", "pytest", *arguments], cwd=ROOT)
 
 
 def seen_from(root: Path, arguments: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -180,6 +179,20 @@ def test_a_checkout_that_was_moved_is_set_up_anew(checkout: Path) -> None:
     assert done_in(moved) == ["make", "install requirements.txt", "link"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: symbolic links for everybody")
+def test_another_name_of_the_checkout_is_the_same_checkout(checkout: Path) -> None:
+    """
+    Reached through a symbolic link, the environment is taken as it is.
+    """
+    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    link = checkout.with_name("link")
+    link.symlink_to(checkout)
+
+    Environment(link, NotingInstaller()).prepare(RUNTIME)
+
+    assert done_in(checkout) == ["make", "install requirements.txt", "link"]
+
+
 def test_an_environment_without_its_interpreter_is_made_anew(checkout: Path) -> None:
     """
     When the Python that an environment was made of is gone, it is made of the present one.
@@ -259,18 +272,3 @@ def test_two_set_ups_of_a_checkout_take_turns(tmp_path: Path) -> None:
 
             assert second.stdout.readline() == "in\n"
             second.communicate("go\n", timeout=30)
-
-
-def test_nothing_is_set_up_for_help(tmp_path: Path) -> None:
-    """
-    Asking a script for help works on the spot, from any folder, and makes no environment.
-    """
-    shutil.copytree(ROOT / "install", tmp_path / "install")
-
-    for script in ("demo.py", "test.py", "pin.py"):
-        command = [sys.executable, str(tmp_path / "install" / script), "--help"]
-        done = subprocess.run(command, cwd=tmp_path / "install", capture_output=True, text=True, check=True)
-
-        assert f"python3 install/{script}" in done.stdout
-        assert not done.stderr
-    assert not (tmp_path / ".venv").exists()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from install import suite
 from install.environment import ROOT
 
 SCRIPTS = ("demo.py", "test.py", "pin.py")
@@ -39,22 +39,16 @@ def test_an_old_python_is_told_in_a_sentence(script: str) -> None:
     assert done.stderr == "upstash-helper needs Python 3.11 or newer; this is 3.9.\n"
 
 
-def test_paths_mean_what_they_mean_where_they_are_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_set_up_for_help(tmp_path: Path) -> None:
     """
-    Arguments for pytest may be typed in any folder, with the shell's completion of paths.
+    Asking a script for help works on the spot, from any folder, and makes no environment.
     """
-    (tmp_path / "test_a.py").touch()
-    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "install", tmp_path / "install")
 
-    arguments = suite.seen_from(ROOT, ["test_a.py::test_b[x]", "-q", "tests/api"])
+    for script in SCRIPTS:
+        command = [sys.executable, str(tmp_path / "install" / script), "--help"]
+        done = subprocess.run(command, cwd=tmp_path / "install", capture_output=True, text=True, check=True)
 
-    assert arguments == [f"{tmp_path / 'test_a.py'}::test_b[x]", "-q", "tests/api"]
-
-
-def test_at_the_top_arguments_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where pytest runs anyway, nothing is rewritten.
-    """
-    monkeypatch.chdir(ROOT)
-
-    assert suite.seen_from(ROOT, ["tests", "-k", "install"]) == ["tests", "-k", "install"]
+        assert f"python3 install/{script}" in done.stdout
+        assert not done.stderr
+    assert not (tmp_path / ".venv").exists()

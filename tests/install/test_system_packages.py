@@ -12,7 +12,7 @@ def test_a_package_is_missing_when_its_program_is() -> None:
     """
     A machine that has a program, from wherever, is not changed for it.
     """
-    there = {"redis-cli": "/opt/bin/redis-cli"}
+    there = {"redis-cli": "/usr/local/bin/redis-cli"}
 
     assert missing([REDIS, DBUS], find=there.get) == (DBUS,)
 

@@ -9,6 +9,7 @@ import pytest
 from install.suite import FAILED_CHECKS
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it where it is looked for: just before pytest's last line."""
     failed = os.environ.get(FAILED_CHECKS)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,9 @@ class Answer:
 
 def answer(document: Any, status: int = 200, **headers: str) -> Answer:
     """Return a JSON answer; underscores in the headers' names become dashes."""
-    return Answer(status, json.dumps(document).encode(), {name.replace("_", "-"): text for name, text in headers.items()})
+    return Answer(
+        status, json.dumps(document).encode(), {name.replace("_", "-"): text for name, text in headers.items()}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +205,22 @@ async def faulty(*script: Step, tls: ssl.SSLContext | None = None) -> AsyncItera
         await server.wait_closed()
 
 
-@contextlib.contextmanager
-def refusing() -> Iterator[socket.socket]:
-    """Yield a bound socket that does not listen: connecting is refused until a test calls ``listen`` on it."""
+@asynccontextmanager
+async def late(*script: Step) -> AsyncIterator[tuple[Faulty, Callable[[], None]]]:
+    """Yield a server that refuses connections until the function beside it is called."""
+    far_side = Faulty(*script)
+    starting: list[asyncio.Task[asyncio.Server]] = []
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
         bound.bind(("127.0.0.1", 0))
-        yield bound
+        far_side.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+        def come_up() -> None:
+            if not starting:
+                # At once, so that the next connection finds a listener even before the server runs.
+                bound.listen()
+                starting.append(asyncio.create_task(asyncio.start_server(far_side.accept, sock=bound.dup())))
+
+        yield far_side, come_up
+        for task in starting:
+            (await task).close()
+        await far_side.hang_up()

@@ -145,8 +145,7 @@ class Sandbox:
         if process.returncode is None:
             process.send_signal(kind)
         async with asyncio.timeout(STOP_SECONDS):
-            returncode = await process.wait()
-        return returncode
+            return await process.wait()
 
     async def said(self) -> str:
         """Return what it wrote for people (standard error), once it has ended."""
@@ -265,9 +264,7 @@ class Sandbox:
         """Empty the log of requests."""
         await self._admin("DELETE", "requests")
 
-    async def _admin(
-        self, method: str, name: str, body: Any = None, *, query: Mapping[str, str] | None = None
-    ) -> Any:
+    async def _admin(self, method: str, name: str, body: Any = None, *, query: Mapping[str, str] | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self.ready.admin_token}"}
         data = None if body is None else msgspec.json.encode(body)
         url = f"{self.ready.admin_url}/{name}"

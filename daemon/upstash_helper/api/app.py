@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs, web
 
 from upstash_helper.api import problems
-from upstash_helper.api.body import BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
+from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
 from upstash_helper.api.guard import Deny, Facts, Policy, decide
 from upstash_helper.api.routes import BODY, CALLER
 from upstash_helper.broker.errors import HelperError
@@ -31,9 +31,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-_UNREAD: Final = (BodyTooLarge, BodyTimeout, UnsupportedEncoding)
 
 
 class UndeclaredRoute(Exception):
@@ -98,7 +95,7 @@ class Gate:
         try:
             request[BODY] = await read_body(request) if facts.has_body else b""
             return await handler(request)
-        except (HelperError, problems.BodyInvalid, web.HTTPException, *_UNREAD) as error:
+        except (HelperError, problems.BodyInvalid, web.HTTPException, BodyError) as error:
             return _refused(error)
         except ConnectionResetError:
             raise
@@ -151,7 +148,7 @@ def _refused(error: Exception) -> web.Response:
         case UnsupportedEncoding():
             response = problems.answer(415, "unsupported_encoding", "Send the body as it is, without Content-Encoding.")
         case _:
-            response = problems.answer(400, "request_refused", "The request cannot be read.")
+            response = problems.answer(400, "malformed_request", "The body's framing is broken or it ended too soon.")
     # What was not read of the body must not be taken for the next request.
     response.force_close()
     return response

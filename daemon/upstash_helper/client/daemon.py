@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -10,9 +9,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from upstash_helper.client import discovery, wire
-from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut
-from upstash_helper.client.events import GOODBYE, MOST_LINE_BYTES, Event, FrameParser, typed
-from upstash_helper.client.http import ANSWER_SECONDS, Transport, not_running
+from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
+from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
+from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +121,9 @@ class DaemonClient:
         """Return what the connection is now."""
         return self._ask("GET", "/v1/connection", wire.Connection)
 
-    def connect(self, *, open_browser: bool | None = None, force: bool = False) -> wire.StartedAttempt | wire.Connection:
+    def connect(
+        self, *, open_browser: bool | None = None, force: bool = False
+    ) -> wire.StartedAttempt | wire.Connection:
         """
         Start connecting an account. Returns the attempt, or the connection if there is nothing to do.
 
@@ -191,7 +192,7 @@ class DaemonClient:
     def database_page(
         self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
     ) -> wire.DatabaseList:
-        """Return one page of the account's databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
+        """Return one page of the databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
         query = {
             "page_size": page_size,
             "page_token": page_token,
@@ -241,9 +242,7 @@ class DaemonClient:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def events(
-        self, *, last_event_id: str = "", timeout: float | None = None, hello: bool = False
-    ) -> Iterator[Event]:
+    def events(self, *, last_event_id: str = "", timeout: float | None = None, hello: bool = False) -> Iterator[Event]:
         """
         Yield what happens, until the daemon stops. A stream that breaks is resumed where it broke.
 
@@ -275,9 +274,9 @@ class DaemonClient:
         headers = {"Accept": "text/event-stream"}
         if parser.last_id:
             headers["Last-Event-ID"] = parser.last_id
-        with self._transport.open("GET", "/v1/events", headers=headers, timeout=self._timeout) as response:
+        with self._transport.stream("/v1/events", headers, deadline=deadline) as lines:
             yield Event(id=parser.last_id, event="hello", data=None)
-            for frame in parser.frames(_lines(response, deadline)):
+            for frame in parser.frames(lines):
                 yield typed(frame)
 
     # --- how ----------------------------------------------------------------------------------------------------------

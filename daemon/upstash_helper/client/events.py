@@ -12,9 +12,6 @@ from upstash_helper.client.wire import Attempt, Connection, DatabaseChange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# A line of an event stream is a JSON text of some hundred bytes.
-MOST_LINE_BYTES: Final = 1 << 20
-
 GOODBYE: Final = "bye"
 """The last event of a stream: the daemon is stopping."""
 
@@ -48,7 +45,7 @@ class FrameParser:
         self.last_id = last_id
 
     def frames(self, lines: Iterable[bytes]) -> Iterator[Frame]:
-        """Yield the events of ``lines``. An event that the end of the stream cuts off is dropped, as the standard asks."""
+        """Yield the events of ``lines``. One that the end of the stream cuts off is dropped, as the standard asks."""
         event, data = "", list[str]()
         for raw in lines:
             line = raw.rstrip(b"\r\n").decode(errors="replace")

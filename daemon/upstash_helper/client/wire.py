@@ -53,14 +53,14 @@ class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
 # --- problems ---------------------------------------------------------------------------------------------------------
 
 
-class FieldError(Shown):
+class FieldError(Shown, frozen=True, kw_only=True):
     """One thing that is wrong with a request."""
 
     pointer: Annotated[str, Meta(description="RFC 6901 JSON pointer into the body.", examples=["/primary_region"])]
     detail: str
 
 
-class Problem(Shown, omit_defaults=True):
+class Problem(Shown, frozen=True, kw_only=True, omit_defaults=True):
     """An error, as RFC 9457 problem details."""
 
     status: int
@@ -79,13 +79,13 @@ class Problem(Shown, omit_defaults=True):
 # --- the connection ---------------------------------------------------------------------------------------------------
 
 
-class Account(Shown):
+class Account(Shown, frozen=True, kw_only=True):
     """The connected Upstash account."""
 
     email: str
 
 
-class CredentialStoreStatus(Shown):
+class CredentialStoreStatus(Shown, frozen=True, kw_only=True):
     """Where the API key is kept, and how that is."""
 
     kind: Annotated[str, Meta(examples=["Secret Service"])]
@@ -93,7 +93,7 @@ class CredentialStoreStatus(Shown):
     detail: str = ""
 
 
-class Attempt(Shown, omit_defaults=True):
+class Attempt(Shown, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
     attempt_id: str
@@ -103,7 +103,7 @@ class Attempt(Shown, omit_defaults=True):
     detail: Annotated[str | UnsetType, Meta(description="The same for a person, with what to do.")] = UNSET
 
 
-class StartedAttempt(Attempt, kw_only=True, omit_defaults=True):
+class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
     """An attempt, with the address at which the user signs in. Any app may open it; it holds no secret."""
 
     authorization_url: str
@@ -111,7 +111,7 @@ class StartedAttempt(Attempt, kw_only=True, omit_defaults=True):
     joined: Annotated[bool, Meta(description="Whether an attempt that was alive already was joined.")] = False
 
 
-class Connection(Shown, omit_defaults=True):
+class Connection(Shown, frozen=True, kw_only=True):
     """The daemon's link to one Upstash account."""
 
     state: ConnectionState
@@ -125,7 +125,7 @@ class Connection(Shown, omit_defaults=True):
     already_connected: Annotated[bool, Meta(description="Answer of a connect that had nothing to do.")] = False
 
 
-class Connect(Wanted):
+class Connect(Wanted, frozen=True, kw_only=True):
     """Start connecting an account."""
 
     open_browser: Annotated[bool | None, Meta(description="Open the user's browser; by default as configured.")] = None
@@ -134,7 +134,7 @@ class Connect(Wanted):
     )
 
 
-class ApiKey(Wanted):
+class ApiKey(Wanted, frozen=True, kw_only=True):
     """An API key that the user made in the Upstash console."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
@@ -144,13 +144,13 @@ class ApiKey(Wanted):
         return "ApiKey(…)"
 
 
-class Email(Wanted):
+class Email(Wanted, frozen=True, kw_only=True):
     """The e-mail of the account, when the sign-in did not tell it."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
 
 
-class Disconnected(Shown):
+class Disconnected(Shown, frozen=True, kw_only=True):
     """What is left to do after a disconnect."""
 
     api_key_name: Annotated[
@@ -162,7 +162,7 @@ class Disconnected(Shown):
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-class Region(Shown):
+class Region(Shown, frozen=True, kw_only=True):
     """A place where a database can be."""
 
     id: RegionId
@@ -172,13 +172,13 @@ class Region(Shown):
     read: Annotated[bool, Meta(description="A read region can be here.")]
 
 
-class RegionList(Shown):
+class RegionList(Shown, frozen=True, kw_only=True):
     """The regions that a create form offers."""
 
     regions: tuple[Region, ...]
 
 
-class Database(Shown):
+class Database(Shown, frozen=True, kw_only=True):
     """A Redis database, without its credentials."""
 
     id: str
@@ -198,14 +198,14 @@ class Database(Shown):
     created_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
-class DatabaseList(Shown):
+class DatabaseList(Shown, frozen=True, kw_only=True):
     """One page of the account's databases, by name."""
 
     databases: tuple[Database, ...]
     next_page_token: Annotated[str | None, Meta(description="Present while there are more: `?page_token=`.")] = None
 
 
-class DatabaseCredentials(Sensitive):
+class DatabaseCredentials(Sensitive, frozen=True, kw_only=True):
     """What lets a client into one database. Everything in it works as it is."""
 
     id: str
@@ -222,7 +222,7 @@ class DatabaseCredentials(Sensitive):
     env: Annotated[dict[str, str], Meta(description="Variables for a `.env` file.")]
 
 
-class CreateDatabase(Wanted):
+class CreateDatabase(Wanted, frozen=True, kw_only=True):
     """A database to be made. What is left out is left to Upstash."""
 
     name: DatabaseName
@@ -235,7 +235,7 @@ class CreateDatabase(Wanted):
     tls: bool | None = None
 
 
-class ChangeDatabase(Wanted):
+class ChangeDatabase(Wanted, frozen=True, kw_only=True):
     """What to change of a database; what is left out stays. At least one field."""
 
     name: DatabaseName | UnsetType = UNSET
@@ -253,14 +253,14 @@ class ChangeDatabase(Wanted):
 # --- the daemon itself ------------------------------------------------------------------------------------------------
 
 
-class Health(Shown):
+class Health(Shown, frozen=True, kw_only=True):
     """A constant: it tells that the helper is there and nothing else."""
 
     status: Literal["ok"] = "ok"
     service: Literal["upstash-helper"] = "upstash-helper"
 
 
-class Listener(Shown):
+class Listener(Shown, frozen=True, kw_only=True):
     """One of the two loopback addresses that the daemon listens on."""
 
     address: Annotated[str, Meta(examples=["127.0.0.1:3000", "[::1]:3000"])]
@@ -269,7 +269,7 @@ class Listener(Shown):
     holder: Annotated[str | None, Meta(description="The program that has it, where the system tells.")] = None
 
 
-class DaemonStatus(Shown):
+class DaemonStatus(Shown, frozen=True, kw_only=True):
     """The daemon's own state, for its owner."""
 
     version: str
@@ -285,7 +285,7 @@ class DaemonStatus(Shown):
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-class DatabaseChange(Shown):
+class DatabaseChange(Shown, frozen=True, kw_only=True):
     """The data of a `database` event."""
 
     change: Literal["created", "changed", "deleted"]

@@ -34,11 +34,11 @@ from upstash_helper import __version__
     help="Where the browser may be sent after the sign-in; can be given several times. "
     "Default: the ones used before, at first http://localhost:3000.",
 )
-@click.option("--client-id", metavar="ID", help="OAuth client id. Default: the one used before, at first one of its own.")
+@click.option(
+    "--client-id", metavar="ID", help="OAuth client id. Default: the one used before, at first one of its own."
+)
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
-def main(
-    data: Path | None, host: str, port: int | None, redirect_uris: tuple[str, ...], client_id: str | None
-) -> None:
+def main(data: Path | None, host: str, port: int | None, redirect_uris: tuple[str, ...], client_id: str | None) -> None:
     """
     Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
 

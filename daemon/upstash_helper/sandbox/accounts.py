@@ -110,9 +110,7 @@ class Accounts:
 
     def revoke_key(self, account: Account, name: str) -> bool:
         """Delete an API key by its name; return whether there was one."""
-        cursor = self._connection.execute(
-            "DELETE FROM api_keys WHERE account_id = ? AND name = ?", (account.id, name)
-        )
+        cursor = self._connection.execute("DELETE FROM api_keys WHERE account_id = ? AND name = ?", (account.id, name))
         return cursor.rowcount > 0
 
     def key_names(self, account: Account) -> list[str]:

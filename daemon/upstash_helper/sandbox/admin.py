@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 
 from upstash_helper.sandbox.accounts import Account, Accounts
-from upstash_helper.sandbox.answers import Handler, error_answer, json_answer, read_json
+from upstash_helper.sandbox.answers import error_answer, json_answer, read_json
 from upstash_helper.sandbox.audit import Audit
 from upstash_helper.sandbox.errors import Refused
 from upstash_helper.sandbox.faults import Fault, Faults
 from upstash_helper.sandbox.switches import Switches
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
 
 
 class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,12 +103,12 @@ class AdminApi:
 
     async def list_faults(self, _request: web.Request) -> web.StreamResponse:
         """List the faults in force."""
-        return json_answer(self._faults.list())
+        return json_answer(self._faults.in_force())
 
     async def add_fault(self, request: web.Request) -> web.StreamResponse:
         """Put a fault into force."""
         self._faults.add(await read_json(request, Fault))
-        return json_answer(self._faults.list())
+        return json_answer(self._faults.in_force())
 
     async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
         """Lift all faults."""

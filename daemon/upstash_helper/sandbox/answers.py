@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from upstash_helper.sandbox.errors import Refused, ServerFailed
 
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body")
 
 LARGEST_BODY = 1024 * 1024

@@ -84,9 +84,7 @@ def compose(
     gate = Gate(accounts)
     parts = (
         SignInPages(origin=origin, server=server, accounts=accounts),
-        OAuthApi(
-            origin=origin, server=server, accounts=accounts, signer=signer, audit=audit, switches=switches
-        ),
+        OAuthApi(origin=origin, server=server, accounts=accounts, signer=signer, audit=audit, switches=switches),
         AccountApi(gate=gate, audit=audit),
         RedisApi(
             host=host,
@@ -95,9 +93,7 @@ def compose(
             backups=Backups(databases=databases, records=records),
             audit=audit,
         ),
-        AdminApi(
-            path=admin.path, token=admin.token, accounts=accounts, faults=faults, switches=switches, audit=audit
-        ),
+        AdminApi(path=admin.path, token=admin.token, accounts=accounts, faults=faults, switches=switches, audit=audit),
     )
     api = web.Application(
         middlewares=[faults.middleware("api", ignore=admin.path), errors_as_json], client_max_size=LARGEST_BODY

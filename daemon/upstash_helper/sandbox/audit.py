@@ -63,7 +63,9 @@ class Audit:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def add(self, account: Account, action: str, *, source: str, entity: str, ip: str | None, other: str = "NA") -> None:
+    def add(
+        self, account: Account, action: str, *, source: str, entity: str, ip: str | None, other: str = "NA"
+    ) -> None:
         """
         Remember that something was done.
 

@@ -61,7 +61,8 @@ class AuthorizationServer:
         self.issuer = issuer
         self._grants = grants
         self._switches = switches
-        bearer = BearerToken(
+        # The stubs want a token's name, oauthlib the token itself.
+        bearer: Any = BearerToken(
             validator,
             token_generator=validator.make_access_token,
             refresh_token_generator=lambda _: secrets.token_urlsafe(32),
@@ -96,7 +97,7 @@ class AuthorizationServer:
         except FatalClientError as error:
             raise Refused(400, _fatal_message(error)) from None
         except OAuth2Error as error:
-            raise SendBack(self._finished(error.in_uri(error.redirect_uri))) from None
+            raise SendBack(self._finished(error.in_uri(error.redirect_uri or ""))) from None
         except ValueError:
             raise Refused(400, "The address has characters that do not belong into a query.") from None
         return AuthorizationRequest(
@@ -151,7 +152,6 @@ class AuthorizationServer:
         parts = urlsplit(location)
         location = urlunsplit(parts._replace(path=parts.path or "/"))
         return add_params_to_uri(location, [("iss", self.issuer)]) if self._switches.redirect_iss else location
-
 
 
 def _only_with_offline_access(token: dict[str, Any], _handler: Any, request: Request) -> dict[str, Any]:

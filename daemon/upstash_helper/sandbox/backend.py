@@ -32,7 +32,7 @@ def choose_backend(folder: Folder, authority: Authority) -> Backend:
     try:
         return _valkey(folder, authority, _find_valkey())
     except LookupError as reason:
-        return _fakeredis(authority, str(reason))
+        return _fakeredis(folder, authority, str(reason))
 
 
 def _find_valkey() -> Path:
@@ -61,7 +61,7 @@ def _valkey(folder: Folder, authority: Authority, binary: Path) -> Backend:
     return Backend("valkey", new_server)
 
 
-def _fakeredis(authority: Authority, reason: str) -> Backend:
+def _fakeredis(folder: Folder, authority: Authority, reason: str) -> Backend:
     try:
         from upstash_helper.sandbox.fakeredis_server import FakeredisServer
     except ImportError as error:
@@ -70,5 +70,8 @@ def _fakeredis(authority: Authority, reason: str) -> Backend:
             "`pip install 'upstash-helper[sandbox]'`."
         )
         raise CannotStart(message) from error
-    note = f"Databases run on fakeredis, in memory and lost at the end, because {reason}."
-    return Backend("fakeredis", lambda _: FakeredisServer(front=TlsFront(authority)), note)
+
+    def new_server(database_id: str) -> DatabaseServer:
+        return FakeredisServer(folder=folder.database(database_id), front=TlsFront(authority))
+
+    return Backend("fakeredis", new_server, f"Databases run on fakeredis, not on Valkey, because {reason}.")

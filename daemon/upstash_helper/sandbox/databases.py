@@ -40,6 +40,7 @@ class Database:
         self.lock = asyncio.Lock()
         """Held while something changes: one change after the other."""
 
+
 class Databases:
     """Makes, finds, changes and deletes databases."""
 
@@ -240,7 +241,7 @@ def read_regions(primary: str, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def new_secrets() -> dict[str, str]:
+def new_secrets() -> Any:
     """Return a new password and new REST tokens."""
     return {
         "password": token_hex(16),

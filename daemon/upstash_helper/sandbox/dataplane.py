@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp import web
 
-from upstash_helper.sandbox.answers import Handler, errors_as_json, json_answer
+from upstash_helper.sandbox.answers import errors_as_json, json_answer
 from upstash_helper.sandbox.databases import Database, Databases
 from upstash_helper.sandbox.errors import Refused
 from upstash_helper.sandbox.resp import Failure, Reply, Status, encode_reply
 from upstash_helper.sandbox.servers import Role
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
 
 METHODS = frozenset({"HEAD", "GET", "POST", "PUT"})
 MOST_COMMANDS = 10_000
@@ -23,8 +26,8 @@ Command = list[bytes]
 
 # They are about a connection, and an HTTP request has none that lasts.
 OF_CONNECTIONS = frozenset(
-    b"auth client discard exec hello monitor multi psubscribe psync punsubscribe quit reset ssubscribe subscribe sunsubscribe "
-    b"sync unsubscribe unwatch watch".split()
+    b"auth client discard exec hello monitor multi psubscribe psync punsubscribe quit reset ssubscribe subscribe "
+    b"sunsubscribe sync unsubscribe unwatch watch".split()
 )
 
 
@@ -202,4 +205,3 @@ def _value(reply: Reply, *, in_base64: bool) -> Any:
 def _text(data: bytes) -> str:
     """Return text, with a mark for what is none. Whoever keeps binary data asks for base64."""
     return data.decode("utf-8", "replace")
-

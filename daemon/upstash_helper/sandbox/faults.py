@@ -7,19 +7,17 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-Listener = Literal["api", "rest"]
-Middleware = Callable[
-    [web.Request, Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[web.StreamResponse]
-]
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
 
+Listener = Literal["api", "rest"]
 REMEMBERED = 10_000
 """How many requests the log holds."""
 
@@ -55,11 +53,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 
     def meets(self, listener: Listener, method: str, path: str) -> bool:
         """Return whether a request is meant."""
-        return (
-            listener == self.listener
-            and self.method.upper() in {"*", method}
-            and fnmatchcase(path, self.path)
-        )
+        return listener == self.listener and self.method.upper() in {"*", method} and fnmatchcase(path, self.path)
 
     @property
     def replaces(self) -> bool:
@@ -91,7 +85,7 @@ class Faults:
         """Put a fault into force. Of several that meet a request, the first added is taken."""
         self._faults.append(fault)
 
-    def list(self) -> list[Fault]:
+    def in_force(self) -> list[Fault]:
         """Return the faults in force; ``times`` is what is left."""
         return list(self._faults)
 
@@ -117,9 +111,7 @@ class Faults:
         """
 
         @web.middleware
-        async def watch(
-            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-        ) -> web.StreamResponse:
+        async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
             if ignore is not None and request.path.startswith(ignore):
                 return await handler(request)
             # A command's arguments are the user's data, and perhaps a password.
@@ -145,9 +137,7 @@ class Faults:
         return None
 
 
-async def _broken(
-    fault: Fault, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _broken(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a request as the fault says."""
     real: web.StreamResponse | None = None
     if fault.when == "before":

@@ -89,11 +89,16 @@ def _require_private(folder: Path) -> None:
 
 
 def write_private(path: Path, content: str) -> None:
+    """Write a text file that only the user may read, whole or not at all."""
+    write_private_bytes(path, content.encode())
+
+
+def write_private_bytes(path: Path, content: bytes) -> None:
     """Write a file that only the user may read, whole or not at all."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     draft.replace(path)
 

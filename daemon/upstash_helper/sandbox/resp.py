@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -84,7 +85,7 @@ class Connection:
             raise ServerFailed("the database's server refused its own password")
         return connection
 
-    async def __aenter__(self) -> Connection:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

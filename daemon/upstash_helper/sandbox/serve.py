@@ -11,7 +11,6 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Literal
@@ -93,7 +92,13 @@ async def _serve(options: Options) -> None:
         admin = Admin(token=secrets.token_urlsafe(32))
         origin, rest_url = _url(api_socket), _url(rest_socket)
         apps = compose(
-            connection=connection, folder=folder, origin=origin, host=options.host, backend=backend, admin=admin, say=_say
+            connection=connection,
+            folder=folder,
+            origin=origin,
+            host=options.host,
+            backend=backend,
+            admin=admin,
+            say=_say,
         )
         apps.grants.register_client(client_id, redirect_uris)
 
@@ -120,7 +125,9 @@ async def _serve(options: Options) -> None:
         _say("Stopping.")
 
 
-async def _open(stack: AsyncExitStack, apps: Applications, api_socket: socket.socket, rest_socket: socket.socket) -> None:
+async def _open(
+    stack: AsyncExitStack, apps: Applications, api_socket: socket.socket, rest_socket: socket.socket
+) -> None:
     for app, listener in ((apps.api, api_socket), (apps.rest, rest_socket)):
         # Cancelled handlers would leave a database half made; the data plane's commands may block for ever.
         runner = web.AppRunner(
@@ -217,7 +224,9 @@ def _require_loopback(host: str) -> None:
     except ValueError:
         loopback = False
     if not loopback:
-        raise CannotStart(f"--host must be a loopback address, such as 127.0.0.1 or ::1, not {host}: this is a sandbox.")
+        raise CannotStart(
+            f"--host must be a loopback address, such as 127.0.0.1 or ::1, not {host}: this is a sandbox."
+        )
 
 
 # --- the client -------------------------------------------------------------------------------------------------------
@@ -240,5 +249,3 @@ def _require_redirect_uri(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
         raise CannotStart(f"--redirect-uri must be an absolute http address without a fragment, not {uri}.")
-
-

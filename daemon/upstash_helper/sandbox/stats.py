@@ -33,6 +33,7 @@ class CommandCount(msgspec.Struct):
 class DatabaseStats(msgspec.Struct, kw_only=True):
     """Statistics, in the shape of Upstash's ``DatabaseStats``. Each series has one point: now."""
 
+    monitor_count: Point
     daily_net_commands: int
     daily_read_requests: int
     daily_write_requests: int
@@ -99,6 +100,7 @@ async def stats_of(server: DatabaseServer) -> DatabaseStats:
     bandwidth = int(info.get("total_net_input_bytes", "0")) + int(info.get("total_net_output_bytes", "0"))
     storage = int(info.get("used_memory_dataset", "0"))
     return DatabaseStats(
+        monitor_count=now(0)[0],  # MONITOR is refused
         daily_net_commands=total.count,
         daily_read_requests=read.count,
         daily_write_requests=write.count,
@@ -128,9 +130,7 @@ async def stats_of(server: DatabaseServer) -> DatabaseStats:
         total_monthly_script_requests=script.count,
         total_monthly_storage=storage,
         current_storage=storage,
-        command_counts=[
-            CommandCount(name.upper(), now(called.count)) for name, called in sorted(by_clients.items())
-        ],
+        command_counts=[CommandCount(name.upper(), now(called.count)) for name, called in sorted(by_clients.items())],
     )
 
 

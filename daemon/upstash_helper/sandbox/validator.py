@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from oauthlib.common import Request
 from oauthlib.oauth2 import InvalidRequestError
 from oauthlib.openid import RequestValidator
 
@@ -16,6 +15,9 @@ from upstash_helper.sandbox.accounts import Account, Accounts
 from upstash_helper.sandbox.grants import Code, Grants, Token
 from upstash_helper.sandbox.switches import Switches
 from upstash_helper.sandbox.tokens import TokenSigner
+
+if TYPE_CHECKING:
+    from oauthlib.common import Request
 
 AUDIENCE = "upstash-api"
 SCOPES = frozenset({"offline_access", "openid", "profile", "email"})
@@ -37,7 +39,7 @@ class Grantee(msgspec.Struct, frozen=True, kw_only=True):
     nonce: str | None = None
 
 
-class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its base untyped
+class Validator(RequestValidator):
     """
     Public clients, authorization code with PKCE S256 and refresh with rotation; nothing else is let through.
 
@@ -75,8 +77,9 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
         """Compare strings, whole and exact (RFC 9700, section 2.1)."""
         return redirect_uri in (self._grants.redirect_uris(client_id) or ())
 
-    def get_default_redirect_uri(self, *_: Any, **__: Any) -> None:
+    def get_default_redirect_uri(self, *_: Any, **__: Any) -> str:
         """Have none: Auth0 wants it spelled out."""
+        return ""
 
     # --- the authorization request ---
 
@@ -127,9 +130,9 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
 
     # --- authorization codes ---
 
-    def save_authorization_code(self, client_id: str, code: dict[str, str], request: Request, *_: Any) -> None:
+    def save_authorization_code(self, client_id: str, code: Any, request: Request, *_: Any, **__: Any) -> None:
         """Remember the code and all that it is bound to."""
-        grantee: Grantee = request.user
+        grantee = _grantee(request)
         grant = Code(
             family=grantee.family,
             client_id=client_id,
@@ -161,19 +164,18 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
         request.scopes = grant.scope.split()
         return True
 
-    def get_code_challenge(self, code: str, request: Request) -> str | None:
+    def get_code_challenge(self, code: str, request: Request) -> str:
         """Return the challenge that the verifier must answer."""
         grant = self._grants.code(code)
-        return grant.challenge if grant else None
+        return grant.challenge if grant else ""
 
     def get_code_challenge_method(self, code: str, request: Request) -> str:
         """Return the one method that is taken."""
         return "S256"
 
-    def get_authorization_code_nonce(self, client_id: str, code: str, redirect_uri: str, request: Request) -> str | None:
-        """Return the nonce that the id_token repeats."""
-        nonce: str | None = request.user.nonce
-        return nonce
+    def get_authorization_code_nonce(self, client_id: str, code: str, redirect_uri: str, request: Request) -> Any:
+        """Return the nonce that the id_token repeats, or None."""
+        return _grantee(request).nonce
 
     def confirm_redirect_uri(self, client_id: str, code: str, redirect_uri: str, *_: Any, **__: Any) -> bool:
         """Say the same as ``validate_code``."""
@@ -190,9 +192,9 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
         """Take the two grant types."""
         return grant_type in {"authorization_code", "refresh_token"}
 
-    def save_bearer_token(self, token: dict[str, Any], request: Request, *_: Any, **__: Any) -> None:
+    def save_bearer_token(self, token: Any, request: Request, *_: Any, **__: Any) -> None:
         """Remember the new tokens, and that they replace the refresh token that was shown."""
-        grantee: Grantee = request.user
+        grantee = _grantee(request)
         common = {
             "family": grantee.family,
             "client_id": str(request.client_id),
@@ -224,10 +226,10 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
         request.user = Grantee(account=account, family=grant.family, audience=grant.audience)
         return True
 
-    def get_original_scopes(self, refresh_token: str, request: Request, *_: Any, **__: Any) -> str:
+    def get_original_scopes(self, refresh_token: str, request: Request, *_: Any, **__: Any) -> list[str]:
         """Return the scopes of the token that is refreshed."""
         grant = self._grants.token(refresh_token)
-        return grant.scope if grant else ""
+        return grant.scope.split() if grant else []
 
     def revoke_token(self, token: str, token_type_hint: str | None, request: Request, *_: Any, **__: Any) -> None:
         """Revoke a token of this client; a refresh token takes its family along (RFC 7009, section 2.1)."""
@@ -240,7 +242,7 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
 
     def make_access_token(self, request: Request) -> str:
         """Return a signed token, as Auth0 gives for an API with an audience."""
-        grantee: Grantee = request.user
+        grantee = _grantee(request)
         now = int(time.time())
         scopes = list(request.scopes or ())
         audience = [*filter(None, [grantee.audience]), *([f"{self._issuer}userinfo"] if "openid" in scopes else [])]
@@ -262,7 +264,7 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
         self, id_token: dict[str, Any], token: dict[str, Any], token_handler: Any, request: Request
     ) -> str:
         """Return the id_token signed, with the e-mail if that scope was granted (OpenID Connect Core, 5.4)."""
-        grantee: Grantee = request.user
+        grantee = _grantee(request)
         claims = {
             **id_token,
             "iss": self._issuer,
@@ -272,6 +274,12 @@ class Validator(RequestValidator):  # type: ignore[misc]  # the stubs leave its 
         if self._switches.id_token_email and "email" in (request.scopes or ()):
             claims |= {"email": grantee.account.email, "email_verified": True}
         return self._signer.sign(claims)
+
+
+def _grantee(request: Request) -> Grantee:
+    if not isinstance(request.user, Grantee):
+        raise TypeError("oauthlib makes a token before it has asked whom it is for")
+    return request.user
 
 
 def audience_of(request: Request) -> str:

@@ -30,8 +30,9 @@ START_SECONDS = 20.0
 # Upstash lets nobody administer the server. MIGRATE would connect to other machines; SCRIPT DEBUG forks it.
 RULES: dict[Role, str] = {
     "default": "~* &* +@all -@admin -migrate -script|debug",
-    "default_ro": "~* &* +@read +@connection +@transaction +subscribe +psubscribe +ssubscribe +unsubscribe +punsubscribe"
-    " +sunsubscribe +eval_ro +evalsha_ro +fcall_ro +script|load +script|exists +command +info +time +echo -@admin",
+    "default_ro": "~* &* +@read +@connection +@transaction +subscribe +psubscribe +ssubscribe +unsubscribe"
+    " +punsubscribe +sunsubscribe +eval_ro +evalsha_ro +fcall_ro +script|load +script|exists +command +info +time +echo"
+    " -@admin",
 }
 
 

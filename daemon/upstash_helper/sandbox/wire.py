@@ -56,8 +56,8 @@ class CreateDatabase(msgspec.Struct, kw_only=True):
     """
     ``POST /redis/database``, in both dialects that are in use.
 
-    The current one says ``database_name`` and ``platform``; the older one ``name`` and ``region: global``, and Upstash's
-    own command line mixes the two.
+    The current one says ``database_name`` and ``platform``; the older one ``name`` and ``region: global``, and
+    Upstash's own command line mixes the two.
     """
 
     database_name: Name | UnsetType = UNSET

@@ -22,7 +22,8 @@ from upstash_helper.broker.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from upstash_helper.upstream.http import Call, Resend, TransportFailed, Upstream
+from upstash_helper.upstream.calls import Call, Resend, TransportFailed
+from upstash_helper.upstream.http import Upstream
 from upstash_helper.upstream.wire import DatabaseDocument
 from upstash_helper.upstream.words import words_of
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import ipaddress
 import logging
 import ssl
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
 from upstash_helper import __version__
 from upstash_helper.upstream.breaker import Breaker
-from upstash_helper.upstream.connector import PROGRESS, Progress, Stage, WitnessedConnector
+from upstash_helper.upstream.calls import Call, Resend, TransportFailed, failure_of
+from upstash_helper.upstream.connector import PROGRESS, Progress, WitnessedConnector
 from upstash_helper.upstream.reply import Reply, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
@@ -33,50 +32,6 @@ CONNECT_SECONDS: Final = 8.0
 KEEP_ALIVE_SECONDS: Final = 5.0
 _CONNECTIONS: Final = 8
 _BUSY: Final = frozenset({502, 503, 504})
-
-
-class Resend(enum.Enum):
-    """When a request that failed may be sent again."""
-
-    UNSENT = enum.auto()
-    """Only if no connection was made: a repeat could do the thing twice."""
-    UNANSWERED = enum.auto()
-    """Also if the connection broke before the first byte of an answer: the far side refuses a repeat by itself."""
-    ALWAYS = enum.auto()
-    """Also after a broken answer or a 502, 503, 504: it changes nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    resend: Resend
-    deadline: float
-    """Seconds for all tries together, the answer's body included."""
-    limit: int
-    """How many bytes of body are read, decompressed; more is an error."""
-
-
-class TransportFailed(Exception):
-    """There is no whole answer. ``detail`` is for a person and names the host, never a secret."""
-
-    def __init__(
-        self,
-        kind: Literal["network", "timeout", "unreadable"],
-        stage: Stage,
-        detail: str,
-        *,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.kind = kind
-        self.stage = stage
-        self.detail = detail
-        self.retry_after = retry_after
 
 
 class _Busy(Exception):
@@ -199,7 +154,7 @@ class Upstream:
         except TransportFailed as error:
             failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = _failure(error, progress.stage, url)
+            failure = failure_of(error, progress.stage, url)
         else:
             return _answered(reply, call, url)
         raise failure
@@ -251,33 +206,8 @@ async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> Clie
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        failure = _failure(error, PROGRESS.get().stage, request.url)
+        failure = failure_of(error, PROGRESS.get().stage, request.url)
     raise failure
-
-
-def _failure(error: Exception, stage: Stage, url: URL) -> TransportFailed:
-    """Say what happened without what ``str(error)`` may hold: headers, URLs with passwords, parts of an answer."""
-    if isinstance(error, TimeoutError):
-        return TransportFailed("timeout", stage, f"{url.host} did not take the connection in time.")
-    if stage == "connecting":
-        return TransportFailed("network", stage, _unreachable(error, url))
-    if stage == "sent":
-        return TransportFailed("network", stage, f"{url.host} closed the connection without an answer.")
-    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
-        return TransportFailed("network", stage, f"The connection to {url.host} broke within the answer.")
-    return TransportFailed("unreadable", stage, f"{url.host} sent something that is not HTTP.")
-
-
-def _unreachable(error: Exception, url: URL) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"The certificate of {url.host} is not one that this machine trusts."
-        case aiohttp.ClientConnectorDNSError():
-            return f"{url.host} was not found; is this machine online?"
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return f"The proxy of this machine does not lead to {url.host}."
-        case _:
-            return f"{url.host} could not be reached."
 
 
 def _answered(reply: Reply | None, call: Call, url: URL) -> Reply:

@@ -10,9 +10,10 @@ import msgspec
 from upstash_helper.broker.models import IssuedKey
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.broker.secret import Secret
+from upstash_helper.upstream.calls import Call, Resend, TransportFailed
 from upstash_helper.upstream.claims import email
-from upstash_helper.upstream.http import Call, Resend, TransportFailed, Upstream
-from upstash_helper.upstream.oauth import failed_as
+from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.reasons import failed_as
 from upstash_helper.upstream.words import words_of
 
 if TYPE_CHECKING:

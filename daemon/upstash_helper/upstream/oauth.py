@@ -9,11 +9,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from upstash_helper.broker.models import TokenSet
-from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
+from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.broker.secret import Secret
+from upstash_helper.upstream.calls import Call, Resend, TransportFailed
 from upstash_helper.upstream.claims import claims_of, emails_of
-from upstash_helper.upstream.http import Call, Resend, TransportFailed, Upstream
-from upstash_helper.upstream.words import fit, parsed, words_of
+from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.reasons import failed_as, refusal
+from upstash_helper.upstream.words import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,55 +35,6 @@ LARGEST_ANSWER: Final = 64 * 1024
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 # RFC 6749, appendix A.12: what a token is made of. Anything else has no place in an Authorization header.
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
-
-_REASONS: Final[dict[str, FailureReason]] = {
-    "access_denied": "access_denied",
-    "consent_required": "consent_required",
-    "interaction_required": "login_required",
-    "invalid_client": "invalid_client",
-    "invalid_grant": "invalid_grant",
-    "invalid_request": "invalid_request",
-    "invalid_scope": "invalid_request",
-    "login_required": "login_required",
-    "server_error": "server_error",
-    "slow_down": "rate_limited",
-    "temporarily_unavailable": "server_error",
-    "too_many_attempts": "rate_limited",
-    "too_many_requests": "rate_limited",
-    "unauthorized": "unauthorized",
-    "unauthorized_client": "invalid_client",
-    "unsupported_grant_type": "invalid_request",
-    "unsupported_response_type": "invalid_request",
-}
-
-_ADVICE: Final[dict[FailureReason, str]] = {
-    "access_denied": "Upstash did not let this sign-in pass. Connect again.",
-    "consent_required": "Upstash wants the user's consent first. Connect again.",
-    "invalid_client": "Upstash does not know the client id; check `client_id` in the settings.",
-    "invalid_grant": "The sign-in has expired or was used before. Connect again.",
-    "invalid_request": "Upstash did not take the request; check `client_id` and the port in the settings.",
-    "login_required": "Upstash wants the user to sign in first. Connect again.",
-    "unauthorized": "Upstash does not let this user in.",
-}
-
-
-def reason_of(error: str, status: int) -> FailureReason:
-    """
-    Return the reason for an answer of the token endpoint.
-
-    Args:
-        error: Its ``error`` code (RFC 6749, section 5.2, and Auth0's own), or empty.
-        status: Its HTTP status, which decides where it is plain and where the code is unknown.
-    """
-    if status == 429:
-        return "rate_limited"
-    if status >= 500:
-        return "server_error"
-    if status == 401 and error in {"", "access_denied"}:
-        return "invalid_client"  # Auth0 says access_denied of a client, though no user denied anything
-    if error in _REASONS:
-        return _REASONS[error]
-    return "invalid_request" if error else "invalid_response"
 
 
 class OAuth:
@@ -229,34 +182,19 @@ class OAuth:
         from oauthlib.oauth2 import OAuth2Error
 
         error = ""
+        document = parsed(reply.body)
         try:
-            if isinstance(parsed(reply.body), dict):
+            if isinstance(document, dict):
                 token = self._client().parse_request_body_response(reply.body.decode())
                 if reply.status == 200:
                     return _token_set(token)
-        except OAuth2Error as refusal:
-            # Codes such as `missing_token` are oauthlib's words about the answer, not the server's.
-            if reply.status != 200 or refusal.error in _REASONS:
-                error = refusal.error or ""
+        except OAuth2Error as refused:
+            # Without an `error` in the document this is oauthlib's own word, such as `missing_token`.
+            if "error" in document and isinstance(refused.error, str):
+                error = refused.error
         except (ValueError, TypeError, AttributeError, RecursionError):
             pass  # a document that oauthlib cannot read
-        raise _refusal(reply, error, *secrets)
-
-
-def _refusal(reply: Reply, error: str, *secrets: str) -> AuthorizationFailed:
-    reason = reason_of(error, reply.status)
-    match reason:
-        case "rate_limited":
-            wait = "later" if reply.retry_after is None else f"in {reply.retry_after:.0f} s"
-            detail = f"Upstash asks for fewer sign-ins. Connect again {wait}."
-        case "server_error":
-            detail = f"Upstash's sign-in failed (status {reply.status}). Connect again later."
-        case "invalid_response":
-            detail = f"Upstash's sign-in sent an answer that cannot be read (status {reply.status}). Connect again."
-        case _:
-            said = words_of(reply, *secrets) or fit(error, *secrets)
-            detail = f"{_ADVICE[reason]} Upstash says: {said}" if said else _ADVICE[reason]
-    return AuthorizationFailed(reason, detail)
+        raise refusal(reply, error, *secrets)
 
 
 def _token_set(token: dict[str, object]) -> TokenSet:
@@ -281,10 +219,3 @@ async def _answer(http: Upstream, call: Call) -> Reply:
     except TransportFailed as error:
         failure = error
     raise AuthorizationFailed(failed_as(failure), f"{failure.detail} Connect again.")
-
-
-def failed_as(failure: TransportFailed) -> FailureReason:
-    """Return the reason for an answer that never came, or came in part."""
-    if failure.kind == "timeout":
-        return "timeout"
-    return "invalid_response" if failure.stage == "answered" else "network_error"

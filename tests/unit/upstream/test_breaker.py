@@ -3,6 +3,7 @@ from upstash_helper.upstream.breaker import Breaker
 
 
 def broken(clock: FakeClock, failures: int = 5) -> Breaker:
+    """Return a breaker after so many failures."""
     breaker = Breaker(clock=clock)
     for _ in range(failures):
         assert breaker.admit() is None

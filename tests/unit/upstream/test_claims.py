@@ -8,6 +8,7 @@ from upstash_helper.upstream.claims import claims_of, email, emails_of
 
 
 def jwt(claims: Any) -> str:
+    """Return a token with these claims and a signature of nobody."""
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"eyJhbGciOiJub25lIn0.{payload}.c2lnbmF0dXJl"
 
@@ -42,7 +43,8 @@ def test_the_plain_claim_comes_before_the_namespaced_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, 3, True, [], {}, "", "nobody", "@b.example", "a@", "a@b@c", "a:b@c.example", "a b@c.example", "a@b\n"]
+    "value",
+    [None, 3, True, [], {}, "", "nobody", "@b.example", "a@", "a@b@c", "a:b@c.example", "a b@c.example", "a@b\n"],
 )
 def test_what_is_no_email_is_passed_over(value: object) -> None:
     """

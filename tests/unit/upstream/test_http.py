@@ -6,19 +6,20 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-import stamina
 import trustme
-from stamina.instrumentation import RetryDetails
 
 from tests.support.clock import FakeClock
-from tests.support.faulty import Answer, Bytes, Faulty, Flood, Hang, Reset, answer, faulty, refusing
+from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, answer, faulty, late
+from tests.support.retries import retries
 from upstash_helper import __version__
-from upstash_helper.upstream.http import Call, Resend, TransportFailed, Upstream
+from upstash_helper.upstream.calls import Call, Resend, TransportFailed
+from upstash_helper.upstream.http import Upstream
 
 EVERY_RESEND = list(Resend)
 
 
 def call(url: str, resend: Resend = Resend.ALWAYS, *, deadline: float = 20.0, limit: int = 65536) -> Call:
+    """Return a request with secrets in it."""
     return Call(
         method="GET" if resend is Resend.ALWAYS else "POST",
         url=f"{url}/v2/thing",
@@ -32,17 +33,20 @@ def call(url: str, resend: Resend = Resend.ALWAYS, *, deadline: float = 20.0, li
 
 @pytest.fixture
 async def clock() -> FakeClock:
+    """The clock of the client."""
     return FakeClock()
 
 
 @pytest.fixture
 async def http(clock: FakeClock) -> AsyncIterator[Upstream]:
+    """The client, with hardly a pause before a retry."""
     upstream = Upstream(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
 async def failure_of(http: Upstream, sent: Call) -> TransportFailed:
+    """Return the failure of a request."""
     with pytest.raises(TransportFailed) as caught:
         await http.send(sent)
     return caught.value
@@ -230,9 +234,7 @@ async def test_a_closed_client_sends_nothing(http: Upstream) -> None:
 # --- what is sent again, and what is not ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("resend", "sends"), [(Resend.UNSENT, 1), (Resend.UNANSWERED, 3), (Resend.ALWAYS, 3)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("resend", "sends"), [(Resend.UNSENT, 1), (Resend.UNANSWERED, 3), (Resend.ALWAYS, 3)], ids=str)
 @pytest.mark.parametrize("step", [Reset(), Bytes(b"")], ids=["reset", "closed"])
 async def test_t36_a_connection_broken_before_any_answer(
     http: Upstream, step: Reset | Bytes, resend: Resend, sends: int
@@ -247,9 +249,7 @@ async def test_t36_a_connection_broken_before_any_answer(
         assert sends == len(far_side.requests)
 
 
-@pytest.mark.parametrize(
-    ("resend", "sends"), [(Resend.UNSENT, 1), (Resend.UNANSWERED, 1), (Resend.ALWAYS, 3)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("resend", "sends"), [(Resend.UNSENT, 1), (Resend.UNANSWERED, 1), (Resend.ALWAYS, 3)], ids=str)
 @pytest.mark.parametrize(
     "step",
     [
@@ -286,18 +286,17 @@ async def test_what_is_not_http_is_unreadable(http: Upstream, resend: Resend) ->
 
 
 @pytest.mark.parametrize("resend", EVERY_RESEND)
-async def test_t36_a_refused_connection_is_tried_three_times(
-    http: Upstream, resend: Resend, retries: list[RetryDetails]
-) -> None:
+async def test_t36_a_refused_connection_is_tried_three_times(http: Upstream, resend: Resend) -> None:
     """
     As long as nothing was sent a retry does no harm, and there are two of them, at growing intervals.
     """
-    with refusing() as bound:
-        failure = await failure_of(http, call(f"http://127.0.0.1:{bound.getsockname()[1]}", resend))
+    async with late() as (far_side, _):
+        with retries() as seen:
+            failure = await failure_of(http, call(far_side.url, resend))
 
     assert ("network", "connecting") == (failure.kind, failure.stage)
-    assert [1, 2] == [retry.retry_num for retry in retries]
-    assert 0.001 <= retries[0].wait_for <= 0.002 <= retries[1].wait_for <= 0.003
+    assert [1, 2] == [retry.retry_num for retry in seen]
+    assert 0.001 <= seen[0].wait_for <= 0.002 <= seen[1].wait_for <= 0.003
 
 
 @pytest.mark.parametrize("resend", EVERY_RESEND)
@@ -305,23 +304,12 @@ async def test_a_service_that_comes_up_in_between_is_reached(http: Upstream, res
     """
     A short break of the network is not noticed.
     """
-    far_side = Faulty(answer("ok"))
-    with refusing() as bound:
-        # The first try is refused; the service listens before the second.
-        stamina.instrumentation.set_on_retry_hooks([lambda _: bound.listen()])
-        try:
-            sending = asyncio.create_task(http.send(call(f"http://127.0.0.1:{bound.getsockname()[1]}", resend)))
-            while not sending.done() and not bound.getsockopt(1, 30):
-                await asyncio.sleep(0)
-            server = await asyncio.start_server(far_side.accept, sock=bound.dup())
-            reply = await sending
-            server.close()
-            await far_side.hang_up()
-        finally:
-            stamina.instrumentation.set_on_retry_hooks(None)
+    async with late(answer("ok")) as (far_side, come_up):
+        with retries(then=come_up):
+            reply = await http.send(call(far_side.url, resend))
 
-    assert b'"ok"' == reply.body
-    assert 1 == len(far_side.requests)
+        assert b'"ok"' == reply.body
+        assert 1 == len(far_side.requests)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -447,11 +435,13 @@ async def test_a_cancelled_probe_does_not_lock_the_service_out(http: Upstream, c
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
+    """A certificate authority that nobody trusts by default."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="module")
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """The TLS context of a server on 127.0.0.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     return context

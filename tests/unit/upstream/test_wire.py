@@ -29,6 +29,7 @@ WHOLE = {
 
 
 def document(**fields: Any) -> DatabaseDocument:
+    """Return the document with other values for some fields."""
     return msgspec.convert(WHOLE | fields, DatabaseDocument)
 
 

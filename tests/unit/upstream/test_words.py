@@ -5,6 +5,7 @@ from upstash_helper.upstream.words import words_of
 
 
 def reply(body: str | bytes, media_type: str = "application/json") -> Reply:
+    """Return a refusal with that body."""
     encoded = body if isinstance(body, bytes) else body.encode()
     return Reply(status=400, media_type=media_type, retry_after=None, body=encoded)
 

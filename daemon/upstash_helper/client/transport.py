@@ -1,29 +1,34 @@
 """
 One request to the daemon.
 
-Over the standard library's ``http.client``: importing aiohttp costs a quarter of a second, and a command line that takes
-that long to say "connected" feels broken. ``http.client`` also ignores ``http_proxy``, which must never see a token.
+Over the standard library's ``http.client``: importing aiohttp costs a quarter of a second, and a command line that
+takes that long to say "connected" feels broken. It also ignores ``http_proxy``, which must never see a token.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer
+from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut
 from upstash_helper.client.wire import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    import socket
+    from collections.abc import Generator, Iterator, Mapping
 
 # The kernel answers for a listening loopback socket even if the program behind it is busy.
 CONNECT_SECONDS: Final = 3.0
 # Longer than the daemon waits for Upstash (30 s for a sign-in), so that it is the daemon that says what went wrong.
 ANSWER_SECONDS: Final = 45.0
+
+# A line of an event stream is a JSON text of some hundred bytes.
+MOST_LINE_BYTES: Final = 1 << 20
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -67,7 +72,7 @@ class Transport:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = ANSWER_SECONDS,
+        timeout: float = ANSWER_SECONDS,
     ) -> Generator[http.client.HTTPResponse]:
         """
         Send a request and hand out its answer, whose body is still to be read.
@@ -77,17 +82,25 @@ class Transport:
             ApiProblem: If the answer is an error of the API.
             UnexpectedAnswer: If it is an error of something else.
         """
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
-        try:
-            with self._failures():
-                connection.connect()
-                connection.sock.settimeout(timeout)
-                connection.request(method, path, body=body, headers=self._headers(body, headers))
-                response = connection.getresponse()
-            self._check(response)
+        with self._exchange(method, path, body, headers, timeout) as (_, response):
             yield response
-        finally:
-            connection.close()
+
+    @contextlib.contextmanager
+    def stream(self, path: str, headers: Mapping[str, str], *, deadline: float | None) -> Generator[Iterator[bytes]]:
+        """
+        Open a stream and hand out its lines as they come. A stream that breaks just ends.
+
+        Args:
+            path: What to follow.
+            headers: Of the request.
+            deadline: In terms of ``time.monotonic()``; None waits for ever.
+
+        Raises:
+            WaitTimedOut: From the lines, at the deadline.
+            ClientError: As ``open``.
+        """
+        with self._exchange("GET", path, None, headers, ANSWER_SECONDS) as (connected, response):
+            yield _lines(connected, response, deadline)
 
     def read(self, response: http.client.HTTPResponse) -> bytes:
         """
@@ -98,6 +111,24 @@ class Transport:
         """
         with self._failures():
             return response.read()
+
+    @contextlib.contextmanager
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, timeout: float
+    ) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+        try:
+            with self._failures():
+                connection.connect()
+                connected = connection.sock  # http.client forgets it as soon as the answer has begun
+                connected.settimeout(timeout)
+                connection.request(method, path, body=body, headers=self._headers(body, headers))
+                response = connection.getresponse()
+            with response:
+                self._check(response)
+                yield connected, response
+        finally:
+            connection.close()
 
     def _headers(self, body: bytes | None, headers: Mapping[str, str] | None) -> dict[str, str]:
         sent = {"Accept": "application/json", **(headers or {})}
@@ -138,6 +169,21 @@ class Transport:
     @property
     def _restart_command(self) -> str:
         return self._start_command.removesuffix("start") + "restart"
+
+
+def _lines(connected: socket.socket, response: http.client.HTTPResponse, deadline: float | None) -> Iterator[bytes]:
+    try:
+        while True:
+            # A connection on loopback does not vanish silently, so no time without a line is too long in itself.
+            connected.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
+            line = response.readline(MOST_LINE_BYTES)
+            if not line:
+                return
+            yield line
+    except TimeoutError:
+        raise WaitTimedOut("What was waited for did not happen in time.") from None
+    except (http.client.HTTPException, OSError):
+        return
 
 
 def not_running(start_command: str) -> str:

@@ -1,0 +1,33 @@
+"""``upstash-helper`` and ``python -m upstash_helper``."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Do what the command line says, and exit."""
+    arguments = sys.argv[1:]
+    if "run" in arguments[:3]:
+        from upstash_helper.cli.run_flags import read_plainly
+
+        request = read_plainly(arguments)
+        if request is not None:
+            # Nothing that is imported is garbage; looking for some costs a tenth of the start. `serve` turns the
+            # collector on again when the daemon is ready.
+            import gc
+
+            gc.disable()
+            from upstash_helper.cli.run import become_daemon
+
+            sys.exit(become_daemon(request))
+
+    from upstash_helper.cli.app import cli
+
+    cli.main()
+    raise AssertionError  # click exits
+
+
+if __name__ == "__main__":
+    main()

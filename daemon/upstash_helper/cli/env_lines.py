@@ -1,0 +1,65 @@
+"""Variables as text that a ``.env`` reader or a shell takes as it is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EnvFormat = Literal["dotenv", "shell", "powershell", "json"]
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class NotExpressible(ValueError):
+    """A variable that cannot be written in this format."""
+
+
+def env_lines(variables: Mapping[str, str], form: EnvFormat) -> str:
+    """
+    Return the variables in a format, without a newline at the end.
+
+    Raises:
+        NotExpressible: If a name is none, or a value has a control character.
+    """
+    if form == "json":
+        import msgspec
+
+        return msgspec.json.encode(variables).decode()
+
+    lines = []
+    for name, value in variables.items():
+        if not _NAME.fullmatch(name) or any(ord(character) < 32 for character in value):
+            message = f"The variable {name!r} cannot be written as a line."
+            raise NotExpressible(message)
+        lines.append(_line(name, value, form))
+    return "\n".join(lines)
+
+
+def _line(name: str, value: str, form: EnvFormat) -> str:
+    match form:
+        case "shell":
+            return f"export {name}={shlex.quote(value)}"
+        case "powershell":
+            doubled = value.replace("'", "''")
+            return f"$env:{name} = '{doubled}'"
+        case _:
+            return f"{name}={_dotenv_quoted(value)}"
+
+
+def _dotenv_quoted(value: str) -> str:
+    """
+    Quote a value so that `sh`, python-dotenv, Node's dotenv and docker's env files agree about it, where that can be.
+
+    There is no standard. Between double quotes a reader may expand ``$`` and unescape ``\\``; between single quotes the
+    value ends at the next one. A value with both kinds is escaped as `sh` wants it.
+    """
+    if not re.search(r'["\\$`]', value):
+        return f'"{value}"'
+    if not re.search(r"['\\]", value):
+        return f"'{value}'"
+    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
+    return f'"{escaped}"'

@@ -1,0 +1,67 @@
+"""``run``: be the daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from upstash_helper.cli import exit_codes
+from upstash_helper.settings import SettingsError, load_world
+
+if TYPE_CHECKING:
+    from upstash_helper.cli.run_flags import RunRequest
+
+
+def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
+    """Run the daemon until it is stopped, and return the exit code."""
+    # The one place of the command line that reaches into the daemon.
+    from upstash_helper import serve
+
+    try:
+        world = load_world(profile=request.profile, flags=request.flags)
+        if request.stop_with_parent:
+            _stop_with_parent()
+        serve.run_daemon(world)
+    except SettingsError as error:
+        return _say(str(error), exit_codes.USAGE, "invalid_setting", as_json=as_json)
+    except serve.PortBusy as error:
+        return _say(error.detail, exit_codes.PORT_BUSY, "port_busy", as_json=as_json)
+    except serve.AlreadyRunning as error:
+        # What was wanted is so.
+        return _say(error.detail, exit_codes.OK, "already_running", as_json=as_json)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    return exit_codes.OK
+
+
+def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> int:
+    if as_json:
+        import msgspec
+
+        title = exit_codes.MEANING[exit_code]
+        text = msgspec.json.encode({"code": code, "title": title, "detail": detail, "exit_code": exit_code}).decode()
+    else:
+        text = f"Error: {detail}" if exit_code else detail
+    sys.stderr.write(f"{text}\n")
+    return exit_code
+
+
+def _stop_with_parent() -> None:
+    """
+    Stop when the standard input ends.
+
+    Whoever starts the daemon for a while (the demo, a test) holds the other end of a pipe, which the system closes
+    however that program ends: no daemon is left behind, on any platform.
+    """
+
+    def wait() -> None:
+        # Below Python's buffers: a thread that sits in one of them at exit holds its lock, and the exit fails.
+        while os.read(0, 4096):
+            pass
+        # Not os.kill: on Windows it ends the process at once, without a handler.
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()

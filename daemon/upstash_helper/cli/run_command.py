@@ -1,0 +1,55 @@
+"""``run`` as click sees it: its help, and the command lines that are not plain."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from upstash_helper.cli.options import command
+from upstash_helper.cli.run_flags import NO_BROWSER, RUN_FLAGS, STOP_WITH_PARENT, RunRequest
+from upstash_helper.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def setting_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags of ``run``; it gets those that were given as ``flags``."""
+
+    @functools.wraps(function)
+    def with_flags(**given: Any) -> Any:
+        flags = {flag.setting: given.pop(flag.setting) for flag in RUN_FLAGS}
+        flags["open_browser"] = False if given.pop("no_browser") else None
+        return function(flags={key: value for key, value in flags.items() if value is not None}, **given)
+
+    decorated: Callable[..., Any] = with_flags
+    decorated = click.option(NO_BROWSER, is_flag=True, help="Never open the browser; only show the address.")(decorated)
+    for flag in reversed(RUN_FLAGS):
+        decorated = click.option(flag.flag, flag.setting, metavar=flag.metavar, help=flag.help)(decorated)
+    return decorated
+
+
+_HELP = """
+Be the daemon, in this terminal, until Ctrl-C.
+
+The flags are settings; config.toml and UPSTASH_HELPER_* variables say the same for good (see `config show`).
+Against a local Upstash, in a world of its own:
+
+\b
+  upstash-helper sandbox
+  upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL
+"""
+
+
+@command("run", help=_HELP)
+@click.option(STOP_WITH_PARENT, is_flag=True, hidden=True, help="Stop when the standard input ends.")
+@setting_flags
+@pass_session
+def run(session: Session, *, flags: dict[str, object], stop_with_parent: bool) -> None:
+    """Become the daemon."""
+    from upstash_helper.cli.run import become_daemon
+
+    request = RunRequest(session.profile, flags, stop_with_parent)
+    click.get_current_context().exit(become_daemon(request, as_json=session.json))

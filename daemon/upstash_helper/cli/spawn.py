@@ -1,0 +1,68 @@
+"""Starting processes of ours: the background daemon, and what the demo needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def command_line(*arguments: str, module: str = "upstash_helper") -> list[str]:
+    """Return the command that runs our module ``module`` with this same Python."""
+    # -P: a click.py in the folder where the user happens to be is not ours.
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def open_output(path: Path) -> int:
+    """Open, for writing, an empty file that this user alone can read, and return its descriptor."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags, 0o600)
+
+
+def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """
+    Start a process that outlives this one and its terminal.
+
+    Args:
+        command: The program and its arguments.
+        output: Where its stdout and stderr go.
+        folder: Where it runs: not where the user happens to be, which could then not be unmounted or removed.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+    descriptor = open_output(output)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            cwd=folder,
+            close_fds=True,
+            **_DETACHED,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def tail(path: Path, *, lines: int = 20) -> str:
+    """Return the last lines of a text file, or nothing if it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+if sys.platform == "win32":
+    _DETACHED: Final[dict[str, Any]] = {
+        "creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP,
+    }
+else:
+    _DETACHED: Final[dict[str, Any]] = {"start_new_session": True}

@@ -1,0 +1,86 @@
+"""``status``: the daemon and the connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upstash_helper import __version__
+from upstash_helper.cli.options import command
+from upstash_helper.cli.output import moment, note, print_json, sheet, styled
+from upstash_helper.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from upstash_helper.client.wire import Connection, DaemonStatus, Listener
+
+_WORDS = {
+    "disconnected": "not connected",
+    "connecting": "a sign-in is running",
+    "connected": "connected",
+    "needs_email": "signed in, but the e-mail of the account is missing",
+    "reconnect_required": "Upstash no longer takes the API key",
+    "keyring_locked": "the keyring is locked",
+    "keyring_unavailable": "there is no keyring",
+    "port_conflict": "another program has one of the addresses that a sign-in comes back to",
+}
+_METHODS = {"oauth": "signed in with Upstash", "api_key": "with an API key"}
+
+
+@command("status")
+@pass_session
+def status(session: Session) -> None:
+    """Show the daemon and the connection."""
+    found = session.client.status()
+
+    if session.json:
+        print_json(found)
+    else:
+        print(sheet(_rows(found)))
+        _advise(session, found)
+
+
+def described(connection: Connection) -> str:
+    """Return a connection as a phrase."""
+    text = _WORDS.get(connection.state, connection.state)
+    if connection.state == "connected" and connection.account:
+        text = f"connected as {connection.account.email}"
+    if connection.method and connection.state in {"connected", "reconnect_required"}:
+        text += f", {_METHODS[connection.method]}"
+    return f"{text}, since {moment(connection.since)}" if connection.since else text
+
+
+def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
+    rows = [
+        ("Daemon", f"version {found.version}, process {found.pid}, since {moment(found.started_at)}"),
+        ("Profile", found.profile),
+        ("Listening", ", ".join(_listener(one) for one in found.listeners)),
+        ("Connection", described(found.connection)),
+    ]
+    if found.connection.api_key_name:
+        rows.append(("API key", found.connection.api_key_name))
+    store = found.connection.credential_store
+    if store:
+        detail = f" ({store.detail})" if store.detail else ""
+        state = "not used yet" if store.state == "unknown" else store.state
+        rows.append(("Kept in", f"{store.kind}: {state}{detail}"))
+    if found.log_file:
+        rows.append(("Log", found.log_file))
+    return rows
+
+
+def _listener(listener: Listener) -> str:
+    match listener.state:
+        case "listening":
+            return listener.address
+        case "absent":
+            return f"{listener.address} (this machine has no such address)"
+        case "taken":
+            return f"{listener.address} (taken by {listener.holder or 'another program'})"
+
+
+def _advise(session: Session, found: DaemonStatus) -> None:
+    if found.connection.detail:
+        note(styled(found.connection.detail, "yellow"))
+    if found.connection.state == "disconnected":
+        note(f"Connect an account with: {session.command('connect')}")
+    if found.version != __version__:
+        note(f"This command has version {__version__}. Bring the daemon to it with: {session.command('restart')}")

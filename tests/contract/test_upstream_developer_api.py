@@ -1,0 +1,528 @@
+"""The ``DatabasesApi`` port, against an API that fails in every way it can."""
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.faulty import Answer, Bytes, Faulty, Flood, Hang, Reset, Step, answer, faulty, late
+from tests.support.retries import retries
+from upstash_helper.broker import models
+from upstash_helper.broker.errors import HelperError
+from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase
+from upstash_helper.broker.secret import Secret
+from upstash_helper.upstream.developer_api import DeveloperApi
+from upstash_helper.upstream.http import Upstream
+
+CREDENTIAL = Credential(email="adä@b.example", api_key=Secret("key-s3cret"), method="oauth", since=0.0)
+NEW = NewDatabase(name="cache", primary_region="us-east-1")
+DOCUMENT = {
+    "database_id": "id-1",
+    "database_name": "cache",
+    "endpoint": "slug-1",
+    "port": 6379,
+    "state": "active",
+    "tls": True,
+    "primary_region": "us-east-1",
+    "password": "pw-s3cret",
+    "rest_token": "rest-s3cret",
+    "read_only_rest_token": "ro-s3cret",
+}
+
+Verb = Callable[[DeveloperApi], Awaitable[object]]
+VERBS: dict[str, Verb] = {
+    "list": lambda api: api.list(CREDENTIAL),
+    "get": lambda api: api.get(CREDENTIAL, "id-1"),
+    "create": lambda api: api.create(CREDENTIAL, NEW),
+    "change": lambda api: api.change(CREDENTIAL, "id-1", models.Rename("other")),
+    "delete": lambda api: api.delete(CREDENTIAL, "id-1"),
+}
+READING = {"list", "get"}
+FINE: dict[str, Answer] = {
+    "list": answer([DOCUMENT]),
+    "get": answer(DOCUMENT),
+    "create": answer(DOCUMENT),
+    "change": answer("OK"),
+    "delete": answer("OK"),
+}
+
+every_verb = pytest.mark.parametrize("verb", VERBS)
+
+
+@pytest.fixture
+async def clock() -> FakeClock:
+    """The clock of the client."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def http(clock: FakeClock) -> AsyncIterator[Upstream]:
+    """The client, with hardly a pause before a retry."""
+    upstream = Upstream(clock=clock, retry_seconds=0.001)
+    yield upstream
+    await upstream.close()
+
+
+def api(http: Upstream, far_side: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
+    """Return the adapter for that far side."""
+    return DeveloperApi(http=http, api_url=far_side.url, read_seconds=seconds, write_seconds=seconds)
+
+
+async def failed(verb: str, subject: DeveloperApi) -> HelperError:
+    """Return the error of a call."""
+    with pytest.raises(HelperError) as caught:
+        await VERBS[verb](subject)
+    return caught.value
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+@every_verb
+async def test_the_credential_goes_as_http_basic(http: Upstream, verb: str) -> None:
+    """
+    Each call carries e-mail and key, as UTF-8.
+    """
+    async with faulty(FINE[verb]) as far_side:
+        await VERBS[verb](api(http, far_side))
+
+        (request,) = far_side.requests
+
+    scheme, _, encoded = request.headers["authorization"].partition(" ")
+    assert ("Basic", "adä@b.example:key-s3cret") == (scheme, base64.b64decode(encoded).decode())
+
+
+@every_verb
+async def test_without_an_email_nothing_is_sent(http: Upstream, verb: str) -> None:
+    """
+    A credential that is known by half is not tried.
+    """
+    half = Credential(email=None, api_key=Secret("key-s3cret"), method="oauth", since=0.0)
+    verbs: dict[str, Verb] = {
+        "list": lambda api: api.list(half),
+        "get": lambda api: api.get(half, "id-1"),
+        "create": lambda api: api.create(half, NEW),
+        "change": lambda api: api.change(half, "id-1", models.ResetPassword()),
+        "delete": lambda api: api.delete(half, "id-1"),
+    }
+    async with faulty() as far_side:
+        with pytest.raises(HelperError) as caught:
+            await verbs[verb](api(http, far_side))
+
+        assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
+
+
+@pytest.mark.parametrize(
+    ("changes", "body"),
+    [
+        ({}, {"platform": "aws", "primary_region": "us-east-1"}),
+        ({"primary_region": "us-central1"}, {"platform": "gcp", "primary_region": "us-central1"}),
+        ({"primary_region": "us-east4"}, {"platform": "gcp", "primary_region": "us-east4"}),
+        ({"primary_region": "europe-west1"}, {"platform": "gcp", "primary_region": "europe-west1"}),
+        ({"primary_region": "asia-northeast1"}, {"platform": "gcp", "primary_region": "asia-northeast1"}),
+        ({"primary_region": "mars-north-1"}, {"platform": "aws", "primary_region": "mars-north-1"}),
+        ({"platform": "gcp"}, {"platform": "gcp", "primary_region": "us-east-1"}),
+        (
+            {"read_regions": ("us-west-1",), "plan": "payg", "budget": 0, "eviction": False, "tls": True},
+            {
+                "platform": "aws",
+                "primary_region": "us-east-1",
+                "read_regions": ["us-west-1"],
+                "plan": "payg",
+                "budget": 0,
+                "eviction": False,
+                "tls": True,
+            },
+        ),
+    ],
+    ids=str,
+)
+async def test_create_sends_what_was_given_and_no_more(
+    http: Upstream, changes: dict[str, Any], body: dict[str, Any]
+) -> None:
+    """
+    The current dialect of the API is spoken; what the user left out is left to Upstash.
+    """
+    new = NewDatabase(**{"name": "cache", "primary_region": "us-east-1"} | changes)
+    async with faulty(answer(DOCUMENT)) as far_side:
+        await api(http, far_side).create(CREDENTIAL, new)
+
+        (request,) = far_side.requests
+
+    assert ["POST /v2/redis/database"] == far_side.sends
+    assert {"database_name": "cache"} | body == json.loads(request.body)
+
+
+@pytest.mark.parametrize(
+    ("change", "sent", "body"),
+    [
+        (models.Rename("other"), "POST /v2/redis/rename/id-1", {"name": "other"}),
+        (models.SetEviction(True), "POST /v2/redis/enable-eviction/id-1", None),
+        (models.SetEviction(False), "POST /v2/redis/disable-eviction/id-1", None),
+        (models.SetAutoUpgrade(True), "POST /v2/redis/enable-autoupgrade/id-1", None),
+        (models.SetAutoUpgrade(False), "POST /v2/redis/disable-autoupgrade/id-1", None),
+        (models.SetDailyBackup(True), "PATCH /v2/redis/enable-dailybackup/id-1", None),
+        (models.SetDailyBackup(False), "PATCH /v2/redis/disable-dailybackup/id-1", None),
+        (models.SetReadRegions(("us-west-1",)), "POST /v2/redis/update-regions/id-1", {"read_regions": ["us-west-1"]}),
+        (models.SetReadRegions(()), "POST /v2/redis/update-regions/id-1", {"read_regions": []}),
+        (models.SetPlan("fixed_1gb"), "POST /v2/redis/id-1/change-plan", {"plan_name": "fixed_1gb"}),
+        (models.SetBudget(20), "PATCH /v2/redis/update-budget/id-1", {"budget": 20}),
+        (models.EnableTls(), "POST /v2/redis/enable-tls/id-1", None),
+        (models.ResetPassword(), "POST /v2/redis/reset-password/id-1", None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("success", [answer("OK"), answer(DOCUMENT), Answer(204)], ids=["OK", "document", "nothing"])
+async def test_each_change_is_one_call(
+    http: Upstream, change: Change, sent: str, body: dict[str, Any] | None, success: Answer
+) -> None:
+    """
+    A change goes to the route that the API's document gives, and any success is one.
+    """
+    async with faulty(success) as far_side:
+        await api(http, far_side).change(CREDENTIAL, "id-1", change)
+
+        (request,) = far_side.requests
+
+    assert [sent] == far_side.sends
+    assert body == (json.loads(request.body) if request.body else None)
+
+
+@pytest.mark.parametrize(
+    "database_id", ["", ".", "..", "a/b", "../databases", "a?b", "a%2Fb", "a b", "ä", "a\n", "x" * 129]
+)
+@pytest.mark.parametrize("verb", ["get", "change", "delete"])
+async def test_what_is_no_id_does_not_become_a_path(http: Upstream, verb: str, database_id: str) -> None:
+    """
+    A made-up id is a database that is not there, and reaches nothing else.
+    """
+    verbs: dict[str, Verb] = {
+        "get": lambda api: api.get(CREDENTIAL, database_id),
+        "change": lambda api: api.change(CREDENTIAL, database_id, models.EnableTls()),
+        "delete": lambda api: api.delete(CREDENTIAL, database_id),
+    }
+    async with faulty() as far_side:
+        with pytest.raises(HelperError) as caught:
+            await verbs[verb](api(http, far_side))
+
+        assert ("database_not_found", []) == (caught.value.code, far_side.sends)
+
+
+# --- what is read -----------------------------------------------------------------------------------------------------
+
+
+async def test_all_databases_are_listed(http: Upstream) -> None:
+    """
+    The list hides nothing, not even a database of which hardly anything is known; it has no secrets.
+    """
+    async with faulty(answer([DOCUMENT, {"database_id": "id-2", "state": "passive"}])) as far_side:
+        databases = await api(http, far_side).list(CREDENTIAL)
+
+    assert ["GET /v2/redis/databases"] == far_side.sends
+    assert [("id-1", "slug-1.upstash.io"), ("id-2", "")] == [(each.id, each.host) for each in databases]
+    assert "s3cret" not in repr(databases)
+
+
+async def test_an_account_without_databases_has_an_empty_list(http: Upstream) -> None:
+    """
+    Nothing is a fine answer.
+    """
+    async with faulty(answer([])) as far_side:
+        assert () == await api(http, far_side).list(CREDENTIAL)
+
+
+async def test_a_database_comes_with_its_secrets(http: Upstream) -> None:
+    """
+    What lets a client in is there, and does not print.
+    """
+    async with faulty(answer(DOCUMENT)) as far_side:
+        database, secrets = await api(http, far_side).get(CREDENTIAL, "id-1")
+
+    assert ["GET /v2/redis/database/id-1"] == far_side.sends
+    assert ("id-1", "https://slug-1.upstash.io") == (database.id, database.rest_url)
+    assert (
+        DatabaseSecrets(
+            password=Secret("pw-s3cret"), rest_token=Secret("rest-s3cret"), read_only_rest_token=Secret("ro-s3cret")
+        )
+        == secrets
+    )
+    assert "s3cret" not in repr(secrets)
+
+
+async def test_a_database_without_its_secrets_is_no_answer(http: Upstream) -> None:
+    """
+    Whoever asks for a credential does not get an empty one.
+    """
+    async with faulty(answer(DOCUMENT | {"password": None})) as far_side:
+        assert "upstream_unavailable" == (await failed("get", api(http, far_side))).code
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@every_verb
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "upstream_rejected"),
+        (401, "reconnect_required"),
+        (402, "upstream_rejected"),
+        (403, "upstream_forbidden"),
+        (405, "upstream_rejected"),
+        (406, "upstream_rejected"),
+        (409, "upstream_conflict"),
+        (422, "upstream_rejected"),
+        (429, "upstream_rate_limited"),
+    ],
+)
+async def test_t48_a_refusal_has_a_name_and_is_not_asked_again(
+    http: Upstream, verb: str, status: int, code: str
+) -> None:
+    """
+    Each status of the API's document is an error of its own, with Upstash's words.
+    """
+    async with faulty(answer({"error": "because"}, status, Retry_After="9")) as far_side:
+        error = await failed(verb, api(http, far_side))
+
+        assert (code, 9.0, 1) == (error.code, error.retry_after, len(far_side.requests))
+        assert error.detail.endswith("Upstash says: because")
+
+
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [
+        ("list", "upstream_rejected"),
+        ("get", "database_not_found"),
+        ("create", "upstream_rejected"),
+        ("change", "database_not_found"),
+        ("delete", "database_not_found"),
+    ],
+)
+async def test_t48_not_found_means_the_database_where_one_was_named(http: Upstream, verb: str, code: str) -> None:
+    """
+    A 404 for an id is a database that is not there; anywhere else it is a refusal.
+    """
+    async with faulty(Answer(404)) as far_side:
+        assert code == (await failed(verb, api(http, far_side))).code
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("120", 120.0), ("Mon, 21 Sep 2026 14:14:20 GMT", 60.0), ("soon", None)]
+)
+async def test_t48_a_rate_limit_passes_on_when_to_come_again(
+    http: Upstream, header: str, seconds: float | None
+) -> None:
+    """
+    Retry-After goes through in both its forms; garbage does not.
+    """
+    async with faulty(Answer(429, b"", {"Retry-After": header})) as far_side:
+        error = await failed("list", api(http, far_side))
+
+    assert ("upstream_rate_limited", seconds) == (error.code, error.retry_after)
+
+
+@pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_t48_a_server_error_is_unavailable(http: Upstream, verb: str, status: int) -> None:
+    """
+    A failing API is named; only reading calls are tried again, and only behind a gateway's error.
+    """
+    async with faulty(*[Answer(status, b"<html>", {"Content-Type": "text/html"})] * 4) as far_side:
+        error = await failed(verb, api(http, far_side))
+
+        assert "upstream_unavailable" == error.code
+        assert (3 if verb in READING and status != 500 else 1) == len(far_side.requests)
+        assert "html" not in error.detail
+
+
+UNREADABLE: list[Step] = [
+    Answer(200, b'[{"database_id": "id-'),
+    Answer(200, b"<html>"),
+    Answer(200, b""),
+    Answer(200, b"\xff"),
+    Answer(200, b"[" * 100_000),
+    answer(None),
+    answer(5),
+    answer({"surprise": 1}),
+    answer([{"database_name": "no id"}]),
+    Answer(302, b"", {"Location": "http://evil.test"}),
+    Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n[{"),
+    Bytes(b"nonsense\r\n\r\n"),
+    Flood(b" " * 1024 * 1024),
+]
+
+
+@pytest.mark.parametrize("verb", ["list", "get"])
+@pytest.mark.parametrize("step", UNREADABLE, ids=lambda step: str(step)[:60])
+async def test_t48_an_answer_that_cannot_be_read_is_unavailable(http: Upstream, verb: str, step: Step) -> None:
+    """
+    Truncated JSON, HTML, a redirect, a flood: each is an error with a name.
+    """
+    async with faulty(*[step] * 3) as far_side:
+        assert "upstream_unavailable" == (await failed(verb, api(http, far_side))).code
+
+
+@pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
+async def test_t48_a_slow_api_is_a_timeout(http: Upstream, verb: str) -> None:
+    """
+    The caller gets an answer at the deadline, and the API is not asked again.
+    """
+    async with faulty(Hang(b"HTTP/1.1 200 OK\r\n")) as far_side:
+        error = await failed(verb, api(http, far_side, seconds=0.1))
+
+        assert ("upstream_timeout", 1) == (error.code, len(far_side.requests))
+        assert (verb not in READING) == ("may have been made" in error.detail)
+
+
+@every_verb
+async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, verb: str) -> None:
+    """
+    Without a connection nothing was done, so that each call is tried three times, create as well.
+    """
+    async with late() as (far_side, _):
+        with retries() as seen:
+            error = await failed(verb, api(http, far_side))
+
+    assert ("upstream_unavailable", 2) == (error.code, len(seen))
+    assert "may have been made" not in error.detail
+
+
+@every_verb
+async def test_an_api_that_comes_up_in_between_is_used(http: Upstream, verb: str) -> None:
+    """
+    A short break of the network is not noticed.
+    """
+    async with late(FINE[verb]) as (far_side, come_up):
+        with retries(then=come_up):
+            await VERBS[verb](api(http, far_side))
+
+        assert 1 == len(far_side.requests)
+
+
+@pytest.mark.parametrize("verb", ["list", "get"])
+@pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[")])
+async def test_reading_survives_a_broken_connection(http: Upstream, verb: str, step: Step) -> None:
+    """
+    What changes nothing is asked again.
+    """
+    async with faulty(step, step, FINE[verb]) as far_side:
+        await VERBS[verb](api(http, far_side))
+
+        assert 3 == len(far_side.requests)
+
+
+@pytest.mark.parametrize("verb", ["change", "delete"])
+@pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 2")])
+async def test_a_change_that_may_have_arrived_is_not_repeated(http: Upstream, verb: str, step: Step) -> None:
+    """
+    The user is told that it may have been made.
+    """
+    async with faulty(step, FINE[verb]) as far_side:
+        error = await failed(verb, api(http, far_side))
+
+        assert ("upstream_unavailable", 1) == (error.code, len(far_side.requests))
+        assert "may have been made" in error.detail
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Reset(),
+        Bytes(b""),
+        Bytes(b"HTTP/1.1 200 OK\r\nContent-Le", reset=True),
+        Hang(),
+        Hang(b"HTTP/1.1 200 OK\r\n"),
+        Answer(500),
+        Answer(502),
+        Answer(503),
+        Answer(504),
+        *UNREADABLE,
+    ],
+    ids=lambda step: str(step)[:60],
+)
+async def test_t46_a_create_that_may_have_arrived_is_sent_once_and_unknown(http: Upstream, step: Step) -> None:
+    """
+    A database costs money: if nobody can tell whether it was made, the user is told to look.
+    """
+    async with faulty(step, FINE["create"]) as far_side:
+        error = await failed("create", api(http, far_side, seconds=0.3))
+
+        assert ("outcome_unknown", 1) == (error.code, len(far_side.requests))
+        assert "'cache' may have been made" in error.detail
+
+
+async def test_a_create_goes_over_a_connection_of_its_own(http: Upstream) -> None:
+    """
+    A kept connection that the server is just closing does not make an order uncertain.
+    """
+    async with faulty(FINE["list"], FINE["create"]) as far_side:
+        subject = api(http, far_side)
+        await subject.list(CREDENTIAL)
+        await subject.create(CREDENTIAL, NEW)
+
+        assert [0, 1] == [request.connection for request in far_side.requests]
+
+
+async def test_t48_an_api_that_is_down_is_left_alone(http: Upstream) -> None:
+    """
+    After five failures callers are told at once when to come again, and a create knows that nothing was sent.
+    """
+    async with faulty(*[Answer(500)] * 5) as far_side:
+        subject = api(http, far_side)
+        for _ in range(5):
+            await failed("list", subject)
+
+        errors = [await failed(verb, subject) for verb in VERBS]
+
+        assert {("upstream_unavailable", 10.0)} == {(error.code, error.retry_after) for error in errors}
+        assert 5 == len(far_side.requests)
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+BASIC = base64.b64encode(b"ad\xc3\xa4@b.example:key-s3cret").decode()
+
+
+@every_verb
+@pytest.mark.parametrize(
+    "step",
+    [
+        answer([DOCUMENT]),
+        answer(DOCUMENT),
+        answer({"error": f"adä@b.example:key-s3cret is not welcome, nor is {BASIC}"}, 403),
+        answer({"error": "KEY-S3CRET"}, 400),
+        Answer(200, b'{"password": "pw-s3cret"}'),
+        Answer(200, b'{"database_id": 5, "password": "pw-s3cret"}'),
+        Bytes(b"pw-s3cret\r\n\r\n"),
+        Reset(),
+        Hang(),
+    ],
+    ids=lambda step: str(step)[:60],
+)
+async def test_t48_no_secret_is_logged_or_told(
+    http: Upstream, caplog: pytest.LogCaptureFixture, verb: str, step: Step
+) -> None:
+    """
+    At DEBUG, with an API that repeats what it got, neither credential nor database secrets show anywhere.
+    """
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    async with faulty(*[step] * 3) as far_side:
+        try:
+            told = repr(await VERBS[verb](api(http, far_side, seconds=0.3)))
+        except HelperError as error:
+            logging.getLogger("test").exception("failed")
+            told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
+
+    logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
+    assert caplog.records
+    for text in [told, *logged]:
+        assert "s3cret" not in text.lower()
+        assert "b.example" not in text
+        assert BASIC not in text

@@ -1,0 +1,172 @@
+"""The ``KeyIssuer`` port, against an API that fails in every way it can."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
+from tests.support.retries import retries
+from upstash_helper.broker.models import IssuedKey
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.broker.secret import Secret
+from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.keys import Keys
+
+NAME = "UPSTASH_HELPER_API_KEY_1784000000"
+TOKEN = Secret("access-s3cret")
+MADE = {"api_key": "key-s3cret", "name": NAME}
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Upstream]:
+    """The client, with hardly a pause before a retry."""
+    upstream = Upstream(clock=FakeClock(), retry_seconds=0.001)
+    yield upstream
+    await upstream.close()
+
+
+async def failed(http: Upstream, url: str, *, seconds: float = 20.0) -> AuthorizationFailed:
+    """Return the failure of making a key."""
+    with pytest.raises(AuthorizationFailed) as caught:
+        await Keys(http=http, api_url=url, issue_seconds=seconds).issue(access_token=TOKEN, name=NAME)
+    return caught.value
+
+
+async def test_a_key_is_made_with_the_access_token(http: Upstream) -> None:
+    """
+    The request is the guideline's: `POST /apikey`, Bearer, a name.
+    """
+    async with faulty(answer(MADE)) as far_side:
+        issued = await Keys(http=http, api_url=f"{far_side.url}/").issue(access_token=TOKEN, name=NAME)
+
+        (request,) = far_side.requests
+
+    assert IssuedKey(api_key=Secret("key-s3cret")) == issued
+    assert "POST /apikey" == f"{request.method} {request.target}"
+    assert ("Bearer access-s3cret", "application/json") == (
+        request.headers["authorization"],
+        request.headers["content-type"],
+    )
+    assert {"name": NAME} == json.loads(request.body)
+
+
+@pytest.mark.parametrize(
+    ("field", "email"),
+    [({"email": "ada@b.example"}, "ada@b.example"), ({"email": "nobody"}, None), ({"email": 5}, None), ({}, None)],
+)
+async def test_an_email_in_the_answer_is_taken(http: Upstream, field: dict[str, object], email: str | None) -> None:
+    """
+    If the answer says whose key it is, that is believed first; what is no e-mail is passed over.
+    """
+    async with faulty(answer(MADE | field, 201)) as far_side:
+        issued = await Keys(http=http, api_url=far_side.url).issue(access_token=TOKEN, name=NAME)
+
+    assert email == issued.email
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (answer({"error": "unauthorized"}, 401), "api_key_refused"),
+        (answer({"error": "token limit of 37"}, 401), "api_key_refused"),
+        (Answer(403), "api_key_refused"),
+        (answer({"error": "api key name already exists"}, 409), "api_key_refused"),
+        (answer({"error": "bad name"}, 400), "api_key_refused"),
+        (Answer(404, b"<html>", {"Content-Type": "text/html"}), "api_key_refused"),
+        (answer({"error": "You can have at most 37 api keys"}, 400), "api_key_limit"),
+        (answer({"message": "API key limit reached"}, 409), "api_key_limit"),
+        (answer("Maximum number of keys", 403), "api_key_limit"),
+        (Answer(429, b"", {"Retry-After": "8"}), "rate_limited"),
+        (Answer(500), "server_error"),
+        (Answer(503), "server_error"),
+        (answer({}), "invalid_response"),
+        (answer([]), "invalid_response"),
+        (answer({"api_key": ""}), "invalid_response"),
+        (answer({"api_key": None}), "invalid_response"),
+        (answer({"api_key": "two words"}), "invalid_response"),
+        (Answer(200, b'{"api_key": "key-s'), "invalid_response"),
+        (Answer(200, b"<html>", {"Content-Type": "text/html"}), "invalid_response"),
+        (Answer(200, b"\xff"), "invalid_response"),
+        (Answer(302, b"", {"Location": "http://evil.test"}), "invalid_response"),
+        (Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"), "invalid_response"),
+        (Flood(b" " * 65536), "invalid_response"),
+        (Reset(), "network_error"),
+        (Bytes(b""), "network_error"),
+        (Hang(), "timeout"),
+    ],
+    ids=lambda value: str(value)[:70],
+)
+async def test_t36_a_request_for_a_key_is_sent_once(http: Upstream, step: Step, reason: str) -> None:
+    """
+    However it fails it has a name, and no second request leaves an orphan key in the account.
+    """
+    async with faulty(step, answer(MADE)) as far_side:
+        failure = await failed(http, far_side.url, seconds=0.3)
+
+        assert reason == failure.reason
+        assert 1 == len(far_side.requests)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Reset(), Hang(), Answer(500), Answer(200, b"{"), Bytes(b"HTTP/1.1 2"), Flood(b" " * 65536)],
+    ids=lambda step: str(step)[:30],
+)
+async def test_a_lost_answer_names_the_key_to_look_for(http: Upstream, step: Step) -> None:
+    """
+    If a key may have been made, the user learns its name and where to delete it.
+    """
+    async with faulty(step) as far_side:
+        failure = await failed(http, far_side.url, seconds=0.3)
+
+    assert NAME in failure.detail
+    assert "Account → Management API" in failure.detail
+
+
+async def test_a_request_that_was_never_sent_is_retried_and_leaves_nothing_to_look_for(http: Upstream) -> None:
+    """
+    Without a connection there is no key, and the message does not speak of one.
+    """
+    async with late() as (far_side, _):
+        with retries() as seen:
+            failure = await failed(http, far_side.url)
+
+    assert ("network_error", 2) == (failure.reason, len(seen))
+    assert NAME not in failure.detail
+
+
+async def test_the_words_of_a_refusal_are_passed_on(http: Upstream) -> None:
+    """
+    Upstash's reason is quoted, without what must not be shown.
+    """
+    async with faulty(answer({"error": f"the name is taken\x07 ({TOKEN.reveal()})"}, 409)) as far_side:
+        failure = await failed(http, far_side.url)
+
+    assert failure.detail.endswith("Upstash says: the name is taken (…)")
+
+
+@pytest.mark.parametrize(
+    "step", [answer(MADE), answer({"error": "no: access-s3cret"}, 403), Hang(), Answer(200, b"s3cret")]
+)
+async def test_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+    """
+    At DEBUG neither the token nor the key shows, in the log, in the result's repr or in an error.
+    """
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    async with faulty(step) as far_side:
+        try:
+            told = repr(
+                await Keys(http=http, api_url=far_side.url, issue_seconds=0.3).issue(access_token=TOKEN, name=NAME)
+            )
+        except AuthorizationFailed as failure:
+            logging.getLogger("test").exception("failed")
+            told = f"{failure!r} {failure.__context__!r} {failure.__cause__!r}"
+
+    logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
+    assert caplog.records
+    assert all("s3cret" not in text for text in [told, *logged])

@@ -1,0 +1,463 @@
+"""The ``AuthorizationServer`` port, against an authorization server that fails in every way it can."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
+from tests.support.retries import retries
+from upstash_helper.broker.models import TokenSet
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.broker.secret import Secret
+from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.oauth import OAuth
+
+CODE = Secret("c0de-s3cret")
+VERIFIER = Secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk-s3cret")
+TOKENS = TokenSet(access_token=Secret("at-s3cret"), refresh_token=Secret("rt-s3cret"), id_token=None)
+GRANTED = {
+    "access_token": "at-s3cret",
+    "refresh_token": "rt-s3cret",
+    "id_token": "it-s3cret",
+    "scope": "offline_access",
+    "expires_in": 172800,
+    "token_type": "Bearer",
+}
+
+
+def jwt(claims: dict[str, Any]) -> Secret:
+    """Return a token with these claims."""
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return Secret(f"eyJhbGciOiJSUzI1NiJ9.{payload}.c2ln")
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Upstream]:
+    """The client, with hardly a pause before a retry."""
+    upstream = Upstream(clock=FakeClock(), retry_seconds=0.001)
+    yield upstream
+    await upstream.close()
+
+
+def oauth(http: Upstream, url: str, *, seconds: float = 20.0) -> OAuth:
+    """Return the adapter for that far side."""
+    return OAuth(
+        http=http,
+        auth_url=url,
+        client_id="client-1",
+        redirect_uri="http://localhost:3000",
+        exchange_seconds=seconds,
+        revoke_seconds=seconds,
+        userinfo_seconds=seconds,
+    )
+
+
+async def failed(server: OAuth) -> AuthorizationFailed:
+    """Return the failure of an exchange."""
+    with pytest.raises(AuthorizationFailed) as caught:
+        await server.exchange(code=CODE, code_verifier=VERIFIER)
+    return caught.value
+
+
+# --- the authorization request ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", ["https://auth.upstash.com", "https://auth.upstash.com/", "http://127.0.0.1:8077"])
+def test_the_user_is_sent_to_the_guidelines_address(base: str) -> None:
+    """
+    The address has everything of Upstash's guideline, a state, and PKCE's S256 challenge.
+    """
+    server = oauth(Upstream(clock=FakeClock()), base)
+
+    url = urlsplit(server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER))
+
+    digest = hashlib.sha256(VERIFIER.reveal().encode()).digest()
+    assert base.rstrip("/") == f"{url.scheme}://{url.netloc}"
+    assert "/authorize" == url.path
+    assert {
+        "response_type": ["code"],
+        "client_id": ["client-1"],
+        "redirect_uri": ["http://localhost:3000"],
+        "scope": ["offline_access openid email"],
+        "audience": ["upstash-api"],
+        "state": ["st4te"],
+        "code_challenge": [base64.urlsafe_b64encode(digest).decode().rstrip("=")],
+        "code_challenge_method": ["S256"],
+    } == parse_qs(url.query)
+
+
+def test_the_code_verifier_is_not_in_the_address() -> None:
+    """
+    What the browser's history keeps is no help to redeem a code.
+    """
+    server = oauth(Upstream(clock=FakeClock()), "https://auth.upstash.com")
+
+    url = server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER)
+
+    assert VERIFIER.reveal() not in url
+
+
+def test_the_issuer_is_auth0s() -> None:
+    """
+    Auth0 names itself with a slash at the end.
+    """
+    assert "https://auth.upstash.com/" == oauth(Upstream(clock=FakeClock()), "https://auth.upstash.com").issuer
+
+
+# --- the exchange -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_code_is_exchanged_for_tokens(http: Upstream) -> None:
+    """
+    The code goes with the verifier and the very redirect URI of before, as a form, once.
+    """
+    async with faulty(answer(GRANTED)) as far_side:
+        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+
+        (request,) = far_side.requests
+
+    assert (
+        TokenSet(access_token=Secret("at-s3cret"), refresh_token=Secret("rt-s3cret"), id_token=Secret("it-s3cret"))
+        == tokens
+    )
+    assert ("POST", "/oauth/token") == (request.method, request.target)
+    assert "application/x-www-form-urlencoded" == request.headers["content-type"]
+    assert {
+        "grant_type": "authorization_code",
+        "client_id": "client-1",
+        "code": CODE.reveal(),
+        "code_verifier": VERIFIER.reveal(),
+        "redirect_uri": "http://localhost:3000",
+        "audience": "upstash-api",
+    } == dict(parse_qsl(request.body.decode()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scope": "openid"},
+        {"scope": None},
+        {"token_type": "bearer"},
+        {"expires_in": "172800"},
+        {"expires_in": None},
+        {"refresh_token": None},
+        {"id_token": 5},
+        {"surprise": {"a": 1}},
+    ],
+    ids=str,
+)
+async def test_an_access_token_is_all_that_is_needed(http: Upstream, changes: dict[str, Any]) -> None:
+    """
+    Other scopes, other spellings and missing extras do not fail a sign-in.
+    """
+    async with faulty(answer(GRANTED | changes)) as far_side:
+        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+
+    assert Secret("at-s3cret") == tokens.access_token
+
+
+REFUSALS = [
+    (answer({"error": "invalid_grant", "error_description": "Invalid authorization code"}, 403), "invalid_grant"),
+    (answer({"error": "invalid_grant"}, 400), "invalid_grant"),
+    (answer({"error": "invalid_grant"}, 200), "invalid_grant"),
+    (answer({"error": "invalid_client"}, 401), "invalid_client"),
+    (answer({"error": "access_denied", "error_description": "Unauthorized"}, 401), "invalid_client"),
+    (Answer(401), "invalid_client"),
+    (answer({"error": "unauthorized_client"}, 403), "invalid_client"),
+    (answer({"error": "access_denied"}, 403), "access_denied"),
+    (answer({"error": "unauthorized"}, 403), "unauthorized"),
+    (answer({"error": "consent_required"}, 403), "consent_required"),
+    (answer({"error": "login_required"}, 403), "login_required"),
+    (answer({"error": "invalid_scope"}, 400), "invalid_request"),
+    (answer({"error": "unsupported_grant_type"}, 400), "invalid_request"),
+    (answer({"error": "something_new"}, 400), "invalid_request"),
+    (answer({"error": "too_many_requests"}, 400), "rate_limited"),
+    (Answer(429, b"", {"Retry-After": "17"}), "rate_limited"),
+    (answer({"error": "temporarily_unavailable"}, 400), "server_error"),
+    (answer({"error": "invalid_grant"}, 500), "server_error"),
+    (Answer(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"}), "server_error"),
+    (Answer(503), "server_error"),
+]
+
+
+@pytest.mark.parametrize(("step", "reason"), REFUSALS, ids=str)
+async def test_t36_a_refusal_has_a_name_and_the_code_is_not_sent_again(
+    http: Upstream, step: Answer, reason: str
+) -> None:
+    """
+    Whatever the token endpoint answers, the sign-in ends with a reason, and the code was sent once.
+    """
+    async with faulty(step, answer(GRANTED)) as far_side:
+        failure = await failed(oauth(http, far_side.url))
+
+        assert reason == failure.reason
+        assert 1 == len(far_side.requests)
+
+
+async def test_t36_two_server_errors_before_a_success_are_a_failure(http: Upstream) -> None:
+    """
+    A 500 is an answer: the success that a repeat would have brought is not waited for.
+    """
+    async with faulty(Answer(500), Answer(500), answer(GRANTED)) as far_side:
+        failure = await failed(oauth(http, far_side.url))
+
+        assert ("server_error", 1) == (failure.reason, len(far_side.requests))
+
+
+async def test_t36_a_rate_limit_says_when_to_come_again(http: Upstream) -> None:
+    """
+    The user is told the seconds of Retry-After.
+    """
+    async with faulty(Answer(429, b"", {"Retry-After": "17"})) as far_side:
+        failure = await failed(oauth(http, far_side.url))
+
+    assert "in 17 s" in failure.detail
+
+
+UNREADABLE = [
+    Answer(200, b"<!DOCTYPE html><title>Sign in</title>", {"Content-Type": "text/html"}),
+    Answer(400, b"<html>Bad request</html>", {"Content-Type": "text/html"}),
+    Answer(403, b"<html>Blocked</html>", {"Content-Type": "text/html"}),
+    Answer(200, b""),
+    Answer(200, b'{"access_token": "at'),
+    Answer(200, b"access_token=at-s3cret&token_type=Bearer"),
+    Answer(200, b"[" * 60_000),
+    Answer(200, b"\xff\xfe"),
+    Answer(204),
+    answer([]),
+    answer("text"),
+    answer(None),
+    answer({}),
+    answer(GRANTED | {"access_token": ""}),
+    answer(GRANTED | {"access_token": 5}),
+    answer(GRANTED | {"access_token": "a\r\nX-Injected: 1"}),
+    answer(GRANTED | {"token_type": "MAC"}),
+    answer(GRANTED | {"expires_in": "soon"}),
+    answer(GRANTED | {"scope": 5}),
+    answer({"error": {"a": 1}}),
+    answer({"error": None}, 200),
+    answer(GRANTED, 201),
+    Answer(302, b"", {"Location": "http://evil.test/oauth/token"}),
+    Answer(307, b"", {"Location": "http://evil.test/oauth/token"}),
+    Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
+    Bytes(b"HTTP/1.1 200 OK\r\nContent-Le", reset=True),
+    Bytes(b"220 smtp.example ESMTP\r\n\r\n"),
+    Answer(200, b" " * 10 * 1024 * 1024),
+    Flood(b" " * 65536),
+]
+
+
+@pytest.mark.parametrize("step", UNREADABLE, ids=lambda step: str(step)[:60])
+async def test_t36_an_answer_that_cannot_be_read_is_a_failure(http: Upstream, step: Step) -> None:
+    """
+    HTML, broken JSON, a redirect, ten megabytes: each ends the sign-in by name, after one request.
+    """
+    async with faulty(step, answer(GRANTED)) as far_side:
+        failure = await failed(oauth(http, far_side.url))
+
+        assert "invalid_response" == failure.reason
+        assert 1 == len(far_side.requests)
+
+
+@pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")], ids=["silent", "stops in the head"])
+async def test_t36_a_silent_server_is_a_timeout(http: Upstream, step: Hang) -> None:
+    """
+    The deadline ends the sign-in, and the code was sent once.
+    """
+    async with faulty(step, answer(GRANTED)) as far_side:
+        failure = await failed(oauth(http, far_side.url, seconds=0.1))
+        await far_side.gone.wait()
+
+        assert ("timeout", 1) == (failure.reason, len(far_side.requests))
+
+
+def test_t36_the_deadline_is_within_thirty_seconds() -> None:
+    """
+    Nobody looks at a page that says "exchanging" for longer.
+    """
+    from upstash_helper.upstream.oauth import EXCHANGE_SECONDS
+
+    assert 20 < EXCHANGE_SECONDS < 30
+
+
+async def test_t36_a_reset_before_any_answer_is_tried_again(http: Upstream) -> None:
+    """
+    A connection that broke before the first byte of an answer costs a retry, not the sign-in.
+    """
+    async with faulty(Reset(), Bytes(b""), answer(GRANTED)) as far_side:
+        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+
+        assert Secret("at-s3cret") == tokens.access_token
+        assert 3 == len(far_side.requests)
+
+
+async def test_t36_a_code_that_was_taken_by_a_broken_connection_is_named(http: Upstream) -> None:
+    """
+    If the server had redeemed the code before the reset, it refuses the retry, and the user is told to connect again.
+    """
+    async with faulty(Reset(), answer({"error": "invalid_grant"}, 403), answer(GRANTED)) as far_side:
+        failure = await failed(oauth(http, far_side.url))
+
+        assert ("invalid_grant", 2) == (failure.reason, len(far_side.requests))
+        assert "Connect again" in failure.detail
+
+
+async def test_t36_resets_end_after_three_tries(http: Upstream) -> None:
+    """
+    A server that always resets gets the code three times, with a pause before each retry.
+    """
+    async with faulty(*[Reset()] * 5) as far_side:
+        with retries() as seen:
+            failure = await failed(oauth(http, far_side.url))
+
+        assert ("network_error", 3) == (failure.reason, len(far_side.requests))
+        assert [True, True] == [retry.wait_for > 0 for retry in seen]
+
+
+async def test_t36_a_server_that_is_not_there_is_a_network_error(http: Upstream) -> None:
+    """
+    A refused connection is retried twice, then named.
+    """
+    async with late() as (far_side, _):
+        with retries() as seen:
+            failure = await failed(oauth(http, far_side.url))
+
+    assert ("network_error", 2) == (failure.reason, len(seen))
+
+
+async def test_t36_a_server_that_is_just_restarting_does_not_fail_the_sign_in(http: Upstream) -> None:
+    """
+    A connection that is refused once and accepted then costs a pause.
+    """
+    async with late(answer(GRANTED)) as (far_side, come_up):
+        with retries(then=come_up):
+            tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+
+    assert Secret("at-s3cret") == tokens.access_token
+
+
+# --- whose tokens they are --------------------------------------------------------------------------------------------
+
+
+async def test_emails_come_in_the_order_of_trust(http: Upstream) -> None:
+    """
+    The id_token, the access token and /userinfo are asked, in this order, and each e-mail is named once.
+    """
+    tokens = TokenSet(
+        access_token=jwt({"https://upstash.com/email": "second@b.example"}), id_token=jwt({"email": "first@b.example"})
+    )
+    async with faulty(answer({"email": "third@b.example", "x/email": "first@b.example"})) as far_side:
+        emails = await oauth(http, far_side.url).email_of(tokens)
+
+        (request,) = far_side.requests
+
+    assert ("first@b.example", "second@b.example", "third@b.example") == emails
+    assert f"Bearer {tokens.access_token.reveal()}" == request.headers["authorization"]
+    assert "/userinfo" == request.target
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Answer(401),
+        Answer(200, b"<html>"),
+        answer(["a@b.example"]),
+        answer({"email": None}),
+        answer({"email": "a@b.example"}, 500),
+        Answer(302, b"", {"Location": "http://evil.test"}),
+        Hang(),
+        Reset(),
+    ],
+    ids=str,
+)
+async def test_no_email_is_no_failure(http: Upstream, step: Step) -> None:
+    """
+    If nothing tells the e-mail, the user is asked; the sign-in goes on.
+    """
+    async with faulty(*[step] * 3) as far_side:
+        assert () == await oauth(http, far_side.url, seconds=0.3).email_of(TOKENS)
+
+
+# --- giving the tokens back -------------------------------------------------------------------------------------------
+
+
+async def test_the_refresh_token_is_revoked_first(http: Upstream) -> None:
+    """
+    Both tokens are given back (RFC 7009), the one that lives longer before the other.
+    """
+    async with faulty(Answer(200), Answer(400)) as far_side:
+        await oauth(http, far_side.url).revoke(TOKENS)
+
+        bodies = [dict(parse_qsl(request.body.decode())) for request in far_side.requests]
+
+    assert ["POST /oauth/revoke"] * 2 == far_side.sends
+    assert [
+        {"token": "rt-s3cret", "token_type_hint": "refresh_token", "client_id": "client-1"},
+        {"token": "at-s3cret", "token_type_hint": "access_token", "client_id": "client-1"},
+    ] == bodies
+
+
+@pytest.mark.parametrize(
+    "step", [Answer(500), Reset(), Bytes(b"x"), Flood(b"x" * 9999)], ids=lambda step: str(step)[:20]
+)
+async def test_a_revocation_that_fails_is_let_be(http: Upstream, step: Step) -> None:
+    """
+    Revoking is a courtesy: nothing depends on it, and the second token is tried whatever the first did.
+    """
+    async with faulty(*[step] * 3, Answer(200)) as far_side:
+        await oauth(http, far_side.url).revoke(TOKENS)
+
+        assert {"rt-s3cret", "at-s3cret"} == {
+            dict(parse_qsl(each.body.decode()))["token"] for each in far_side.requests
+        }
+
+
+async def test_a_revocation_does_not_wait(http: Upstream) -> None:
+    """
+    All of it together ends at the deadline.
+    """
+    async with faulty(Hang(), Hang()) as far_side:
+        await oauth(http, far_side.url, seconds=0.1).revoke(TOKENS)
+
+        assert 1 == len(far_side.requests)
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+ECHO = {"error": "invalid_grant", "error_description": f"code {CODE.reveal()} with {VERIFIER.reveal()} is no good"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [answer(GRANTED), answer(ECHO, 403), answer({"error": CODE.reveal()}, 400), Reset(), Hang(), Bytes(b"s3cret")],
+    ids=lambda step: str(step)[:20],
+)
+async def test_t36_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+    """
+    A whole sign-in at DEBUG, with an endpoint that repeats what it got, leaves no secret in log or errors.
+    """
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    told: list[str] = []
+    async with faulty(*[step] * 10) as far_side:
+        server = oauth(http, far_side.url, seconds=0.3)
+        try:
+            told.append(repr(await server.exchange(code=CODE, code_verifier=VERIFIER)))
+        except AuthorizationFailed as failure:
+            logging.getLogger("test").exception("failed")
+            told += [repr(failure), failure.detail, repr(failure.__context__), repr(failure.__cause__)]
+        told.append(repr(await server.email_of(TOKENS)))
+        await server.revoke(TOKENS)
+
+    logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
+    assert caplog.records
+    assert all("s3cret" not in text for text in [*told, *logged])

@@ -1,0 +1,350 @@
+"""Hostile and broken requests, over real sockets: T01 to T06, T09, T10, T14 to T17, T23, T24. "No effect" is asserted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tests.support.world import World
+
+OURS = b"(our own)"
+CREATE = b'{"name":"db","primary_region":"us-east-1"}'
+
+
+@dataclass
+class Answer:
+    """One answer, as it came over the socket."""
+
+    status: int
+    head: str
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        return str(msgspec.json.decode(self.body)["code"])
+
+
+async def raw(world: World, text: bytes) -> list[Answer]:
+    """Send bytes, and return every answer until the daemon closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.settings.port)
+    writer.write(text)
+    async with asyncio.timeout(10):
+        got = await reader.read()
+    writer.close()
+    answers = []
+    while got:
+        head, _, got = got.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])
+        length = int(fields.get("Content-Length", len(got)))
+        answers.append(Answer(int(head.split(b" ")[1]), head.decode("latin-1"), got[:length]))
+        got = got[length:]
+    return answers
+
+
+async def one(world: World, text: bytes) -> Answer:
+    [answer] = await raw(world, text)
+    return answer
+
+
+def request(
+    world: World, line: str = "GET /v1/databases HTTP/1.1", host: bytes | None = OURS, **more: str
+) -> bytes:
+    lines = [line.encode()]
+    if host is not None:
+        lines.append(b"Host: " + host.replace(OURS, f"localhost:{world.settings.port}".encode()))
+    headers = {"Authorization": f"Bearer {world.owner}", **{name.replace("_", "-"): text for name, text in more.items()}}
+    lines += [f"{name}: {text}".encode("utf-8", "surrogateescape") for name, text in headers.items()]
+    return b"\r\n".join(lines) + b"\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+async def no_effect(world: World, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Connected with one database before; exactly the same after, and Upstash was not asked for anything."""
+    await world.connect()
+    await world.create("only")
+    before = (await world.get("/v1/connection")).json
+    await world.sandbox.forget_requests()
+
+    yield
+
+    allowed = {"/v2/redis/databases"} if request.node.get_closest_marker("reads") else set()
+    paths = {seen["path"] for seen in await world.sandbox.requests()}
+    assert paths - allowed - {"/oauth/revoke"} == set()
+    after = (await world.get("/v1/connection")).json
+    assert before == after
+    names = [it["name"] for it in (await world.get("/v1/databases?refresh=true")).json["databases"]]
+    assert ["only"] == names
+
+
+async def test_t01_a_rebound_page_gets_nothing(world: World) -> None:
+    """With a good token and another host's name: 421, and the answer names both sides."""
+    port = world.settings.port
+
+    answer = await one(world, request(world, host=f"evil.example:{port}".encode()))
+
+    assert (421, "host_not_allowed") == (answer.status, answer.code)
+    detail = msgspec.json.decode(answer.body)["detail"]
+    assert f"evil.example:{port}" in detail
+    assert all(f"{name}:{port}" in detail for name in ("localhost", "127.0.0.1", "[::1]"))
+
+
+@pytest.mark.reads
+@pytest.mark.parametrize("host", ["localhost:{port}", "LOCALHOST:{port}", "127.0.0.1:{port}", "[::1]:{port}"])
+async def test_t02_our_own_names_are_served(world: World, host: str) -> None:
+    """Exactly four."""
+    answer = await one(world, request(world, host=host.format(port=world.settings.port).encode()))
+
+    assert 200 == answer.status
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"", b"localhost", b"localhost:3001", b"localhost.:{port}", b"localhost.evil.com:{port}", b"foo.localhost:{port}",
+        b"127.0.0.2:{port}", b"0.0.0.0:{port}", b"[::]:{port}", b"host.docker.internal:{port}",
+        b"localhost:{port}@evil.com", b"localhost:{port}, evil.com", b"localhost:{port}.", b"2130706433:{port}",
+        "ⅼocalhost:{port}".encode(), b"\xff\xfe:{port}", b"localhost:{port}/", b"[::1", b"localhost:99999999",
+    ],
+)  # fmt: skip
+async def test_t02_other_names_are_not(world: World, host: bytes) -> None:
+    """421, or 400 from the parser; never a fault of ours."""
+    answer = await one(world, request(world, host=host.replace(b"{port}", str(world.settings.port).encode())))
+
+    assert answer.status in (400, 421)
+
+
+async def test_t02_http_1_0_without_a_host_is_refused(world: World) -> None:
+    """The protocol allows it; we need the name."""
+    answer = await one(world, request(world, "GET /v1/databases HTTP/1.0", host=None))
+
+    assert 421 == answer.status
+
+
+async def test_t03_two_hosts_are_refused(world: World) -> None:
+    """Whichever comes first."""
+    good = f"localhost:{world.settings.port}".encode()
+
+    answers = [
+        await one(world, request(world, host=good + b"\r\nHost: evil.com")),
+        await one(world, request(world, host=b"evil.com\r\nHost: " + good)),
+    ]
+
+    assert [400, 400] == [answer.status for answer in answers]
+
+
+async def test_t04_the_absolute_form_is_refused(world: World) -> None:
+    """A target that names a host, whichever of the two names is ours."""
+    port = world.settings.port
+
+    answers = [
+        await one(world, request(world, f"GET http://localhost:{port}/v1/databases HTTP/1.1", host=b"evil.com")),
+        await one(world, request(world, "GET http://evil.com/v1/databases HTTP/1.1")),
+        await one(world, request(world, f"GET http://localhost:{port}/v1/databases HTTP/1.1")),
+    ]
+
+    assert [400, 400, 400] == [answer.status for answer in answers]
+
+
+async def test_t05_without_a_token(world: World) -> None:
+    """401 with the challenge of RFC 6750."""
+    reply = await world.get("/v1/databases", token=None)
+
+    assert (401, "token_required") == (reply.status, reply.code)
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("kind", ["wrong", "longer", "off", "bare", "empty", "bytes", "long", "query", "twice", "basic"])
+async def test_t06_with_a_token_that_is_not_good(world: World, kind: str) -> None:
+    """401 each, never a fault of ours, and the query is no place for one."""
+    owner = world.owner
+    value = {
+        "wrong": "Bearer nothing", "longer": f"Bearer {owner}X", "off": f"Bearer {owner[:-1]}{'a' if owner[-1] != 'a' else 'b'}",
+        "bare": owner, "empty": "", "bytes": "Bearer \udcff\udcfe", "long": "Bearer " + "x" * 8100,
+        "query": "", "twice": f"Bearer {owner}\r\nAuthorization: Bearer {owner}", "basic": "Basic b3duZXI6b3duZXI=",
+    }[kind]  # fmt: skip
+    line = f"GET /v1/databases?token={owner} HTTP/1.1" if kind == "query" else "GET /v1/databases HTTP/1.1"
+
+    answer = await one(world, request(world, line, Authorization=value))
+
+    assert 401 == answer.status
+
+
+@pytest.mark.parametrize("path", ["/v1/databases", "/v1/connection", "/v1/events", "/v1/daemon", "/health", "/"])
+async def test_t09_the_null_origin_is_refused(world: World, path: str) -> None:
+    """On every kind of route."""
+    reply = await world.get(path, headers={"Origin": "null"})
+
+    assert (403, "origin_not_allowed") == (reply.status, reply.code)
+
+
+async def test_t10_two_origins_are_refused(world: World) -> None:
+    """Whatever they say."""
+    origin = f"http://localhost:{world.settings.port}"
+
+    answer = await one(world, request(world, Origin=f"{origin}\r\nOrigin: https://evil.example"))
+
+    assert 400 == answer.status
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None, ""])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/databases"), ("POST", "/v1/connection"), ("PUT", "/v1/connection/api-key"), ("PATCH", "/v1/databases/x"),
+     ("POST", "/v1/databases/x/reset-password"), ("DELETE", "/v1/databases/x"), ("DELETE", "/v1/connection")],
+)  # fmt: skip
+async def test_t14_a_form_is_not_taken_for_json(world: World, kind: str | None, method: str, path: str) -> None:
+    """Valid JSON with a content type that a form can send, or none."""
+    headers = {"Content-Length": str(len(CREATE)), "Idempotency-Key": "k"}
+    if kind is not None:
+        headers["Content-Type"] = kind
+    text = request(world, f"{method} {path} HTTP/1.1", **{name.replace("-", "_"): it for name, it in headers.items()})
+
+    answer = await one(world, text + CREATE)
+
+    assert (415, "unsupported_media_type") == (answer.status, answer.code)
+
+
+def fetches(world: World) -> list[tuple[str, str]]:
+    return [(route.method, route.path.replace("{", "").replace("}", "")) for route in world.daemon.routes]
+
+
+@pytest.mark.parametrize("dest", ["image", "script", "iframe"])
+async def test_t15_a_page_that_embeds_us_gets_nothing_anywhere(world: World, dest: str) -> None:
+    """The same constant refusal on every route, the callback with its parameters included."""
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": dest}
+    paths = sorted({path for _, path in fetches(world)} | {"/?code=c&state=s", "/?error=access_denied&state=s"})
+
+    replies = [await world.get(path, headers=headers, token=None) for path in paths]
+
+    assert {403} == {reply.status for reply in replies}
+    assert 1 == len({reply.body for reply in replies})
+
+
+@pytest.mark.parametrize("mode", ["no-cors", "cors", "navigate"])
+async def test_t16_another_port_of_localhost_is_another_site(world: World, mode: str) -> None:
+    """``same-site`` is no better than ``cross-site`` where every program has a port."""
+    headers = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": "empty"}
+    if mode == "cors":
+        headers["Origin"] = "http://localhost:5173"
+
+    replies = [
+        await world.get("/v1/databases", headers=headers, token=None),
+        await world.call("POST", "/v1/databases", CREATE, headers=headers, token=None),
+    ]
+
+    assert [403, 403] == [reply.status for reply in replies]
+
+
+async def test_t17_a_get_changes_nothing(world: World) -> None:
+    """GET on a path that only takes a change: 405 with the methods that it takes."""
+    changing = {path for method, path in fetches(world) if method != "GET"}
+    readable = {path for method, path in fetches(world) if method == "GET"}
+
+    replies = [await world.get(path) for path in sorted(changing - readable)]
+
+    assert replies
+    assert {405} == {reply.status for reply in replies}
+    assert all(reply.headers["Allow"] for reply in replies)
+
+
+@pytest.mark.parametrize("method", ["TRACE", "HEAD", "OPTIONS", "PUT", "PROPFIND"])
+async def test_t17_methods_that_no_route_declares_are_refused(world: World, method: str) -> None:
+    """HEAD too: it would run the GET."""
+    reply = await world.call(method, "/v1/databases")
+
+    assert 405 == reply.status
+    assert {"GET", "POST"} == set(reply.headers["Allow"].split(", "))
+
+
+async def test_t17_connect_is_refused(world: World) -> None:
+    """The daemon is no proxy."""
+    answers = await raw(world, request(world, "CONNECT localhost:443 HTTP/1.1"))
+
+    assert all(answer.status in (400, 404, 405) for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/..%2f..%2fetc/passwd", "/v1/%2e%2e/x", "//v1//databases", "/v1/%00", "/" + "a" * 4096, "/web/..%2fpage.html",
+     "/web/../compose.py", "/web/%2e%2e/compose.py", "/web/page.html", "/web/__init__.py", "/nothing"],
+)  # fmt: skip
+async def test_t23_no_path_reads_a_file(world: World, path: str) -> None:
+    """Not found or not valid; the pages' files are a fixed set."""
+    answer = await one(world, request(world, f"GET {path} HTTP/1.1"))
+
+    assert answer.status in (400, 404)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 10_000, 422),
+        (b'{"name":"db","primary_region":"us-east-1","read_regions":' + b"[" * 10_000, 422),
+        (b'{"name":' * 1500, 422),
+        (b'{"name":NaN,"primary_region":"us-east-1"}', 400),
+        (b'{"name":"a","name":"b","primary_region":"us-east-1"}', 400),
+        (b'{"name":"\xff\xfe","primary_region":"us-east-1"}', 400),
+        (b'{"name":"db","primary_region":"us-east-1","budget":1' + b"0" * 400 + b"}", 422),
+        (b'{"name":1,"primary_region":"us-east-1"}', 422),
+        (b'{"name":"db","primary_region":"us-east-1","colour":"red"}', 422),
+        (b'{"name":"db"}', 422),
+        (b'{"name":"","primary_region":"us-east-1"}', 422),
+        (b'{"name":"db","primary_region":"us-east-1","read_regions":["eu-west-1",7]}', 422),
+        (b'{"name":"db","primary_region":"us-east-1","read_regions":["us-east-1"]}', 422),
+        (b'{"name":"db","primary_region":"us-central1","platform":"aws"}', 422),
+        (b'"text"', 422),
+        (b"null", 422),
+        (b"{", 400),
+        (b"", 400),
+        (b'{"name":"db","primary_region":"us-east-1"} trailing', 400),
+        (b"\xef\xbb\xbf{}", 400),
+        (b'{"name":"\\ud800","primary_region":"us-east-1"}', 400),
+    ],
+)
+async def test_t24_a_body_that_is_not_right_is_refused_precisely(world: World, body: bytes, status: int) -> None:
+    """400 where it is no JSON, 422 with the place where a value is wrong."""
+    reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
+
+    assert status == reply.status, reply.text
+    assert ("invalid_json" if status == 400 else "invalid_request") == reply.code
+    if status == 422:
+        assert reply.json["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"name": 1, "primary_region": "us-east-1"}, "/name"),
+        ({"name": "db", "primary_region": "us-east-1", "read_regions": ["eu-west-1", 7]}, "/read_regions/1"),
+        ({"name": "db", "primary_region": "us-east-1", "read_regions": ["us-east-1"]}, "/read_regions"),
+        ({"name": "db", "primary_region": "us-east-1", "read_regions": ["eu-west-1", "us-east4"]}, "/read_regions/1"),
+        ({"name": "db"}, ""),
+    ],
+)
+async def test_t24_the_place_is_a_json_pointer(world: World, body: dict[str, Any], pointer: str) -> None:
+    """A form can show the message next to its field."""
+    reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
+
+    assert pointer == reply.json["errors"][0]["pointer"]
+
+
+async def test_t05_every_answer_has_the_same_armor(world: World) -> None:
+    """No cache, no sniffing, no cookie, no version of the server; on successes, problems and pages alike."""
+    replies: list[tuple[str, Mapping[str, str]]] = [
+        (path, (await world.get(path, token=token)).headers)
+        for path, token in (("/health", None), ("/", None), ("/v1/connection", ""), ("/v1/databases", None), ("/x", None))
+    ]
+
+    for path, headers in replies:
+        assert "no-store" == headers["Cache-Control"], path
+        assert "nosniff" == headers["X-Content-Type-Options"], path
+        assert "Set-Cookie" not in headers, path
+        assert "Server" not in headers, path
+        assert "Access-Control-Allow-Origin" not in headers, path
