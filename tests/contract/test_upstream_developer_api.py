@@ -445,7 +445,7 @@ async def test_a_change_that_may_have_arrived_is_not_repeated(http: Upstream, ve
     ],
     ids=lambda step: str(step)[:60],
 )
-async def test_t46_a_create_that_may_have_arrived_is_sent_once_and_unknown(http: Upstream, step: Step) -> None:
+async def test_t48_a_create_that_may_have_arrived_is_sent_once_and_unknown(http: Upstream, step: Step) -> None:
     """
     A database costs money: if nobody can tell whether it was made, the user is told to look.
     """

@@ -243,8 +243,12 @@ class Sandbox:
         await self._admin("POST", "api-keys", {"email": email, "name": name, "revoke": True})
 
     async def settings(self, **switches: Any) -> dict[str, Any]:
-        """Set some switches (see ``upstash_helper.sandbox.switches``), and return all."""
-        answer: dict[str, Any] = await self._admin("POST", "settings", switches)
+        """
+        Set switches (see ``upstash_helper.sandbox.switches``), put all others back, and return all.
+
+        Without arguments everything is as after the start.
+        """
+        answer: dict[str, Any] = await self._admin("PUT", "settings", switches)
         return answer
 
     async def fault(self, **fault: Any) -> None:

@@ -21,7 +21,7 @@ from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.machine import SystemClock
 from upstash_helper.settings import Folders, Settings
 from upstash_helper.settings import World as Profile
-from upstash_helper.storage.memory_store import MemoryStore
+from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -1,8 +1,8 @@
 """
 Reading a request's body within limits of size and time.
 
-aiohttp reads what it is sent for as long as it is sent: a length of 10^12 with three bytes behind it would be waited for
-for ever. Here the declared length is judged before a byte is read, and so is Content-Encoding.
+aiohttp reads what it is sent for as long as it is sent: a length of 10^12 with three bytes behind it would be waited
+for for ever. Here the declared length is judged before a byte is read, and so is Content-Encoding.
 """
 
 from __future__ import annotations

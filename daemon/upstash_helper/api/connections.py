@@ -1,12 +1,12 @@
 """
 What a connection may cost before anybody has asked who is calling.
 
-aiohttp's own protocol takes any number of connections, logs a traceback for every malformed request, and answers it with
-a quotation of what was sent. This one has a cap, says one constant sentence, and logs one line that holds nothing of the
-request.
+aiohttp's own protocol takes any number of connections, logs a traceback for every malformed request, and answers it
+with a quotation of what was sent. This one has a cap, says one constant sentence, and logs one line that holds nothing
+of the request.
 
-Of aiohttp this uses what ``aiohttp.web`` exports (``RequestHandler``, ``Server``) and, but for one place that says so, what
-has no leading underscore: ``connection_made``, ``connection_lost``, ``data_received``, ``handle_error``,
+Of aiohttp this uses what ``aiohttp.web`` exports (``RequestHandler``, ``Server``) and, but for one place that says so,
+what has no leading underscore: ``connection_made``, ``connection_lost``, ``data_received``, ``handle_error``,
 ``finish_response``, ``log_exception``, ``force_close``, ``Server.request_factory``. The tests of T18 to T22 in
 ``tests/security/test_http_hardening.py`` notice when aiohttp gives them another meaning.
 """

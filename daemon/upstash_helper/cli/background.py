@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import click
 import msgspec
 
 from upstash_helper.cli import exit_codes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from upstash_helper.client.daemon import DaemonClient
     from upstash_helper.client.wire import DaemonStatus
 
 # A cold start on a slow disk takes seconds; past this, something is wrong.
@@ -51,8 +53,8 @@ def start(session: Session, *, flags: dict[str, object]) -> None:
     """
     Start the daemon in the background.
 
-    It runs until `upstash-helper stop`, or until you log out. The flags are settings for this run; config.toml says them
-    for good.
+    It runs until `upstash-helper stop`, or until the system stops. The flags are settings for this run; config.toml
+    says them for good.
     """
     running = discovery.is_running(session.folders.runtime)
     _report_start(session, _running(session) if running else launch(session, flags), already=running)
@@ -66,9 +68,9 @@ def stop(session: Session) -> None:
     if session.json:
         print_json(Stopped(was_running=was_running))
     elif was_running:
-        print("The daemon is stopped.")
+        click.echo("The daemon is stopped.")
     else:
-        print("The daemon was not running.")
+        click.echo("The daemon was not running.")
 
 
 @command("restart")
@@ -154,9 +156,9 @@ def _report_start(session: Session, status: DaemonStatus, *, already: bool) -> N
         print_json(Started(pid=status.pid, base_url=base_url, version=status.version, already_running=already))
         return
     state = "was running already" if already else "is running"
-    print(f"The daemon {state} at {base_url} (process {status.pid}).")
+    click.echo(f"The daemon {state} at {base_url} (process {status.pid}).")
     if status.connection.state == "disconnected":
-        print(f"Connect an account with: {session.command('connect')}")
+        click.echo(f"Connect an account with: {session.command('connect')}")
 
 
 def _running(session: Session) -> DaemonStatus:
@@ -183,7 +185,7 @@ def _answer(session: Session) -> DaemonStatus | None:
         return None
 
 
-def _client(session: Session):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _client(session: Session) -> DaemonClient:
     from upstash_helper.client.daemon import DaemonClient
 
     # Made anew each time: a daemon that starts has another address and another token.

@@ -52,9 +52,9 @@ def _line(name: str, value: str, form: EnvFormat) -> str:
 
 def _dotenv_quoted(value: str) -> str:
     """
-    Quote a value so that `sh`, python-dotenv, Node's dotenv and docker's env files agree about it, where that can be.
+    Quote a value so that `sh`, python-dotenv and Node's dotenv agree about it, where that can be.
 
-    There is no standard. Between double quotes a reader may expand ``$`` and unescape ``\\``; between single quotes the
+    There is no standard. Between double quotes a reader may expand ``$`` and unescape backslashes; between single quotes the
     value ends at the next one. A value with both kinds is escaped as `sh` wants it.
     """
     if not re.search(r'["\\$`]', value):

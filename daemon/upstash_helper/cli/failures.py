@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +13,6 @@ from upstash_helper.cli import exit_codes
 from upstash_helper.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from upstash_helper.client.errors import ClientError
 
 
@@ -48,7 +47,7 @@ def tell(told: Told, *, as_json: bool) -> None:
         click.echo(told.text, err=True)
 
 
-def explained(error: Exception) -> Told | None:
+def explained(error: BaseException) -> Told | None:
     """Return how to show ``error``, or None if it is a bug."""
     match error:
         case Failure():
@@ -66,7 +65,7 @@ def explained(error: Exception) -> Told | None:
             return _of_client(error)
 
 
-def _of_client(error: Exception) -> Told | None:
+def _of_client(error: BaseException) -> Told | None:
     # Imported late: it is there already if one of its errors is, and a command may do without it.
     if "upstash_helper.client.errors" not in sys.modules:
         return None
@@ -94,7 +93,7 @@ def _code_of(error: ClientError) -> str:
     return codes.get(type(error), "failure")
 
 
-def _of_problem(error: Exception) -> Told:
+def _of_problem(error: BaseException) -> Told:
     from upstash_helper.client.errors import ApiProblem
 
     assert isinstance(error, ApiProblem)  # noqa: S101 - tells the type checker what `explained` matched

@@ -50,6 +50,7 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], clic
     """Return the decorator of a command with ``--json``."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        return click.command(name, **attributes)(json_option(function))
+        made: click.Command = click.command(name, **attributes)(json_option(function))
+        return made
 
     return decorate

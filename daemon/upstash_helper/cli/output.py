@@ -57,7 +57,7 @@ def sheet(pairs: Sequence[tuple[str, str]]) -> str:
     return table([(f"{name}:", value) for name, value in pairs])
 
 
-def yes_no(value: bool) -> str:  # noqa: FBT001 - it is the value
+def yes_no(value: bool) -> str:
     """Return a boolean as a word."""
     return "on" if value else "off"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from upstash_helper import __version__
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import moment, note, print_json, sheet, styled
@@ -34,7 +36,7 @@ def status(session: Session) -> None:
     if session.json:
         print_json(found)
     else:
-        print(sheet(_rows(found)))
+        click.echo(sheet(_rows(found)))
         _advise(session, found)
 
 

@@ -56,6 +56,7 @@ class AdminApi:
             ("POST", "api-keys", self.change_key),
             ("GET", "settings", self.show_settings),
             ("POST", "settings", self.change_settings),
+            ("PUT", "settings", self.replace_settings),
             ("GET", "faults", self.list_faults),
             ("POST", "faults", self.add_fault),
             ("DELETE", "faults", self.clear_faults),
@@ -92,9 +93,16 @@ class AdminApi:
 
     async def change_settings(self, request: web.Request) -> web.StreamResponse:
         """Set some switches; the others stay."""
+        return await self._set(request, msgspec.structs.asdict(self._switches))
+
+    async def replace_settings(self, request: web.Request) -> web.StreamResponse:
+        """Set some switches; the others go back to what they were at the start."""
+        return await self._set(request, {})
+
+    async def _set(self, request: web.Request, others: dict[str, Any]) -> web.StreamResponse:
         wanted = await read_json(request, dict[str, Any])
         try:
-            checked = msgspec.convert(msgspec.structs.asdict(self._switches) | wanted, Switches)
+            checked = msgspec.convert(others | wanted, Switches)
         except msgspec.ValidationError as error:
             raise Refused(400, str(error)) from None
         for name, value in msgspec.structs.asdict(checked).items():

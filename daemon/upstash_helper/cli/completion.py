@@ -1,0 +1,40 @@
+"""``completion``: the scripts with which the shells complete our commands."""
+
+from __future__ import annotations
+
+import click
+
+from upstash_helper.cli.failures import Failure
+from upstash_helper.cli.options import command
+from upstash_helper.cli.output import print_json
+from upstash_helper.cli.session import Session, pass_session
+
+_HELP = """
+Print the completion script of a shell.
+
+\b
+  bash   upstash-helper completion bash > ~/.local/share/bash-completion/completions/upstash-helper
+  zsh    upstash-helper completion zsh > ~/.zfunc/_upstash-helper      (with ~/.zfunc in fpath)
+  fish   upstash-helper completion fish > ~/.config/fish/completions/upstash-helper.fish
+"""
+
+
+@command("completion", help=_HELP)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@pass_session
+def completion(session: Session, *, shell: str) -> None:
+    """Print a script."""
+    from click.shell_completion import get_completion_class
+
+    from upstash_helper.cli.app import PROGRAM, cli
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise Failure(f"There is no completion for {shell}.", code="no_such_shell")
+    # Not source(): it starts bash to look at its version, and the script may be made where there is none.
+    complete = found(cli, {}, PROGRAM, f"_{PROGRAM}_COMPLETE".replace("-", "_").upper())
+    script = complete.source_template % complete.source_vars()
+    if session.json:
+        print_json({"shell": shell, "script": script})
+    else:
+        click.echo(script)

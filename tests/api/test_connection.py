@@ -1,0 +1,234 @@
+"""Connecting, disconnecting, and what the keyring's state means for them. The HTTP side of T44."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.world import World
+from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
+from upstash_helper.broker.ports import StoreHealth
+from upstash_helper.storage.file import FileStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+    from upstash_helper.broker.models import Credential
+
+
+class LockableStore:
+    """The ``CredentialStore`` port of a keyring that a test locks: the errors are those of the contract's."""
+
+    def __init__(self) -> None:
+        self.kept: Credential | None = None
+        self.error: StoreLocked | StoreUnavailable | None = None
+        self.calls = 0
+
+    def _try(self) -> None:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+
+    async def load(self) -> Credential | None:
+        self._try()
+        return self.kept
+
+    async def save(self, credential: Credential) -> None:
+        self._try()
+        self.kept = credential
+
+    async def delete(self) -> None:
+        self._try()
+        self.kept = None
+
+    def health(self) -> StoreHealth:
+        if self.error is None:
+            return StoreHealth(kind="test", state="ok")
+        return StoreHealth(kind="test", state="locked", detail=self.error.detail)
+
+
+async def test_disconnecting_forgets_the_account_and_names_the_key(world: World) -> None:
+    """The user is told which key to delete in the console; nothing of it is left here."""
+    connection = await world.connect()
+
+    reply = await world.call("DELETE", "/v1/connection")
+    again = await world.call("DELETE", "/v1/connection")
+
+    assert 200 == reply.status
+    assert connection["api_key_name"] == reply.json["api_key_name"]
+    assert connection["api_key_name"] in reply.json["detail"]
+    assert await world.store.load() is None
+    assert "disconnected" == (await world.get("/v1/connection")).json["state"]
+    assert (200, None) == (again.status, again.json["api_key_name"])
+
+
+async def test_a_connection_survives_a_restart(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """The next daemon finds the account in the store, and asks nobody to sign in."""
+    path = tmp_path / "credential.json"
+    async with World.running(tmp_path, far_side, daemon_port, store=FileStore(path)) as world:
+        before = await world.connect()
+        await world.create("kept")
+
+    async with World.running(tmp_path, far_side, daemon_port, store=FileStore(path)) as world:
+        after = (await world.get("/v1/connection")).json
+        listed = (await world.get("/v1/databases")).json["databases"]
+
+    assert (before["state"], before["account"], before["since"]) == (after["state"], after["account"], after["since"])
+    assert ["kept"] == [database["name"] for database in listed]
+
+
+async def test_a_cancelled_attempt_is_over(world: World) -> None:
+    """Its late redirect changes nothing."""
+    started = await world.start()
+    address = await world.sign_in(started)
+
+    cancelled = await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
+    landed = await world.land(address)
+
+    assert ("failed", "cancelled") == (cancelled.json["state"], cancelled.json["reason"])
+    assert 303 == landed.status
+    assert "disconnected" == (await world.get("/v1/connection")).json["state"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/connection/attempts/x"), ("DELETE", "/v1/connection/attempts/x")])
+async def test_an_attempt_that_is_not_there_is_not_found(world: World, method: str, path: str) -> None:
+    """404 says that attempts end with the daemon."""
+    reply = await world.call(method, path)
+
+    assert (404, "attempt_not_found") == (reply.status, reply.code)
+
+
+async def test_forcing_a_connect_gives_up_the_attempt_before(world: World) -> None:
+    """One attempt is alive at a time."""
+    first = await world.start()
+
+    second = await world.start(force=True)
+
+    assert first["attempt_id"] != second["attempt_id"]
+    old = (await world.get(f"/v1/connection/attempts/{first['attempt_id']}")).json
+    assert ("failed", "cancelled") == (old["state"], old["reason"])
+
+
+async def test_t44_a_locked_keyring_is_told_and_is_not_asked_again_at_once(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """503 with Retry-After on what needs the key; the state names it; no browser is opened for a key with no place."""
+    store = LockableStore()
+    store.error = StoreLocked("The keyring is locked. Unlock it.")
+    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+        databases = [await world.get("/v1/databases") for _ in range(5)]
+        connect = await world.call("POST", "/v1/connection", {"open_browser": True})
+        state = (await world.get("/v1/connection")).json
+
+        assert {(503, "keyring_locked")} == {(reply.status, reply.code) for reply in (*databases, connect)}
+        assert all(1 <= int(reply.headers["Retry-After"]) <= 5 for reply in databases)
+        assert ("keyring_locked", "locked") == (state["state"], state["credential_store"]["state"])
+        assert [] == world.browser.opened
+        assert 1 == store.calls
+
+
+async def test_t44_disconnecting_succeeds_although_the_keyring_is_locked(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """The account is forgotten here at once, and in the keyring before it is next read."""
+    store = LockableStore()
+    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+        await world.connect()
+        store.error = StoreLocked("The keyring is locked. Unlock it.")
+
+        reply = await world.call("DELETE", "/v1/connection")
+        locked = (await world.get("/v1/connection")).json["state"]
+
+        assert 200 == reply.status
+        assert "keyring could not be reached" in reply.json["detail"]
+        assert "keyring_locked" == locked
+        assert store.kept is not None
+
+
+async def test_t44_a_key_that_cannot_be_stored_is_named_and_the_old_one_stays(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """The keyring is locked between the sign-in and the storing: the user learns which key to delete."""
+    store = LockableStore()
+    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+        before = await world.connect()
+        world.email = "other-" + world.email
+        started = await world.start(force=True)
+        address = await world.sign_in(started)
+        store.error = StoreLocked("The keyring is locked. Unlock it.")
+
+        await world.land(address)
+        attempt = await world.settled(started["attempt_id"])
+        [orphan] = await far_side.api_key_names(world.email)
+        after = (await world.get("/v1/connection")).json
+
+        assert ("failed", "keyring_locked") == (attempt["state"], attempt["reason"])
+        assert orphan in attempt["detail"]
+        assert (before["state"], before["account"]) == (after["state"], after["account"])
+        assert 200 == (await world.get("/v1/databases?refresh=true")).status
+
+
+async def test_once_spent_the_code_becomes_a_stored_key_though_the_browser_goes_away(world: World) -> None:
+    """Closing the window in the middle leaves a connected account."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    await world.sandbox.fault(method="POST", path="/oauth/token", latency=0.3)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await world.land(address)
+            await asyncio.sleep(1)
+    attempt = await world.settled(started["attempt_id"])
+
+    assert "succeeded" == attempt["state"]
+
+
+async def test_a_stop_in_the_middle_of_storing_finishes_it(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """A daemon that is stopped while the code is being exchanged stores the key before it ends."""
+    store = LockableStore()
+    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+        started = await world.start()
+        address = await world.sign_in(started)
+        await far_side.fault(method="POST", path="/apikey", latency=0.5)
+        await world.land(address)
+
+    assert store.kept is not None
+    assert [store.kept.key_name] == await far_side.api_key_names(world.email)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="platform: POSIX modes")
+async def test_the_owner_is_told_how_the_daemon_is(world: World) -> None:
+    """Version, process, profile, connection; for the owner alone."""
+    reply = await world.get("/v1/daemon")
+    refused = await world.get("/v1/daemon", token=None)
+
+    assert (os.getpid(), "test", 1) == (reply.json["pid"], reply.json["profile"], reply.json["api_version"])
+    assert "disconnected" == reply.json["connection"]["state"]
+    assert 401 == refused.status
+
+
+async def test_the_daemon_stops_when_its_owner_asks(world: World) -> None:
+    """The request is answered, and the stop is on its way."""
+    reply = await world.call("POST", "/v1/daemon/stop")
+
+    assert 202 == reply.status
+    assert world.stop.is_set()
+
+
+async def test_t55_health_is_a_constant(world: World) -> None:
+    """Nothing in it tells anything about the user, and no foreign page can read it."""
+    before = await world.get("/health", token=None)
+    await world.connect()
+    after = await world.get(
+        "/health",
+        token=None,
+        headers={"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+    )
+
+    assert (200, {"status": "ok", "service": "upstash-helper"}) == (before.status, before.json)
+    assert before.body == after.body
+    assert "Access-Control-Allow-Origin" not in after.headers

@@ -1,0 +1,227 @@
+"""Databases through the loopback API: paging, validators, credentials that work, idempotency. T47 and T53."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+import redis.asyncio
+import upstash_redis.asyncio
+
+if TYPE_CHECKING:
+    from tests.support.world import World
+
+
+@pytest.fixture
+async def connected(world: World) -> World:
+    """A daemon with an account."""
+    await world.connect()
+    return world
+
+
+async def test_a_list_is_handed_out_in_pages_by_name(connected: World) -> None:
+    """Each database stands on exactly one page."""
+    for name in ("delta", "Alpha", "charlie", "bravo", "alpha"):
+        await connected.create(name)
+
+    names, token = [], ""
+    while token is not None:
+        page = (await connected.get(f"/v1/databases?page_size=2&page_token={token}")).json
+        assert len(page["databases"]) <= 2
+        names += [database["name"] for database in page["databases"]]
+        token = page["next_page_token"]
+
+    assert ["alpha", "alpha", "bravo", "charlie", "delta"] == [name.lower() for name in names]
+
+
+@pytest.mark.parametrize(("size", "status"), [("-1", 400), ("0", 200), ("1000000000", 200), ("x", 400), ("1.5", 400), ("٣", 400), ("", 200)])
+async def test_t53_page_sizes(connected: World, size: str, status: int) -> None:
+    """Less than nothing is refused, nothing is the default, too much is cut."""
+    reply = await connected.get(f"/v1/databases?page_size={size}")
+
+    assert status == reply.status
+
+
+@pytest.mark.parametrize("token", ["x", "AAAA", "A" * 200, "%00", "é"])
+async def test_t53_a_forged_page_token_is_refused(connected: World, token: str) -> None:
+    """Page tokens are made here alone."""
+    reply = await connected.get(f"/v1/databases?page_token={token}")
+
+    assert (400, "invalid_page_token") == (reply.status, reply.code)
+
+
+@pytest.mark.parametrize("of", ["list", "one"])
+async def test_t53_what_has_not_changed_is_not_sent_again(connected: World, of: str) -> None:
+    """A GUI that asks often gets 304 until there is something new."""
+    made = await connected.create("a")
+    path = "/v1/databases" if of == "list" else f"/v1/databases/{made['id']}"
+    first = await connected.get(path)
+    tag = first.headers["ETag"]
+
+    same = await connected.get(path, headers={"If-None-Match": tag})
+    among = await connected.get(path, headers={"If-None-Match": f'"x", W/{tag}'})
+    other = await connected.get(path, headers={"If-None-Match": '"x"'})
+    await connected.call("PATCH", f"/v1/databases/{made['id']}", {"name": "b"})
+    changed = await connected.get(path, headers={"If-None-Match": tag})
+
+    assert [(304, b""), (304, b"")] == [(same.status, same.body), (among.status, among.body)]
+    assert tag == same.headers["ETag"]
+    assert 200 == other.status
+    assert 200 == changed.status
+    assert tag != changed.headers["ETag"]
+
+
+async def test_t53_a_stale_if_match_changes_nothing(connected: World) -> None:
+    """Two windows on one database: the second does not undo what it has not seen."""
+    made = await connected.create("a")
+    at = f"/v1/databases/{made['id']}"
+    tag = (await connected.get(at)).headers["ETag"]
+    fresh = await connected.call("PATCH", at, {"name": "b"}, headers={"If-Match": tag})
+
+    renamed = await connected.call("PATCH", at, {"name": "c"}, headers={"If-Match": tag})
+    deleted = await connected.call("DELETE", at, headers={"If-Match": tag})
+    read = (await connected.get(at)).json
+
+    assert 200 == fresh.status
+    assert [(412, "precondition_failed")] * 2 == [(it.status, it.code) for it in (renamed, deleted)]
+    assert "b" == read["name"]
+    assert 204 == (await connected.call("DELETE", at, headers={"If-Match": fresh.headers["ETag"]})).status
+
+
+async def test_a_database_is_used_with_what_the_credentials_say(connected: World) -> None:
+    """The URLs and the tokens work as they are, over TCP and REST, and the read-only token only reads."""
+    made = await connected.create("used")
+
+    credentials = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json
+    async with redis.asyncio.from_url(credentials["redis_url"], decode_responses=True) as client:
+        assert await client.set("greeting", "hello")
+    env = credentials["env"]
+    rest = upstash_redis.asyncio.Redis(url=env["UPSTASH_REDIS_REST_URL"], token=env["UPSTASH_REDIS_REST_TOKEN"])
+    async with rest:
+        assert "hello" == await rest.get("greeting")
+        assert await rest.set("other", "x")
+    reader = upstash_redis.asyncio.Redis(url=credentials["rest_url"], token=credentials["read_only_rest_token"])
+    async with reader:
+        assert "hello" == await reader.get("greeting")
+        with pytest.raises(upstash_redis.errors.UpstashError, match="NOPERM"):
+            await reader.set("greeting", "bye")
+    assert credentials["redis_url"] == env["REDIS_URL"]
+
+
+async def test_a_new_password_replaces_the_old_one(connected: World) -> None:
+    """After a reset the old secrets open nothing."""
+    made = await connected.create("rekeyed")
+    path = f"/v1/databases/{made['id']}/credentials"
+    old = (await connected.get(path)).json
+
+    reply = await connected.call("POST", f"/v1/databases/{made['id']}/reset-password")
+    new = (await connected.get(path)).json
+
+    assert 200 == reply.status
+    assert {"password", "rest_token", "redis_url"} <= {name for name in old if old[name] != new[name]}
+    async with redis.asyncio.from_url(new["redis_url"]) as client:
+        assert await client.ping()
+    with pytest.raises((redis.exceptions.AuthenticationError, redis.exceptions.ResponseError)):
+        async with redis.asyncio.from_url(old["redis_url"]) as client:
+            await client.ping()
+
+
+async def test_lists_and_changes_have_no_secrets(connected: World) -> None:
+    """Only the credentials' own address tells them."""
+    made = await connected.create("quiet")
+    credentials = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json
+    secrets = [credentials[name] for name in ("password", "rest_token", "read_only_rest_token")]
+
+    replies = [
+        await connected.get("/v1/databases"),
+        await connected.get(f"/v1/databases/{made['id']}"),
+        await connected.call("PATCH", f"/v1/databases/{made['id']}", {"eviction": True}),
+    ]
+
+    assert not any(secret in reply.text for secret in secrets for reply in replies)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"eviction": True}, {"auto_upgrade": True}, {"daily_backup": True}, {"read_regions": ["eu-west-1", "us-west-2"]},
+        {"plan": "payg"}, {"budget": 42}, {"tls": True}, {"name": "other"},
+        {"plan": "payg", "budget": 7, "eviction": True, "auto_upgrade": True, "name": "all"},
+    ],
+)  # fmt: skip
+async def test_every_field_can_be_changed(connected: World, change: dict[str, object]) -> None:
+    """And is read back as it was set."""
+    made = await connected.create("changing")
+
+    reply = await connected.call("PATCH", f"/v1/databases/{made['id']}", change)
+    read = (await connected.get(f"/v1/databases/{made['id']}")).json
+
+    assert 200 == reply.status, reply.text
+    assert change == {field: read[field] for field in change}
+
+
+@pytest.mark.parametrize("body", [{}, {"name": None}, {"tls": False}, {"eviction": "yes"}, {"budget": -1}, {"id": "x"}])
+async def test_a_change_that_makes_no_sense_is_refused(connected: World, body: dict[str, object]) -> None:
+    """With 422, and before Upstash is asked."""
+    made = await connected.create("stays")
+    await connected.sandbox.forget_requests()
+
+    reply = await connected.call("PATCH", f"/v1/databases/{made['id']}", body)
+
+    assert (422, "invalid_request") == (reply.status, reply.code)
+    assert [] == await connected.sandbox.requests()
+
+
+async def test_t47_the_same_key_is_the_same_database(connected: World) -> None:
+    """Quoted or bare, at once or later; another request with it is refused, and none is missing."""
+    body = {"name": "once", "primary_region": "us-east-1"}
+
+    async def create(key: str | None, name: str = "once") -> tuple[int, str]:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        reply = await connected.call("POST", "/v1/databases", {**body, "name": name}, headers=headers)
+        return reply.status, reply.json.get("id") or reply.code
+
+    together = await asyncio.gather(*(create("k-1") for _ in range(5)))
+    later = await create('"k-1"')
+    other = await create("k-1", name="twice")
+    missing = await create(None)
+    listed = (await connected.get("/v1/databases")).json["databases"]
+
+    made = [it for it in together if it[0] == 201]
+    assert made
+    assert {made[0]} == set(made)
+    assert all(it in (made[0], (409, "request_in_progress")) for it in together)
+    assert made[0] == later
+    assert (422, "idempotency_key_reused") == other
+    assert (400, "idempotency_key_required") == missing
+    assert ["once"] == [database["name"] for database in listed]
+
+
+async def test_the_regions_are_told_to_anyone(world: World) -> None:
+    """A form can be drawn before anyone is connected."""
+    reply = await world.get("/v1/regions", token=None)
+
+    regions = {region["id"]: region for region in reply.json["regions"]}
+    assert 18 == len(regions)
+    assert ("gcp", True, False) == tuple(regions["us-east4"][name] for name in ("platform", "primary", "read"))
+
+
+async def test_without_an_account_databases_are_not_there(world: World) -> None:
+    """409 says how to connect one."""
+    reply = await world.get("/v1/databases")
+
+    assert (409, "not_connected") == (reply.status, reply.code)
+    assert "upstash-helper connect" in reply.json["detail"]
+
+
+async def test_another_account_does_not_see_the_first_ones_databases(connected: World) -> None:
+    """The list that was cached for one account is not shown to the next."""
+    await connected.create("first")
+    assert 1 == len((await connected.get("/v1/databases")).json["databases"])
+    await connected.call("DELETE", "/v1/connection")
+    connected.email = "second-" + connected.email
+
+    await connected.connect()
+
+    assert [] == (await connected.get("/v1/databases")).json["databases"]

@@ -1,0 +1,146 @@
+"""The event stream: T49 as far as one caller goes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+
+from upstash_helper.api.events import MOST_STREAMS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.world import World
+
+
+class Stream:
+    """A reader of server-sent events (WHATWG HTML, section 9.2)."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def next(self) -> dict[str, Any]:
+        """Return the next event; comments are passed over."""
+        event: dict[str, Any] = {}
+        async with asyncio.timeout(10):
+            while True:
+                line = (await self._response.content.readline()).decode()
+                if not line:
+                    return {"event": "(end)"}
+                name, _, value = line.rstrip("\n").partition(": ")
+                if not name and event:
+                    event["data"] = msgspec.json.decode(event["data"])
+                    return event
+                if name:
+                    event[name] = value
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """Return the next event of a kind."""
+        while (event := await self.next())["event"] != kind:
+            assert event["event"] != "(end)"
+        return event
+
+
+@asynccontextmanager
+async def follow(world: World, **headers: str) -> AsyncIterator[Stream]:
+    sent = {"Authorization": f"Bearer {world.owner}", **headers}
+    async with world.session.get("/v1/events", headers=sent) as response:
+        assert 200 == response.status
+        assert "text/event-stream" == response.content_type
+        assert b": upstash-helper\n" == await response.content.readline()
+        yield Stream(response)
+
+
+async def test_a_follower_sees_an_account_being_connected(world: World) -> None:
+    """A GUI needs no polling: it is told of each step, and of databases."""
+    async with follow(world) as stream:
+        await world.connect()
+        attempts = [(await stream.until("attempt"))["data"]["state"] for _ in range(3)]
+        connection = (await stream.until("connection"))["data"]
+        made = await world.create("told")
+        event = await stream.until("database")
+
+    assert ["pending", "exchanging", "succeeded"] == attempts
+    assert ("connected", world.email) == (connection["state"], connection["account"]["email"])
+    assert {"change": "created", "id": made["id"], "name": "told"} == event["data"]
+
+
+async def test_t49_an_interrupted_follower_goes_on_where_it_was(world: World) -> None:
+    """With Last-Event-ID it gets what it missed; with one from another time it is told to read anew."""
+    async with follow(world) as stream:
+        await world.start()
+        last = (await stream.until("attempt"))["id"]
+    await world.start(force=True)
+
+    async with follow(world, **{"Last-Event-ID": last}) as stream:
+        missed = await stream.until("attempt")
+    async with follow(world, **{"Last-Event-ID": "garbage"}) as stream:
+        reset = await stream.next()
+
+    assert "pending" == missed["data"]["state"]
+    assert missed["id"] != last
+    assert {"event": "reset", "data": {}} == reset
+
+
+async def test_t49_a_stream_needs_a_token_in_its_header(world: World) -> None:
+    """EventSource cannot send one, and a token in the address is not taken."""
+    without = await world.get("/v1/events", token=None)
+    query = await world.get(f"/v1/events?token={world.owner}", token=None)
+    foreign = await world.get("/v1/events", headers={"Origin": "https://evil.example"}, token=None)
+
+    assert [401, 401, 403] == [without.status, query.status, foreign.status]
+
+
+async def test_t49_streams_are_counted_and_those_that_ended_are_not(world: World) -> None:
+    """Past the cap a stream is refused; as soon as one ends there is room again."""
+    opened = [follow(world) for _ in range(MOST_STREAMS)]
+    for stream in opened:
+        await stream.__aenter__()
+
+    refused = await world.get("/v1/events")
+    for stream in opened:
+        await stream.__aexit__(None, None, None)
+    async with asyncio.timeout(10):
+        while True:
+            async with world.session.get(
+                "/v1/events", headers={"Authorization": f"Bearer {world.owner}"}
+            ) as response:
+                if response.status == 200:
+                    break
+            await asyncio.sleep(0.01)
+
+    assert (429, "too_many_streams") == (refused.status, refused.code)
+
+
+async def test_a_daemon_that_stops_says_goodbye(world: World) -> None:
+    """Open streams end cleanly, at once, and do not hold the stop up."""
+    loop = asyncio.get_running_loop()
+    async with follow(world) as stream:
+        before = loop.time()
+        await world.runner.cleanup()
+        took = loop.time() - before
+        events = [await stream.next(), await stream.next()]
+
+    assert ["bye", "(end)"] == [event["event"] for event in events]
+    assert took < 3
+
+
+async def test_events_hold_no_secret(world: World) -> None:
+    """Neither the state, the verifier, the key nor a password is ever told."""
+    async with follow(world) as stream:
+        await world.connect()
+        made = await world.create("told")
+        events = []
+        while not events or events[-1]["event"] != "database":
+            events.append(await stream.next())
+
+    credential = await world.store.load()
+    assert credential is not None
+    secrets = (await world.get(f"/v1/databases/{made['id']}/credentials")).json
+    hidden = [credential.api_key.reveal(), secrets["password"], secrets["rest_token"], world.owner]
+    text = msgspec.json.encode(events).decode()
+    assert not any(secret in text for secret in hidden)

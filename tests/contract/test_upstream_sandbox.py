@@ -1,0 +1,299 @@
+"""The three upstream ports together, against the sandbox: a whole Upstash with real databases."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from tests.support.sandbox import Sandbox
+from upstash_helper.broker import models
+from upstash_helper.broker.errors import DatabaseNotFound, ReconnectRequired, UpstreamRejected
+from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, TokenSet
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.broker.secret import Secret
+from upstash_helper.machine import SystemClock
+from upstash_helper.upstream.developer_api import DeveloperApi
+from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.keys import Keys
+from upstash_helper.upstream.oauth import OAuth
+
+PASSWORD = "correct horse battery staple"
+VERIFIER = Secret(secrets.token_urlsafe(48))
+
+
+@dataclass(frozen=True)
+class Account:
+    """The adapters, and an account of this test's own."""
+
+    email: str
+    sandbox: Sandbox
+    server: OAuth
+    keys: Keys
+    api: DeveloperApi
+
+    async def code(self) -> Secret:
+        """Sign up or in, as a user in a browser, and return the authorization code."""
+        url = self.server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER)
+        redirect = parse_qs(urlsplit(await self.sandbox.authorize(url, self.email, PASSWORD)).query)
+        assert ["st4te"] == redirect["state"]
+        return Secret(redirect["code"][0])
+
+    async def tokens(self) -> TokenSet:
+        """Return the tokens of a sign-in."""
+        return await self.server.exchange(code=await self.code(), code_verifier=VERIFIER)
+
+    async def credential(self) -> Credential:
+        """Return a credential as a sign-in makes it."""
+        tokens = await self.tokens()
+        issued = await self.keys.issue(access_token=tokens.access_token, name="UPSTASH_HELPER_API_KEY_1")
+        return Credential(email=self.email, api_key=issued.api_key, method="oauth", since=0.0)
+
+
+@pytest.fixture
+async def account(far_side: Sandbox) -> AsyncIterator[Account]:
+    """An account that nobody has used yet."""
+    http = Upstream(clock=SystemClock())
+    yield Account(
+        email=f"ada-{secrets.token_hex(4)}@example.com",
+        sandbox=far_side,
+        server=OAuth(
+            http=http,
+            auth_url=far_side.auth_url,
+            client_id=far_side.client_id,
+            redirect_uri=far_side.ready.redirect_uris[0],
+        ),
+        keys=Keys(http=http, api_url=far_side.api_url),
+        api=DeveloperApi(http=http, api_url=far_side.api_url, rest_url=far_side.rest_url),
+    )
+    await http.close()
+
+
+async def ping(database: Database, keys: DatabaseSecrets) -> bool:
+    """Return whether the database takes its password; raise what the client raises if not."""
+    async with Redis(host=database.host, port=database.port, password=keys.password.reveal()) as redis:
+        return bool(await redis.ping())
+
+
+async def test_a_sign_in_gives_tokens_an_email_and_a_key(account: Account) -> None:
+    """
+    From the authorization request to a key that the Developer API takes.
+    """
+    tokens = await account.tokens()
+
+    emails = await account.server.email_of(tokens)
+    issued = await account.keys.issue(access_token=tokens.access_token, name="UPSTASH_HELPER_API_KEY_1")
+    credential = Credential(email=emails[0], api_key=issued.api_key, method="oauth", since=0.0)
+
+    assert (account.email,) == emails
+    assert tokens.refresh_token is not None
+    assert () == await account.api.list(credential)
+
+
+async def test_a_code_is_good_for_one_exchange(account: Account) -> None:
+    """
+    A code that was redeemed is refused by name.
+    """
+    code = await account.code()
+    await account.server.exchange(code=code, code_verifier=VERIFIER)
+
+    with pytest.raises(AuthorizationFailed) as caught:
+        await account.server.exchange(code=code, code_verifier=VERIFIER)
+
+    assert "invalid_grant" == caught.value.reason
+
+
+async def test_a_code_is_good_with_its_verifier_alone(account: Account) -> None:
+    """
+    PKCE: who saw the code in an address cannot redeem it.
+    """
+    code = await account.code()
+
+    with pytest.raises(AuthorizationFailed) as caught:
+        await account.server.exchange(code=code, code_verifier=Secret("x" * 64))
+
+    assert "invalid_grant" == caught.value.reason
+
+
+async def test_revoked_tokens_make_no_key(account: Account) -> None:
+    """
+    What was given back is of no use to anybody.
+    """
+    tokens = await account.tokens()
+
+    await account.server.revoke(tokens)
+
+    with pytest.raises(AuthorizationFailed) as caught:
+        await account.keys.issue(access_token=tokens.access_token, name="UPSTASH_HELPER_API_KEY_1")
+    assert "api_key_refused" == caught.value.reason
+
+
+async def test_a_name_that_is_taken_makes_no_key(account: Account) -> None:
+    """
+    Key names are unique in an account.
+    """
+    tokens = await account.tokens()
+    await account.keys.issue(access_token=tokens.access_token, name="TWICE")
+
+    with pytest.raises(AuthorizationFailed) as caught:
+        await account.keys.issue(access_token=tokens.access_token, name="TWICE")
+
+    assert "api_key_refused" == caught.value.reason
+
+
+async def test_the_thirty_eighth_key_is_one_too_many(account: Account) -> None:
+    """
+    An account that is full of keys is told apart from a refusal.
+    """
+    tokens = await account.tokens()
+    for number in range(37):
+        await account.sandbox.api_key(account.email, f"KEY_{number}")
+
+    with pytest.raises(AuthorizationFailed) as caught:
+        await account.keys.issue(access_token=tokens.access_token, name="ONE_MORE")
+
+    assert "api_key_limit" == caught.value.reason
+
+
+async def test_a_database_is_made_listed_used_and_deleted(account: Account) -> None:
+    """
+    What the adapter says of a database is what a Redis client finds.
+    """
+    credential = await account.credential()
+
+    made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", eviction=True))
+    got, keys = await account.api.get(credential, made.id)
+    listed = await account.api.list(credential)
+    alive = await ping(got, keys)
+    await account.api.delete(credential, made.id)
+
+    assert ("cache", "us-east-1", True) == (made.name, made.primary_region, made.eviction)
+    assert made == got
+    assert (made,) == listed
+    assert alive
+    assert () == await account.api.list(credential)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (models.Rename("other"), {"name": "other"}),
+        (models.SetEviction(True), {"eviction": True}),
+        (models.SetAutoUpgrade(True), {"auto_upgrade": True}),
+        (models.SetDailyBackup(True), {"daily_backup": True}),
+        (models.SetReadRegions(("us-west-1",)), {"read_regions": ("us-west-1",)}),
+        (models.SetBudget(20), {"budget": 20}),
+        (models.EnableTls(), {"tls": True}),
+    ],
+    ids=str,
+)
+async def test_each_change_shows(account: Account, change: Change, expected: dict[str, object]) -> None:
+    """
+    A change that was made is there when the database is fetched again.
+    """
+    credential = await account.credential()
+    made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", plan="payg"))
+
+    await account.api.change(credential, made.id, change)
+
+    database, _ = await account.api.get(credential, made.id)
+    fields = msgspec.structs.asdict(database)
+    await account.api.delete(credential, made.id)
+    assert expected == {name: fields[name] for name in expected}
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "field"),
+    [
+        (models.SetEviction(True), models.SetEviction(False), "eviction"),
+        (models.SetAutoUpgrade(True), models.SetAutoUpgrade(False), "auto_upgrade"),
+        (models.SetDailyBackup(True), models.SetDailyBackup(False), "daily_backup"),
+    ],
+    ids=str,
+)
+async def test_what_was_switched_on_is_switched_off(account: Account, on: Change, off: Change, field: str) -> None:
+    """
+    A switch goes both ways.
+    """
+    credential = await account.credential()
+    made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", plan="payg"))
+
+    await account.api.change(credential, made.id, on)
+    await account.api.change(credential, made.id, off)
+
+    database, _ = await account.api.get(credential, made.id)
+    await account.api.delete(credential, made.id)
+    assert getattr(database, field) is False
+
+
+async def test_another_plan_shows(account: Account) -> None:
+    """
+    A database that was moved to another plan is on another plan.
+    """
+    credential = await account.credential()
+    made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", plan="free"))
+
+    await account.api.change(credential, made.id, models.SetPlan("payg"))
+
+    database, _ = await account.api.get(credential, made.id)
+    await account.api.delete(credential, made.id)
+    assert made.plan != database.plan
+
+
+async def test_a_new_password_replaces_the_old_one(account: Account) -> None:
+    """
+    After a reset everything that let a client in is new.
+    """
+    credential = await account.credential()
+    made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1"))
+    _, before = await account.api.get(credential, made.id)
+
+    await account.api.change(credential, made.id, models.ResetPassword())
+
+    database, after = await account.api.get(credential, made.id)
+    alive = await ping(database, after)
+    await account.api.delete(credential, made.id)
+    assert alive
+    assert before.password != after.password
+    assert before.rest_token != after.rest_token
+
+
+async def test_a_key_that_was_revoked_asks_for_a_new_connection(account: Account) -> None:
+    """
+    Who deletes the key in the console is asked to connect again.
+    """
+    credential = await account.credential()
+
+    await account.sandbox.revoke_api_key(account.email, "UPSTASH_HELPER_API_KEY_1")
+
+    with pytest.raises(ReconnectRequired):
+        await account.api.list(credential)
+
+
+@pytest.mark.parametrize("database_id", ["96ad0856-03b1-4ee7-9666-e81abd0349e1", "nothing"])
+async def test_a_database_that_is_not_there_is_not_found(account: Account, database_id: str) -> None:
+    """
+    All calls that name a database say the same of one that is gone.
+    """
+    credential = await account.credential()
+
+    for call in (
+        account.api.get(credential, database_id),
+        account.api.change(credential, database_id, models.EnableTls()),
+        account.api.delete(credential, database_id),
+    ):
+        with pytest.raises(DatabaseNotFound):
+            await call
+
+
+async def test_a_region_that_does_not_exist_is_refused_with_words(account: Account) -> None:
+    """
+    The user reads why Upstash did not make the database.
+    """
+    credential = await account.credential()
+
+    with pytest.raises(UpstreamRejected, match="Upstash says: "):
+        await account.api.create(credential, NewDatabase(name="cache", primary_region="mars-north-1"))

@@ -1,0 +1,188 @@
+"""Clients of the sandbox, as Upstash's users have them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.sandbox import Sandbox
+
+PASSWORD = "correct horse battery"
+REDIRECT_URI = "http://localhost:3000"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return msgspec.json.decode(self.body)
+
+
+async def ask(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
+    """Send a request, and read its answer. The address is sent as it is written."""
+    async with session.request(method, URL(url, encoded=True), allow_redirects=False, **options) as response:
+        return Answer(response.status, response.headers, await response.read())
+
+
+def unique_email() -> str:
+    """Return the e-mail of somebody new."""
+    return f"ada-{secrets.token_hex(6)}@example.com"
+
+
+def basic(email: str, api_key: str) -> dict[str, str]:
+    """Return the header with Basic credentials."""
+    return {"Authorization": aiohttp.encode_basic_auth(email, api_key)}
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header with a Bearer token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+@dataclass
+class OAuthClient:
+    """An app that sends its user to sign in."""
+
+    sandbox: Sandbox
+    session: aiohttp.ClientSession
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(40))
+    scope: str = "offline_access openid email"
+
+    @property
+    def challenge(self) -> str:
+        """PKCE's S256 challenge."""
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    def url(self, **changes: str | None) -> str:
+        """Return the address that the user's browser opens; a parameter that is None is left out."""
+        parameters: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": self.sandbox.client_id,
+            "redirect_uri": REDIRECT_URI,
+            "audience": "upstash-api",
+            "scope": self.scope,
+            "state": "state-1",
+            "code_challenge": self.challenge,
+            "code_challenge_method": "S256",
+            **changes,
+        }
+        query = urlencode({name: value for name, value in parameters.items() if value is not None})
+        return f"{self.sandbox.auth_url}/authorize?{query}"
+
+    async def code(self, email: str, *, sign_up: bool = True) -> str:
+        """Have a user sign in, and return the authorization code."""
+        return parameters_of(await self.sandbox.authorize(self.url(), email, PASSWORD, sign_up=sign_up))["code"]
+
+    async def token(self, **changes: str | None) -> Answer:
+        """Send a request to the token endpoint; a parameter that is None is left out."""
+        form = {"client_id": self.sandbox.client_id, **changes}
+        data = {name: value for name, value in form.items() if value is not None}
+        return await ask(self.session, "POST", f"{self.sandbox.auth_url}/oauth/token", data=data)
+
+    async def exchange(self, code: str, **changes: str | None) -> Answer:
+        """Exchange an authorization code."""
+        form = {"code": code, "redirect_uri": REDIRECT_URI, "code_verifier": self.verifier, **changes}
+        return await self.token(grant_type="authorization_code", **form)
+
+    async def refresh(self, refresh_token: str) -> Answer:
+        """Refresh."""
+        return await self.token(grant_type="refresh_token", refresh_token=refresh_token)
+
+    async def sign_in(self, email: str, *, sign_up: bool = True) -> dict[str, Any]:
+        """Go all the way to the tokens."""
+        answer = await self.exchange(await self.code(email, sign_up=sign_up))
+        assert answer.status == 200, answer.body
+        tokens: dict[str, Any] = answer.json
+        return tokens
+
+    async def make_key(self, access_token: str, name: str) -> Answer:
+        """Ask for an API key."""
+        url = f"{self.sandbox.api_url}/apikey"
+        return await ask(self.session, "POST", url, json={"name": name}, headers=bearer(access_token))
+
+    async def userinfo(self, access_token: str) -> Answer:
+        """Ask who the token was made for."""
+        return await ask(self.session, "GET", f"{self.sandbox.auth_url}/userinfo", headers=bearer(access_token))
+
+
+@dataclass
+class Caller:
+    """A user of the Developer API, and of the databases made with it."""
+
+    sandbox: Sandbox
+    session: aiohttp.ClientSession
+    email: str
+    api_key: str
+
+    @classmethod
+    async def new(cls, sandbox: Sandbox, session: aiohttp.ClientSession) -> Self:
+        """Return the caller of an account that is new."""
+        email = unique_email()
+        await sandbox.account(email, PASSWORD)
+        return cls(sandbox, session, email, await sandbox.api_key(email, "tests"))
+
+    async def call(self, method: str, path: str, body: Any = None, *, data: bytes | None = None) -> Answer:
+        """Call the Developer API; ``path`` is below ``/v2/redis`` unless it begins with a slash."""
+        url = self.sandbox.api_url + (path if path.startswith("/") else f"/v2/redis/{path}")
+        payload = data if data is not None else (None if body is None else msgspec.json.encode(body))
+        headers = basic(self.email, self.api_key)
+        return await ask(self.session, method, url, data=payload, headers=headers)
+
+    async def create(self, **fields: Any) -> dict[str, Any]:
+        """Make a database."""
+        body = {"database_name": "books", "platform": "aws", "primary_region": "us-east-1", **fields}
+        answer = await self.call("POST", "database", body)
+        assert answer.status == 200, answer.body
+        database: dict[str, Any] = answer.json
+        return database
+
+    async def shown(self, database: dict[str, Any]) -> dict[str, Any]:
+        """Return the database as it is shown now."""
+        answer = await self.call("GET", f"database/{database['database_id']}")
+        assert answer.status == 200, answer.body
+        shown: dict[str, Any] = answer.json
+        return shown
+
+    async def rest(
+        self, token: str, path: str = "/", *, method: str = "GET", headers: Mapping[str, str] | None = None, **body: Any
+    ) -> Answer:
+        """Call the data plane."""
+        url = self.sandbox.rest_url + path
+        return await ask(self.session, method, url, headers={**bearer(token), **(headers or {})}, **body)
+
+    async def run(self, database: dict[str, Any], *command: str | float) -> Any:
+        """Run one command over REST, and return its result."""
+        answer = await self.rest(database["rest_token"], method="POST", json=list(command))
+        assert answer.status == 200, answer.body
+        return answer.json["result"]
+
+
+def parameters_of(url: str) -> dict[str, str]:
+    """Return the query of an address."""
+    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return what a JSON Web Token says, without checking its signature."""
+    payload = token.split(".")[1]
+    claims: dict[str, Any] = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims

@@ -1,0 +1,49 @@
+"""Fixtures of the sandbox's tests: one sandbox for all of them, and callers that are new for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.sandbox.callers import Caller, OAuthClient
+from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    """One process for all tests that do not stop it."""
+    async with Sandbox.running(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def sandbox(shared_sandbox: Sandbox) -> AsyncIterator[Sandbox]:
+    """The shared sandbox, without faults and with its settings as at the start."""
+    yield shared_sandbox
+    await shared_sandbox.clear_faults()
+    await shared_sandbox.settings()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client that decodes and keeps nothing by itself."""
+    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, session: aiohttp.ClientSession) -> OAuthClient:
+    """An app that nobody has signed in to."""
+    return OAuthClient(sandbox, session)
+
+
+@pytest.fixture
+async def caller(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
+    """Somebody new with an API key."""
+    return await Caller.new(sandbox, session)
