@@ -112,7 +112,9 @@ async def test_a_wrong_request_of_a_known_client_is_sent_back(
     assert (303, error, "state-1") == (answer.status, found["error"], found["state"])
 
 
-@pytest.mark.parametrize("query", ["%", "client_id=%ff", "a=1&client_id=\\x00", "client_id=a&client_id=b", "&&&", "x" * 7000])
+@pytest.mark.parametrize(
+    "query", ["%", "client_id=%ff", "a=1&client_id=\\x00", "client_id=a&client_id=b", "&&&", "x" * 7000]
+)
 async def test_a_broken_query_gets_a_page(client: OAuthClient, query: str) -> None:
     """
     Whatever stands in the query, the answer is a page that says so.

@@ -34,6 +34,7 @@ SETUP = Setup(
 
 
 def make_valkey(folder: Folder) -> DatabaseServer:
+    """Return a Valkey, or skip where there is none."""
     try:
         find_valkey()
     except LookupError as reason:
@@ -42,6 +43,7 @@ def make_valkey(folder: Folder) -> DatabaseServer:
 
 
 def make_fakeredis(folder: Folder) -> DatabaseServer:
+    """Return a fakeredis."""
     from upstash_helper.sandbox.fakeredis_server import FakeredisServer
 
     return FakeredisServer(folder=folder.database("fake"), front=TlsFront(Authority(folder, SETUP.host)))
@@ -49,6 +51,7 @@ def make_fakeredis(folder: Folder) -> DatabaseServer:
 
 @pytest.fixture(params=[make_valkey, make_fakeredis], ids=["valkey", "fakeredis"])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseServer]:
+    """A server that is not started yet."""
     make: Callable[[Folder], DatabaseServer] = request.param
     server = make(Folder(tmp_path / "data"))
     yield server
@@ -57,15 +60,18 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 @pytest.fixture
 def setup() -> Setup:
+    """How it is to be started, on a port that is free."""
     return msgspec.structs.replace(SETUP, port=next(free_ports(SETUP.host)))
 
 
 def require(server: DatabaseServer, capability: Capability) -> None:
+    """Skip where the server cannot do this."""
     if capability not in server.capabilities:
         pytest.skip(f"platform: {server.kind}, which stands in where Valkey has no wheel, has no {capability}")
 
 
 def client(setup: Setup, role: str = "default", password: str | None = None, **options: Any) -> redis.Redis:
+    """Return an ordinary Redis client."""
     known = {"default": setup.passwords.default, "default_ro": setup.passwords.read_only}
     secret = known[role] if password is None else password
     # A refused password is not tried again.
@@ -139,7 +145,7 @@ async def test_nobody_administers_the_server(server: DatabaseServer, setup: Setu
     async with client(setup) as owner:
         for command in ("CONFIG GET *", "SHUTDOWN NOSAVE", "REPLICAOF 127.0.0.1 1", "ACL LIST", "MIGRATE h 1 k 0 1"):
             with pytest.raises(NoPermissionError):
-                await owner.execute_command(*command.split())
+                await owner.execute_command(*command.split())  # type: ignore[no-untyped-call]
 
 
 async def test_an_error_leaves_the_connection_usable(server: DatabaseServer, setup: Setup) -> None:
@@ -226,14 +232,18 @@ async def test_a_full_database_refuses_writes_or_evicts(server: DatabaseServer, 
 
     async with client(setup) as owner:
         with pytest.raises(ResponseError, match="used memory"):
-            for number in range(64):
-                await owner.set(f"key-{number}", "x" * 100_000)
+            await fill(owner)
         await server.set_eviction(enabled=True)
-        for number in range(64):
-            await owner.set(f"key-{number}", "x" * 100_000)
+        await fill(owner)
         kept = await owner.dbsize()
 
     assert 0 < kept < 64
+
+
+async def fill(owner: redis.Redis) -> None:
+    """Write more than the memory holds."""
+    for number in range(64):
+        await owner.set(f"key-{number}", "x" * 100_000)
 
 
 async def test_the_server_counts_what_is_called(server: DatabaseServer, setup: Setup) -> None:

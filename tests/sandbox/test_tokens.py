@@ -291,7 +291,9 @@ async def test_an_account_holds_37_keys(client: OAuthClient) -> None:
     assert len(await client.sandbox.api_key_names(email)) == 37
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"name": ""}', b'{"name": 5}', b"[]", b'{"name": "\xff"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"name": ""}', b'{"name": 5}', b"[]", b'{"name": "\xff"}', b"[" * 100_000]
+)
 async def test_a_key_needs_a_name(client: OAuthClient, body: bytes) -> None:
     """
     A body without a usable name is refused, and makes no key.

@@ -224,3 +224,47 @@ async def late(*script: Step) -> AsyncIterator[tuple[Faulty, Callable[[], None]]
         for task in starting:
             (await task).close()
         await far_side.hang_up()
+
+
+class Tunnel:
+    """A proxy that knows CONNECT: it leads every tunnel to one far side, and keeps what clients sent through it."""
+
+    def __init__(self, far_side: str) -> None:
+        self.url = ""
+        self.received = b""
+        self._port = int(far_side.rpartition(":")[2])
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection."""
+        self._tasks.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.received += await reader.readuntil(b"\r\n\r\n")
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(self._pass(reader, far_writer, keep=True), self._pass(far_reader, writer))
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, keep: bool = False) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                self.received += data if keep else b""
+                target.write(data)
+        target.close()
+
+    async def end(self) -> None:
+        """Wait until both ends of each tunnel are closed."""
+        await asyncio.gather(*self._tasks)
+
+
+@asynccontextmanager
+async def tunnel(far_side: str) -> AsyncIterator[Tunnel]:
+    """Run a proxy that leads to the server at ``far_side``."""
+    proxy = Tunnel(far_side)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.end()

@@ -75,7 +75,8 @@ class PrivateKeyring:
             (self._folder / name).mkdir(mode=0o700)
         self._declare("org.gnome.keyring.SystemPrompter", str(self._script(prompts)))
         if activatable:
-            self._declare(_NAME, "gnome-keyring-daemon --start --foreground --components=secrets")
+            daemon = shutil.which("gnome-keyring-daemon")  # the bus takes no other than a whole path
+            self._declare(_NAME, f"{daemon} --start --foreground --components=secrets")
         self._prompts = prompts
         self._bus: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -208,7 +209,7 @@ class PrivateKeyring:
             self._bus = None
             (self._folder / "run" / "bus").unlink()
 
-    def secrets(self) -> Mapping[Path, bytes]:
+    def files(self) -> Mapping[Path, bytes]:
         """Every file of the session, with what is in it."""
         return {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -126,11 +125,11 @@ class Sandbox:
 
     async def stop(self) -> int:
         """Stop it as Ctrl-C would, and return its exit code. Succeeds as well if it does not run."""
-        return await self._end(signal.SIGTERM)
+        return await self._end(gently=True)
 
     async def kill(self) -> None:
         """Let it die without a chance to clean up."""
-        await self._end(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+        await self._end(gently=False)
 
     async def restart(self) -> Ready:
         """Stop it if it runs, and start it on the same data folder and port."""
@@ -138,12 +137,12 @@ class Sandbox:
         self._port = URL(self.ready.auth_url).port
         return await self.start()
 
-    async def _end(self, kind: signal.Signals) -> int:
+    async def _end(self, *, gently: bool) -> int:
         process = self._process
         if process is None:
             return 0
         if process.returncode is None:
-            process.send_signal(kind)
+            (process.terminate if gently else process.kill)()
         async with asyncio.timeout(STOP_SECONDS):
             return await process.wait()
 

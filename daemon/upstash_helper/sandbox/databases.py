@@ -146,7 +146,12 @@ class Databases:
             **new_secrets(),
         )
         database = self._assemble(record)
-        await self._start_server(database)
+        try:
+            await self._start_server(database)
+        except BaseException:
+            # Cancelled too: nobody else knows of this server.
+            await self._remove(database)
+            raise
         self._records.put(database.record)
         self._databases[record.id] = database
         return database
@@ -156,8 +161,7 @@ class Databases:
         del self._databases[database.record.id]
         async with database.lock:
             self._records.remove(database.record.id)
-            await database.server.kill()
-            await asyncio.to_thread(shutil.rmtree, database.folder, ignore_errors=True)
+            await self._remove(database)
 
     # --- changing ---
 
@@ -202,6 +206,11 @@ class Databases:
             database.record = msgspec.structs.replace(record, port=port)
             return
         raise ServerFailed("no port is free")
+
+    @staticmethod
+    async def _remove(database: Database) -> None:
+        await database.server.kill()
+        await asyncio.to_thread(shutil.rmtree, database.folder, ignore_errors=True)
 
     def _remove_strays(self) -> None:
         """Remove the folders of databases that were being made or deleted when the sandbox crashed."""

@@ -27,6 +27,11 @@ class Folder:
         """
         self.root = root
         try:
+            if root.is_dir() and not self.store.exists() and any(root.iterdir()):
+                # It would be made private, and what looks like a leftover of ours would be removed.
+                raise CannotStart(
+                    f"The folder {root} has other things in it. Name an empty one, or one that is not there."
+                )
             self.databases.mkdir(mode=0o700, parents=True, exist_ok=True)
             root.chmod(0o700)
         except OSError as error:

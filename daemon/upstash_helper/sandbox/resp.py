@@ -8,6 +8,8 @@ A client library gives Python values; here the exact type on the wire counts (a 
 from __future__ import annotations
 
 import asyncio
+import errno
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +17,7 @@ import msgspec
 
 from upstash_helper.sandbox.errors import ServerFailed
 
-LARGEST_REPLY = 64 * 1024 * 1024
+LONGEST_LINE = 64 * 1024
 DEEPEST_REPLY = 64
 
 
@@ -76,7 +78,7 @@ class Connection:
             ServerFailed: If the server does not answer, or refuses the password.
         """
         try:
-            reader, writer = await _connect(address)
+            reader, writer = await connect(address)
         except OSError as error:
             raise ServerFailed(f"the database's server does not answer: {error.strerror}") from error
         connection = cls(reader, writer)
@@ -152,7 +154,16 @@ class Connection:
         return [await self._read(depth - 1) for _ in range(size)]
 
 
-async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """
+    Connect, over whichever kind of socket.
+
+    Raises:
+        OSError: If nobody answers, or the system has no such sockets.
+    """
+    path = address if isinstance(address, Path) else None
+    if sys.platform != "win32" and path is not None:
+        return await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
     if isinstance(address, Path):
-        return await asyncio.open_unix_connection(address, limit=LARGEST_REPLY)
-    return await asyncio.open_connection(*address, limit=LARGEST_REPLY)
+        raise OSError(errno.EAFNOSUPPORT, "asyncio has no unix sockets here")
+    return await asyncio.open_connection(*address, limit=LONGEST_LINE)

@@ -82,7 +82,7 @@ async def _serve(options: Options) -> None:
         facts = Facts(connection)
 
         api_socket = stack.enter_context(_listen_for_api(options, facts))
-        rest_socket = stack.enter_context(_listen_for_rest(options.host, facts))
+        rest_socket = stack.enter_context(_listen_as_before(options.host, facts, "rest_port"))
         client_id, redirect_uris = _client(options, facts)
 
         authority = Authority(folder, options.host)
@@ -171,28 +171,32 @@ def _stop_event() -> asyncio.Event:
 
 
 def _listen_for_api(options: Options, facts: Facts) -> socket.socket:
-    """Listen where we are told to, or where we were before: the user has that port in a configuration."""
-    before = int(facts.get("port") or FIRST_PORT)
-    port = before if options.port is None else options.port
+    """Listen where we are told to, and nowhere else; or where we were before."""
+    if options.port is None:
+        return _listen_as_before(options.host, facts, "port", FIRST_PORT)
     try:
-        listener = _listen(options.host, port)
+        listener = _listen(options.host, options.port)
     except OSError as error:
-        message = f"Port {port} of {options.host} cannot be used ({error.strerror}). Choose another one with --port."
+        message = (
+            f"Port {options.port} of {options.host} cannot be used ({error.strerror}). Choose another one with --port."
+        )
         raise CannotStart(message) from error
     facts.put("port", str(listener.getsockname()[1]))
     return listener
 
 
-def _listen_for_rest(host: str, facts: Facts) -> socket.socket:
-    """Listen where we were before, if that can be."""
-    before = facts.get("rest_port")
-    for port in [*([int(before)] if before else []), *free_ports(host)]:
+def _listen_as_before(host: str, facts: Facts, name: str, first: int | None = None) -> socket.socket:
+    """Listen on the port of the last time, and on another one if that is taken now."""
+    remembered = facts.get(name)
+    before = int(remembered) if remembered else first
+    for port in [*([before] if before else []), *free_ports(host)]:
         try:
             listener = _listen(host, port)
         except OSError:
-            _say(f"Port {port} is taken: the REST API moves.")
             continue
-        facts.put("rest_port", str(port))
+        if before not in {None, port}:
+            _say(f"Port {before} is taken: taking port {port} instead, from now on.")
+        facts.put(name, str(port))
         return listener
     raise CannotStart("No port is free.")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
 from upstash_helper.sandbox.folder import Folder, write_private
-from upstash_helper.sandbox.resp import Address
+from upstash_helper.sandbox.resp import Address, connect
 
 CHUNK = 64 * 1024
 
@@ -106,10 +106,7 @@ class TlsFront:
         writer.close()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if isinstance(self._backend, Path):
-            inner_reader, inner_writer = await asyncio.open_unix_connection(self._backend)
-        else:
-            inner_reader, inner_writer = await asyncio.open_connection(*self._backend)
+        inner_reader, inner_writer = await connect(self._backend)
         directions = [
             asyncio.ensure_future(_copy(reader, inner_writer)),
             asyncio.ensure_future(_copy(inner_reader, writer)),

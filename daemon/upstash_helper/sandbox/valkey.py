@@ -81,12 +81,12 @@ class ValkeyServer:
     async def stop(self) -> None:
         """See ``DatabaseServer``."""
         await self._front.stop()
-        await self._end(signal.SIGTERM)
+        await self._end(save=True)
 
     async def kill(self) -> None:
         """See ``DatabaseServer``."""
         await self._front.stop()
-        await self._end(signal.SIGKILL)
+        await self._end(save=False)
 
     async def connect(self, role: Role) -> Connection:
         """See ``DatabaseServer``."""
@@ -134,7 +134,7 @@ class ValkeyServer:
 
     async def restore(self, source: Path) -> None:
         """See ``DatabaseServer``."""
-        await self._end(signal.SIGKILL)
+        await self._end(save=False)
         await asyncio.to_thread(shutil.copyfile, source, self._folder / "dump.rdb")
         await self._spawn()
 
@@ -216,18 +216,18 @@ class ValkeyServer:
         try:
             await asyncio.wait_for(_until_ready(output), START_SECONDS)
         except (ServerFailed, TimeoutError) as error:
-            await self._end(signal.SIGKILL)
+            await self._end(save=False)
             if isinstance(error, ServerFailed):
                 raise
             raise ServerFailed(f"the database's server was not ready after {START_SECONDS:.0f} seconds") from error
         self._output = asyncio.create_task(_drain(output))
 
-    async def _end(self, kind: signal.Signals) -> None:
+    async def _end(self, *, save: bool) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         if process.returncode is None:
-            process.send_signal(kind)
+            (process.terminate if save else process.kill)()
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
@@ -272,15 +272,15 @@ def _end_leftover(folder: Path) -> None:
 
 
 def _end_with_us() -> Callable[[], None] | None:
-    """Return what makes Linux end the child when we die, however we die."""
-    if sys.platform != "linux":
-        return None
-    prctl, ours = ctypes.CDLL(None).prctl, os.getpid()
+    """Return what makes Linux end the child when we die, however we die. Elsewhere the next start ends it."""
+    before_exec = None
+    if sys.platform == "linux":
+        prctl, ours = ctypes.CDLL(None).prctl, os.getpid()
 
-    def before_exec() -> None:
-        prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != ours:
-            os._exit(1)
+        def before_exec() -> None:
+            prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+            if os.getppid() != ours:
+                os._exit(1)
 
     return before_exec
 

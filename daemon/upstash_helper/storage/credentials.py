@@ -231,6 +231,8 @@ class _Entry:
         state = secret_service.state(collection)
         if state == "locked":
             self._unlock(collection, insist=insist)
+        if state == "absent" and insist and not secret_service.make():
+            raise _none_yet(self.kind)
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
@@ -276,6 +278,13 @@ def _locked(kind: str) -> StoreLocked:
     )
 
 
+def _none_yet(kind: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"There is no keyring ({kind}) yet and none was made: that asks for a password on a screen. Make one with your"
+        f" desktop's password tool. {backends.OTHERWISE}"
+    )
+
+
 def _explain(error: BaseException, *, kind: str) -> StoreLocked | StoreUnavailable:
     """Say what went wrong, without the text of an error that is not ours: it may quote what it was given."""
     if isinstance(error, (StoreLocked, StoreUnavailable)):
@@ -283,10 +292,7 @@ def _explain(error: BaseException, *, kind: str) -> StoreLocked | StoreUnavailab
     if _is(error, "KeyringLocked") or secret_service.says_locked(error) or _asked_nobody(error):
         return _locked(kind)
     if _is(error, "InitError"):
-        return StoreUnavailable(
-            f"There is no keyring ({kind}) yet and none was made: that asks for a password on a screen. Make one with"
-            f" your desktop's password tool. {backends.OTHERWISE}"
-        )
+        return _none_yet(kind)
     _log.warning("The keyring failed: %s.", type(error).__name__)
     return StoreUnavailable(
         f"The keyring ({kind}) failed ({type(error).__name__}). See that it is running, then try again."

@@ -1,7 +1,8 @@
 """
 What the ``keyring`` library does not do with a Secret Service (GNOME Keyring, KeePassXC, KWallet).
 
-It unlocks without a limit of time, and makes a collection, which asks the user for a password, when one is just read.
+It unlocks without a limit of time; makes a collection, which asks the user for a password, even to read what cannot be
+there; and leaves its connection to the bus open when that fails.
 https://specifications.freedesktop.org/secret-service-spec/latest/
 """
 
@@ -75,6 +76,18 @@ def unlock(collection: str = DEFAULT, *, patience: float) -> bool:
         except TimeoutError:
             return False
         return not keys.is_locked()
+
+
+def make() -> bool:
+    """Make a default collection; the service asks the user for its new password. Return whether there is one now."""
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as bus:
+        try:
+            secretstorage.create_collection(bus, "Default", "default")
+        except secretstorage.PromptDismissedException:
+            return False
+        return True
 
 
 def says_locked(error: BaseException) -> bool:

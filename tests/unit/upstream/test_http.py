@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from tests.support.clock import FakeClock
-from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, answer, faulty, late
+from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, answer, faulty, late, tunnel
 from tests.support.retries import retries
 from upstash_helper import __version__
 from upstash_helper.upstream.calls import Call, Resend, TransportFailed
@@ -447,6 +447,13 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """Return the context of a client for which that authority is one of the trusted."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
 async def test_the_tls_context_is_made_late_and_once_and_in_a_worker(
     authority: trustme.CA, server_tls: ssl.SSLContext
 ) -> None:
@@ -457,9 +464,7 @@ async def test_the_tls_context_is_made_late_and_once_and_in_a_worker(
 
     def make() -> ssl.SSLContext:
         makers.append(threading.current_thread())
-        context = ssl.create_default_context()
-        authority.configure_trust(context)
-        return context
+        return trusting(authority)
 
     http = Upstream(clock=FakeClock(), tls=make)
     async with faulty(answer("plain")) as plain, faulty(*[answer("tls")] * 3, tls=server_tls) as far_side:
@@ -501,19 +506,37 @@ async def test_the_proxy_of_the_environment_is_used(http: Upstream, monkeypatch:
         assert "s3cret" not in str(proxy.requests)
 
 
+async def test_a_proxy_carries_bytes_that_it_cannot_read(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Through a tunnel the far side's own certificate counts, and a lost answer is told from an unsent request as well.
+    """
+    inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("api.upstash.test").configure_cert(inside)
+    http = Upstream(clock=FakeClock(), tls=lambda: trusting(authority), retry_seconds=0.001)
+    async with faulty(answer("through"), Reset(), Bytes(b"H"), tls=inside) as far_side, tunnel(far_side.url) as carried:
+        monkeypatch.setenv("https_proxy", carried.url)
+        monkeypatch.setenv("no_proxy", "")
+        reply = await http.send(call("https://api.upstash.test", Resend.UNSENT))
+        lost = await failure_of(http, call("https://api.upstash.test", Resend.UNSENT))
+        broken = await failure_of(http, call("https://api.upstash.test", Resend.UNSENT))
+        await http.close()
+
+        assert b'"through"' == reply.body
+        assert ("sent", "answered") == (lost.stage, broken.stage)
+        assert 3 == len(far_side.requests)
+        assert carried.received
+        assert b"s3cret" not in carried.received
+
+
 async def test_the_loopback_interface_is_never_reached_through_a_proxy(
     authority: trustme.CA, server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     The sandbox is on this machine, whatever the environment says about the rest.
     """
-
-    def trusting() -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        authority.configure_trust(context)
-        return context
-
-    http = Upstream(clock=FakeClock(), tls=trusting)
+    http = Upstream(clock=FakeClock(), tls=lambda: trusting(authority))
     async with faulty() as proxy, faulty(answer(1)) as plain, faulty(answer(2), tls=server_tls) as secure:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)

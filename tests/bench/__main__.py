@@ -1,0 +1,169 @@
+"""
+Measure, and print.
+
+    python -m tests.bench              all
+    python -m tests.bench start idle   some
+    python -m tests.bench --quick      fewer runs, to see that it works
+
+Absolute figures are this machine's at this moment; quote the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from tests.bench.load import requests_per_second
+from tests.bench.servers import BASELINE, Server, daemon_command, environment, free_port, running
+from tests.support.sandbox import Sandbox
+from tests.support.world import PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+MEGABYTE = 1_000_000
+
+
+def say(name: str, ours: float, baseline: float, unit: str) -> None:
+    """Print one figure, its yardstick and their ratio."""
+    sys.stdout.write(f"{name:<44} {ours:>10.3f} {baseline:>10.3f} {unit:<5} {ours / baseline:>6.2f}x\n")
+    sys.stdout.flush()
+
+
+def pair(home: Path) -> tuple[AbstractContextManager[Server], AbstractContextManager[Server]]:
+    """Return a daemon and a bare server, neither of them started."""
+    ours, other = free_port(), free_port()
+    return (
+        running(daemon_command(ours), ours, environment(UPSTASH_HELPER_HOME=str(home)), home=home),
+        running([*BASELINE, str(other)], other, environment()),
+    )
+
+
+def homes(count: int) -> Iterator[Path]:
+    """Yield so many empty folders."""
+    for _ in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+
+def bench_start(*, quick: bool) -> None:
+    """From the start of the process to its first answer, in turn; and the memory right then."""
+    ours, other = [], []
+    for home in homes(2 if quick else 11):
+        daemon, baseline = pair(home)
+        with daemon as server:
+            ours.append((server.ready_seconds, server.rss, server.uss))
+        with baseline as server:
+            other.append((server.ready_seconds, server.rss, server.uss))
+
+    # The first run compiles modules and fills caches.
+    median = [[statistics.median(column) for column in zip(*runs[1:], strict=True)] for runs in (ours, other)]
+    say("start to ready, median", median[0][0], median[1][0], "s")
+    say("resident memory when ready, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
+    say("unique memory when ready, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
+
+
+def bench_idle(*, quick: bool) -> None:
+    """What it costs when nobody uses it."""
+    seconds = 2 if quick else 20
+    for home in homes(1):
+        daemon, baseline = pair(home)
+        with daemon as ours, baseline as other:
+            time.sleep(1)
+            before = [(server.wakeups, server.cpu_seconds) for server in (ours, other)]
+            time.sleep(seconds)
+            after = [(server.wakeups, server.cpu_seconds) for server in (ours, other)]
+    for name, (woken, used), (woken_before, used_before) in zip(("daemon", "bare"), after, before, strict=True):
+        sys.stdout.write(f"idle for {seconds} s, {name}: {woken - woken_before} wake-ups, {used - used_before:.3f} s CPU\n")
+
+
+def bench_requests(*, quick: bool) -> None:
+    """Status requests a second, through the gate and with a token, in turn."""
+    for home in homes(1):
+        daemon, baseline = pair(home)
+        with daemon as ours, baseline as other:
+            for connections in (1, 32):
+                rates: dict[int, list[float]] = {ours.port: [], other.port: []}
+                for _ in range(1 if quick else 5):
+                    for server in (ours, other):
+                        rate = requests_per_second(
+                            server.port, "/v1/connection", token=server.token, connections=connections,
+                            seconds=0.2 if quick else 2,
+                        )  # fmt: skip
+                        rates[server.port].append(asyncio.run(rate))
+                medians = [statistics.median(rates[server.port]) for server in (ours, other)]
+                say(f"GET /v1/connection, {connections} connections", *medians, "rps")
+
+
+async def _measure_list(home: Path, *, quick: bool) -> None:
+    port = free_port()
+    async with Sandbox.running(home / "far", redirect_uris=(f"http://localhost:{port}",)) as sandbox:
+        email = "bench@example.com"
+        await sandbox.account(email, PASSWORD)
+        key = await sandbox.api_key(email, "bench")
+        command = daemon_command(port, "--api-url", sandbox.api_url, "--auth-url", sandbox.auth_url)
+        with running(command, port, environment(UPSTASH_HELPER_HOME=str(home)), home=home) as server:
+            async with aiohttp.ClientSession() as session:
+                bearer = {"Authorization": f"Bearer {server.token}"}
+                base = f"http://127.0.0.1:{port}"
+                given = {"email": email, "api_key": key}
+                async with session.put(f"{base}/v1/connection/api-key", json=given, headers=bearer) as reply:
+                    reply.raise_for_status()
+                basic = {"Authorization": aiohttp.BasicAuth(email, key).encode()}
+                ours, direct = [], []
+                for _ in range(20 if quick else 300):
+                    ours.append(await _timed(session, f"{base}/v1/databases?refresh=true", bearer))
+                    direct.append(await _timed(session, f"{sandbox.api_url}/v2/redis/databases", basic))
+                    cached = await _timed(session, f"{base}/v1/databases", bearer)
+    milliseconds = [statistics.median(times) * 1000 for times in (ours, direct)]
+    say("list through the daemon over the direct call", *milliseconds, "ms")
+    say("list from the daemon's cache, last", cached * 1000, milliseconds[1], "ms")
+
+
+async def _timed(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> float:
+    begun = time.perf_counter()
+    async with session.get(url, headers=headers) as reply:
+        await reply.read()
+        reply.raise_for_status()
+    return time.perf_counter() - begun
+
+
+def bench_list(*, quick: bool) -> None:
+    """What asking Upstash through the daemon adds."""
+    for home in homes(1):
+        asyncio.run(_measure_list(home, quick=quick))
+
+
+BENCHES: dict[str, Callable[..., None]] = {
+    "start": bench_start,
+    "idle": bench_idle,
+    "requests": bench_requests,
+    "list": bench_list,
+}
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the daemon.")
+    parser.add_argument("which", nargs="*", help=f"of {', '.join(BENCHES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
+    given = parser.parse_args()
+    unknown = set(given.which) - BENCHES.keys()
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    sys.stdout.write(f"{'':<44} {'daemon':>10} {'bare':>10}\n")
+    for name in given.which or BENCHES:
+        BENCHES[name](quick=given.quick)
+
+
+if __name__ == "__main__":
+    main()

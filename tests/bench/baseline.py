@@ -1,0 +1,17 @@
+"""The least that an aiohttp server can be: the yardstick. Run as ``python baseline.py PORT``."""
+
+import sys
+
+from aiohttp import web
+
+
+async def hello(_request: web.Request) -> web.Response:
+    """Answer."""
+    return web.json_response({"hello": "world"})
+
+
+if __name__ == "__main__":
+    app = web.Application()
+    app.router.add_get("/health", hello)
+    app.router.add_get("/v1/connection", hello)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

@@ -1,0 +1,204 @@
+"""The command line of the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.sandbox.callers import OAuthClient, ask, parameters_of, unique_email
+from tests.support.sandbox import Sandbox, SandboxFailed
+from upstash_helper import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import aiohttp
+
+
+async def run(*arguments: str) -> tuple[int | None, str, str]:
+    """Run the command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "upstash_helper.sandbox",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_help_names_every_option() -> None:
+    """
+    `--help` explains itself.
+    """
+    code, out, _ = await run("--help")
+
+    assert code == 0
+    for part in ("--data", "--host", "--port", "--redirect-uri", "--client-id", "one line of JSON", "Exit codes"):
+        assert part in out
+
+
+async def test_the_version_is_the_packages() -> None:
+    """
+    `--version` says the package's version.
+    """
+    code, out, _ = await run("--version")
+
+    assert (0, True) == (code, out.strip().endswith(__version__))
+
+
+async def test_a_busy_port_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    """
+    If the port is taken, the answer is one sentence with the way out.
+    """
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+
+        code, out, err = await run("--data", str(tmp_path / "data"), "--port", str(port))
+
+    assert (1, "") == (code, out)
+    assert f"Port {port}" in err
+    assert "--port" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["--host", "0.0.0.0"], 1, "loopback"),
+        (["--host", "example.com"], 1, "loopback"),
+        (["--redirect-uri", "nonsense"], 1, "--redirect-uri"),
+        (["--redirect-uri", "http://localhost:3000/#x"], 1, "--redirect-uri"),
+        (["--port", "70000"], 2, "--port"),
+        (["--nonsense"], 2, "--nonsense"),
+    ],
+)
+async def test_wrong_arguments_are_said(tmp_path: Path, arguments: list[str], code: int, part: str) -> None:
+    """
+    An argument that cannot be used is named, without a traceback.
+    """
+    found, out, err = await run("--data", str(tmp_path / "data"), *arguments)
+
+    assert (code, "") == (found, out)
+    assert part in err
+    assert "Traceback" not in err
+
+
+async def test_standard_output_is_one_line_of_json(tmp_path: Path) -> None:
+    """
+    Programs read exactly one line; people read standard error.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "upstash_helper.sandbox", "--port", "0", "--data", str(tmp_path / "data")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    process.terminate()
+    rest, err = await process.communicate()
+
+    ready = json.loads(line)
+    assert {"auth_url", "api_url", "rest_url", "client_id", "redirect_uris", "admin_url", "admin_token", "data"} | {
+        "backend",
+        "tls_ca",
+        "pid",
+    } == ready.keys()
+    assert (process.pid, b"") == (ready["pid"], rest)
+    assert ready["admin_token"] not in err.decode()
+    assert psutil.pid_exists(process.pid) is False
+
+
+async def test_client_and_redirect_uris_are_remembered(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    """
+    Given once, the client id and the redirect URIs hold for later starts, and each URI is taken exactly.
+    """
+    uris = ("http://localhost:3999", "http://localhost:3998/callback?a=b")
+    first = Sandbox(tmp_path / "data", redirect_uris=uris, client_id="my app")
+    await first.start()
+    await first.stop()
+
+    async with Sandbox.running(tmp_path / "data") as sandbox:
+        client = OAuthClient(sandbox, session)
+        redirect = await sandbox.authorize(client.url(redirect_uri=uris[1]), unique_email(), "correct horse battery")
+        refused = await ask(session, "GET", client.url())
+
+    assert ("my app", list(uris)) == (sandbox.ready.client_id, sandbox.ready.redirect_uris)
+    assert redirect.startswith("http://localhost:3998/callback?")
+    assert parameters_of(redirect)["a"] == "b"
+    assert refused.status == 400
+
+
+async def test_the_default_folder_is_below_the_helpers_home(tmp_path: Path) -> None:
+    """
+    With `UPSTASH_HELPER_HOME` and no `--data`, everything is in its folder `sandbox`.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "upstash_helper.sandbox", "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "PATH": ""},
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    process.terminate()
+    await process.communicate()
+
+    assert ready["data"] == str(tmp_path / "home" / "sandbox")
+
+
+async def test_it_serves_on_ipv6_too(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    """
+    `--host ::1` is a loopback address like the other.
+    """
+    if not has_ipv6_loopback():
+        pytest.skip("this machine has no ::1")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "upstash_helper.sandbox", "--port", "0", "--host", "::1", "--data", str(tmp_path / "data")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+
+    answer = await ask(session, "GET", f"{ready['auth_url']}/.well-known/openid-configuration")
+    process.terminate()
+    await process.communicate()
+
+    assert ready["auth_url"].startswith("http://[::1]:")
+    assert answer.json["issuer"] == f"{ready['auth_url']}/"
+
+
+def has_ipv6_loopback() -> bool:
+    """Return whether ::1 can be listened on."""
+    try:
+        with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)):
+            return True
+    except OSError:
+        return False
+
+
+async def test_a_failed_start_leaves_no_process(tmp_path: Path) -> None:
+    """
+    The helper for tests tells what was said when the sandbox does not start.
+    """
+    sandbox = Sandbox(tmp_path / "data", redirect_uris=("nonsense",))
+
+    with pytest.raises(SandboxFailed, match="--redirect-uri") as failure:
+        await sandbox.start()
+
+    assert failure.value.returncode == 1
+    assert await sandbox.stop() == 1

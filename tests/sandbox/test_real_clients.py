@@ -1,0 +1,165 @@
+"""The clients that Upstash publishes, unchanged, on the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from upstash_redis import Redis
+from upstash_redis.asyncio import Redis as AsyncRedis
+from upstash_redis.errors import UpstashError
+
+if TYPE_CHECKING:
+    from tests.sandbox.callers import Caller
+
+PACKAGE = "@upstash/redis@1"
+INSTALL_SECONDS = 120
+
+SCRIPT = """
+import { Redis } from "@upstash/redis";
+const redis = new Redis({ url: process.env.URL, token: process.env.TOKEN });
+const out = {};
+out.set = await redis.set("name", "Ada", { ex: 100 });
+out.get = await redis.get("name");
+await redis.set("object", { born: 1815, tags: ["é", "math"] });
+out.object = await redis.get("object");
+await redis.hset("hash", { a: 1, b: "two" });
+out.hash = await redis.hgetall("hash");
+out.pipeline = await redis.pipeline().incr("n").incr("n").get("none").exec();
+out.multi = await redis.multi().set("m", "1").incrby("m", 41).exec();
+out.scan = (await redis.scan(0, { count: 100 }))[1].sort();
+const reader = new Redis({ url: process.env.URL, token: process.env.READ_ONLY });
+out.reads = await reader.get("name");
+try { await reader.set("name", "Eve"); } catch (error) { out.refused = error.message; }
+console.log(JSON.stringify(out));
+"""
+
+
+async def test_upstash_redis_for_python(caller: Caller) -> None:
+    """
+    `upstash-redis` from PyPI sets, reads, pipelines and runs transactions, with typed results.
+    """
+    database = await caller.create()
+
+    async with AsyncRedis(url=caller.sandbox.rest_url, token=database["rest_token"]) as client:
+        stored = await client.set("name", "Adaé", ex=100)
+        await client.hset("hash", values={"a": 1, "b": "two"})
+        found = await client.get("name"), await client.hgetall("hash"), await client.ttl("name") > 90
+        pipeline = client.pipeline()
+        pipeline.incr("n")
+        pipeline.get("none")
+        pipelined = await pipeline.exec()
+        transaction = client.multi()
+        transaction.set("m", "1")
+        transaction.incrby("m", 41)
+        together = await transaction.exec()
+
+    assert bool(stored)
+    assert ("Adaé", {"a": "1", "b": "two"}, True) == found
+    assert [1, None] == pipelined
+    assert [True, 42] == together
+
+
+async def test_upstash_redis_for_python_without_asyncio(caller: Caller) -> None:
+    """
+    The synchronous client works as well, and the read-only token's refusal is its own error.
+    """
+    database = await caller.create()
+
+    def work() -> Any:
+        with Redis(url=caller.sandbox.rest_url, token=database["rest_token"]) as owner:
+            owner.set("name", "Ada")
+        with Redis(url=caller.sandbox.rest_url, token=database["read_only_rest_token"]) as reader:
+            with pytest.raises(UpstashError, match="NOPERM"):
+                reader.set("name", "Eve")
+            return reader.get("name")
+
+    assert await asyncio.to_thread(work) == "Ada"
+
+
+async def test_upstash_redis_for_javascript(caller: Caller, tmp_path: Path) -> None:
+    """
+    `@upstash/redis` from npm does the same, with its own encoding of objects.
+    """
+    modules = await installed_package()
+    database = await caller.create()
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "job.mjs").write_text(SCRIPT)
+
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        "job.mjs",
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "URL": caller.sandbox.rest_url,
+            "TOKEN": database["rest_token"],
+            "READ_ONLY": database["read_only_rest_token"],
+            "UPSTASH_DISABLE_TELEMETRY": "1",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+
+    assert process.returncode == 0, err.decode()
+    found = json.loads(out)
+    refused = found.pop("refused")
+    assert {
+        "set": "OK",
+        "get": "Ada",
+        "object": {"born": 1815, "tags": ["é", "math"]},
+        "hash": {"a": 1, "b": "two"},
+        "pipeline": [1, 2, None],
+        "multi": ["OK", 42],
+        "scan": ["hash", "m", "n", "name", "object"],
+        "reads": "Ada",
+    } == found
+    assert "NOPERM" in refused
+
+
+async def installed_package() -> Path:
+    """Return a `node_modules` with the npm client: installed once, outside of the checkout, and kept for later runs."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    key = hashlib.sha256(f"{PACKAGE} {user}".encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"upstash-helper-tests-npm-{key}"
+    modules = folder / "node_modules"
+    if not (modules / "@upstash" / "redis" / "package.json").exists():
+        await install(folder)
+    return modules
+
+
+async def install(folder: Path) -> None:
+    """Install the npm client, or skip where it cannot be fetched."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    arguments = [
+        "install",
+        "--prefix",
+        str(folder),
+        "--no-save",
+        "--no-package-lock",
+        "--no-audit",
+        "--no-fund",
+        PACKAGE,
+    ]
+    process = await asyncio.create_subprocess_exec(
+        "npm", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(INSTALL_SECONDS):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        pytest.skip(f"npm did not install {PACKAGE} within {INSTALL_SECONDS} seconds")
+    if process.returncode != 0:
+        pytest.skip(f"npm could not install {PACKAGE}: {out.decode(errors='replace').strip()[-200:]}")

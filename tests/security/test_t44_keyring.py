@@ -1,0 +1,556 @@
+"""T44: whatever the keyring does, the daemon goes on, says what is wrong, and writes nothing in clear."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
+from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
+from upstash_helper.broker.models import Credential
+from upstash_helper.broker.secret import Secret
+from upstash_helper.storage.backends import TRUSTED
+from upstash_helper.storage.credentials import LIMIT, QUIET, KeyringStore
+from upstash_helper.storage.record import encode
+
+API_KEY = "0f7a5c1e-made-up-key-9d2b"
+CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
+OTHER = msgspec.structs.replace(CREDENTIAL, api_key=Secret("another-key"))
+
+Use = Callable[[KeyringStore], Awaitable[object]]
+
+every_call = pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda store: store.load(), id="load"),
+        pytest.param(lambda store: store.save(CREDENTIAL), id="save"),
+        pytest.param(lambda store: store.delete(), id="delete"),
+    ],
+)
+
+
+@pytest.fixture(name="session")
+def _session(monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateKeyring]:
+    """Give this process a session bus without a keyring."""
+    skip_unless_there_is_one()
+    session = PrivateKeyring()
+    session.enter(monkeypatch)
+    session.start(keyring=False)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(name="keyring")
+def _keyring(session: PrivateKeyring) -> PrivateKeyring:
+    session.start_keyring()
+    return session
+
+
+def a_store(*, deadline: float = 5.0) -> KeyringStore:
+    """Return what the daemon uses, on the session that this process is in."""
+    return KeyringStore("upstash-helper", "default", deadline=deadline)
+
+
+async def hung_call_ended() -> None:
+    """Wait until the keyring's thread has gone."""
+    for thread in threading.enumerate():
+        if thread.name == "keyring":
+            await asyncio.to_thread(thread.join, 30)
+
+
+async def worst_lag(call: Awaitable[object]) -> float:
+    """Return the seconds for which the event loop was held up at most while ``call`` went on."""
+    task, worst, step = asyncio.ensure_future(call), 0.0, 0.005
+    while not task.done():
+        before = time.monotonic()
+        await asyncio.wait((task,), timeout=step)
+        worst = max(worst, time.monotonic() - before - step)
+    task.exception()
+    return worst
+
+
+# --- no keyring -------------------------------------------------------------------------------------------------------
+
+
+@every_call
+async def test_t44_a_session_without_a_keyring_is_unavailable(session: PrivateKeyring, use: Use) -> None:
+    """
+    Where no keyring runs, every call says so, and how to do without one.
+    """
+    store = a_store()
+
+    with pytest.raises(StoreUnavailable, match=r'neither running nor activatable.*credential_store = "file"'):
+        await use(store)
+
+    assert ("Secret Service", "unavailable") == (store.health().kind, store.health().state)
+    assert 'credential_store = "file"' in store.health().detail
+
+
+@every_call
+async def test_t44_a_machine_without_a_session_bus_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, use: Use
+) -> None:
+    """
+    A server without any desktop session is told apart from a locked keyring.
+    """
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
+    for folder in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(folder, str(tmp_path))
+
+    with pytest.raises(StoreUnavailable, match="No keyring can be used here"):
+        await use(a_store())
+
+
+async def test_t44_a_keyring_that_comes_up_later_is_found(session: PrivateKeyring) -> None:
+    """
+    The daemon may be started before the desktop: once there is a keyring, it is used.
+    """
+    store = a_store()
+    with pytest.raises(StoreUnavailable):
+        await store.load()
+
+    session.start_keyring()
+    await store.save(CREDENTIAL)
+
+    assert CREDENTIAL == await store.load()
+
+
+async def test_t44_the_session_bus_is_found_without_its_variable(
+    keyring: PrivateKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A daemon started by cron or over SSH uses the keyring of the user's session.
+    """
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")
+    store = a_store()
+
+    await store.save(CREDENTIAL)
+
+    assert CREDENTIAL == await store.load()
+
+
+# --- keyrings that are not trusted ------------------------------------------------------------------------------------
+
+PLAINTEXT = """
+from pathlib import Path
+from keyring.backend import KeyringBackend
+
+Path({marker!r}).write_text("imported")
+
+class PlaintextKeyring(KeyringBackend):
+    priority = 9
+
+    def get_password(self, service, username):
+        return None
+
+    def set_password(self, service, username, password):
+        Path({marker!r}).write_text(password)
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring", "plaintext_for_t44.PlaintextKeyring"],
+)
+@pytest.mark.parametrize("how", ["variable", "file"])
+async def test_t44_an_untrusted_keyring_is_refused(
+    keyring: PrivateKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, how: str
+) -> None:
+    """
+    A keyring that keeps nothing or writes in clear is not used, not even loaded, whoever chose it.
+    """
+    marker = tmp_path / "marker"
+    (tmp_path / "plaintext_for_t44.py").write_text(PLAINTEXT.format(marker=str(marker)))
+    monkeypatch.syspath_prepend(tmp_path)
+    if how == "variable":
+        monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
+    else:
+        folder = keyring.home / ".config" / "python_keyring"
+        folder.mkdir(parents=True)
+        (folder / "keyringrc.cfg").write_text(f"[backend]\ndefault-keyring={name}\nkeyring-path={tmp_path}\n")
+
+    with pytest.raises(StoreUnavailable, match=f"names the keyring {name}"):
+        await a_store().save(CREDENTIAL)
+
+    assert not marker.exists()
+
+
+async def test_t44_an_installed_plaintext_keyring_is_not_chosen(
+    session: PrivateKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    A package that registers a keyring for itself, as keyrings.alt does, is not taken because nothing better is there.
+    """
+    marker = tmp_path / "marker"
+    (tmp_path / "plaintext_for_t44.py").write_text(PLAINTEXT.format(marker=str(marker)))
+    metadata = tmp_path / "plaintext_for_t44-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plaintext-for-t44\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[keyring.backends]\nplain = plaintext_for_t44\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(StoreUnavailable, match="No keyring can be used here"):
+        await a_store().save(CREDENTIAL)
+
+    assert not marker.exists()
+
+
+async def test_t44_a_keyring_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The key is read back after writing: a keyring that takes it and keeps nothing is no success.
+    """
+    null = "keyring.backends.null.Keyring"
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", null)
+    store = KeyringStore("upstash-helper", "default", trusted={**TRUSTED, null: "null keyring"})
+
+    with pytest.raises(StoreUnavailable, match=r"\(null keyring\) does not keep what it is given"):
+        await store.save(CREDENTIAL)
+
+    assert "unavailable" == store.health().state
+
+
+# --- a keyring that is locked -----------------------------------------------------------------------------------------
+
+
+@every_call
+async def test_t44_a_locked_keyring_is_locked(keyring: PrivateKeyring, use: Use) -> None:
+    """
+    Where nobody can be asked, or the user declines, a locked keyring is said to be locked.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    keyring.lock()
+
+    with pytest.raises(StoreLocked, match="Unlock it"):
+        await use(store)
+
+    assert "locked" == store.health().state
+
+
+async def test_t44_a_locked_keyring_keeps_what_it_has(keyring: PrivateKeyring) -> None:
+    """
+    What failed while the keyring was locked changed nothing, and once it is unlocked the next call succeeds.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    keyring.lock()
+    for call in (store.save(OTHER), store.delete()):
+        with pytest.raises(StoreLocked):
+            await call
+
+    keyring.unlock()
+
+    assert CREDENTIAL == await store.load()
+    assert "ok" == store.health().state
+
+
+async def test_t44_a_user_who_declined_is_left_alone(keyring: PrivateKeyring) -> None:
+    """
+    A page that shows the status again and again asks for the keyring's password once a minute at most.
+    """
+    clock = FakeClock()
+    store = KeyringStore("upstash-helper", "default", monotonic=clock.monotonic)
+    keyring.lock()
+    asked = []
+
+    for wait in (0, 1, QUIET - 2, 1):
+        clock.advance(wait)
+        with pytest.raises(StoreLocked):
+            await store.load()
+        asked.append(keyring.prompts)
+
+    assert [1, 1, 1, 2] == asked
+
+
+async def test_t44_a_user_who_connects_is_asked_again(keyring: PrivateKeyring) -> None:
+    """
+    Saving is what the user is doing right now, so the keyring asks even one who has just declined.
+    """
+    store = a_store()
+    keyring.lock()
+    with pytest.raises(StoreLocked):
+        await store.load()
+
+    with pytest.raises(StoreLocked):
+        await store.save(CREDENTIAL)
+
+    assert 2 == keyring.prompts
+
+
+async def test_t44_reading_does_not_ask_for_a_new_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    On a machine on which no keyring was ever made, asking for the status makes none; saving says what to do.
+    """
+    skip_unless_there_is_one()
+    session = PrivateKeyring(activatable=True)
+    session.enter(monkeypatch)
+    session.start(keyring=False)
+    store = a_store()
+    try:
+        loaded = await store.load()
+        await store.delete()
+        asked_before = session.prompts
+        with pytest.raises(StoreUnavailable, match="no keyring .* yet"):
+            await store.save(CREDENTIAL)
+        asked_after = session.prompts
+    finally:
+        session.stop()
+
+    assert (None, 0, 1) == (loaded, asked_before, asked_after)
+
+
+async def test_t44_a_question_that_nobody_answers_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A call ends at its deadline though the window that asks stays for a while; after that the keyring can be used again.
+    """
+    skip_unless_there_is_one()
+    with PrivateKeyring(prompts="unanswered") as keyring:
+        keyring.enter(monkeypatch)
+        store = KeyringStore("upstash-helper", "default", deadline=0.5, patience=1.0)
+        await store.save(CREDENTIAL)
+        keyring.lock()
+
+        with pytest.raises(StoreLocked, match="waits? for you"):
+            await store.load()
+        await hung_call_ended()
+        keyring.unlock()
+
+        assert 1 == keyring.prompts
+        assert CREDENTIAL == await store.load()
+
+
+# --- a keyring that hangs ---------------------------------------------------------------------------------------------
+
+
+@every_call
+async def test_t44_a_keyring_that_hangs_holds_nobody_up(keyring: PrivateKeyring, use: Use) -> None:
+    """
+    While the keyring does not answer, the daemon does: no turn of its event loop is 50 ms late.
+    """
+    lags = []
+    keyring.freeze()
+
+    # A busy machine can hold any program up for once, but not each time.
+    for _ in range(3):
+        lags.append(await worst_lag(use(a_store(deadline=0.5))))
+        if lags[-1] < 0.05:
+            break
+    keyring.thaw()
+    await hung_call_ended()
+
+    assert min(lags) < 0.05
+
+
+@every_call
+async def test_t44_a_keyring_that_hangs_is_locked_at_the_deadline(keyring: PrivateKeyring, use: Use) -> None:
+    """
+    A call that the keyring does not answer ends at its deadline and says what to do.
+    """
+    store = a_store(deadline=0.3)
+    keyring.freeze()
+
+    with pytest.raises(StoreLocked, match=r"does not answer within 0\.3 seconds"):
+        await use(store)
+    health = store.health()
+    keyring.thaw()
+    await hung_call_ended()
+
+    assert "locked" == health.state
+
+
+async def test_t44_calls_do_not_queue_up_behind_one_that_hangs(keyring: PrivateKeyring) -> None:
+    """
+    While an overdue call hangs, the next ones are told at once, and none of them starts a thread of its own.
+    """
+    store = a_store(deadline=0.3)
+    keyring.freeze()
+    with pytest.raises(StoreLocked):
+        await store.load()
+
+    results = await asyncio.gather(*(store.load() for _ in range(50)), return_exceptions=True)
+    threads = [thread.name for thread in threading.enumerate()].count("keyring")
+    keyring.thaw()
+    await hung_call_ended()
+
+    assert {StoreLocked} == {type(result) for result in results}
+    assert 1 == threads
+
+
+async def test_t44_a_keyring_that_hung_is_used_again(keyring: PrivateKeyring) -> None:
+    """
+    When the keyring answers again, so does the store, and calls that had failed have left no trace.
+    """
+    store = a_store(deadline=1.0)
+    await store.save(CREDENTIAL)
+    keyring.freeze()
+    with pytest.raises(StoreLocked):
+        await store.save(OTHER)
+
+    keyring.thaw()
+    await hung_call_ended()
+
+    assert CREDENTIAL == await store.load()
+
+
+def test_t44_a_program_ends_though_its_keyring_hangs(keyring: PrivateKeyring) -> None:
+    """
+    Stopping the daemon does not wait for the keyring.
+    """
+    program = """
+        import asyncio
+        from upstash_helper.broker.errors import StoreLocked
+        from upstash_helper.storage.credentials import KeyringStore
+
+        async def main():
+            try:
+                await KeyringStore("upstash-helper", "default", deadline=0.3).load()
+            except StoreLocked:
+                print("locked")
+
+        asyncio.run(main())
+    """
+    keyring.freeze()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            env=keyring.env,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    finally:
+        keyring.thaw()
+
+    assert (0, "locked\n", "") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+# --- a keyring that vanishes ------------------------------------------------------------------------------------------
+
+
+@every_call
+async def test_t44_a_keyring_that_vanished_is_unavailable(keyring: PrivateKeyring, use: Use) -> None:
+    """
+    A keyring that was there for the last call and is not for this one is unavailable, and used again when it is back.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    keyring.kill_keyring()
+
+    with pytest.raises(StoreUnavailable, match="running"):
+        await use(store)
+    keyring.start_keyring()
+
+    assert CREDENTIAL == await store.load()
+
+
+@every_call
+async def test_t44_a_session_that_ended_is_unavailable(keyring: PrivateKeyring, use: Use) -> None:
+    """
+    When the user logs out the session bus goes, and the daemon finds the next session's by itself.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    keyring.kill_keyring()
+    keyring.kill_bus()
+
+    with pytest.raises(StoreUnavailable, match="running"):
+        await use(store)
+    keyring.start()
+
+    assert CREDENTIAL == await store.load()
+
+
+async def test_t44_a_keyring_that_was_started_anew_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A desktop starts a keyring that crashed again, locked: that is no reason to take the account for disconnected.
+    """
+    skip_unless_there_is_one()
+    with PrivateKeyring(activatable=True) as keyring:
+        keyring.enter(monkeypatch)
+        store = a_store()
+        await store.save(CREDENTIAL)
+        keyring.kill_keyring()
+
+        with pytest.raises(StoreLocked):
+            await store.load()
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+async def test_t44_a_credential_too_long_for_windows_is_refused(keyring: PrivateKeyring) -> None:
+    """
+    What one platform could not keep is refused on all, before anything is written, with the length and the limit.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    room = LIMIT - len(encode(CREDENTIAL)) + len(API_KEY)
+    longest, too_long = (
+        msgspec.structs.replace(CREDENTIAL, api_key=Secret("k" * length)) for length in (room, room + 1)
+    )
+
+    with pytest.raises(StoreUnavailable, match=r"1201 characters.* 1200 at most"):
+        await store.save(too_long)
+    kept = await store.load()
+    await store.save(longest)
+
+    assert CREDENTIAL == kept
+    assert longest == await store.load()
+
+
+async def test_t44_characters_count_as_windows_counts_them(keyring: PrivateKeyring) -> None:
+    """
+    A character outside the basic plane takes the room of two, and is counted so.
+    """
+    long = msgspec.structs.replace(CREDENTIAL, email="𝒶" * 600)
+
+    with pytest.raises(StoreUnavailable, match="1200 at most"):
+        await a_store().save(long)
+
+
+async def test_t44_nothing_is_written_in_clear(keyring: PrivateKeyring, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    No file of the session, the keyring's own included, and no line of a log at DEBUG holds the key.
+    """
+    caplog.set_level(logging.DEBUG)
+    store = a_store()
+
+    await store.save(CREDENTIAL)
+    await store.load()
+    files = keyring.files()
+    await store.delete()
+
+    assert any(path.suffix == ".keyring" for path in files)
+    assert [] == [path for path, data in files.items() if API_KEY.encode() in data]
+    assert API_KEY not in caplog.text
+
+
+async def test_t44_another_program_finds_the_entry_by_its_name(keyring: PrivateKeyring) -> None:
+    """
+    Users can look at the entry, and remove it, with other tools.
+    """
+    await a_store().save(CREDENTIAL)
+
+    found = subprocess.run(
+        [sys.executable, "-m", "keyring", "get", "upstash-helper", "default"],
+        env=keyring.env,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+
+    assert encode(CREDENTIAL) == found.stdout.strip()
