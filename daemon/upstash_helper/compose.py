@@ -30,7 +30,7 @@ from upstash_helper.broker.vault import Vault
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
@@ -48,7 +48,7 @@ class Machine:
     browser: Browser
     store: CredentialStore
     callback: CallbackAddress
-    listeners: Callable[[], tuple[wire.Listener, ...]]
+    listeners: Callable[[], Awaitable[tuple[wire.Listener, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,8 @@ class Daemon:
     app: web.Application
     tokens: Tokens
     routes: tuple[Route, ...]
-
-
-# How long writes may go on when the daemon is stopped.
-DRAIN_SECONDS = 2.5
+    finish: Callable[[float], Awaitable[None]]
+    """End the event streams, and let writes end for at most so many seconds."""
 
 
 def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
@@ -147,16 +145,15 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     tokens = Tokens()
     app = create_app(routes, surface=Surface(port=settings.port), tokens=tokens)
 
-    async def end_streams(_: web.Application) -> None:
+    async def finish(seconds: float) -> None:
         events.close()
+        await background.drain(seconds)
 
-    async def finish_writes(_: web.Application) -> None:
-        await background.drain(DRAIN_SECONDS)
+    async def close(_: web.Application) -> None:
         await http.close()
 
-    app.on_shutdown.append(end_streams)
-    app.on_cleanup.append(finish_writes)
-    return Daemon(app=app, tokens=tokens, routes=tuple(routes))
+    app.on_cleanup.append(close)
+    return Daemon(app=app, tokens=tokens, routes=tuple(routes), finish=finish)
 
 
 def _describe(routes: list[Route], settings: Settings) -> bytes:

@@ -12,6 +12,7 @@ under one root.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 import sys
@@ -90,11 +91,6 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
         """The daemon's log."""
         return self.logs / "upstash-helper.log"
 
-    @property
-    def credential_file(self) -> Path:
-        """Where ``credential_store = "file"`` keeps the API key."""
-        return self.state / "credential.json"
-
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """One profile: its name, its folders, its settings, and where each setting came from."""
@@ -102,8 +98,33 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     folders: Folders
     settings: Settings
+    root: Path | None = None
+    """``UPSTASH_HELPER_HOME``, if all folders are below one."""
     sources: dict[str, str]
     """For every setting that is not at its default: the file, the variable or the flag."""
+
+    @property
+    def credential_name(self) -> str:
+        """
+        The name of the keyring's entry.
+
+        An API key belongs to the service that made it: a daemon that is pointed at a sandbox for a while neither sends
+        the real key there nor overwrites it. The same goes for a world below ``UPSTASH_HELPER_HOME``.
+        """
+        name = self.profile
+        if self.settings.api_url != Settings().api_url:
+            name += f" at {self.settings.api_url}"
+        if self.root is not None:
+            name += f" in {self.root}"
+        return name
+
+    @property
+    def credential_file(self) -> Path:
+        """Where ``credential_store = "file"`` keeps the API key; one file for each service, as in the keyring."""
+        if self.settings.api_url == Settings().api_url:
+            return self.folders.state / "credential.json"
+        digest = hashlib.sha256(self.settings.api_url.encode()).hexdigest()[:8]
+        return self.folders.state / f"credential-{digest}.json"
 
 
 def load_world(
@@ -140,7 +161,13 @@ def load_world(
             values[key] = _checked(where, key, value)
             sources[key] = where
 
-    return World(profile=name, folders=folders, settings=msgspec.convert(values, Settings), sources=sources)
+    return World(
+        profile=name,
+        folders=folders,
+        settings=msgspec.convert(values, Settings),
+        root=_root(environ),
+        sources=sources,
+    )
 
 
 def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, Folders]:
@@ -168,9 +195,8 @@ def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = No
 
 
 def _roots(environ: Mapping[str, str]) -> Folders:
-    home = environ.get(f"{ENV_PREFIX}HOME")
-    if home:
-        root = Path(home).expanduser().absolute()
+    root = _root(environ)
+    if root is not None:
         return Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
 
     from platformdirs import PlatformDirs
@@ -184,6 +210,11 @@ def _roots(environ: Mapping[str, str]) -> Folders:
         # Without a session's runtime folder platformdirs names one below /tmp, where any user can be first to make it.
         runtime = state / "run"
     return Folders(config=dirs.user_config_path, state=state, runtime=runtime, logs=dirs.user_log_path)
+
+
+def _root(environ: Mapping[str, str]) -> Path | None:
+    home = environ.get(f"{ENV_PREFIX}HOME")
+    return Path(home).expanduser().absolute() if home else None
 
 
 def _from_file(path: Path) -> dict[str, object]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import msgspec
-from aiohttp import web
-
+from upstash_helper.api.server import Server
+from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.machine import SystemClock
 from upstash_helper.settings import Folders, Settings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
     from upstash_helper.broker.ports import Clock, CredentialStore
 
+STOP_SECONDS = 2.5
 PASSWORD = "correct horse battery staple"
 
 
@@ -61,6 +62,10 @@ class Loopback:
     async def conflict(self) -> str | None:
         """Return what the test has set."""
         return self.taken
+
+    async def listeners(self) -> tuple[wire.Listener, ...]:
+        """Return what a daemon without conflict has."""
+        return (wire.Listener(address="127.0.0.1", state="listening", holder=None),)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class World:
     session: aiohttp.ClientSession
     stop: asyncio.Event
     email: str
-    runner: web.AppRunner
+    server: Server
     traffic: list[bytes] = field(default_factory=list)
     """Every answer of the daemon, as it went over the wire but for its framing."""
 
@@ -133,13 +138,20 @@ class World:
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
         machine = Machine(
-            clock=clock or SystemClock(), browser=browser, store=store, callback=loopback, listeners=lambda: ()
+            clock=clock or SystemClock(),
+            browser=browser,
+            store=store,
+            callback=loopback,
+            listeners=loopback.listeners,
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
-        runner = web.AppRunner(daemon.app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        server = Server(daemon.app)
+        await server.start()
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        await server.listen(bound)
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
@@ -154,9 +166,9 @@ class World:
                 session=session,
                 stop=stop,
                 email=email,
-                runner=runner,
+                server=server,
             )
-        await runner.cleanup()
+            await asyncio.gather(daemon.finish(STOP_SECONDS), server.stop(seconds=STOP_SECONDS))
 
     @property
     def owner(self) -> str:

@@ -64,7 +64,7 @@ class Limits:
     """
     answer_seconds: float = 15.0
     """How long a client may take to read an answer. One that reads nothing would hold its connection for ever."""
-    line_bytes: int = 8190
+    line_bytes: int = 16_384
     """Of the request line, and of one header field."""
     header_fields: int = 128
 
@@ -155,7 +155,7 @@ class Connections:
 class Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_answer_seconds", "_body", "_connections", "_gone", "_refused", "_spoken", "busy")
+    __slots__ = ("_answer_seconds", "_body", "_connections", "_refused", "_spoken", "busy")
 
     def __init__(self, connections: Connections, server: web.Server, limits: Limits) -> None:
         super().__init__(
@@ -177,7 +177,6 @@ class Connection(web.RequestHandler):
         self._refused = False
         self._spoken = False
         self._body: StreamReader | None = None
-        self._gone: asyncio.Future[None] | None = None
         self.busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -190,11 +189,9 @@ class Connection(web.RequestHandler):
             transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell whoever waits for it that the client has gone."""
+        """Make room."""
         self._connections.forget(self)
         super().connection_lost(exc)
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Close at once on TLS, else go on."""
@@ -259,14 +256,6 @@ class Connection(web.RequestHandler):
         """Name what failed in aiohttp's own loop over requests, without a traceback."""
         logger.error("connection_failed", extra={"error": type(kw.get("exc_info")).__name__})
 
-    async def gone(self) -> None:
-        """Wait until the client has closed the connection."""
-        if self.transport is None:
-            return
-        if self._gone is None or self._gone.done():
-            self._gone = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._gone)
-
     def _note(self, status: int, exc: BaseException | None) -> None:
         kind = type(exc).__name__
         if status == HTTPStatus.BAD_REQUEST:
@@ -297,12 +286,3 @@ class Connection(web.RequestHandler):
             hint = "A browser forces https on localhost (HSTS). Open the address with http://."
             logger.warning("tls_on_plain_port", extra={"hint": hint})
         self.force_close()
-
-
-async def gone(request: web.BaseRequest) -> None:
-    """Wait until the client of ``request`` has gone. aiohttp tells a handler only when it writes."""
-    protocol = request.protocol
-    if isinstance(protocol, Connection):
-        await protocol.gone()
-    else:
-        await asyncio.get_running_loop().create_future()

@@ -1,0 +1,218 @@
+"""
+The two loopback addresses, ``127.0.0.1`` and ``::1``, on sockets of our own.
+
+Browsers take ``localhost`` for either. Whoever listens on the other one would receive the authorization code, so the
+daemon takes both; where it cannot have ``::1`` it serves on, says so, and refuses to start a sign-in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+BACKLOG: Final = 128
+# How often a missing address is tried at most, however often somebody asks.
+RECHECK_SECONDS: Final = 1.0
+
+V4: Final = "127.0.0.1"
+V6: Final = "::1"
+
+_ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
+
+
+class PortBusy(Exception):
+    """The port cannot be had. ``detail`` names who holds it, where the system tells, and the ways out."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+def open_listeners(port: int) -> Listeners:
+    """
+    Take ``port`` (0: any that is free) on both loopback addresses.
+
+    Raises:
+        PortBusy: If ``127.0.0.1`` cannot be had. ``::1`` may be absent or taken; that is a state, and no error.
+    """
+    try:
+        required = _bind(V4, port)
+    except OSError as error:
+        raise PortBusy(_explain(port, error)) from error
+    return Listeners(required)
+
+
+class Listeners:
+    """
+    The sockets, and the ``CallbackAddress`` port.
+
+    They may come from elsewhere, such as a service manager; ``open_listeners`` makes them.
+    """
+
+    def __init__(
+        self, required: socket.socket, other: socket.socket | None = None, *, recheck_seconds: float = RECHECK_SECONDS
+    ) -> None:
+        """
+        Args:
+            required: Listens on 127.0.0.1.
+            other: Listens on the same port of ::1; by default it is taken here, if it can be.
+            recheck_seconds: How often a missing ::1 is tried at most.
+        """
+        self.port: Final[int] = required.getsockname()[1]
+        self._required = required
+        self._other = other
+        self._state = "listening" if other else "absent"
+        self._holder: str | None = None
+        self._recheck_seconds = recheck_seconds
+        self._tried = -recheck_seconds
+        self._protocol: Callable[[], asyncio.BaseProtocol] | None = None
+        self._servers: list[asyncio.Server] = []
+        self._starting: set[asyncio.Task[None]] = set()
+        self._recheck()
+        if self._state == "taken":
+            self._holder = holder(V6, self.port)
+            logger.warning("address_taken", extra={"address": f"[{V6}]:{self.port}", "holder": self._holder})
+
+    def snapshot(self) -> tuple[wire.Listener, ...]:
+        """Return what is listened on, after another try to get what is not."""
+        self._recheck()
+        state = wire.Listener(address=f"[{V6}]:{self.port}", state="absent")
+        if self._state == "listening":
+            state = wire.Listener(address=state.address, state="listening")
+        elif self._state == "taken":
+            state = wire.Listener(address=state.address, state="taken", holder=self._holder)
+        return (wire.Listener(address=f"{V4}:{self.port}", state="listening"), state)
+
+    async def conflict(self) -> str | None:
+        """Return None if nobody else can receive what is sent to localhost, else who can and what to do."""
+        self._recheck()
+        if self._state != "taken":
+            return None
+        self._holder = await asyncio.to_thread(holder, V6, self.port)
+        return (
+            f"The address [{V6}]:{self.port} belongs to {self._holder}. A browser may take it for localhost, and would "
+            f"give the sign-in to that program. Stop it and try again; the helper need not be restarted."
+        )
+
+    async def serve(self, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Accept connections, on an address that is recovered later as well."""
+        self._protocol = protocol
+        for one in (self._required, self._other):
+            if one is not None:
+                await self._accept(one)
+
+    def close(self) -> None:
+        """Accept nothing more. Open connections stay."""
+        for task in self._starting:
+            task.cancel()
+        for server in self._servers:
+            server.close()
+        self._required.close()
+        if self._other is not None:
+            self._other.close()
+
+    def _recheck(self) -> None:
+        """Try to get the address that is missing. Nothing else ever looks: a daemon at rest does not wake up for it."""
+        now = time.monotonic()
+        if self._state == "listening" or now - self._tried < self._recheck_seconds:
+            return
+        self._tried = now
+        try:
+            self._other = _bind(V6, self.port)
+        except OSError as error:
+            self._state = "absent" if error.errno in _ABSENT else "taken"
+            return
+        self._state, self._holder = "listening", None
+        if self._protocol is not None:
+            # The kernel queues connections from now on, so nothing is lost until the loop gets to it.
+            task = asyncio.get_running_loop().create_task(self._accept(self._other))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+            logger.info("address_recovered", extra={"address": f"[{V6}]:{self.port}"})
+
+    async def _accept(self, listening: socket.socket) -> None:
+        if self._protocol is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG))
+
+
+def holder(host: str, port: int) -> str:
+    """Return who listens on an address, in words. Takes some milliseconds, and more where the system is secretive."""
+    import psutil
+
+    try:
+        found = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        found = []  # macOS tells it to root alone
+    suspects = [
+        connection
+        for connection in found
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
+        and connection.laddr.ip in {host, "::", "0.0.0.0"}  # noqa: S104 - compared, not bound
+    ]
+    if not suspects:
+        return "a program that the system does not name"
+    # The exact address is a better match than one that stands for all.
+    pid = min(suspects, key=lambda connection: connection.laddr.ip != host).pid
+    if pid is None:
+        return "another user's program"
+    try:
+        name = psutil.Process(pid).name()
+    except psutil.Error:
+        return f"process {pid}"
+    # A program chooses its own name.
+    shown = "".join(character for character in name if character.isprintable())[:60]
+    return f"{shown} (process {pid})"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; listening is part of it, since two sockets that do not listen can share an address."""
+    family = socket.AF_INET6 if host == V6 else socket.AF_INET
+    # Python's sockets are not inherited by children (PEP 446).
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":
+            # Else another program may bind the same address with SO_REUSEADDR, and share what is sent to it.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            # Connections of the last run that are still being forgotten (TIME_WAIT) are no obstacle. Never SO_REUSEPORT:
+            # two daemons would take turns.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _explain(port: int, error: OSError) -> str:
+    if error.errno == errno.EACCES and sys.platform != "win32":
+        reason = f"Port {port} needs an administrator's rights."
+    elif error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        reason = f"Port {port} of {V4} is in use by {holder(V4, port)}. Stop that program, or take another port."
+    else:
+        reason = f"Port {port} of {V4} cannot be had: {error.strerror}."
+    return (
+        f"{reason} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in then comes back to "
+        f"http://localhost:<port>, which must be a redirect URI registered with Upstash for your client_id; connecting "
+        f"with an API key works on every port."
+    )
