@@ -48,7 +48,7 @@ class Machine:
     browser: Browser
     store: CredentialStore
     callback: CallbackAddress
-    listeners: Callable[[], Awaitable[tuple[wire.Listener, ...]]]
+    listeners: Callable[[], tuple[wire.Listener, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)

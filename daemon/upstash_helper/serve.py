@@ -1,9 +1,10 @@
-"""The daemon as a process: one of a kind for its profile, ready when it says so, and cleanly gone when it is told to."""
+"""The daemon as a process: the only one of its profile, ready when it says so, and cleanly gone when it is told."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__, logs, startup
 from upstash_helper.client import discovery
-from upstash_helper.loopback import Loopback, PortBusy
+from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.machine import SystemBrowser, SystemClock
 from upstash_helper.notify import notify
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
 
+    from upstash_helper.api.server import Server
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
     from upstash_helper.settings import World
@@ -51,11 +52,10 @@ def run_daemon(world: World) -> None:
         PortBusy: If another program has the port.
     """
     with _alone(world):
-        loopback = Loopback(world.settings.port, clock=SystemClock())
         # Before anything is imported: a busy port is told at once, and a first request waits instead of failing.
-        sockets = loopback.open()
-        logs.configure(world)
-        asyncio.run(_Process(world, loopback, sockets).run())
+        listeners = open_listeners(world.settings.port)
+        with logs.logging_to(world.folders.log_file, level=world.settings.log_level):
+            asyncio.run(_Process(world, listeners).run())
 
 
 @contextlib.contextmanager
@@ -79,29 +79,27 @@ def _alone(world: World) -> Iterator[None]:
 class _Process:
     """What happens between the bound sockets and the end."""
 
-    def __init__(self, world: World, loopback: Loopback, sockets: list[socket.socket]) -> None:
+    def __init__(self, world: World, listeners: Listeners) -> None:
         self._world = world
-        self._loopback = loopback
-        self._sockets = sockets
+        self._listeners = listeners
 
     async def run(self) -> None:
         stop = asyncio.Event()
         self._on_signals(stop)
-        with startup.lean_imports():
+        with startup.quick_imports():
             from upstash_helper.api.server import Server
             from upstash_helper.compose import compose
         daemon = compose(self._machine(), self._world, stop=stop)
         server = Server(daemon.app)
         await server.start()
-        for bound in self._sockets:
-            await server.listen(bound)
-        self._loopback.serve_with(server.listen)
+        await self._listeners.serve(server.connections)
         try:
             self._announce(daemon)
-            startup.settle()
+            gc.freeze()
+            gc.enable()
             await stop.wait()
         finally:
-            await self._end(daemon, server.stop(seconds=FINISH_SECONDS))
+            await self._end(daemon, server)
 
     def _machine(self) -> Machine:
         from upstash_helper.compose import Machine
@@ -110,8 +108,8 @@ class _Process:
             clock=SystemClock(),
             browser=SystemBrowser(),
             store=_store(self._world),
-            callback=self._loopback,
-            listeners=self._loopback.listeners,
+            callback=self._listeners,
+            listeners=self._listeners.snapshot,
         )
 
     def _announce(self, daemon: Daemon) -> None:
@@ -128,12 +126,14 @@ class _Process:
             ),
         )
         logger.info("ready", extra={"port": port, "profile": self._world.profile, "version": __version__})
-        notify(READY="1", STATUS=f"Serving http://localhost:{port}")
+        notify("READY=1", f"STATUS=Serving http://localhost:{port}")
 
-    async def _end(self, daemon: Daemon, stopped: Coroutine[object, object, None]) -> None:
-        notify(STOPPING="1")
+    async def _end(self, daemon: Daemon, server: Server) -> None:
+        notify("STOPPING=1")
+        self._listeners.close()
         discovery.remove(self._world.folders.runtime)
-        await asyncio.gather(stopped, daemon.finish(FINISH_SECONDS))
+        await asyncio.gather(server.drain(FINISH_SECONDS), daemon.finish(FINISH_SECONDS))
+        await server.close()
         logger.info("stopped")
 
     def _on_signals(self, stop: asyncio.Event) -> None:

@@ -121,7 +121,7 @@ async def test_a_daemon_that_stops_says_goodbye(world: World) -> None:
     loop = asyncio.get_running_loop()
     async with follow(world) as stream:
         before = loop.time()
-        await asyncio.gather(world.daemon.finish(2), world.server.stop(seconds=2))
+        await asyncio.gather(world.daemon.finish(2), world.server.drain(2))
         took = loop.time() - before
         events = [await stream.next(), await stream.next()]
 

@@ -18,6 +18,7 @@ import msgspec
 from upstash_helper.api.server import Server
 from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
+from upstash_helper.listeners import open_listeners
 from upstash_helper.machine import SystemClock
 from upstash_helper.settings import Folders, Settings
 from upstash_helper.settings import World as Profile
@@ -63,7 +64,7 @@ class Loopback:
         """Return what the test has set."""
         return self.taken
 
-    async def listeners(self) -> tuple[wire.Listener, ...]:
+    def listeners(self) -> tuple[wire.Listener, ...]:
         """Return what a daemon without conflict has."""
         return (wire.Listener(address="127.0.0.1", state="listening", holder=None),)
 
@@ -148,10 +149,8 @@ class World:
         daemon = compose(machine, profile, stop=stop)
         server = Server(daemon.app)
         await server.start()
-        bound = socket.socket()
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", port))
-        await server.listen(bound)
+        listening = open_listeners(port)
+        await listening.serve(server.connections)
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
@@ -168,7 +167,9 @@ class World:
                 email=email,
                 server=server,
             )
-            await asyncio.gather(daemon.finish(STOP_SECONDS), server.stop(seconds=STOP_SECONDS))
+            listening.close()
+            await asyncio.gather(daemon.finish(STOP_SECONDS), server.drain(STOP_SECONDS))
+            await server.close()
 
     @property
     def owner(self) -> str:

@@ -14,7 +14,7 @@ from upstash_helper.client import wire
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from upstash_helper.broker.connection import Connection
     from upstash_helper.broker.vault import Vault
@@ -42,7 +42,7 @@ class DaemonResource:
         about: About,
         connection: Connection,
         vault: Vault,
-        listeners: Callable[[], Awaitable[tuple[wire.Listener, ...]]],
+        listeners: Callable[[], tuple[wire.Listener, ...]],
         stop: asyncio.Event,
         description: Callable[[], bytes],
     ) -> None:
@@ -94,7 +94,7 @@ class DaemonResource:
                 pid=self._about.pid,
                 profile=self._about.profile,
                 started_at=render.timestamp(self._about.started_at),
-                listeners=await self._listeners(),
+                listeners=self._listeners(),
                 connection=render.connection(connection, self._vault.health()),
                 log_file=self._about.log_file,
             )
