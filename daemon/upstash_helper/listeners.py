@@ -181,7 +181,7 @@ def holder(host: str, port: int) -> str:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; listening is part of it, since two sockets that do not listen can share an address."""
+    """Return a socket that listens: two that do not yet can share an address."""
     family = socket.AF_INET6 if host == V6 else socket.AF_INET
     # Python's sockets are not inherited by children (PEP 446).
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -190,8 +190,8 @@ def _bind(host: str, port: int) -> socket.socket:
             # Else another program may bind the same address with SO_REUSEADDR, and share what is sent to it.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            # Connections of the last run that are still being forgotten (TIME_WAIT) are no obstacle. Never SO_REUSEPORT:
-            # two daemons would take turns.
+            # Connections of the last run that are still being forgotten (TIME_WAIT) are no obstacle. Never
+            # SO_REUSEPORT: two daemons would take turns.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -61,7 +61,7 @@ def redact(text: str) -> str:
 
 
 class Budget:
-    """Bounds what each logger may write in a window of time. A line that is let through again says how many were not."""
+    """Bounds what each logger may write in a window of time. The next line let through says how many were not."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -162,7 +162,7 @@ class LogFile(RotatingFileHandler):
             _complain(f"the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
 
     def _open(self) -> Any:
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private)  # noqa: PTH123, SIM115
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private)
 
 
 @contextlib.contextmanager

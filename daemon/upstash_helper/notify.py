@@ -1,8 +1,8 @@
 """
 Telling the service manager how the daemon is (sd_notify(3)).
 
-The protocol is one datagram of text, so there is no dependency for it: the libraries that exist bind libsystemd, or are as
-long as this.
+The protocol is one datagram of text, so there is no dependency for it: the libraries that exist bind libsystemd, or are
+as long as this.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def quick_imports() -> Iterator[None]:
     """
     Import within this, and imports cost less time and memory.
 
-    - No garbage collection: modules are not garbage. What they made is frozen afterwards, so that later collections need
-      not look at it.
+    - No garbage collection: modules are not garbage. What they made is frozen afterwards, so that later collections
+      need not look at it.
     - No trust store: ``aiohttp.connector`` makes two TLS contexts when it is imported and loads every certificate
       authority of the system into each, for a daemon that may not speak TLS for days.
     """

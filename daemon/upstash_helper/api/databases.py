@@ -80,7 +80,7 @@ class DatabasesResource:
                 parameters=(
                     Parameter(
                         name="Idempotency-Key", where="header", required=True,
-                        description="1 to 255 visible ASCII characters; for 24 hours the same key is the same database.",
+                        description="1 to 255 visible ASCII characters. For 24 hours the same key is the same one.",
                     ),
                 ),
             ),

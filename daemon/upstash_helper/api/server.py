@@ -20,9 +20,7 @@ class Server:
     def __init__(self, app: web.Application, *, limits: Limits | None = None) -> None:
         # A handler whose client has gone is cancelled, or an event stream would wait for ever; what must not stop half
         # way is owned by the broker's Background and goes on.
-        self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=_CUT_SECONDS, handler_cancellation=True
-        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CUT_SECONDS, handler_cancellation=True)
         self._limits = limits or Limits()
         self._connections: Connections | None = None
 

@@ -54,8 +54,8 @@ def _dotenv_quoted(value: str) -> str:
     """
     Quote a value so that `sh`, python-dotenv and Node's dotenv agree about it, where that can be.
 
-    There is no standard. Between double quotes a reader may expand ``$`` and unescape backslashes; between single quotes the
-    value ends at the next one. A value with both kinds is escaped as `sh` wants it.
+    There is no standard. Between double quotes a reader may expand ``$`` and unescape backslashes; between single
+    quotes the value ends at the next one. A value with both kinds is escaped as `sh` wants it.
     """
     if not re.search(r'["\\$`]', value):
         return f'"{value}"'

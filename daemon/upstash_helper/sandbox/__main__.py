@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -37,8 +40,17 @@ from upstash_helper import __version__
 @click.option(
     "--client-id", metavar="ID", help="OAuth client id. Default: the one used before, at first one of its own."
 )
+@click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when the standard input ends.")
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
-def main(data: Path | None, host: str, port: int | None, redirect_uris: tuple[str, ...], client_id: str | None) -> None:
+def main(
+    data: Path | None,
+    host: str,
+    port: int | None,
+    redirect_uris: tuple[str, ...],
+    client_id: str | None,
+    *,
+    stop_with_parent: bool,
+) -> None:
     """
     Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
 
@@ -47,8 +59,22 @@ def main(data: Path | None, host: str, port: int | None, redirect_uris: tuple[st
     """
     from upstash_helper.sandbox.serve import Options, run
 
+    if stop_with_parent:
+        _stop_with_parent()
     options = Options(data=data, host=host, port=port, redirect_uris=redirect_uris, client_id=client_id)
     sys.exit(run(options))
+
+
+def _stop_with_parent() -> None:
+    """Stop when the standard input ends: the system closes it however the program that holds it ends."""
+
+    def wait() -> None:
+        # Below Python's buffers: a thread that sits in one of them at exit holds its lock, and the exit fails.
+        while os.read(0, 4096):
+            pass
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()
 
 
 if __name__ == "__main__":

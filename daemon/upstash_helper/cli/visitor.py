@@ -1,0 +1,135 @@
+"""
+A visitor of the sandbox's sign-in: goes through its pages as a browser would, without one.
+
+The demo signs its user up with it. It reads forms and follows redirects, so what it passes through is the real thing.
+"""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+_SECONDS: Final = 30.0
+# What a browser says when the user follows a link to a page.
+_NAVIGATION: Final = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
+
+
+class PageUnexpected(Exception):
+    """A page was not what the flow has there."""
+
+
+class Page:
+    """What was read of a page."""
+
+    def __init__(self, url: str, html: str) -> None:
+        self.url = url
+        reader = _Reader()
+        reader.feed(html)
+        self.action = reader.action
+        self.hidden = reader.hidden
+        self.title = " ".join(reader.heading.split())
+
+
+class Visitor:
+    """One browser session: cookies, and redirects one at a time."""
+
+    def __init__(self) -> None:
+        # localhost is a local name, which the default policy gives no cookies.
+        jar = CookieJar(DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainLiberal))
+        # No proxy: every address here is on this machine.
+        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(jar), _NoRedirects)
+
+    def visit(
+        self, url: str, form: dict[str, str] | None = None, *, came_from: str = "none"
+    ) -> tuple[str, Page | None]:
+        """
+        Load ``url``, or post ``form`` to it.
+
+        Returns:
+            Where the answer redirects to, and None; or the address itself and the page.
+
+        Raises:
+            PageUnexpected: If the server refuses.
+        """
+        data = None if form is None else urlencode(form).encode()
+        headers = {**_NAVIGATION, "Sec-Fetch-Site": came_from}
+        if data is not None:
+            parts = urlsplit(url)
+            headers["Origin"] = f"{parts.scheme}://{parts.netloc}"
+        try:
+            with self._opener.open(Request(url, data=data, headers=headers), timeout=_SECONDS) as response:  # noqa: S310
+                return url, Page(url, response.read().decode())
+        except HTTPError as answer:
+            with answer:
+                location = answer.headers.get("Location")
+                if location and answer.code in (301, 302, 303, 307, 308):
+                    return urljoin(url, location), None
+                page = Page(url, answer.read().decode(errors="replace"))
+            message = f"{urlsplit(url).netloc} answered {answer.code}: {page.title or 'no reason given'}"
+            raise PageUnexpected(message) from None
+
+    def sign_up(self, authorization_url: str, *, email: str, password: str) -> str:
+        """
+        Make an account on the page at ``authorization_url``, and return where the browser is sent.
+
+        Raises:
+            PageUnexpected: If it is no sign-in page, or does not take the form.
+        """
+        url, page = self.visit(authorization_url)
+        if page is None or page.action is None:
+            message = "there is no sign-in form"
+            raise PageUnexpected(message)
+        form = {**page.hidden, "email": email, "password": password, "intent": "sign-up"}
+        target, again = self.visit(urljoin(url, page.action), form, came_from="same-origin")
+        if again is not None:
+            message = f"the form came back: {again.title}"
+            raise PageUnexpected(message)
+        return target
+
+    def follow(self, url: str) -> Page:
+        """
+        Go where a redirect of another site leads, until there is a page.
+
+        Raises:
+            PageUnexpected: If there is none.
+        """
+        for _ in range(5):
+            url, page = self.visit(url, came_from="cross-site")
+            if page is not None:
+                return page
+        message = "redirected too often"
+        raise PageUnexpected(message)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing: each step is the visitor's own."""
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.hidden: dict[str, str] = {}
+        self.heading = ""
+        self._in_heading = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.action = values.get("action", "")
+        elif tag == "input" and values.get("type") == "hidden":
+            self.hidden[values["name"]] = values.get("value", "")
+        self._in_heading = self._in_heading or tag == "h1"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "h1":
+            self._in_heading = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_heading:
+            self.heading += data
