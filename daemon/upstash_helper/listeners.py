@@ -168,7 +168,7 @@ def holder(host: str, port: int) -> str:
     if not suspects:
         return "a program that the system does not name"
     # The exact address is a better match than one that stands for all.
-    pid = min(suspects, key=lambda connection: connection.laddr.ip != host).pid
+    pid = min(suspects, key=lambda connection: bool(connection.laddr) and connection.laddr.ip != host).pid
     if pid is None:
         return "another user's program"
     try:

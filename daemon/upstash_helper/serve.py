@@ -1,41 +1,57 @@
-"""The daemon as a process: the only one of its profile, ready when it says so, and cleanly gone when it is told."""
+"""
+The daemon's process: one instance, two sockets, a log, signals, readiness, and a stop that finishes what was begun.
+
+This module and what it imports at its top are light: a daemon that cannot start says so before HTTP is loaded.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper import __version__, logs, startup
+from upstash_helper import __version__, logs
 from upstash_helper.client import discovery
+from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.folders import claim
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
-from upstash_helper.machine import SystemBrowser, SystemClock
 from upstash_helper.notify import notify
+from upstash_helper.startup import quick_imports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from upstash_helper.api.server import Server
+    from aiohttp import web
+
+    from upstash_helper.api.connections import Connections, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
     from upstash_helper.settings import World
 
-__all__ = ["AlreadyRunning", "PortBusy", "run_daemon"]
+__all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 
 logger = logging.getLogger(__name__)
 
-# Of the three seconds that a stop may take, what is in flight gets these.
-FINISH_SECONDS: Final = 2.2
-API_VERSION: Final = 1
+STOP_SECONDS: Final = 2.7
+"""From the wish to stop until everything has been finished or is given up. A service manager waits longer than that."""
+ANSWER_SECONDS: Final = 2.0
+"""Of these, what requests under way have. What they began in the background has all of it."""
+_LAST_SECONDS: Final = 0.1
+
+# More than the cap on connections, the listeners, the log and the upstream side will ever need.
+_DESCRIPTORS: Final = 1024
+_WORKERS: Final = 8
 
 
 class AlreadyRunning(Exception):
-    """A daemon of this profile runs already."""
+    """A daemon of this profile is running. ``pid`` is its process, if it says so."""
 
     def __init__(self, detail: str, pid: int | None) -> None:
         super().__init__(detail)
@@ -48,124 +64,264 @@ def run_daemon(world: World) -> None:
     Be the daemon of ``world`` until SIGTERM, SIGINT, or a stop through the API.
 
     Raises:
-        AlreadyRunning: If this profile's daemon runs; the lock that it holds proves that it is this user's own.
+        AlreadyRunning: If this profile's daemon runs.
         PortBusy: If another program has the port.
+        FolderRefused: If the runtime folder cannot be trusted or made (a SettingsError).
     """
-    with _alone(world):
-        # Before anything is imported: a busy port is told at once, and a first request waits instead of failing.
-        listeners = open_listeners(world.settings.port)
-        with logs.logging_to(world.folders.log_file, level=world.settings.log_level):
-            asyncio.run(_Process(world, listeners).run())
+    folders, settings = world.folders, world.settings
+    with contextlib.ExitStack() as stack:
+        claim(folders.runtime)
+        stack.enter_context(_single(world))
+        stack.enter_context(logs.logging_to(folders.log_file, level=settings.log_level))
+        logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})
+        _raise_descriptor_limit()
+        try:
+            listeners = open_listeners(settings.port)
+        except PortBusy as error:
+            logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400 - no traceback, it is told above
+            raise
+        stack.callback(listeners.close)
+        with quick_imports():
+            from aiohttp import web  # noqa: F401 - loaded here for all
+
+            from upstash_helper import compose  # noqa: F401
+            from upstash_helper.api import connections  # noqa: F401
+        asyncio.run(_run(world, listeners))
+
+
+async def serve(
+    app: web.Application,
+    listeners: Listeners,
+    *,
+    stop: asyncio.Event,
+    limits: Limits | None = None,
+    announced: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> None:
+    """
+    Serve ``app`` until ``stop`` is set, then finish what was begun, within ``STOP_SECONDS``.
+
+    Args:
+        app: Its ``on_shutdown`` ends event streams, its ``on_cleanup`` finishes what runs in the background.
+        listeners: Are closed at the end.
+        stop: Ends it.
+        limits: What a connection may cost.
+        announced: Is entered when requests are served, and left when they no longer are.
+    """
+    from aiohttp import web
+
+    from upstash_helper.api.connections import Connections, Limits
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_note_failure)
+    serving: list[Connections] = []
+
+    async def finish_requests(_: web.Application) -> None:
+        # After the hooks of the application, which end its streams: what is left has an end of its own.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await asyncio.gather(*(connections.quiet() for connections in serving))
+
+    app.on_shutdown.append(finish_requests)
+    # A caller that leaves cancels its handler, or the stream of one that nobody reads would wait for an event to notice.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_LAST_SECONDS)
+    try:
+        await runner.setup()
+        if runner.server is None:
+            message = "aiohttp made no server"
+            raise RuntimeError(message)
+        serving.append(Connections(runner.server, limits or Limits()))
+        await listeners.serve(serving[0])
+        with announced():
+            await stop.wait()
+    finally:
+        await _finish(runner, listeners)
+
+
+async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:
+    listeners.close()
+    # In aiohttp's order: idle connections are closed, on_shutdown, the rest of the requests, on_cleanup.
+    cleanup = asyncio.get_running_loop().create_task(runner.cleanup())
+    await asyncio.wait({cleanup}, timeout=STOP_SECONDS)
+    if not cleanup.done():
+        logger.warning("stop_cut_short", extra={"seconds": STOP_SECONDS})
+        cleanup.cancel()
+        await asyncio.wait({cleanup}, timeout=_LAST_SECONDS)
+    elif (error := cleanup.exception()) is not None:
+        logger.error("stop_failed", extra={"error": type(error).__name__})
+
+
+async def _run(world: World, listeners: Listeners) -> None:
+    from upstash_helper.compose import compose
+
+    loop = asyncio.get_running_loop()
+    executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
+    loop.set_default_executor(executor)
+    stop = asyncio.Event()
+
+    def announced() -> AbstractContextManager[None]:
+        return _announced(world, daemon, listeners.port)
+
+    with _signals(stop, lambda: _withdraw(world)):
+        try:
+            daemon = compose(_this_machine(world, listeners), world, stop=stop)
+            await serve(daemon.app, listeners, stop=stop, announced=announced)
+        finally:
+            _end_threads(executor)
 
 
 @contextlib.contextmanager
-def _alone(world: World) -> Iterator[None]:
+def _announced(world: World, daemon: Daemon, port: int) -> Iterator[None]:
+    """Let clients and the service manager know, first that the daemon serves and then that it no longer does."""
+    from upstash_helper.api.daemon import API_VERSION
+
+    base_url = f"http://127.0.0.1:{port}"
+    discovery.write(
+        world.folders.runtime,
+        discovery.Discovery(
+            pid=os.getpid(),
+            port=port,
+            base_url=base_url,
+            owner_token=daemon.tokens.owner_token.reveal(),
+            version=__version__,
+            api_version=API_VERSION,
+        ),
+    )
+    try:
+        notify("READY=1", f"STATUS=Serving on {base_url}")
+        logger.info("ready", extra={"pid": os.getpid(), "base_url": base_url})
+        yield
+        logger.info("stopping")
+        notify("STOPPING=1", "STATUS=Finishing what was begun")
+    finally:
+        _withdraw(world)
+
+
+def _withdraw(world: World) -> None:
+    """Remove the discovery file, if it is this process's."""
+    with contextlib.suppress(DiscoveryRefused, OSError):
+        announced = discovery.read(world.folders.runtime)
+        if announced is not None and announced.pid == os.getpid():
+            discovery.remove(world.folders.runtime)
+
+
+@contextlib.contextmanager
+def _single(world: World) -> Iterator[None]:
     lock = discovery.DaemonLock(world.folders.runtime)
     try:
         lock.acquire()
     except discovery.AlreadyHeld:
-        known = None
-        with contextlib.suppress(Exception):
-            known = discovery.read(world.folders.runtime)
-        where = f" at {known.base_url} (pid {known.pid})" if known else ""
-        message = f"The helper is already running{where}."
-        raise AlreadyRunning(message, known.pid if known else None) from None
+        pid = _running_pid(world)
+        which = "" if pid is None else f" as process {pid}"
+        detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
+        raise AlreadyRunning(detail, pid) from None
     try:
         yield
     finally:
         lock.release()
 
 
-class _Process:
-    """What happens between the bound sockets and the end."""
+def _running_pid(world: World) -> int | None:
+    try:
+        announced = discovery.read(world.folders.runtime)
+    except DiscoveryRefused:
+        return None
+    return None if announced is None else announced.pid
 
-    def __init__(self, world: World, listeners: Listeners) -> None:
-        self._world = world
-        self._listeners = listeners
 
-    async def run(self) -> None:
-        stop = asyncio.Event()
-        self._on_signals(stop)
-        with startup.quick_imports():
-            from upstash_helper.api.server import Server
-            from upstash_helper.compose import compose
-        daemon = compose(self._machine(), self._world, stop=stop)
-        server = Server(daemon.app)
-        await server.start()
-        await self._listeners.serve(server.connections)
-        try:
-            self._announce(daemon)
-            gc.freeze()
-            gc.enable()
-            await stop.wait()
-        finally:
-            await self._end(daemon, server)
+def _this_machine(world: World, listeners: Listeners) -> Machine:
+    from upstash_helper.compose import Machine
+    from upstash_helper.machine import SystemBrowser, SystemClock
 
-    def _machine(self) -> Machine:
-        from upstash_helper.compose import Machine
-
-        return Machine(
-            clock=SystemClock(),
-            browser=SystemBrowser(),
-            store=_store(self._world),
-            callback=self._listeners,
-            listeners=self._listeners.snapshot,
-        )
-
-    def _announce(self, daemon: Daemon) -> None:
-        port = self._world.settings.port
-        discovery.write(
-            self._world.folders.runtime,
-            discovery.Discovery(
-                pid=os.getpid(),
-                port=port,
-                base_url=f"http://127.0.0.1:{port}",
-                owner_token=daemon.tokens.owner_token.reveal(),
-                version=__version__,
-                api_version=API_VERSION,
-            ),
-        )
-        logger.info("ready", extra={"port": port, "profile": self._world.profile, "version": __version__})
-        notify("READY=1", f"STATUS=Serving http://localhost:{port}")
-
-    async def _end(self, daemon: Daemon, server: Server) -> None:
-        notify("STOPPING=1")
-        self._listeners.close()
-        discovery.remove(self._world.folders.runtime)
-        await asyncio.gather(server.drain(FINISH_SECONDS), daemon.finish(FINISH_SECONDS))
-        await server.close()
-        logger.info("stopped")
-
-    def _on_signals(self, stop: asyncio.Event) -> None:
-        """The first signal stops cleanly, the second at once."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-
-        def asked() -> None:
-            if stop.is_set() and task is not None:
-                task.cancel()
-            stop.set()
-
-        for kind in (signal.SIGTERM, signal.SIGINT):
-            if sys.platform == "win32":
-                signal.signal(kind, lambda *_: loop.call_soon_threadsafe(asked))
-            else:
-                loop.add_signal_handler(kind, asked)
+    return Machine(
+        clock=SystemClock(),
+        browser=SystemBrowser(),
+        store=_store(world),
+        callback=listeners,
+        listeners=listeners.snapshot,
+    )
 
 
 def _store(world: World) -> CredentialStore:
-    # Imported where chosen: a daemon with a file has no use for the keyring's modules.
     match world.settings.credential_store:
         case "keyring":
             from upstash_helper.storage.credentials import KeyringStore
 
-            return KeyringStore("upstash-helper", world.credential_name)
+            return KeyringStore("upstash-helper", world.profile)
         case "file":
             from upstash_helper.storage.file import FileStore
 
-            logger.warning("credential_in_clear", extra={"file": str(world.credential_file)})
-            return FileStore(world.credential_file)
+            logger.warning("credential_in_clear", extra={"file": str(world.folders.credential_file)})
+            return FileStore(world.folders.credential_file)
         case "memory":
             from upstash_helper.storage.memory import MemoryStore
 
             return MemoryStore()
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event, withdraw: Callable[[], None]) -> Iterator[None]:
+    """Stop at the first signal, and at a second one leave at once."""
+    asked: list[int] = []
+
+    def ask(number: int) -> None:
+        if asked:
+            withdraw()
+            os._exit(128 + number)
+        asked.append(number)
+        stop.set()
+
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if sys.platform == "win32":
+        loop = asyncio.get_running_loop()
+        before = {
+            number: signal.signal(number, lambda got, _: loop.call_soon_threadsafe(ask, got))
+            for number in (*numbers, signal.SIGBREAK)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    else:
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants to outlive the terminal
+            numbers.append(signal.SIGHUP)
+        loop = asyncio.get_running_loop()
+        for number in numbers:
+            loop.add_signal_handler(number, ask, number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+def _end_threads(executor: ThreadPoolExecutor) -> None:
+    """
+    Leave without a thread that hangs in the system (a browser that never starts): Python would wait for it at exit.
+    """
+    ending = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+    ending.start()
+    ending.join(_LAST_SECONDS)
+    if ending.is_alive():
+        logger.warning("thread_abandoned")
+        logging.shutdown()
+        os._exit(0)
+
+
+def _raise_descriptor_limit() -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft not in {resource.RLIM_INFINITY} and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _note_failure(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task took care of by its kind: asyncio's own lines quote values."""
+    error = context.get("exception")
+    fields = {"what": context.get("message"), "error": None if error is None else type(error).__name__}
+    logging.getLogger("upstash_helper.loop").error("loop_failure", extra=fields)

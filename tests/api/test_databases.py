@@ -25,7 +25,8 @@ async def test_a_list_is_handed_out_in_pages_by_name(connected: World) -> None:
     for name in ("delta", "Alpha", "charlie", "bravo", "alpha"):
         await connected.create(name)
 
-    names, token = [], ""
+    names: list[str] = []
+    token: str | None = ""
     while token is not None:
         page = (await connected.get(f"/v1/databases?page_size=2&page_token={token}")).json
         assert len(page["databases"]) <= 2
@@ -35,7 +36,9 @@ async def test_a_list_is_handed_out_in_pages_by_name(connected: World) -> None:
     assert ["alpha", "alpha", "bravo", "charlie", "delta"] == [name.lower() for name in names]
 
 
-@pytest.mark.parametrize(("size", "status"), [("-1", 400), ("0", 200), ("1000000000", 200), ("x", 400), ("1.5", 400), ("٣", 400), ("", 200)])
+@pytest.mark.parametrize(
+    ("size", "status"), [("-1", 400), ("0", 200), ("1000000000", 200), ("x", 400), ("1.5", 400), ("٣", 400), ("", 200)]
+)
 async def test_t53_page_sizes(connected: World, size: str, status: int) -> None:
     """Less than nothing is refused, nothing is the default, too much is cut."""
     reply = await connected.get(f"/v1/databases?page_size={size}")

@@ -106,9 +106,7 @@ async def test_t49_streams_are_counted_and_those_that_ended_are_not(world: World
         await stream.__aexit__(None, None, None)
     async with asyncio.timeout(10):
         while True:
-            async with world.session.get(
-                "/v1/events", headers={"Authorization": f"Bearer {world.owner}"}
-            ) as response:
+            async with world.session.get("/v1/events", headers={"Authorization": f"Bearer {world.owner}"}) as response:
                 if response.status == 200:
                     break
             await asyncio.sleep(0.01)
@@ -134,7 +132,7 @@ async def test_events_hold_no_secret(world: World) -> None:
     async with follow(world) as stream:
         await world.connect()
         made = await world.create("told")
-        events = []
+        events: list[dict[str, Any]] = []
         while not events or events[-1]["event"] != "database":
             events.append(await stream.next())
 

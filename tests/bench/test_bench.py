@@ -13,7 +13,11 @@ import pytest
 def test_a_measurement_runs_and_prints_its_figures(which: str) -> None:
     """A benchmark that nobody can run measures nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--quick", which], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "tests.bench", "--quick", which],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
     assert 0 == done.returncode, done.stderr

@@ -125,7 +125,7 @@ async def test_calls_take_effect_in_the_order_they_were_made(store: CredentialSt
         store.save(CREDENTIAL), store.load(), store.delete(), store.load(), store.save(OTHER), store.load()
     )
 
-    assert [None, CREDENTIAL, None, None, None, OTHER] == results
+    assert [None, CREDENTIAL, None, None, None, OTHER] == list(results)
 
 
 async def test_a_store_that_works_says_so(store: CredentialStore) -> None:

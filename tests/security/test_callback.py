@@ -278,9 +278,7 @@ async def test_t35_cancel_on_the_sign_in_page_is_told_and_keeps_the_old_key(worl
 
 async def test_t37_two_starters_share_one_attempt_and_one_window(world: World) -> None:
     """However many apps ask, the user sees one sign-in."""
-    replies = await asyncio.gather(
-        *(world.call("POST", "/v1/connection", {"open_browser": True}) for _ in range(5))
-    )
+    replies = await asyncio.gather(*(world.call("POST", "/v1/connection", {"open_browser": True}) for _ in range(5)))
 
     assert {202} == {reply.status for reply in replies}
     assert 1 == len({reply.json["attempt_id"] for reply in replies})

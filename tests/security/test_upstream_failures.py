@@ -119,9 +119,9 @@ async def test_the_oauth_tokens_are_given_back(world: World) -> None:
     """Once the key is stored the tokens are revoked: nothing but the key is left of the sign-in."""
     await world.sandbox.forget_requests()
     await world.connect()
-    async with asyncio.timeout(10):
-        while not await sent(world, "/oauth/revoke"):
-            await asyncio.sleep(0.01)
+    await world.daemon.finish(10)
+
+    assert await sent(world, "/oauth/revoke")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ NAME = "tests.support.stubborn.Stubborn"
 class Stubborn(KeyringBackend):
     """Keeps its entries in memory. What is set on the class is its behavior."""
 
-    priority = 1.0  # type: ignore[assignment]  # the base has a property of the class, which this stands for
+    priority = 1.0  # the base has a property of the class, which this stands for
 
     entries: ClassVar[dict[tuple[str, str], str]] = {}
     fails: ClassVar[dict[str, BaseException]] = {}

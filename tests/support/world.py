@@ -1,8 +1,8 @@
 """
 The daemon in a test's own process, on real sockets, with a real far side: the sandbox.
 
-Only what belongs to the machine is the test's own: the clock if time must pass, the browser (nobody sits before one), the
-credential store, and what is known of the loopback addresses.
+Only what belongs to the machine is the test's own: the clock if time must pass, the browser (nobody sits before one),
+the credential store, and what is known of the loopback addresses.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import msgspec
+
 from upstash_helper.api.server import Server
 from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
@@ -113,7 +114,7 @@ class World:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(  # noqa: PLR0913 - the far side and the machine, each with a default
+    async def running(
         cls,
         tmp_path: Path,
         sandbox: Sandbox,

@@ -50,7 +50,8 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], clic
     """Return the decorator of a command with ``--json``."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        made: click.Command = click.command(name, **attributes)(json_option(function))
+        with_json: Callable[..., Any] = json_option(function)
+        made: click.Command = click.command(name, **attributes)(with_json)
         return made
 
     return decorate

@@ -56,7 +56,9 @@ async def test_t49_a_follower_resumes_after_the_last_event_it_saw() -> None:
     assert not resumed.reset
 
 
-@pytest.mark.parametrize("last", ["", "garbage", "00000000-1", "{run}-99", "{run}-", "{run}-x", "{run}-" + "9" * 40, "{run}--1", "{run}-١"])
+@pytest.mark.parametrize(
+    "last", ["", "garbage", "00000000-1", "{run}-99", "{run}-", "{run}-x", "{run}-" + "9" * 40, "{run}--1", "{run}-١"]
+)
 async def test_t49_an_id_that_is_not_known_is_answered_by_a_reset(last: str) -> None:
     """Of another run of the daemon, of the future or made up: the follower is told to read the state anew."""
     bus = EventBus()

@@ -1,0 +1,201 @@
+"""What no real keyring does to order: hanging or failing halfway through a write."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import msgspec
+import pytest
+from keyring.errors import InitError, KeyringError, KeyringLocked, PasswordSetError
+
+from tests.support.stubborn import NAME, Stubborn
+from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
+from upstash_helper.broker.models import Credential
+from upstash_helper.broker.secret import Secret
+from upstash_helper.storage.credentials import KeyringStore
+from upstash_helper.storage.record import encode
+
+API_KEY = "0f7a5c1e-made-up-key-9d2b"
+CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
+OTHER = msgspec.structs.replace(CREDENTIAL, api_key=Secret("another-key"))
+ENTRY = ("upstash-helper", "default")
+
+
+@pytest.fixture(autouse=True)
+def _an_empty_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NAME)
+    Stubborn.reset()
+
+
+def a_store(*, deadline: float = 20.0) -> KeyringStore:
+    """Return a store on the stubborn keyring."""
+    return KeyringStore(*ENTRY, deadline=deadline, trusted={NAME: "stubborn keyring"})
+
+
+async def late_call_ended() -> None:
+    """Let the write that hangs go on, to its end."""
+    Stubborn.go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "keyring":
+            await asyncio.to_thread(thread.join, 20)
+
+
+@pytest.mark.parametrize("before", [None, CREDENTIAL], ids=["empty", "replacing"])
+async def test_a_save_that_ends_too_late_is_undone(before: Credential | None) -> None:
+    """
+    A save that was reported as failed has not happened after all: what was there before is there again.
+    """
+    if before is not None:
+        await a_store().save(before)
+    store = a_store(deadline=0.2)
+    Stubborn.go_on.clear()
+
+    with pytest.raises(StoreLocked):
+        await store.save(OTHER)
+    await late_call_ended()
+
+    assert before == await store.load()
+
+
+async def test_a_save_that_was_cancelled_is_undone() -> None:
+    """
+    Cancelling a save is as if it had failed.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    Stubborn.entered.clear()
+    Stubborn.go_on.clear()
+    saving = asyncio.create_task(store.save(OTHER))
+    assert await asyncio.to_thread(Stubborn.entered.wait, 20)
+
+    saving.cancel()
+    await asyncio.wait((saving,))
+    await late_call_ended()
+
+    assert CREDENTIAL == await store.load()
+
+
+async def test_a_late_save_does_not_undo_a_later_deletion() -> None:
+    """
+    Whoever disconnects while a save hangs is disconnected in the end: nothing of it comes back.
+    """
+    store = a_store(deadline=0.2)
+    Stubborn.go_on.clear()
+    with pytest.raises(StoreLocked):
+        await store.save(CREDENTIAL)
+    with pytest.raises(StoreLocked):
+        await store.delete()
+
+    await late_call_ended()
+    await store.delete()
+
+    assert {} == Stubborn.entries
+
+
+async def test_a_save_that_fails_halfway_puts_back_what_was_there() -> None:
+    """
+    The old key stays until the new one is safe.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    Stubborn.fails = {"set": PasswordSetError("no room")}
+
+    with pytest.raises(StoreUnavailable):
+        await store.save(OTHER)
+    Stubborn.fails = {}
+
+    assert CREDENTIAL == await store.load()
+
+
+async def test_an_unreadable_entry_can_be_replaced() -> None:
+    """
+    What is stored there and is not ours is an error to load, and does not keep the user from connecting.
+    """
+    Stubborn.entries[ENTRY] = "not ours"
+    store = a_store()
+
+    with pytest.raises(StoreUnavailable, match=r"the entry 'upstash-helper' of 'default'.*damaged or not ours"):
+        await store.load()
+    kept = Stubborn.entries[ENTRY]
+    await store.save(CREDENTIAL)
+
+    assert "not ours" == kept
+    assert {ENTRY: encode(CREDENTIAL)} == Stubborn.entries
+
+
+async def test_an_entry_that_is_no_text_is_told() -> None:
+    """
+    An entry that another program stored as bytes is an error with the entry's name, and not with what is in it.
+    """
+    Stubborn.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
+
+    with pytest.raises(StoreUnavailable, match="Not text, so not ours: the entry 'upstash-helper'") as failed:
+        await a_store().load()
+
+    assert API_KEY not in str(failed.value)
+
+
+async def test_a_key_that_cannot_be_deleted_is_told() -> None:
+    """
+    Deleting is looked after: a keyring that says it did and did not is found out.
+    """
+    store = a_store()
+    await store.save(CREDENTIAL)
+    Stubborn.keeps = True
+
+    with pytest.raises(StoreUnavailable, match="was deleted and is still there"):
+        await store.delete()
+
+
+def keychain_error(status: int) -> KeyringError:
+    """Return what keyring raises on macOS for a status of the Keychain."""
+    error = KeyringError(f"Can't get password from keychain: ({status}, 'Unknown Error')")
+    error.__cause__ = Exception(status, "Unknown Error")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(KeyringLocked("locked"), StoreLocked, id="locked"),
+        pytest.param(keychain_error(-25308), StoreLocked, id="macos-nobody-to-ask"),
+        pytest.param(keychain_error(-25291), StoreUnavailable, id="macos-other"),
+        pytest.param(InitError("Failed to create the collection"), StoreUnavailable, id="init"),
+        pytest.param(KeyringError(API_KEY), StoreUnavailable, id="keyring-error"),
+        pytest.param(OSError(1783, "The stub received bad data"), StoreUnavailable, id="windows"),
+        pytest.param(RuntimeError(API_KEY), StoreUnavailable, id="no-keyring-error"),
+        pytest.param(SystemExit(API_KEY), StoreUnavailable, id="exit"),
+        pytest.param(StopIteration(), StoreUnavailable, id="stop-iteration"),
+    ],
+)
+@pytest.mark.parametrize("call", ["get", "set"])
+async def test_every_failure_is_one_of_two(
+    caplog: pytest.LogCaptureFixture, error: BaseException, expected: type[HelperError], call: str
+) -> None:
+    """
+    Whatever a keyring raises is locked or unavailable, and none of its text, which may quote the key, is passed on.
+    """
+    Stubborn.fails = {call: error}
+
+    with pytest.raises(expected) as failed:
+        await a_store().save(CREDENTIAL)
+
+    assert API_KEY not in failed.value.detail + caplog.text
+    assert (None, None) == (failed.value.__cause__, failed.value.__context__)
+
+
+async def test_a_keyring_that_works_again_is_ok_again() -> None:
+    """
+    The state is that of the last call.
+    """
+    store = a_store()
+    Stubborn.fails = {"get": RuntimeError("once")}
+    with pytest.raises(StoreUnavailable):
+        await store.load()
+    before = store.health().state
+
+    Stubborn.fails = {}
+    await store.load()
+
+    assert ("unavailable", "ok", "stubborn keyring") == (before, store.health().state, store.health().kind)

@@ -1,0 +1,257 @@
+"""Files that are their user's alone, and the credential store on one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from upstash_helper.broker.errors import StoreUnavailable
+from upstash_helper.broker.models import Credential
+from upstash_helper.broker.secret import Secret
+from upstash_helper.storage import private_files
+from upstash_helper.storage.file import FileStore
+
+API_KEY = "0f7a5c1e-made-up-key-9d2b"
+CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
+
+
+@pytest.fixture(name="path")
+def _path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "credential.json"
+
+
+@pytest.fixture(name="umask")
+def _umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    """Return the permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@unix
+async def test_a_secret_file_is_its_users_alone(path: Path, umask: None) -> None:
+    """
+    The file has mode 0600 and its folder 0700, whatever the umask.
+    """
+    await FileStore(path).save(CREDENTIAL)
+
+    assert (0o600, 0o700) == (mode(path), mode(path.parent))
+
+
+async def test_nothing_else_is_left_behind(path: Path) -> None:
+    """
+    Saving leaves one file, and deleting none.
+    """
+    store = FileStore(path)
+
+    await store.save(CREDENTIAL)
+    saved = [file.name for file in path.parent.iterdir()]
+    await store.delete()
+
+    assert ["credential.json"] == saved
+    assert [] == list(path.parent.iterdir())
+
+
+async def test_loading_makes_nothing(path: Path) -> None:
+    """
+    Neither loading nor deleting makes a folder.
+    """
+    await FileStore(path).load()
+    await FileStore(path).delete()
+
+    assert not path.parent.exists()
+
+
+async def test_the_user_is_warned_once_that_it_is_in_clear(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The log says where the key is in clear, and not the key.
+    """
+    store = FileStore(path)
+
+    await store.save(CREDENTIAL)
+    await store.save(CREDENTIAL)
+
+    assert [f"The API key is kept in clear in {path}, as the settings ask: guard it."] == caplog.messages
+
+
+@unix
+@pytest.mark.parametrize("found", [0o644, 0o660, 0o604])
+async def test_t51_a_file_that_others_can_read_is_mended(
+    path: Path, caplog: pytest.LogCaptureFixture, found: int
+) -> None:
+    """
+    A credential that others can read is taken from them, with a warning, and loaded.
+    """
+    store = FileStore(path)
+    await store.save(CREDENTIAL)
+    path.chmod(found)
+    caplog.clear()
+
+    loaded = await store.load()
+
+    assert (CREDENTIAL, 0o600) == (loaded, mode(path))
+    assert [logging.WARNING] == [record.levelno for record in caplog.records]
+
+
+@unix
+async def test_t51_a_folder_that_others_can_write_is_mended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Nobody else can put a file of theirs in place of ours.
+    """
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+
+    await FileStore(path).save(CREDENTIAL)
+
+    assert 0o755 == mode(path.parent)
+    assert "Other users could change" in caplog.text
+
+
+@unix
+@pytest.mark.parametrize("call", ["load", "save", "delete"])
+async def test_t51_a_link_is_refused(path: Path, tmp_path: Path, call: str) -> None:
+    """
+    A file with secrets is not read, written or removed through a link, and what that points to stays as it is.
+    """
+    target = tmp_path / "target"
+    target.write_text("as it was")
+    path.parent.mkdir()
+    path.symlink_to(target)
+    store = FileStore(path)
+    use = {"load": store.load, "save": lambda: store.save(CREDENTIAL), "delete": store.delete}[call]
+
+    with pytest.raises(StoreUnavailable, match="is a link"):
+        await use()
+
+    assert "as it was" == target.read_text()
+    assert "unavailable" == store.health().state
+
+
+@unix
+async def test_somebody_elses_file_is_refused(path: Path) -> None:
+    """
+    A file that another user has put there is not taken for ours.
+    """
+    if os.getuid() == 0:
+        private_files.write(path, b"{}")
+        os.chown(path, 12345, 12345)
+    else:
+        path = Path("/etc/passwd")
+
+    with pytest.raises(StoreUnavailable, match="belongs to another user"):
+        await FileStore(path).load()
+
+
+@unix
+async def test_a_pipe_is_refused(path: Path) -> None:
+    """
+    What is no file is refused, and does not make the daemon wait.
+    """
+    path.parent.mkdir()
+    os.mkfifo(path)
+
+    with pytest.raises(StoreUnavailable, match="not a regular file"):
+        await FileStore(path).load()
+
+
+async def test_a_file_that_is_too_long_is_refused(path: Path) -> None:
+    """
+    A file that cannot be a credential is not read into memory.
+    """
+    private_files.write(path, b"x" * 70_000)
+
+    with pytest.raises(StoreUnavailable, match="longer than 65536 bytes"):
+        await FileStore(path).load()
+
+
+async def test_t51_a_truncated_file_is_an_error_until_the_user_connects_again(path: Path) -> None:
+    """
+    A damaged credential is told, with its path, and the next save writes it anew.
+    """
+    store = FileStore(path)
+    await store.save(CREDENTIAL)
+    path.write_bytes(path.read_bytes()[:-20])
+
+    with pytest.raises(StoreUnavailable, match="damaged or not ours. Connect again"):
+        await store.load()
+    await store.save(CREDENTIAL)
+
+    assert CREDENTIAL == await store.load()
+
+
+async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    """
+    Where no file can be, the error names the path and the reason.
+    """
+    (tmp_path / "state").write_text("a file")
+
+    with pytest.raises(StoreUnavailable, match=r"credential\.json cannot be used: "):
+        await FileStore(tmp_path / "state" / "credential.json").save(CREDENTIAL)
+
+
+@unix
+async def test_t51_a_disk_that_is_full_leaves_the_old_credential(path: Path) -> None:
+    """
+    When the new file cannot be written whole, the old one is there as it was, and no half one beside it.
+    """
+    await FileStore(path).save(CREDENTIAL)
+    # A limit on the size of files fails a write halfway, as a full disk does. It is for good, hence the process.
+    program = f"""
+        import resource
+        from pathlib import Path
+        from upstash_helper.storage import private_files
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        try:
+            private_files.write(Path({str(path)!r}), b"x" * 5000)
+        except OSError as error:
+            print(error.strerror)
+    """
+
+    ended = subprocess.run(
+        [sys.executable, "-B", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert "File too large\n" == ended.stdout, ended.stderr
+    assert ["credential.json"] == [file.name for file in path.parent.iterdir()]
+    assert CREDENTIAL == await FileStore(path).load()
+
+
+async def test_what_a_killed_program_left_is_cleared_away(path: Path) -> None:
+    """
+    Half a file of a daemon that was killed while it wrote does not stay, and does not hinder.
+    """
+    store = FileStore(path)
+    await store.save(CREDENTIAL)
+    left = path.with_name(".credential.json.new")
+    left.write_text(API_KEY)
+
+    await store.delete()
+
+    assert [] == list(path.parent.iterdir())
+
+
+def test_a_write_that_is_called_off_changes_nothing(path: Path) -> None:
+    """
+    When nobody waits any more, the old file stays.
+    """
+    private_files.write(path, b"old")
+
+    committed = private_files.write(path, b"new", commit=lambda: False)
+
+    assert not committed
+    assert [b"old"] == [file.read_bytes() for file in path.parent.iterdir()]
