@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.api.app import create_app
@@ -30,7 +30,7 @@ from upstash_helper.broker.vault import Vault
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from aiohttp import web
 
@@ -58,8 +58,12 @@ class Daemon:
     app: web.Application
     tokens: Tokens
     routes: tuple[Route, ...]
-    finish: Callable[[float], Awaitable[None]]
-    """End the event streams, and let writes end for at most so many seconds."""
+    background: Background
+    """What goes on when whoever asked for it has gone."""
+
+
+# More than a stop takes: the process decides when it has waited long enough.
+DRAIN_SECONDS: Final = 10.0
 
 
 def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
@@ -145,15 +149,16 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     tokens = Tokens()
     app = create_app(routes, surface=Surface(port=settings.port), tokens=tokens)
 
-    async def finish(seconds: float) -> None:
+    async def end_streams(_: web.Application) -> None:
         events.close()
-        await background.drain(seconds)
 
-    async def close(_: web.Application) -> None:
+    async def finish_writes(_: web.Application) -> None:
+        await background.drain(DRAIN_SECONDS)
         await http.close()
 
-    app.on_cleanup.append(close)
-    return Daemon(app=app, tokens=tokens, routes=tuple(routes), finish=finish)
+    app.on_shutdown.append(end_streams)
+    app.on_cleanup.append(finish_writes)
+    return Daemon(app=app, tokens=tokens, routes=tuple(routes), background=background)
 
 
 def _describe(routes: list[Route], settings: Settings) -> bytes:

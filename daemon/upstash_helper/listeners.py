@@ -158,17 +158,16 @@ def holder(host: str, port: int) -> str:
     except psutil.AccessDenied:
         found = []  # macOS tells it to root alone
     suspects = [
-        connection
+        (connection.laddr.ip, connection.pid)
         for connection in found
-        if connection.status == psutil.CONN_LISTEN
-        and connection.laddr
-        and connection.laddr.port == port
-        and connection.laddr.ip in {host, "::", "0.0.0.0"}  # noqa: S104 - compared, not bound
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
     ]
+    wanted = {host, "::", "0.0.0.0"}  # noqa: S104 - compared, not bound
+    suspects = [suspect for suspect in suspects if suspect[0] in wanted]
     if not suspects:
         return "a program that the system does not name"
     # The exact address is a better match than one that stands for all.
-    pid = min(suspects, key=lambda connection: bool(connection.laddr) and connection.laddr.ip != host).pid
+    _, pid = min(suspects, key=lambda suspect: suspect[0] != host)
     if pid is None:
         return "another user's program"
     try:

@@ -122,7 +122,7 @@ async def serve(
                 await asyncio.gather(*(connections.quiet() for connections in serving))
 
     app.on_shutdown.append(finish_requests)
-    # A caller that leaves cancels its handler, or the stream of one that nobody reads would wait for an event to notice.
+    # A caller that leaves cancels its handler, or a stream that nobody reads would wait for an event to notice.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_LAST_SECONDS)
     try:
         await runner.setup()
@@ -246,12 +246,12 @@ def _store(world: World) -> CredentialStore:
         case "keyring":
             from upstash_helper.storage.credentials import KeyringStore
 
-            return KeyringStore("upstash-helper", world.profile)
+            return KeyringStore("upstash-helper", world.credential_name)
         case "file":
             from upstash_helper.storage.file import FileStore
 
-            logger.warning("credential_in_clear", extra={"file": str(world.folders.credential_file)})
-            return FileStore(world.folders.credential_file)
+            logger.warning("credential_in_clear", extra={"file": str(world.credential_file)})
+            return FileStore(world.credential_file)
         case "memory":
             from upstash_helper.storage.memory import MemoryStore
 
@@ -315,7 +315,7 @@ def _raise_descriptor_limit() -> None:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
-    if soft not in {resource.RLIM_INFINITY} and soft < wanted:
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -148,7 +148,8 @@ async def test_lists_and_changes_have_no_secrets(connected: World) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"eviction": True}, {"auto_upgrade": True}, {"daily_backup": True}, {"read_regions": ["eu-west-1", "us-west-2"]},
+        {"eviction": True}, {"auto_upgrade": True}, {"daily_backup": True},
+        {"read_regions": ["eu-west-1", "us-west-2"]},
         {"plan": "payg"}, {"budget": 42}, {"tls": True}, {"name": "other"},
         {"plan": "payg", "budget": 7, "eviction": True, "auto_upgrade": True, "name": "all"},
     ],

@@ -119,7 +119,8 @@ async def test_a_daemon_that_stops_says_goodbye(world: World) -> None:
     loop = asyncio.get_running_loop()
     async with follow(world) as stream:
         before = loop.time()
-        await asyncio.gather(world.daemon.finish(2), world.server.drain(2))
+        world.stop.set()
+        await world.serving
         took = loop.time() - before
         events = [await stream.next(), await stream.next()]
 

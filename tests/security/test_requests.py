@@ -111,7 +111,8 @@ async def test_t02_our_own_names_are_served(world: World, host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        b"", b"localhost", b"localhost:3001", b"localhost.:{port}", b"localhost.evil.com:{port}", b"foo.localhost:{port}",
+        b"", b"localhost", b"localhost:3001", b"localhost.:{port}", b"localhost.evil.com:{port}",
+        b"foo.localhost:{port}",
         b"127.0.0.2:{port}", b"0.0.0.0:{port}", b"[::]:{port}", b"host.docker.internal:{port}",
         b"localhost:{port}@evil.com", b"localhost:{port}, evil.com", b"localhost:{port}.", b"2130706433:{port}",
         "ⅼocalhost:{port}".encode(), b"\xff\xfe:{port}", b"localhost:{port}/", b"[::1", b"localhost:99999999",
@@ -171,7 +172,8 @@ async def test_t06_with_a_token_that_is_not_good(world: World, kind: str) -> Non
     """401 each, never a fault of ours, and the query is no place for one."""
     owner = world.owner
     value = {
-        "wrong": "Bearer nothing", "longer": f"Bearer {owner}X", "off": f"Bearer {owner[:-1]}{'a' if owner[-1] != 'a' else 'b'}",
+        "wrong": "Bearer nothing", "longer": f"Bearer {owner}X",
+        "off": f"Bearer {owner[:-1]}{'a' if owner[-1] != 'a' else 'b'}",
         "bare": owner, "empty": "", "bytes": "Bearer \udcff\udcfe", "long": "Bearer " + "x" * 8100,
         "query": "", "twice": f"Bearer {owner}\r\nAuthorization: Bearer {owner}", "basic": "Basic b3duZXI6b3duZXI=",
     }[kind]  # fmt: skip
@@ -202,7 +204,8 @@ async def test_t10_two_origins_are_refused(world: World) -> None:
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None, ""])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/databases"), ("POST", "/v1/connection"), ("PUT", "/v1/connection/api-key"), ("PATCH", "/v1/databases/x"),
+    [("POST", "/v1/databases"), ("POST", "/v1/connection"), ("PUT", "/v1/connection/api-key"),
+     ("PATCH", "/v1/databases/x"),
      ("POST", "/v1/databases/x/reset-password"), ("DELETE", "/v1/databases/x"), ("DELETE", "/v1/connection")],
 )  # fmt: skip
 async def test_t14_a_form_is_not_taken_for_json(world: World, kind: str | None, method: str, path: str) -> None:

@@ -118,8 +118,9 @@ async def test_a_connect_that_fails_can_be_started_again(world: World) -> None:
 async def test_the_oauth_tokens_are_given_back(world: World) -> None:
     """Once the key is stored the tokens are revoked: nothing but the key is left of the sign-in."""
     await world.sandbox.forget_requests()
+
     await world.connect()
-    await world.daemon.finish(10)
+    await world.daemon.background.drain(10)
 
     assert await sent(world, "/oauth/revoke")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -16,23 +17,22 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import msgspec
 
-from upstash_helper.api.server import Server
 from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.listeners import open_listeners
 from upstash_helper.machine import SystemClock
+from upstash_helper.serve import serve
 from upstash_helper.settings import Folders, Settings
 from upstash_helper.settings import World as Profile
 from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
     from upstash_helper.broker.ports import Clock, CredentialStore
 
-STOP_SECONDS = 2.5
 PASSWORD = "correct horse battery staple"
 
 
@@ -108,7 +108,7 @@ class World:
     session: aiohttp.ClientSession
     stop: asyncio.Event
     email: str
-    server: Server
+    serving: asyncio.Task[None]
     traffic: list[bytes] = field(default_factory=list)
     """Every answer of the daemon, as it went over the wire but for its framing."""
 
@@ -148,14 +148,19 @@ class World:
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
-        server = Server(daemon.app)
-        await server.start()
-        listening = open_listeners(port)
-        await listening.serve(server.connections)
+        ready = asyncio.Event()
+
+        @contextlib.contextmanager
+        def announced() -> Iterator[None]:
+            ready.set()
+            yield
+
+        serving = asyncio.create_task(serve(daemon.app, open_listeners(port), stop=stop, announced=announced))
+        await ready.wait()
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
-            email = f"user-{port}-{id(stop):x}@example.com"
+            email = f"user-{secrets.token_hex(6)}@example.com"
             yield cls(
                 daemon=daemon,
                 settings=chosen,
@@ -166,11 +171,10 @@ class World:
                 session=session,
                 stop=stop,
                 email=email,
-                server=server,
+                serving=serving,
             )
-            listening.close()
-            await asyncio.gather(daemon.finish(STOP_SECONDS), server.drain(STOP_SECONDS))
-            await server.close()
+            stop.set()
+            await serving
 
     @property
     def owner(self) -> str:

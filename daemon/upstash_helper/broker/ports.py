@@ -168,7 +168,7 @@ class DatabasesApi(Protocol):
     """
     The Redis part of the Developer API.
 
-    Every method may raise, of the errors in ``broker.errors``: ``ReconnectRequired`` (401), ``UpstreamForbidden`` (403),
+    Every method may raise, of ``broker.errors``: ``ReconnectRequired`` (401), ``UpstreamForbidden`` (403),
     ``DatabaseNotFound`` (404, where an id is given), ``UpstreamConflict`` (409), ``UpstreamRateLimited`` (429, with
     ``retry_after``), ``UpstreamRejected`` (other 4xx), ``UpstreamUnavailable`` (5xx, no or unreadable answer),
     ``UpstreamTimeout``.

@@ -50,8 +50,7 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], clic
     """Return the decorator of a command with ``--json``."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        with_json: Callable[..., Any] = json_option(function)
-        made: click.Command = click.command(name, **attributes)(with_json)
+        made: click.Command = click.command(name, **attributes)(json_option(function))  # type: ignore[no-untyped-call]
         return made
 
     return decorate

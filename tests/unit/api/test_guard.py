@@ -174,7 +174,8 @@ def test_t05_without_a_token_the_answer_says_how_to_send_one() -> None:
     "authorization",
     [
         "Bearer wrong", "Bearer good-tokenX", "Bearer good-tokeX", "good-token", "", "Bearer", "Bearer ",
-        "Bearer gööd-token", "Bearer \udcff\udcfe", "Bearer " + "x" * 8192, "Basic Z29vZC10b2tlbg==", "Bearer good token",
+        "Bearer gööd-token", "Bearer \udcff\udcfe",
+        "Bearer " + "x" * 8192, "Basic Z29vZC10b2tlbg==", "Bearer good token",
     ],
 )  # fmt: skip
 def test_t06_a_token_that_is_not_good_is_refused(authorization: str) -> None:

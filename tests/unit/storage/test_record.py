@@ -45,7 +45,7 @@ def test_a_newer_version_is_not_guessed_at() -> None:
     """
     A record of a later version is refused, with both versions and what to do.
     """
-    with pytest.raises(StoreUnavailable, match=r"the place .* record version 2, this one reads 1.*Upgrade"):
+    with pytest.raises(StoreUnavailable, match=r"the place .*record version 2, this one reads 1.*Upgrade"):
         decode('{"version": 2, "sealed": "…"}', place="the place")
 
 
