@@ -14,8 +14,7 @@ def main() -> NoReturn:
 
         request = read_plainly(arguments)
         if request is not None:
-            # Nothing that is imported is garbage; looking for some costs a tenth of the start. `serve` turns the
-            # collector on again when the daemon is ready.
+            # Nothing that is imported is garbage; looking for some costs a tenth of the start.
             import gc
 
             gc.disable()

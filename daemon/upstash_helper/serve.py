@@ -111,8 +111,6 @@ async def serve(
 
     from upstash_helper.api.connections import Connections, Limits
 
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_note_failure)
     serving: list[Connections] = []
 
     async def finish_requests(_: web.Application) -> None:
@@ -154,6 +152,7 @@ async def _run(world: World, listeners: Listeners) -> None:
     from upstash_helper.compose import compose
 
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_note_failure)
     executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
     loop.set_default_executor(executor)
     stop = asyncio.Event()

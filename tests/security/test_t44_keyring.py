@@ -66,7 +66,8 @@ async def hung_call_ended() -> None:
     """Wait until the keyring's thread has gone."""
     for thread in threading.enumerate():
         if thread.name == "keyring":
-            await asyncio.to_thread(thread.join, 30)
+            await asyncio.to_thread(thread.join, 20)
+            assert not thread.is_alive()
 
 
 async def worst_lag(call: Awaitable[object]) -> float:

@@ -37,6 +37,7 @@ _BUS: Final = """\
   <listen>unix:path={folder}/run/bus</listen>
   <auth>EXTERNAL</auth>
   <servicedir>{folder}/services</servicedir>
+  <limit name="service_start_timeout">60000</limit>
   <policy context="default">
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
@@ -223,8 +224,7 @@ class PrivateKeyring:
 
     def _script(self, prompts: str) -> Path:
         script = self._folder / "prompter"
-        # The bus gives a program 25 seconds to take its name.
-        then = "exit 1" if prompts == "declined" else "exec sleep 25"
+        then = "exit 1" if prompts == "declined" else "exec sleep 60"
         script.write_text(_PROMPTER.format(folder=self._folder, then=then))
         script.chmod(0o700)
         return script

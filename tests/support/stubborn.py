@@ -20,9 +20,13 @@ class Stubborn(KeyringBackend):
     fails: ClassVar[dict[str, BaseException]] = {}
     """What to raise: by ``get``, ``set`` (after it has written) and ``delete`` (before it has)."""
     entered: ClassVar[threading.Event] = threading.Event()
-    """Is set when a write has begun."""
+    """Is set when the slow call has begun."""
     go_on: ClassVar[threading.Event] = threading.Event()
-    """A write waits for it."""
+    """The slow call waits for it."""
+    slow: ClassVar[str] = "set"
+    """Which call is the slow one."""
+    writes: ClassVar[int] = 0
+    """How many entries were written."""
     keeps: ClassVar[bool] = True
     """Whether deleting leaves everything as it is."""
 
@@ -32,17 +36,18 @@ class Stubborn(KeyringBackend):
         cls.entries, cls.fails = {}, {}
         cls.entered, cls.go_on = threading.Event(), threading.Event()
         cls.go_on.set()
-        cls.keeps = False
+        cls.keeps, cls.slow, cls.writes = False, "set", 0
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return the entry."""
+        self._wait("get")
         self._fail("get")
         return self.entries.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Write the entry."""
-        self.entered.set()
-        self.go_on.wait(20)
+        self._wait("set")
+        type(self).writes += 1
         self.entries[service, username] = password
         self._fail("set")
 
@@ -54,6 +59,11 @@ class Stubborn(KeyringBackend):
             raise PasswordDeleteError(message)
         if not self.keeps:
             del self.entries[service, username]
+
+    def _wait(self, call: str) -> None:
+        if call == self.slow:
+            self.entered.set()
+            self.go_on.wait(20)
 
     def _fail(self, call: str) -> None:
         if call in self.fails:

@@ -74,7 +74,18 @@ def credentials(session: Session, *, database: str) -> None:
     click.echo(sheet(rows))
 
 
-@command("env")
+_ENV_HELP = """
+Print the variables with which clients find a database.
+
+\b
+  upstash-helper databases env NAME >> .env
+  eval "$(upstash-helper databases env NAME --export)"
+
+The output holds secrets.
+"""
+
+
+@command("env", help=_ENV_HELP)
 @database_argument
 @click.option(
     "--format", "form", type=click.Choice(["dotenv", "shell", "powershell", "json"]), default="dotenv",
@@ -83,15 +94,7 @@ def credentials(session: Session, *, database: str) -> None:
 @click.option("--export", is_flag=True, help="The same as --format shell.")
 @pass_session
 def env(session: Session, *, database: str, form: str, export: bool) -> None:
-    r"""
-    Print the variables with which clients find a database.
-
-    \b
-      upstash-helper databases env NAME >> .env
-      eval "$(upstash-helper databases env NAME --export)"
-
-    The output holds secrets.
-    """
+    """Print variables."""
     variables = session.client.credentials(find(session, database).id).env
     chosen = "json" if session.json else "shell" if export else form
 

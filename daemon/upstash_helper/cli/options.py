@@ -19,14 +19,6 @@ def _remember_json(ctx: click.Context, _parameter: click.Parameter, value: bool)
     ctx.ensure_object(Session).json = value
 
 
-json_option = click.option(
-    "--json",
-    is_flag=True,
-    expose_value=False,
-    callback=_remember_json,
-    help="Print JSON; errors too, to stderr.",
-)
-
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
@@ -50,7 +42,16 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], clic
     """Return the decorator of a command with ``--json``."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        made: click.Command = click.command(name, **attributes)(json_option(function))  # type: ignore[no-untyped-call]
+        made: click.Command = click.command(name, click.Command, **attributes)(function)
+        made.params.append(
+            click.Option(
+                ["--json"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember_json,
+                help="Print JSON; errors too, to stderr.",
+            )
+        )
         return made
 
     return decorate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
         world = load_world(profile=request.profile, flags=request.flags)
         if request.stop_with_parent:
             _stop_with_parent()
+        # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.
+        gc.enable()
         serve.run_daemon(world)
     except SettingsError as error:
         return _say(str(error), exit_codes.USAGE, "invalid_setting", as_json=as_json)

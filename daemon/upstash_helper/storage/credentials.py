@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage import backends, secret_service
+from upstash_helper.storage.keyring_failures import explain, locked, none_yet
 from upstash_helper.storage.record import decode, encode
 from upstash_helper.storage.worker import Busy, Call, JobFailed, Overdue, Worker
 
@@ -42,9 +42,6 @@ QUIET: Final = 60.0
 
 # Another program can have stored entries of the same name, and a backend may delete just the first.
 _DELETIONS: Final = 3
-
-# Security.framework, SecBase.h, errSecInteractionNotAllowed: locked, and nobody can be asked (over SSH).
-_INTERACTION_NOT_ALLOWED: Final = -25308
 
 
 class KeyringStore:
@@ -112,7 +109,7 @@ class KeyringStore:
                 " for you. Unlock it in the window that asks for its password, then try again."
             )
         except JobFailed as failed:
-            failure = _explain(failed.error, kind=self._entry.kind)
+            failure = explain(failed.error, kind=self._entry.kind)
         else:
             self._health = StoreHealth(kind=self._entry.kind, state="ok")
             return result
@@ -232,7 +229,7 @@ class _Entry:
         if state == "locked":
             self._unlock(collection, insist=insist)
         if state == "absent" and insist and not secret_service.make():
-            raise _none_yet(self.kind)
+            raise none_yet(self.kind)
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
@@ -240,7 +237,7 @@ class _Entry:
             if secret_service.unlock(collection, patience=self._patience):
                 return
             self._quiet_until = self._monotonic() + QUIET
-        raise _locked(self.kind)
+        raise locked(self.kind)
 
     def _read(self, backend: KeyringBackend) -> str | None:
         try:
@@ -270,42 +267,3 @@ class _Entry:
 def _is_secret_service(backend: KeyringBackend) -> bool:
     kind = type(backend)
     return f"{kind.__module__}.{kind.__qualname__}" == backends.SECRET_SERVICE
-
-
-def _locked(kind: str) -> StoreLocked:
-    return StoreLocked(
-        f"The keyring ({kind}) is locked. Unlock it with your desktop's password tool, or log in anew, then try again."
-    )
-
-
-def _none_yet(kind: str) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"There is no keyring ({kind}) yet and none was made: that asks for a password on a screen. Make one with your"
-        f" desktop's password tool. {backends.OTHERWISE}"
-    )
-
-
-def _explain(error: BaseException, *, kind: str) -> StoreLocked | StoreUnavailable:
-    """Say what went wrong, without the text of an error that is not ours: it may quote what it was given."""
-    if isinstance(error, (StoreLocked, StoreUnavailable)):
-        return error.with_traceback(None)  # its frames held the key
-    if _is(error, "KeyringLocked") or secret_service.says_locked(error) or _asked_nobody(error):
-        return _locked(kind)
-    if _is(error, "InitError"):
-        return _none_yet(kind)
-    _log.warning("The keyring failed: %s.", type(error).__name__)
-    return StoreUnavailable(
-        f"The keyring ({kind}) failed ({type(error).__name__}). See that it is running, then try again."
-        f" {backends.OTHERWISE}"
-    )
-
-
-def _is(error: BaseException, name: str) -> bool:
-    # What was never imported did not raise it, and importing it here would hold up the event loop.
-    errors = sys.modules.get("keyring.errors")
-    return errors is not None and isinstance(error, getattr(errors, name))
-
-
-def _asked_nobody(error: BaseException) -> bool:
-    cause = error.__cause__
-    return cause is not None and cause.args[:1] == (_INTERACTION_NOT_ALLOWED,)

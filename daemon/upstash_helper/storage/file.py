@@ -43,7 +43,6 @@ class FileStore:
         self._deadline = deadline
         self._worker = Worker("credential-file")
         self._health = StoreHealth(kind="file", state="unknown")
-        self._warned = False
 
     async def load(self) -> Credential | None:
         """Return the credential, or None if there is no file; raise as the port says."""
@@ -52,9 +51,6 @@ class FileStore:
     async def save(self, credential: Credential) -> None:
         """Put ``credential`` in place of the file, whole or not at all; raise as the port says."""
         await self._ask(partial(self._save, encode(credential).encode()))
-        if not self._warned:
-            self._warned = True
-            _log.warning("The API key is kept in clear in %s, as the settings ask: guard it.", self._path)
 
     async def delete(self) -> None:
         """Remove the file; raise as the port says."""

@@ -34,7 +34,7 @@ def a_store(*, deadline: float = 20.0) -> KeyringStore:
 
 
 async def late_call_ended() -> None:
-    """Let the write that hangs go on, to its end."""
+    """Let the call that hangs go on, to its end."""
     Stubborn.go_on.set()
     for thread in threading.enumerate():
         if thread.name == "keyring":
@@ -74,6 +74,21 @@ async def test_a_save_that_was_cancelled_is_undone() -> None:
     await late_call_ended()
 
     assert CREDENTIAL == await store.load()
+
+
+async def test_a_save_that_nobody_waits_for_is_not_begun() -> None:
+    """
+    When the user unlocks the keyring after the caller was told that it is locked, nothing is written.
+    """
+    store = a_store(deadline=0.2)
+    Stubborn.slow = "get"
+    Stubborn.go_on.clear()
+
+    with pytest.raises(StoreLocked):
+        await store.save(CREDENTIAL)
+    await late_call_ended()
+
+    assert 0 == Stubborn.writes
 
 
 async def test_a_late_save_does_not_undo_a_later_deletion() -> None:

@@ -76,18 +76,6 @@ async def test_loading_makes_nothing(path: Path) -> None:
     assert not path.parent.exists()
 
 
-async def test_the_user_is_warned_once_that_it_is_in_clear(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    The log says where the key is in clear, and not the key.
-    """
-    store = FileStore(path)
-
-    await store.save(CREDENTIAL)
-    await store.save(CREDENTIAL)
-
-    assert [f"The API key is kept in clear in {path}, as the settings ask: guard it."] == caplog.messages
-
-
 @unix
 @pytest.mark.parametrize("found", [0o644, 0o660, 0o604])
 async def test_t51_a_file_that_others_can_read_is_mended(

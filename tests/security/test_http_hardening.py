@@ -1,0 +1,434 @@
+"""Hostile HTTP below the gate: framing, sizes, slowness and numbers (T18 to T23, T42)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, cast
+
+import psutil
+import pytest
+
+from tests.support.rawhttp import Answer, connected, exchange, get, request
+from tests.support.served import LocalDaemon, Witness
+from upstash_helper.api.body import BODY_LIMIT, BODY_SECONDS
+from upstash_helper.api.connections import Limits
+from upstash_helper.logs import NOISY_BUDGET, logging_to
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /upload HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+QUICK = Limits(idle_seconds=0.5, linger_seconds=0.1, answer_seconds=0.5)
+
+
+@pytest.fixture(name="witness")
+async def _witness() -> AsyncIterator[Witness]:
+    async with Witness.serving(limits=QUICK) as witness:
+        yield witness
+
+
+@pytest.fixture(name="daemon")
+async def _daemon(tmp_path: Path) -> AsyncIterator[LocalDaemon]:
+    async with LocalDaemon.serving(tmp_path) as daemon:
+        yield daemon
+
+
+# --- T18: where one request ends and the next begins ------------------------------------------------------------------
+
+AT_ONCE = {
+    "length and chunked": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+    "the same length twice": POST + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
+    "a list of lengths": POST + b"Content-Length: 4, 4\r\n\r\nabcd",
+    "length with a sign": POST + b"Content-Length: +5\r\n\r\nabcde",
+    "negative length": POST + b"Content-Length: -5\r\n\r\nabcde",
+    "length with an underscore": POST + b"Content-Length: 1_0\r\n\r\nabcdefghij",
+    "folded header": POST + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "NUL in a header": POST + b"X: a\0b\r\n\r\n",
+    "NUL in the target": b"GET /a\0b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "bare LF everywhere": b"GET /a HTTP/1.1\nHost: localhost\n\n",
+    "bare LF in a header": b"GET /a HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",
+    "bare CR in a header": b"GET /a HTTP/1.1\r\nHost: localhost\rX: y\r\n\r\n",
+    "space before the colon": POST + b"Content-Length : 4\r\n\r\nabcd",
+    "header without a name": b"GET /a HTTP/1.1\r\n: b\r\n\r\n",
+    "nearly chunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunked is not last": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked after a control": POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "chunked in HTTP/1.0": b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunk size is no number": CHUNKED + b"ZZ\r\nabc\r\n0\r\n\r\n",
+    "chunk size with 0x": CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n",
+    "chunk size with a sign": CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n",
+    "chunk size overflows": CHUNKED + b"ffffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+    "chunk lines end in LF": CHUNKED + b"3\nabc\n0\n\n",
+    "chunk longer than it says": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
+    "LF in a chunk extension": CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n",
+    "malformed trailer": CHUNKED + b"0\r\nX : y\r\n\r\n",
+    "HTTP/0.9": b"GET /a\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "request line too long": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "header too long": b"GET /a HTTP/1.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+    "too many headers": b"GET /a HTTP/1.1\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("hostile", AT_ONCE.values(), ids=AT_ONCE.keys())
+async def test_t18_a_malformed_request_ends_its_connection(witness: Witness, hostile: bytes) -> None:
+    """
+    Whatever is wrong with the framing of a request, it gets one 400, and nothing after it is taken for a request.
+    """
+    answers = await exchange(witness.port, hostile + SMUGGLED)
+
+    assert [400] == [answer.status for answer in answers]
+    assert [] == witness.handled
+
+
+LATER = {
+    "chunk size is no number": (CHUNKED, b"ZZ\r\nabc\r\n0\r\n\r\n"),
+    "second chunk has no size": (CHUNKED + b"3\r\nabc\r\n", b"ZZ\r\nabc\r\n0\r\n\r\n"),
+    "chunk longer than it says": (CHUNKED + b"3\r\nabc", b"def\r\n0\r\n\r\n"),
+    "malformed trailer": (CHUNKED + b"3\r\nabc\r\n0\r\n", b"X : y\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize(("first", "hostile"), LATER.values(), ids=LATER.keys())
+async def test_t18_a_body_that_breaks_while_it_is_read_ends_its_connection(
+    witness: Witness, first: bytes, hostile: bytes
+) -> None:
+    """
+    A handler that is reading a body is told as soon as the framing breaks, and answers the only 400.
+    """
+    answers = await exchange(witness.port, first, hostile + SMUGGLED)
+
+    assert [400] == [answer.status for answer in answers]
+    assert ["/upload"] == witness.handled
+
+
+async def test_t18_the_daemon_answers_a_smuggling_attempt_once(daemon: LocalDaemon) -> None:
+    """
+    Behind a body with two framings no request of the owner's rights is hidden.
+    """
+    hostile = request(
+        "POST",
+        "/v1/connection",
+        port=daemon.port,
+        headers=(*daemon.owner, ("Content-Length", "4"), ("Transfer-Encoding", "chunked")),
+        body=b"0\r\n\r\n",
+    )
+
+    answers = await exchange(
+        daemon.port, hostile + request("GET", "/v1/daemon", port=daemon.port, headers=daemon.owner)
+    )
+
+    assert [400] == [answer.status for answer in answers]
+
+
+async def test_t18_a_refusal_quotes_nothing(witness: Witness) -> None:
+    """
+    The answer to a malformed request is a constant problem, whatever was sent.
+    """
+    [answer] = await exchange(witness.port, b"GET /<script>alert(1)</script>\0 HTTP/1.1\r\n\r\n")
+
+    assert "application/problem+json; charset=utf-8" == answer.headers["content-type"]
+    assert ("malformed_request", 400) == (answer.json["code"], answer.json["status"])
+    assert b"script" not in answer.body
+
+
+# --- T19: sizes -------------------------------------------------------------------------------------------------------
+
+
+def _upload(daemon: LocalDaemon, *headers: tuple[str, str], body: bytes) -> bytes:
+    return request("POST", "/v1/connection", port=daemon.port, headers=(*daemon.owner, *headers), body=body)
+
+
+TOO_LARGE = {
+    "by its length": ((("Content-Length", str(17 * 1024)),), b"x" * 17 * 1024),
+    "by a length that never comes": ((("Content-Length", str(10**12)),), b"abc"),
+    "by its chunks": ((("Transfer-Encoding", "chunked"),), b"4400\r\n" + b"x" * 0x4400 + b"\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize(("headers", "body"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
+async def test_t19_a_large_body_is_refused_at_once(
+    daemon: LocalDaemon, headers: tuple[tuple[str, str], ...], body: bytes
+) -> None:
+    """
+    A body above 16 KiB is refused before it is all there, and its connection is closed without waiting for the rest.
+    """
+    began = time.monotonic()
+
+    answers = await exchange(daemon.port, _upload(daemon, *headers, body=body))
+
+    assert [(413, "body_too_large")] == [(answer.status, answer.json["code"]) for answer in answers]
+    assert time.monotonic() - began < 2.0
+
+
+async def test_t19_compressed_bodies_are_not_looked_into(daemon: LocalDaemon) -> None:
+    """
+    A compressed body is refused by its header, bomb or not, and costs no memory.
+    """
+    bomb = gzip.compress(bytes(50_000_000))[:BODY_LIMIT]
+    refused = [_upload(daemon, ("Content-Encoding", "gzip"), ("Content-Length", str(len(body))), body=body)
+               for body in (bomb, b"this is no gzip")]  # fmt: skip
+    await exchange(daemon.port, refused[0])
+    before = psutil.Process().memory_info().rss
+
+    answers: list[Answer] = []
+    for _ in range(10):
+        for hostile in refused:
+            answers += await exchange(daemon.port, hostile)
+
+    assert 20 * [(415, "unsupported_encoding")] == [(answer.status, answer.json["code"]) for answer in answers]
+    assert psutil.Process().memory_info().rss - before < 5_000_000
+
+
+async def test_t19_an_encoding_of_the_transfer_is_refused_like_one_of_the_content(daemon: LocalDaemon) -> None:
+    """
+    ``Transfer-Encoding: gzip, chunked`` is compression by another name.
+    """
+    hostile = _upload(daemon, ("Transfer-Encoding", "gzip, chunked"), body=b"0\r\n\r\n")
+
+    answers = await exchange(daemon.port, hostile)
+
+    assert [415] == [answer.status for answer in answers]
+
+
+# --- T20: slowness ----------------------------------------------------------------------------------------------------
+
+
+def test_t20_the_bounds_of_the_daemon() -> None:
+    """
+    The daemon that users run waits 15 seconds for headers, 5 for a body, and keeps at most 64 connections.
+    """
+    limits = Limits()
+
+    assert (15.0, 5.0, 16 * 1024, 64) == (limits.idle_seconds, BODY_SECONDS, BODY_LIMIT, limits.connections)
+
+
+async def test_t20_a_silent_connection_is_closed(witness: Witness) -> None:
+    """
+    Who connects and says nothing is closed.
+    """
+    assert [] == await exchange(witness.port, b"")
+
+
+async def test_t20_dripping_headers_do_not_extend_their_time(witness: Witness) -> None:
+    """
+    Headers that arrive byte by byte are cut off at the same time as silence.
+    """
+    began = time.monotonic()
+
+    async with connected(witness.port) as connection:
+        dripping = asyncio.create_task(connection.drip(b"GET / HTTP/1.1\r\nX: " + b"a" * 1000, every=0.02))
+        answers = await connection.until_closed()
+        took = time.monotonic() - began
+        dripping.cancel()
+
+    assert [] == answers
+    assert [] == witness.handled
+    assert took < 5.0
+
+
+async def test_t20_an_idle_kept_alive_connection_is_closed(witness: Witness) -> None:
+    """
+    After an answer a connection may be used again for a while, and is then closed.
+    """
+    answers = await exchange(witness.port, request("GET", "/one"), request("GET", "/two"))
+
+    assert [200, 200] == [answer.status for answer in answers]
+    assert ["/one", "/two"] == witness.handled
+
+
+async def test_t20_a_dripping_body_is_cut_off(witness: Witness) -> None:
+    """
+    A body that arrives byte by byte gets 408 when its time is over, and the connection is closed.
+    """
+    async with connected(witness.port) as connection:
+        await connection.send(POST + b"Content-Length: 1000\r\n\r\n")
+        dripping = asyncio.create_task(connection.drip(b"a" * 1000, every=0.02))
+        answers = await connection.until_closed()
+        dripping.cancel()
+
+    assert [408] == [answer.status for answer in answers]
+
+
+async def test_t20_slow_clients_do_not_keep_others_out() -> None:
+    """
+    With every connection taken by a client that drips its headers, another one is answered at once.
+    """
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
+        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=16)))
+        for _ in range(16):
+            slow = await stack.enter_async_context(connected(witness.port))
+            await slow.send(b"GET / HTTP/1.1\r\nX: ")
+
+        answer = await get(witness.port, "/quick")
+
+    assert 200 == answer.status
+    assert ["/quick"] == witness.handled
+
+
+async def test_t20_who_does_not_read_its_answer_is_dropped(witness: Witness) -> None:
+    """
+    A client that asks and never reads loses its connection instead of holding it for ever.
+    """
+    async with connected(witness.port) as connection:
+        reading = cast("asyncio.ReadTransport", connection.writer.transport)
+        reading.pause_reading()
+        await connection.send(request("GET", "/large"))
+        await asyncio.sleep(2 * QUICK.answer_seconds)
+        reading.resume_reading()
+
+        with pytest.raises(AssertionError, match="cut off"):
+            await connection.until_closed()
+
+
+# --- T21: numbers -----------------------------------------------------------------------------------------------------
+
+
+async def test_t21_idle_connections_make_room(tmp_path: Path) -> None:
+    """
+    With 500 idle connections a new request is answered within a second, and the log stays short.
+    """
+    log = tmp_path / "log" / "daemon.log"
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(logging_to(log, level="debug"))
+        daemon = await stack.enter_async_context(LocalDaemon.serving(tmp_path))
+        for _ in range(500):
+            await stack.enter_async_context(connected(daemon.port))
+        began = time.monotonic()
+
+        answer = await get(daemon.port, "/health")
+        took = time.monotonic() - began
+
+    assert 200 == answer.status
+    assert took < 1.0
+    assert len(log.read_text().splitlines()) <= 10
+
+
+async def test_t21_a_request_under_way_is_never_evicted() -> None:
+    """
+    Only idle connections are closed to make room, the one that was idle longest first.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=3)))
+        busy = await stack.enter_async_context(connected(witness.port))
+        await busy.send(request("GET", "/hold"))
+        await witness.held.acquire()
+        older, newer = [await stack.enter_async_context(connected(witness.port)) for _ in range(2)]
+        await newer.send(request("GET", "/first"))
+        await newer.answer()
+
+        assert 200 == (await get(witness.port, "/other")).status
+
+        assert [] == await older.until_closed()
+        await newer.send(request("GET", "/second"))
+        assert 200 == (await newer.answer()).status
+        witness.hold.set()
+        assert 200 == (await busy.answer()).status
+
+
+async def test_t21_when_no_connection_is_idle_a_new_one_is_turned_away() -> None:
+    """
+    With a request under way on every connection, the next one gets 503 and is closed at once.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=2)))
+        for _ in range(2):
+            busy = await stack.enter_async_context(connected(witness.port))
+            await busy.send(request("GET", "/hold"))
+            await witness.held.acquire()
+
+        [answer] = await exchange(witness.port, b"")
+
+    assert (503, "too_many_connections") == (answer.status, answer.json["code"])
+
+
+# --- T22: the log -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_t22_malformed_requests_do_not_fill_the_log(tmp_path: Path) -> None:
+    """
+    Ten thousand malformed requests leave a handful of lines, without a word of what they said.
+    """
+    log = tmp_path / "log" / "daemon.log"
+    hostile = b"GET / HTTP/1.1\r\nAuthorization: Bearer sk-live-secret\r\nX : y\r\n\r\n"
+
+    async def attack(port: int) -> list[int]:
+        return [answer.status for _ in range(1250) for answer in await exchange(port, hostile)]
+
+    with logging_to(log, level="debug"):
+        async with LocalDaemon.serving(tmp_path) as daemon:
+            statuses = await asyncio.gather(*(attack(daemon.port) for _ in range(8)))
+
+    assert 8 * [1250 * [400]] == statuses
+    minutes = 3  # that it takes at the very most
+    assert len(log.read_text().splitlines()) <= minutes * 2 * NOISY_BUDGET
+    assert "sk-live" not in log.read_text()
+
+
+async def test_t22_a_handler_that_fails_says_nothing_of_why(witness: Witness, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Whatever slips through all care is a bare 500, and one line that names the kind of error.
+    """
+    with caplog.at_level(logging.DEBUG):
+        [answer] = await exchange(witness.port, request("GET", "/broken"))
+
+    assert (500, "internal_error") == (answer.status, answer.json["code"])
+    assert b"sk-live" not in answer.body
+    assert "sk-live" not in caplog.text
+    assert ["RuntimeError"] == [record.__dict__["error"] for record in caplog.records if record.msg == "request_failed"]
+
+
+# --- T23: paths -------------------------------------------------------------------------------------------------------
+
+PATHS = (
+    "/..%2f..%2fetc/passwd", "/../../etc/passwd", "/v1/%2e%2e/x", "//v1//databases", "/%00", "/v1/databases%00",
+    "/v1/databases/..;/x", "/" + "a" * 4096, "/v1\\databases", "/%ff%fe", "/%", "/%zz", "/\x80",
+    "*", "localhost:3000", "http://localhost:3000/v1/databases", "http://[::bad/", "?", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_t23_strange_paths_lead_nowhere(daemon: LocalDaemon, path: str) -> None:
+    """
+    A path that no client would build is refused or not found, even for the owner.
+    """
+    asked = request("GET", path, port=daemon.port, headers=(*daemon.owner, ("Connection", "close")))
+
+    [answer] = await exchange(daemon.port, asked)
+
+    assert answer.status in {400, 404}
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert answer.status == json.loads(answer.body)["status"]
+
+
+# --- T42: TLS ---------------------------------------------------------------------------------------------------------
+
+CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(192)
+
+
+async def test_t42_tls_is_closed_at_once_and_explained_once(
+    daemon: LocalDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A browser that insists on https is closed at once, and the log says why, once.
+    """
+    with caplog.at_level(logging.INFO):
+        answers = [await exchange(daemon.port, CLIENT_HELLO) for _ in range(3)]
+
+    assert 3 * [[]] == answers
+    hints = [record.__dict__["hint"] for record in caplog.records if record.msg == "tls_on_plain_port"]
+    assert 1 == len(hints)
+    assert "http://" in hints[0]

@@ -1,0 +1,132 @@
+"""An application behind the daemon's own sockets and connections, in the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
+from upstash_helper.api.connections import Limits
+from upstash_helper.compose import Machine, compose
+from upstash_helper.listeners import Listeners, open_listeners
+from upstash_helper.machine import SystemBrowser, SystemClock
+from upstash_helper.serve import serve
+from upstash_helper.settings import Folders, Settings, World
+from upstash_helper.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+BODY_SECONDS = 0.4
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: web.Application, listeners: Listeners, *, limits: Limits | None = None, stop: asyncio.Event | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Serve ``app``, and stop on leaving unless it has stopped by itself."""
+    stop = stop or asyncio.Event()
+    ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def announced() -> Iterator[None]:
+        ready.set()
+        yield
+
+    task = asyncio.create_task(serve(app, listeners, stop=stop, limits=limits, announced=announced))
+    await asyncio.wait({task, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield task
+    finally:
+        stop.set()
+        await task
+
+
+@dataclass
+class Witness:
+    """A small application that remembers what its handler was called for, and what is going on in it."""
+
+    port: int = 0
+    handled: list[str] = field(default_factory=list)
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+    """Lets the handlers of ``/hold`` go on."""
+    held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Is released by each handler of ``/hold`` that has begun."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(cls, *, limits: Limits | None = None) -> AsyncIterator[Witness]:
+        """Serve it."""
+        listeners = open_listeners(0)
+        witness = cls(port=listeners.port)
+        async with serving(witness._app(), listeners, limits=limits):
+            try:
+                yield witness
+            finally:
+                witness.hold.set()
+
+    def _app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_route("GET", "/hold", self._hold)
+        app.router.add_route("GET", "/large", self._large)
+        app.router.add_route("GET", "/broken", self._broken)
+        app.router.add_route("*", "/{path:.*}", self._read)
+        return app
+
+    async def _read(self, request: web.Request) -> web.Response:
+        self.handled.append(request.path)
+        try:
+            body = await read_body(request, deadline=BODY_SECONDS)
+        except BodyError as error:
+            statuses = {BodyTooLarge: 413, BodyTimeout: 408, UnsupportedEncoding: 415}
+            return web.Response(status=statuses.get(type(error), 400))
+        return web.Response(body=body)
+
+    async def _hold(self, request: web.Request) -> web.Response:
+        self.held.release()
+        await self.hold.wait()
+        return web.Response()
+
+    async def _large(self, request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 64_000_000)
+
+    async def _broken(self, request: web.Request) -> web.Response:
+        message = "sk-live-what-nobody-may-see"
+        raise RuntimeError(message)
+
+
+@dataclass
+class LocalDaemon:
+    """The composed daemon with nothing upstream: enough for whatever must not get that far."""
+
+    port: int
+    token: str
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(cls, root: Path, *, limits: Limits | None = None) -> AsyncIterator[LocalDaemon]:
+        """Serve it, with its folders below ``root``."""
+        listeners = open_listeners(0)
+        stop = asyncio.Event()
+        machine = Machine(
+            clock=SystemClock(),
+            browser=SystemBrowser(),
+            store=MemoryStore(),
+            callback=listeners,
+            listeners=listeners.snapshot,
+        )
+        folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
+        settings = Settings(port=listeners.port, open_browser=False)
+        daemon = compose(machine, World(profile="t", folders=folders, settings=settings, sources={}), stop=stop)
+        async with serving(daemon.app, listeners, limits=limits, stop=stop):
+            yield cls(port=listeners.port, token=daemon.tokens.owner_token.reveal())
+
+    @property
+    def owner(self) -> tuple[tuple[str, str], ...]:
+        """What the owner's JSON requests say of themselves."""
+        return (("Authorization", f"Bearer {self.token}"), ("Content-Type", "application/json"))

@@ -1,0 +1,94 @@
+import msgspec
+import pytest
+from upstash_helper.client import wire
+from upstash_helper.client.errors import UnexpectedAnswer
+from upstash_helper.client.events import Event, Frame, FrameParser, typed
+
+
+def frames(text: str, *, last_id: str = "") -> list[Frame]:
+    return list(FrameParser(last_id).frames(text.encode().splitlines(keepends=True)))
+
+
+def test_event_has_its_fields() -> None:
+    """
+    An event is what stands between two empty lines.
+    """
+    found = frames("id: 7-1\nevent: database\ndata: {}\n\n")
+
+    assert [Frame(id="7-1", event="database", data="{}")] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data: a\ndata: b\n\n", [Frame(id="", event="message", data="a\nb")]),
+        ("data:a\n\n", [Frame(id="", event="message", data="a")]),
+        ("data:  a\n\n", [Frame(id="", event="message", data=" a")]),
+        ("data: a: b\r\n\r\n", [Frame(id="", event="message", data="a: b")]),
+        (": a comment\n\n", []),
+        ("event: lonely\n\n", []),
+        ("retry: 10\nunknown: x\ndata\n\n", [Frame(id="", event="message", data="")]),
+        ("data: cut off", []),
+        ("data: cut off\n", []),
+        ("event: a\n\ndata: b\n\n", [Frame(id="", event="message", data="b")]),
+    ],
+)
+def test_lines_are_read_as_the_standard_says(text: str, expected: list[Frame]) -> None:
+    """
+    Lines mean what the HTML standard, section 9.2.6, says that they mean.
+    """
+    assert expected == frames(text)
+
+
+def test_id_stays_until_there_is_another() -> None:
+    """
+    A reader that resumes knows the last id, also from events that had none of their own.
+    """
+    parser = FrameParser("6-9")
+
+    before = parser.last_id
+    found = list(parser.frames([b"data: a\n", b"\n", b"id: 7-1\n", b"data: b\n", b"\n", b"data: c\n", b"\n"]))
+
+    assert "6-9" == before
+    assert ["6-9", "7-1", "7-1"] == [frame.id for frame in found]
+    assert "7-1" == parser.last_id
+
+
+@pytest.mark.parametrize(
+    ("event", "value"),
+    [
+        ("connection", wire.Connection(state="disconnected")),
+        ("attempt", wire.Attempt(attempt_id="a", state="pending", expires_at="2026-01-01T00:00:00Z")),
+        ("database", wire.DatabaseChange(change="created", id="x", name="orders")),
+    ],
+)
+def test_known_events_are_typed(event: str, value: msgspec.Struct) -> None:
+    """
+    The data of the events of this version are the API's own types.
+    """
+    found = typed(Frame(id="1", event=event, data=msgspec.json.encode(value).decode()))
+
+    assert value == found.data
+
+
+def test_reset_has_no_data() -> None:
+    """
+    A reset says that events were missed, and nothing else.
+    """
+    assert Event(id="1", event="reset", data=None) == typed(Frame(id="1", event="reset", data="{}"))
+
+
+def test_unknown_events_are_passed_on() -> None:
+    """
+    An event of a later version reaches the caller as plain JSON.
+    """
+    assert {"a": 1} == typed(Frame(id="", event="pairing", data='{"a":1}')).data
+
+
+@pytest.mark.parametrize("data", ["", "{", '{"state":"no such state"}'])
+def test_unreadable_data_is_named(data: str) -> None:
+    """
+    An event that does not follow the API is an error of the client's own, not a crash.
+    """
+    with pytest.raises(UnexpectedAnswer, match="'connection'"):
+        typed(Frame(id="", event="connection", data=data))
