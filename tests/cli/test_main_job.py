@@ -232,7 +232,7 @@ async def test_a_daemon_in_the_background(tmp_path: Path) -> None:
 
 
 async def test_an_api_key_is_typed_and_never_an_argument(daemon: DaemonProcess, far_side: Sandbox) -> None:
-    """connect --api-key reads it from standard input where there is no terminal."""
+    """Connect --api-key reads it from standard input where there is no terminal."""
     await far_side.account("typed@example.com", PASSWORD)
     key = await far_side.api_key("typed@example.com", "typed")
 

@@ -76,8 +76,8 @@ AT_ONCE = {
     "malformed trailer": CHUNKED + b"0\r\nX : y\r\n\r\n",
     "HTTP/0.9": b"GET /a\r\n\r\n",
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "request line too long": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "header too long": b"GET /a HTTP/1.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+    "request line too long": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "header too long": b"GET /a HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
     "too many headers": b"GET /a HTTP/1.1\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
 }
 

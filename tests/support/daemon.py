@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from tests.support.world import free_port
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.settings import Folders, locate
-
-from tests.support.world import free_port
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -178,4 +177,3 @@ class DaemonProcess:
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without settings of the helper."""
     return {name: value for name, value in os.environ.items() if not name.startswith("UPSTASH_HELPER_")}
-

@@ -61,16 +61,23 @@ class Witness:
     @classmethod
     @contextlib.asynccontextmanager
     async def serving(cls, *, limits: Limits | None = None) -> AsyncIterator[Witness]:
-        """Serve it."""
-        listeners = open_listeners(0)
+        """Serve it on a port of its own."""
+        async with cls.behind(open_listeners(0), limits=limits) as witness:
+            yield witness
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def behind(cls, listeners: Listeners, *, limits: Limits | None = None) -> AsyncIterator[Witness]:
+        """Serve it on given sockets."""
         witness = cls(port=listeners.port)
-        async with serving(witness._app(), listeners, limits=limits):
+        async with serving(witness.app(), listeners, limits=limits):
             try:
                 yield witness
             finally:
                 witness.hold.set()
 
-    def _app(self) -> web.Application:
+    def app(self) -> web.Application:
+        """Return it."""
         app = web.Application()
         app.router.add_route("GET", "/hold", self._hold)
         app.router.add_route("GET", "/large", self._large)

@@ -23,7 +23,7 @@ PROGRAM: Final = "upstash-helper"
 _COMMANDS: Final = {
     "status": Lazy("status:status", "Show the daemon and the connection."),
     "connect": Lazy("connect:connect", "Connect an Upstash account."),
-    "disconnect": Lazy("disconnect:disconnect", "Forget the Upstash account."),
+    "disconnect": Lazy("connect:disconnect", "Forget the Upstash account."),
     "databases": Lazy("databases:databases", "List, create, change and delete Redis databases."),
     "events": Lazy("events:events", "Follow what happens."),
     "start": Lazy("background:start", "Start the daemon in the background."),

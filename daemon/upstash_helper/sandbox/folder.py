@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -66,6 +67,12 @@ class Folder:
     def socket(self, database_id: str) -> Path:
         """Return where one database's server has its unix socket."""
         return self.sockets / database_id[:13]
+
+    def leave_shared_place(self) -> None:
+        """Remove the folder outside of the data folder, if there is one; a socket that is left keeps it."""
+        if self.sockets.parent != self.root:
+            with contextlib.suppress(OSError):
+                self.sockets.rmdir()
 
     def _make_sockets(self) -> Path:
         """

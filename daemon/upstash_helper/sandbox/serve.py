@@ -78,6 +78,7 @@ async def _serve(options: Options) -> None:
     async with AsyncExitStack() as stack:
         folder = Folder((options.data.expanduser() if options.data else default_root()).absolute())
         connection = open_store(folder.store)
+        stack.callback(folder.leave_shared_place)
         stack.callback(connection.close)
         facts = Facts(connection)
 

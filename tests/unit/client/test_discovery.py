@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from upstash_helper.client import discovery
 from upstash_helper.client.discovery import AlreadyHeld, DaemonLock, Discovery
 from upstash_helper.client.errors import DiscoveryRefused
@@ -221,7 +222,7 @@ def test_lock_does_not_follow_links(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     (tmp_path / discovery.LOCK_FILE).symlink_to(victim)
 
-    with pytest.raises(OSError, match="daemon.lock"):
+    with pytest.raises(OSError, match=r"daemon\.lock"):
         DaemonLock(tmp_path).acquire()
 
     assert not victim.exists()

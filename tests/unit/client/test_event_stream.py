@@ -1,5 +1,6 @@
 import msgspec
 import pytest
+
 from upstash_helper.client import wire
 from upstash_helper.client.errors import UnexpectedAnswer
 from upstash_helper.client.events import Event, Frame, FrameParser, typed

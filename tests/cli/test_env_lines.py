@@ -1,0 +1,93 @@
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from upstash_helper.cli.env_lines import EnvFormat, NotExpressible, env_lines
+
+VALUES = {
+    "PLAIN": "AXkzACQgMmZ-_.~",
+    "URL": "rediss://default:p%40ss@beloved-stallion-58500.upstash.io:6379",
+    "REST": "https://host.example/?a=b&c=d#e",
+    "EMPTY": "",
+    "SPACES": "  a  b  ",
+    "DOLLAR": "a$HOME${HOME}$(id)`id`",
+    "SINGLE": "it's",
+    "DOUBLE": 'say "hi"',
+    "BACKSLASH": r"a\b\\n",
+    "ALL": "'\"\\$`!#=;&|<>*?~",
+    "WORDS": "Grüße, 世界",
+}
+
+
+def through_sh(script: str) -> dict[str, str]:
+    """Return what a real shell makes of a script."""
+    sh = shutil.which("sh")
+    if sh is None:
+        pytest.skip("platform: there is no sh")
+    dump = "".join(f"printf '%s\\0' \"${name}\"\n" for name in VALUES)
+    done = subprocess.run([sh, "-c", f"{script}\n{dump}"], capture_output=True, encoding="utf-8", check=True)
+    return dict(zip(VALUES, done.stdout.split("\0"), strict=False))
+
+
+@pytest.mark.parametrize("form", ["dotenv", "shell"])
+def test_a_shell_reads_back_every_value(form: EnvFormat) -> None:
+    """
+    Sourcing the lines gives exactly the values, whatever characters are in them, and runs nothing.
+    """
+    assert VALUES == through_sh(env_lines(VALUES, form))
+
+
+def test_shell_lines_reach_programs() -> None:
+    """
+    What `eval` of the shell lines sets is in the environment of the programs that are started afterwards.
+    """
+    script = f"{env_lines({'GREETING': 'it works'}, 'shell')}; env"
+
+    done = subprocess.run(["sh", "-c", script], capture_output=True, encoding="utf-8", check=True)
+
+    assert "GREETING=it works" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["PLAIN", "URL", "REST", "EMPTY", "SPACES", "DOLLAR", "SINGLE", "DOUBLE", "WORDS"])
+def test_quotes_need_no_unescaping(name: str) -> None:
+    """
+    Readers of `.env` files disagree about escapes, so a value that can do without has none.
+    """
+    line = env_lines({name: VALUES[name]}, "dotenv")
+
+    assert f"{name}={line[len(name) + 1]}{VALUES[name]}{line[-1]}" == line
+    assert line[-1] == line[len(name) + 1]
+    assert line[-1] in {"'", '"'}
+
+
+def test_dollars_are_not_between_double_quotes() -> None:
+    """
+    Between double quotes many readers would expand a variable.
+    """
+    assert "TOKEN='a$b'" == env_lines({"TOKEN": "a$b"}, "dotenv")
+
+
+def test_json_is_json() -> None:
+    """
+    The JSON form is one object.
+    """
+    assert VALUES == json.loads(env_lines(VALUES, "json"))
+
+
+def test_powershell_doubles_its_quotes() -> None:
+    """
+    PowerShell's single quotes are literal, and doubled inside.
+    """
+    assert "$env:A = 'it''s $b'" == env_lines({"A": "it's $b"}, "powershell")
+
+
+@pytest.mark.parametrize("variables", [{"A": "two\nlines"}, {"A": "\x00"}, {"A B": "x"}, {"A;id": "x"}, {"": "x"}])
+@pytest.mark.parametrize("form", ["dotenv", "shell", "powershell"])
+def test_what_is_no_line_is_refused(variables: dict[str, str], form: EnvFormat) -> None:
+    """
+    A name or value that would end the line, or be a command, is an error.
+    """
+    with pytest.raises(NotExpressible):
+        env_lines(variables, form)

@@ -1,0 +1,164 @@
+"""Stopping: what was begun is finished, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tests.support.rawhttp import connected, request
+from tests.support.served import serving
+from upstash_helper.listeners import open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+BOUND = 3.0
+"""Seconds that a stop may take."""
+
+
+class Work:
+    """An application with event streams, a slow write, and a handler that never ends."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.begun = asyncio.Semaphore(0)
+        self.go_on = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def app(self) -> web.Application:
+        """Return it."""
+        app = web.Application()
+        app.router.add_get("/stream", self._stream)
+        app.router.add_get("/write", self._write)
+        app.router.add_get("/stuck", self._stuck)
+        app.on_shutdown.append(self._end_streams)
+        app.on_cleanup.append(self._finish)
+        return app
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        self.begun.release()
+        await self._ended.wait()
+        await response.write(b"event: bye\n\n")
+        return response
+
+    async def _write(self, request: web.Request) -> web.Response:
+        task = asyncio.create_task(self._written())
+        self._writes.add(task)
+        self.begun.release()
+        await asyncio.shield(task)
+        return web.Response(text="written")
+
+    async def _written(self) -> None:
+        await self._ended.wait()
+        await asyncio.sleep(0.3)  # the far side takes its time, and the daemon is told to stop meanwhile
+        self.written.append("all of it")
+
+    async def _stuck(self, request: web.Request) -> web.Response:
+        self.begun.release()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.go_on.wait()
+                return web.Response()
+
+    async def _end_streams(self, app: web.Application) -> None:
+        self._ended.set()
+
+    async def _finish(self, app: web.Application) -> None:
+        if self._writes:
+            await asyncio.wait(self._writes)
+
+
+@contextlib.asynccontextmanager
+async def under_way(work: Work, *paths: str) -> AsyncIterator[Callable[[], Awaitable[list[bytes]]]]:
+    """Begin a request for each path; yield what stops the daemon and returns all that each of them got."""
+    listeners = open_listeners(0)
+    stop = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(serving(work.app(), listeners, stop=stop))
+        connections = []
+        for path in paths:
+            connections.append(await stack.enter_async_context(connected(listeners.port)))
+            await connections[-1].send(request("GET", path))
+            await work.begun.acquire()
+
+        async def stopped() -> list[bytes]:
+            stop.set()
+            await running
+            return [await connection.reader.read() for connection in connections]
+
+        yield stopped
+
+
+async def test_what_was_begun_is_finished() -> None:
+    """
+    When the daemon is told to stop, its event streams end properly, and a write under way ends and is answered.
+    """
+    work = Work()
+    async with under_way(work, *["/stream"] * 10, "/write") as stopped:
+        began = time.monotonic()
+
+        *streams, answer = await stopped()
+        took = time.monotonic() - began
+
+    assert ["all of it"] == work.written
+    assert answer.endswith(b"\r\n\r\nwritten")
+    assert all(stream.endswith(b"event: bye\n\n\r\n0\r\n\r\n") for stream in streams)
+    assert took < BOUND
+
+
+async def test_a_write_whose_caller_has_gone_is_finished() -> None:
+    """
+    A write goes on when the one who asked for it leaves, and the stop waits for it.
+    """
+    work = Work()
+    listeners = open_listeners(0)
+    stop = asyncio.Event()
+    async with serving(work.app(), listeners, stop=stop) as running:
+        async with connected(listeners.port) as connection:
+            await connection.send(request("GET", "/write"))
+            await work.begun.acquire()
+        stop.set()
+        await running
+
+    assert ["all of it"] == work.written
+
+
+async def test_a_request_that_never_ends_is_given_up() -> None:
+    """
+    A handler that does not even heed its cancellation cannot hold the daemon up for longer than a stop may take.
+    """
+    work = Work()
+    async with under_way(work, "/stuck") as stopped:
+        began = time.monotonic()
+
+        await stopped()
+        took = time.monotonic() - began
+        work.go_on.set()
+
+    assert took < BOUND
+
+
+async def test_an_idle_daemon_stops_at_once() -> None:
+    """
+    With nothing under way, a stop waits for nothing, connections that are kept alive included.
+    """
+    work = Work()
+    listeners = open_listeners(0)
+    stop = asyncio.Event()
+    async with connected(listeners.port) as idle, serving(work.app(), listeners, stop=stop) as running:
+        await idle.send(request("GET", "/nothing"))
+        await idle.answer()
+        began = time.monotonic()
+
+        stop.set()
+        await running
+        took = time.monotonic() - began
+
+    assert took < 1.0
