@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.support.world import free_port
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.settings import Folders, locate
+
+__all__ = ["DaemonFailed", "DaemonProcess", "clean_environment", "free_port"]
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -64,17 +66,9 @@ class DaemonProcess:
 
     @classmethod
     @contextmanager
-    def running(
-        cls,
-        home: Path,
-        *,
-        profile: str | None = None,
-        port: int | None = None,
-        environment: Mapping[str, str] | None = None,
-        **settings: str | int,
-    ) -> Iterator[Self]:
+    def running(cls, home: Path, **options: Any) -> Iterator[Self]:
         """Start a daemon, and stop it on leaving."""
-        daemon = cls(home, profile=profile, port=port, environment=environment, **settings)
+        daemon = cls(home, **options)
         try:
             daemon.start()
             yield daemon

@@ -107,13 +107,13 @@ def test_open_streams_do_not_hold_it_up(daemon: DaemonProcess) -> None:
 
 
 @pytest.fixture(name="hanging_browser")
-def _hanging_browser(tmp_path: Path) -> Iterator[Path]:
-    """A browser that never returns; yields the pipe into which it says its process id."""
+def _hanging_browser(tmp_path: Path) -> Path:
+    """A browser that never returns; the pipe into which it says its process id."""
     pipe, script = tmp_path / "pipe", tmp_path / "browser"
     os.mkfifo(pipe)
     script.write_text(f'#!/bin/sh\necho $$ > "{pipe}"\nexec sleep 60\n')
     script.chmod(0o700)
-    yield pipe
+    return pipe
 
 
 @contextlib.contextmanager
