@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from typing import Final
 
-# Counts on while the machine sleeps, where the system has such a clock: a sign-in that was open over night is over.
-_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", None)
+if sys.platform == "linux":
+
+    def _steady() -> float:
+        # Counts on while the machine sleeps, unlike CLOCK_MONOTONIC: a sign-in that was open over night is over.
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    _steady = time.monotonic
 
 
 class SystemClock:
@@ -15,7 +21,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Return seconds that never go back, sleep included where the system counts it."""
-        return time.monotonic() if _STEADY is None else time.clock_gettime(_STEADY)
+        return _steady()
 
     def time(self) -> float:
         """Return the Unix time."""

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.support.command_line import run_cli
-from tests.support.daemon import clean_environment
+from tests.support.daemon import clean_environment, free_port
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import discovery
 
@@ -273,13 +273,13 @@ def test_commands_load_only_what_they_need(environment: dict[str, str]) -> None:
 
 def test_the_folder_where_one_is_runs_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    A click.py in the folder of the user is not taken for the library when the daemon is started.
+    A module in the folder of the user is not taken for the library when the daemon is started.
     """
     (tmp_path / "aiohttp.py").write_text("raise SystemExit('hijacked')", encoding="utf-8")
     (tmp_path / "msgspec.py").write_text("raise SystemExit('hijacked')", encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "upstash_helper", "start", "--port", "1", "--no-browser"],
+        [sys.executable, "-P", "-m", "upstash_helper", "start", "--port", str(free_port()), "--no-browser"],
         capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
     )  # fmt: skip
 

@@ -325,15 +325,15 @@ async def test_t21_a_request_under_way_is_never_evicted() -> None:
         busy = await stack.enter_async_context(connected(witness.port))
         await busy.send(request("GET", "/hold"))
         await witness.held.acquire()
-        older, newer = [await stack.enter_async_context(connected(witness.port)) for _ in range(2)]
-        await newer.send(request("GET", "/first"))
-        await newer.answer()
+        used, unused = [await stack.enter_async_context(connected(witness.port)) for _ in range(2)]
+        await used.send(request("GET", "/first"))
+        await used.answer()
 
         assert 200 == (await get(witness.port, "/other")).status
 
-        assert [] == await older.until_closed()
-        await newer.send(request("GET", "/second"))
-        assert 200 == (await newer.answer()).status
+        assert [] == await unused.until_closed()
+        await used.send(request("GET", "/second"))
+        assert 200 == (await used.answer()).status
         witness.hold.set()
         assert 200 == (await busy.answer()).status
 

@@ -57,6 +57,8 @@ class Witness:
     """Lets the handlers of ``/hold`` go on."""
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     """Is released by each handler of ``/hold`` that has begun."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Is set when a handler of ``/hold`` is told that its caller has gone."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -96,7 +98,11 @@ class Witness:
 
     async def _hold(self, request: web.Request) -> web.Response:
         self.held.release()
-        await self.hold.wait()
+        try:
+            await self.hold.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
         return web.Response()
 
     async def _large(self, request: web.Request) -> web.Response:

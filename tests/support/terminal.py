@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-async def at_terminal(*arguments: str, environment: Mapping[str, str], typed: str) -> Ran:
+async def at_terminal(*arguments: str, environment: Mapping[str, str], typed: tuple[str, ...]) -> Ran:
     """
-    Run ``upstash-helper`` for a user who types ``typed`` when asked.
+    Run ``upstash-helper`` for a user who answers each question with the next text of ``typed``.
 
     Only the input is the terminal: what is asked is read from the error output.
     """
@@ -26,22 +26,30 @@ async def at_terminal(*arguments: str, environment: Mapping[str, str], typed: st
     import pty
 
     mine, its = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "upstash_helper",
+        *arguments,
+        env=dict(environment),
+        stdin=its,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    asked = b""
     try:
-        os.write(mine, typed.encode())
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "upstash_helper",
-            *arguments,
-            env=dict(environment),
-            stdin=its,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
         async with asyncio.timeout(SECONDS):
+            for text in typed:
+                # Not before it is asked for: what was typed ahead of a secret is thrown away.
+                asked += await process.stderr.readuntil(b": ")
+                os.write(mine, text.encode())
             out, err = await process.communicate()
     finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
         os.close(mine)
         os.close(its)
-    return Ran(process.returncode or 0, out.decode(), err.decode())
+    return Ran(process.returncode or 0, out.decode(), (asked + err).decode())

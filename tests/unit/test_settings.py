@@ -98,7 +98,9 @@ def test_text_is_read_as_what_the_setting_is(home: Path, text: str, value: bool)
     assert value is load_world(environ=environ(home), flags={"open_browser": text}).settings.open_browser
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:3100", "http://localhost:3100", "http://[::1]:3100", "https://x.example"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:3100", "http://localhost:3100", "http://[::1]:3100", "https://x.example"]
+)
 def test_plain_http_is_taken_on_this_machine_alone(home: Path, url: str) -> None:
     """Secrets travel to it: anywhere else it must be https."""
     assert url == load_world(environ=environ(home, API_URL=url)).settings.api_url

@@ -92,15 +92,14 @@ class Vault:
     async def _read(self) -> None:
         waited = self._clock.monotonic() - self._failed_at
         if self._failure is not None and waited < RETRY_SECONDS:
-            self._failure.retry_after = RETRY_SECONDS - waited
-            raise self._failure
+            raise _again(self._failure, RETRY_SECONDS - waited)
         if self._loading is None:
             # One read for all who wait for it; it goes on when one of them is cancelled.
             self._loading = asyncio.get_running_loop().create_task(self._load())
             self._loading.add_done_callback(self._loaded)
         await asyncio.shield(self._loading)
         if self._failure is not None and not self._known:
-            raise self._failure
+            raise _again(self._failure, RETRY_SECONDS)
 
     async def _load(self) -> None:
         try:
@@ -123,3 +122,8 @@ class Vault:
     def _remember(self, error: HelperError) -> None:
         error.retry_after = RETRY_SECONDS
         self._failure, self._failed_at = error, self._clock.monotonic()
+
+
+def _again(failure: HelperError, retry_after: float) -> HelperError:
+    """Return the failure as a new error: one that is raised again and again grows by its traceback each time."""
+    return type(failure)(failure.detail, retry_after=retry_after)

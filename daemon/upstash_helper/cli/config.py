@@ -10,6 +10,7 @@ import msgspec
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import print_json, table
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.client import discovery
 from upstash_helper.settings import load_world
 
 if TYPE_CHECKING:
@@ -50,10 +51,21 @@ def show(session: Session) -> None:
 @command("path")
 @pass_session
 def path(session: Session) -> None:
-    """Print the path of the settings file; it need not exist."""
+    """
+    Print the path of the settings file; it need not exist.
+
+    With --json also where the log is, and where the running daemon announces itself to programs.
+    """
     file = session.folders.config_file
     if session.json:
-        print_json({"file": str(file), "exists": file.exists()})
+        print_json(
+            {
+                "file": str(file),
+                "exists": file.exists(),
+                "log": str(session.folders.log_file),
+                "discovery": str(discovery.discovery_file(session.folders.runtime)),
+            }
+        )
     else:
         click.echo(str(file))
 

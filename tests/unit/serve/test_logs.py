@@ -84,11 +84,9 @@ def test_debug_lines_are_for_our_own_loggers(tmp_path: Path) -> None:
 @POSIX_MODES
 def test_the_log_is_its_users_alone(tmp_path: Path) -> None:
     """
-    The log, its older files and its folder can be read by their user alone, also if a file was there before.
+    The log and its older files can be read by their user alone, and are no larger than they may be.
     """
     path = tmp_path / "log" / "a.log"
-    path.parent.mkdir(mode=0o700)
-    path.touch(mode=0o644)
     file = LogFile(path, max_bytes=200, kept=2)
 
     for number in range(30):
@@ -98,6 +96,17 @@ def test_the_log_is_its_users_alone(tmp_path: Path) -> None:
     assert ["a.log", "a.log.1", "a.log.2"] == sorted(one.name for one in path.parent.iterdir())
     assert {0o600} == {mode(one) for one in path.parent.iterdir()}
     assert all(one.stat().st_size <= 200 for one in path.parent.iterdir())
+
+
+@POSIX_MODES
+def test_a_log_that_others_can_read_is_closed(tmp_path: Path) -> None:
+    """
+    A log that was open to others is theirs no longer.
+    """
+    (tmp_path / "a.log").touch(mode=0o644)
+
+    with logging_to(tmp_path / "a.log", level="info"):
+        assert 0o600 == mode(tmp_path / "a.log")
 
 
 @POSIX_MODES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tests.support.rawhttp import connected, request
-from tests.support.served import serving
+from tests.support.served import Witness, serving
 from upstash_helper.listeners import open_listeners
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Work:
         self.written: list[str] = []
         self.begun = asyncio.Semaphore(0)
         self.go_on = asyncio.Event()
+        self.endless = False
         self._ended = asyncio.Event()
         self._writes: set[asyncio.Task[None]] = set()
 
@@ -57,6 +58,8 @@ class Work:
 
     async def _written(self) -> None:
         await self._ended.wait()
+        if self.endless:
+            await self.go_on.wait()
         await asyncio.sleep(0.3)  # the far side takes its time, and the daemon is told to stop meanwhile
         self.written.append("all of it")
 
@@ -143,6 +146,36 @@ async def test_a_request_that_never_ends_is_given_up() -> None:
         work.go_on.set()
 
     assert took < BOUND
+
+
+async def test_a_write_that_never_ends_is_given_up() -> None:
+    """
+    Nor can a write whose far side never answers.
+    """
+    work = Work()
+    work.endless = True
+    async with under_way(work, "/write") as stopped:
+        began = time.monotonic()
+
+        await stopped()
+        took = time.monotonic() - began
+        work.go_on.set()
+
+    assert [] == work.written
+    assert took < BOUND
+
+
+async def test_a_caller_that_leaves_ends_its_handler() -> None:
+    """
+    A handler whose caller has gone is told at once, so that a stream that nobody reads costs nothing.
+    """
+    async with Witness.serving() as witness:
+        async with connected(witness.port) as connection:
+            await connection.send(request("GET", "/hold"))
+            await witness.held.acquire()
+
+        async with asyncio.timeout(5):
+            await witness.left.wait()
 
 
 async def test_an_idle_daemon_stops_at_once() -> None:

@@ -1,0 +1,55 @@
+"""Fixtures of the command line's tests: the daemon as a process, connected or not, and a shell."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command_line import Ran, run_cli
+from tests.support.daemon import DaemonProcess
+from tests.support.world import PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+Shell = Callable[..., Awaitable[Ran]]
+
+
+@pytest.fixture
+def running(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
+    """A daemon that nobody has connected yet."""
+    with DaemonProcess.running(
+        tmp_path / "home",
+        port=daemon_port,
+        client_id=far_side.client_id,
+        auth_url=far_side.auth_url,
+        api_url=far_side.api_url,
+        rest_url=far_side.rest_url,
+    ) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def shell(running: DaemonProcess) -> Shell:
+    """Runs a command for the daemon's user."""
+
+    async def run(*arguments: str, typed: str | None = None) -> Ran:
+        return await run_cli(*arguments, environment=running.environment, typed=typed)
+
+    return run
+
+
+@pytest.fixture
+async def connected(running: DaemonProcess, far_side: Sandbox) -> str:
+    """The e-mail of an account without databases, to which the daemon is connected."""
+    email = f"cli-{secrets.token_hex(4)}@example.com"
+    await far_side.account(email, PASSWORD)
+    key = await far_side.api_key(email, "made-in-the-console")
+    running.client.use_api_key(email=email, api_key=key)
+    return email

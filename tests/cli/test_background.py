@@ -1,0 +1,191 @@
+"""``run``, ``start``, ``stop`` and ``restart``: what becomes of the process."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import psutil
+import pytest
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import DaemonProcess, clean_environment, free_port
+from upstash_helper.cli import exit_codes
+from upstash_helper.client import DaemonClient, discovery
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def environment(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """A user with settings of their own, whose daemon is stopped at the end."""
+    folder = tmp_path / "home" / "config"
+    folder.mkdir(parents=True)
+    settings = f'port = {free_port()}\ncredential_store = "memory"\nopen_browser = false\n'
+    (folder / "config.toml").write_text(settings, encoding="utf-8")
+    environment = clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path / "home")}
+    yield environment
+    await run_cli("stop", environment=environment)
+
+
+def client(tmp_path: Path) -> DaemonClient:
+    return DaemonClient.discover(tmp_path / "home" / "run")
+
+
+async def test_start_answers_when_the_daemon_does(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    When `start` returns, the daemon answers; its address and process are what was said.
+    """
+    ran = await run_cli("start", "--json", environment=environment)
+
+    status = client(tmp_path).status()
+    assert (0, False) == (ran.code, ran.json["already_running"])
+    assert (status.pid, client(tmp_path).base_url) == (ran.json["pid"], ran.json["base_url"])
+
+
+async def test_started_twice_is_started_once(environment: dict[str, str]) -> None:
+    """
+    Starting what runs is no error, and starts nothing.
+    """
+    first = await run_cli("start", "--json", environment=environment)
+    second = await run_cli("start", "--json", environment=environment)
+
+    assert (0, True) == (second.code, second.json["already_running"])
+    assert first.json["pid"] == second.json["pid"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no sessions of this kind")
+async def test_background_daemon_is_on_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    It has left the session, the folder and the files of the terminal, so nothing keeps or ends it there.
+    """
+    import os
+
+    ran = await run_cli("start", "--json", environment=environment)
+
+    process = psutil.Process(ran.json["pid"])
+    assert process.pid == os.getsid(process.pid)
+    assert str(tmp_path / "home" / "log") == process.cwd()
+    assert 0 == (tmp_path / "home" / "log" / "start.log").stat().st_mode & 0o077
+
+
+async def test_start_takes_settings_for_this_time(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    Flags of `start` are settings of the daemon that it starts.
+    """
+    port = free_port()
+
+    ran = await run_cli("start", "--port", str(port), "--log-level", "debug", environment=environment)
+
+    assert 0 == ran.code, ran.err
+    assert f"http://127.0.0.1:{port}" == client(tmp_path).base_url
+
+
+async def test_start_on_a_busy_port_says_who_has_it(environment: dict[str, str]) -> None:
+    """
+    If the daemon cannot start, `start` gives its reason and its exit code.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = await run_cli("start", "--port", str(port), "--json", environment=environment)
+
+    problem = msgspec.json.decode(ran.err)
+    assert (exit_codes.PORT_BUSY, "port_busy") == (ran.code, problem["code"])
+    assert str(port) in problem["detail"]
+    assert str(psutil.Process().pid) in problem["detail"]
+
+
+async def test_settings_of_the_environment_reach_the_daemon(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    Variables of the shell that starts the daemon are settings of it.
+    """
+    port = free_port()
+
+    await run_cli("start", environment=environment | {"UPSTASH_HELPER_PORT": str(port)})
+
+    assert f"http://127.0.0.1:{port}" == client(tmp_path).base_url
+
+
+async def test_profiles_are_worlds_of_their_own(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    Two profiles have two daemons; stopping one leaves the other.
+    """
+    profile = ("--profile", "second")
+    flags = ("--port", str(free_port()), "--credential-store", "memory")
+    try:
+        first = await run_cli("start", "--json", environment=environment)
+        second = await run_cli(*profile, "start", *flags, "--json", environment=environment)
+        status = await run_cli(*profile, "status", "--json", environment=environment)
+    finally:
+        stopped = await run_cli(*profile, "stop", "--json", environment=environment)
+
+    assert first.json["pid"] != second.json["pid"]
+    assert "second" == status.json["profile"]
+    assert {"was_running": True} == stopped.json
+    assert first.json["pid"] == client(tmp_path).status().pid
+
+
+async def test_restart_is_another_process(environment: dict[str, str]) -> None:
+    """
+    After a restart another process answers; where none ran, one is started.
+    """
+    first = await run_cli("restart", "--json", environment=environment)
+    second = await run_cli("restart", "--json", environment=environment)
+
+    assert [0, 0] == [first.code, second.code]
+    assert first.json["pid"] != second.json["pid"]
+    assert not psutil.pid_exists(first.json["pid"])
+
+
+async def test_stop_returns_when_the_daemon_is_gone(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    When `stop` returns, the address is free again.
+    """
+    await run_cli("start", environment=environment)
+
+    ran = await run_cli("stop", environment=environment)
+
+    assert (0, "The daemon is stopped.\n") == (ran.code, ran.out)
+    assert not discovery.is_running(tmp_path / "home" / "run")
+    assert discovery.read(tmp_path / "home" / "run") is None
+
+
+def test_daemon_does_not_outlive_who_started_it_for_a_while(tmp_path: Path) -> None:
+    """
+    A daemon that was started to stop with its parent stops when the parent's end of the pipe is closed.
+    """
+    with DaemonProcess.running(tmp_path / "home") as daemon:
+        code = daemon.leave()
+
+        assert 0 == code
+        assert discovery.read(daemon.folders.runtime) is None
+
+
+def test_daemon_collects_garbage(tmp_path: Path) -> None:
+    """
+    What is switched off for a quick start is on again when the daemon runs.
+    """
+    script = tmp_path / "sitecustomize.py"
+    # The daemon's own process tells, at its end, how it ran.
+    script.write_text(
+        "import atexit, gc, sys\natexit.register(lambda: print('collecting', gc.isenabled()))\n", encoding="utf-8"
+    )
+
+    with DaemonProcess.running(tmp_path / "home", environment={"PYTHONPATH": str(tmp_path)}) as daemon:
+        daemon.stop()
+
+        assert "collecting True" in daemon.output()
+
+
+async def test_run_reports_json_errors(environment: dict[str, str]) -> None:
+    """
+    With --json `run` tells in JSON why it cannot.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = await run_cli("run", "--json", "--port", str(taken.getsockname()[1]), environment=environment)
+
+    assert (exit_codes.PORT_BUSY, "port_busy") == (ran.code, msgspec.json.decode(ran.err)["code"])

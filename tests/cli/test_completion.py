@@ -1,0 +1,131 @@
+"""Shell completion, as the shells ask for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import DaemonProcess, clean_environment
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shell
+
+
+def completed(environment: dict[str, str], *words: str) -> list[str]:
+    """Return what bash is offered for the last word."""
+    asked = {
+        "_UPSTASH_HELPER_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["upstash-helper", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "upstash_helper"],
+        capture_output=True, text=True, env=environment | asked, check=True,
+    )  # fmt: skip
+    assert not done.stderr
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A user who has never run the helper."""
+    return clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["da"], ["databases"]),
+        (["st"], ["status", "start", "stop"]),
+        (["databases", "re"], ["regions", "rename", "reset-password"]),
+        (["databases", "create", "--ev"], ["--eviction"]),
+        (["databases", "create", "x", "--platform", ""], ["aws", "gcp"]),
+        (["completion", "z"], ["zsh"]),
+        (["--prof"], ["--profile"]),
+        (["config", "p"], ["path"]),
+        # No daemon is there to ask.
+        (["databases", "get", ""], []),
+        (["--profile", "No Such", "databases", "get", ""], []),
+    ],
+    ids=" ".join,
+)
+def test_words_are_completed(environment: dict[str, str], words: list[str], expected: list[str]) -> None:
+    """
+    Commands, options and values are offered; where there is nothing to offer, nothing is said.
+    """
+    assert expected == completed(environment, *words)
+
+
+@pytest.mark.usefixtures("connected")
+async def test_databases_and_regions_are_completed(running: DaemonProcess) -> None:
+    """
+    Names of databases and regions are offered from what the daemon knows.
+    """
+    new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
+    running.client.create_database(new, idempotency_key="k")
+
+    assert ["orders"] == completed(running.environment, "databases", "delete", "or")
+    assert ["us-east-1", "us-east-2"] == completed(
+        running.environment, "databases", "create", "x", "--region", "us-east-"
+    )
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+async def test_scripts_are_taken_by_their_shells(environment: dict[str, str], shell_name: str) -> None:
+    """
+    The script of each shell is printed, and the shell, where it is installed, finds no fault with it.
+    """
+    ran = await run_cli("completion", shell_name, environment=environment)
+
+    assert 0 == ran.code
+    assert "_UPSTASH_HELPER_COMPLETE" in ran.out
+    program = shutil.which(shell_name)
+    if program is not None:
+        subprocess.run([program, "-n"], input=ran.out, text=True, check=True)
+
+
+async def test_bash_completes_with_the_script(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    In a real bash that has read the script, completing asks the command and gets its answer.
+    """
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("platform: there is no bash")
+    script = (await run_cli("completion", "bash", environment=environment)).out
+    program = tmp_path / "bin" / "upstash-helper"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m upstash_helper "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{environment['PATH']}"
+
+    done = subprocess.run(
+        [bash, "--norc", "-c", f"{script}\n{USE}"],
+        capture_output=True, text=True, env=environment | {"PATH": path}, check=True,
+    )  # fmt: skip
+
+    assert ["start", "status", "stop"] == sorted(done.stdout.split())
+
+
+USE = """
+COMP_WORDS=(upstash-helper st) COMP_CWORD=1
+_upstash_helper_completion upstash-helper
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+async def test_script_as_json(shell: Shell, environment: dict[str, str]) -> None:
+    """
+    With --json the script is in a field.
+    """
+    plain = await run_cli("completion", "fish", environment=environment)
+    ran = await shell("completion", "fish", "--json")
+
+    assert {"shell": "fish", "script": plain.out.removesuffix("\n")} == ran.json

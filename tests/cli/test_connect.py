@@ -1,0 +1,409 @@
+"""``connect``, ``disconnect``, ``status`` and ``events`` against a real daemon and a real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import DaemonProcess
+from tests.support.terminal import at_terminal
+from tests.support.world import PASSWORD
+from upstash_helper.cli import exit_codes
+from upstash_helper.cli.visitor import Visitor
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from tests.cli.conftest import Shell
+    from tests.support.sandbox import Sandbox
+
+
+class Connecting:
+    """A ``connect`` that waits for the user, with the address that it has shown."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def ended(self) -> tuple[int, str, str]:
+        """Return the exit code, and what it wrote since."""
+        async with asyncio.timeout(30):
+            out, err = await self.process.communicate()
+        return self.process.returncode or 0, out.decode(), err.decode()
+
+
+@contextlib.asynccontextmanager
+async def connecting(daemon: DaemonProcess, *flags: str) -> AsyncIterator[Connecting]:
+    """Start ``connect`` and read the address that it shows."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "upstash_helper", "connect", *flags,
+        env=daemon.environment,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        url = ""
+        async with asyncio.timeout(30):
+            while not url.startswith("http"):
+                url = (await process.stderr.readline()).decode().strip()
+            while "Waiting" not in (await process.stderr.readline()).decode():
+                pass
+        yield Connecting(process, url)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def sign_in(far_side: Sandbox, url: str) -> str:
+    """Sign up as somebody new, and let the browser land on the daemon's page; return the e-mail."""
+    email = f"cli-{secrets.token_hex(4)}@example.com"
+    redirect = await far_side.authorize(url, email, PASSWORD)
+    await asyncio.to_thread(Visitor().follow, redirect)
+    return email
+
+
+async def test_connect_waits_for_the_user(running: DaemonProcess, far_side: Sandbox) -> None:
+    """
+    Connect shows the address, waits for the sign-in, and says who is connected.
+    """
+    async with connecting(running) as command:
+        email = await sign_in(far_side, command.url)
+        code, out, err = await command.ended()
+
+    assert (0, "") == (code, err)
+    assert f"Connected as {email}" in out
+
+
+async def test_connect_answers_json(running: DaemonProcess, far_side: Sandbox) -> None:
+    """
+    With --json the result is the connection; the address is for the user, on stderr.
+    """
+    async with connecting(running, "--json") as command:
+        email = await sign_in(far_side, command.url)
+        code, out, _ = await command.ended()
+
+    connection = msgspec.json.decode(out, type=wire.Connection)
+    assert (0, "connected", wire.Account(email=email)) == (code, connection.state, connection.account)
+
+
+async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_side: Sandbox) -> None:
+    """
+    A user who presses Cancel sees why nothing is connected.
+    """
+    async with connecting(running, "--json") as command:
+        redirect = await far_side.cancel(command.url)
+        visiting = asyncio.create_task(asyncio.to_thread(_look, redirect))
+        code, out, err = await command.ended()
+        await visiting
+
+    assert (exit_codes.FAILURE, "") == (code, out)
+    assert "access_denied" == json.loads(err)["code"]
+
+
+def _look(url: str) -> None:
+    from upstash_helper.cli.visitor import PageUnexpected
+
+    with contextlib.suppress(PageUnexpected):  # the page says that it did not work
+        Visitor().follow(url)
+
+
+async def test_interrupted_connect_gives_up(running: DaemonProcess) -> None:
+    """
+    Ctrl-C ends the command with 130 and the attempt with it.
+    """
+    async with connecting(running) as command:
+        command.process.send_signal(signal.SIGINT)
+        code, _, err = await command.ended()
+
+    assert (exit_codes.INTERRUPTED, "Interrupted.") == (code, err.strip())
+    attempt = running.client.connection().attempt
+    assert attempt is not None
+    assert ("failed", "cancelled") == (attempt.state, attempt.reason)
+
+
+async def test_interrupting_a_joined_attempt_lets_it_go_on(running: DaemonProcess) -> None:
+    """
+    An attempt that another program started is not ended by one that only waits for it.
+    """
+    started = running.client.connect(open_browser=False)
+
+    async with connecting(running) as command:
+        command.process.send_signal(signal.SIGINT)
+        code, _, _ = await command.ended()
+
+    assert exit_codes.INTERRUPTED == code
+    assert isinstance(started, wire.StartedAttempt)
+    assert "pending" == running.client.attempt(started.attempt_id).state
+
+
+async def test_connect_need_not_wait(shell: Shell, running: DaemonProcess) -> None:
+    """
+    With --no-wait the command answers the attempt and ends.
+    """
+    ran = await shell("connect", "--no-wait", "--json")
+
+    started = msgspec.json.decode(ran.out, type=wire.StartedAttempt)
+    assert 0 == ran.code
+    assert "pending" == running.client.attempt(started.attempt_id).state
+    assert started.authorization_url in ran.err
+
+
+async def test_connect_waits_no_longer_than_it_is_told(shell: Shell) -> None:
+    """
+    With --timeout the command ends by itself, and says that the sign-in goes on.
+    """
+    ran = await shell("connect", "--timeout", "0.2")
+
+    assert exit_codes.FAILURE == ran.code
+    assert "not done within 0.2 s" in ran.err
+
+
+async def test_connected_already_is_no_error(shell: Shell, connected: str) -> None:
+    """
+    Connecting twice is done already, and says how to sign in anew.
+    """
+    ran = await shell("connect")
+
+    assert 0 == ran.code
+    assert f"Already connected as {connected}" in ran.out
+    assert "--force" in ran.out
+
+
+async def test_force_signs_in_anew(running: DaemonProcess, far_side: Sandbox, connected: str) -> None:
+    """
+    With --force another account takes the place of the connected one.
+    """
+    async with connecting(running, "--force") as command:
+        email = await sign_in(far_side, command.url)
+        code, out, _ = await command.ended()
+
+    assert 0 == code
+    assert connected != email
+    assert f"Connected as {email}" in out
+
+
+async def test_without_client_id_both_ways_are_told(tmp_path: Path) -> None:
+    """
+    Without an OAuth client id the error names how to get one, and the API key as the other way.
+    """
+    with DaemonProcess.running(tmp_path / "home") as daemon:
+        ran = await run_cli("connect", environment=daemon.environment)
+
+    assert exit_codes.FAILURE == ran.code
+    assert "client_id" in ran.err
+    assert "--api-key" in ran.err
+
+
+async def test_missing_email_is_asked_for(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
+    """
+    When the sign-in does not tell the e-mail, the command says how to give it; --email then completes the connection.
+    """
+    await far_side.settings(id_token_email=False, userinfo=False)
+    async with connecting(running) as command:
+        email = await sign_in(far_side, command.url)
+        code, _, err = await command.ended()
+    await far_side.settings()
+
+    wrong = await shell("connect", "--email", "somebody-else@example.com")
+    right = await shell("connect", "--email", email)
+
+    assert exit_codes.NOT_CONNECTED == code
+    assert "--email EMAIL" in err
+    assert 0 != wrong.code
+    assert (0, "connected") == (right.code, running.client.connection().state)
+
+
+async def test_email_may_be_given_beforehand(running: DaemonProcess, far_side: Sandbox) -> None:
+    """
+    An e-mail on the command line is used when the sign-in does not tell one.
+    """
+    await far_side.settings(id_token_email=False, userinfo=False)
+    email = f"cli-{secrets.token_hex(4)}@example.com"
+    async with connecting(running, "--email", email) as command:
+        redirect = await far_side.authorize(command.url, email, PASSWORD)
+        await asyncio.to_thread(_look, redirect)
+        code, out, err = await command.ended()
+    await far_side.settings()
+
+    assert 0 == code, err
+    assert f"Connected as {email}" in out
+
+
+async def test_api_key_is_asked_for_and_not_shown(running: DaemonProcess, far_side: Sandbox) -> None:
+    """
+    At a terminal the e-mail and the key are asked for; the key is not echoed.
+    """
+    await far_side.account("asked@example.com", PASSWORD)
+    key = await far_side.api_key("asked@example.com", "asked")
+
+    ran = await at_terminal(
+        "connect", "--api-key", environment=running.environment, typed=("asked@example.com\n", f"{key}\n")
+    )
+
+    assert 0 == ran.code, ran.err
+    assert "Connected as asked@example.com" in ran.out
+    assert key not in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "said"),
+    [
+        (("connect", "--api-key"), "key\n", "--email"),
+        (("connect", "--api-key", "--email", "a@b.example"), "", "No API key"),
+        (("connect", "--api-key", "--email", "a@b.example"), "\n", "No API key"),
+        (("connect", "--api-key", "--email", "no e-mail"), "key\n", "/email"),
+        (("connect", "--api-key", "--email", "a@b.example"), "k\u00e9y\n", "/api_key"),
+    ],
+)
+async def test_api_key_without_a_terminal_is_on_stdin(
+    shell: Shell, arguments: tuple[str, ...], typed: str, said: str
+) -> None:
+    """
+    In a script the key is the first line of stdin; what is missing or malformed is told.
+    """
+    ran = await shell(*arguments, typed=typed)
+
+    assert (exit_codes.USAGE, "") == (ran.code, ran.out)
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+async def test_disconnect_names_the_key_to_delete(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
+    """
+    After a sign-in, disconnecting tells which key is left in the Upstash console.
+    """
+    async with connecting(running) as command:
+        await sign_in(far_side, command.url)
+        await command.ended()
+
+    ran = await shell("disconnect", "--yes", "--json")
+
+    found = msgspec.json.decode(ran.out, type=wire.Disconnected)
+    assert 0 == ran.code
+    assert found.api_key_name is not None
+    assert found.api_key_name.startswith("UPSTASH_HELPER_API_KEY_")
+    assert "disconnected" == running.client.connection().state
+
+
+@pytest.mark.parametrize(("typed", "code", "state"), [("y\n", 0, "disconnected"), ("n\n", 1, "connected")])
+async def test_disconnect_asks(running: DaemonProcess, connected: str, typed: str, code: int, state: str) -> None:
+    """
+    At a terminal the user is asked before the account is forgotten.
+    """
+    ran = await at_terminal("disconnect", environment=running.environment, typed=(typed,))
+
+    assert code == ran.code
+    assert f"Forget the connection of {connected}?" in ran.err
+    assert state == running.client.connection().state
+
+
+async def test_status_tells_what_is(shell: Shell, running: DaemonProcess, connected: str) -> None:
+    """
+    Status shows where the daemon listens, who is connected, and where the key is kept.
+    """
+    ran = await shell("status")
+
+    assert 0 == ran.code
+    assert f"process {running.pid}" in ran.out
+    assert f"127.0.0.1:{running.port}" in ran.out
+    assert f"connected as {connected}, with an API key" in ran.out
+    assert "memory: ok" in ran.out
+
+
+async def test_status_of_nobody_tells_how_to_connect(shell: Shell) -> None:
+    """
+    Where nothing is connected, status says what to do next.
+    """
+    ran = await shell("status")
+
+    assert 0 == ran.code
+    assert "not connected" in ran.out
+    assert "upstash-helper connect" in ran.err
+
+
+async def test_status_is_json(shell: Shell, running: DaemonProcess) -> None:
+    """
+    With --json status is the API's own answer.
+    """
+    ran = await shell("status", "--json")
+
+    assert running.client.status() == msgspec.json.decode(ran.out, type=wire.DaemonStatus)
+
+
+def following(daemon: DaemonProcess, *flags: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """Start ``events`` and wait until nothing is missed any more."""
+
+    @contextlib.asynccontextmanager
+    async def start() -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "upstash_helper", "events", *flags,
+            env=daemon.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        try:
+            async with asyncio.timeout(30):
+                assert b"Following. Ctrl-C ends it.\n" == await process.stderr.readline()
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    return start()
+
+
+async def test_events_are_told_as_they_happen(running: DaemonProcess, connected: str) -> None:
+    """
+    With --json each event is a line at once, also into a pipe; the command ends when the daemon stops.
+    """
+    async with following(running, "--json") as process:
+        new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
+        made = running.client.create_database(new, idempotency_key="k")
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = json.loads(await process.stdout.readline())
+        running.client.stop()
+        async with asyncio.timeout(30):
+            _, err = await process.communicate()
+
+    assert ("database", {"change": "created", "id": made.id, "name": "orders"}) == (line["event"], line["data"])
+    assert line["id"]
+    assert (0, b"The daemon has stopped.\n") == (process.returncode, err)
+
+
+async def test_events_end_with_ctrl_c(running: DaemonProcess) -> None:
+    """
+    Ctrl-C ends following, as it ends every command.
+    """
+    async with following(running) as process:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            await process.communicate()
+
+    assert exit_codes.INTERRUPTED == process.returncode
+
+
+async def test_events_of_a_killed_daemon_end(running: DaemonProcess) -> None:
+    """
+    When the daemon dies, following ends with the command that starts it.
+    """
+    async with following(running) as process:
+        running.kill()
+        async with asyncio.timeout(30):
+            _, err = await process.communicate()
+
+    assert exit_codes.NOT_RUNNING == process.returncode
+    assert b"upstash-helper start" in err

@@ -1,0 +1,177 @@
+"""``doctor``: every check finds what it is there for."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.support.command_line import Ran, run_cli
+from tests.support.daemon import DaemonProcess, clean_environment, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Shell
+
+
+def environment(home: Path, **settings: object) -> dict[str, str]:
+    """Return the environment of a user for whom nothing is out of reach."""
+    nowhere = {"AUTH_URL": "http://127.0.0.1:1", "API_URL": "http://127.0.0.1:1", "PORT": free_port()}
+    given = {f"UPSTASH_HELPER_{name.upper()}": str(value) for name, value in {**nowhere, **settings}.items()}
+    return clean_environment() | {"UPSTASH_HELPER_HOME": str(home)} | given
+
+
+def check(ran: Ran, name: str) -> Any:
+    """Return what the checks of a name found, the worst first."""
+    order = ["error", "warning", "ok"]
+    found = [one for one in ran.json["checks"] if one["name"] == name]
+    return min(found, key=lambda one: order.index(one["state"]))
+
+
+async def test_all_is_well(shell: Shell, running: DaemonProcess, connected: str) -> None:
+    """
+    With a daemon that runs and is connected, nothing is marked as wrong.
+    """
+    running.environment["UPSTASH_HELPER_CLIENT_ID"] = "x"
+    settings = running._settings
+    for name in ("auth_url", "api_url", "port"):
+        running.environment[f"UPSTASH_HELPER_{name.upper()}"] = str(settings[name])
+
+    ran = await shell("doctor", "--json")
+    for_people = await shell("doctor")
+
+    assert (0, True) == (ran.code, ran.json["healthy"])
+    assert {"ok"} == {one["state"] for one in ran.json["checks"]}
+    assert connected in check(ran, "Connection")["detail"]
+    assert "✗" not in for_people.out
+    assert for_people.out.count("✓") == len(ran.json["checks"])
+
+
+async def test_absent_daemon_is_an_error(tmp_path: Path) -> None:
+    """
+    A daemon that does not run is marked, with the command that starts it, and the exit code is 1.
+    """
+    ran = await run_cli("doctor", "--json", environment=environment(tmp_path))
+
+    found = check(ran, "Daemon")
+    assert (1, "error") == (ran.code, found["state"])
+    assert "upstash-helper start" in found["fix"]
+
+
+async def test_every_error_has_a_way_out(tmp_path: Path) -> None:
+    """
+    What is marked as wrong comes with what to do about it.
+    """
+    ran = await run_cli("doctor", environment=environment(tmp_path))
+
+    lines = ran.out.splitlines()
+    assert "✗" in ran.out
+    assert all(lines[number + 1].startswith("  → ") for number, line in enumerate(lines) if line.startswith("✗"))
+
+
+async def test_taken_port_is_found_before_the_daemon_is_started(tmp_path: Path) -> None:
+    """
+    A program on the port of the sign-in is named.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = await run_cli("doctor", "--json", environment=environment(tmp_path, port=taken.getsockname()[1]))
+
+    found = check(ran, "Port")
+    assert "error" == found["state"]
+    assert f"process {psutil.Process().pid}" in found["detail"]
+
+
+async def test_taken_address_of_a_running_daemon_is_found(tmp_path: Path) -> None:
+    """
+    A program that has the other address of localhost is named, for it would receive the sign-in.
+    """
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("platform: this machine has no ::1")
+    with taken, DaemonProcess.running(tmp_path, port=taken.getsockname()[1]) as daemon:
+        ran = await run_cli("doctor", "--json", environment=daemon.environment)
+
+    found = check(ran, "Port")
+    assert "error" == found["state"]
+    assert f"[::1]:{daemon.port}" in found["detail"]
+
+
+async def test_bad_settings_are_an_error_and_no_end(tmp_path: Path) -> None:
+    """
+    A setting that cannot be used is marked, and the other checks are made all the same.
+    """
+    ran = await run_cli("doctor", "--json", environment=environment(tmp_path, log_level="loud"))
+
+    found = check(ran, "Settings")
+    assert "error" == found["state"]
+    assert "UPSTASH_HELPER_LOG_LEVEL" in found["detail"]
+    assert check(ran, "Python")
+    assert check(ran, "Developer API")
+
+
+async def test_missing_client_id_is_a_warning(tmp_path: Path) -> None:
+    """
+    Without a client id the helper works with an API key; that is worth saying, and no error.
+    """
+    ran = await run_cli("doctor", "--json", environment=environment(tmp_path))
+
+    found = check(ran, "Settings")
+    assert "warning" == found["state"]
+    assert "connect --api-key" in found["fix"]
+
+
+async def test_unreachable_upstash_is_an_error(tmp_path: Path) -> None:
+    """
+    A service that cannot be reached is named with its address and the reason.
+    """
+    url = f"http://127.0.0.1:{free_port()}"
+
+    ran = await run_cli("doctor", "--json", environment=environment(tmp_path, api_url=url))
+
+    found = check(ran, "Developer API")
+    assert "error" == found["state"]
+    assert f"{url.removeprefix('http://')} cannot be reached: Connection refused" == found["detail"]
+
+
+async def test_reachability_is_looked_for_where_the_daemon_goes(tmp_path: Path) -> None:
+    """
+    Where the system names a proxy, it is the proxy that must be reached.
+    """
+    proxy = f"127.0.0.1:{free_port()}"
+    surroundings = environment(tmp_path, api_url="https://api.example") | {"https_proxy": f"http://{proxy}"}
+
+    ran = await run_cli("doctor", "--json", environment=surroundings)
+
+    assert f"the proxy {proxy} for api.example cannot be reached" in check(ran, "Developer API")["detail"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes")
+async def test_folder_that_all_can_write_to_is_an_error(tmp_path: Path) -> None:
+    """
+    A folder in which other users could put files is marked.
+    """
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(0o777)
+
+    ran = await run_cli("doctor", "--json", environment=environment(tmp_path))
+
+    found = check(ran, "Folders")
+    assert "error" == found["state"]
+    assert f"chmod 700 {folder}" == found["fix"]
+
+
+async def test_doctor_works_without_unicode(tmp_path: Path) -> None:
+    """
+    On a terminal that knows ASCII alone the marks are letters.
+    """
+    ran = await run_cli("doctor", environment=environment(tmp_path) | {"PYTHONIOENCODING": "ascii"})
+
+    assert ran.out.isascii()
+    assert "XX Daemon: it is not running\n  -> " in ran.out
+    assert "Traceback" not in ran.err
