@@ -10,13 +10,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from upstash_helper import __version__, logs
+from upstash_helper import __version__, logs, process
 from upstash_helper.client import discovery
 from upstash_helper.client.errors import DiscoveryRefused
 from upstash_helper.folders import claim
@@ -45,8 +42,6 @@ ANSWER_SECONDS: Final = 2.0
 """Of these, what requests under way have. What they began in the background has all of it."""
 _LAST_SECONDS: Final = 0.1
 
-# More than the cap on connections, the listeners, the log and the upstream side will ever need.
-_DESCRIPTORS: Final = 1024
 _WORKERS: Final = 8
 
 
@@ -74,7 +69,7 @@ def run_daemon(world: World) -> None:
         stack.enter_context(_single(world))
         stack.enter_context(logs.logging_to(folders.log_file, level=settings.log_level))
         logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})
-        _raise_descriptor_limit()
+        process.raise_descriptor_limit()
         try:
             listeners = open_listeners(settings.port)
         except PortBusy as error:
@@ -152,7 +147,7 @@ async def _run(world: World, listeners: Listeners) -> None:
     from upstash_helper.compose import compose
 
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_note_failure)
+    loop.set_exception_handler(process.note_failure)
     executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
     loop.set_default_executor(executor)
     stop = asyncio.Event()
@@ -160,12 +155,12 @@ async def _run(world: World, listeners: Listeners) -> None:
     def announced() -> AbstractContextManager[None]:
         return _announced(world, daemon, listeners.port)
 
-    with _signals(stop, lambda: _withdraw(world)):
+    with process.stopping_on_signals(stop, lambda: _withdraw(world)):
         try:
             daemon = compose(_this_machine(world, listeners), world, stop=stop)
             await serve(daemon.app, listeners, stop=stop, announced=announced)
         finally:
-            _end_threads(executor)
+            process.end_threads(executor)
 
 
 @contextlib.contextmanager
@@ -255,72 +250,3 @@ def _store(world: World) -> CredentialStore:
             from upstash_helper.storage.memory import MemoryStore
 
             return MemoryStore()
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event, withdraw: Callable[[], None]) -> Iterator[None]:
-    """Stop at the first signal, and at a second one leave at once."""
-    asked: list[int] = []
-
-    def ask(number: int) -> None:
-        if asked:
-            withdraw()
-            os._exit(128 + number)
-        asked.append(number)
-        stop.set()
-
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if sys.platform == "win32":
-        loop = asyncio.get_running_loop()
-        before = {
-            number: signal.signal(number, lambda got, _: loop.call_soon_threadsafe(ask, got))
-            for number in (*numbers, signal.SIGBREAK)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    else:
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants to outlive the terminal
-            numbers.append(signal.SIGHUP)
-        loop = asyncio.get_running_loop()
-        for number in numbers:
-            loop.add_signal_handler(number, ask, number)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-
-def _end_threads(executor: ThreadPoolExecutor) -> None:
-    """
-    Leave without a thread that hangs in the system (a browser that never starts): Python would wait for it at exit.
-    """
-    ending = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
-    ending.start()
-    ending.join(_LAST_SECONDS)
-    if ending.is_alive():
-        logger.warning("thread_abandoned")
-        logging.shutdown()
-        os._exit(0)
-
-
-def _raise_descriptor_limit() -> None:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _note_failure(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what no task took care of by its kind: asyncio's own lines quote values."""
-    error = context.get("exception")
-    fields = {"what": context.get("message"), "error": None if error is None else type(error).__name__}
-    logging.getLogger("upstash_helper.loop").error("loop_failure", extra=fields)

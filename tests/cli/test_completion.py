@@ -31,7 +31,7 @@ def completed(environment: dict[str, str], *words: str) -> list[str]:
         capture_output=True, text=True, env=environment | asked, check=True,
     )  # fmt: skip
     assert not done.stderr
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 @pytest.fixture

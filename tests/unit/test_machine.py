@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.machine import SystemBrowser, SystemClock
+from upstash_helper.machine import SystemClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,28 +18,36 @@ if TYPE_CHECKING:
 URL = "https://auth.example/authorize?state=a%2Bb&scope=openid%20email"
 
 
+def opened(environment: dict[str, str]) -> bool:
+    """Open ``URL`` in a process of its own: ``webbrowser`` looks at the environment once."""
+    code = (
+        "import asyncio, sys; from upstash_helper.machine import SystemBrowser;"
+        "print(asyncio.run(SystemBrowser().open(sys.argv[1])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, URL], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip() == "True"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
-async def test_the_users_browser_is_given_the_address_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BROWSER is respected, and nothing of the address is lost on the way through a shell."""
+def test_the_users_browser_is_given_the_address_as_it_is(tmp_path: Path) -> None:
+    """BROWSER is respected, and nothing of the address is lost on the way."""
     seen, script = tmp_path / "seen", tmp_path / "browser"
     script.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n')
     script.chmod(0o700)
-    monkeypatch.setenv("BROWSER", f"{script} %s")
 
-    opened = await SystemBrowser().open(URL)
-
-    assert opened
+    assert opened({**os.environ, "BROWSER": f"{script} %s"})
     assert URL == seen.read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: a Linux machine without a display")
-async def test_without_a_browser_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_browser_it_says_so() -> None:
     """The caller then shows the address instead."""
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PATH", "/nonexistent")
+    gone = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    environment = {name: text for name, text in os.environ.items() if name not in gone}
 
-    assert not await SystemBrowser().open(URL)
+    assert not opened({**environment, "PATH": "/nonexistent"})
 
 
 def test_the_clock_tells_both_times() -> None:

