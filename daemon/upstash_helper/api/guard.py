@@ -148,6 +148,9 @@ def _target(facts: Facts) -> Deny | None:
     target = facts.target
     if not target.startswith("/"):
         return _bad("invalid_target", "Send the path alone as the request target, such as /v1/databases.")
+    if "#" in target:
+        # RFC 9112, section 3.2.1: there is no fragment in a request-target; aiohttp would pass over it in silence.
+        return _bad("invalid_target", "The request target has a fragment.")
     if len(target) > LONGEST_TARGET:
         return _bad("invalid_target", f"The request target is longer than {LONGEST_TARGET} characters.")
     path = unquote_to_bytes(target.partition("?")[0])
