@@ -9,6 +9,7 @@ at all. Whatever is not let in by a rule in plain sight is refused.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote_to_bytes
 
@@ -77,12 +78,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the path is known and the method is not."""
 
 
-class Surface(msgspec.Struct, frozen=True, kw_only=True):
+class Surface(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Where the daemon stands: what it is called and what its own pages' origins are."""
 
     port: int
 
-    @property
+    @cached_property
     def hosts(self) -> tuple[str, ...]:
         """The only values of ``Host`` that are taken, lower case."""
         names = ("localhost", "127.0.0.1", "[::1]")
@@ -90,7 +91,7 @@ class Surface(msgspec.Struct, frozen=True, kw_only=True):
         # RFC 9110, section 4.2.3: clients leave the default port out.
         return with_port + names if self.port == 80 else with_port
 
-    @property
+    @cached_property
     def origins(self) -> tuple[str, ...]:
         """The origins of the daemon's own pages."""
         return tuple(f"http://{host}" for host in self.hosts)

@@ -77,9 +77,7 @@ def _main_job(world: DemoWorld, teller: Teller) -> tuple[DaemonClient, Database,
         step("SET and GET over TCP, with redis-py", lambda: _use_tcp(credentials.redis_url))
         step("SET and GET over REST", lambda: _use_rest(credentials.rest_url, credentials.rest_token))
     except StepFailed as failed:
-        log = world.daemon_log()
-        tail = f"\nThe end of the daemon's log:\n{log}" if log else ""
-        message = f"{failed}{tail}"
+        message = "\n".join([str(failed), *world.traces()])
         raise Failure(message, code="demo_failed") from failed
     return client, database, credentials
 

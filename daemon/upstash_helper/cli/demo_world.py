@@ -39,6 +39,7 @@ class DemoWorld:
         self.email = f"demo-{secrets.token_hex(3)}@example.com"
         self.password = secrets.token_urlsafe(12)
         self.sandbox: dict[str, Any] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def folders(self) -> Folders:
@@ -90,9 +91,17 @@ class DemoWorld:
             time.sleep(0.01)
         raise _did_not_start("daemon", log)
 
-    def daemon_log(self) -> str:
-        """Return the end of the daemon's log."""
-        return tail(self.folders.log_file)
+    def traces(self) -> Iterator[str]:
+        """Yield what helps to see why something failed: which process has ended, and the ends of the logs."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                yield f"The {name} has ended with code {process.returncode}."
+        logs = {"daemon's log": self.folders.log_file}
+        logs |= {f"{name}'s output": self._home / f"{name}.log" for name in self._processes}
+        for name, path in logs.items():
+            end = tail(path)
+            if end:
+                yield f"The end of the {name}:\n{end}"
 
     def _start(self, name: str, command: list[str], stdout: int) -> tuple[subprocess.Popen[bytes], Path]:
         log = self._home / f"{name}.log"
@@ -101,6 +110,7 @@ class DemoWorld:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=stdout, stderr=errors, env=self._environ, cwd=self._home
             )
+        self._processes[name] = process
         self._stack.callback(_stop, process)
         return process, log
 
