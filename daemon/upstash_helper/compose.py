@@ -21,6 +21,7 @@ from upstash_helper.api.guard import Surface
 from upstash_helper.api.pages import PagesResource
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.connection import Connection
+from upstash_helper.broker.console_key import ConsoleKey
 from upstash_helper.broker.create import CreateDatabase
 from upstash_helper.broker.databases import Databases
 from upstash_helper.broker.events import EventBus
@@ -106,13 +107,13 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         vault=vault,
         server=server,
         sign_in=sign_in,
-        api=api,
         callback=machine.callback,
         browser=machine.browser,
         events=events,
         background=background,
         clock=clock,
     )
+    console_key = ConsoleKey(connection=connection, vault=vault, api=api, background=background, clock=clock)
     databases = Databases(connection=connection, api=api, events=events, background=background, clock=clock)
     create = CreateDatabase(
         connection=connection,
@@ -140,7 +141,9 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
             description=lambda: _describe(routes, settings),
         ),
         PagesResource(connection=connection),
-        ConnectionResource(connection=connection, vault=vault, open_browser=settings.open_browser),
+        ConnectionResource(
+            connection=connection, console_key=console_key, vault=vault, open_browser=settings.open_browser
+        ),
         DatabasesResource(databases=databases, create=create),
         EventsResource(events=events),
     )

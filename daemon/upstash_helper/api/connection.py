@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.console_key import ConsoleKey
     from upstash_helper.broker.vault import Vault
 
 _READ = Policy("token", "connection:read")
@@ -25,8 +26,9 @@ _OWNER = Policy("owner")
 class ConnectionResource:
     """The handlers."""
 
-    def __init__(self, *, connection: Connection, vault: Vault, open_browser: bool) -> None:
+    def __init__(self, *, connection: Connection, console_key: ConsoleKey, vault: Vault, open_browser: bool) -> None:
         self._connection = connection
+        self._console_key = console_key
         self._vault = vault
         self._open_browser = open_browser
 
@@ -115,7 +117,7 @@ class ConnectionResource:
         """Prove and store a key."""
         given = cast("wire.ApiKey", decode(request[BODY], wire.ApiKey))
 
-        status = await self._connection.use_api_key(email=given.email, api_key=Secret(given.api_key))
+        status = await self._console_key.use(email=given.email, api_key=Secret(given.api_key))
 
         return render.json(render.connection(status, self._vault.health()))
 
@@ -123,6 +125,6 @@ class ConnectionResource:
         """Prove and store the e-mail."""
         given = cast("wire.Email", decode(request[BODY], wire.Email))
 
-        status = await self._connection.give_email(given.email)
+        status = await self._console_key.give_email(given.email)
 
         return render.json(render.connection(status, self._vault.health()))

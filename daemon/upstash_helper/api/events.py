@@ -11,7 +11,7 @@ from upstash_helper.api import problems, render
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
 from upstash_helper.broker.attempts import Attempt
-from upstash_helper.broker.connection import Status
+from upstash_helper.broker.states import Status
 
 if TYPE_CHECKING:
     from aiohttp import web

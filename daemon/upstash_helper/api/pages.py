@@ -18,9 +18,9 @@ from aiohttp import web
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
 from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.broker.connection import Redirect
 from upstash_helper.broker.errors import AttemptNotFound
 from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.states import Redirect
 
 if TYPE_CHECKING:
     from upstash_helper.broker.attempts import Attempt

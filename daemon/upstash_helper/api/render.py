@@ -15,10 +15,10 @@ from upstash_helper.client import wire
 
 if TYPE_CHECKING:
     from upstash_helper.broker.attempts import Attempt
-    from upstash_helper.broker.connection import Started, Status
     from upstash_helper.broker.databases import Access
     from upstash_helper.broker.models import Database
     from upstash_helper.broker.ports import StoreHealth
+    from upstash_helper.broker.states import Started, Status
 
 _ENCODER = msgspec.json.Encoder()
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.attempts import (
     LIFETIME,
@@ -22,17 +20,16 @@ from upstash_helper.broker.attempts import (
 from upstash_helper.broker.errors import (
     AttemptNotFound,
     ClientIdMissing,
-    CredentialRefused,
     EmailRequired,
     NotConnected,
-    NothingToName,
     PortConflict,
     ReconnectRequired,
     StoreLocked,
 )
-from upstash_helper.broker.models import Credential, Method
+from upstash_helper.broker.models import Credential
 from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
 from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.states import Redirect, Started, State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,7 +41,6 @@ if TYPE_CHECKING:
         Browser,
         CallbackAddress,
         Clock,
-        DatabasesApi,
     )
     from upstash_helper.broker.sign_in import SignIn
     from upstash_helper.broker.vault import Vault
@@ -61,46 +57,6 @@ WAYS_TO_CONNECT: Final = (
     "run: upstash-helper connect --api-key"
 )
 
-State = Literal[
-    "disconnected",
-    "connecting",
-    "connected",
-    "needs_email",
-    "reconnect_required",
-    "keyring_locked",
-    "keyring_unavailable",
-    "port_conflict",
-]
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the connection is now."""
-
-    state: State
-    detail: str | None = None
-    email: str | None = None
-    method: Method | None = None
-    since: float | None = None
-    key_name: str | None = None
-    attempt: Attempt | None = None
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a connect that has something to do."""
-
-    attempt: Pending | Exchanging
-    joined: bool
-    browser_opened: bool
-
-
-class Redirect(msgspec.Struct, frozen=True, kw_only=True):
-    """What the authorization server sent the browser back with (RFC 6749, section 4.1.2; RFC 9207)."""
-
-    state: str | None
-    code: Secret | None
-    error: str | None = None
-    issuer: str | None = None
-
 
 class Connection:
     """The state machine. Everything that changes the credential takes turns; reading it waits for nothing."""
@@ -111,7 +67,6 @@ class Connection:
         vault: Vault,
         server: AuthorizationServer | None,
         sign_in: SignIn,
-        api: DatabasesApi,
         callback: CallbackAddress,
         browser: Browser,
         events: EventBus,
@@ -121,14 +76,14 @@ class Connection:
         self._vault = vault
         self._server = server
         self._sign_in = sign_in
-        self._api = api
         self._callback = callback
         self._browser = browser
         self._events = events
         self._background = background
         self._clock = clock
         self._attempts = Attempts(clock=clock)
-        self._turn = asyncio.Lock()
+        self.turn: Final = asyncio.Lock()
+        """Held by whoever changes the credential."""
         self._refused: Credential | None = None
         self._refused_at = 0.0
         self._conflict: str | None = None
@@ -219,7 +174,7 @@ class Connection:
             self._failed(alive, "cancelled", "Another sign-in was started.")
         attempt = self._attempts.begin(server)
         asyncio.get_running_loop().call_later(LIFETIME, self._expire, attempt.id)
-        await self._changed(attempt)
+        await self.changed(attempt)
 
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
         return Started(attempt=attempt, joined=False, browser_opened=opened)
@@ -228,7 +183,7 @@ class Connection:
         """Tell the followers that the time is over. Whoever asks is told by the clock, with or without this."""
         attempt = self._attempts.get(attempt_id)
         if isinstance(attempt, Expired):
-            self._background.start(self._changed(attempt))
+            self._background.start(self.changed(attempt))
 
     async def cancel(self, attempt_id: str) -> Attempt:
         """
@@ -240,7 +195,7 @@ class Connection:
         attempt = self.attempt(attempt_id)
         if isinstance(attempt, Pending):
             attempt = self._failed(attempt, "cancelled", "The sign-in was cancelled.")
-            await self._changed(attempt)
+            await self.changed(attempt)
         return attempt
 
     async def redirected(self, redirect: Redirect) -> Attempt | None:
@@ -255,11 +210,11 @@ class Connection:
         if redirect.issuer is not None and redirect.issuer != self._server.issuer:
             # RFC 9207, section 2.4: the answer is another server's (a mix-up attack).
             failed = self._failed(attempt, "issuer_mismatch", "The answer came from another server than Upstash's.")
-            await self._changed(failed)
+            await self.changed(failed)
             return failed
         if redirect.error is not None:
             failed = self._failed(attempt, *refusal(redirect.error))
-            await self._changed(failed)
+            await self.changed(failed)
             return failed
         if redirect.code is None:
             return None
@@ -270,14 +225,14 @@ class Connection:
         )
         self._attempts.put(exchanging)
         self._background.start(self._complete(exchanging, redirect.code, attempt.code_verifier))
-        await self._changed(exchanging)
+        await self.changed(exchanging)
         return exchanging
 
     async def _complete(self, attempt: Exchanging, code: Secret, verifier: Secret) -> None:
         """Turn the code into a stored key. Runs to its end whoever goes away; every way out settles the attempt."""
         done: Attempt
         try:
-            async with self._turn:
+            async with self.turn:
                 credential = await self._sign_in(code=code, code_verifier=verifier)
             done = Succeeded(id=attempt.id, expires_at=attempt.expires_at, needs_email=credential.email is None)
             self._attempts.put(done)
@@ -289,53 +244,14 @@ class Connection:
             # No traceback: frames of this call hold the code and the key.
             logger.error("sign_in_broke_off", extra={"error": type(error).__name__})  # noqa: TRY400
             raise
-        await self._changed(done)
+        await self.changed(done)
 
     def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str) -> Failed:
         failed = Failed(id=attempt.id, expires_at=attempt.expires_at, reason=reason, detail=detail)
         self._attempts.put(failed)
         return failed
 
-    # --- without signing in -----------------------------------------------------------------------------------------
-
-    async def use_api_key(self, *, email: str, api_key: Secret) -> Status:
-        """
-        Connect with a key that the user made in the console: proved by one call, then stored.
-
-        Raises:
-            CredentialRefused: If Upstash does not take the pair; nothing is changed.
-            StoreLocked: If it could not be stored.
-            StoreUnavailable: As StoreLocked.
-            HelperError: What ``DatabasesApi`` raises if the pair could not be proved.
-        """
-        credential = Credential(email=email, api_key=api_key, method="api_key", since=self._clock.time())
-        return await self._background.finish(self._prove_and_store(credential))
-
-    async def give_email(self, email: str) -> Status:
-        """
-        Name the account whose key is stored already.
-
-        Raises:
-            NothingToName: If no e-mail is missing.
-            CredentialRefused: If Upstash does not take it with the key.
-            HelperError: As ``use_api_key``.
-        """
-        credential = await self._vault.get()
-        if credential is None or credential.email is not None:
-            message = "No e-mail is missing." if credential else "No account is connected: connect first."
-            raise NothingToName(message)
-        return await self._background.finish(self._prove_and_store(msgspec.structs.replace(credential, email=email)))
-
-    async def _prove_and_store(self, credential: Credential) -> Status:
-        async with self._turn:
-            try:
-                await self._api.list(credential)
-            except ReconnectRequired:
-                message = "Upstash does not take this e-mail and API key together. Check both in the console."
-                raise CredentialRefused(message) from None
-            await self._vault.put(credential)
-        await self._changed()
-        return await self.status()
+    # --- the end ----------------------------------------------------------------------------------------------------
 
     async def disconnect(self) -> tuple[str | None, bool]:
         """
@@ -350,10 +266,10 @@ class Connection:
     async def _disconnect(self) -> tuple[str | None, bool]:
         if isinstance(alive := self._attempts.alive, Pending):
             self._failed(alive, "cancelled", "The account was disconnected.")
-        async with self._turn:
+        async with self.turn:
             credential = await self._vault.peek()
             stored = await self._vault.forget()
-        await self._changed()
+        await self.changed()
         return (credential.key_name if credential else None), stored
 
     # --- using it ---------------------------------------------------------------------------------------------------
@@ -377,11 +293,11 @@ class Connection:
             first = self._refused is not credential
             self._refused, self._refused_at = credential, self._clock.monotonic()
             if first:
-                await self._changed()
+                await self.changed()
             raise
         if self._refused is credential:
             self._refused = None
-            await self._changed()
+            await self.changed()
         return result
 
     async def usable(self) -> Credential:
@@ -405,7 +321,8 @@ class Connection:
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    async def _changed(self, attempt: Attempt | None = None) -> None:
+    async def changed(self, attempt: Attempt | None = None) -> None:
+        """Tell the followers what the connection is now, and what became of an attempt."""
         if attempt is not None:
             self._events.publish("attempt", attempt)
         self._events.publish("connection", await self.status())

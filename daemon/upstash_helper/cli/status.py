@@ -82,7 +82,7 @@ def _listener(listener: Listener) -> str:
 def _advise(session: Session, found: DaemonStatus) -> None:
     if found.connection.detail:
         note(styled(found.connection.detail, "yellow"))
-    if found.connection.state == "disconnected":
+    elif found.connection.state == "disconnected":
         note(f"Connect an account with: {session.command('connect')}")
     if found.version != __version__:
         note(f"This command has version {__version__}. Bring the daemon to it with: {session.command('restart')}")
