@@ -195,3 +195,23 @@ async def test_missing_parts_of_the_sandbox_are_named(environment: dict[str, str
         assert (1, "") == (done.returncode, done.stdout)
         assert "pip install 'upstash-helper[sandbox]'" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_idle_sandbox_does_not_outlive_who_started_it(environment: dict[str, str], tmp_path: Path) -> None:
+    """
+    A sandbox at rest notices at once that the program which started it for a while has ended.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper.sandbox", "--data", str(tmp_path), "--port", "0", "--stop-with-parent"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdin.close()
+            code = process.wait(END_SECONDS)
+        finally:
+            process.kill()
+
+    assert 0 == code

@@ -72,7 +72,11 @@ def _stop_with_parent() -> None:
         # Below Python's buffers: a thread that sits in one of them at exit holds its lock, and the exit fails.
         while os.read(0, 4096):
             pass
-        signal.raise_signal(signal.SIGTERM)
+        if sys.platform == "win32":
+            signal.raise_signal(signal.SIGTERM)  # os.kill would end the process at once, without a handler
+        else:
+            # To the main thread: it is the one that waits, and a signal to this thread would not wake it up.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()
 
