@@ -86,6 +86,11 @@ class Folder:
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         outside = Path(tempfile.gettempdir()) / f"upstash-sandbox-{digest}"
+        if len(os.fsencode(outside)) + 14 > LONGEST_SOCKET_PATH:
+            raise CannotStart(
+                f"The temporary folder {outside.parent} has too long a path for unix sockets. "
+                "Choose a shorter one with TMPDIR, or a data folder with a shorter path with --data."
+            )
         outside.mkdir(mode=0o700, exist_ok=True)
         _require_private(outside)
         return outside
