@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 import redis.asyncio
 import upstash_redis.asyncio
 
+from tests.support.npm import installed_package
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.world import World
 
 
@@ -110,6 +115,29 @@ async def test_a_database_is_used_with_what_the_credentials_say(connected: World
         with pytest.raises(upstash_redis.errors.UpstashError, match="NOPERM"):
             await reader.set("greeting", "bye")
     assert credentials["redis_url"] == env["REDIS_URL"]
+
+
+async def test_the_env_map_works_with_the_javascript_client(connected: World, tmp_path: Path) -> None:
+    """`Redis.fromEnv()` of `@upstash/redis` takes the variables as they are."""
+    modules = await installed_package()
+    made = await connected.create("from-env")
+    env = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json["env"]
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "job.mjs").write_text(
+        'import { Redis } from "@upstash/redis"; const redis = Redis.fromEnv();'
+        'await redis.set("name", "Ada"); console.log(await redis.get("name"));'
+    )
+
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        "job.mjs",
+        cwd=tmp_path,
+        env={**os.environ, **env, "UPSTASH_DISABLE_TELEMETRY": "1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+
+    assert "Ada" == out.decode().strip()
 
 
 async def test_a_new_password_replaces_the_old_one(connected: World) -> None:
