@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -103,11 +104,27 @@ def daemon_process(home: Path, port: int, *, browser: str | None = None, **setti
         environ = environment(home, port, **settings) | manager.environ
         if browser is not None:
             environ["BROWSER"] = browser
-        process = subprocess.Popen(COMMAND, env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        with hangups_heard():
+            process = subprocess.Popen(
+                COMMAND, env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
         stack.enter_context(process)
         stack.callback(process.kill)
         assert "READY=1" in manager.receive()
         yield DaemonProcess(process=process, manager=manager, home=home, environ=environ)
+
+
+@contextlib.contextmanager
+def hangups_heard() -> Iterator[None]:
+    """Start a process that does not inherit an ignored SIGHUP: the tests themselves may run under ``nohup``."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def run(environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
