@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from install.environment import DEVELOPMENT, ROOT, RUNTIME
 FILES = (RUNTIME, DEVELOPMENT)
 
 _PIN = re.compile(r"(?P<name>[a-z0-9-]+)(\[[a-z0-9,-]+\])?==(?P<version>[^ ]+)( ; (?P<marker>.+))?")
+_WITH_EXTRAS = re.compile(r"(?P<name>[A-Za-z0-9-]+)\[(?P<extras>[^]]+)\]")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -80,6 +82,27 @@ def test_tests_run_on_the_versions_of_the_demo() -> None:
     The file for tests holds every pin of the other one, so one environment serves both.
     """
     assert set() == pins(RUNTIME) - pins(DEVELOPMENT)
+
+
+def test_extras_stand_in_the_pins() -> None:
+    """
+    A package that another one asks for with extras is pinned with them: pip before 24 takes nothing else for its pin.
+    """
+    pinned = {name: extras or "" for name, extras in re.findall(r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?==", _text(), re.M)}
+    wanted = {
+        (match["name"].lower(), extra.strip().lower())
+        for distribution in metadata.distributions()
+        for wish in distribution.requires or ()
+        if "extra ==" not in wish and (match := _WITH_EXTRAS.match(wish))
+        for extra in match["extras"].split(",")
+    }
+
+    assert ("coverage", "toml") in wanted, "nothing is tested"
+    assert [] == [(name, extra) for name, extra in wanted if name in pinned and extra not in pinned[name]]
+
+
+def _text() -> str:
+    return (ROOT / DEVELOPMENT).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin", "linux"])

@@ -56,8 +56,8 @@ def connect(
     if isinstance(started, Connection):
         _show(session, started)
         return
-    _invite(started)
     if no_wait:
+        _invite(started)
         if session.json:
             print_json(started)
         return
@@ -110,8 +110,10 @@ def _invite(started: StartedAttempt) -> None:
 def _wait(session: Session, started: StartedAttempt, timeout: float | None) -> Attempt:
     from upstash_helper.client.errors import WaitTimedOut
 
-    note("Waiting for the sign-in (Ctrl-C gives up) …")
     try:
+        # Within the try: a user who reads the address may press Ctrl-C before the next line is written.
+        _invite(started)
+        note("Waiting for the sign-in (Ctrl-C gives up) …")
         return session.client.wait_for_attempt(started.attempt_id, timeout=timeout)
     except KeyboardInterrupt:
         # One that another program started goes on without us.
