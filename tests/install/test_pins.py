@@ -88,7 +88,9 @@ def test_extras_stand_in_the_pins() -> None:
     """
     A package that another one asks for with extras is pinned with them: pip before 24 takes nothing else for its pin.
     """
-    pinned = {name: extras or "" for name, extras in re.findall(r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?==", _text(), re.M)}
+    pinned = {
+        name: extras or "" for name, extras in re.findall(r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?==", _text(), re.MULTILINE)
+    }
     wanted = {
         (match["name"].lower(), extra.strip().lower())
         for distribution in metadata.distributions()

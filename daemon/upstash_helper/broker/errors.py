@@ -92,6 +92,112 @@ class StoreUnavailable(HelperError):
     code = "keyring_unavailable"
 
 
+# --- the ledger -------------------------------------------------------------------------------------------------------
+
+
+class LedgerUnavailable(HelperError):
+    """What the daemon must remember cannot be read or written."""
+
+    code = "ledger_unavailable"
+
+
+class LedgerFull(HelperError):
+    """The disk is full, so what must be written down first cannot be."""
+
+    code = "disk_full"
+
+
+# --- letting apps in --------------------------------------------------------------------------------------------------
+
+
+class PairingNotFound(HelperError):
+    """There is no such pairing, or whoever asks is not its app."""
+
+    code = "pairing_not_found"
+
+
+class PairingPending(HelperError):
+    """This app's earlier request still waits for the user."""
+
+    code = "pairing_pending"
+
+    def __init__(self, detail: str, *, pairing_id: str, retry_after: float) -> None:
+        """
+        Args:
+            detail: What to do.
+            pairing_id: Of the request that waits.
+            retry_after: Seconds until that one expires.
+        """
+        super().__init__(detail, retry_after=retry_after)
+        self.pairing_id = pairing_id
+
+
+class PairingUndecided(HelperError):
+    """The user has not decided, so there is no token yet."""
+
+    code = "pairing_not_decided"
+
+
+class PairingDenied(HelperError):
+    """The user said no."""
+
+    code = "pairing_denied"
+
+
+class PairingExpired(HelperError):
+    """The user did not decide in time, or the app did not fetch its token in time."""
+
+    code = "pairing_expired"
+
+
+class TokenDelivered(HelperError):
+    """The token of this pairing has been handed out: that is done once."""
+
+    code = "token_already_delivered"
+
+
+class PairingDecided(HelperError):
+    """A decision was made already, and it was another one."""
+
+    code = "pairing_already_decided"
+
+
+class TooManyPairings(HelperError):
+    """Too many requests to be let in, from this app or altogether; or it was denied a moment ago."""
+
+    code = "too_many_pairings"
+
+
+class AppBlocked(HelperError):
+    """The user does not want to be asked by this app again."""
+
+    code = "app_blocked"
+
+
+class AppNotFound(HelperError):
+    """There is no such app."""
+
+    code = "app_not_found"
+
+
+class BlockNotFound(HelperError):
+    """There is no such block."""
+
+    code = "block_not_found"
+
+
+class NotTheCreator(HelperError):
+    """The app may read the credentials of databases that it created, and this is another one."""
+
+    code = "not_the_creator"
+
+
+class RateLimited(HelperError):
+    """The app sends more requests than it may."""
+
+    code = "rate_limited"
+
+
 # --- requests -------------------------------------------------------------------------------------------------------
 
 
