@@ -12,22 +12,35 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.api.app import create_app
+from upstash_helper.api.apps import AppsResource
 from upstash_helper.api.caller import Tokens
 from upstash_helper.api.connection import ConnectionResource
+from upstash_helper.api.connections import Counts
 from upstash_helper.api.daemon import About, DaemonResource
 from upstash_helper.api.databases import DatabasesResource
 from upstash_helper.api.events import EventsResource
+from upstash_helper.api.gate import Gate
 from upstash_helper.api.guard import Surface
 from upstash_helper.api.pages import PagesResource
+from upstash_helper.api.pairings import PairingsResource
+from upstash_helper.api.passthrough import PassThroughResource
+from upstash_helper.api.witness import Witness
+from upstash_helper.broker.approvals import Approvals
+from upstash_helper.broker.apps import Apps
+from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.connection import Connection
 from upstash_helper.broker.console_key import ConsoleKey
 from upstash_helper.broker.create import CreateDatabase
+from upstash_helper.broker.credentials import ReadCredentials
 from upstash_helper.broker.databases import Databases
 from upstash_helper.broker.events import EventBus
-from upstash_helper.broker.idempotency import IdempotencyRecords
+from upstash_helper.broker.pairings import Pairings
+from upstash_helper.broker.pass_through import PassThrough
 from upstash_helper.broker.sign_in import SignIn
+from upstash_helper.broker.turnstile import Turnstile
 from upstash_helper.broker.vault import Vault
+from upstash_helper.broker.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,9 +49,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.api.routes import Route
-    from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore
+    from upstash_helper.broker.ledger import Ledger
+    from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.client import wire
     from upstash_helper.settings import Settings, World
+    from upstash_helper.upstream.http import Upstream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +63,9 @@ class Machine:
     clock: Clock
     browser: Browser
     store: CredentialStore
+    ledger: Ledger
+    peers: Peers
+    notifier: Notifier
     callback: CallbackAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
 
@@ -59,12 +77,33 @@ class Daemon:
     app: web.Application
     tokens: Tokens
     routes: tuple[Route, ...]
+    counts: Counts
+    """Where whoever serves it counts what happens to connections."""
     background: Background
     """What goes on when whoever asked for it has gone."""
 
 
 # More than a stop takes: the process decides when it has waited long enough.
 DRAIN_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """What decides, put together."""
+
+    events: EventBus
+    background: Background
+    vault: Vault
+    connection: Connection
+    console_key: ConsoleKey
+    databases: Databases
+    create: CreateDatabase
+    credentials: ReadCredentials
+    pass_through: PassThrough
+    apps: Apps
+    pairings: Pairings
+    approvals: Approvals
+    audit: Audit
 
 
 def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
@@ -76,14 +115,69 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         world: The profile and its settings.
         stop: Is set when the daemon is asked to stop through its API.
     """
-    from upstash_helper.upstream.developer_api import DeveloperApi
     from upstash_helper.upstream.http import Upstream
+
+    counts, surface = Counts(), Surface(port=world.settings.port)
+    http = Upstream(clock=machine.clock)
+    # What apps pass through has connections and a breaker of its own: neither an answer that is read slowly nor
+    # failures that an app provokes are in the way of the daemon's calls.
+    apps_http = Upstream(clock=machine.clock)
+    broker = _broker(machine, world.settings, http=http, apps_http=apps_http, counts=counts)
+
+    resources = (
+        _daemon_resource(
+            machine, world, broker, counts=counts, stop=stop, description=lambda: _describe(routes, world)
+        ),
+        PagesResource(connection=broker.connection),
+        ConnectionResource(
+            connection=broker.connection,
+            console_key=broker.console_key,
+            vault=broker.vault,
+            open_browser=world.settings.open_browser,
+            hosts=surface.hosts,
+        ),
+        DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.credentials),
+        PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
+        AppsResource(apps=broker.apps, audit=broker.audit),
+        PassThroughResource(pass_through=broker.pass_through),
+        EventsResource(events=broker.events, pairings=broker.pairings, clock=machine.clock),
+    )
+    routes = [route for resource in resources for route in resource.routes()]
+
+    tokens = Tokens(broker.apps)
+    gate = Gate(
+        surface=surface,
+        tokens=tokens,
+        apps=broker.apps,
+        peers=machine.peers,
+        witness=Witness(audit=broker.audit, background=broker.background),
+        clock=machine.clock,
+    )
+    app = create_app(routes, gate=gate)
+
+    async def end_streams(_: web.Application) -> None:
+        broker.events.close()
+
+    async def finish_writes(_: web.Application) -> None:
+        await broker.background.drain(DRAIN_SECONDS)
+        await http.close()
+        await apps_http.close()
+        await broker.apps.note_uses()
+        await machine.ledger.close()
+
+    app.on_shutdown.append(end_streams)
+    app.on_cleanup.append(finish_writes)
+    return Daemon(app=app, tokens=tokens, routes=tuple(routes), counts=counts, background=broker.background)
+
+
+def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: Upstream, counts: Counts) -> Broker:
+    from upstash_helper.upstream.developer_api import DeveloperApi
     from upstash_helper.upstream.keys import Keys
     from upstash_helper.upstream.oauth import OAuth
+    from upstash_helper.upstream.passage import DeveloperApiPassage
 
-    settings = world.settings
-    clock = machine.clock
-    http = Upstream(clock=clock)
+    clock, ledger = machine.clock, machine.ledger
+    events, background = EventBus(), Background()
     api = DeveloperApi(http=http, api_url=settings.api_url, rest_url=settings.rest_url)
     server = (
         None
@@ -93,79 +187,92 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         )
     )
 
-    events, background = EventBus(), Background()
     vault = Vault(store=machine.store, clock=clock)
-    sign_in = SignIn(
-        server=server,
-        keys=Keys(http=http, api_url=settings.api_url),
-        api=api,
-        vault=vault,
-        background=background,
-        clock=clock,
-    )
+    keys = Keys(http=http, api_url=settings.api_url)
+    sign_in = SignIn(server=server, keys=keys, api=api, vault=vault, background=background, clock=clock)
     connection = Connection(
         vault=vault,
         server=server,
         sign_in=sign_in,
         callback=machine.callback,
+        tls_hellos=lambda: counts.tls,
         browser=machine.browser,
         events=events,
         background=background,
         clock=clock,
     )
-    console_key = ConsoleKey(connection=connection, vault=vault, api=api, background=background, clock=clock)
     databases = Databases(connection=connection, api=api, events=events, background=background, clock=clock)
     create = CreateDatabase(
         connection=connection,
         databases=databases,
         api=api,
-        records=IdempotencyRecords(clock=clock),
+        journal=ledger.creates,
         events=events,
         background=background,
+        clock=clock,
     )
 
+    audit = Audit(records=ledger.audit, clock=clock)
+    apps = Apps(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
+    turnstile = Turnstile(clock=clock)
+    room = WaitingRoom(records=ledger.pairings, turnstile=turnstile, events=events, clock=clock)
+    pairings = Pairings(
+        room=room,
+        apps=apps,
+        audit=audit,
+        turnstile=turnstile,
+        notifier=machine.notifier,
+        background=background,
+        clock=clock,
+    )
+    passage = DeveloperApiPassage(http=apps_http, api_url=settings.api_url)
+    return Broker(
+        events=events,
+        background=background,
+        vault=vault,
+        connection=connection,
+        console_key=ConsoleKey(connection=connection, vault=vault, api=api, background=background, clock=clock),
+        databases=databases,
+        create=create,
+        credentials=ReadCredentials(databases=databases, journal=ledger.creates),
+        pass_through=PassThrough(connection=connection, passage=passage, databases=databases),
+        apps=apps,
+        pairings=pairings,
+        approvals=Approvals(room=room, turnstile=turnstile, clock=clock),
+        audit=audit,
+    )
+
+
+def _daemon_resource(
+    machine: Machine,
+    world: World,
+    broker: Broker,
+    *,
+    counts: Counts,
+    stop: asyncio.Event,
+    description: Callable[[], bytes],
+) -> DaemonResource:
     about = About(
         version=__version__,
         pid=os.getpid(),
         profile=world.profile,
-        started_at=clock.time(),
+        started_at=machine.clock.time(),
         log_file=str(world.folders.log_file),
     )
-    resources = (
-        DaemonResource(
-            about=about,
-            connection=connection,
-            vault=vault,
-            listeners=machine.listeners,
-            stop=stop,
-            description=lambda: _describe(routes, settings),
-        ),
-        PagesResource(connection=connection),
-        ConnectionResource(
-            connection=connection, console_key=console_key, vault=vault, open_browser=settings.open_browser
-        ),
-        DatabasesResource(databases=databases, create=create),
-        EventsResource(events=events),
+    return DaemonResource(
+        about=about,
+        connection=broker.connection,
+        vault=broker.vault,
+        ledger=machine.ledger,
+        listeners=machine.listeners,
+        tls_hellos=lambda: counts.tls,
+        stop=stop,
+        description=description,
     )
-    routes = [route for resource in resources for route in resource.routes()]
-
-    tokens = Tokens()
-    app = create_app(routes, surface=Surface(port=settings.port), tokens=tokens)
-
-    async def end_streams(_: web.Application) -> None:
-        events.close()
-
-    async def finish_writes(_: web.Application) -> None:
-        await background.drain(DRAIN_SECONDS)
-        await http.close()
-
-    app.on_shutdown.append(end_streams)
-    app.on_cleanup.append(finish_writes)
-    return Daemon(app=app, tokens=tokens, routes=tuple(routes), background=background)
 
 
-def _describe(routes: list[Route], settings: Settings) -> bytes:
+def _describe(routes: list[Route], world: World) -> bytes:
     # Asked for by developers, and not by every daemon that starts: the schemas are made then.
     from upstash_helper.api.openapi import describe
 
-    return describe(routes, port=settings.port)
+    return describe(routes, port=world.settings.port)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import sys
 import time
@@ -28,6 +29,8 @@ RECHECK_SECONDS: Final = 1.0
 
 V4: Final = "127.0.0.1"
 V6: Final = "::1"
+
+_UNNAMED: Final = "a program that the system does not name"
 
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
@@ -150,7 +153,10 @@ class Listeners:
 
 
 def holder(host: str, port: int) -> str:
-    """Return who listens on an address, in words. Takes some milliseconds, and more where the system is secretive."""
+    """
+    Return who listens on an address, in words: the program, and the user if it is another one. Takes some milliseconds,
+    and more where the system is secretive.
+    """
     import psutil
 
     try:
@@ -165,18 +171,45 @@ def holder(host: str, port: int) -> str:
     wanted = {host, "::", "0.0.0.0"}  # noqa: S104 - compared, not bound
     suspects = [suspect for suspect in suspects if suspect[0] in wanted]
     if not suspects:
-        return "a program that the system does not name"
+        return _UNNAMED
     # The exact address is a better match than one that stands for all.
-    _, pid = min(suspects, key=lambda suspect: suspect[0] != host)
-    if pid is None:
-        return "another user's program"
+    address, pid = min(suspects, key=lambda suspect: suspect[0] != host)
+    return _owner_of(address, port) if pid is None else _named(pid)
+
+
+def _owner_of(host: str, port: int) -> str:
+    """Return whose program listens, where the system hides which one it is."""
+    from upstash_helper import peers, socket_owners
+
     try:
-        name = psutil.Process(pid).name()
+        uid = socket_owners.listening((host, port))
+    except (OSError, ValueError):
+        uid = None
+    if uid is None or sys.platform == "win32":
+        return "another user's program"
+    # A user's own program may hide as well, such as one that holds keys.
+    return _UNNAMED if uid == os.geteuid() else f"another user's program (user {_shown(peers.user_name(uid))})"
+
+
+def _named(pid: int) -> str:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        name = process.name()
     except psutil.Error:
         return f"process {pid}"
-    # A program chooses its own name.
-    shown = "".join(character for character in name if character.isprintable())[:60]
-    return f"{shown} (process {pid})"
+    try:
+        user = process.username()
+        whose = "" if user == psutil.Process().username() else f" of user {_shown(user)}"
+    except psutil.Error:
+        whose = ""
+    return f"{_shown(name)} (process {pid}{whose})"
+
+
+def _shown(name: str) -> str:
+    """Return a name that somebody else chose."""
+    return "".join(character for character in name if character.isprintable())[:60]
 
 
 def _bind(host: str, port: int) -> socket.socket:

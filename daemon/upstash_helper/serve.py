@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.api.connections import Connections, Limits
+    from upstash_helper.api.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
     from upstash_helper.settings import World
@@ -90,6 +90,7 @@ async def serve(
     *,
     stop: asyncio.Event,
     limits: Limits | None = None,
+    counts: Counts | None = None,
     announced: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> None:
     """
@@ -100,11 +101,12 @@ async def serve(
         listeners: Are closed at the end.
         stop: Ends it.
         limits: What a connection may cost.
+        counts: Where what happens to connections is counted, for whoever wants to know.
         announced: Is entered when requests are served, and left when they no longer are.
     """
     from aiohttp import web
 
-    from upstash_helper.api.connections import Connections, Limits
+    from upstash_helper.api.connections import Connections, Counts, Limits
 
     serving: list[Connections] = []
 
@@ -122,7 +124,7 @@ async def serve(
         if runner.server is None:
             message = "aiohttp made no server"
             raise RuntimeError(message)
-        serving.append(Connections(runner.server, limits or Limits()))
+        serving.append(Connections(runner.server, limits or Limits(), counts or Counts()))
         await listeners.serve(serving[0])
         with announced():
             await stop.wait()
@@ -158,7 +160,7 @@ async def _run(world: World, listeners: Listeners) -> None:
     with process.stopping_on_signals(stop, lambda: _withdraw(world)):
         try:
             daemon = compose(_this_machine(world, listeners), world, stop=stop)
-            await serve(daemon.app, listeners, stop=stop, announced=announced)
+            await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
         finally:
             process.end_threads(executor)
 
@@ -208,6 +210,9 @@ def _single(world: World) -> Iterator[None]:
         which = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
+    # What a killed daemon announced would pass for this one's from now on, and whoever has its port be told its token.
+    with contextlib.suppress(OSError):
+        discovery.remove(world.folders.runtime)
     try:
         yield
     finally:
@@ -224,12 +229,18 @@ def _running_pid(world: World) -> int | None:
 
 def _this_machine(world: World, listeners: Listeners) -> Machine:
     from upstash_helper.compose import Machine
-    from upstash_helper.machine import SystemBrowser, SystemClock
+    from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
+    from upstash_helper.notifications import DesktopNotifier
+    from upstash_helper.peers import SystemPeers
+    from upstash_helper.storage.ledger import SqliteLedger
 
     return Machine(
         clock=SystemClock(),
         browser=SystemBrowser(),
         store=_store(world),
+        ledger=SqliteLedger(world.folders.ledger_file),
+        peers=SystemPeers(),
+        notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
         callback=listeners,
         listeners=listeners.snapshot,
     )

@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The loopback port. Upstash redirects a sign-in to the address that was registered: ``http://localhost:3000``."""
     open_browser: bool = True
     """Open the user's browser when a connect asks for it."""
+    notifications: bool = True
+    """Show a notification on the desktop when an app waits for the user's approval."""
     credential_store: Literal["keyring", "file", "memory"] = "keyring"
     """``keyring``; ``file``: in clear, readable by this user alone; ``memory``: gone when the daemon stops."""
     auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
@@ -85,6 +87,11 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
     def config_file(self) -> Path:
         """The settings file; it need not exist."""
         return self.config / "config.toml"
+
+    @property
+    def ledger_file(self) -> Path:
+        """What the daemon remembers: the apps that were let in, and what they did."""
+        return self.state / "ledger.db"
 
     @property
     def log_file(self) -> Path:

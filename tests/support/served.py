@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
-from upstash_helper.api.connections import Limits
+from upstash_helper.api.connections import Counts, Limits
 from upstash_helper.compose import Machine, compose
 from upstash_helper.listeners import Listeners, open_listeners
-from upstash_helper.machine import SystemBrowser, SystemClock
+from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
+from upstash_helper.peers import SystemPeers
 from upstash_helper.serve import serve
 from upstash_helper.settings import Folders, Settings, World
+from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -27,7 +29,12 @@ BODY_SECONDS = 0.4
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: web.Application, listeners: Listeners, *, limits: Limits | None = None, stop: asyncio.Event | None = None
+    app: web.Application,
+    listeners: Listeners,
+    *,
+    limits: Limits | None = None,
+    counts: Counts | None = None,
+    stop: asyncio.Event | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Serve ``app``, and stop on leaving unless it has stopped by itself."""
     stop = stop or asyncio.Event()
@@ -38,7 +45,7 @@ async def serving(
         ready.set()
         yield
 
-    task = asyncio.create_task(serve(app, listeners, stop=stop, limits=limits, announced=announced))
+    task = asyncio.create_task(serve(app, listeners, stop=stop, limits=limits, counts=counts, announced=announced))
     await asyncio.wait({task, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
     try:
         yield task
@@ -130,13 +137,16 @@ class LocalDaemon:
             clock=SystemClock(),
             browser=SystemBrowser(),
             store=MemoryStore(),
+            ledger=SqliteLedger(None),
+            peers=SystemPeers(),
+            notifier=SilentNotifier(),
             callback=listeners,
             listeners=listeners.snapshot,
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
         settings = Settings(port=listeners.port, open_browser=False)
         daemon = compose(machine, World(profile="t", folders=folders, settings=settings, sources={}), stop=stop)
-        async with serving(daemon.app, listeners, limits=limits, stop=stop):
+        async with serving(daemon.app, listeners, limits=limits, counts=daemon.counts, stop=stop):
             yield cls(port=listeners.port, token=daemon.tokens.owner_token.reveal())
 
     @property

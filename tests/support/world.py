@@ -21,9 +21,11 @@ from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.listeners import open_listeners
 from upstash_helper.machine import SystemClock
+from upstash_helper.peers import SystemPeers
 from upstash_helper.serve import serve
 from upstash_helper.settings import Folders, Settings
 from upstash_helper.settings import World as Profile
+from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
+    from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Clock, CredentialStore
 
 PASSWORD = "correct horse battery staple"
@@ -52,6 +55,18 @@ class Browser:
     async def open(self, url: str) -> bool:
         """Note ``url``."""
         self.opened.append(url)
+        return True
+
+
+class Desktop:
+    """The ``Notifier`` port, for a user who is not there: it remembers what it was asked to show."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, str]] = []
+
+    async def show(self, *, title: str, body: str) -> bool:
+        """Note the notification."""
+        self.shown.append((title, body))
         return True
 
 
@@ -95,6 +110,27 @@ class Reply:
         return str(self.json["code"])
 
 
+@dataclass(frozen=True)
+class App:
+    """An app that was let in, in a test's hands."""
+
+    id: str
+    token: str
+    origin: str | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its requests carry: its token, and where it is a page what a browser adds."""
+        sent = {"Authorization": f"Bearer {self.token}"}
+        return sent if self.origin is None else {**sent, **as_page(self.origin)}
+
+
+def as_page(origin: str) -> dict[str, str]:
+    """Return what a browser adds to the fetch of a page."""
+    site = "same-site" if "localhost" in origin else "cross-site"
+    return {"Origin": origin, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+
+
 @dataclass
 class World:
     """A daemon that runs, and what a test needs to talk to it."""
@@ -103,7 +139,9 @@ class World:
     settings: Settings
     browser: Browser
     loopback: Loopback
+    desktop: Desktop
     store: CredentialStore
+    ledger: Ledger
     sandbox: Sandbox
     session: aiohttp.ClientSession
     stop: asyncio.Event
@@ -121,6 +159,7 @@ class World:
         port: int,
         *,
         store: CredentialStore | None = None,
+        ledger: Ledger | None = None,
         clock: Clock | None = None,
         **settings: Any,
     ) -> AsyncIterator[Self]:
@@ -139,10 +178,14 @@ class World:
             config=tmp_path / "config", state=tmp_path / "state", runtime=tmp_path / "run", logs=tmp_path / "log"
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
+        desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
         machine = Machine(
             clock=clock or SystemClock(),
             browser=browser,
             store=store,
+            ledger=ledger,
+            peers=SystemPeers(),
+            notifier=desktop,
             callback=loopback,
             listeners=loopback.listeners,
         )
@@ -155,7 +198,9 @@ class World:
             ready.set()
             yield
 
-        serving = asyncio.create_task(serve(daemon.app, open_listeners(port), stop=stop, announced=announced))
+        serving = asyncio.create_task(
+            serve(daemon.app, open_listeners(port), stop=stop, counts=daemon.counts, announced=announced)
+        )
         await ready.wait()
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
@@ -166,7 +211,9 @@ class World:
                 settings=chosen,
                 browser=browser,
                 loopback=loopback,
+                desktop=desktop,
                 store=store,
+                ledger=ledger,
                 sandbox=sandbox,
                 session=session,
                 stop=stop,
@@ -253,6 +300,30 @@ class World:
         assert attempt["state"] == "succeeded", attempt
         connection: dict[str, Any] = (await self.get("/v1/connection")).json
         return connection
+
+    async def ask(self, *scopes: str, origin: str | None = None, name: str = "Test app", reason: str = "") -> Reply:
+        """Ask to be let in: as the page of ``origin``, or as the native program that the test is."""
+        headers = {} if origin is None else as_page(origin)
+        body = {"name": name, "scopes": scopes or ("connection:read",), "reason": reason}
+        return await self.call("POST", "/v1/pairings", body, headers=headers, token=None)
+
+    async def pair(self, *scopes: str, origin: str | None = None, name: str = "Test app", **granted: Any) -> App:
+        """Let an app in, from its wish to its token. ``granted`` is what the owner's approval says beyond a yes."""
+        asked = await self.ask(*scopes, origin=origin, name=name)
+        assert asked.status == 202, asked.text
+        pairing = asked.json
+        approved = await self.call("POST", f"/v1/pairings/{pairing['id']}/approve", granted)
+        assert approved.status == 200, approved.text
+        headers = {} if origin is None else as_page(origin)
+        fetched = await self.call(
+            "POST", f"/v1/pairings/{pairing['id']}/token", headers=headers, token=pairing["poll_secret"]
+        )
+        assert fetched.status == 200, fetched.text
+        return App(id=fetched.json["app_id"], token=fetched.json["token"], origin=origin)
+
+    async def as_app(self, app: App, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        """Send one request as ``app``."""
+        return await self.call(method, path, body, headers={**app.headers, **headers}, token=None)
 
     async def create(self, name: str = "db", **wanted: Any) -> dict[str, Any]:
         """Make a database."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -58,3 +59,37 @@ def test_the_clock_tells_both_times() -> None:
 
     assert first <= second
     assert abs(clock.time() - time.time()) < 5
+
+
+class Sleeper(SystemClock):
+    """The clock of a machine that sleeps: it goes on, and the event loop's timers do not."""
+
+    slept = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.slept
+
+
+async def test_the_clock_calls_in_time() -> None:
+    """Neither before the time has come, nor never if it has come already."""
+    clock, called = SystemClock(), asyncio.Event()
+    due = clock.monotonic() + 0.02
+
+    clock.call_at(due, called.set)
+    await asyncio.wait_for(called.wait(), 5)
+    at = clock.monotonic()
+    called.clear()
+    clock.call_at(due, called.set)
+    await asyncio.wait_for(called.wait(), 5)
+
+    assert at >= due
+
+
+async def test_t52_the_clock_calls_soon_after_a_sleep() -> None:
+    """What was due while the machine slept is not put off by as long as it slept."""
+    clock, called = Sleeper(longest_wait=0.01), asyncio.Event()
+
+    clock.call_at(clock.monotonic() + 3600, called.set)
+    clock.slept = 8 * 3600.0
+
+    await asyncio.wait_for(called.wait(), 5)

@@ -5,28 +5,46 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from upstash_helper.api.guard import Caller
+from upstash_helper.broker.callers import OWNER, Caller
 from upstash_helper.broker.secret import Secret
 
-OWNER: Final = Caller("owner", "owner")
+if TYPE_CHECKING:
+    from upstash_helper.broker.apps import Apps
 
 
 class Tokens:
     """
-    Knows the tokens by their SHA-256 alone.
+    Knows the tokens by their SHA-256 alone: the owner's and, through ``Apps``, those of the apps.
 
     The owner's is drawn anew at every start: a discovery file that a crash left behind opens nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, apps: Apps) -> None:
         self.owner_token: Final = Secret(f"uho_{secrets.token_urlsafe(32)}")
         self._owner: Final = _digest(self.owner_token.reveal().encode())
+        self._apps = apps
+
+    async def ready(self) -> None:
+        """
+        Read who has been let in, if that has not been done. Before that only the owner is known.
+
+        Raises:
+            LedgerUnavailable: If it cannot be read.
+            LedgerFull: As LedgerUnavailable.
+        """
+        await self._apps.ready()
 
     def find(self, token: bytes) -> Caller | None:
         """Return whose ``token`` is. Digests are compared, so that the time taken tells nothing of the token."""
-        return OWNER if hmac.compare_digest(_digest(token), self._owner) else None
+        if hmac.compare_digest(_digest(token), self._owner):
+            return OWNER
+        return self._apps.find(token)
+
+    def approved(self, origin: str) -> bool:
+        """Return whether some app of ``origin`` is let in."""
+        return self._apps.approved(origin)
 
 
 def _digest(token: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from upstash_helper.api import render
+from upstash_helper.api import redirects, render
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
 from upstash_helper.api.routes import BODY, Route
@@ -12,6 +12,8 @@ from upstash_helper.broker.secret import Secret
 from upstash_helper.client import wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web
 
     from upstash_helper.broker.connection import Connection
@@ -19,18 +21,35 @@ if TYPE_CHECKING:
     from upstash_helper.broker.vault import Vault
 
 _READ = Policy("token", "connection:read")
-_WRITE = Policy("token", "connection:write")
-_OWNER = Policy("owner")
+_CANCEL = Policy("token", "connection:write", audit="connection.cancel")
+_OWNER = Policy("owner", audit="connection.disconnect")
 
 
 class ConnectionResource:
     """The handlers."""
 
-    def __init__(self, *, connection: Connection, console_key: ConsoleKey, vault: Vault, open_browser: bool) -> None:
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        console_key: ConsoleKey,
+        vault: Vault,
+        open_browser: bool,
+        hosts: Sequence[str],
+    ) -> None:
+        """
+        Args:
+            connection: The connection.
+            console_key: Connects without a sign-in.
+            vault: Knows how the credential store is.
+            open_browser: Whether a connect that does not say so opens the browser.
+            hosts: What this daemon is called, with its port; the first one is shown.
+        """
         self._connection = connection
         self._console_key = console_key
         self._vault = vault
         self._open_browser = open_browser
+        self._hosts = hosts
 
     def routes(self) -> list[Route]:
         """Return what is served here."""
@@ -42,7 +61,8 @@ class ConnectionResource:
                 answers={200: wire.Connection},
             ),
             Route(
-                method="POST", path=at, handler=self.connect, policy=Policy("token", "connection:write", "json"),
+                method="POST", path=at, handler=self.connect,
+                policy=Policy("token", "connection:write", "json", audit="connection.connect"),
                 operation_id="connect", summary="Start connecting an account, or join the attempt that runs",
                 body=wire.Connect, answers={200: wire.Connection, 202: wire.StartedAttempt}, problems=(409, 503),
             ),
@@ -57,17 +77,25 @@ class ConnectionResource:
                 answers={200: wire.Attempt}, problems=(404,),
             ),
             Route(
-                method="DELETE", path=attempt_at, handler=self.cancel, policy=_WRITE,
+                method="DELETE", path=attempt_at, handler=self.cancel, policy=_CANCEL,
                 operation_id="cancelAttempt", summary="Give up an attempt",
                 answers={200: wire.Attempt}, problems=(404,),
             ),
             Route(
-                method="PUT", path=f"{at}/api-key", handler=self.use_api_key, policy=Policy("owner", body="json"),
+                method="POST", path=f"{attempt_at}/redirect", handler=self.redirect,
+                policy=Policy("owner", body="json", audit="connection.paste"), operation_id="redirectAttempt",
+                summary="Give the address that the browser ended at, where it did not reach the helper by itself",
+                body=wire.PastedAddress, answers={200: wire.Attempt}, problems=(404,),
+            ),
+            Route(
+                method="PUT", path=f"{at}/api-key", handler=self.use_api_key,
+                policy=Policy("owner", body="json", audit="connection.api_key"),
                 operation_id="useApiKey", summary="Connect with an API key made in the Upstash console",
                 body=wire.ApiKey, answers={200: wire.Connection}, problems=(424, 429, 502, 503, 504),
             ),
             Route(
-                method="PUT", path=f"{at}/email", handler=self.give_email, policy=Policy("owner", body="json"),
+                method="PUT", path=f"{at}/email", handler=self.give_email,
+                policy=Policy("owner", body="json", audit="connection.email"),
                 operation_id="giveEmail", summary="Name the account when the sign-in did not (state `needs_email`)",
                 body=wire.Email, answers={200: wire.Connection}, problems=(409, 424, 429, 502, 503, 504),
             ),
@@ -103,13 +131,22 @@ class ConnectionResource:
 
     async def attempt(self, request: web.Request) -> web.Response:
         """Answer with one attempt."""
-        attempt = self._connection.attempt(request.match_info["attempt_id"])
+        attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
 
         return render.json(render.attempt(attempt))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Give up one attempt."""
-        attempt = await self._connection.cancel(request.match_info["attempt_id"])
+        attempt = await self._connection.flow.cancel(request.match_info["attempt_id"])
+
+        return render.json(render.attempt(attempt))
+
+    async def redirect(self, request: web.Request) -> web.Response:
+        """Take the redirect as the user pasted it."""
+        given = cast("wire.PastedAddress", decode(request[BODY], wire.PastedAddress))
+        redirect = redirects.of_address(given.address, hosts=self._hosts)
+
+        attempt = await self._connection.flow.pasted(request.match_info["attempt_id"], redirect)
 
         return render.json(render.attempt(attempt))
 

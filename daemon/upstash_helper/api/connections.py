@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import hdrs, web
 
+from upstash_helper.broker.hints import https_forced
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -83,11 +85,12 @@ class Counts:
 class Connections:
     """All connections of one server, the ones that have been idle longest first."""
 
-    def __init__(self, server: web.Server, limits: Limits) -> None:
+    def __init__(self, server: web.Server, limits: Limits, counts: Counts) -> None:
         """
         Args:
             server: aiohttp's, from ``AppRunner.server``. Its requests are counted from now on.
             limits: The bounds.
+            counts: Where what happens is counted.
         """
         self._server = server
         self._limits = limits
@@ -95,7 +98,7 @@ class Connections:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._busy = 0
-        self.counts: Final = Counts()
+        self.counts: Final = counts
         self._make_request: Final[Callable[..., web.BaseRequest]] = server.request_factory
         server.request_factory = cast("Any", self._begin)  # every protocol of this server is a Connection
 
@@ -155,7 +158,7 @@ class Connections:
 class Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_answer_seconds", "_body", "_connections", "_refused", "_spoken", "busy")
+    __slots__ = ("_answer_seconds", "_body", "_connections", "_refused", "_spoken", "busy", "other_user")
 
     def __init__(self, connections: Connections, server: web.Server, limits: Limits) -> None:
         super().__init__(
@@ -178,6 +181,8 @@ class Connection(web.RequestHandler):
         self._spoken = False
         self._body: StreamReader | None = None
         self.busy = False
+        self.other_user: bool | None = None
+        """Whether it is another user's, as the gate has found out; None before it has asked."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or turn it away at once."""
@@ -283,6 +288,5 @@ class Connection(web.RequestHandler):
         counts = self._connections.counts
         counts.tls += 1
         if counts.tls == 1:
-            hint = "A browser forces https on localhost (HSTS). Open the address with http://."
-            logger.warning("tls_on_plain_port", extra={"hint": hint})
+            logger.warning("tls_on_plain_port", extra={"hint": https_forced(1)})
         self.force_close()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api import render
+from upstash_helper.api import render, render_apps
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Route
+from upstash_helper.broker.hints import https_forced
 from upstash_helper.client import wire
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.vault import Vault
 
 API_VERSION: Final = 1
@@ -42,14 +44,18 @@ class DaemonResource:
         about: About,
         connection: Connection,
         vault: Vault,
+        ledger: Ledger,
         listeners: Callable[[], tuple[wire.Listener, ...]],
+        tls_hellos: Callable[[], int],
         stop: asyncio.Event,
         description: Callable[[], bytes],
     ) -> None:
         self._about = about
         self._connection = connection
         self._vault = vault
+        self._ledger = ledger
         self._listeners = listeners
+        self._tls_hellos = tls_hellos
         self._stop = stop
         self._description = description
 
@@ -69,7 +75,7 @@ class DaemonResource:
                 operation_id="getDaemon", summary="What the helper is doing", answers={200: wire.DaemonStatus},
             ),
             Route(
-                method="POST", path="/v1/daemon/stop", handler=self.stop, policy=Policy("owner"),
+                method="POST", path="/v1/daemon/stop", handler=self.stop, policy=Policy("owner", audit="daemon.stop"),
                 operation_id="stopDaemon", summary="Stop the helper; what it is writing is finished first",
                 answers={202: wire.Health},
             ),
@@ -96,9 +102,15 @@ class DaemonResource:
                 started_at=render.timestamp(self._about.started_at),
                 listeners=self._listeners(),
                 connection=render.connection(connection, self._vault.health()),
+                hints=self._hints(),
                 log_file=self._about.log_file,
+                ledger=render_apps.ledger(self._ledger.health()),
             )
         )
+
+    def _hints(self) -> tuple[wire.Hint, ...]:
+        hellos = self._tls_hellos()
+        return (wire.Hint(code="https_forced", detail=https_forced(hellos)),) if hellos else ()
 
     async def stop(self, _request: web.Request) -> web.Response:
         """Ask the daemon to stop."""

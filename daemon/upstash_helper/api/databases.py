@@ -15,7 +15,7 @@ from msgspec import UNSET
 from upstash_helper.api import render
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, CALLER, Parameter, Route
+from upstash_helper.api.routes import BODY, TARGET, Parameter, Route, caller_of
 from upstash_helper.broker import idempotency, models
 from upstash_helper.broker.errors import InvalidPageToken, InvalidRequest
 from upstash_helper.broker.regions import REGIONS
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.broker.create import CreateDatabase
+    from upstash_helper.broker.credentials import ReadCredentials
     from upstash_helper.broker.databases import Databases
 
 PAGE: Final = 50
 LARGEST_PAGE: Final = 200
 
 _READ = Policy("token", "databases:read")
-_WRITE = Policy("token", "databases:write")
+_RESET = Policy("token", "databases:write", audit="database.reset_password")
 _UPSTREAM = (409, 424, 429, 502, 503, 504)
 
 _IF_MATCH = Parameter(
@@ -54,9 +55,10 @@ _PAGING = (
 class DatabasesResource:
     """The handlers."""
 
-    def __init__(self, *, databases: Databases, create: CreateDatabase) -> None:
+    def __init__(self, *, databases: Databases, create: CreateDatabase, credentials: ReadCredentials) -> None:
         self._databases = databases
         self._create = create
+        self._credentials = credentials
         self._pages = PageTokens()
 
     def routes(self) -> list[Route]:
@@ -74,7 +76,8 @@ class DatabasesResource:
                 answers={200: wire.DatabaseList, 304: None}, problems=(400, *_UPSTREAM), parameters=_PAGING,
             ),
             Route(
-                method="POST", path=at, handler=self.create, policy=Policy("token", "databases:write", "json"),
+                method="POST", path=at, handler=self.create,
+                policy=Policy("token", "databases:write", "json", audit="database.create"),
                 operation_id="createDatabase", summary="Make a database, once for one Idempotency-Key",
                 body=wire.CreateDatabase, answers={201: wire.Database}, problems=(400, *_UPSTREAM),
                 parameters=(
@@ -90,24 +93,26 @@ class DatabasesResource:
                 answers={200: wire.Database, 304: None}, problems=(404, *_UPSTREAM), parameters=_PAGING[-1:],
             ),
             Route(
-                method="PATCH", path=one, handler=self.change, policy=Policy("token", "databases:write", "json"),
+                method="PATCH", path=one, handler=self.change,
+                policy=Policy("token", "databases:write", "json", audit="database.change"),
                 operation_id="changeDatabase", summary="Rename a database, or change its settings",
                 body=wire.ChangeDatabase, answers={200: wire.Database}, problems=(404, 412, *_UPSTREAM),
                 parameters=(_IF_MATCH,),
             ),
             Route(
-                method="DELETE", path=one, handler=self.delete, policy=Policy("token", "databases:delete"),
+                method="DELETE", path=one, handler=self.delete,
+                policy=Policy("token", "databases:delete", audit="database.delete"),
                 operation_id="deleteDatabase", summary="Delete a database and all that is in it",
                 answers={204: None}, problems=(404, 412, *_UPSTREAM), parameters=(_IF_MATCH,),
             ),
             Route(
                 method="GET", path=f"{one}/credentials", handler=self.credentials,
-                policy=Policy("token", "databases:credentials"),
+                policy=Policy("token", "databases:credentials", audit="database.credentials"),
                 operation_id="getCredentials", summary="Read what lets a client into a database",
                 answers={200: wire.DatabaseCredentials}, problems=(404, *_UPSTREAM),
             ),
             Route(
-                method="POST", path=f"{one}/reset-password", handler=self.reset_password, policy=_WRITE,
+                method="POST", path=f"{one}/reset-password", handler=self.reset_password, policy=_RESET,
                 operation_id="resetPassword", summary="Give a database a new password and new tokens",
                 answers={200: wire.Database}, problems=(404, *_UPSTREAM),
             ),
@@ -142,13 +147,15 @@ class DatabasesResource:
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a database."""
-        caller = request[CALLER]
+        caller = caller_of(request)
         keys = request.headers.getall("Idempotency-Key", [])
-        key = idempotency.parse(caller.id if caller else "", ", ".join(keys) if keys else None)
+        key = idempotency.parse(caller.id, ", ".join(keys) if keys else None)
         wanted = cast("wire.CreateDatabase", decode(request[BODY], wire.CreateDatabase))
+        request[TARGET] = wanted.name
 
-        database, replayed = await self._create(new_database(wanted), key)
+        database, replayed = await self._create(new_database(wanted), key, caller)
 
+        request[TARGET] = database.id
         response = render.json(render.database(database), status=201)
         response.headers["Location"] = f"/v1/databases/{database.id}"
         if replayed:
@@ -163,7 +170,7 @@ class DatabasesResource:
 
     async def credentials(self, request: web.Request) -> web.Response:
         """Answer with the secrets of one database."""
-        access = await self._databases.access(_id(request))
+        access = await self._credentials(_id(request), caller_of(request))
 
         return render.json(render.credentials(access))
 

@@ -8,33 +8,31 @@ at all. Whatever is not let in by a rule in plain sight is refused.
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import unquote_to_bytes
+from typing import Final, Literal, Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Scope = Literal[
-    "connection:read",
-    "connection:write",
-    "databases:read",
-    "databases:write",
-    "databases:delete",
-    "databases:credentials",
-    "upstash:read",
-    "upstash:write",
-]
+from upstash_helper.api import denials
+from upstash_helper.api.denials import Deny
+from upstash_helper.api.tokens import token_of
+from upstash_helper.broker.callers import Caller
+from upstash_helper.broker.identity import of_origin
+from upstash_helper.broker.scopes import Scope
 
 Access = Literal[
     "open",  # anyone, also a page of a foreign origin: the answer is a constant that such a page cannot read
     "page",  # a page or one of its files, for our own origin and for what the user types
     "landing",  # as page, and the one place where a navigation from another site may arrive
+    "pairing",  # whoever could be let in; the handler knows it by its poll secret
     "token",  # whoever has a token with the scope
     "owner",  # the user's own tools alone
+]
+
+Body = Literal[
+    "none",
+    "json",
+    "any",  # of any type, and streamed by the handler; a token in a header already rules out simple cross-site requests
 ]
 
 
@@ -43,18 +41,14 @@ class Policy(msgspec.Struct, frozen=True):
 
     access: Access
     scope: Scope | None = None
-    body: Literal["none", "json"] = "none"
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """Who a token belongs to."""
-
-    kind: Literal["owner"]
-    id: str
-
-    def may(self, policy: Policy) -> bool:  # noqa: ARG002 - the owner has every scope
-        """Return whether this caller has what ``policy`` asks."""
-        return self.kind == "owner"
+    """None: any token will do."""
+    body: Body = "none"
+    basic: bool = False
+    """Whether HTTP Basic is taken, with the app's token as password: for existing clients of Upstash."""
+    readable: bool = False
+    """Whether a page may read the answer although its origin has not been let in, or no longer."""
+    audit: str | None = None
+    """What the audit calls it. Whatever changes something must have one."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +59,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The request-target as it was sent (RFC 9112, section 3.2)."""
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    other_user: bool = False
+    """Whether the operating system says that the connection is another user's."""
     fetch_site: str | None = None
     fetch_mode: str | None = None
     fetch_dest: str | None = None
@@ -73,9 +69,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     content_types: tuple[str, ...] = ()
     has_body: bool = False
     policy: Policy | None = None
-    """Of the route that was found, if one was."""
+    """Of the route that was found, if one was; of a preflight, that of the request to come."""
     allowed_methods: tuple[str, ...] = ()
     """Where the path is known and the method is not."""
+    preflight: bool = False
+    """Whether a browser asks before it sends a page's request (Fetch standard, section 3.2.2)."""
+
+    @property
+    def origin(self) -> str | None:
+        """The origin, where there is one."""
+        return self.origins[0] if self.origins else None
 
 
 class Surface(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -97,212 +100,138 @@ class Surface(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return tuple(f"http://{host}" for host in self.hosts)
 
 
+class Known(Protocol):
+    """Who has been let in."""
+
+    def find(self, token: bytes) -> Caller | None:
+        """Return whose ``token`` is, or None."""
+
+    def approved(self, origin: str) -> bool:
+        """Return whether some app of ``origin`` is let in."""
+
+
 class Allow(msgspec.Struct, frozen=True):
     """Let in; ``caller`` is None where none was asked for."""
 
     caller: Caller | None
 
 
-class Deny(msgspec.Struct, frozen=True, kw_only=True):
-    """Turned away."""
-
-    status: int
-    code: str
-    detail: str
-    headers: tuple[tuple[str, str], ...] = ()
-    close: bool = False
-    """Whether the connection cannot be trusted any further."""
-
-
-LONGEST_TARGET: Final = 2048
 SAFE_FETCH_SITES: Final = frozenset({None, "none", "same-origin"})
 
-# Constant, so that a page which may load it as an image or script learns nothing, not even which rule it hit.
-FORBIDDEN: Final = "A page of another site may not do this."
 
-
-def decide(facts: Facts, surface: Surface, find: Callable[[bytes], Caller | None]) -> Allow | Deny:
+def decide(facts: Facts, surface: Surface, known: Known) -> Allow | Deny:
     """
-    Decide about one request.
+    Decide about one request. A preflight that is allowed is to be answered, and never handled.
 
     Args:
         facts: What was sent, and the policy of its route.
         surface: Where the daemon stands.
-        find: Returns whose a token is, or None.
+        known: Who has been let in.
     """
+    return turned_away(facts, surface) or admit(facts, surface, known)
+
+
+def turned_away(facts: Facts, surface: Surface) -> Deny | None:
+    """Refuse what can be refused whoever it comes from."""
     return (
-        _target(facts)
-        or _host(facts, surface)
-        or _origin(facts)
-        or _fetch_metadata(facts, surface)
-        or _route(facts)
-        or _foreign_origin(facts, surface)
-        or _token(facts, find)
+        denials.of_target(facts.target)
+        or denials.of_host(facts.hosts, surface.hosts)
+        or (denials.WRONG_USER if facts.other_user else None)
+        or denials.of_origins(facts.origins)
+        or _fetch_metadata(facts)
+        or denials.of_route(known=facts.policy is not None, allowed_methods=facts.allowed_methods)
     )
 
 
-def _target(facts: Facts) -> Deny | None:
+def admit(facts: Facts, surface: Surface, known: Known) -> Allow | Deny:
+    """Let in who has been let in, as far as that goes."""
+    policy = facts.policy
+    if policy is None:
+        return Deny(status=403, code="forbidden", detail="No policy lets this request in.")
+    if facts.preflight:
+        readable = may_read(facts, surface, known)
+        return Allow(None) if readable else denials.of_foreign_origin(facts.origin or "")
+    match policy.access:
+        case "token" | "owner":
+            return _token(facts, policy, surface, known)
+        case "pairing":
+            return _newcomer(facts, surface) or denials.of_content(facts) or Allow(None)
+        case "open":
+            return denials.of_content(facts) or Allow(None)
+        case "page" | "landing":
+            foreign = facts.origin is not None and facts.origin not in surface.origins
+            return denials.of_foreign_origin(facts.origin or "") if foreign else Allow(None)
+
+
+def may_read(facts: Facts, surface: Surface, known: Known) -> bool:
     """
-    Take the origin-form alone (RFC 9112, section 3.2.1). In the absolute form the target names a host of its own, and
-    every later question about Host would have two answers.
+    Return whether the page that sent the request may read the answer, errors too: its origin is let in, or anybody's
+    page may, for what it needs in order to ask.
     """
-    target = facts.target
-    if not target.startswith("/"):
-        return _bad("invalid_target", "Send the path alone as the request target, such as /v1/databases.")
-    if "#" in target:
-        # RFC 9112, section 3.2.1: there is no fragment in a request-target; aiohttp would pass over it in silence.
-        return _bad("invalid_target", "The request target has a fragment.")
-    if len(target) > LONGEST_TARGET:
-        return _bad("invalid_target", f"The request target is longer than {LONGEST_TARGET} characters.")
-    path = unquote_to_bytes(target.partition("?")[0])
-    segments = path.split(b"/")
-    if b"." in segments or b".." in segments or b"" in segments[1:-1] or re.search(rb"[\x00-\x1f\x7f-\xff\\]", path):
-        return _bad("invalid_target", "The path has empty, '.' or '..' segments, or characters that no path here has.")
-    if "%2f" in target.partition("?")[0].lower():
-        return _bad("invalid_target", "The path has an encoded slash.")
-    return None
+    origin = facts.origin
+    if len(facts.origins) != 1 or origin is None or origin in surface.origins or of_origin(origin) is None:
+        return False
+    policy = facts.policy
+    return known.approved(origin) or (policy is not None and (policy.access == "pairing" or policy.readable))
 
 
-def _host(facts: Facts, surface: Surface) -> Deny | None:
-    """
-    Compare Host with an exact set, port included. This is what stops DNS rebinding: the attacker's page then has our
-    address, but still says its own name.
-    """
-    if len(facts.hosts) > 1:
-        return _bad("invalid_host", "Send one Host header.")
-    host = facts.hosts[0] if facts.hosts else ""
-    if host.lower() in surface.hosts and host.isascii():
-        return None
-    shown = host.encode("ascii", "backslashreplace").decode()[:100] or "(none)"
-    detail = f"This is not the host you asked for: {shown}. Taken are: {', '.join(surface.hosts)}."
-    return Deny(status=421, code="host_not_allowed", detail=detail, close=True)
-
-
-def _origin(facts: Facts) -> Deny | None:
-    if len(facts.origins) > 1:
-        return _bad("invalid_origin", "Send one Origin header at most.")
-    if facts.origins == ("null",):
-        # Sandboxed frames, data: and file: pages all say null: it names nobody, so nobody can be approved by it.
-        return Deny(status=403, code="origin_not_allowed", detail="The origin 'null' names nobody and is not taken.")
-    return None
-
-
-def _fetch_metadata(facts: Facts, surface: Surface) -> Deny | None:
+def _fetch_metadata(facts: Facts) -> Deny | None:
     """
     Believe the browser about where a request comes from (W3C Fetch Metadata). A missing Origin proves nothing: an
     ``<img>`` sends none. ``same-site`` is another program's page on another port of localhost, so it is foreign.
     """
-    prefetched = "prefetch" in (facts.purpose or "").lower()
-    if prefetched:
+    if "prefetch" in (facts.purpose or "").lower():
         return Deny(status=403, code="prefetch_not_allowed", detail="Nothing here is fetched ahead of time.")
     if facts.fetch_site in SAFE_FETCH_SITES:
         return None
     access = facts.policy.access if facts.policy else None
     if access == "landing" and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
         return None
-    if access == "open" and facts.fetch_mode == "cors" and facts.origins:
-        return None
-    if facts.origins and facts.origins[0].lower() not in surface.origins and facts.fetch_mode == "cors":
-        # A CORS request: the page gets to know why, once its origin has been approved.
-        return _origin_refused(facts)
-    return Deny(status=403, code="cross_site_request", detail=FORBIDDEN)
+    if facts.origins and facts.fetch_mode == "cors":
+        return None  # its origin is what counts, and the page may get to know why
+    return denials.CROSS_SITE
 
 
-def _route(facts: Facts) -> Deny | None:
-    if facts.policy is not None:
-        return None
-    if facts.allowed_methods:
-        allow = ", ".join(sorted(facts.allowed_methods))
-        detail = f"{facts.method[:20]} is not taken here. Taken: {allow}."
-        return Deny(status=405, code="method_not_allowed", detail=detail, headers=(("Allow", allow),))
-    return Deny(
-        status=404, code="not_found", detail="There is nothing at this path. The API is listed in /openapi.json."
-    )
+def _newcomer(facts: Facts, surface: Surface) -> Deny | None:
+    """Let ask whoever could be let in. A program of this user has no origin, and no browser speaks for it."""
+    origin = facts.origin
+    if origin is not None:
+        refused = origin in surface.origins or of_origin(origin) is None
+        return denials.of_foreign_origin(origin, reason="cannot_be") if refused else None
+    if facts.method not in ("GET", "HEAD") and facts.fetch_site is not None:
+        # Fetch standard, section 3.2: a browser names the origin with every POST. This one hides it.
+        return denials.CROSS_SITE
+    return None
 
 
-def _foreign_origin(facts: Facts, surface: Surface) -> Deny | None:
-    if not facts.origins or facts.origins[0] in surface.origins:
-        return None
-    if facts.policy is not None and facts.policy.access == "open":
-        return None
-    if facts.authorizations:
-        return _mismatch(facts)
-    return _origin_refused(facts)
-
-
-def _token(facts: Facts, find: Callable[[bytes], Caller | None]) -> Allow | Deny:
-    policy = facts.policy
-    if policy is None:
-        return Deny(status=403, code="forbidden", detail="No policy lets this request in.")
-    if policy.access in ("open", "page", "landing"):
-        return _content(facts, policy, None)
-
-    token = bearer(facts.authorizations)
-    caller = None if token is None else find(token)
+def _token(facts: Facts, policy: Policy, surface: Surface, known: Known) -> Allow | Deny:
+    token = token_of(facts.authorizations, basic=policy.basic)
+    caller = None if token is None else known.find(token)
     if caller is None:
-        return _unauthorized(known=token is not None)
-    if facts.origins:
-        # The owner's token is for programs. In a page, even one of ours, it is out of place: something leaked it.
-        return _mismatch(facts)
-    if not caller.may(policy):
-        return Deny(status=403, code="insufficient_scope", detail=f"This needs the scope {policy.scope}.")
-    return _content(facts, policy, caller)
+        origin = facts.origin
+        if origin is not None and origin not in surface.origins and not may_read(facts, surface, known):
+            return denials.of_foreign_origin(origin)
+        return denials.of_token(sent=token is not None)
+    if not _belongs(caller, facts):
+        return denials.of_mismatch(facts.origin, caller)
+    if policy.access == "owner" and not caller.is_owner:
+        return denials.OWNER_ONLY
+    if policy.scope is not None and not caller.has(policy.scope):
+        return denials.of_scope(policy.scope)
+    return denials.of_content(facts) or Allow(caller)
 
 
-def _content(facts: Facts, policy: Policy, caller: Caller | None) -> Allow | Deny:
+def _belongs(caller: Caller, facts: Facts) -> bool:
     """
-    Take JSON bodies alone. The types that an HTML form can send are the ones that a browser posts across sites without
-    asking first.
+    Return whether the token came from where it was given to.
+
+    The owner's token and those of native programs are for programs: in a page, even one of ours, they are out of place,
+    for something leaked them. An extension with permission for this host sends no Origin with a GET, and the browser
+    then says that no page is behind it.
     """
-    if policy.body == "json" or (facts.has_body and facts.method not in ("GET", "HEAD", "OPTIONS")):
-        kind = facts.content_types[0].partition(";")[0].strip().lower() if len(facts.content_types) == 1 else ""
-        if kind != "application/json":
-            detail = "Send the body as JSON with Content-Type: application/json."
-            return Deny(
-                status=415, code="unsupported_media_type", detail=detail, headers=(("Accept", "application/json"),)
-            )
-    return Allow(caller)
-
-
-def bearer(authorizations: tuple[str, ...]) -> bytes | None:
-    """Return the token of a single ``Authorization: Bearer`` header (RFC 6750, section 2.1), else None."""
-    if len(authorizations) != 1:
-        return None
-    scheme, _, token = authorizations[0].partition(" ")
-    token = token.strip(" ")
-    if scheme.lower() != "bearer" or not token:
-        return None
-    return token.encode("utf-8", "surrogateescape")
-
-
-def _bad(code: str, detail: str) -> Deny:
-    return Deny(status=400, code=code, detail=detail, close=True)
-
-
-def _origin_refused(facts: Facts) -> Deny:
-    detail = f"The origin {_shown(facts.origins[0])} has not been let in by the user."
-    return Deny(status=403, code="origin_not_allowed", detail=detail)
-
-
-def _mismatch(facts: Facts) -> Deny:
-    detail = f"This token is not bound to the origin {_shown(facts.origins[0])}."
-    return Deny(status=403, code="origin_mismatch", detail=detail)
-
-
-def _unauthorized(*, known: bool) -> Deny:
-    """Ask for a token (RFC 6750, section 3); ``known``: one was sent, and is not good."""
-    challenge = 'Bearer realm="upstash-helper"'
-    if known:
-        detail = "The token is not known here, or no longer. The owner's token changes whenever the helper starts."
-        return Deny(
-            status=401,
-            code="invalid_token",
-            detail=detail,
-            headers=(("WWW-Authenticate", f'{challenge}, error="invalid_token"'),),
-        )
-    detail = "Send a token: Authorization: Bearer <token>."
-    return Deny(status=401, code="token_required", detail=detail, headers=(("WWW-Authenticate", challenge),))
-
-
-def _shown(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()[:100]
+    identity = caller.identity
+    if identity is None or identity.kind == "native":
+        return not facts.origins
+    if not facts.origins:
+        return identity.kind == "extension" and facts.fetch_site in (None, "none")
+    return facts.origins == (identity.name,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,9 @@ _REF: Final = "#/components/schemas/{name}"
 
 # What the gate and the limits answer before a handler is asked.
 _ANY: Final = (400, 403, 405, 421, 500, 503)
-_WITH_TOKEN: Final = (401,)
+_WITH_TOKEN: Final = (401, 429)
+# What changes something is written down first, and the disk may be full.
+_WITH_AUDIT: Final = (507,)
 _WITH_BODY: Final = (408, 413, 415, 422)
 
 _ABOUT: Final = (
@@ -39,7 +42,7 @@ def describe(routes: Iterable[Route], *, port: int) -> bytes:
 
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(_template(route.path), {})[route.method.lower()] = _operation(route)
 
     return msgspec.json.format(
         msgspec.json.encode(
@@ -52,6 +55,11 @@ def describe(routes: Iterable[Route], *, port: int) -> bytes:
                     "schemas": schemas,
                     "securitySchemes": {
                         "token": {"type": "http", "scheme": "bearer", "description": "An app's own token."},
+                        "basic": {
+                            "type": "http",
+                            "scheme": "basic",
+                            "description": "An app's own token as the password; any user name.",
+                        },
                         "owner": {"type": "http", "scheme": "bearer", "description": "The token of the user's tools."},
                     },
                 },
@@ -66,14 +74,21 @@ def statuses(route: Route) -> set[int]:
     found = {*route.answers, *route.problems, *_ANY}
     if route.policy.access in ("token", "owner"):
         found |= {*_WITH_TOKEN}
+    if route.policy.audit is not None or route.policy.access == "pairing":
+        found |= {*_WITH_AUDIT}
     if route.method not in ("GET", "HEAD"):
         found |= {*_WITH_BODY}
     return found
 
 
+def _template(path: str) -> str:
+    """Return a path without the patterns of its parameters: OpenAPI has none. ``{path:.+}`` is ``{path}``."""
+    return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path)
+
+
 def _operation(route: Route) -> dict[str, object]:
     operation: dict[str, object] = {"operationId": route.operation_id, "summary": route.summary}
-    in_path = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    in_path = [part[1:-1] for part in _template(route.path).split("/") if part.startswith("{")]
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path]
     parameters += [
         {
@@ -92,7 +107,9 @@ def _operation(route: Route) -> dict[str, object]:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     operation["responses"] = {str(status): _response(route, status) for status in sorted(statuses(route))}
     if route.policy.access in ("token", "owner"):
-        operation["security"] = [{"owner": []}]
+        schemes = ["owner"] if route.policy.access == "owner" else ["token", "owner"]
+        schemes += ["basic"] if route.policy.basic else []
+        operation["security"] = [{scheme: []} for scheme in schemes]
         if route.policy.scope is not None:
             operation["x-scope"] = route.policy.scope
     return operation

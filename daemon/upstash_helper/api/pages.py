@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from upstash_helper.api import redirects
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
 from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 from upstash_helper.broker.errors import AttemptNotFound
-from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.states import Redirect
 
 if TYPE_CHECKING:
     from upstash_helper.broker.attempts import Attempt
@@ -30,8 +29,6 @@ CSP: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HTML: Final = "text/html"
-_LONGEST_CODE: Final = 4096
-_ONE_EACH: Final = ("code", "state", "error", "iss")
 _FILES: Final = {"page.css": "text/css", "icon.svg": "image/svg+xml"}
 
 
@@ -92,11 +89,11 @@ class PagesResource:
             return await self._outcome(query["attempt"])
         if not {"code", "error", "state"} & query.keys():
             return await self._home()
-        redirect = read_redirect(request)
+        redirect = redirects.read(request.query.items())
         if redirect is None:
             return noise()
 
-        attempt = await self._connection.redirected(redirect)
+        attempt = await self._connection.flow.redirected(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
             return noise()
@@ -105,7 +102,7 @@ class PagesResource:
 
     async def _outcome(self, attempt_id: str) -> web.Response:
         try:
-            attempt = self._connection.attempt(attempt_id)
+            attempt = self._connection.flow.attempt(attempt_id)
         except AttemptNotFound as error:
             return Page("This sign-in is over", error.detail, mark="bad").response(status=404)
         email = (await self._connection.status()).email
@@ -124,21 +121,6 @@ class PagesResource:
         if name not in _FILES:
             raise web.HTTPNotFound
         return web.Response(body=_file(name), content_type=_FILES[name])
-
-
-def read_redirect(request: web.Request) -> Redirect | None:
-    """Return what the redirect says; None where it says a thing twice, or what no authorization server sends."""
-    query = request.query
-    if any(len(query.getall(name, [])) > 1 for name in _ONE_EACH):
-        return None
-    code, error, state = query.get("code"), query.get("error"), query.get("state")
-    if (code is None) == (error is None) or not state:
-        return None
-    # RFC 6749, appendix A.11 and A.7: visible ASCII.
-    for value in (code, error, state):
-        if value is not None and not (value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST_CODE):
-            return None
-    return Redirect(state=state, code=None if code is None else Secret(code), error=error, issuer=query.get("iss"))
 
 
 def noise() -> web.Response:

@@ -16,9 +16,9 @@ from upstash_helper.broker import errors
 from upstash_helper.client import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from upstash_helper.api.guard import Deny
+    from upstash_helper.api.denials import Deny
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -34,7 +34,23 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.NothingToName: 409,
     errors.StoreLocked: 503,
     errors.StoreUnavailable: 503,
+    errors.LedgerUnavailable: 503,
+    errors.LedgerFull: 507,
+    errors.PairingNotFound: 404,
+    errors.PairingPending: 409,
+    errors.PairingUndecided: 409,
+    errors.PairingDenied: 403,
+    errors.PairingExpired: 410,
+    errors.TokenDelivered: 410,
+    errors.PairingDecided: 409,
+    errors.TooManyPairings: 429,
+    errors.AppBlocked: 403,
+    errors.AppNotFound: 404,
+    errors.BlockNotFound: 404,
+    errors.NotTheCreator: 403,
+    errors.RateLimited: 429,
     errors.InvalidRequest: 422,
+    errors.PathNotAllowed: 403,
     errors.InvalidPageToken: 400,
     errors.PreconditionFailed: 412,
     errors.IdempotencyKeyRequired: 400,
@@ -60,6 +76,7 @@ def answer(
     invalid: Iterable[wire.FieldError] = (),
     retry_after: float | None = None,
     applied: tuple[str, ...] = (),
+    links: Mapping[str, str] | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> web.Response:
     """Return a problem as a response."""
@@ -72,6 +89,7 @@ def answer(
         errors=tuple(invalid),
         retry_after=UNSET if seconds is None else seconds,
         applied=applied,
+        links=dict(links or {}),
     )
     response = web.Response(status=status, body=msgspec.json.encode(problem), content_type=CONTENT_TYPE)
     response.headers.extend(headers)
@@ -82,7 +100,7 @@ def answer(
 
 def of_denial(deny: Deny) -> web.Response:
     """Return the guard's refusal as a response."""
-    response = answer(deny.status, deny.code, deny.detail, headers=deny.headers)
+    response = answer(deny.status, deny.code, deny.detail, links=dict(deny.links), headers=deny.headers)
     if deny.close:
         response.force_close()
     return response
@@ -103,7 +121,26 @@ def of_error(error: errors.HelperError) -> web.Response:
             retry_after=error.retry_after,
             applied=error.applied,
         )
-    return answer(STATUS_OF[type(error)], error.code, error.detail, invalid=invalid, retry_after=error.retry_after)
+    return answer(
+        STATUS_OF[type(error)],
+        error.code,
+        error.detail,
+        invalid=invalid,
+        retry_after=error.retry_after,
+        links=_links(error),
+    )
+
+
+def _links(error: errors.HelperError) -> dict[str, str]:
+    match error:
+        case errors.PairingPending():
+            return {"pairing": f"/v1/pairings/{error.pairing_id}"}
+        case errors.OutcomeUnknown():
+            return {"databases": "/v1/databases?refresh=true"}
+        case errors.NotTheCreator():
+            return {"pair": "/v1/pairings"}
+        case _:
+            return {}
 
 
 class BodyInvalid(Exception):

@@ -48,7 +48,13 @@ def attempt(it: Attempt) -> wire.Attempt:
     expires_at = timestamp(it.expires_at)
     match it:
         case Pending():
-            return wire.Attempt(attempt_id=it.id, state="pending", expires_at=expires_at)
+            return wire.Attempt(
+                attempt_id=it.id,
+                state="pending",
+                expires_at=expires_at,
+                waiting="no_callback" if it.hint else UNSET,
+                detail=it.hint or UNSET,
+            )
         case Exchanging():
             return wire.Attempt(attempt_id=it.id, state="exchanging", expires_at=expires_at)
         case Succeeded():
@@ -66,10 +72,13 @@ def attempt(it: Attempt) -> wire.Attempt:
 
 def started(it: Started) -> wire.StartedAttempt:
     """Return a started attempt with the address at which the user signs in."""
+    shown = attempt(it.attempt)
     return wire.StartedAttempt(
-        attempt_id=it.attempt.id,
-        state="pending" if isinstance(it.attempt, Pending) else "exchanging",
-        expires_at=timestamp(it.attempt.expires_at),
+        attempt_id=shown.attempt_id,
+        state=shown.state,
+        expires_at=shown.expires_at,
+        waiting=shown.waiting,
+        detail=shown.detail,
         authorization_url=it.attempt.authorization_url,
         browser_opened=it.browser_opened,
         joined=it.joined,

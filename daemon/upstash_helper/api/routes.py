@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from upstash_helper.api.guard import Caller, Policy
+    from upstash_helper.api.guard import Policy
+    from upstash_helper.broker.callers import Caller
     from upstash_helper.client import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
 """Who calls, as the guard found out."""
+
+TARGET: web.RequestKey[str] = web.RequestKey("target", str)
+"""What the audit calls the thing that the request is about; by default what the path names."""
 
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 """The request's body, read within its limits, where the route takes one."""
@@ -48,3 +52,12 @@ class Route:
     problems: tuple[int, ...] = ()
     """Statuses of problems beyond those that any route of its policy may give."""
     parameters: tuple[Parameter, ...] = ()
+
+
+def caller_of(request: web.Request) -> Caller:
+    """Return who calls a route that asks for a token."""
+    caller = request[CALLER]
+    if caller is None:
+        message = "a route that asks for a token has a caller"
+        raise RuntimeError(message)
+    return caller

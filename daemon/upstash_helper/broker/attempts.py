@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from upstash_helper.broker import hints
 from upstash_helper.broker.ports import FailureReason
 from upstash_helper.broker.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 LIFETIME: Final = 600.0
@@ -31,9 +34,24 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     authorization_url: str
     expires_at: float
-    deadline: float
+    began: float
+    """By the clock that never goes back, as all that is decided by time."""
+    tls_before: int
+    """How many connections had asked for TLS by then."""
     state: Secret
     code_verifier: Secret
+    hint: str | None = None
+    """What may be in the way, once the browser has been gone for long."""
+
+    @property
+    def hinted(self) -> float:
+        """When it says what may be in the way."""
+        return self.began + hints.PATIENCE
+
+    @property
+    def deadline(self) -> float:
+        """When it expires."""
+        return self.began + LIFETIME
 
 
 class Exchanging(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +92,14 @@ Attempt = Pending | Exchanging | Succeeded | Failed | Expired
 class Attempts:
     """The attempts of this run of the daemon; at most one of them is alive."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, tls_hellos: Callable[[], int]) -> None:
+        """
+        Args:
+            clock: Tells the time.
+            tls_hellos: Returns how many connections have asked for TLS at the callback address, ever.
+        """
         self._clock = clock
+        self._tls_hellos = tls_hellos
         self._by_id: dict[str, Attempt] = {}
         self._id_by_state: dict[str, str] = {}
         self._latest: str | None = None
@@ -87,7 +111,8 @@ class Attempts:
             id=secrets.token_urlsafe(16),
             authorization_url=server.authorization_url(state=state, code_verifier=verifier),
             expires_at=self._clock.time() + LIFETIME,
-            deadline=self._clock.monotonic() + LIFETIME,
+            began=self._clock.monotonic(),
+            tls_before=self._tls_hellos(),
             state=state,
             code_verifier=verifier,
         )
@@ -103,11 +128,18 @@ class Attempts:
         self._by_id[attempt.id] = attempt
 
     def get(self, attempt_id: str) -> Attempt | None:
-        """Return the attempt, expired if its time is over."""
+        """Return the attempt: expired if its time is over, with a hint if the browser has been gone for long."""
         attempt = self._by_id.get(attempt_id)
-        if isinstance(attempt, Pending) and self._clock.monotonic() >= attempt.deadline:
-            attempt = Expired(id=attempt.id, expires_at=attempt.expires_at)
-            self.put(attempt)
+        if not isinstance(attempt, Pending):
+            return attempt
+        now = self._clock.monotonic()
+        if now >= attempt.deadline:
+            expired = Expired(id=attempt.id, expires_at=attempt.expires_at)
+            self.put(expired)
+            return expired
+        if now >= attempt.hinted:
+            hint = hints.no_callback(self._tls_hellos() - attempt.tls_before)
+            return msgspec.structs.replace(attempt, hint=hint)
         return attempt
 
     def by_state(self, state: str) -> Attempt | None:

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.attempts import (
-    LIFETIME,
-    Attempt,
-    Attempts,
-    Exchanging,
-    Expired,
-    Failed,
-    Pending,
-    Succeeded,
-    refusal,
-)
+from upstash_helper.broker.attempts import Attempt, Exchanging, Pending
 from upstash_helper.broker.errors import (
-    AttemptNotFound,
     ClientIdMissing,
     EmailRequired,
     NotConnected,
@@ -26,10 +14,9 @@ from upstash_helper.broker.errors import (
     ReconnectRequired,
     StoreLocked,
 )
+from upstash_helper.broker.flow import Flow
 from upstash_helper.broker.models import Credential
-from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
-from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.states import Redirect, Started, State, Status
+from upstash_helper.broker.states import Started, State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,7 +33,6 @@ if TYPE_CHECKING:
     from upstash_helper.broker.vault import Vault
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 # After Upstash has refused the key, calls are refused here for this long before one is let through to see.
 REFUSED_SECONDS: Final = 60.0
@@ -68,6 +54,7 @@ class Connection:
         server: AuthorizationServer | None,
         sign_in: SignIn,
         callback: CallbackAddress,
+        tls_hellos: Callable[[], int],
         browser: Browser,
         events: EventBus,
         background: Background,
@@ -75,15 +62,23 @@ class Connection:
     ) -> None:
         self._vault = vault
         self._server = server
-        self._sign_in = sign_in
         self._callback = callback
         self._browser = browser
         self._events = events
         self._background = background
         self._clock = clock
-        self._attempts = Attempts(clock=clock)
         self.turn: Final = asyncio.Lock()
         """Held by whoever changes the credential."""
+        self.flow: Final = Flow(
+            server=server,
+            sign_in=sign_in,
+            turn=self.turn,
+            changed=self.changed,
+            tls_hellos=tls_hellos,
+            background=background,
+            clock=clock,
+        )
+        """What becomes of a sign-in."""
         self._refused: Credential | None = None
         self._refused_at = 0.0
         self._conflict: str | None = None
@@ -95,7 +90,7 @@ class Connection:
         credential = await self._vault.peek()
         if credential is None:
             self._conflict = await self._callback.conflict()
-        attempt = self._attempts.latest
+        attempt = self.flow.latest
         state, detail = self._state(credential)
         if credential is None:
             return Status(state=state, detail=detail, attempt=attempt)
@@ -115,7 +110,7 @@ class Connection:
         failure = self._vault.failure
         if failure is not None:
             return ("keyring_locked" if isinstance(failure, StoreLocked) else "keyring_unavailable"), failure.detail
-        if self._attempts.alive is not None:
+        if self.flow.alive is not None:
             return "connecting", None
         if self._conflict is not None:
             return "port_conflict", self._conflict
@@ -127,19 +122,6 @@ class Connection:
         if credential is self._refused:
             return "reconnect_required", "Upstash no longer takes the API key. Connect again."
         return "connected", None
-
-    def attempt(self, attempt_id: str) -> Attempt:
-        """
-        Return one attempt.
-
-        Raises:
-            AttemptNotFound: If there is none of that id.
-        """
-        found = self._attempts.get(attempt_id)
-        if found is None:
-            message = "There is no such attempt (they are forgotten when the helper restarts). Start a new one."
-            raise AttemptNotFound(message)
-        return found
 
     # --- signing in -------------------------------------------------------------------------------------------------
 
@@ -157,7 +139,7 @@ class Connection:
         if not force:
             if credential is not None and self._state_of(credential)[0] == "connected":
                 return None
-            if (alive := self._attempts.alive) is not None:
+            if (alive := self.flow.alive) is not None:
                 return Started(attempt=alive, joined=True, browser_opened=False)
         server = self._server
         if server is None:
@@ -168,88 +150,15 @@ class Connection:
         if conflict is not None:
             raise PortConflict(conflict)
         # Others may have started while this one looked: the look at what is alive and the start are one step.
-        if (alive := self._attempts.alive) is not None:
+        if (alive := self.flow.alive) is not None:
             if not force or isinstance(alive, Exchanging):
                 return Started(attempt=alive, joined=True, browser_opened=False)
-            self._failed(alive, "cancelled", "Another sign-in was started.")
-        attempt = self._attempts.begin(server)
-        asyncio.get_running_loop().call_later(LIFETIME, self._expire, attempt.id)
+            self.flow.give_up(alive, "Another sign-in was started.")
+        attempt = self.flow.begin(server)
         await self.changed(attempt)
 
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
         return Started(attempt=attempt, joined=False, browser_opened=opened)
-
-    def _expire(self, attempt_id: str) -> None:
-        """Tell the followers that the time is over. Whoever asks is told by the clock, with or without this."""
-        attempt = self._attempts.get(attempt_id)
-        if isinstance(attempt, Expired):
-            self._background.start(self.changed(attempt))
-
-    async def cancel(self, attempt_id: str) -> Attempt:
-        """
-        Give up a pending attempt; one whose code has come is no longer stopped.
-
-        Raises:
-            AttemptNotFound: If there is none of that id.
-        """
-        attempt = self.attempt(attempt_id)
-        if isinstance(attempt, Pending):
-            attempt = self._failed(attempt, "cancelled", "The sign-in was cancelled.")
-            await self.changed(attempt)
-        return attempt
-
-    async def redirected(self, redirect: Redirect) -> Attempt | None:
-        """
-        Take what the browser came back with. None: it belongs to no attempt of ours and changes nothing.
-
-        A second arrival (reload, back button) finds the attempt as it is now; the code is spent once.
-        """
-        attempt = self._attempts.by_state(redirect.state or "")
-        if not isinstance(attempt, Pending) or self._server is None:
-            return attempt
-        if redirect.issuer is not None and redirect.issuer != self._server.issuer:
-            # RFC 9207, section 2.4: the answer is another server's (a mix-up attack).
-            failed = self._failed(attempt, "issuer_mismatch", "The answer came from another server than Upstash's.")
-            await self.changed(failed)
-            return failed
-        if redirect.error is not None:
-            failed = self._failed(attempt, *refusal(redirect.error))
-            await self.changed(failed)
-            return failed
-        if redirect.code is None:
-            return None
-
-        # From here on the attempt is no longer pending: whoever comes next with the same state starts nothing.
-        exchanging = Exchanging(
-            id=attempt.id, authorization_url=attempt.authorization_url, expires_at=attempt.expires_at
-        )
-        self._attempts.put(exchanging)
-        self._background.start(self._complete(exchanging, redirect.code, attempt.code_verifier))
-        await self.changed(exchanging)
-        return exchanging
-
-    async def _complete(self, attempt: Exchanging, code: Secret, verifier: Secret) -> None:
-        """Turn the code into a stored key. Runs to its end whoever goes away; every way out settles the attempt."""
-        done: Attempt
-        try:
-            async with self.turn:
-                credential = await self._sign_in(code=code, code_verifier=verifier)
-            done = Succeeded(id=attempt.id, expires_at=attempt.expires_at, needs_email=credential.email is None)
-            self._attempts.put(done)
-        except AuthorizationFailed as error:
-            done = self._failed(attempt, error.reason, error.detail)
-        except BaseException as error:
-            detail = "The helper was stopped or failed while it stored the key. See its log, and try again."
-            self._failed(attempt, "internal_error", detail)
-            # No traceback: frames of this call hold the code and the key.
-            logger.error("sign_in_broke_off", extra={"error": type(error).__name__})  # noqa: TRY400
-            raise
-        await self.changed(done)
-
-    def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str) -> Failed:
-        failed = Failed(id=attempt.id, expires_at=attempt.expires_at, reason=reason, detail=detail)
-        self._attempts.put(failed)
-        return failed
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -264,8 +173,8 @@ class Connection:
         return await self._background.finish(self._disconnect())
 
     async def _disconnect(self) -> tuple[str | None, bool]:
-        if isinstance(alive := self._attempts.alive, Pending):
-            self._failed(alive, "cancelled", "The account was disconnected.")
+        if isinstance(alive := self.flow.alive, Pending):
+            self.flow.give_up(alive, "The account was disconnected.")
         async with self.turn:
             credential = await self._vault.peek()
             stored = await self._vault.forget()

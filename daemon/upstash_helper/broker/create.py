@@ -1,32 +1,46 @@
-"""Making a database, once for one idempotency key."""
+"""Making a database, once for one idempotency key, whatever breaks on the way."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from upstash_helper.broker.databases import DatabaseChanged
 from upstash_helper.broker.errors import HelperError, InvalidRequest, OutcomeUnknown
+from upstash_helper.broker.idempotency import LIFETIME, Running, check_same
+from upstash_helper.broker.ledger import CreateRecord
 from upstash_helper.broker.regions import find
 
 if TYPE_CHECKING:
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.connection import Connection
     from upstash_helper.broker.databases import Databases
     from upstash_helper.broker.events import EventBus
-    from upstash_helper.broker.idempotency import IdempotencyKey, IdempotencyRecords, Record
+    from upstash_helper.broker.ledger import CreateJournal, CreateKey
     from upstash_helper.broker.models import Database, NewDatabase
-    from upstash_helper.broker.ports import DatabasesApi
+    from upstash_helper.broker.ports import Clock, DatabasesApi
 
-# How far Upstash's clock may be behind ours when a database is recognized by its creation time.
+logger = logging.getLogger(__name__)
+
 CLOCK_SKEW: Final = 120.0
+"""How far Upstash's clock may be behind ours when a database is recognized by its creation time."""
+SETTLE_SECONDS: Final = 120.0
+"""A request whose database is not there after this long was never carried out: the answer is waited for 30 s."""
+
+# Beyond a key's lifetime, so that a wall clock that jumps makes no key of yesterday look new.
+_KEPT_SECONDS: Final = 8 * 86_400.0
 
 
 class CreateDatabase:
     """
     Upstash's own create is not idempotent and costs money: a retry after a lost answer would make a second database.
+
+    So a request is written down before it is sent. One whose outcome is not known, for an answer was lost or the daemon
+    died, is looked for in the account before anything is sent again.
     """
 
     def __init__(
@@ -35,18 +49,21 @@ class CreateDatabase:
         connection: Connection,
         databases: Databases,
         api: DatabasesApi,
-        records: IdempotencyRecords,
+        journal: CreateJournal,
         events: EventBus,
         background: Background,
+        clock: Clock,
     ) -> None:
         self._connection = connection
         self._databases = databases
         self._api = api
-        self._records = records
+        self._journal = journal
         self._events = events
         self._background = background
+        self._clock = clock
+        self._running = Running(clock=clock)
 
-    async def __call__(self, new: NewDatabase, key: IdempotencyKey) -> tuple[Database, bool]:
+    async def __call__(self, new: NewDatabase, key: CreateKey, caller: Caller) -> tuple[Database, bool]:
         """
         Return the database, and whether it was made by an earlier request with the same key.
 
@@ -57,56 +74,109 @@ class CreateDatabase:
             IdempotencyKeyReused: If the key came with another request before.
             RequestInProgress: If the same request is being carried out.
             OutcomeUnknown: If the answer was lost and the database cannot be told from others.
+            LedgerUnavailable: If it could not be written down; nothing was sent then.
+            LedgerFull: As LedgerUnavailable.
             HelperError: As ``Connection.call`` and ``DatabasesApi.create``; nothing was made then.
         """
         check_regions(new)
-        fingerprint = hashlib.sha256(msgspec.json.encode(new)).digest()
-        record = self._records.begin(key, fingerprint)
-        if record.result is not None:
-            return record.result, True
-        if record.state == "unknown":
-            return await self._background.finish(self._recognize(record, new)), True
-        return await self._background.finish(self._create(record, new, key)), False
+        account = (await self._connection.usable()).email or ""
+        fingerprint = hashlib.sha256(account.encode() + b"\0" + msgspec.json.encode(new)).digest()
+        self._running.begin(key, fingerprint)
+        return await self._background.finish(self._once(new, key, fingerprint, caller.owns_as))
 
-    async def _create(self, record: Record, new: NewDatabase, key: IdempotencyKey) -> Database:
+    async def _once(
+        self, new: NewDatabase, key: CreateKey, fingerprint: bytes, owner: str | None
+    ) -> tuple[Database, bool]:
+        try:
+            record = await self._journal.find(key)
+            if record is None or self._running.age(key, record) >= LIFETIME:
+                return await self._send(new, key, fingerprint, owner), False
+            check_same(record.fingerprint, fingerprint)
+            if record.result is not None:
+                return record.result, True
+            return await self._resume(new, key, record, owner), True
+        finally:
+            self._running.end(key)
+
+    async def _send(self, new: NewDatabase, key: CreateKey, fingerprint: bytes, owner: str | None) -> Database:
+        now = self._clock.time()
+        record = CreateRecord(fingerprint=fingerprint, name=new.name, sent_at=now)
+        await self._journal.begin(key, record, forget_before=now - _KEPT_SECONDS)
+        self._running.sent(key)
         try:
             database = await self._connection.call(lambda credential: self._api.create(credential, new))
         except OutcomeUnknown:
-            record.state = "unknown"
-            return await self._recognize(record, new)
+            return await self._found(key, record, owner)
         except HelperError:
             # Refused or never sent: nothing was made, so the key is free for another try.
-            self._records.forget(key)
+            await self._forget(key)
             raise
-        except BaseException:
-            record.state = "unknown"
-            raise
-        return self._made(record, database)
+        return await self._made(key, database, owner)
 
-    async def _recognize(self, record: Record, new: NewDatabase) -> Database:
+    async def _found(self, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
+        try:
+            return await self._recognize(key, record, owner)
+        except _NothingMade:
+            raise _unknown(record) from None  # a moment ago it was sent: too early to be sure
+
+    async def _resume(self, new: NewDatabase, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
+        """Find what an earlier request made; if that was nothing, and nothing is to be expected, make it now."""
+        try:
+            return await self._recognize(key, record, owner)
+        except _NothingMade:
+            return await self._send(new, key, record.fingerprint, owner)
+
+    async def _recognize(self, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
         """Find the database that a request with a lost answer made, if it made one and there is just one such."""
-        unknown = (
-            f"Whether Upstash made the database {new.name!r} is not known: its answer was lost. List the databases; if "
-            "it is not there after a minute, create it with a new Idempotency-Key."
-        )
         try:
             databases = await self._databases.list(refresh=True)
         except HelperError as error:
-            raise OutcomeUnknown(unknown, retry_after=error.retry_after) from error
-        made = [
+            raise _unknown(record, retry_after=error.retry_after) from error
+        alike = tuple(
             database
             for database in databases
-            if database.name == new.name and database.created_at >= record.sent_at - CLOCK_SKEW
-        ]
-        if len(made) != 1:
-            raise OutcomeUnknown(unknown)
-        return self._made(record, made[0])
+            if database.name == record.name and database.created_at >= record.sent_at - CLOCK_SKEW
+        )
+        claimed = await self._journal.claimed(tuple(database.id for database in alike))
+        made = [database for database in alike if database.id not in claimed]
+        if len(made) == 1:
+            return await self._made(key, made[0], owner)
+        if made:
+            raise _unknown(record)
+        left = SETTLE_SECONDS - self._running.age(key, record)
+        if left > 0:
+            raise _unknown(record, retry_after=left)
+        raise _NothingMade
 
-    def _made(self, record: Record, database: Database) -> Database:
-        record.state, record.result = "done", database
+    async def _made(self, key: CreateKey, database: Database, owner: str | None) -> Database:
         self._databases.forget_list()
-        self._events.publish("database", DatabaseChanged("created", database.id, database.name))
+        try:
+            await self._journal.done(key, database, owner=owner)
+        except HelperError as error:
+            # It is there, and the key finds it by its name.
+            logger.warning("result_not_noted", extra={"database": database.id, "error": error.code})
+        changed = DatabaseChanged("created", database.id, database.name)
+        self._events.publish("database", changed, needs="databases:read")
         return database
+
+    async def _forget(self, key: CreateKey) -> None:
+        try:
+            await self._journal.forget(key)
+        except HelperError as error:
+            logger.warning("refusal_not_noted", extra={"error": error.code})
+
+
+class _NothingMade(Exception):
+    """A request was surely not carried out."""
+
+
+def _unknown(record: CreateRecord, *, retry_after: float | None = None) -> OutcomeUnknown:
+    message = (
+        f"Whether Upstash made the database {record.name!r} is not known: its answer was lost. Look at the list of "
+        "databases. Asking again with the same Idempotency-Key makes no second one: it finds the database, or makes it "
+        "once it is sure that there is none. If several of that name are there, only you can tell which one it is."
+    )
+    return OutcomeUnknown(message, retry_after=retry_after)
 
 
 def check_regions(new: NewDatabase) -> None:

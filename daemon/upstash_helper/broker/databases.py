@@ -171,7 +171,7 @@ class Databases:
         finally:
             if applied:
                 self.forget_list()
-                self._events.publish("database", DatabaseChanged("changed", database_id, None))
+                self._events.publish("database", DatabaseChanged("changed", database_id, None), needs="databases:read")
         return await self.get(database_id)
 
     async def _apply(self, database_id: str, change: Change) -> None:
@@ -200,7 +200,7 @@ class Databases:
         await self._check(database_id, still)
         await self._connection.call(lambda credential: self._api.delete(credential, database_id))
         self.forget_list()
-        self._events.publish("database", DatabaseChanged("deleted", database_id, None))
+        self._events.publish("database", DatabaseChanged("deleted", database_id, None), needs="databases:read")
 
     async def _check(self, database_id: str, still: Callable[[Database], bool] | None) -> None:
         if still is not None and not still(await self.get(database_id)):

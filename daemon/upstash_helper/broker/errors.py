@@ -216,6 +216,12 @@ class InvalidRequest(HelperError):
         self.pointer = pointer
 
 
+class PathNotAllowed(HelperError):
+    """The request would reach a part of Upstash that no app is let through to."""
+
+    code = "path_not_allowed"
+
+
 class InvalidPageToken(HelperError):
     """The page token was not made by this daemon."""
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from upstash_helper.broker.callers import OWNER, Caller
+from upstash_helper.broker.scopes import Scope
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -23,20 +26,38 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     kind: str
     data: object
+    needs: Scope | None = None
+    """The scope without which an app does not get to know it."""
+    app: str | None = None
+    """The one app that gets to know it, beside the owner."""
+    owner_only: bool = False
+
+    def is_for(self, follower: Caller) -> bool:
+        """Return whether ``follower`` gets to know it."""
+        if follower.is_owner:
+            return True
+        if self.owner_only or (self.app is not None and self.app != follower.id):
+            return False
+        return self.needs is None or follower.has(self.needs)
 
 
 class Subscription:
     """One follower's queue of events."""
 
-    def __init__(self, missed: list[Event], *, reset: bool) -> None:
+    def __init__(self, follower: Caller, missed: list[Event], *, reset: bool) -> None:
+        self.follower: Final = follower
         self.reset: Final = reset
         """Whether events may have been missed that can no longer be replayed: read the state anew."""
+        self.dismissed = False
+        """Whether the stream ended because its app is no longer let in."""
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         for event in missed:
-            self._queue.put_nowait(event)
+            self.offer(event)
 
     def offer(self, event: Event | None) -> None:
         """Add an event, or end the stream (None). A follower that is too far behind is ended."""
+        if event is not None and not event.is_for(self.follower):
+            return
         if event is not None and self._queue.qsize() >= WAITING + REPLAYED:
             event = None
         self._queue.put_nowait(event)
@@ -61,20 +82,33 @@ class EventBus:
         self._followers: set[Subscription] = set()
         self._closed = False
 
-    def publish(self, kind: str, data: object) -> None:
-        """Tell all followers. Never waits."""
+    def publish(
+        self, kind: str, data: object, *, needs: Scope | None = None, app: str | None = None, owner_only: bool = False
+    ) -> None:
+        """
+        Tell the followers whom it concerns. Never waits.
+
+        Args:
+            kind: What happened.
+            data: See ``Event``.
+            needs: The scope that an app must have.
+            app: The one app that it is for, beside the owner.
+            owner_only: Whether no app is told.
+        """
         self._number += 1
-        event = Event(id=f"{self._run}-{self._number}", kind=kind, data=data)
+        event = Event(
+            id=f"{self._run}-{self._number}", kind=kind, data=data, needs=needs, app=app, owner_only=owner_only
+        )
         self._past.append(event)
         for follower in tuple(self._followers):
             follower.offer(event)
 
-    def subscribe(self, *, after: str | None = None) -> Subscription:
+    def subscribe(self, follower: Caller = OWNER, *, after: str | None = None) -> Subscription:
         """
         Follow from now on, or from the event with id ``after`` on if it is still known (``Last-Event-ID``).
         """
         missed, reset = self._since(after)
-        subscription = Subscription(missed, reset=reset)
+        subscription = Subscription(follower, missed, reset=reset)
         if self._closed:
             subscription.offer(None)
         else:
@@ -85,10 +119,22 @@ class EventBus:
         """Stop following."""
         self._followers.discard(subscription)
 
+    def end(self, app_id: str) -> None:
+        """End the streams of an app that is no longer let in, behind what it was told last."""
+        for follower in tuple(self._followers):
+            if follower.follower.id == app_id:
+                follower.dismissed = True
+                follower.offer(None)
+                self._followers.discard(follower)
+
     @property
     def followers(self) -> int:
         """How many follow now."""
         return len(self._followers)
+
+    def streams_of(self, caller_id: str) -> int:
+        """Return how many streams of one caller there are."""
+        return sum(follower.follower.id == caller_id for follower in self._followers)
 
     def close(self) -> None:
         """End every stream; the daemon is stopping."""

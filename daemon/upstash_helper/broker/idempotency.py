@@ -7,35 +7,25 @@ After the IETF draft "The Idempotency-Key HTTP Header Field", scoped to the call
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from upstash_helper.broker.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyRequired,
     IdempotencyKeyReused,
-    OutcomeUnknown,
     RequestInProgress,
 )
-from upstash_helper.broker.models import Database
+from upstash_helper.broker.ledger import CreateKey
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.ledger import CreateRecord
     from upstash_helper.broker.ports import Clock
 
 LIFETIME: Final = 86_400.0
-MOST: Final = 4096
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True):
-    """A key, and whose it is: two callers may choose the same one."""
-
-    caller: str
-    key: str
-
-
-def parse(caller: str, header: str | None) -> IdempotencyKey:
+def parse(caller: str, header: str | None) -> CreateKey:
     """
     Read the header's value: a structured-field string in quotes (RFC 9651) or the bare key, which are the same key.
 
@@ -52,61 +42,62 @@ def parse(caller: str, header: str | None) -> IdempotencyKey:
     if not _KEY.fullmatch(key):
         message = "The Idempotency-Key must be 1 to 255 visible ASCII characters, for example a UUID."
         raise IdempotencyKeyInvalid(message)
-    return IdempotencyKey(caller, key)
+    return CreateKey(caller, key)
 
 
-class Record(msgspec.Struct, kw_only=True):
-    """What is known of one keyed request."""
-
-    fingerprint: bytes
-    expires: float
-    sent_at: float
-    state: Literal["running", "unknown", "done"] = "running"
-    result: Database | None = None
-
-
-class IdempotencyRecords:
-    """The keyed requests of the last 24 hours, for this run of the daemon."""
+class Running:
+    """The keyed requests that this run of the daemon is carrying out, or has sent."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._records: dict[IdempotencyKey, Record] = {}
+        self._fingerprints: dict[CreateKey, bytes] = {}
+        self._sent: dict[CreateKey, float] = {}
 
-    def begin(self, key: IdempotencyKey, fingerprint: bytes) -> Record:
+    def begin(self, key: CreateKey, fingerprint: bytes) -> None:
         """
-        Return the record of this request: new (``running``), or the one of an earlier, same request.
+        Carry out a request; ``end`` follows.
 
         Raises:
-            IdempotencyKeyReused: If the key came with another request before.
-            RequestInProgress: If the same request is being carried out.
+            IdempotencyKeyReused: If another request with this key is being carried out.
+            RequestInProgress: If the same one is.
         """
-        self._prune()
-        known = self._records.get(key)
-        if known is None:
-            record = Record(
-                fingerprint=fingerprint, expires=self._clock.monotonic() + LIFETIME, sent_at=self._clock.time()
-            )
-            self._records[key] = record
-            return record
-        if known.fingerprint != fingerprint:
-            message = "This Idempotency-Key was used with another request. Take a new key for a new request."
-            raise IdempotencyKeyReused(message)
-        if known.state == "running":
-            message = "The same request is being carried out. Ask again with the same key for its result."
-            raise RequestInProgress(message, retry_after=1)
-        return known
+        running = self._fingerprints.get(key)
+        if running is None:
+            self._fingerprints[key] = fingerprint
+            return
+        check_same(running, fingerprint)
+        message = "The same request is being carried out. Ask again with the same key for its result."
+        raise RequestInProgress(message, retry_after=1)
 
-    def forget(self, key: IdempotencyKey) -> None:
-        """Drop the record of a request that surely had no effect, so that it can be sent again."""
-        self._records.pop(key, None)
+    def end(self, key: CreateKey) -> None:
+        """Note that it has been carried out, or given up."""
+        self._fingerprints.pop(key, None)
 
-    def _prune(self) -> None:
+    def sent(self, key: CreateKey) -> None:
+        """Note that it is about to be sent."""
         now = self._clock.monotonic()
-        for key in [key for key, record in self._records.items() if record.expires <= now]:
-            del self._records[key]
-        if len(self._records) >= MOST:
-            settled = next((key for key, record in self._records.items() if record.state == "done"), None)
-            if settled is None:
-                message = "Too many requests with an unknown outcome are kept. Restart the helper."
-                raise OutcomeUnknown(message)
-            del self._records[settled]
+        for old in [known for known, at in self._sent.items() if now - at > LIFETIME]:
+            del self._sent[old]
+        self._sent[key] = now
+
+    def age(self, key: CreateKey, record: CreateRecord) -> float:
+        """
+        Return how many seconds ago a request was sent: by the clock that never jumps, or for one of an earlier run of
+        the daemon by the wall clock, the only one that went on.
+        """
+        sent = self._sent.get(key)
+        if sent is not None:
+            return self._clock.monotonic() - sent
+        return max(0.0, self._clock.time() - record.sent_at)
+
+
+def check_same(known: bytes, fingerprint: bytes) -> None:
+    """
+    See that a key comes with the request that it came with before.
+
+    Raises:
+        IdempotencyKeyReused: If it does not.
+    """
+    if known != fingerprint:
+        message = "This Idempotency-Key was used with another request. Take a new key for a new request."
+        raise IdempotencyKeyReused(message)

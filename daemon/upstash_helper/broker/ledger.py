@@ -176,7 +176,10 @@ class CreateJournal(Protocol):
         """
 
     async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
-        """Write down the result, and with ``owner`` who created it, both or neither."""
+        """
+        Write down the result, and with ``owner`` who created it, both or neither. Without a record of ``key`` (the
+        ledger was damaged meanwhile) only who created it.
+        """
 
     async def forget(self, key: CreateKey) -> None:
         """Forget a request that surely had no effect."""
@@ -252,9 +255,9 @@ class LedgerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How the ledger is."""
 
     state: Literal["unused", "ok", "memory", "unavailable"]
-    """``unused`` until it was needed; ``memory``: it could not be written, and all is forgotten at the next start."""
+    """``unused`` until it was needed; ``memory``: it is not on a disk, and all is forgotten at the next start."""
     detail: str = ""
-    """Why, and what to do, unless ``ok``."""
+    """What there is to know and to do: why it is not ``ok``, or that a damaged one had to be begun anew."""
 
 
 class Ledger(Protocol):

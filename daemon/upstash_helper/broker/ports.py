@@ -6,10 +6,14 @@ Each has one contract test, run on every adapter. No method raises anything but 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import msgspec
 
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, IssuedKey, NewDatabase, TokenSet
 from upstash_helper.broker.secret import Secret
 
@@ -23,12 +27,51 @@ class Clock(Protocol):
     def time(self) -> float:
         """Return the Unix time; for what is shown or sent, never for a deadline."""
 
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
+        """
+        Have the event loop call ``call`` when ``monotonic`` has come to ``when``; after a sleep of the machine some
+        seconds late. For telling others in time: whoever asks is told by the clock.
+        """
+
 
 class Browser(Protocol):
     """The user's web browser."""
 
     async def open(self, url: str) -> bool:
         """Open ``url`` in the user's browser. Return False where none could be started; never raise."""
+
+
+class Notifier(Protocol):
+    """The desktop's notifications."""
+
+    async def show(self, *, title: str, body: str) -> bool:
+        """
+        Show a notification, without taking the focus from what the user is doing. Return False where none can be shown.
+        Never raises, and ends within 3 seconds.
+
+        Args:
+            title: One line. Plain text, like the body: no part of either is markup, or code of any kind.
+            body: Some lines' worth; shown on as many as the desktop likes.
+        """
+
+
+class Peers(Protocol):
+    """
+    Who is at the other end of a loopback connection. Both methods take the two addresses of the connection, ours and
+    the client's, and neither raises.
+    """
+
+    def is_other_user(self, local: tuple[str, int], remote: tuple[str, int]) -> bool:
+        """
+        Return True if the system says that the client's end belongs to another user. False if it is this user's or
+        root's, who can read everything anyway, and if the system does not tell. At once: for every request.
+        """
+
+    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> Identity:
+        """
+        Return the native program at the client's end; without name and process where the system does not tell. Some
+        10 ms in a thread: for a pairing.
+        """
 
 
 class CallbackAddress(Protocol):
@@ -190,3 +233,48 @@ class DatabasesApi(Protocol):
 
     async def delete(self, credential: Credential, database_id: str) -> None:
         """Delete the database and what is in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedRequest:
+    """A request of an app's to the Developer API, as the app sent it."""
+
+    method: str
+    target: str
+    """Path and query without the first slash, percent-encoded: ``v2/redis/databases?x=y``."""
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: AsyncIterator[bytes] | None = field(default=None, repr=False)
+    """In pieces, read once and as fast as Upstash takes it. What it raises, ``Passage.open`` raises."""
+    length: int | None = None
+    """Of the body, if the app has declared it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedAnswer:
+    """Upstash's answer, whose body is still to come."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    """Those that are meant for the app, in order."""
+    pieces: AsyncIterator[bytes] = field(repr=False)
+    """
+    The body as it arrives, in the encoding that Content-Encoding names. It raises ``UpstreamUnavailable`` if it breaks
+    off and ``UpstreamTimeout`` if it stalls: then what came is not all of it.
+    """
+
+
+class Passage(Protocol):
+    """The way to all of the Developer API, for whatever the daemon itself knows nothing of."""
+
+    def open(self, credential: Credential, request: PassedRequest) -> AbstractAsyncContextManager[PassedAnswer]:
+        """
+        Send ``request`` once, with ``credential`` in place of what the app authenticated itself with, and hand out the
+        answer when its headers are there. It goes to the Developer API's host and to no other. Leaving ends the
+        exchange, however far it has come.
+
+        Raises:
+            ReconnectRequired: For 401. Every other status is an answer.
+            InvalidRequest: If the target cannot be sent as it is.
+            UpstreamUnavailable: If there is no answer that can be read, or a redirect.
+            UpstreamTimeout: If there is none in time.
+        """

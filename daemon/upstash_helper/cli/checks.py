@@ -134,6 +134,8 @@ def _port(port: int, status: DaemonStatus | None) -> Iterator[Finding]:
     if status is not None:
         for listener in status.listeners:
             yield _listener(listener.address, listener.state, listener.holder)
+        for hint in status.hints:
+            yield Finding(name="Port", state="warning", detail=hint.detail)
         return
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         address = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"

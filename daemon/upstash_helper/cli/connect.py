@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @command("connect")
 @click.option("--api-key", is_flag=True, help="Give an API key made in the console: asked for, or read from stdin.")
 @click.option("--email", metavar="EMAIL", help="The e-mail of the account, for --api-key or when the sign-in hides it.")
+@click.option(
+    "--paste", is_flag=True, help="Finish the sign-in that runs with the address in the browser's address bar."
+)
 @click.option("--no-browser", is_flag=True, help="Do not open the browser; only show the address.")
 @click.option("--force", is_flag=True, help="Sign in anew although an account is connected.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the sign-in is done.")
@@ -34,6 +37,7 @@ def connect(
     *,
     api_key: bool,
     email: str | None,
+    paste: bool,
     no_browser: bool,
     force: bool,
     no_wait: bool,
@@ -44,9 +48,15 @@ def connect(
 
     Signs you in with the browser. Without an OAuth client id use --api-key, with a key made in the Upstash console
     (Account > Management API).
+
+    If the browser does not get back to the helper after the sign-in, use --paste: it asks for the address that the
+    browser ended at, or reads it from stdin.
     """
     if api_key:
         _show(session, _with_api_key(session, email))
+        return
+    if paste:
+        _show(session, _finish(session, _pasted(session, timeout), email))
         return
     if email and session.client.connection().state == "needs_email":
         _show(session, session.client.give_email(email))
@@ -97,6 +107,31 @@ def _with_api_key(session: Session, email: str | None) -> Connection:
         return client.use_api_key(email=email, api_key=api_key)
 
 
+def _pasted(session: Session, timeout: float | None) -> Attempt:
+    """Return what became of the sign-in that runs, once the user has given the address that the browser ended at."""
+    from upstash_helper.client.errors import WaitTimedOut
+
+    client = session.client
+    attempt = client.connection().attempt
+    if attempt is None or attempt.state not in {"pending", "exchanging"}:
+        message = f"No sign-in is running that an address could belong to. Start one: {session.command('connect')}"
+        raise Failure(message, code="attempt_not_found", exit_code=exit_codes.NOT_FOUND)
+    if attempt.state == "pending":
+        # It holds a code: it is neither echoed nor an argument, so that it stands in no scrollback and no history.
+        if interactive():
+            address = click.prompt("Address from the browser (not shown)", hide_input=True, err=True).strip()
+        else:
+            address = sys.stdin.readline().strip()
+        if not address:
+            raise Failure("No address came on stdin.", code="usage", exit_code=exit_codes.USAGE)
+        client.redirect_attempt(attempt.attempt_id, address)
+    try:
+        with Progress("Storing an API key"):
+            return client.wait_for_attempt(attempt.attempt_id, timeout=timeout)
+    except WaitTimedOut:
+        raise _late(attempt, timeout) from None
+
+
 def _invite(started: StartedAttempt) -> None:
     if started.joined:
         note("A sign-in is running already.")
@@ -114,15 +149,31 @@ def _wait(session: Session, started: StartedAttempt, timeout: float | None) -> A
         # Within the try: a user who reads the address may press Ctrl-C before the next line is written.
         _invite(started)
         note("Waiting for the sign-in (Ctrl-C gives up) …")
-        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout)
+        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, tell=_Teller())
     except KeyboardInterrupt:
         # One that another program started goes on without us.
         if not started.joined:
             session.client.cancel_attempt(started.attempt_id)
         raise
     except WaitTimedOut:
-        message = f"The sign-in was not done within {timeout:g} s. It goes on until {started.expires_at}."
-        raise Failure(message, code="timed_out") from None
+        raise _late(started, timeout) from None
+
+
+def _late(attempt: Attempt, timeout: float | None) -> Failure:
+    message = f"The sign-in was not done within {timeout or 0:g} s. It goes on until {attempt.expires_at}."
+    return Failure(message, code="timed_out")
+
+
+class _Teller:
+    """Tells once what may be in the way of a sign-in."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, attempt: Attempt) -> None:
+        if attempt.waiting and attempt.detail and not self._told:
+            self._told = True
+            note(f"\n{attempt.detail}")
 
 
 def _finish(session: Session, attempt: Attempt, email: str | None) -> Connection:

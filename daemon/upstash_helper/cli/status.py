@@ -80,9 +80,15 @@ def _listener(listener: Listener) -> str:
 
 
 def _advise(session: Session, found: DaemonStatus) -> None:
+    attempt = found.connection.attempt
+    waiting = attempt.detail if attempt and attempt.waiting else None
     if found.connection.detail:
         note(styled(found.connection.detail, "yellow"))
+    elif waiting:
+        note(styled(waiting, "yellow"))
     elif found.connection.state == "disconnected":
         note(f"Connect an account with: {session.command('connect')}")
+    for hint in () if waiting else found.hints:
+        note(styled(hint.detail, "yellow"))
     if found.version != __version__:
         note(f"This command has version {__version__}. Bring the daemon to it with: {session.command('restart')}")

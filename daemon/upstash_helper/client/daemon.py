@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self, TypeVar
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote
 
 import msgspec
 
 from upstash_helper.client import discovery, wire
-from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
+from upstash_helper.client.databases import DatabaseCalls
+from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
+from upstash_helper.client.owner import OwnerCalls
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
 API_VERSION: Final = 1
 START_COMMAND: Final = "upstash-helper start"
-
-_Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
 # A stream that ends without a goodbye is resumed; the pause keeps a daemon that cannot serve it from being hammered.
 _RESUME_SECONDS: Final = 0.5
@@ -30,7 +30,7 @@ _MOST_RESUMES: Final = 5
 _FINAL_STATES: Final = frozenset({"succeeded", "failed", "expired"})
 
 
-class DaemonClient:
+class DaemonClient(DatabaseCalls, OwnerCalls):
     """
     Calls the daemon. One instance may be used by several threads, for it keeps nothing between two calls.
 
@@ -46,6 +46,7 @@ class DaemonClient:
         timeout: float = ANSWER_SECONDS,
         start_command: str = START_COMMAND,
         daemon_version: str = "",
+        prove: bool = False,
     ) -> None:
         """
         Args:
@@ -54,13 +55,13 @@ class DaemonClient:
             timeout: Seconds to wait for an answer.
             start_command: What to tell the user to run if the daemon is not there.
             daemon_version: The version it announced, to explain an answer that cannot be read.
+            prove: See with each connection that it is the helper that answers, before the token is sent.
 
         Raises:
             ValueError: If ``base_url`` is not on this machine's loopback.
         """
-        self._transport = Transport(base_url, token, start_command=start_command)
-        self._timeout = timeout
-        self._daemon_version = daemon_version
+        transport = Transport(base_url, token, start_command=start_command, prove=prove)
+        super().__init__(transport, timeout=timeout, daemon_version=daemon_version)
 
     @classmethod
     def discover(
@@ -95,11 +96,6 @@ class DaemonClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing is kept open; ``with`` reads well and leaves room."""
-
-    @property
-    def base_url(self) -> str:
-        """Where the daemon is."""
-        return self._transport.base_url
 
     # --- the daemon ---------------------------------------------------------------------------------------------------
 
@@ -146,13 +142,25 @@ class DaemonClient:
         """Give up an attempt."""
         return self._ask("DELETE", _attempt(attempt_id), wire.Attempt)
 
-    def wait_for_attempt(self, attempt_id: str, *, timeout: float | None = None) -> wire.Attempt:
+    def redirect_attempt(self, attempt_id: str, address: str) -> wire.Attempt:
+        """
+        Give the ``address`` that the browser ended at, where it did not reach the daemon by itself.
+
+        It goes over the wire once, and is neither kept nor repeated in an error.
+        """
+        body = wire.PastedAddress(address=address)
+        return self._ask("POST", f"{_attempt(attempt_id)}/redirect", wire.Attempt, body=body)
+
+    def wait_for_attempt(
+        self, attempt_id: str, *, timeout: float | None = None, tell: Callable[[wire.Attempt], None] | None = None
+    ) -> wire.Attempt:
         """
         Wait until an attempt has succeeded, failed or expired, and return it.
 
         Args:
             attempt_id: As the attempt's start answered it.
             timeout: Seconds; None: as long as the attempt lives.
+            tell: Is called with the attempt whenever there is news of it and it is not over.
 
         Raises:
             WaitTimedOut: If it is still running then.
@@ -167,6 +175,8 @@ class DaemonClient:
                 continue
             if attempt.state in _FINAL_STATES:
                 return attempt
+            if tell is not None:
+                tell(attempt)
         message = "The daemon was stopped while the sign-in was running."
         raise DaemonUnreachable(message)
 
@@ -182,63 +192,6 @@ class DaemonClient:
     def give_email(self, email: str) -> wire.Connection:
         """Name the account when the sign-in did not (state ``needs_email``)."""
         return self._ask("PUT", "/v1/connection/email", wire.Connection, body=wire.Email(email=email))
-
-    # --- databases ----------------------------------------------------------------------------------------------------
-
-    def regions(self) -> tuple[wire.Region, ...]:
-        """Return the regions that a database can be made in."""
-        return self._ask("GET", "/v1/regions", wire.RegionList).regions
-
-    def database_page(
-        self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
-    ) -> wire.DatabaseList:
-        """Return one page of the databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
-        query = {
-            "page_size": page_size,
-            "page_token": page_token,
-            "refresh": "true" if refresh else None,
-        }
-        given = urlencode({key: value for key, value in query.items() if value is not None})
-        return self._ask("GET", f"/v1/databases?{given}" if given else "/v1/databases", wire.DatabaseList)
-
-    def databases(self, *, refresh: bool = False) -> Iterator[wire.Database]:
-        """Yield all databases of the account, by name."""
-        page = self.database_page(refresh=refresh)
-        yield from page.databases
-        while page.next_page_token is not None:
-            page = self.database_page(page_token=page.next_page_token)
-            yield from page.databases
-
-    def create_database(self, new: wire.CreateDatabase, *, idempotency_key: str) -> wire.Database:
-        """
-        Make a database.
-
-        Args:
-            new: What to make.
-            idempotency_key: Repeat a call whose outcome is not known with the same key, and there will be one database.
-        """
-        headers = {"Idempotency-Key": idempotency_key}
-        return self._ask("POST", "/v1/databases", wire.Database, body=new, headers=headers)
-
-    def database(self, database_id: str) -> wire.Database:
-        """Return one database."""
-        return self._ask("GET", _database(database_id), wire.Database)
-
-    def credentials(self, database_id: str) -> wire.DatabaseCredentials:
-        """Return what lets a client into one database."""
-        return self._ask("GET", f"{_database(database_id)}/credentials", wire.DatabaseCredentials)
-
-    def change_database(self, database_id: str, change: wire.ChangeDatabase) -> wire.Database:
-        """Change what ``change`` names, and return the database as it is then."""
-        return self._ask("PATCH", _database(database_id), wire.Database, body=change)
-
-    def reset_password(self, database_id: str) -> wire.Database:
-        """Give the database a new password and new REST tokens; the old ones stop working."""
-        return self._ask("POST", f"{_database(database_id)}/reset-password", wire.Database)
-
-    def delete_database(self, database_id: str) -> None:
-        """Delete the database and what is in it."""
-        self._send("DELETE", _database(database_id))
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -279,38 +232,6 @@ class DaemonClient:
             for frame in parser.frames(lines):
                 yield typed(frame)
 
-    # --- how ----------------------------------------------------------------------------------------------------------
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[_Answer],
-        *,
-        body: wire.Wanted | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> _Answer:
-        return self._decode(self._send(method, path, body=body, headers=headers), kind)
-
-    def _send(
-        self, method: str, path: str, *, body: wire.Wanted | None = None, headers: dict[str, str] | None = None
-    ) -> bytes:
-        content = None if body is None else msgspec.json.encode(body)
-        with self._transport.open(method, path, body=content, headers=headers, timeout=self._timeout) as response:
-            return self._transport.read(response)
-
-    def _decode(self, content: bytes, kind: type[_Answer]) -> _Answer:
-        try:
-            return msgspec.json.decode(content, type=kind)
-        except msgspec.MsgspecError as error:
-            why = f"it has version {self._daemon_version}" if self._daemon_version else "it may be another program"
-            message = f"The answer of {self.base_url} cannot be read ({why}). Try: upstash-helper restart"
-            raise UnexpectedAnswer(message) from error
-
 
 def _attempt(attempt_id: str) -> str:
     return f"/v1/connection/attempts/{quote(attempt_id, safe='')}"
-
-
-def _database(database_id: str) -> str:
-    return f"/v1/databases/{quote(database_id, safe='')}"

@@ -6,17 +6,15 @@ The file holds the owner token, new at every start of the daemon; a file that a 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
 
+from upstash_helper.client import private
 from upstash_helper.client.errors import DiscoveryRefused
 from upstash_helper.client.wire import Sensitive
 
@@ -31,8 +29,8 @@ LOCK_FILE: Final = "daemon.lock"
 _ACQUIRE_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.01
 
-# A discovery file has about 200 bytes; whatever is larger than this is something else.
-_MOST_BYTES: Final = 16_384
+
+_Told = TypeVar("_Told", bound=msgspec.Struct)
 
 
 class AlreadyHeld(Exception):
@@ -51,6 +49,12 @@ class Discovery(Sensitive, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app may know of the announcement: where the daemon is. The owner's token is none of its business."""
+
+    base_url: str
+
+
 def discovery_file(runtime: Path) -> Path:
     """Return where the daemon of the profile with this runtime folder announces itself."""
     return runtime / DISCOVERY_FILE
@@ -63,24 +67,18 @@ def read(runtime: Path) -> Discovery | None:
     Raises:
         DiscoveryRefused: If the file may be another user's doing, or cannot be read.
     """
-    path = discovery_file(runtime)
-    try:
-        content = _read_own(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror}."
-        raise DiscoveryRefused(message) from error
+    return _read(discovery_file(runtime), Discovery)
 
-    try:
-        head = msgspec.json.decode(content, type=dict[str, object])
-        if head.get("format") != FORMAT:
-            message = f"{path}: written by another version of upstash-helper. Use the same version, or restart it."
-            raise DiscoveryRefused(message)
-        return msgspec.convert(head, Discovery)
-    except msgspec.MsgspecError as error:
-        message = f"{path}: not a discovery file. Remove it and start the daemon again."
-        raise DiscoveryRefused(message) from error
+
+def read_address(runtime: Path) -> str | None:
+    """
+    Return where the daemon is, or None if it announced nothing.
+
+    Raises:
+        DiscoveryRefused: As ``read``.
+    """
+    found = _read(discovery_file(runtime), Address)
+    return None if found is None else found.base_url
 
 
 def write(runtime: Path, discovery: Discovery) -> None:
@@ -91,15 +89,7 @@ def write(runtime: Path, discovery: Discovery) -> None:
         OSError: If the file cannot be written.
     """
     make_private(runtime)
-    handle, name = tempfile.mkstemp(prefix=".daemon-", dir=runtime)  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(discovery))
-        Path(name).replace(discovery_file(runtime))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    private.write(discovery_file(runtime), msgspec.json.encode(discovery))
 
 
 def remove(runtime: Path) -> None:
@@ -210,29 +200,24 @@ def make_private(folder: Path) -> None:
         folder.mkdir(exist_ok=True, mode=0o700)
 
 
-def _read_own(path: Path) -> bytes:
-    """Return the content of ``path`` after looking, at the open file itself, at whose it is."""
-    if path.is_symlink():
-        message = f"{path}: a symbolic link, which the daemon never makes. Remove it and start the daemon again."
-        raise DiscoveryRefused(message)
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        doubt = _doubt(os.fstat(descriptor))
-        if doubt:
-            message = f"{path}: {doubt}"
+def _read(path: Path, kind: type[_Told]) -> _Told | None:
+    try:
+        content = private.read(path)
+    except FileNotFoundError:
+        return None
+    except private.NotPrivate as error:
+        message = f"{path}: {error}. Who wrote it could pose as the daemon. Restart the daemon: it makes a new one."
+        raise DiscoveryRefused(message) from error
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}."
+        raise DiscoveryRefused(message) from error
+
+    try:
+        head = msgspec.json.decode(content, type=dict[str, object])
+        if head.get("format") != FORMAT:
+            message = f"{path}: written by another version of upstash-helper. Use the same version, or restart it."
             raise DiscoveryRefused(message)
-        return file.read(_MOST_BYTES)
-
-
-def _doubt(status: os.stat_result) -> str | None:
-    """Return why a file is not to be trusted."""
-    if not stat.S_ISREG(status.st_mode):
-        return "not a plain file. Remove it and start the daemon again."
-    if sys.platform == "win32":
-        return None  # the folder is the user's own, and its access list is inherited
-    if status.st_uid != os.geteuid():
-        return f"belongs to the user with id {status.st_uid}, not to you. Who wrote it could pose as the daemon."
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        mode = stat.S_IMODE(status.st_mode)
-        return f"its mode is {mode:04o}, so others could read the token in it. Restart the daemon: it makes a new one."
-    return None
+        return msgspec.convert(head, kind)
+    except msgspec.MsgspecError as error:
+        message = f"{path}: not a discovery file. Remove it and start the daemon again."
+        raise DiscoveryRefused(message) from error

@@ -8,12 +8,23 @@ import msgspec
 
 from upstash_helper.client.errors import UnexpectedAnswer
 from upstash_helper.client.wire import Attempt, Connection, DatabaseChange
+from upstash_helper.client.wire_apps import Pairing, RevokedApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 GOODBYE: Final = "bye"
 """The last event of a stream: the daemon is stopping."""
+
+Data = Connection | Attempt | DatabaseChange | Pairing | RevokedApp | dict[str, object] | None
+
+_KINDS: Final[dict[str, type[Connection | Attempt | DatabaseChange | Pairing | RevokedApp]]] = {
+    "connection": Connection,
+    "attempt": Attempt,
+    "database": DatabaseChange,
+    "pairing": Pairing,
+    "revoked": RevokedApp,
+}
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,13 +40,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     Something that happened.
 
     ``data`` is a ``Connection`` (event ``connection``), an ``Attempt`` (``attempt``), a ``DatabaseChange``
-    (``database``), None (``reset``: events were missed, read the state anew), or plain JSON for an event that this
-    version does not know.
+    (``database``), a ``Pairing`` (``pairing``: it is new, decided, or over), a ``RevokedApp`` (``revoked``), None
+    (``reset``: events were missed, read the state anew), or plain JSON for an event that this version does not know.
     """
 
     id: str
     event: str
-    data: Connection | Attempt | DatabaseChange | dict[str, object] | None
+    data: Data
 
 
 class FrameParser:
@@ -78,15 +89,10 @@ def typed(frame: Frame) -> Event:
         raise UnexpectedAnswer(message) from error
 
 
-def _data(frame: Frame) -> Connection | Attempt | DatabaseChange | dict[str, object] | None:
-    match frame.event:
-        case "connection":
-            return msgspec.json.decode(frame.data, type=Connection)
-        case "attempt":
-            return msgspec.json.decode(frame.data, type=Attempt)
-        case "database":
-            return msgspec.json.decode(frame.data, type=DatabaseChange)
-        case "reset" | "bye":
-            return None
-        case _:
-            return msgspec.json.decode(frame.data, type=dict[str, object])
+def _data(frame: Frame) -> Data:
+    if frame.event in {"reset", GOODBYE}:
+        return None
+    kind = _KINDS.get(frame.event)
+    if kind is None:
+        return msgspec.json.decode(frame.data, type=dict[str, object])
+    return msgspec.json.decode(frame.data, type=kind)

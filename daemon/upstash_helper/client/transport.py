@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut
-from upstash_helper.client.wire import Problem
+from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, of_problem
+from upstash_helper.client.wire import Health, Problem
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 3.0
 # Longer than the daemon waits for Upstash (30 s for a sign-in), so that it is the daemon that says what went wrong.
 ANSWER_SECONDS: Final = 45.0
+
+# That it is the helper is said from memory.
+HEALTH_SECONDS: Final = 10.0
+_MOST_HEALTH_BYTES: Final = 4096
 
 # A line of an event stream is a JSON text of some hundred bytes.
 MOST_LINE_BYTES: Final = 1 << 20
@@ -41,12 +45,13 @@ class Transport:
     connection that the daemon is just closing, in which case nobody could tell whether it had been carried out.
     """
 
-    def __init__(self, base_url: str, token: str | None, *, start_command: str) -> None:
+    def __init__(self, base_url: str, token: str | None, *, start_command: str, prove: bool = False) -> None:
         """
         Args:
             base_url: Where the daemon listens; loopback alone is taken, for the token goes there in clear.
             token: Goes into ``Authorization: Bearer``.
             start_command: What to tell the user to run if nothing is there.
+            prove: Send nothing on a connection before ``/health`` has answered on it: port 3000 is many a program's.
 
         Raises:
             ValueError: If ``base_url`` is not of the form ``http://<loopback address>:<port>``.
@@ -60,6 +65,7 @@ class Transport:
         self._port: Final = parts.port or 80
         self._token: Final = token
         self._start_command: Final = start_command
+        self._prove: Final = prove
 
     def __repr__(self) -> str:
         return f"Transport({self.base_url!r})"
@@ -118,10 +124,14 @@ class Transport:
     ) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
         try:
-            with self._failures():
+            with self._failures(sent=False):
                 connection.connect()
                 connected = connection.sock  # http.client forgets it as soon as the answer has begun
+                if self._prove:
+                    connected.settimeout(HEALTH_SECONDS)
+                    self._see_who_answers(connection)
                 connected.settimeout(timeout)
+            with self._failures():
                 connection.request(method, path, body=body, headers=self._headers(body, headers))
                 response = connection.getresponse()
             with response:
@@ -129,6 +139,32 @@ class Transport:
                 yield connected, response
         finally:
             connection.close()
+
+    def _see_who_answers(self, connection: http.client.HTTPConnection) -> None:
+        """Go on only if it is the helper at the other end of this very connection."""
+        connection.auto_open = 0  # type: ignore[assignment]  # a bool in typeshed; a new connection may lead elsewhere
+        try:
+            connection.request("GET", "/health", headers={"Accept": "application/json"})
+            with connection.getresponse() as response:
+                content = response.read(_MOST_HEALTH_BYTES)
+        except http.client.RemoteDisconnected:
+            raise
+        except http.client.HTTPException:
+            raise self._stranger() from None
+        if response.status == 200:
+            with contextlib.suppress(msgspec.MsgspecError):
+                msgspec.json.decode(content, type=Health)
+                return
+        elif response.status >= 400:
+            with contextlib.suppress(msgspec.MsgspecError):
+                raise of_problem(msgspec.json.decode(content, type=Problem))
+        raise self._stranger()
+
+    def _stranger(self) -> UnexpectedAnswer:
+        return UnexpectedAnswer(
+            f"What answers at {self.base_url} is not upstash-helper, so it was sent no token. Start the helper with:"
+            f" {self._start_command} (it names the program that has its port)."
+        )
 
     def _headers(self, body: bytes | None, headers: Mapping[str, str] | None) -> dict[str, str]:
         sent = {"Accept": "application/json", **(headers or {})}
@@ -151,20 +187,20 @@ class Transport:
                 "program, or another version of the daemon."
             )
             raise UnexpectedAnswer(message) from None
-        raise ApiProblem(problem)
+        raise of_problem(problem)
 
     @contextlib.contextmanager
-    def _failures(self) -> Generator[None]:
+    def _failures(self, *, sent: bool = True) -> Generator[None]:
         try:
             yield
         except TimeoutError as error:
             message = f"The daemon at {self.base_url} does not answer. Restart it: {self._restart_command}"
-            raise DaemonUnreachable(message) from error
+            raise DaemonUnreachable(message, sent=sent) from error
         except ConnectionRefusedError as error:
             raise DaemonUnreachable(not_running(self._start_command)) from error
         except (http.client.HTTPException, OSError) as error:
             message = f"The daemon at {self.base_url} broke off. See its log, or start it again: {self._start_command}"
-            raise DaemonUnreachable(message) from error
+            raise DaemonUnreachable(message, sent=sent) from error
 
     @property
     def _restart_command(self) -> str:

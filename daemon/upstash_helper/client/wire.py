@@ -99,6 +99,10 @@ class Attempt(Shown, frozen=True, kw_only=True, omit_defaults=True):
     attempt_id: str
     state: AttemptState
     expires_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
+    waiting: Annotated[
+        Literal["no_callback"] | UnsetType,
+        Meta(description="While `pending`: the browser has been gone for long, and `detail` says what may be wrong."),
+    ] = UNSET
     reason: Annotated[str | UnsetType, Meta(description="Why it failed: a stable word.")] = UNSET
     detail: Annotated[str | UnsetType, Meta(description="The same for a person, with what to do.")] = UNSET
 
@@ -132,6 +136,23 @@ class Connect(Wanted, frozen=True, kw_only=True):
     force: Annotated[bool, Meta(description="Sign in anew although an account is connected or an attempt runs.")] = (
         False
     )
+
+
+class PastedAddress(Wanted, frozen=True, kw_only=True):
+    """What the browser's address bar shows after a sign-in that did not come back by itself."""
+
+    address: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=12_288,
+            description="All of it, or its query alone. Its `state` must be that of the attempt.",
+            examples=["http://localhost:3000/?code=…&state=…"],
+        ),
+    ]
+
+    def __repr__(self) -> str:
+        return "PastedAddress(…)"
 
 
 class ApiKey(Wanted, frozen=True, kw_only=True):
@@ -269,6 +290,23 @@ class Listener(Shown, frozen=True, kw_only=True):
     holder: Annotated[str | None, Meta(description="The program that has it, where the system tells.")] = None
 
 
+class Hint(Shown, frozen=True, kw_only=True):
+    """Something on this machine that may be in the way of a sign-in."""
+
+    code: Annotated[str, Meta(description="Stable.", examples=["https_forced"])]
+    detail: Annotated[str, Meta(description="What was seen and what to do about it, for a person.")]
+
+
+class LedgerStatus(Shown, frozen=True, kw_only=True):
+    """What the helper remembers beyond a restart (apps, audit), and how that is."""
+
+    state: Annotated[
+        Literal["unused", "ok", "memory", "unavailable"],
+        Meta(description="`unused` until it is needed; `memory`: it cannot be written and is lost at the next start."),
+    ]
+    detail: str = ""
+
+
 class DaemonStatus(Shown, frozen=True, kw_only=True):
     """The daemon's own state, for its owner."""
 
@@ -279,7 +317,9 @@ class DaemonStatus(Shown, frozen=True, kw_only=True):
     started_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
     listeners: tuple[Listener, ...]
     connection: Connection
+    hints: tuple[Hint, ...] = ()
     log_file: str | None = None
+    ledger: LedgerStatus | None = None
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -1,95 +1,32 @@
-"""
-Which keyrings are trusted, by the names of the ``keyring`` library's backends.
-
-An allow-list, for installing any package can add a backend, and ``keyrings.alt`` adds one that writes in clear.
-"""
+"""Which keyrings the daemon uses: the trusted ones (see ``keyrings.trusted``), with its own way out where none is."""
 
 from __future__ import annotations
 
-import configparser
-import sys
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.broker.errors import StoreUnavailable
+from upstash_helper.keyrings import trusted as known
+from upstash_helper.keyrings.trusted import TRUSTED, native
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET_SERVICE: Final = "keyring.backends.SecretService.Keyring"  # noqa: S105  # a name
-_LIBSECRET: Final = "keyring.backends.libsecret.Keyring"
-_KWALLET: Final = "keyring.backends.kwallet.DBusKeyring"
-_KEYCHAIN: Final = "keyring.backends.macOS.Keyring"
-_CREDENTIAL_MANAGER: Final = "keyring.backends.Windows.WinVaultKeyring"
-
-TRUSTED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        SECRET_SERVICE: "Secret Service",
-        _LIBSECRET: "Secret Service",
-        _KWALLET: "KWallet",
-        _KEYCHAIN: "macOS Keychain",
-        _CREDENTIAL_MANAGER: "Windows Credential Manager",
-    }
-)
-"""What each trusted backend is called in words that a user knows."""
-
-# Asks all others in turn, the untrusted ones too. Whoever names it gets the first trusted one.
-_CHAINER: Final = "keyring.backends.chainer.ChainerBackend"
-
-_VARIABLE: Final = "PYTHON_KEYRING_BACKEND"
+__all__ = ["OTHERWISE", "TRUSTED", "candidates", "native"]
 
 OTHERWISE: Final = (
     'On a machine without a keyring, credential_store = "file" in config.toml keeps the API key in a file, in clear.'
 )
 
 
-def native(platform: str = sys.platform) -> tuple[str, ...]:
-    """
-    Return the backends of ``platform``, best first.
-
-    The order is fixed, other than in ``keyring``, which looks at the desktop: the daemon must find the key again when
-    systemd starts it and not the desktop.
-    """
-    if platform == "darwin":
-        return (_KEYCHAIN,)
-    if platform == "win32":
-        return (_CREDENTIAL_MANAGER,)
-    return (SECRET_SERVICE, _LIBSECRET, _KWALLET)
-
-
 def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config: Path) -> tuple[str, ...]:
     """
-    Return the backends to try, best first: the one that the user has named, else those of the platform.
-
-    Args:
-        trusted: The allow-list.
-        environ: The environment, where ``PYTHON_KEYRING_BACKEND`` can name a backend.
-        config: The ``keyringrc.cfg``, which can name one too.
+    Return the backends to try, best first; the arguments are those of ``keyrings.trusted.candidates``.
 
     Raises:
-        StoreUnavailable: If the one that is named is not trusted: it is not even imported.
+        StoreUnavailable: If the one that the user has named is not trusted: it is not even imported.
     """
-    name, place = environ.get(_VARIABLE), _VARIABLE
-    if name is None:
-        name, place = _configured(config), str(config)
-    if name is None or name == _CHAINER:
-        return native()
-    if name not in trusted:
-        message = (
-            f"{place} names the keyring {name}, which is not known to keep secrets safe, so it is not used."
-            f" Remove that choice, or name one of {', '.join(trusted)}. {OTHERWISE}"
-        )
-        raise StoreUnavailable(message)
-    return (name,)
-
-
-def _configured(config: Path) -> str | None:
-    parser = configparser.RawConfigParser()
     try:
-        parser.read(config, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        message = f"{config} cannot be read ({type(error).__name__}). Mend it or remove it."
-        raise StoreUnavailable(message) from None
-    name = parser.get("backend", "default-keyring", fallback=None)
-    return None if name is None else name.strip()
+        return known.candidates(trusted=trusted, environ=environ, config=config)
+    except known.ChoiceRefused as error:
+        raise StoreUnavailable(f"{error} {OTHERWISE}") from None

@@ -1,5 +1,5 @@
 """
-A credential in the system's keyring: the one module that touches the ``keyring`` library.
+A credential in the system's keyring: the one module of the daemon that touches the ``keyring`` library.
 
 The library is imported with the first call and used in a thread of its own, for a keyring may wait for its user for
 ever. It is not asked to choose a keyring: it would scan all installed packages, and take one that writes in clear.
@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.storage import backends, secret_service
+from upstash_helper.keyrings import secret_service
+from upstash_helper.keyrings.trusted import is_secret_service
+from upstash_helper.session_bus import find_session_bus
+from upstash_helper.storage import backends
 from upstash_helper.storage.keyring_failures import explain, locked, none_yet
 from upstash_helper.storage.record import decode, encode
 from upstash_helper.storage.worker import Busy, Call, JobFailed, Overdue, Worker
@@ -199,7 +202,7 @@ class _Entry:
         from keyring.core import load_keyring
         from keyring.util.platform_ import config_root
 
-        secret_service.find_session_bus()
+        find_session_bus()
         names = backends.candidates(trusted=self._trusted, environ=os.environ, config=config_root() / "keyringrc.cfg")
         reasons: dict[str, str] = {}
         for name in names:
@@ -222,7 +225,7 @@ class _Entry:
             backend: The keyring.
             insist: Ask even a user who has just declined.
         """
-        if not _is_secret_service(backend):
+        if not is_secret_service(backend):
             return True
         collection = getattr(backend, "preferred_collection", secret_service.DEFAULT)
         state = secret_service.state(collection)
@@ -262,8 +265,3 @@ class _Entry:
                 backend.set_password(*self._key, before)
         except Exception as error:  # noqa: BLE001  # the reason why it had to be put back is the one to be told
             _log.warning("What the keyring held before could not be put back: %s.", type(error).__name__)
-
-
-def _is_secret_service(backend: KeyringBackend) -> bool:
-    kind = type(backend)
-    return f"{kind.__module__}.{kind.__qualname__}" == backends.SECRET_SERVICE

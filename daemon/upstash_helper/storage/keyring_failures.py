@@ -11,7 +11,8 @@ import sys
 from typing import Final
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
-from upstash_helper.storage import backends, secret_service
+from upstash_helper.keyrings import secret_service
+from upstash_helper.storage import backends
 
 _log = logging.getLogger(__name__)
 

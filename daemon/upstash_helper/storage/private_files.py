@@ -113,6 +113,58 @@ def remove(path: Path) -> None:
         _sync_folder(path.parent)
 
 
+def claim(path: Path) -> bool:
+    """
+    Make ``path`` its user's alone, for a library that opens it by its name; an empty file if there was none.
+
+    Returns:
+        Whether it was made.
+
+    Raises:
+        NotPrivate: If it is a link, no regular file, or somebody else's.
+        OSError: If it cannot be made, or its mode not be changed.
+    """
+    _make_folder(path.parent)
+    if mend(path):
+        return False
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600))
+    _sync_folder(path.parent)
+    return True
+
+
+def mend(path: Path) -> bool:
+    """
+    Take the file from others if they may read it, with a warning; raises as ``claim`` does.
+
+    It is not opened for that: closing it again would drop the locks that this process has on it (POSIX, fcntl).
+
+    Returns:
+        Whether there is one.
+    """
+    found = check(path)
+    if found is not None and sys.platform != "win32" and found.st_mode & _OTHERS:
+        path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+        _warn_of_readers(path)
+    return found is not None
+
+
+def check(path: Path) -> os.stat_result | None:
+    """
+    Return what the system tells of the file, or None if there is none; nothing is changed.
+
+    Raises:
+        NotPrivate: If it is a link, no regular file, or somebody else's.
+        OSError: If the system does not tell.
+    """
+    _refuse_link(path)
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    _refuse_unusable(found, path)
+    return found
+
+
 def _draft(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
@@ -120,21 +172,27 @@ def _draft(path: Path) -> Path:
 def _refuse_link(path: Path) -> None:
     # O_NOFOLLOW alone would do, but for Windows and a message that says what to do.
     if path.is_symlink():
-        message = f"{path} is a link. Remove it: a file with secrets is not read or written through one."
+        message = f"{path} is a link. Remove it: a private file is not read or written through one."
         raise NotPrivate(message)
 
 
 def _claim(descriptor: int, path: Path) -> None:
     found = os.fstat(descriptor)
+    _refuse_unusable(found, path)
+    if sys.platform != "win32" and found.st_mode & _OTHERS:
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
+        _warn_of_readers(path)
+
+
+def _refuse_unusable(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         message = f"{path} is not a regular file. Move it away."
         raise NotPrivate(message)
-    if sys.platform == "win32":
-        return
     _refuse_stranger(found, path)
-    if found.st_mode & _OTHERS:
-        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
-        _log.warning("Other users could read %s; its mode is 0600 now. Think of what it held as known to them.", path)
+
+
+def _warn_of_readers(path: Path) -> None:
+    _log.warning("Other users could read %s; its mode is 0600 now. Think of what it held as known to them.", path)
 
 
 def _make_folder(folder: Path) -> None:

@@ -23,7 +23,7 @@ class Overdue(Exception):
 
 
 class Busy(Exception):
-    """A call that nobody waits for any more still blocks the thread."""
+    """A call past its deadline still blocks the thread."""
 
 
 class Abandoned(Exception):
@@ -82,13 +82,19 @@ class Call:
 class _Ticket(Call, Generic[T]):
     """One call on its way through the thread."""
 
-    def __init__(self, job: Callable[[Call], T]) -> None:
+    def __init__(self, job: Callable[[Call], T], deadline: float) -> None:
         super().__init__()
         self._job = job
         self._loop = asyncio.get_running_loop()
+        self._overdue_at = self._loop.time() + deadline
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._value: T | None = None
         self._error: BaseException | None = None
+
+    @property
+    def hangs(self) -> bool:
+        """The caller waits no more, and its time is over. One that was cancelled a moment ago is about to end."""
+        return self.abandoned and self._loop.time() >= self._overdue_at
 
     def carry_out(self) -> None:
         """Run the job; in the thread."""
@@ -142,7 +148,7 @@ class Worker:
             Busy: If an earlier overdue call still hangs; at once.
             JobFailed: With what the job raised.
         """
-        ticket = _Ticket(job)
+        ticket = _Ticket(job, deadline)
         self._submit(ticket)
         try:
             # Unlike wait_for, wait leaves the future alone when the time is over.
@@ -157,7 +163,7 @@ class Worker:
 
     def _submit(self, ticket: _Ticket[Any]) -> None:
         with self._lock:
-            if self._current is not None and self._current.abandoned:
+            if self._current is not None and self._current.hangs:
                 raise Busy
             self._waiting.append(ticket)
             if self._thread is not None:

@@ -91,7 +91,7 @@ class DeveloperApi:
         else:
             return self._created(reply, credential, new)
         if failure.stage == "connecting":
-            raise _transport_error(failure)
+            raise transport_error(failure)
         raise OutcomeUnknown(_unknown(new, failure.detail))
 
     async def change(self, credential: Credential, database_id: str, change: Change) -> None:
@@ -128,11 +128,11 @@ class DeveloperApi:
         else:
             _check(reply, credential, database_id)
             return reply
-        raise _transport_error(failure, changing=method != "GET")
+        raise transport_error(failure, changing=method != "GET")
 
     async def _send(self, credential: Credential, method: str, path: str, body: object) -> Reply:
         reading = method == "GET"
-        headers = {"Authorization": f"Basic {_basic(credential)}", "Accept": "application/json"}
+        headers = {"Authorization": f"Basic {basic(credential)}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self._http.send(
@@ -148,7 +148,7 @@ class DeveloperApi:
         )
 
 
-def _basic(credential: Credential) -> str:
+def basic(credential: Credential) -> str:
     """Return the user and password of RFC 7617, in UTF-8."""
     if credential.email is None:
         raise ReconnectRequired("The e-mail of the Upstash account is not known. Connect again.")
@@ -224,11 +224,12 @@ def _check(reply: Reply, credential: Credential, database_id: str | None = None)
     kind, text = _REFUSALS.get(reply.status, (UpstreamRejected, f"Upstash refused the request ({reply.status})."))
     if reply.status == 404 and database_id is not None:
         kind, text = DatabaseNotFound, "The account has no such database."
-    said = words_of(reply, credential.api_key.reveal(), credential.email, _basic(credential))
+    said = words_of(reply, credential.api_key.reveal(), credential.email, basic(credential))
     raise kind(f"{text} Upstash says: {said}" if said else text, retry_after=reply.retry_after)
 
 
-def _transport_error(failure: TransportFailed, *, changing: bool = False) -> HelperError:
+def transport_error(failure: TransportFailed, *, changing: bool = False) -> HelperError:
+    """Return the domain's word for a request without an answer."""
     detail = failure.detail
     if changing and failure.stage != "connecting":
         detail += " The change may have been made all the same."

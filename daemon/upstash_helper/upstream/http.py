@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import contextlib
+import functools
 import logging
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -15,11 +17,14 @@ from upstash_helper import __version__
 from upstash_helper.upstream.breaker import Breaker
 from upstash_helper.upstream.calls import Call, Resend, TransportFailed, failure_of
 from upstash_helper.upstream.connector import PROGRESS, Progress, WitnessedConnector
+from upstash_helper.upstream.network import is_loopback, proxy_for
+from upstash_helper.upstream.opening import Opening, opened
 from upstash_helper.upstream.reply import Reply, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
+    import stamina
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
     from upstash_helper.broker.ports import Clock
@@ -40,6 +45,15 @@ class _Busy(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
         self.reply = reply
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request that was let through the breaker."""
+
+    tries: int
+    status: int = 0
+    """Of the answer, once there is one."""
 
 
 class Upstream:
@@ -85,31 +99,54 @@ class Upstream:
                 read, or at once while the service is known to be down.
         """
         url = URL(call.url, encoded=True)
+        with self._admitted(call.method, url) as visit:
+            reply = await self._in_time(call, url, tries=visit.tries)
+            visit.status = reply.status
+        logger.debug("%s %s: status %d, %d bytes", call.method, url.host, reply.status, len(reply.body))
+        return reply
+
+    @contextlib.asynccontextmanager
+    async def open(self, opening: Opening) -> AsyncIterator[ClientResponse]:
+        """
+        Send a request and hand out the answer, as it is, when its headers are there. Leaving closes the connection,
+        unless all of the answer has been read.
+
+        Raises:
+            TransportFailed: As ``send``, but for the limit.
+            Exception: What reading the request's body raised.
+        """
+        url = URL(opening.url, encoded=True)
+        with self._admitted(opening.method, url) as visit:
+            attempts = functools.partial(self._attempts, tries=visit.tries)
+            response = await opened(opening, url, attempts=attempts, send=self._sent)
+            visit.status = response.status
+        logger.debug("%s %s: status %d", opening.method, url.host, response.status)
+        with contextlib.closing(response):
+            yield response
+
+    @contextlib.contextmanager
+    def _admitted(self, method: str, url: URL) -> Iterator[_Visit]:
+        """Let one request to ``url`` be made, or refuse it; tell the breaker how it ended."""
         if self._closed:
             raise TransportFailed("network", "connecting", "The helper is stopping.")
-        if url.scheme != "https" and not _is_loopback(url):
+        if url.scheme != "https" and not is_loopback(url):
             raise TransportFailed("network", "connecting", f"{url.host} is not asked over plain http; use https.")
-
         breaker = self._breakers.setdefault(url.origin(), Breaker(clock=self._clock))
         wait = breaker.admit()
         if wait is not None:
             detail = f"{url.host} has failed several times in a row; it is asked again in {wait:.0f} s."
             raise TransportFailed("network", "connecting", detail, retry_after=wait)
-        return await self._watched(call, url, breaker)
 
-    async def _watched(self, call: Call, url: URL, breaker: Breaker) -> Reply:
-        note = breaker.abandoned
+        visit, note = _Visit(tries=1 if breaker.probing else TRIES), breaker.abandoned
         try:
-            reply = await self._in_time(call, url, tries=1 if breaker.probing else TRIES)
-            note = breaker.failed if reply.status >= 500 else breaker.succeeded
+            yield visit
+            note = breaker.failed if visit.status >= 500 else breaker.succeeded
         except TransportFailed as failure:
             note = breaker.failed
-            logger.info("%s %s: %s while %s", call.method, url.host, failure.kind, failure.stage)
+            logger.info("%s %s: %s while %s", method, url.host, failure.kind, failure.stage)
             raise
         finally:
             note()
-        logger.debug("%s %s: status %d, %d bytes", call.method, url.host, reply.status, len(reply.body))
-        return reply
 
     async def _in_time(self, call: Call, url: URL, *, tries: int) -> Reply:
         progress = Progress(fresh=call.resend is not Resend.ALWAYS)
@@ -124,24 +161,28 @@ class Upstream:
         raise failure
 
     async def _tries(self, call: Call, url: URL, progress: Progress, tries: int) -> Reply:
-        import stamina
-
-        retrying = stamina.retry_context(
-            on=lambda error: _worth_a_retry(call, error),
-            attempts=tries,
-            timeout=None,
-            wait_initial=self._retry_seconds,
-            wait_jitter=self._retry_seconds,
-            wait_max=self._retry_seconds * 4,
-        )
         try:
-            async for attempt in retrying:
+            async for attempt in self._attempts(lambda error: _worth_a_retry(call, error), tries):
                 with attempt:
                     progress.restart()
                     return _unless_busy(call, await self._once(call, url, progress))
         except _Busy as busy:
             return busy.reply
         raise AssertionError  # the loop ends with one or the other
+
+    def _attempts(self, on: Callable[[Exception], bool], tries: int) -> AsyncIterator[stamina.Attempt]:
+        import stamina
+
+        return aiter(
+            stamina.retry_context(
+                on=on,
+                attempts=tries,
+                timeout=None,
+                wait_initial=self._retry_seconds,
+                wait_jitter=self._retry_seconds,
+                wait_max=self._retry_seconds * 4,
+            )
+        )
 
     async def _once(self, call: Call, url: URL, progress: Progress) -> Reply:
         failure: TransportFailed
@@ -159,6 +200,20 @@ class Upstream:
             return _answered(reply, call, url)
         raise failure
 
+    async def _sent(self, opening: Opening, url: URL, body: AsyncIterator[bytes] | None) -> ClientResponse:
+        session, tls, proxy = await self._session_for(url)
+        return await session.request(
+            opening.method,
+            url,
+            headers=opening.headers,
+            data=body,
+            ssl=tls,
+            proxy=proxy,
+            allow_redirects=False,
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Content-Type"),
+        )
+
     async def _session_for(self, url: URL) -> tuple[aiohttp.ClientSession, ssl.SSLContext | bool, URL | None]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -172,7 +227,7 @@ class Upstream:
             )
         if url.scheme != "https":
             return self._session, True, None
-        return self._session, await self._tls_context(), await asyncio.to_thread(_proxy_for, url)
+        return self._session, await self._tls_context(), await asyncio.to_thread(proxy_for, url)
 
     async def _tls_context(self) -> ssl.SSLContext:
         # aiohttp's own default context is never used: `serve` keeps it from loading the trust store at import.
@@ -216,25 +271,3 @@ def _answered(reply: Reply | None, call: Call, url: URL) -> Reply:
     if 300 <= reply.status < 400:
         raise TransportFailed("unreadable", "answered", f"{url.host} sent a redirect, which is not followed.")
     return reply
-
-
-def _is_loopback(url: URL) -> bool:
-    if url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _proxy_for(url: URL) -> URL | None:
-    """Return the proxy that the system names for ``url``: the environment, or Windows' and macOS' settings."""
-    from urllib.request import getproxies, proxy_bypass
-
-    host = url.host or ""
-    if _is_loopback(url) or proxy_bypass(host):
-        return None
-    proxy = getproxies().get(url.scheme)
-    if not proxy:
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")

@@ -11,7 +11,8 @@ from upstash_helper.broker.errors import (
     IdempotencyKeyReused,
     RequestInProgress,
 )
-from upstash_helper.broker.idempotency import LIFETIME, IdempotencyRecords, parse
+from upstash_helper.broker.idempotency import Running, check_same, parse
+from upstash_helper.broker.ledger import CreateRecord
 
 
 @pytest.mark.parametrize("header", ["8e03978e-40d5-43dd-bc93-6894a57f9324", '"8e03978e-40d5-43dd-bc93-6894a57f9324"'])
@@ -38,48 +39,65 @@ def test_t47_the_longest_key_is_taken() -> None:
     assert "a" * 255 == parse("owner", "a" * 255).key
 
 
+def record(*, sent_at: float) -> CreateRecord:
+    return CreateRecord(fingerprint=b"one", name="db", sent_at=sent_at)
+
+
 def test_t47_the_same_key_with_another_request_is_refused() -> None:
-    """A key that is used twice for different things is a mistake of the caller."""
-    records = IdempotencyRecords(clock=FakeClock())
-    records.begin(parse("owner", "k"), b"one").state = "done"
+    """A key that is used twice for different things is a mistake of the caller, also while the first is running."""
+    running = Running(clock=FakeClock())
+    running.begin(parse("owner", "k"), b"one")
 
     with pytest.raises(IdempotencyKeyReused):
-        records.begin(parse("owner", "k"), b"two")
+        running.begin(parse("owner", "k"), b"two")
+    with pytest.raises(IdempotencyKeyReused):
+        check_same(b"one", b"two")
 
 
 def test_t47_the_same_request_at_the_same_time_waits_for_the_first() -> None:
     """The second is told to ask again, and makes nothing."""
-    records = IdempotencyRecords(clock=FakeClock())
-    records.begin(parse("owner", "k"), b"one")
+    running = Running(clock=FakeClock())
+    running.begin(parse("owner", "k"), b"one")
 
     with pytest.raises(RequestInProgress) as caught:
-        records.begin(parse("owner", "k"), b"one")
+        running.begin(parse("owner", "k"), b"one")
     assert 1 == caught.value.retry_after
+
+
+def test_t47_what_has_ended_can_be_asked_for_again() -> None:
+    """The ledger then knows its result."""
+    running = Running(clock=FakeClock())
+    running.begin(parse("owner", "k"), b"one")
+    running.end(parse("owner", "k"))
+
+    running.begin(parse("owner", "k"), b"two")
 
 
 def test_t47_keys_belong_to_their_caller() -> None:
     """Two apps may choose the same key."""
-    records = IdempotencyRecords(clock=FakeClock())
-    first = records.begin(parse("a", "k"), b"one")
+    running = Running(clock=FakeClock())
+    running.begin(parse("a", "k"), b"one")
 
-    assert records.begin(parse("b", "k"), b"two") is not first
+    running.begin(parse("b", "k"), b"two")
 
 
-def test_t47_a_key_is_forgotten_after_a_day() -> None:
-    """It then stands for a new request."""
+def test_t52_the_age_of_a_request_of_this_run_does_not_jump() -> None:
+    """A wall clock that is set a day ahead makes no second database of a key that was used a minute ago."""
     clock = FakeClock()
-    records = IdempotencyRecords(clock=clock)
-    first = records.begin(parse("owner", "k"), b"one")
-    clock.advance(LIFETIME)
+    running, key = Running(clock=clock), parse("owner", "k")
+    sent = record(sent_at=clock.time())
+    running.sent(key)
 
-    assert records.begin(parse("owner", "k"), b"two") is not first
+    clock.set_wall_clock(86_400)
+    clock.advance(60)
+
+    assert 60 == running.age(key, sent)
 
 
-def test_a_key_of_a_request_without_effect_is_free_again() -> None:
-    """What was refused upstream can be sent again with the same key."""
-    records = IdempotencyRecords(clock=FakeClock())
-    key = parse("owner", "k")
-    first = records.begin(key, b"one")
-    records.forget(key)
+def test_t52_of_an_earlier_run_the_wall_clock_is_believed() -> None:
+    """There is no other that went on; set back it makes a request as young as can be, and never older."""
+    clock = FakeClock()
+    running, key = Running(clock=clock), parse("owner", "k")
 
-    assert records.begin(key, b"one") is not first
+    assert 90 == running.age(key, record(sent_at=clock.time() - 90))
+    assert 0 == running.age(key, record(sent_at=clock.time() + 90))

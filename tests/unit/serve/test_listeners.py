@@ -13,22 +13,11 @@ import pytest
 from tests.support.process import own_name
 from tests.support.rawhttp import exchange, get
 from tests.support.served import Witness, serving
+from tests.support.stranger import stranger
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@contextlib.contextmanager
-def stranger(host: str, port: int = 0) -> Iterator[socket.socket]:
-    """Listen as another program would."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as taken:
-        if family == socket.AF_INET6:
-            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        taken.bind((host, port))
-        taken.listen()
-        yield taken
 
 
 @contextlib.contextmanager

@@ -199,3 +199,19 @@ def test_a_result_for_a_closed_loop_is_dropped(worker: Worker, gate: Gate) -> No
         thread.join(20)
 
     assert "again" == asyncio.run(come_back())
+
+
+async def test_a_call_that_was_cancelled_does_not_fail_others(worker: Worker, gate: Gate) -> None:
+    """
+    A job whose caller went away before its time was over does not hang: who comes next waits for its end.
+    """
+    first = asyncio.create_task(worker.run(gate, deadline=20))
+    await gate.entered()
+    first.cancel()
+    await asyncio.wait((first,))
+
+    second = asyncio.create_task(worker.run(lambda _: "next", deadline=20))
+    await asyncio.wait((second,), timeout=0)
+    gate.go_on.set()
+
+    assert "next" == await second

@@ -8,41 +8,14 @@ https://specifications.freedesktop.org/secret-service-spec/latest/
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+from typing import Final, Literal
 
 # The collection that is the default one, whatever its name.
 DEFAULT: Final = "/org/freedesktop/secrets/aliases/default"
 
-_ADDRESS: Final = "DBUS_SESSION_BUS_ADDRESS"
-
 State = Literal["absent", "locked", "open"]
-
-
-def find_session_bus(environ: MutableMapping[str, str] = os.environ) -> None:
-    """
-    Name the user's session bus in ``environ`` if nothing does, as for a daemon started by cron or over SSH.
-
-    systemd puts it at a fixed place, and libdbus looks there by itself; the ``jeepney`` library does not.
-    """
-    if sys.platform == "win32" or _ADDRESS in environ:
-        return
-    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    bus = Path(runtime, "bus")
-    try:
-        found = bus.lstat()
-    except OSError:
-        return
-    # Another user's socket would be given our secrets.
-    if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid():
-        environ[_ADDRESS] = f"unix:path={bus}"
 
 
 def state(collection: str = DEFAULT) -> State:

@@ -1,0 +1,87 @@
+"""The audit of requests: what changes something is written down before, what hands out secrets before they leave."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from upstash_helper.api.routes import CALLER, TARGET
+from upstash_helper.broker.audit import OK
+from upstash_helper.broker.errors import HelperError
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+    from upstash_helper.api.guard import Policy
+    from upstash_helper.broker.audit import Audit
+    from upstash_helper.broker.background import Background
+    from upstash_helper.broker.callers import Caller
+
+logger = logging.getLogger(__name__)
+
+
+class Witness:
+    """Runs handlers, and sees to it that the audit has what it must have."""
+
+    def __init__(self, *, audit: Audit, background: Background) -> None:
+        self._audit = audit
+        self._background = background
+
+    async def __call__(self, request: web.Request, handler: Handler, policy: Policy) -> web.StreamResponse:
+        """
+        Run ``handler``.
+
+        Raises:
+            LedgerUnavailable: If what it does could not be written down; then it is not done, or not handed out.
+            LedgerFull: As LedgerUnavailable.
+            HelperError: What the handler raises.
+        """
+        caller = request[CALLER]
+        if policy.audit is None or caller is None:
+            return await handler(request)
+        if request.method not in ("GET", "HEAD"):
+            # To its end, whoever goes away: a change that is half made would be the worst of both.
+            return await self._background.finish(self._change(request, handler, caller, policy.audit))
+        if policy.body == "any":
+            await self._audit.note(caller, policy.audit, _target(request))
+            return await handler(request)
+        return await self._read(request, handler, caller, policy.audit)
+
+    async def _change(self, request: web.Request, handler: Handler, caller: Caller, action: str) -> web.StreamResponse:
+        entry = await self._audit.begin(caller, action, _target(request))
+        result = "internal_error"
+        try:
+            response = await handler(request)
+            result = OK if response.status < 400 else f"status_{response.status}"
+        except HelperError as error:
+            result = error.code
+            raise
+        except web.HTTPException as error:
+            result = f"status_{error.status}"
+            raise
+        else:
+            return response
+        finally:
+            await self._settle(entry, _target(request), result)
+
+    async def _settle(self, entry: int, target: str, result: str) -> None:
+        try:
+            await self._audit.settle(entry, target=target, result=result)
+        except HelperError as error:
+            # It was done, and the entry tells that it was begun.
+            logger.warning("audit_unsettled", extra={"entry": entry, "result": result, "error": error.code})
+
+    async def _read(self, request: web.Request, handler: Handler, caller: Caller, action: str) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except HelperError as error:
+            await self._audit.note(caller, action, _target(request), error.code)
+            raise
+        await self._audit.note(caller, action, _target(request))
+        return response
+
+
+def _target(request: web.Request) -> str:
+    return request.get(TARGET) or "/".join(request.match_info.values())

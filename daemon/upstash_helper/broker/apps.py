@@ -1,0 +1,317 @@
+"""The apps that the user let in, and their tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from upstash_helper.broker.callers import Caller
+from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
+from upstash_helper.broker.ledger import App
+from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.wording import LONGEST_NAME, clean
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.audit import Audit
+    from upstash_helper.broker.background import Background
+    from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Identity
+    from upstash_helper.broker.ledger import AppRecords, Grant
+    from upstash_helper.broker.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS: Final = 90 * 86_400.0
+"""An app that has not called for this long is out."""
+ONCE_SECONDS: Final = 3600.0
+"""How long "allow once" is."""
+MOST_MISMATCHES: Final = 5
+"""So many times may a token come from where it does not belong; then it is revoked, for somebody has stolen it."""
+
+# The last use is known to the second while the daemon runs, and written down no more often than this.
+_NOTED_SECONDS: Final = 300.0
+
+
+RevokeReason = Literal["owner", "app", "misused", "expired"]
+"""``app``: it signed itself out. ``misused``: its token came from elsewhere too often."""
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """An event: an app is no longer let in."""
+
+    app_id: str
+    name: str
+    reason: RevokeReason
+
+
+def digest_of(token: bytes) -> bytes:
+    """Return by what a token is known. It has 256 random bits, so its hash needs no salt and no stretching."""
+    return hashlib.sha256(token).digest()
+
+
+class Apps:
+    """
+    Knows the apps in memory, in step with the ledger. A look-up is a dictionary's, by the token's hash, so that its
+    time tells nothing of the token.
+    """
+
+    def __init__(
+        self, *, records: AppRecords, audit: Audit, events: EventBus, background: Background, clock: Clock
+    ) -> None:
+        self._records = records
+        self._audit = audit
+        self._events = events
+        self._background = background
+        self._clock = clock
+        self._by_id: dict[str, App] = {}
+        self._by_digest: dict[bytes, str] = {}
+        self._noted: dict[str, float] = {}
+        # Of the apps that are let in once: by the clock that never jumps, when that is over.
+        self._deadlines: dict[str, float] = {}
+        self._loaded = False
+        # Held by whoever changes one: what is read before a write is what is there after it.
+        self._turn = asyncio.Lock()
+
+    # --- knowing them -------------------------------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        """
+        Read the ledger, once. Whoever asks about an app does this before.
+
+        Raises:
+            LedgerUnavailable: If it cannot be read.
+            LedgerFull: Never while reading, but the ledger's methods may.
+        """
+        if self._loaded:
+            return
+        async with self._turn:
+            if not self._loaded:
+                for app in await self._records.load():
+                    self._keep(app)
+                    if app.expires_at is not None:
+                        left = min(app.expires_at - self._clock.time(), ONCE_SECONDS)
+                        self._deadlines[app.id] = self._clock.monotonic() + left
+                    self._noted[app.id] = app.last_used_at
+                self._loaded = True
+
+    def find(self, token: bytes) -> Caller | None:
+        """Return whose ``token`` is; None for one that is unknown, expired or was idle for too long."""
+        app = self._by_id.get(self._by_digest.get(digest_of(token), ""))
+        if app is None or self._is_over(app):
+            return None
+        return caller(app)
+
+    def approved(self, origin: str) -> bool:
+        """Return whether some app of ``origin`` is let in."""
+        return any(app.identity.origin == origin and not self._is_over(app) for app in self._by_id.values())
+
+    async def all(self) -> tuple[App, ...]:
+        """
+        Return the apps, the newest first. Those whose time is over are forgotten.
+
+        Raises:
+            LedgerUnavailable: If the ledger cannot be read.
+        """
+        await self.ready()
+        async with self._turn:
+            for app in [app for app in self._by_id.values() if self._is_over(app)]:
+                await self._out(app, "expired")
+        return tuple(sorted(self._by_id.values(), key=lambda app: -app.created_at))
+
+    async def get(self, app_id: str) -> App:
+        """
+        Return one app.
+
+        Raises:
+            AppNotFound: If there is none of that id.
+            LedgerUnavailable: If the ledger cannot be read.
+        """
+        await self.ready()
+        return self._there(app_id)
+
+    # --- letting in and out -------------------------------------------------------------------------------------------
+
+    async def let_in(self, *, name: str, identity: Identity, grant: Grant) -> tuple[App, Secret]:
+        """
+        Let an app in, and return it with its token, which is shown this once.
+
+        Raises:
+            LedgerUnavailable: Then it is not let in.
+            LedgerFull: As LedgerUnavailable.
+        """
+        await self.ready()
+        now, token = self._clock.time(), _new_token()
+        app = App(
+            id=secrets.token_hex(8),
+            name=name,
+            identity=identity,
+            scopes=grant.scopes,
+            all_databases=grant.all_databases,
+            digest=digest_of(token.reveal().encode()),
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + ONCE_SECONDS if grant.once else None,
+        )
+        if grant.once:
+            self._deadlines[app.id] = self._clock.monotonic() + ONCE_SECONDS
+        await self._save(app)
+        return app, token
+
+    async def rename(self, app_id: str, name: str) -> App:
+        """
+        Give an app the name that the user wants to see.
+
+        Raises:
+            AppNotFound: If there is none of that id.
+            InvalidRequest: If nothing of the name can be shown.
+            LedgerUnavailable: If it cannot be written down.
+            LedgerFull: As LedgerUnavailable.
+        """
+        shown = clean(name, LONGEST_NAME)
+        if not shown:
+            raise InvalidRequest("The name has no character that can be shown.", pointer="/name")
+        await self.ready()
+        async with self._turn:
+            renamed = msgspec.structs.replace(self._there(app_id), name=shown)
+            await self._save(renamed)
+        return renamed
+
+    async def rotate(self, app_id: str) -> tuple[App, Secret]:
+        """
+        Give an app a new token; the old one stops working.
+
+        Raises:
+            AppNotFound: If it has been revoked meanwhile.
+            LedgerUnavailable: Then the old one goes on working.
+            LedgerFull: As LedgerUnavailable.
+        """
+        await self.ready()
+        token = _new_token()
+        async with self._turn:
+            rotated = msgspec.structs.replace(self._there(app_id), digest=digest_of(token.reveal().encode()))
+            await self._save(rotated)
+        return rotated, token
+
+    async def revoke(self, app_id: str, *, reason: RevokeReason) -> App:
+        """
+        Let an app in no longer: its token stops working and its event streams end. What it has begun is finished.
+
+        Raises:
+            AppNotFound: If there is none of that id.
+            LedgerUnavailable: If it cannot be written down; it is out for this run of the daemon all the same.
+            LedgerFull: As LedgerUnavailable.
+        """
+        await self.ready()
+        async with self._turn:
+            app = self._there(app_id)
+            await self._out(app, reason)
+        return app
+
+    # --- their use ----------------------------------------------------------------------------------------------------
+
+    def used(self, app_id: str) -> None:
+        """Note that an app called, just now."""
+        app = self._by_id.get(app_id)
+        if app is None:
+            return
+        now = self._clock.time()
+        app = msgspec.structs.replace(app, last_used_at=now)
+        self._by_id[app_id] = app
+        if abs(now - self._noted.get(app_id, 0.0)) >= _NOTED_SECONDS:
+            self._noted[app_id] = now
+            self._background.start(self._note(app_id))
+
+    async def misused(self, app_id: str, *, where: str) -> None:
+        """
+        Note that a token came from ``where`` it does not belong; the fifth time it is revoked.
+
+        Raises:
+            LedgerUnavailable: If it cannot be written down; it counts for this run of the daemon all the same.
+            LedgerFull: As LedgerUnavailable.
+        """
+        async with self._turn:
+            app = self._by_id.get(app_id)
+            if app is None:
+                return
+            app = msgspec.structs.replace(app, mismatches=app.mismatches + 1)
+            logger.warning("token_misused", extra={"app": app.id, "count": app.mismatches})
+            if app.mismatches >= MOST_MISMATCHES:
+                await self._out(app, "misused")
+            else:
+                self._keep(app)
+                await self._records.save(app)
+            await self._audit.note(caller(app), "token.misused", where[:200], "origin_mismatch")
+
+    async def note_uses(self) -> None:
+        """Write down when each app was used last; the daemon is stopping."""
+        for app in tuple(self._by_id.values()):
+            if app.last_used_at != self._noted.get(app.id):
+                await self._note(app.id)
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _there(self, app_id: str) -> App:
+        app = self._by_id.get(app_id)
+        if app is None or self._is_over(app):
+            raise AppNotFound("There is no such app. See: upstash-helper apps list")
+        return app
+
+    def _is_over(self, app: App) -> bool:
+        deadline = self._deadlines.get(app.id)
+        if deadline is not None and self._clock.monotonic() >= deadline:
+            return True
+        return self._clock.time() - app.last_used_at >= IDLE_SECONDS
+
+    async def _save(self, app: App) -> None:
+        await self._records.save(app)
+        self._keep(app)
+
+    def _keep(self, app: App) -> None:
+        self._forget(app.id)
+        self._by_id[app.id] = app
+        self._by_digest[app.digest] = app.id
+
+    def _forget(self, app_id: str) -> None:
+        known = self._by_id.pop(app_id, None)
+        if known is not None:
+            self._by_digest.pop(known.digest, None)
+
+    async def _out(self, app: App, reason: RevokeReason) -> None:
+        # In memory first: it is out from now on, whatever the disk does.
+        self._forget(app.id)
+        self._noted.pop(app.id, None)
+        self._deadlines.pop(app.id, None)
+        self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
+        self._events.end(app.id)
+        await self._records.remove(app.id)
+
+    async def _note(self, app_id: str) -> None:
+        try:
+            async with self._turn:
+                if app_id in self._by_id:
+                    await self._records.save(self._by_id[app_id])
+        except HelperError as error:
+            logger.warning("last_use_not_noted", extra={"app": app_id, "error": error.code})
+
+
+def caller(app: App) -> Caller:
+    """Return the app as a caller."""
+    return Caller(
+        kind="app",
+        id=app.id,
+        name=app.name,
+        identity=app.identity,
+        scopes=app.scopes,
+        all_databases=app.all_databases,
+        expires_at=app.expires_at,
+        owns_as=app.owns_as,
+    )
+
+
+def _new_token() -> Secret:
+    return Secret(f"uha_{secrets.token_urlsafe(32)}")

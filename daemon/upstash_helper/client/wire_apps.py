@@ -1,0 +1,200 @@
+"""The loopback API's types for letting apps in: pairings, apps, tokens, the audit. See ``wire``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from upstash_helper.client.wire import Sensitive, Shown, Wanted
+
+Scope = Literal[
+    "connection:read",
+    "connection:write",
+    "databases:read",
+    "databases:write",
+    "databases:delete",
+    "databases:credentials",
+    "upstash:read",
+    "upstash:write",
+]
+PairingState = Literal["pending", "approved", "denied", "expired"]
+
+Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
+
+
+class Identity(Shown, frozen=True, kw_only=True):
+    """Who an app is, as far as the browser or the operating system vouches for it."""
+
+    kind: Literal["web", "extension", "native"]
+    name: Annotated[str, Meta(description="The exact origin, or the executable; empty where it is not known.")]
+    shown: Annotated[str, Meta(description="The same for a person.", examples=["https://app.example.com"])]
+    pid: int | None = None
+
+
+# --- pairing ----------------------------------------------------------------------------------------------------------
+
+
+class AskPairing(Wanted, frozen=True, kw_only=True):
+    """Ask the user to let the app in."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256, description="What the app calls itself.")]
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=16)]
+    reason: Annotated[str, Meta(max_length=1024, description="What for, in a sentence.")] = ""
+
+
+class StartedPairing(Sensitive, frozen=True, kw_only=True):
+    """A pairing that waits for the user. Show the code next to the word "approve"."""
+
+    id: str
+    poll_secret: Annotated[str, Meta(description="By this alone its app is known: `Authorization: Bearer`.")]
+    user_code: Annotated[str, Meta(examples=["WDJB-MJHT"], description="The user sees it in the prompt, too.")]
+    expires_at: Moment
+    interval: Annotated[float, Meta(description="Seconds to wait between two looks.")]
+
+
+class PairingStatus(Shown, frozen=True, kw_only=True):
+    """What became of a pairing."""
+
+    id: str
+    state: PairingState
+    user_code: str
+    expires_at: Moment
+
+
+class NewToken(Sensitive, frozen=True, kw_only=True):
+    """An app's own token, shown this once."""
+
+    token: str
+    app_id: str
+    scopes: tuple[Scope, ...]
+    all_databases: bool
+    expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: when it has not been used for 90 days.")]
+
+
+class WishedScope(Shown, frozen=True, kw_only=True):
+    """A scope that an app wishes for."""
+
+    scope: Scope
+    meaning: Annotated[str, Meta(description="In plain words.")]
+
+
+class Pairing(Shown, frozen=True, kw_only=True):
+    """A request to be let in, as the user decides about it: the verified identity first, the claimed name second."""
+
+    id: str
+    identity: Identity
+    claimed_name: Annotated[str, Meta(description="What the app calls itself; nobody vouches for it.")]
+    user_code: str
+    scopes: tuple[WishedScope, ...]
+    reason: str
+    state: PairingState
+    all_databases_meaning: Annotated[
+        str | None, Meta(description="What the choice `all_databases` would add; null where it adds nothing.")
+    ]
+    created_at: Moment
+    expires_at: Moment
+
+
+class PairingList(Shown, frozen=True, kw_only=True):
+    """The requests that wait for the user, the oldest first."""
+
+    pairings: tuple[Pairing, ...]
+
+
+class Approve(Wanted, frozen=True, kw_only=True):
+    """Say yes."""
+
+    scopes: Annotated[tuple[Scope, ...] | None, Meta(description="Fewer than were wished for; by default all.")] = None
+    all_databases: Annotated[
+        bool, Meta(description="With `databases:credentials`: of all databases, not only of those that it created.")
+    ] = False
+    once: Annotated[bool, Meta(description="For an hour.")] = False
+
+
+class Blocked(Shown, frozen=True, kw_only=True):
+    """Who may not ask any more."""
+
+    id: str
+    identity: Identity
+    blocked_at: Moment
+
+
+class BlockList(Shown, frozen=True, kw_only=True):
+    """All who may not ask."""
+
+    blocks: tuple[Blocked, ...]
+
+
+# --- apps -------------------------------------------------------------------------------------------------------------
+
+
+class App(Shown, frozen=True, kw_only=True):
+    """An app that is let in."""
+
+    id: str
+    name: str
+    identity: Identity
+    scopes: tuple[WishedScope, ...]
+    all_databases: bool
+    created_at: Moment
+    last_used_at: Moment
+    expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: when it has not been used for 90 days.")]
+    mismatches: Annotated[int, Meta(description="How often its token came from where it does not belong.")]
+
+
+class AppList(Shown, frozen=True, kw_only=True):
+    """The apps that are let in, the newest first."""
+
+    apps: tuple[App, ...]
+
+
+class RenameApp(Wanted, frozen=True, kw_only=True):
+    """Give an app another name."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class TokenInfo(Shown, frozen=True, kw_only=True):
+    """What the caller's token is."""
+
+    kind: Literal["owner", "app"]
+    app_id: str | None = None
+    name: str
+    identity: Identity | None = None
+    scopes: tuple[Scope, ...]
+    all_databases: bool
+    expires_at: str | None = None
+
+
+class RevokedApp(Shown, frozen=True, kw_only=True):
+    """The data of a `revoked` event."""
+
+    app_id: str
+    name: str
+    reason: Literal["owner", "app", "misused", "expired"]
+
+
+# --- the audit --------------------------------------------------------------------------------------------------------
+
+
+class AuditEntry(Shown, frozen=True, kw_only=True):
+    """Which app did what, when, with which result."""
+
+    id: int
+    at: Moment
+    last_at: Annotated[str, Meta(description="RFC 3339, UTC: of the last one, where the entry stands for several.")]
+    count: int
+    app_id: str
+    app_name: str
+    identity: str
+    action: Annotated[str, Meta(examples=["database.create"])]
+    target: str
+    result: Annotated[str, Meta(description="`started`, `ok`, or the code of the problem.")]
+
+
+class AuditPage(Shown, frozen=True, kw_only=True):
+    """Entries of the audit, the newest first."""
+
+    entries: tuple[AuditEntry, ...]
+    next_page_token: Annotated[str | None, Meta(description="Present while there are more: `?page_token=`.")] = None

@@ -1,0 +1,105 @@
+"""The requests that make databases, and who made which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from upstash_helper.broker.ledger import CreateKey, CreateRecord
+from upstash_helper.broker.models import Database
+from upstash_helper.storage.ledger_rows import Run, as_json, record
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_FIND: Final = "SELECT fingerprint, name, sent_at, state, result FROM creates WHERE caller = ? AND key = ?"
+_BEGIN: Final = """
+    INSERT OR REPLACE INTO creates (caller, key, fingerprint, name, sent_at, state, database_id, result)
+    VALUES (:caller, :key, :fingerprint, :name, :sent_at, :state, :database_id, :result)
+"""
+_DONE: Final = "UPDATE creates SET state = 'done', database_id = ?, result = ? WHERE caller = ? AND key = ?"
+_OWN: Final = "INSERT OR REPLACE INTO creations (database_id, owner) VALUES (?, ?)"
+
+_AT_ONCE: Final = 500
+"""How many values one query names: SQLite before 3.32 takes 999."""
+
+
+class SqliteCreateJournal:
+    """The ``CreateJournal`` port."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def find(self, key: CreateKey) -> CreateRecord | None:
+        """Return the record of ``key``, or None; raise as the port says."""
+
+        def job(connection: sqlite3.Connection) -> CreateRecord | None:
+            row = connection.execute(_FIND, (key.caller, key.key)).fetchone()
+            return None if row is None else _record(row)
+
+        return await self._run(job)
+
+    async def begin(self, key: CreateKey, record: CreateRecord, *, forget_before: float) -> None:
+        """Write down that a request is about to be sent; raise as the port says."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            result = record.result
+            columns = msgspec.structs.asdict(record) | msgspec.structs.asdict(key)
+            columns["database_id"] = None if result is None else result.id
+            columns["result"] = None if result is None else as_json(result)
+            connection.execute("DELETE FROM creates WHERE sent_at < ?", (forget_before,))
+            connection.execute(_BEGIN, columns)
+
+        await self._run(job)
+
+    async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
+        """Write down the result and who created it; raise as the port says."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(_DONE, (database.id, as_json(database), key.caller, key.key))
+            if owner is not None:
+                connection.execute(_OWN, (database.id, owner))
+
+        await self._run(job)
+
+    async def forget(self, key: CreateKey) -> None:
+        """Forget a request that surely had no effect; raise as the port says."""
+        query = "DELETE FROM creates WHERE caller = ? AND key = ?"
+        await self._run(lambda connection: connection.execute(query, (key.caller, key.key)))
+
+    async def claimed(self, database_ids: tuple[str, ...]) -> frozenset[str]:
+        """Return which of the databases are some request's result; raise as the port says."""
+        if not database_ids:
+            return frozenset()
+
+        def job(connection: sqlite3.Connection) -> frozenset[str]:
+            starts = range(0, len(database_ids), _AT_ONCE)
+            return frozenset[str]().union(
+                *(_claimed(connection, database_ids[start : start + _AT_ONCE]) for start in starts)
+            )
+
+        return await self._run(job)
+
+    async def creator(self, database_id: str) -> str | None:
+        """Return who created the database, or None; raise as the port says."""
+
+        def job(connection: sqlite3.Connection) -> str | None:
+            query = "SELECT owner FROM creations WHERE database_id = ?"
+            row = connection.execute(query, (database_id,)).fetchone()
+            return None if row is None else row["owner"]
+
+        return await self._run(job)
+
+
+def _claimed(connection: sqlite3.Connection, database_ids: tuple[str, ...]) -> frozenset[str]:
+    marks = ", ".join("?" * len(database_ids))
+    query = f"SELECT DISTINCT database_id FROM creates WHERE state = 'done' AND database_id IN ({marks})"  # noqa: S608  # question marks alone
+    return frozenset(row["database_id"] for row in connection.execute(query, database_ids))
+
+
+def _record(row: sqlite3.Row) -> CreateRecord:
+    columns = dict(row)
+    if columns["result"] is not None:
+        columns["result"] = msgspec.json.decode(columns["result"], type=Database)
+    return record(columns, CreateRecord)

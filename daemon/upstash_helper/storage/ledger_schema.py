@@ -1,0 +1,183 @@
+"""The ledger's tables, and the way from older ones to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.storage.ledger_faults import Damaged, Refused
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+Step = tuple[str, ...]
+"""The statements that lead from one version to the next."""
+
+# In the file's header (PRAGMA application_id): "UHlg".
+_APPLICATION_ID: Final = 0x55486C67
+
+# A step that was released is never changed: the next version is one more step.
+STEPS: Final[tuple[Step, ...]] = (
+    (
+        """
+        CREATE TABLE apps (
+            id TEXT PRIMARY KEY NOT NULL,
+            name TEXT NOT NULL,
+            identity_kind TEXT NOT NULL,
+            identity_name TEXT NOT NULL,
+            identity_pid INTEGER,
+            scopes TEXT NOT NULL,
+            all_databases INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            created_at REAL NOT NULL,
+            last_used_at REAL NOT NULL,
+            expires_at REAL,
+            mismatches INTEGER NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE pairings (
+            id TEXT PRIMARY KEY NOT NULL,
+            digest BLOB NOT NULL,
+            user_code TEXT NOT NULL,
+            identity_kind TEXT NOT NULL,
+            identity_name TEXT NOT NULL,
+            identity_pid INTEGER,
+            name TEXT NOT NULL,
+            scopes TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            decision TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX pairings_expires_at ON pairings (expires_at)",
+        """
+        CREATE TABLE blocks (
+            id TEXT PRIMARY KEY NOT NULL,
+            identity_key TEXT UNIQUE NOT NULL,
+            identity_kind TEXT NOT NULL,
+            identity_name TEXT NOT NULL,
+            identity_pid INTEGER,
+            blocked_at REAL NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE creates (
+            caller TEXT NOT NULL,
+            key TEXT NOT NULL,
+            fingerprint BLOB NOT NULL,
+            name TEXT NOT NULL,
+            sent_at REAL NOT NULL,
+            state TEXT NOT NULL,
+            database_id TEXT,
+            result TEXT,
+            PRIMARY KEY (caller, key)
+        )
+        """,
+        "CREATE INDEX creates_sent_at ON creates (sent_at)",
+        "CREATE INDEX creates_database_id ON creates (database_id) WHERE database_id IS NOT NULL",
+        "CREATE TABLE creations (database_id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL)",
+        # AUTOINCREMENT: an id that was forgotten is not given again, and the largest one is the newest.
+        """
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at REAL NOT NULL,
+            last_at REAL NOT NULL,
+            count INTEGER NOT NULL,
+            app_id TEXT NOT NULL,
+            app_name TEXT NOT NULL,
+            identity TEXT NOT NULL,
+            action TEXT NOT NULL,
+            target TEXT NOT NULL,
+            result TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX audit_app_id ON audit (app_id)",
+        "CREATE INDEX audit_app_name ON audit (app_name)",
+        "CREATE INDEX audit_last_at ON audit (last_at)",
+    ),
+)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done within, or undo all of it."""
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # not after some errors, which undo it by themselves
+            connection.execute("ROLLBACK")
+        raise
+
+
+def check(connection: sqlite3.Connection, steps: tuple[Step, ...], name: str) -> None:
+    """
+    Go on only with a sound ledger of a version that is known, or an empty database. Nothing is changed.
+
+    Args:
+        connection: To the database.
+        steps: Those that are known.
+        name: What the database is called in a sentence.
+
+    Raises:
+        Damaged: If it is not sound, or no ledger.
+        Refused: If it is of a later version.
+        sqlite3.Error: If it cannot be read.
+    """
+    tables = _number(connection, "SELECT count(*) FROM sqlite_master")
+    version = _number(connection, "PRAGMA user_version")
+    if (tables or version) and (not version or _number(connection, "PRAGMA application_id") != _APPLICATION_ID):
+        raise Damaged
+    if version > len(steps):
+        message = (
+            f"{name} was written by a newer version of upstash-helper (its format is {version}, and this version knows "
+            f"{len(steps)}). Install the newer version again, or move the file away: apps must then ask to be let in "
+            "anew."
+        )
+        raise Refused(message)
+    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise Damaged
+
+
+def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...], path: Path | None) -> None:
+    """
+    Take what steps are missing, each in a transaction, and before them a copy of an older file.
+
+    Args:
+        connection: To a database that passed ``check``.
+        steps: All of them.
+        path: The database's file; None for memory.
+
+    Raises:
+        OSError: If there is no room for the copy.
+        sqlite3.Error: If a step fails; the database is then as after the one before.
+    """
+    version = _number(connection, "PRAGMA user_version")
+    if path is not None and 0 < version < len(steps):
+        _copy(connection, path.with_name(f"{path.name}.v{version}.bak"))
+    for number, step in enumerate(steps[version:], version + 1):
+        with transaction(connection):
+            for statement in step:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    import sqlite3
+
+    target.unlink(missing_ok=True)  # of an attempt that failed
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(target)) as copy:
+        connection.backup(copy)
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    number: int = connection.execute(query).fetchone()[0]
+    return number

@@ -1,0 +1,80 @@
+"""Letting an app in: it asks, the user decides, it fetches its token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.world import as_page
+
+if TYPE_CHECKING:
+    from tests.support.world import World
+
+PAGE = "https://app.example.com"
+
+
+@pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173", "chrome-extension://" + "a" * 32, None])
+async def test_an_app_gets_a_token_after_the_user_said_yes(world: World, origin: str | None) -> None:
+    """
+    A page, a page on loopback, an extension and a native program ask alike, wait alike, and get what they wished for.
+    """
+    headers = {} if origin is None else as_page(origin)
+    asked = (await world.ask("connection:read", "databases:read", origin=origin)).json
+    at, secret = f"/v1/pairings/{asked['id']}", asked["poll_secret"]
+
+    before = await world.get(at, token=secret, headers=headers)
+    early = await world.call("POST", f"{at}/token", token=secret, headers=headers)
+    approved = await world.call("POST", f"{at}/approve", {})
+    after = await world.get(at, token=secret, headers=headers)
+    fetched = await world.call("POST", f"{at}/token", token=secret, headers=headers)
+    used = await world.get("/v1/connection", token=fetched.json["token"], headers=headers)
+
+    assert ("pending", "approved", "approved") == (before.json["state"], approved.json["state"], after.json["state"])
+    assert (409, "pairing_not_decided") == (early.status, early.code)
+    assert ["connection:read", "databases:read"] == fetched.json["scopes"]
+    assert (200, "disconnected") == (used.status, used.json["state"])
+
+
+async def test_the_user_sees_the_verified_identity_first(world: World) -> None:
+    """
+    What the browser vouches for comes before what the app says of itself, and its wishes come in plain words.
+    """
+    await world.ask("databases:credentials", origin=PAGE, name="Upstash", reason="To show you your keys")
+
+    [shown] = (await world.get("/v1/pairings")).json["pairings"]
+
+    assert ["id", "identity", "claimed_name", "user_code", "scopes"] == list(shown)[:5]
+    assert {"kind": "web", "name": PAGE, "shown": PAGE, "pid": None} == shown["identity"]
+    assert ("Upstash", "To show you your keys") == (shown["claimed_name"], shown["reason"])
+    assert "passwords" in shown["scopes"][0]["meaning"]
+    assert "all your databases" in shown["all_databases_meaning"]
+
+
+async def test_a_native_program_is_named_by_the_system(world: World) -> None:
+    """
+    The prompt has the executable and the process of whoever is at the other end of the connection.
+    """
+    import os
+    from pathlib import Path
+
+    await world.ask("connection:read")
+
+    [shown] = (await world.get("/v1/pairings")).json["pairings"]
+
+    assert ("native", os.getpid()) == (shown["identity"]["kind"], shown["identity"]["pid"])
+    assert "python" in Path(shown["identity"]["name"]).name
+
+
+async def test_the_user_is_told_that_somebody_waits(world: World) -> None:
+    """
+    A notification names the identity first and shows the code that the app shows too.
+    """
+    asked = (await world.ask("connection:read", origin=PAGE, name="Orders")).json
+
+    await world.daemon.background.drain(5)
+
+    [(title, body)] = world.desktop.shown
+    assert title.startswith(PAGE)
+    assert "Orders" in body
+    assert asked["user_code"] in body

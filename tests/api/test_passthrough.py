@@ -1,0 +1,806 @@
+"""``/upstash/…``: existing clients of Upstash work through the daemon, and its key stays where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import socket
+import urllib.request
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.support import rawhttp
+from tests.support.far_api import FarApi, far_api, ok
+from tests.support.faulty import Bytes, Step, faulty
+from tests.support.world import World
+from upstash_helper.broker.errors import StoreLocked
+from upstash_helper.broker.models import Credential
+from upstash_helper.broker.secret import Secret
+from upstash_helper.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.far_api import Handler
+    from tests.support.sandbox import Sandbox
+
+EMAIL, KEY = "ada@upstash.example", "key-s3cret"
+BASIC = base64.b64encode(f"{EMAIL}:{KEY}".encode()).decode()
+ORDER = {"database_name": "passed", "platform": "aws", "primary_region": "us-east-1", "tls": True}
+MIB = 1024 * 1024
+
+Behind = Callable[[str], contextlib.AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+def behind(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Behind:
+    """Run a daemon with an account at the Developer API of a URL."""
+
+    @contextlib.asynccontextmanager
+    async def running(url: str) -> AsyncIterator[World]:
+        store = MemoryStore()
+        await store.save(Credential(email=EMAIL, api_key=Secret(KEY), method="api_key", since=0.0))
+        async with World.running(tmp_path, far_side, daemon_port, store=store, api_url=url) as world:
+            yield world
+
+    return running
+
+
+@contextlib.asynccontextmanager
+async def passing(behind: Behind, handler: Handler = ok) -> AsyncIterator[tuple[World, FarApi]]:
+    """Run a Developer API that answers with ``handler``, and a daemon before it."""
+    async with far_api(handler) as far, behind(far.url) as world:
+        yield world, far
+
+
+class ExistingClient:
+    """A client of Upstash's such as there are many: it knows a base URL, an e-mail and an API key."""
+
+    def __init__(self, base_url: str, email: str, api_key: str) -> None:
+        self._base_url = base_url
+        self._authorization = "Basic " + base64.b64encode(f"{email}:{api_key}".encode()).decode()
+
+    def _call(self, method: str, path: str, document: Any = None) -> Any:
+        data = None if document is None else json.dumps(document).encode()
+        # urllib gives a body the type application/x-www-form-urlencoded, as curl does.
+        request = urllib.request.Request(self._base_url + path, data, method=method)  # noqa: S310 - to servers of the test
+        request.add_header("Authorization", self._authorization)
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - as above
+            return json.loads(response.read())
+
+    def story(self) -> list[Any]:
+        """Do what the Redis part of the Developer API can, and return what is the same every time."""
+        at = "/v2/redis"
+        one = self._call("POST", f"{at}/database", ORDER)["database_id"]
+        done = [
+            self._call("POST", f"{at}/rename/{one}", {"name": "renamed"})["database_name"],
+            self._call("POST", f"{at}/enable-eviction/{one}"),
+            self._call("POST", f"{at}/disable-eviction/{one}"),
+            self._call("POST", f"{at}/enable-autoupgrade/{one}"),
+            self._call("PATCH", f"{at}/enable-dailybackup/{one}"),
+            self._call("PATCH", f"{at}/update-budget/{one}", {"budget": 20}),
+            self._call("POST", f"{at}/update-regions/{one}", {"read_regions": ["us-west-1"]}),
+            self._call("POST", f"{at}/create-backup/{one}", {"name": "nightly"}),
+            [backup["name"] for backup in self._call("GET", f"{at}/list-backup/{one}")],
+            sorted(self._call("GET", f"{at}/stats/{one}")),
+            self._call("POST", f"{at}/reset-password/{one}")["database_name"],
+            self._call("GET", f"{at}/database/{one}?credentials=hide").get("password"),
+            [database["database_name"] for database in self._call("GET", f"{at}/databases")],
+            self._call("DELETE", f"{at}/database/{one}"),
+            self._call("GET", f"{at}/databases"),
+            self._call("GET", "/v2/teams"),
+            bool(self._call("GET", "/auditlogs")),
+        ]
+        return [*done]
+
+
+# --- an existing client -----------------------------------------------------------------------------------------------
+
+
+async def test_a_client_works_by_changing_its_base_url(world: World) -> None:
+    """
+    The same client does the same things, once with an API key at Upstash, and once with its own token here.
+    """
+    await world.connect()
+    key = await world.sandbox.api_key(world.email, "of the client itself")
+    app = await world.pair("upstash:read", "upstash:write")
+    there = ExistingClient(world.sandbox.api_url, world.email, key)
+    here = ExistingClient(f"http://localhost:{world.settings.port}/upstash", "whoever@example.com", app.token)
+
+    expected = await asyncio.to_thread(there.story)
+    actual = await asyncio.to_thread(here.story)
+
+    assert expected == actual
+    assert ["nightly"] in actual
+
+
+async def test_a_request_as_curl_sends_it(world: World) -> None:
+    """
+    ``curl -u me:$TOKEN -d '{…}' http://localhost:3000/upstash/v2/redis/database``, from the page of the manual.
+    """
+    await world.connect()
+    token = base64.b64encode(f"me:{world.owner}".encode()).decode()
+    body = json.dumps(ORDER).encode()
+    headers = (
+        ("Authorization", f"Basic {token}"),
+        ("User-Agent", "curl/8.5.0"),
+        ("Accept", "*/*"),
+        ("Content-Length", str(len(body))),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    )
+    port = world.settings.port
+
+    async with rawhttp.connected(port) as connection:
+        for _ in range(2):
+            request = rawhttp.request("POST", "/upstash/v2/redis/database", port=port, headers=headers, body=body)
+            await connection.send(request)
+            answer = await connection.answer()
+            assert (200, "passed") == (answer.status, answer.json["database_name"])
+
+
+async def test_what_a_client_makes_is_in_the_list_at_once(world: World) -> None:
+    """
+    The daemon's own list is not older than a change that went through the daemon.
+    """
+    await world.connect()
+    before = (await world.get("/v1/databases")).json["databases"]
+
+    made = (await world.call("POST", "/upstash/v2/redis/database", ORDER)).json
+    between = (await world.get("/v1/databases")).json["databases"]
+    await world.call("DELETE", f"/upstash/v2/redis/database/{made['database_id']}")
+    after = (await world.get("/v1/databases")).json["databases"]
+
+    assert ([], [made["database_id"]], []) == (before, [it["id"] for it in between], after)
+
+
+async def test_head_tells_what_get_would_without_the_body(behind: Behind) -> None:
+    """
+    The length is that of the body that is not there.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 12, content_type="application/json")
+
+    async with passing(behind, handler) as (world, far):
+        reply = await world.call("HEAD", "/upstash/v2/redis/databases")
+        again = await world.get("/upstash/v2/redis/databases")
+
+        assert ["HEAD /v2/redis/databases", "GET /v2/redis/databases"] == far.targets
+    assert (200, b"", "12") == (reply.status, reply.body, reply.headers["Content-Length"])
+    assert again.headers["Content-Type"] == reply.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_a_body_has_none(behind: Behind, status: int) -> None:
+    """
+    And the connection is good for the next request.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"ETag": '"x"'})
+
+    async with passing(behind, handler) as (world, _):
+        port = world.settings.port
+        async with rawhttp.connected(port) as connection:
+            headers = (("Authorization", f"Bearer {world.owner}"),)
+            await connection.send(rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers) * 2)
+            both = [await connection.reader.readuntil(b"\r\n\r\n") for _ in range(2)]
+
+    assert 2 == sum(head.startswith(f"HTTP/1.1 {status} ".encode()) for head in both)
+
+
+async def test_an_encoded_answer_passes_as_it_is(behind: Behind) -> None:
+    """
+    The client decodes what it has asked for.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=b"\x1f\x8bpacked", headers={"Content-Encoding": "gzip"})
+
+    async with passing(behind, handler) as (world, far):
+        reply = await world.get("/upstash/v2/x", headers={"Accept-Encoding": "gzip"})
+
+        assert "gzip" == far.seen[0].headers["Accept-Encoding"]
+    assert (b"\x1f\x8bpacked", "gzip") == (reply.body, reply.headers["Content-Encoding"])
+
+
+# --- who may ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "statuses"),
+    [
+        ("upstash:read", [200, 200, 403, 403, 403, 403]),
+        ("upstash:write", [403, 403, 200, 200, 200, 200]),
+        ("databases:read", [403] * 6),
+    ],
+)
+async def test_reading_and_writing_are_granted_apart(behind: Behind, scope: str, statuses: list[int]) -> None:
+    """
+    What the user has not granted does not reach Upstash.
+    """
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+    async with passing(behind) as (world, far):
+        app = await world.pair(scope)
+
+        replies = [await world.as_app(app, method, "/upstash/v2/x") for method in methods]
+
+        assert statuses == [reply.status for reply in replies]
+        assert [method for method, status in zip(methods, statuses, strict=True) if status == 200] == [
+            seen.method for seen in far.seen
+        ]
+
+
+@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"])
+async def test_a_method_cannot_be_smuggled_past_the_scope(behind: Behind, header: str) -> None:
+    """
+    Upstash gets the method that was judged, and no other in a header.
+    """
+    async with passing(behind) as (world, far):
+        app = await world.pair("upstash:read")
+
+        await world.as_app(app, "GET", "/upstash/v2/redis/database/x", **{header: "DELETE"})
+
+        assert ("GET", False) == (far.seen[0].method, header in far.seen[0].headers)
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {BASIC}", "Basic !", "Basic"])
+async def test_without_a_token_of_ours_nothing_is_passed(behind: Behind, authorization: str | None) -> None:
+    """
+    Not even with the true e-mail and API key: the daemon lets apps in, not keys.
+    """
+    headers = {} if authorization is None else {"Authorization": authorization}
+    async with passing(behind) as (world, far):
+        reply = await world.get("/upstash/v2/x", headers=headers, token=None)
+
+        assert (401, []) == (reply.status, far.targets)
+
+
+async def test_a_page_reads_what_is_passed_to_it(behind: Behind) -> None:
+    """
+    A web app sees by Via whose status it got; what Upstash says of other origins is not passed.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
+        return web.json_response({"error": "x"}, status=404, headers=headers)
+
+    async with passing(behind, handler) as (world, far):
+        page = await world.pair("upstash:read", origin="https://app.example")
+
+        reply = await world.as_app(page, "GET", "/upstash/v2/x")
+
+        assert {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"}.isdisjoint(far.seen[0].headers)
+    assert (404, "1.1 upstash-helper") == (reply.status, reply.headers["Via"])
+    assert "https://app.example" == reply.headers["Access-Control-Allow-Origin"]
+    assert "via" in reply.headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Credentials" not in reply.headers
+
+
+async def test_the_user_sees_who_passed_what_through(behind: Behind) -> None:
+    """
+    Reading too, for what is read may be passwords; without the query, which may be anything.
+    """
+    async with passing(behind) as (world, _):
+        app = await world.pair("upstash:read", "upstash:write", name="Orders")
+        await world.as_app(app, "GET", "/upstash/v2/redis/databases?token=s3cret")
+        await world.as_app(app, "DELETE", "/upstash/v2/redis/database/x?a=b")
+
+        entries = (await world.get("/v1/audit")).json["entries"]
+
+    passed = [(it["app_name"], it["action"], it["target"], it["result"]) for it in entries if "upstash" in it["action"]]
+    assert [
+        ("Orders", "upstash.delete", "v2/redis/database/x", "ok"),
+        ("Orders", "upstash.get", "v2/redis/databases", "ok"),
+    ] == passed
+
+
+# --- what does not pass -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "apikey",
+        "apikey/",
+        "apikey?x=y",
+        "apikey/list",
+        "APIKEY",
+        "ApiKey",
+        "%61pikey",
+        "%61%70%69%6b%65%79",
+        "%2561pikey",
+        "apikey;v=1",
+        "apikey%3bv",
+        "apikey%20",
+        "v2/apikey",
+        "V2/api%4Bey",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_no_api_key_is_made_through_the_daemon(behind: Behind, method: str, path: str) -> None:
+    """
+    With a key of its own an app would stay in when the user has shown it out.
+    """
+    async with passing(behind) as (world, far):
+        reply = await world.call(method, f"/upstash/{path}")
+
+        assert (403, "path_not_allowed", []) == (reply.status, reply.code, far.targets)
+
+
+@pytest.mark.parametrize("path", ["v2/redis/apikey", "apikeys", "v2/redis/database/apikey", "v2?x=/apikey"])
+async def test_what_merely_looks_like_it_passes(behind: Behind, path: str) -> None:
+    """
+    The rule is about one place.
+    """
+    async with passing(behind) as (world, far):
+        reply = await world.get(f"/upstash/{path}")
+
+        assert (200, [f"GET /{path}"]) == (reply.status, far.targets)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/upstash//evil.com/",
+        "/upstash///evil.com",
+        "/upstash/../v2/x",
+        "/upstash/v2/../apikey",
+        "/upstash/v2/%2e%2e/apikey",
+        "/upstash/v2/%2E./apikey",
+        "/upstash/./v2",
+        "/upstash/v2%2fx",
+        "/upstash/v2\\..\\apikey",
+        "/upstash/v2/%5c",
+        "/upstash/v2/%00",
+        "/upstash/v2/%0d%0aHost:%20evil.com",
+        "/upstash/v2/%c3%a4",
+        "/upstash/v2#x",
+        "/upstash/http://evil.com/",
+        "/%75pstash/v2/x",
+        "/upstash/",
+        "/upstash",
+        "/Upstash/v2/x",
+        "/upstash/v2?q=\xe4",
+        "/upstash/v2?q=\x01",
+        "http://evil.com/upstash/v2/x",
+    ],
+)
+async def test_a_path_that_is_not_plain_goes_nowhere(behind: Behind, target: str) -> None:
+    """
+    Dots, doubled and encoded slashes and what else could be read in two ways is refused before anything is sent.
+    """
+    async with passing(behind) as (world, far):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
+        answers = await rawhttp.exchange(port, rawhttp.request("GET", target, port=port, headers=headers))
+
+        assert [True] == [answer.status in (400, 404, 422) for answer in answers], answers
+        assert [] == far.targets
+
+
+@pytest.mark.parametrize(
+    "path", ["@evil.com/", "evil.com:443/x", "http:evil.com", ":x@evil.com", "v2;@evil.com", "v2?u=//evil.com/"]
+)
+async def test_a_path_that_looks_like_a_host_is_a_path(behind: Behind, path: str) -> None:
+    """
+    What arrives anywhere arrives at the Developer API.
+    """
+    async with passing(behind) as (world, far):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
+        (answer,) = await rawhttp.exchange(port, rawhttp.request("GET", f"/upstash/{path}", port=port, headers=headers))
+
+        assert (200, [f"GET /{path}"]) == (answer.status, far.targets)
+        assert far.url == f"http://{far.seen[0].headers['Host']}"
+
+
+async def test_what_upstash_says_of_itself_stays_there(behind: Behind) -> None:
+    """
+    No cookie for localhost, no challenge, no caching, no rules for browsers; and the credential does not come back.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        response = web.json_response({})
+        for name in (
+            "Authorization",
+            "X-Frame-Options",
+            "Cache-Control",
+            "Content-Security-Policy",
+            "Server",
+            "Alt-Svc",
+        ):
+            response.headers[name] = request.headers["Authorization"]
+        response.headers["WWW-Authenticate"] = "Basic"
+        response.headers["Cache-Control"] = "public, max-age=9999"
+        response.set_cookie("session", "s3cret")
+        return response
+
+    async with passing(behind, handler) as (world, _):
+        reply = await world.get("/upstash/v2/x")
+
+    assert BASIC not in str(reply.headers)
+    assert {"Authorization", "WWW-Authenticate", "Set-Cookie", "Server", "Alt-Svc"}.isdisjoint(reply.headers)
+    assert "no-store" == reply.headers["Cache-Control"]
+    assert "nosniff" == reply.headers["X-Content-Type-Options"]
+
+
+async def test_the_key_shows_nowhere(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Neither in an answer nor in the log at DEBUG; the e-mail only where Upstash itself has it in the account's data.
+    """
+    caplog.set_level(logging.DEBUG)
+    await world.connect()
+    credential = await world.store.load()
+    assert credential is not None
+    key = credential.api_key.reveal()
+    basic = base64.b64encode(f"{world.email}:{key}".encode()).decode()
+    at_connecting = len(world.traffic)
+
+    made = (await world.call("POST", "/upstash/v2/redis/database", ORDER)).json["database_id"]
+    for path in ("v2/redis/databases", f"v2/redis/database/{made}", "v2/x", "apikey", "auditlogs"):
+        reply = await world.get(f"/upstash/{path}")
+        assert world.email not in str(reply.headers)
+
+    seen = b"".join(world.traffic)
+    said = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert made.encode() in b"".join(world.traffic[at_connecting:])
+    for secret in (key, basic):
+        assert secret.encode() not in seen
+        assert secret not in said
+    assert world.email not in said
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_of_one_mebibyte_passes(behind: Behind) -> None:
+    """
+    Far more than a request of the Developer API has.
+    """
+    got: list[int] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        got.append(len(await request.content.read()))
+        return web.json_response("OK")
+
+    async with passing(behind, handler) as (world, _):
+        reply = await world.call("POST", "/upstash/v2/x", b"x" * MIB)
+
+    assert (200, [MIB]) == (reply.status, got)
+
+
+async def test_a_larger_body_is_refused_before_anything_is_sent(behind: Behind) -> None:
+    """
+    Judged by the declared length: nobody waits for it to arrive.
+    """
+    async with passing(behind) as (world, far):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), ("Content-Length", str(MIB + 1)))
+        (answer,) = await rawhttp.exchange(port, rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers))
+
+        assert (413, "body_too_large", []) == (answer.status, answer.json["code"], far.targets)
+
+
+async def test_a_body_that_grows_too_large_is_not_delivered(behind: Behind) -> None:
+    """
+    Upstash never sees its end, so that it does not act on the beginning.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=await far.body(request))
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(17):
+            yield b"x" * 65536
+
+    async with passing(behind, handler) as (world, far):
+        headers = {"Authorization": f"Bearer {world.owner}"}
+        async with world.session.post("/upstash/v2/x", data=body(), headers=headers) as response:
+            problem = await response.json(content_type=None)
+        async with asyncio.timeout(5):
+            await far.left.wait()
+
+        assert (413, "body_too_large") == (response.status, problem["code"])
+        assert [False] == [request.whole for request in far.seen]
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"5\r\nhelloX\r\n"])
+async def test_a_body_with_broken_framing_is_not_delivered(behind: Behind, rest: bytes) -> None:
+    """
+    The client is told, and Upstash gets no end.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=await far.body(request))
+
+    async with passing(behind, handler) as (world, far):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), ("Transfer-Encoding", "chunked"))
+        begin = rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=b"5\r\nhello\r\n")
+        async with rawhttp.connected(port) as connection:
+            await connection.send(begin)
+            await far.arrived.wait()
+            await connection.send(rest)
+            answers = await connection.until_closed()
+
+        assert [(400, "malformed_request")] == [(answer.status, answer.json["code"]) for answer in answers]
+        assert [False] == [request.whole for request in far.seen]
+
+
+# --- streaming --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_reaches_the_client_while_it_is_still_written(behind: Behind) -> None:
+    """
+    The client has the headers and the first piece before Upstash has the second.
+    """
+    headers_seen, first_seen = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await headers_seen.wait()
+        await response.write(b"first")
+        await first_seen.wait()
+        await response.write(b"second")
+        return response
+
+    async with passing(behind, handler) as (world, _), asyncio.timeout(10):
+        headers = {"Authorization": f"Bearer {world.owner}"}
+        async with world.session.get("/upstash/v2/x", headers=headers) as response:
+            headers_seen.set()
+            first = await response.content.readany()
+            first_seen.set()
+            second = await response.content.readany()
+
+    assert (b"first", b"second") == (first, second)
+
+
+async def test_a_body_reaches_upstash_while_it_is_still_written(behind: Behind) -> None:
+    """
+    Upstash has the first piece before the client has written the second.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=await far.body(request))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        await far.arrived.wait()
+        yield b"second"
+
+    async with passing(behind, handler) as (world, far), asyncio.timeout(10):
+        headers = {"Authorization": f"Bearer {world.owner}"}
+        async with world.session.post("/upstash/v2/x", data=body(), headers=headers) as response:
+            assert b"firstsecond" == await response.read()
+
+
+async def test_a_client_that_leaves_ends_its_read_at_upstash(behind: Behind) -> None:
+    """
+    A download that nobody takes any more is not paid for.
+    """
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await asyncio.Event().wait()
+        return response
+
+    async with passing(behind, handler) as (world, far):
+        headers = {"Authorization": f"Bearer {world.owner}"}
+        async with world.session.get("/upstash/v2/x", headers=headers) as response:
+            await response.content.readany()
+        async with asyncio.timeout(5):
+            await far.left.wait()
+
+
+async def test_a_change_whose_client_leaves_is_seen_to_its_end(behind: Behind) -> None:
+    """
+    It may be half made at Upstash: the daemon waits for the answer, so that audit and list are right.
+    """
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return web.json_response("OK")
+
+    async with passing(behind, handler) as (world, _):
+        waiting = asyncio.create_task(world.call("DELETE", "/upstash/v2/redis/database/x"))
+        await asked.wait()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        go_on.set()
+        assert await world.daemon.background.drain(5)
+        entries = (await world.get("/v1/audit")).json["entries"]
+
+    assert [("upstash.delete", "ok")] == [(entry["action"], entry["result"]) for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("framing", "begin"),
+    [(("Content-Length", "10"), b"hello"), (("Transfer-Encoding", "chunked"), b"5\r\nhello\r\n")],
+)
+async def test_a_client_that_leaves_amid_its_body_has_asked_for_nothing(
+    behind: Behind, framing: tuple[str, str], begin: bytes
+) -> None:
+    """
+    Upstash gets no end of the body, and the audit says so.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=await far.body(request))
+
+    async with passing(behind, handler) as (world, far), asyncio.timeout(10):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), framing)
+        async with rawhttp.connected(port) as connection:
+            await connection.send(rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=begin))
+            await far.arrived.wait()
+        await far.left.wait()
+        assert await world.daemon.background.drain(5)
+        entries = (await world.get("/v1/audit")).json["entries"]
+
+        assert [False] == [request.whole for request in far.seen]
+    assert [("upstash.post", "status_400")] == [(entry["action"], entry["result"]) for entry in entries]
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
+async def test_t48_a_status_of_upstash_is_its_own(behind: Behind, status: int) -> None:
+    """
+    With its body and its Retry-After, and told from the daemon's by Via.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"error": "as it is"}, status=status, headers={"Retry-After": "7"})
+
+    async with passing(behind, handler) as (world, far):
+        reply = await world.get("/upstash/v2/x")
+
+        assert 1 == len(far.seen)
+    assert (status, {"error": "as it is"}, "7") == (reply.status, reply.json, reply.headers["Retry-After"])
+    assert "1.1 upstash-helper" == reply.headers["Via"]
+
+
+async def test_t48_failures_that_an_app_provokes_are_its_own(behind: Behind) -> None:
+    """
+    What is passed through is left alone for a moment after five failures in a row; the daemon's own calls go on.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response([], status=500 if request.path == "/v2/x" else 200)
+
+    async with passing(behind, handler) as (world, _):
+        failures = [(await world.get("/upstash/v2/x")).status for _ in range(6)]
+        listed = await world.get("/v1/databases")
+
+    assert [500] * 5 + [502] == failures
+    assert 200 == listed.status
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_t48_a_key_that_upstash_refuses_is_never_a_401(behind: Behind, method: str) -> None:
+    """
+    The app's token is fine; it is the user who must connect again, and the daemon says so from then on.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"error": "Unauthorized"}, status=401, headers={"WWW-Authenticate": "Basic"})
+
+    async with passing(behind, handler) as (world, far):
+        reply = await world.call(method, "/upstash/v2/x")
+        state = (await world.get("/v1/connection")).json["state"]
+        again = await world.call(method, "/upstash/v2/x")
+
+        assert 1 == len(far.seen)
+    assert [(424, "reconnect_required")] * 2 == [(it.status, it.code) for it in (reply, again)]
+    assert ("reconnect_required", False) == (state, "WWW-Authenticate" in reply.headers)
+
+
+async def test_without_an_account_there_is_nothing_to_pass_to(world: World) -> None:
+    """
+    The user must connect one first.
+    """
+    reply = await world.get("/upstash/v2/redis/databases")
+
+    assert (409, "not_connected") == (reply.status, reply.code)
+
+
+async def test_a_locked_keyring_is_said(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """
+    As everywhere else in the API.
+    """
+
+    class Locked(MemoryStore):
+        async def load(self) -> Credential | None:
+            raise StoreLocked("The keyring is locked.")
+
+    async with World.running(tmp_path, far_side, daemon_port, store=Locked()) as world:
+        reply = await world.get("/upstash/v2/redis/databases")
+
+    assert (503, "keyring_locked") == (reply.status, reply.code)
+
+
+async def test_an_upstash_that_is_not_there_is_a_problem_of_the_gateway(behind: Behind) -> None:
+    """
+    Not a status of Upstash's: there is no Via.
+    """
+    with contextlib.closing(socket.socket()) as refusing:
+        refusing.bind(("127.0.0.1", 0))
+        async with behind(f"http://127.0.0.1:{refusing.getsockname()[1]}") as world:
+            reply = await world.get("/upstash/v2/x")
+
+    assert (502, "upstream_unavailable", False) == (reply.status, reply.code, "Via" in reply.headers)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+        Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+    ],
+)
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_half_an_answer_does_not_look_whole(behind: Behind, step: Step, version: str) -> None:
+    """
+    The client's connection breaks; even one that takes the end of the connection for that of the body sees an error.
+    """
+    async with faulty(step) as far, behind(far.url) as world:
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"),)
+        request = rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+        with pytest.raises(ConnectionResetError):
+            async with asyncio.timeout(10):
+                await reader.read()
+        writer.close()
+        health = await world.get("/v1/connection")
+
+    assert "connected" == health.json["state"]
+
+
+async def test_a_client_library_sees_that_half_an_answer_is_half(behind: Behind) -> None:
+    """
+    No JSON parser gets to see what is missing its end.
+    """
+    step = Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n")
+    async with faulty(step) as far, behind(far.url) as world:
+        with pytest.raises(aiohttp.ClientError):
+            await world.get("/upstash/v2/x")
+
+
+async def test_http_1_0_gets_an_answer_that_ends_with_the_connection(behind: Behind) -> None:
+    """
+    It knows no chunks.
+    """
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"whole")
+        return response
+
+    async with passing(behind, handler) as (world, _):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "keep-alive"))
+        request = rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers)
+        async with rawhttp.connected(port) as connection, asyncio.timeout(10):
+            await connection.send(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+            head, _, body = (await connection.reader.read()).partition(b"\r\n\r\n")
+
+    assert b"whole" == body
+    assert b"chunked" not in head

@@ -1,0 +1,161 @@
+"""T39: one of localhost's two addresses belongs to another program; with real sockets, and the daemon as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.support.daemon import DaemonFailed, DaemonProcess
+from tests.support.own_network import until
+from tests.support.process import own_name
+from tests.support.rawhttp import get
+from tests.support.stranger import stranger
+from tests.support.world import PASSWORD
+from upstash_helper.cli import exit_codes
+from upstash_helper.client import wire
+from upstash_helper.client.errors import ApiProblem
+
+if TYPE_CHECKING:
+    from tests.support.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+
+
+class NotedBrowser:
+    """A program that the daemon takes for the user's browser. It keeps the address that it is given."""
+
+    def __init__(self, folder: Path) -> None:
+        self._seen = folder / "opened"
+        script = folder / "browser"
+        script.write_text(f'#!/bin/sh\nprintf %s "$1" > {self._seen}\n')
+        script.chmod(0o700)
+        self.environment = {"BROWSER": f"{script} %s"}
+
+    @property
+    def opened(self) -> str | None:
+        """The address that it was last told to open."""
+        return self._seen.read_text() if self._seen.exists() else None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
+async def test_t39_nobody_is_sent_to_sign_in_while_another_program_has_the_second_address(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """
+    The daemon serves on 127.0.0.1, names the program that has ::1 and opens no browser. Within ten seconds after that
+    program has gone, and without a restart, a sign-in is started and may come back to either address.
+    """
+    browser = NotedBrowser(tmp_path)
+    settings = {"client_id": far_side.client_id, "auth_url": far_side.auth_url, "api_url": far_side.api_url}
+    with (
+        stranger("::1", daemon_port) as taken,
+        DaemonProcess.running(
+            tmp_path / "home", port=daemon_port, environment=browser.environment, **settings
+        ) as daemon,
+    ):
+        status = daemon.client.status()
+        with pytest.raises(ApiProblem) as refused:
+            daemon.client.connect(open_browser=True)
+        opened_meanwhile = browser.opened
+        taken.close()
+        began = time.monotonic()
+        until(daemon, "listening")
+        recovered_after = time.monotonic() - began
+        started = daemon.client.connect(open_browser=True)
+        assert isinstance(started, wire.StartedAttempt)
+        address = await far_side.authorize(started.authorization_url, "t39@example.com", PASSWORD)
+        landed = await get(daemon_port, "/?" + address.partition("?")[2], host="::1")
+        attempt = await asyncio.to_thread(daemon.client.wait_for_attempt, started.attempt_id, timeout=20)
+
+    assert ["listening", "taken"] == [one.state for one in status.listeners]
+    assert own_name() == status.listeners[1].holder
+    assert "port_conflict" == status.connection.state
+    assert f"[::1]:{daemon_port} belongs to {own_name()}" in str(status.connection.detail)
+    assert (503, "port_conflict") == (refused.value.status, refused.value.code)
+    assert own_name() in refused.value.detail
+    assert opened_meanwhile is None
+    assert recovered_after < 10
+    assert browser.opened == started.authorization_url
+    assert 303 == landed.status
+    assert "succeeded" == attempt.state
+
+
+def test_t39_without_the_required_address_the_daemon_does_not_start(tmp_path: Path, daemon_port: int) -> None:
+    """
+    While another program has 127.0.0.1 the daemon ends with that program's name and an exit code of its own; when the
+    address is free it starts.
+    """
+    refused = DaemonProcess(tmp_path / "home", port=daemon_port)
+    with stranger("127.0.0.1", daemon_port), pytest.raises(DaemonFailed) as failed:
+        refused.start()
+    refused.kill()
+
+    with DaemonProcess.running(tmp_path / "home", port=daemon_port) as daemon:
+        listeners = daemon.client.status().listeners
+
+    assert exit_codes.PORT_BUSY == failed.value.returncode
+    assert own_name() in failed.value.output
+    assert "listening" == listeners[0].state
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_t39_nobody_takes_an_address_from_a_running_daemon(tmp_path: Path, host: str) -> None:
+    """
+    What the daemon listens on stays its own: a program that comes later is refused by the system.
+    """
+    with DaemonProcess.running(tmp_path / "home") as daemon:
+        before = daemon.client.status().listeners
+        with pytest.raises(OSError, match=r"(?i)in use|WinError"), stranger(host, daemon.port):
+            pass
+
+        after = daemon.client.status().listeners
+
+    assert before == after
+    assert ["listening", "listening"] == [one.state for one in after]
+
+
+def lonely(folder: Path) -> dict[str, Any]:
+    """Run a daemon on a machine without ``::1``, and return what was seen of it."""
+    if sys.platform != "linux":
+        pytest.skip("platform: only Linux lets a program have a loopback of its own")
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare (of the package util-linux)")
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-m", "tests.support.own_network", folder],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=90,
+        check=False,
+    )
+    if done.returncode != 0 and b"unshare" in done.stderr:
+        pytest.skip(f"platform: this Linux lets no user have a network namespace ({done.stderr.decode().strip()})")
+    assert 0 == done.returncode, done.stderr.decode()
+    seen: dict[str, Any] = msgspec.json.decode(done.stdout)
+    if "forbidden" in seen:
+        pytest.skip(f"platform: this Linux lets no user bring up a loopback of his own ({seen['forbidden']})")
+    return seen
+
+
+def test_t39_a_second_address_that_appears_later_is_watched(tmp_path: Path) -> None:
+    """
+    On a machine without ::1 all is normal. When ::1 appears and another program takes it first, no sign-in is started
+    any more; when that program has gone, the daemon takes the address.
+    """
+    seen = lonely(tmp_path)
+
+    absent, taken, freed = seen["absent"], seen["taken"], seen["freed"]
+    assert ["listening", "absent"] == absent["listeners"]
+    assert ("disconnected", "StartedAttempt") == (absent["state"], absent["connect"])
+    assert ["listening", "taken"] == taken["listeners"]
+    assert ("port_conflict", "port_conflict") == (taken["state"], taken["connect"])
+    assert f"belongs to {seen['stranger']}" in taken["detail"]
+    assert ["listening", "listening"] == freed["listeners"]
+    assert ("disconnected", "StartedAttempt") == (freed["state"], freed["connect"])

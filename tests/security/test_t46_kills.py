@@ -1,0 +1,332 @@
+"""
+T46: ``kill -9`` at each step of making a database; the same key is asked again after a restart.
+
+Never are there two databases for one key. The answer is the database, or that its outcome is not known with where to
+look. The steps are held still from outside: by a lock on the ledger's file, and by the far side that takes its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import sqlite3
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.process import DaemonProcess, daemon_process
+from tests.support.world import PASSWORD, World, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+KILLS = 32
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: there is no kill -9 on Windows")
+
+
+@dataclass
+class Helper:
+    """A user's daemon, which is killed and started again; what it must remember is on the disk."""
+
+    home: Path
+    sandbox: Sandbox
+    email: str
+    key: str = ""
+    port: int = field(default_factory=free_port)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[DaemonProcess]:
+        """Run it until the test has killed it, or stop it."""
+        settings = {
+            "CREDENTIAL_STORE": "file",
+            "API_URL": self.sandbox.api_url,
+            "AUTH_URL": self.sandbox.auth_url,
+            "REST_URL": self.sandbox.rest_url,
+            "NOTIFICATIONS": "false",
+        }
+        with daemon_process(self.home, self.port, **settings) as daemon:
+            yield daemon
+
+    async def connect(self) -> None:
+        """Connect the account, and open the ledger."""
+        await self.sandbox.account(self.email, PASSWORD)
+        self.key = await self.sandbox.api_key(self.email, f"key-{secrets.token_hex(4)}")
+        async with self.running() as daemon:
+            given = {"email": self.email, "api_key": self.key}
+            status, _ = await call(daemon, "PUT", "/v1/connection/api-key", given)
+            assert status == 200
+
+    async def acts_at_last(self, key: str) -> None:
+        """Let Upstash do what it was asked for; the sandbox itself gives up when its caller has gone."""
+        body = {"database_name": f"db-{key}", "platform": "aws", "primary_region": "us-east-1"}
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": aiohttp.encode_basic_auth(self.email, self.key)}) as session,
+            session.post(f"{self.sandbox.api_url}/v2/redis/database", json=body) as answer,
+        ):
+            assert 200 == answer.status
+
+    @contextlib.contextmanager
+    def locked_ledger(self) -> Iterator[None]:
+        """Keep the daemon from writing to its ledger."""
+        with contextlib.closing(sqlite3.connect(self.home / "state" / "ledger.db", isolation_level=None)) as ledger:
+            ledger.execute("BEGIN IMMEDIATE")
+            yield
+
+    async def arrived(self) -> None:
+        """Wait until the far side has the request that makes the database."""
+        async with asyncio.timeout(10):
+            while not [
+                seen
+                for seen in await self.sandbox.requests()
+                if (seen["method"], seen["path"]) == ("POST", "/v2/redis/database")
+            ]:
+                await asyncio.sleep(0.005)  # there is nothing of the far side to wait for
+
+
+async def call(
+    daemon: DaemonProcess, method: str, path: str, body: Any = None, *, key: str | None = None
+) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {daemon.announced.owner_token}"}
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    async with (
+        aiohttp.ClientSession(daemon.announced.base_url) as session,
+        session.request(method, path, json=body, headers=headers) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+def wish(key: str) -> dict[str, str]:
+    return {"name": f"db-{key}", "primary_region": "us-east-1"}
+
+
+async def begin(daemon: DaemonProcess, key: str) -> asyncio.Task[tuple[int, Any]]:
+    return asyncio.create_task(call(daemon, "POST", "/v1/databases", wish(key), key=key))
+
+
+async def kill(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> tuple[int, Any] | None:
+    """Kill the daemon, and return what it had answered before that."""
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.wait()
+    with contextlib.suppress(aiohttp.ClientError, OSError):
+        return await asking
+    return None
+
+
+async def made(daemon: DaemonProcess, key: str) -> list[dict[str, Any]]:
+    """Return the databases of a key, as Upstash knows them."""
+    status, listed = await call(daemon, "GET", "/v1/databases?refresh=true&page_size=200")
+    assert status == 200, listed
+    return [database for database in listed["databases"] if database["name"] == f"db-{key}"]
+
+
+@pytest.fixture(name="helper")
+async def _helper(tmp_path: Path, far_side: Sandbox) -> AsyncIterator[Helper]:
+    helper = Helper(tmp_path, far_side, f"user-{secrets.token_hex(6)}@example.com")
+    await helper.connect()
+    await far_side.forget_requests()
+    yield helper
+    await far_side.clear_faults()
+
+
+async def test_t46_killed_before_it_was_written_down(helper: Helper) -> None:
+    """
+    Nothing was sent, so the retry makes the database.
+    """
+    async with helper.running() as daemon:
+        with helper.locked_ledger():
+            asking = await begin(daemon, "a")
+            async with asyncio.timeout(10):
+                while not asking.done() and not _waits_for_ledger(daemon):
+                    await asyncio.sleep(0.01)
+            await kill(daemon, asking)
+
+    async with helper.running() as daemon:
+        status, database = await call(daemon, "POST", "/v1/databases", wish("a"), key="a")
+
+        assert 201 == status
+        assert [database["id"]] == [it["id"] for it in await made(daemon, "a")]
+
+
+def _waits_for_ledger(daemon: DaemonProcess) -> bool:
+    import psutil
+
+    # The ledger's thread is there as long as there is something for it to do.
+    return psutil.Process(daemon.process.pid).num_threads() > 1
+
+
+async def test_t46_killed_while_upstash_has_not_acted(helper: Helper) -> None:
+    """
+    The request is on its way: the retry says that the outcome is not known, and where to look; once the database is
+    there, it is that one.
+    """
+    await helper.sandbox.fault(method="POST", path="/v2/redis/database", latency=30)
+    async with helper.running() as daemon:
+        asking = await begin(daemon, "b")
+        await helper.arrived()
+        await kill(daemon, asking)
+    await helper.sandbox.clear_faults()
+
+    async with helper.running() as daemon:
+        early, problem = await call(daemon, "POST", "/v1/databases", wish("b"), key="b")
+        await helper.acts_at_last("b")
+        late, database = await call(daemon, "POST", "/v1/databases", wish("b"), key="b")
+
+        assert (409, "outcome_unknown") == (early, problem["code"])
+        assert "/v1/databases?refresh=true" == problem["links"]["databases"]
+        assert 0 < problem["retry_after"] <= 120
+        assert 201 == late
+        assert [database["id"]] == [it["id"] for it in await made(daemon, "b")]
+
+
+async def test_t46_killed_while_the_answer_is_on_its_way(helper: Helper) -> None:
+    """
+    The database is there and nobody was told: the retry finds it by its name and the time of its making.
+    """
+    await helper.sandbox.fault(method="POST", path="/v2/redis/database", when="after", latency=30)
+    async with helper.running() as daemon:
+        asking = await begin(daemon, "c")
+        async with asyncio.timeout(10):
+            while not await made(daemon, "c"):
+                await asyncio.sleep(0.01)  # until the far side has done it
+        await kill(daemon, asking)
+    await helper.sandbox.clear_faults()
+
+    async with helper.running() as daemon:
+        status, database = await call(daemon, "POST", "/v1/databases", wish("c"), key="c")
+
+        assert 201 == status
+        assert [database["id"]] == [it["id"] for it in await made(daemon, "c")]
+
+
+async def test_t46_killed_before_the_result_was_written_down(helper: Helper) -> None:
+    """
+    Upstash has answered, and the ledger does not have it yet: the retry finds the database.
+    """
+    await helper.sandbox.fault(method="POST", path="/v2/redis/database", when="after", latency=0.5)
+    async with helper.running() as daemon:
+        asking = await begin(daemon, "d")
+        await helper.arrived()
+        with helper.locked_ledger():
+            async with asyncio.timeout(10):
+                while not asking.done() and not _waits_for_ledger(daemon):
+                    await asyncio.sleep(0.01)
+            answered = await kill(daemon, asking)
+
+    async with helper.running() as daemon:
+        status, database = await call(daemon, "POST", "/v1/databases", wish("d"), key="d")
+
+        assert answered is None
+        assert 201 == status
+        assert [database["id"]] == [it["id"] for it in await made(daemon, "d")]
+
+
+async def test_t46_killed_after_the_answer(helper: Helper) -> None:
+    """
+    The same key gets the same database, from the ledger: Upstash is not asked again.
+    """
+    async with helper.running() as daemon:
+        asking = await begin(daemon, "e")
+        first, database = await asking
+        await kill(daemon, asking)
+    await helper.sandbox.forget_requests()
+
+    async with helper.running() as daemon:
+        second, again = await call(daemon, "POST", "/v1/databases", wish("e"), key="e")
+
+        assert (201, 201, database) == (first, second, again)
+        assert [] == await helper.sandbox.requests()
+
+
+@pytest.mark.slow
+async def test_t46_killed_at_any_time(helper: Helper) -> None:
+    """
+    Wherever it strikes, there is one database for a key at the most, and a retry never gets another answer than the
+    first one was.
+    """
+    seconds = await _duration(helper)
+    outcomes = []
+    for number in range(KILLS):
+        key = f"k{number}"
+        async with helper.running() as daemon:
+            asking = await begin(daemon, key)
+            # From before the request has arrived to a little after its answer.
+            await asyncio.sleep(1.3 * seconds * number / KILLS)
+            answered = await kill(daemon, asking)
+        async with helper.running() as daemon:
+            status, again = await call(daemon, "POST", "/v1/databases", wish(key), key=key)
+            there = await made(daemon, key)
+        outcomes.append((answered is not None, status, len(there)))
+
+        assert (status, len(there)) in {(201, 1), (409, 0), (409, 1)}, outcomes
+        if status == 409:
+            assert again["code"] == "outcome_unknown"
+        else:
+            assert [again["id"]] == [it["id"] for it in there]
+        if answered is not None:
+            assert (201, again["id"]) == (status, answered[1]["id"])
+    assert KILLS == len(outcomes)
+    assert {True, False} == {answered for answered, _, _ in outcomes}
+
+
+async def _duration(helper: Helper) -> float:
+    """Return how long making a database takes right after a start."""
+    async with helper.running() as daemon:
+        begun = asyncio.get_running_loop().time()
+        status, _ = await call(daemon, "POST", "/v1/databases", wish("measure"), key="measure")
+        assert status == 201
+        return asyncio.get_running_loop().time() - begun
+
+
+async def test_t46_what_was_surely_not_carried_out_is_sent_again(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """
+    A request that was written down and whose database is not there after two minutes never reached Upstash: the same
+    key makes it then, and not before.
+    """
+    clock = FakeClock()
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+        await world.connect()
+        await far_side.fault(method="POST", path="/v2/redis/database", status=502)  # before: nothing is made
+        headers = {"Idempotency-Key": "f"}
+
+        lost = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+        early = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+        clock.advance(121)
+        late = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+
+        assert (409, 409, 201) == (lost.status, early.status, late.status)
+        assert "120" == early.headers["Retry-After"]
+        listed = (await world.get("/v1/databases?refresh=true")).json["databases"]
+        assert [late.json["id"]] == [database["id"] for database in listed]
+
+
+async def test_t46_two_keys_for_the_same_name_do_not_claim_one_database(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """
+    A database that is the known result of one key is not taken for that of another whose answer was lost.
+    """
+    async with World.running(tmp_path, far_side, daemon_port) as world:
+        await world.connect()
+        body = {"name": "twin", "primary_region": "us-east-1"}
+        first = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "one"})
+        await far_side.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
+
+        second = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "two"})
+
+        assert (201, 201) == (first.status, second.status)
+        listed = {it["id"] for it in (await world.get("/v1/databases?refresh=true")).json["databases"]}
+        assert {first.json["id"], second.json["id"]} == listed
+        assert first.json["id"] != second.json["id"]

@@ -1,0 +1,268 @@
+"""T52: the clock jumps, the machine sleeps, the network is down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.sandbox import Sandbox
+from tests.support.stream import follow
+from tests.support.world import PASSWORD, World
+from upstash_helper.broker.models import Credential
+from upstash_helper.broker.secret import Secret
+from upstash_helper.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+DAY = 86_400.0
+NIGHT = 8 * 3600.0
+
+both_ways = pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forward", "back"])
+
+
+@pytest.fixture(name="clock")
+def _clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(name="world")
+async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+        yield world
+        await far_side.clear_faults()
+
+
+async def attempt_of(world: World, started: dict[str, Any]) -> tuple[str, str | None]:
+    attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
+    return attempt["state"], attempt.get("waiting")
+
+
+async def sent(world: World, path: str) -> int:
+    return sum(seen["path"] == path for seen in await world.sandbox.requests())
+
+
+# --- the wall clock is set --------------------------------------------------------------------------------------------
+
+
+@both_ways
+async def test_t52_a_sign_in_takes_as_long_as_ever(world: World, clock: FakeClock, jump: float) -> None:
+    """The hint comes after 90 seconds and the end after ten minutes, whatever the wall clock says."""
+    started = await world.start()
+    clock.set_wall_clock(jump)
+    seen = []
+    for seconds in (89.0, 1.0, 509.0, 1.0):
+        clock.advance(seconds)
+        seen.append(await attempt_of(world, started))
+
+    assert [("pending", None), ("pending", "no_callback"), ("pending", "no_callback"), ("expired", None)] == seen
+
+
+@both_ways
+async def test_t52_a_sign_in_succeeds_across_a_jump(world: World, clock: FakeClock, jump: float) -> None:
+    """A clock that is set while the user signs in is nothing that the user notices."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    clock.set_wall_clock(jump)
+
+    await world.land(address)
+    settled = await world.settled(started["attempt_id"])
+
+    assert "succeeded" == settled["state"], settled
+
+
+@both_ways
+async def test_t52_a_list_is_as_fresh_as_ever(world: World, clock: FakeClock, jump: float) -> None:
+    """A jump neither throws a fresh list away nor keeps an old one."""
+    await world.connect()
+    await world.get("/v1/databases")
+    await world.sandbox.forget_requests()
+    clock.set_wall_clock(jump)
+
+    await world.get("/v1/databases")
+    after_the_jump = await sent(world, "/v2/redis/databases")
+    clock.advance(5)
+    await world.get("/v1/databases")
+    after_five_seconds = await sent(world, "/v2/redis/databases")
+
+    assert (0, 1) == (after_the_jump, after_five_seconds)
+
+
+@both_ways
+async def test_t52_a_repeated_create_makes_no_second_database(world: World, clock: FakeClock, jump: float) -> None:
+    """The key is remembered across a jump."""
+    await world.connect()
+    body, key = {"name": "once", "primary_region": "us-east-1"}, {"Idempotency-Key": "jump"}
+    first = await world.call("POST", "/v1/databases", body, headers=key)
+    clock.set_wall_clock(jump)
+
+    again = await world.call("POST", "/v1/databases", body, headers=key)
+
+    assert (201, 201) == (first.status, again.status), again.text
+    assert first.json["id"] == again.json["id"]
+    assert 1 == len((await world.get("/v1/databases?refresh=true")).json["databases"])
+
+
+@both_ways
+async def test_t52_a_refused_key_is_left_alone_as_long_as_ever(world: World, clock: FakeClock, jump: float) -> None:
+    """For a minute nothing is sent with it, and then one call is."""
+    connection = await world.connect()
+    await world.sandbox.revoke_api_key(world.email, connection["api_key_name"])
+    await world.get("/v1/databases?refresh=true")
+    await world.sandbox.forget_requests()
+    clock.set_wall_clock(jump)
+
+    await world.get("/v1/databases?refresh=true")
+    after_the_jump = await sent(world, "/v2/redis/databases")
+    clock.advance(60)
+    await world.get("/v1/databases?refresh=true")
+    after_a_minute = await sent(world, "/v2/redis/databases")
+
+    assert (0, 1) == (after_the_jump, after_a_minute)
+
+
+@both_ways
+async def test_t52_a_service_that_is_down_is_left_alone_as_long_as_ever(
+    world: World, clock: FakeClock, jump: float
+) -> None:
+    """A jump neither opens the way before its ten seconds are over nor keeps it closed for a day."""
+    await world.connect()
+    await world.sandbox.fault(path="/v2/redis/databases", times=None, status=500, body="oops")
+    for _ in range(5):
+        await world.get("/v1/databases?refresh=true")
+    await world.sandbox.clear_faults()
+    await world.sandbox.forget_requests()
+    clock.set_wall_clock(jump)
+
+    at_once = await world.get("/v1/databases?refresh=true")
+    after_the_jump = await sent(world, "/v2/redis/databases")
+    clock.advance(10)
+    later = await world.get("/v1/databases?refresh=true")
+
+    assert (502, "upstream_unavailable", 0) == (at_once.status, at_once.code, after_the_jump)
+    assert 200 == later.status
+
+
+# --- the machine sleeps -----------------------------------------------------------------------------------------------
+
+
+async def test_t52_a_sign_in_that_was_slept_through_is_over(world: World, clock: FakeClock) -> None:
+    """Followers are told once, its late redirect spends nothing, and the next sign-in is as good as any."""
+    async with follow(world) as stream:
+        started = await world.start()
+        address = await world.sign_in(started)
+        await world.sandbox.forget_requests()
+        clock.advance(NIGHT)
+        events = [(await stream.until("attempt"))["data"]["state"] for _ in range(2)]
+        connection = (await stream.until("connection"))["data"]
+        landed = await world.land(address)
+        spent = await sent(world, "/oauth/token")
+        again = await world.start()
+        events.append((await stream.until("attempt"))["data"]["state"])
+
+    assert ["pending", "expired", "pending"] == events
+    assert "disconnected" == connection["state"]
+    assert (400, 0) == (landed.status, spent)
+    await world.land(await world.sandbox.authorize(again["authorization_url"], world.email, PASSWORD, sign_up=False))
+    assert "succeeded" == (await world.settled(again["attempt_id"]))["state"]
+
+
+async def test_t52_a_stream_that_a_sleep_has_cut_is_resumed(world: World, clock: FakeClock) -> None:
+    """With Last-Event-ID the follower gets what happened meanwhile, and nothing twice."""
+    async with follow(world) as stream:
+        await world.start()
+        last = (await stream.until("connection"))["id"]
+    clock.advance(NIGHT)
+
+    async with follow(world, **{"Last-Event-ID": last}) as stream:
+        missed = [await stream.next(), await stream.next()]
+
+    assert [("attempt", "expired"), ("connection", "disconnected")] == [
+        (event["event"], event["data"]["state"]) for event in missed
+    ]
+
+
+async def test_t52_a_code_that_has_come_is_not_lost_in_a_sleep(world: World, clock: FakeClock) -> None:
+    """An attempt whose code is being exchanged does not expire: it ends in a stored key or a named failure."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    await world.sandbox.fault(method="POST", path="/oauth/token", latency=0.2)
+    await world.land(address)
+    clock.advance(NIGHT)
+
+    asleep = await attempt_of(world, started)
+    settled = await world.settled(started["attempt_id"])
+
+    assert ("exchanging", None) == asleep
+    assert "succeeded" == settled["state"], settled
+
+
+async def test_t52_the_account_is_connected_on_the_next_morning(world: World, clock: FakeClock) -> None:
+    """After a night nothing has to be done again, and the list is read anew."""
+    before = await world.connect()
+    await world.create("evening")
+    await world.get("/v1/databases")
+    await world.sandbox.forget_requests()
+    clock.advance(NIGHT)
+
+    listed = (await world.get("/v1/databases")).json["databases"]
+    after = (await world.get("/v1/connection")).json
+
+    assert ["evening"] == [database["name"] for database in listed]
+    assert 1 == await sent(world, "/v2/redis/databases")
+    assert (before["state"], before["since"]) == (after["state"], after["since"])
+
+
+# --- the network is down ----------------------------------------------------------------------------------------------
+
+
+async def test_t52_a_daemon_that_starts_without_a_network_works_as_soon_as_there_is_one(
+    tmp_path: Path, daemon_port: int, clock: FakeClock
+) -> None:
+    """It serves, knows its account and says that Upstash cannot be reached; then it all works, without a restart."""
+    email, store = "offline@example.com", MemoryStore()
+    async with Sandbox.running(tmp_path / "sandbox", redirect_uris=(f"http://localhost:{daemon_port}",)) as sandbox:
+        await sandbox.account(email, PASSWORD)
+        key = Secret(await sandbox.api_key(email, "by-hand"))
+        await store.save(Credential(email=email, api_key=key, method="api_key", since=clock.time()))
+        await sandbox.stop()
+
+        async with World.running(tmp_path, sandbox, daemon_port, store=store, clock=clock) as world:
+            connection = (await world.get("/v1/connection")).json
+            unreachable = [await world.get("/v1/databases") for _ in range(3)]
+            started = await world.start(force=True)
+            await sandbox.restart()
+            clock.advance(10)
+            reached = await world.get("/v1/databases")
+            address = await sandbox.authorize(started["authorization_url"], email, PASSWORD, sign_up=False)
+            await world.land(address)
+            settled = await world.settled(started["attempt_id"])
+
+    assert ("connected", email) == (connection["state"], connection["account"]["email"])
+    assert {(502, "upstream_unavailable")} == {(reply.status, reply.code) for reply in unreachable}
+    assert (200, []) == (reached.status, reached.json["databases"])
+    assert "succeeded" == settled["state"], settled
+
+
+async def test_t52_a_network_that_goes_during_a_sign_in_ends_it_with_a_name(
+    tmp_path: Path, daemon_port: int, clock: FakeClock
+) -> None:
+    """The user reads that Upstash could not be reached, and can start again."""
+    redirect_uris = (f"http://localhost:{daemon_port}",)
+    async with (
+        Sandbox.running(tmp_path / "sandbox", redirect_uris=redirect_uris) as sandbox,
+        World.running(tmp_path, sandbox, daemon_port, clock=clock) as world,
+    ):
+        started = await world.start()
+        address = await world.sign_in(started)
+        await sandbox.stop()
+        await world.land(address)
+        settled = await world.settled(started["attempt_id"])
+        again = await world.start()
+
+    assert ("failed", "network_error") == (settled["state"], settled["reason"])
+    assert settled["detail"]
+    assert started["attempt_id"] != again["attempt_id"]

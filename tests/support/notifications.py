@@ -1,0 +1,80 @@
+"""A session bus of a test's own, and a desktop on it that shows notifications, that is: remembers them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+_NAME = "org.freedesktop.Notifications"
+
+
+class Notification(NamedTuple):
+    """What ``Notify`` was called with."""
+
+    app_name: str
+    replaces_id: int
+    icon: str
+    title: str
+    body: str
+    actions: list[str]
+    hints: dict[str, tuple[str, Any]]
+    expire_timeout: int
+
+
+@contextlib.contextmanager
+def session_bus() -> Iterator[PrivateKeyring]:
+    """Start a bus with nobody on it; ``env`` is the environment of its programs."""
+    skip_unless_there_is_one()
+    session = PrivateKeyring()
+    session.start(keyring=False)
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+class Desktop:
+    """A server of notifications."""
+
+    def __init__(self, manner: Literal["shows", "refuses", "is silent"]) -> None:
+        self.shown: list[Notification] = []
+        self._manner = manner
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def on(
+        cls, session: PrivateKeyring, manner: Literal["shows", "refuses", "is silent"] = "shows"
+    ) -> AsyncIterator[Desktop]:
+        """Serve on a session's bus."""
+        from jeepney import message_bus  # type: ignore[import-untyped]
+        from jeepney.io.asyncio import DBusRouter, Proxy, open_dbus_connection  # type: ignore[import-untyped]
+
+        desktop = cls(manner)
+        async with await open_dbus_connection(session.env["DBUS_SESSION_BUS_ADDRESS"]) as bus:
+            async with DBusRouter(bus) as router:
+                await Proxy(message_bus, router).RequestName(_NAME)
+            serving = asyncio.create_task(desktop._serve(bus))
+            try:
+                yield desktop
+            finally:
+                serving.cancel()
+                await asyncio.wait((serving,))
+
+    async def _serve(self, bus: Any) -> None:
+        from jeepney import HeaderFields, new_error, new_method_return
+
+        while True:
+            message = await bus.receive()
+            if message.header.fields.get(HeaderFields.member) != "Notify":
+                continue
+            self.shown.append(Notification(*message.body))
+            if self._manner == "shows":
+                await bus.send(new_method_return(message, "u", (len(self.shown),)))
+            elif self._manner == "refuses":
+                await bus.send(new_error(message, f"{_NAME}.Error.ExcessNotificationGeneration"))

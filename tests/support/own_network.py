@@ -1,0 +1,96 @@
+"""
+A machine whose loopback has no ``::1`` until it is told to: a network namespace, for a program run by ``unshare``.
+
+    unshare --user --map-root-user --net python -m tests.support.own_network FOLDER
+
+runs a daemon there and prints what was seen of it, as JSON.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tests.support.daemon import DaemonProcess
+from tests.support.process import own_name
+from tests.support.stranger import stranger
+from upstash_helper.client.errors import ApiProblem
+
+_NO_IPV6: Final = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 0x1
+SECONDS: Final = 10.0
+"""In which the daemon must have noticed a change (T39)."""
+
+
+def bring_up() -> None:
+    """
+    Bring the loopback up, without ``::1``.
+
+    Raises:
+        OSError: If this system does not let a user do that in a namespace of the user's own.
+    """
+    import fcntl
+
+    _NO_IPV6.write_text("1")
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
+
+
+def seen(daemon: DaemonProcess) -> dict[str, Any]:
+    """Return what the daemon says, and what it answers to a connect; what that started is given up at once."""
+    status = daemon.client.status()
+    try:
+        started = daemon.client.connect(open_browser=False)
+    except ApiProblem as problem:
+        answer = problem.code
+    else:
+        answer = type(started).__name__
+        attempt = daemon.client.connection().attempt
+        if attempt is not None:
+            daemon.client.cancel_attempt(attempt.attempt_id)
+    ours, other = status.listeners
+    return {
+        "state": status.connection.state,
+        "detail": status.connection.detail or "",
+        "listeners": [ours.state, other.state],
+        "connect": answer,
+    }
+
+
+def until(daemon: DaemonProcess, state: str) -> None:
+    """Ask until the second address is in ``state``."""
+    deadline = time.monotonic() + SECONDS
+    while daemon.client.status().listeners[1].state != state:
+        if time.monotonic() > deadline:
+            raise TimeoutError(state)
+        time.sleep(0.05)
+
+
+def main(folder: Path) -> dict[str, Any]:
+    """Go through the life of ``::1``: absent, there and another program's, ours."""
+    settings = {"client_id": "c", "auth_url": "http://127.0.0.1:1", "api_url": "http://127.0.0.1:1"}
+    with DaemonProcess.running(folder, **settings) as daemon:
+        absent = seen(daemon)
+        _NO_IPV6.write_text("0")
+        with stranger("::1", daemon.port):
+            until(daemon, "taken")
+            taken = seen(daemon)
+        until(daemon, "listening")
+        return {"stranger": own_name(), "absent": absent, "taken": taken, "freed": seen(daemon)}
+
+
+if __name__ == "__main__":
+    try:
+        bring_up()
+    except OSError as error:
+        found: dict[str, Any] = {"forbidden": str(error)}
+    else:
+        found = main(Path(sys.argv[1]))
+    sys.stdout.buffer.write(msgspec.json.encode(found))
