@@ -24,6 +24,7 @@ class Package:
 
 PACKAGES = (
     Package("dbus", "dbus-run-session", "a private session bus, on which the tests of the keyring run"),
+    Package("curl", "curl", "the client in which the README shows how an app is let in"),
     Package("gnome-keyring", "gnome-keyring-daemon", "a real keyring, that keeps, locks and fails as users' do"),
     Package("redis-tools", "redis-cli", "the client that a person uses first on a new database"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,19 +47,28 @@ async def test_the_user_sees_the_verified_identity_first(world: World) -> None:
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
 
     assert ["id", "identity", "claimed_name", "user_code", "scopes"] == list(shown)[:5]
-    assert {"kind": "web", "name": PAGE, "shown": PAGE, "pid": None} == shown["identity"]
+    assert ("web", PAGE, PAGE) == tuple(shown["identity"][name] for name in ("kind", "name", "shown"))
     assert ("Upstash", "To show you your keys") == (shown["claimed_name"], shown["reason"])
     assert "passwords" in shown["scopes"][0]["meaning"]
     assert "all your databases" in shown["all_databases_meaning"]
+
+
+async def test_the_user_sees_which_program_speaks_for_a_page(world: World) -> None:
+    """
+    Any program can say an origin; that it is no browser is plain to see.
+    """
+    await world.ask("connection:read", origin=PAGE)
+
+    [shown] = (await world.get("/v1/pairings")).json["pairings"]
+
+    assert os.getpid() == shown["identity"]["pid"]
+    assert "python" in Path(shown["identity"]["program"]).name
 
 
 async def test_a_native_program_is_named_by_the_system(world: World) -> None:
     """
     The prompt has the executable and the process of whoever is at the other end of the connection.
     """
-    import os
-    from pathlib import Path
-
     await world.ask("connection:read")
 
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
@@ -78,3 +89,23 @@ async def test_the_user_is_told_that_somebody_waits(world: World) -> None:
     assert title.startswith(PAGE)
     assert "Orders" in body
     assert asked["user_code"] in body
+
+
+async def test_an_app_that_gives_up_takes_its_prompt_with_it(world: World) -> None:
+    """
+    Somebody who closes the page is not asked about it, a late yes does nothing, and the app may ask anew at once.
+    """
+    asked = (await world.ask("connection:read", origin=PAGE)).json
+    at, secret = f"/v1/pairings/{asked['id']}", asked["poll_secret"]
+
+    foreign = await world.call("DELETE", at, token="uhp_another", headers=as_page(PAGE))
+    gone = await world.call("DELETE", at, token=secret, headers=as_page(PAGE))
+    again = await world.call("DELETE", at, token=secret, headers=as_page(PAGE))
+    late = await world.call("POST", f"{at}/approve", {})
+    fetched = await world.call("POST", f"{at}/token", token=secret, headers=as_page(PAGE))
+    asked_anew = await world.ask("connection:read", origin=PAGE)
+
+    assert (404, 204, 204) == (foreign.status, gone.status, again.status)
+    assert [(410, "pairing_expired")] * 2 == [(late.status, late.code), (fetched.status, fetched.code)]
+    assert 202 == asked_anew.status
+    assert 1 == len((await world.get("/v1/pairings")).json["pairings"])

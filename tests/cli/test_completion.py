@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
 from upstash_helper.client import wire
@@ -51,8 +52,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (["completion", "z"], ["zsh"]),
         (["--prof"], ["--profile"]),
         (["config", "p"], ["path"]),
+        (["ap"], ["approvals", "apps"]),
+        (["approvals", "b"], ["block", "blocked"]),
+        (["approvals", "approve", "--scope", "upstash"], ["upstash:read", "upstash:write"]),
+        (["audit", "--app", ""], ["owner"]),
         # No daemon is there to ask.
         (["databases", "get", ""], []),
+        (["approvals", "approve", ""], []),
+        (["approvals", "unblock", ""], []),
+        (["apps", "revoke", ""], []),
         (["--profile", "No Such", "databases", "get", ""], []),
     ],
     ids=" ".join,
@@ -76,6 +84,40 @@ async def test_databases_and_regions_are_completed(running: DaemonProcess) -> No
     assert ["us-east-1", "us-east-2"] == completed(
         running.environment, "databases", "create", "x", "--region", "us-east-"
     )
+
+
+async def test_requests_and_blocks_are_completed(running: DaemonProcess) -> None:
+    """
+    The codes of the requests that wait are offered, in either case, and the ids of the blocks.
+    """
+    app = AppSide.asks(running, origin="https://app.example.com")
+    block = running.client.block(AppSide.asks(running, origin="https://other.example").id)
+
+    assert [app.code] == completed(running.environment, "approvals", "approve", app.code[:2].lower())
+    assert [app.code] == completed(running.environment, "approvals", "deny", "")
+    assert [block.id] == completed(running.environment, "approvals", "unblock", "")
+
+
+async def test_apps_are_completed(running: DaemonProcess) -> None:
+    """
+    Apps are offered by their names, and by their ids when one has been begun.
+    """
+    app = AppSide.let_in(running)
+
+    assert ["Orders"] == completed(running.environment, "apps", "revoke", "")
+    assert [app.app_id] == completed(running.environment, "apps", "show", app.app_id[:4])
+    assert ["Orders"] == completed(running.environment, "audit", "--app", "Or")
+
+
+@pytest.mark.parametrize("name", ["$(touch hacked)", "x;reboot", "a b", "-y", "`id`", "a'b", "a|b", "~root", "é"])
+async def test_names_that_a_shell_would_run_are_not_offered(running: DaemonProcess, name: str) -> None:
+    """
+    An app chooses its name, and a completion stands in the command line unquoted: then its id is offered instead.
+    """
+    app = AppSide.let_in(running, name=name)
+
+    assert [app.app_id] == completed(running.environment, "apps", "revoke", "")
+    assert ["owner", app.app_id] == completed(running.environment, "audit", "--app", "")
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])

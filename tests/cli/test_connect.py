@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
 from tests.support.terminal import at_terminal
@@ -382,6 +383,25 @@ async def test_events_are_told_as_they_happen(running: DaemonProcess, connected:
     assert ("database", {"change": "created", "id": made.id, "name": "orders"}) == (line["event"], line["data"])
     assert line["id"]
     assert (0, b"The daemon has stopped.\n") == (process.returncode, err)
+
+
+async def test_events_of_apps_are_told(running: DaemonProcess) -> None:
+    """
+    Who asks, what became of it, and who is out: each is a line with who it is and its own name in quotes.
+    """
+    lines = list[str]()
+    async with following(running) as process:
+        app = AppSide.let_in(running, origin="https://app.example.com", name="Orders")
+        running.client.revoke_app(app.app_id)
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while not lines or "revoked" not in lines[-1]:
+                lines.append((await process.stdout.readline()).decode())
+
+    asked = f'https://app.example.com  calls itself "Orders"  code {app.code}\n'
+    assert lines[0].endswith(f"  pairing     pending  {asked}")
+    assert lines[1].endswith(f"  pairing     approved  {asked}")
+    assert lines[-1].endswith(f'  revoked     by you  {app.app_id}  "Orders"\n')
 
 
 async def test_events_end_with_ctrl_c(running: DaemonProcess) -> None:

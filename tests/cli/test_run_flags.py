@@ -2,7 +2,7 @@ import click
 import pytest
 
 from upstash_helper.cli.app import cli
-from upstash_helper.cli.run_flags import RUN_FLAGS, RunRequest, read_plainly
+from upstash_helper.cli.run_flags import RUN_FLAGS, SWITCHES, RunRequest, read_plainly
 from upstash_helper.settings import Settings
 
 
@@ -13,6 +13,7 @@ from upstash_helper.settings import Settings
         (["--profile", "dev", "run"], RunRequest("dev", {})),
         (["--profile=dev", "run", "--port", "4000"], RunRequest("dev", {"port": "4000"})),
         (["run", "--port=4000", "--no-browser"], RunRequest(None, {"port": "4000", "open_browser": False})),
+        (["run", "--no-notifications"], RunRequest(None, {"notifications": False})),
         (["run", "--stop-with-parent"], RunRequest(None, {}, stop_with_parent=True)),
         (["run", "--rest-url", "https://{host}/a=b"], RunRequest(None, {"rest_url": "https://{host}/a=b"})),
     ],
@@ -52,7 +53,7 @@ def test_flags_are_settings() -> None:
     """
     Every flag of `run` stands for a setting, and every setting has a flag.
     """
-    assert set(Settings.__struct_fields__) == {flag.setting for flag in RUN_FLAGS} | {"open_browser"}
+    assert set(Settings.__struct_fields__) == {flag.setting for flag in (*RUN_FLAGS, *SWITCHES)}
 
 
 def test_click_knows_the_same_flags() -> None:
@@ -64,4 +65,4 @@ def test_click_knows_the_same_flags() -> None:
 
     options = {option for parameter in command.params for option in parameter.opts}
 
-    assert {flag.flag for flag in RUN_FLAGS} | {"--no-browser", "--stop-with-parent", "--json"} == options
+    assert {flag.flag for flag in (*RUN_FLAGS, *SWITCHES)} | {"--stop-with-parent", "--json"} == options

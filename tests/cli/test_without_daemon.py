@@ -32,6 +32,17 @@ NEEDS_DAEMON = [
     ("databases", "update", "x", "--eviction"),
     ("databases", "reset-password", "x"),
     ("databases", "delete", "x"),
+    ("approvals", "list"),
+    ("approvals", "approve", "x", "--yes"),
+    ("approvals", "deny"),
+    ("approvals", "block", "x", "--yes"),
+    ("approvals", "blocked"),
+    ("approvals", "unblock", "x"),
+    ("apps", "list"),
+    ("apps", "show", "x"),
+    ("apps", "rename", "x", "y"),
+    ("apps", "revoke", "x", "--yes"),
+    ("audit",),
     ("events",),
 ]
 

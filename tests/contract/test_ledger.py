@@ -499,13 +499,28 @@ async def test_an_id_that_is_another_apps_name_finds_both_once(ledger: Ledger) -
     """
     ids = await add(
         ledger,
+        msgspec.structs.replace(ENTRY, app_id="app-1", app_name="app-1"),
+        msgspec.structs.replace(ENTRY, app_id="app-9", app_name="app-1"),
+    )
+
+    page = await ledger.audit.page(AuditQuery(app="app-1"))
+
+    assert ids[::-1] == [entry.id for entry in page]
+
+
+async def test_an_app_that_calls_itself_owner_is_not_found_as_the_owner(ledger: Ledger) -> None:
+    """
+    Who asks what the user's own tools did gets just that.
+    """
+    ids = await add(
+        ledger,
         msgspec.structs.replace(ENTRY, app_id="owner", app_name="owner"),
         msgspec.structs.replace(ENTRY, app_id="app-9", app_name="owner"),
     )
 
     page = await ledger.audit.page(AuditQuery(app="owner"))
 
-    assert ids[::-1] == [entry.id for entry in page]
+    assert ids[:1] == [entry.id for entry in page]
 
 
 # --- all of it --------------------------------------------------------------------------------------------------------

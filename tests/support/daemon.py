@@ -26,6 +26,8 @@ __all__ = ["DaemonFailed", "DaemonProcess", "clean_environment", "free_port"]
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+QUIETLY = ("--no-browser", "--no-notifications")
+"""Whoever runs the tests may have a desktop."""
 
 
 class DaemonFailed(Exception):
@@ -85,7 +87,7 @@ class DaemonProcess:
         profile = ["--profile", self._profile] if self._profile else []
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "upstash_helper", *profile, "run", "--no-browser", "--stop-with-parent", *flags],
+            [sys.executable, "-m", "upstash_helper", *profile, "run", *QUIETLY, "--stop-with-parent", *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

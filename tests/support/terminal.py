@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,15 +13,42 @@ import pytest
 from tests.support.command_line import SECONDS, Ran
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+QUESTION = b": "
+"""How every question ends."""
 
 
-async def at_terminal(*arguments: str, environment: Mapping[str, str], typed: tuple[str, ...]) -> Ran:
-    """
-    Run ``upstash-helper`` for a user who answers each question with the next text of ``typed``.
+class Terminal:
+    """A command whose input is a terminal. What it asks is read from its error output."""
 
-    Only the input is the terminal: what is asked is read from the error output.
-    """
+    def __init__(self, process: asyncio.subprocess.Process, keyboard: int) -> None:
+        self.process = process
+        self._keyboard = keyboard
+        self._read = b""
+
+    def type(self, text: str) -> None:
+        """Type ``text``, now."""
+        os.write(self._keyboard, text.encode())
+
+    async def shows(self, text: bytes = QUESTION) -> str:
+        """Wait until the error output has ``text``, and return it up to there, from where it was read last."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(SECONDS):
+            found = await self.process.stderr.readuntil(text)
+        self._read += found
+        return found.decode()
+
+    async def ended(self) -> Ran:
+        """Wait for the end, and return all of it."""
+        async with asyncio.timeout(SECONDS):
+            out, err = await self.process.communicate()
+        return Ran(self.process.returncode or 0, out.decode(), (self._read + err).decode())
+
+
+@contextlib.asynccontextmanager
+async def terminal(*arguments: str, environment: Mapping[str, str]) -> AsyncIterator[Terminal]:
+    """Run ``upstash-helper`` at a terminal, and see to it that it ends."""
     if sys.platform == "win32":
         pytest.skip("platform: Windows has no pseudo-terminals of this kind")
     import pty
@@ -37,19 +65,27 @@ async def at_terminal(*arguments: str, environment: Mapping[str, str], typed: tu
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stderr is not None
-    asked = b""
     try:
-        async with asyncio.timeout(SECONDS):
-            for text in typed:
-                # Not before it is asked for: what was typed ahead of a secret is thrown away.
-                asked += await process.stderr.readuntil(b": ")
-                os.write(mine, text.encode())
-            out, err = await process.communicate()
+        yield Terminal(process, mine)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
         os.close(mine)
         os.close(its)
-    return Ran(process.returncode or 0, out.decode(), (asked + err).decode())
+
+
+async def at_terminal(
+    *arguments: str, environment: Mapping[str, str], typed: tuple[str, ...], asked: bytes = QUESTION
+) -> Ran:
+    """
+    Run ``upstash-helper`` for a user who answers each question with the next text of ``typed``.
+
+    Only the input is the terminal: what is asked is read from the error output. A question is over with ``asked``.
+    """
+    async with terminal(*arguments, environment=environment) as screen:
+        for text in typed:
+            # Not before it is asked for: what was typed ahead of a secret is thrown away.
+            await screen.shows(asked)
+            screen.type(text)
+        return await screen.ended()

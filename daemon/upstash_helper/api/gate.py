@@ -95,13 +95,17 @@ class Gate:
         decision = refusal or admit(facts, self._surface, self._tokens)
         if isinstance(decision, Deny):
             return await self._deny(decision, facts)
-        policy, caller = facts.policy, decision.caller
+        policy = facts.policy
         if facts.preflight or policy is None:
             return cors.preflight(facts.allowed_methods)
-        request[CALLER] = caller
-        self._count(facts, caller)
+        self._count(facts, decision.caller)
         if policy.body != "any":
             request[BODY] = await read_body(request) if facts.has_body else b""
+            # A body may take its time, and its sender may have been revoked meanwhile.
+            decision = admit(facts, self._surface, self._tokens)
+            if isinstance(decision, Deny):
+                return await self._deny(decision, facts)
+        request[CALLER] = decision.caller
         return await self._witness(request, handler, policy)
 
     async def _learn(self, facts: Facts, *, needed: bool) -> None:
@@ -139,7 +143,9 @@ class Gate:
             self._apps.used(caller.id)
 
     async def _deny(self, deny: Deny, facts: Facts) -> web.Response:
-        if deny.misused is not None and not deny.misused.is_owner:
+        if deny.misused is not None and deny.misused.is_owner:
+            logger.warning("owner_token_misused")
+        elif deny.misused is not None:
             try:
                 await self._apps.misused(deny.misused.id, where=facts.origin or "no origin")
             except HelperError as error:

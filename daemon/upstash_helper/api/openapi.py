@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 _REF: Final = "#/components/schemas/{name}"
 
-# What the gate and the limits answer before a handler is asked.
-_ANY: Final = (400, 403, 405, 421, 500, 503)
+# What the gate and the limits answer before a handler is asked. Anything may be sent with a body that is too large, too
+# slow or encoded, also what takes none.
+_ANY: Final = (400, 403, 405, 408, 413, 415, 421, 500, 503)
 _WITH_TOKEN: Final = (401, 429)
 # What changes something is written down first, and the disk may be full.
 _WITH_AUDIT: Final = (507,)
-_WITH_BODY: Final = (408, 413, 415, 422)
+_WITH_BODY: Final = (422,)
+_WITH_RATE: Final = (429,)
 
 _ABOUT: Final = (
     "The loopback API of upstash-helper, a daemon on the user's own machine that alone holds the user's Upstash "
@@ -76,6 +78,8 @@ def statuses(route: Route) -> set[int]:
         found |= {*_WITH_TOKEN}
     if route.policy.audit is not None or route.policy.access == "pairing":
         found |= {*_WITH_AUDIT}
+    if route.policy.access == "pairing":
+        found |= {*_WITH_RATE}
     if route.method not in ("GET", "HEAD"):
         found |= {*_WITH_BODY}
     return found

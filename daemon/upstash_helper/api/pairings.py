@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 from aiohttp import hdrs, web
 
 from upstash_helper.api import render, render_apps
@@ -50,6 +51,11 @@ class PairingsResource:
                 method="GET", path=one, handler=self.look, policy=Policy("pairing"),
                 operation_id="getPairing", summary="What became of a pairing; with its `poll_secret` as the token",
                 answers={200: wire.PairingStatus}, problems=(404,),
+            ),
+            Route(
+                method="DELETE", path=one, handler=self.withdraw, policy=Policy("pairing"),
+                operation_id="withdrawPairing", summary="Ask no longer; with the pairing's `poll_secret` as the token",
+                answers={204: None}, problems=(404,),
             ),
             Route(
                 method="POST", path=f"{one}/token", handler=self.token, policy=Policy("pairing"),
@@ -108,6 +114,12 @@ class PairingsResource:
 
         return render.json(render_apps.status(pairing, over=self._pairings.is_over(pairing)))
 
+    async def withdraw(self, request: web.Request) -> web.Response:
+        """Let the prompt go away."""
+        await self._pairings.withdraw(_id(request), _secret(request), request.headers.get(hdrs.ORIGIN))
+
+        return web.Response(status=204)
+
     async def token(self, request: web.Request) -> web.Response:
         """Hand out the token."""
         app, token = await self._pairings.token(_id(request), _secret(request), request.headers.get(hdrs.ORIGIN))
@@ -142,7 +154,7 @@ class PairingsResource:
         """Say no for good."""
         block = await self._approvals.block(_id(request))
 
-        request[TARGET] = block.identity.shown
+        request[TARGET] = block.identity.lasting
         return render.json(render_apps.block(block))
 
     async def blocks(self, _request: web.Request) -> web.Response:
@@ -161,11 +173,18 @@ class PairingsResource:
         return render_apps.pairing(pairing, over=self._pairings.is_over(pairing))
 
     async def _identity(self, request: web.Request) -> Identity:
-        """Return who asks. The gate has seen to it that an origin is one that can be let in."""
+        """
+        Return who asks. The gate has seen to it that an origin is one that can be let in; which program has sent it is
+        for the user to see, since any can say an origin.
+        """
         origin = request.headers.get(hdrs.ORIGIN)
         found = None if origin is None else of_origin(origin)
-        if found is not None:
-            return found
+        sender = await self._sender(request)
+        if found is None:
+            return sender
+        return msgspec.structs.replace(found, program=sender.name, pid=sender.pid)
+
+    async def _sender(self, request: web.Request) -> Identity:
         transport = request.transport
         ours = theirs = None
         if transport is not None:
@@ -177,7 +196,7 @@ class PairingsResource:
 
 def _named(pairing: Pairing) -> str:
     """Return for the audit who it was about; the id leads to the app's own entries."""
-    return f"{pairing.id} {pairing.identity.shown}"
+    return f"{pairing.id} {pairing.identity.lasting}"
 
 
 def _id(request: web.Request) -> str:

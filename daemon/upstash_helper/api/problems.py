@@ -146,10 +146,11 @@ def _links(error: errors.HelperError) -> dict[str, str]:
 class BodyInvalid(Exception):
     """A body that is no JSON, or not of the shape that the route takes."""
 
-    def __init__(self, response: web.Response) -> None:
-        """Take the answer to it."""
+    def __init__(self, status: int, code: str, detail: str, *, invalid: Iterable[wire.FieldError] = ()) -> None:
+        """Take what ``answer`` takes."""
         super().__init__("the body is not valid")
-        self.response = response
+        self.code = code
+        self.response = answer(status, code, detail, invalid=invalid)
 
 
 _WHERE: Final = re.compile(r" - at `([^`]*)`$")
@@ -171,11 +172,11 @@ def decode(body: bytes, kind: type[wire.Wanted]) -> wire.Wanted:
             pointer=_pointer(place.group(1)) if place else "", detail=_WHERE.sub("", str(error)) + "."
         )
         detail = f"{invalid.pointer or 'The body'}: {invalid.detail}"
-        raise BodyInvalid(answer(422, "invalid_request", detail, invalid=[invalid])) from None
+        raise BodyInvalid(422, "invalid_request", detail, invalid=[invalid]) from None
     except (ValueError, RecursionError) as error:
         # msgspec's words name bytes and positions, never the values around them.
         what = str(error) if isinstance(error, msgspec.DecodeError | _Twice) else "it cannot be read"
-        raise BodyInvalid(answer(400, "invalid_json", f"The body is not valid JSON: {what}.")) from None
+        raise BodyInvalid(400, "invalid_json", f"The body is not valid JSON: {what}.") from None
     return value
 
 

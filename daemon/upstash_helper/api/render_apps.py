@@ -23,12 +23,13 @@ _STATE_OF: Final[dict[type[records.Decision], wire.PairingState]] = {
     records.Approved: "approved",
     records.Delivered: "approved",
     records.Denied: "denied",
+    records.Withdrawn: "expired",
 }
 
 
 def identity(it: Identity) -> wire.Identity:
     """Return an identity."""
-    return wire.Identity(kind=it.kind, name=it.name, shown=it.shown, pid=it.pid)
+    return wire.Identity(kind=it.kind, name=it.name, shown=it.shown, program=it.program, pid=it.pid)
 
 
 def state(it: records.Pairing, *, over: bool) -> wire.PairingState:

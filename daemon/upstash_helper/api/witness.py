@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from upstash_helper.api.body import BodyError
+from upstash_helper.api.problems import BodyInvalid
 from upstash_helper.api.routes import CALLER, TARGET
 from upstash_helper.broker.audit import OK
 from upstash_helper.broker.errors import HelperError
@@ -57,6 +59,12 @@ class Witness:
             result = OK if response.status < 400 else f"status_{response.status}"
         except HelperError as error:
             result = error.code
+            raise
+        except BodyInvalid as error:
+            result = error.code
+            raise
+        except BodyError:
+            result = "body_not_read"
             raise
         except web.HTTPException as error:
             result = f"status_{error.status}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.broker import errors
-from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting
+from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.scopes import Scope, ordered
 from upstash_helper.broker.waiting_room import LIFETIME
 
@@ -96,8 +96,8 @@ class Approvals:
             pairing = await self._there(pairing_id)
             block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=self._clock.time())
             await self._room.block(block)
-            if isinstance(pairing.decision, Waiting | Approved) and not self._room.is_over(pairing):
-                await self._deny(pairing)
+            for one in self._room.open_of(pairing.identity.key):
+                await self._deny(one)  # a yes whose token was not fetched, too
         return block
 
     async def blocks(self) -> tuple[Block, ...]:
@@ -142,6 +142,10 @@ class Approvals:
                 raise errors.PairingDecided("It was denied already. The app can ask again after a while.")
             case Approved() | Delivered() if not yes:
                 raise errors.PairingDecided("It was approved already. Revoke it with: upstash-helper apps revoke")
+            case Withdrawn():
+                raise errors.PairingExpired("The app has withdrawn its request.")
+            case _:
+                pass
         if self._room.is_over(pairing):
             raise errors.PairingExpired("It was not decided in time. The app can ask again.")
         return pairing

@@ -73,6 +73,8 @@ class Apps:
         self._noted: dict[str, float] = {}
         # Of the apps that are let in once: by the clock that never jumps, when that is over.
         self._deadlines: dict[str, float] = {}
+        # Those that are out, and that the ledger could not yet be made to forget.
+        self._unremoved: dict[str, App] = {}
         self._loaded = False
         # Held by whoever changes one: what is read before a write is what is there after it.
         self._turn = asyncio.Lock()
@@ -120,7 +122,7 @@ class Apps:
         await self.ready()
         async with self._turn:
             for app in [app for app in self._by_id.values() if self._is_over(app)]:
-                await self._out(app, "expired")
+                await self._expire(app)
         return tuple(sorted(self._by_id.values(), key=lambda app: -app.created_at))
 
     async def get(self, app_id: str) -> App:
@@ -203,12 +205,13 @@ class Apps:
 
         Raises:
             AppNotFound: If there is none of that id.
-            LedgerUnavailable: If it cannot be written down; it is out for this run of the daemon all the same.
+            LedgerUnavailable: If it cannot be written down; it is out for this run of the daemon all the same, and to
+                revoke it once more writes it down.
             LedgerFull: As LedgerUnavailable.
         """
         await self.ready()
         async with self._turn:
-            app = self._there(app_id)
+            app = self._unremoved.get(app_id) or self._there(app_id)
             await self._out(app, reason)
         return app
 
@@ -234,6 +237,10 @@ class Apps:
             LedgerUnavailable: If it cannot be written down; it counts for this run of the daemon all the same.
             LedgerFull: As LedgerUnavailable.
         """
+        # To its end: a thief who hangs up at once is counted too.
+        await self._background.finish(self._count_misuse(app_id, where))
+
+    async def _count_misuse(self, app_id: str, where: str) -> None:
         async with self._turn:
             app = self._by_id.get(app_id)
             if app is None:
@@ -252,6 +259,8 @@ class Apps:
         for app in tuple(self._by_id.values()):
             if app.last_used_at != self._noted.get(app.id):
                 await self._note(app.id)
+        for app in tuple(self._unremoved.values()):
+            await self._expire(app)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -283,12 +292,21 @@ class Apps:
 
     async def _out(self, app: App, reason: RevokeReason) -> None:
         # In memory first: it is out from now on, whatever the disk does.
-        self._forget(app.id)
-        self._noted.pop(app.id, None)
-        self._deadlines.pop(app.id, None)
-        self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
-        self._events.end(app.id)
+        if app.id not in self._unremoved:
+            self._unremoved[app.id] = app
+            self._forget(app.id)
+            self._noted.pop(app.id, None)
+            self._deadlines.pop(app.id, None)
+            self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
+            self._events.end(app.id)
         await self._records.remove(app.id)
+        del self._unremoved[app.id]
+
+    async def _expire(self, app: App) -> None:
+        try:
+            await self._out(app, "expired")
+        except HelperError as error:
+            logger.warning("app_not_removed", extra={"app": app.id, "error": error.code})
 
     async def _note(self, app_id: str) -> None:
         try:

@@ -37,7 +37,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> str:
         """The verified identity, for a person."""
-        return "this user's own tools" if self.identity is None else self.identity.shown
+        return "this user's own tools" if self.identity is None else self.identity.lasting
 
 
 OWNER: Final = Caller(kind="owner", id="owner", name="owner")

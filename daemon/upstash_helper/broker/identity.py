@@ -14,6 +14,9 @@ import msgspec
 
 LOCAL_PROGRAM: Final = "a local program"
 
+# RFC 1035, section 2.3.4. What is longer is no name that a person could read in a prompt.
+_LONGEST_HOST: Final = 253
+
 # RFC 6454, section 6.2: the ASCII serialization, which browsers send in lower case and without a default port.
 _WEB: Final = re.compile(r"https://(?P<host>[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:(?P<port>[1-9][0-9]{0,4}))?")
 # On loopback there is no network between page and browser that could forge it. RFC 6761, section 6.3: *.localhost too.
@@ -33,8 +36,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["web", "extension", "native"]
     name: str
     """The exact origin; for a native program its executable, or nothing where the system does not tell."""
+    program: str = ""
+    """
+    The executable that sent the request, where the system tells: the browser, of a page or extension. The browser is
+    who vouches for an origin, and any program can say one.
+    """
     pid: int | None = None
-    """Of a native program, when it asked."""
+    """Of that program, when it asked."""
 
     @property
     def key(self) -> str:
@@ -43,11 +51,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """The identity for a person."""
-        if self.kind != "native":
-            return self.name
-        process = "" if self.pid is None else f" (process {self.pid})"
-        return f"{self.name or LOCAL_PROGRAM}{process}"
+        """The identity for a person, as long as its process is there."""
+        if self.kind != "native" or self.pid is None:
+            return self.lasting
+        return f"{self.lasting} (process {self.pid})"
+
+    @property
+    def lasting(self) -> str:
+        """The identity for a person, beyond the process that it was."""
+        return self.name or LOCAL_PROGRAM
 
     @property
     def origin(self) -> str | None:
@@ -63,7 +75,7 @@ def of_origin(origin: str) -> Identity | None:
     if _EXTENSION.fullmatch(origin):
         return Identity(kind="extension", name=origin)
     match = _WEB.fullmatch(origin) or _LOOPBACK.fullmatch(origin)
-    if match is None:
+    if match is None or len(match["host"]) > _LONGEST_HOST:
         return None
     port = match["port"]
     if port is not None and (int(port) > 65_535 or port == _DEFAULT_PORT[origin.partition(":")[0]]):

@@ -93,7 +93,11 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered"):
     app_id: str
 
 
-Decision = Waiting | Approved | Denied | Delivered
+class Withdrawn(msgspec.Struct, frozen=True, tag="withdrawn"):
+    """The app waits no longer."""
+
+
+Decision = Waiting | Approved | Denied | Delivered | Withdrawn
 
 
 class Pairing(msgspec.Struct, frozen=True, kw_only=True):

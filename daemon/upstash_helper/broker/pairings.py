@@ -15,7 +15,7 @@ from upstash_helper.broker import errors
 from upstash_helper.broker.apps import caller, digest_of
 from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.identity import Identity
-from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting
+from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.scopes import Scope, ordered
 from upstash_helper.broker.secret import Secret
 from upstash_helper.broker.waiting_room import LIFETIME
@@ -115,8 +115,9 @@ class Pairings:
         await self._notifier.show(
             title=f"{pairing.identity.shown} asks to use your Upstash account",
             body=(
-                f'It calls itself "{pairing.name}" and shows the code {pairing.user_code}. To decide: '
-                "upstash-helper approvals list"
+                # The name comes last: nothing that it says can stand before what is true.
+                f"It shows the code {pairing.user_code}. To decide: upstash-helper approvals list. "
+                f'It calls itself "{pairing.name}".'
             ),
         )
 
@@ -157,6 +158,24 @@ class Pairings:
             await self._room.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
         return app, token
 
+    async def withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
+        """
+        Ask no longer: the prompt goes away, and the app may ask anew at once. Nothing happens once it is let in or not.
+
+        Raises:
+            PairingNotFound: As ``find``.
+            LedgerUnavailable: Then it still waits.
+            LedgerFull: As LedgerUnavailable.
+        """
+        await self._background.finish(self._withdraw(pairing_id, secret, origin))
+
+    async def _withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
+        async with self._room.turn:
+            await self._room.open()
+            pairing = self._own(pairing_id, secret, origin)
+            if self._room.is_open(pairing):
+                await self._room.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
+
     def is_over(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""
         return self._room.is_over(pairing)
@@ -174,6 +193,8 @@ class Pairings:
                 raise errors.TokenDelivered("The token was handed out: that is done once. Pair anew if it is lost.")
             case Denied():
                 raise errors.PairingDenied("The user said no.")
+            case Withdrawn():
+                raise errors.PairingExpired("It was withdrawn. Ask anew.")
             case _ if self._room.is_over(pairing):
                 raise errors.PairingExpired("It took too long. Ask anew.")
             case Waiting():

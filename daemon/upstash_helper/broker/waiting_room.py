@@ -55,6 +55,8 @@ class WaitingRoom:
             self._deadlines[pairing.id] = self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME)
             if isinstance(pairing.decision, Denied):
                 self._turnstile.denied(pairing.identity)
+            elif not isinstance(pairing.decision, Waiting):
+                self._turnstile.forgive(pairing.identity)
         self._blocks = {block.identity.key: block for block in blocks}
         self._is_open = True
 
@@ -71,6 +73,14 @@ class WaitingRoom:
     def waits(self, pairing: Pairing) -> bool:
         """Return whether the user has not decided, and still can."""
         return isinstance(pairing.decision, Waiting) and not self.is_over(pairing)
+
+    def is_open(self, pairing: Pairing) -> bool:
+        """Return whether there is a next step, and time for it: to decide, or to fetch the token."""
+        return isinstance(pairing.decision, Waiting | Approved) and not self.is_over(pairing)
+
+    def open_of(self, key: str) -> tuple[Pairing, ...]:
+        """Return the pairings of the identity with this key that are open."""
+        return tuple(it for it in self._by_id.values() if it.identity.key == key and self.is_open(it))
 
     @property
     def waiting(self) -> tuple[Pairing, ...]:
@@ -112,7 +122,8 @@ class WaitingRoom:
 
     async def _prune(self) -> None:
         before = self._clock.time() - _REMEMBERED_SECONDS
-        old = [pairing.id for pairing in self._by_id.values() if pairing.expires_at < before]
+        # One that is open stays, though the wall clock has jumped.
+        old = [it.id for it in self._by_id.values() if it.expires_at < before and not self.is_open(it)]
         if old:
             await self._records.forget(before)
         for pairing_id in old:

@@ -144,10 +144,10 @@ def halt(session: Session) -> bool:
 
 def as_arguments(flags: dict[str, object]) -> list[str]:
     """Return settings as flags of ``run``."""
-    from upstash_helper.cli.run_flags import NO_BROWSER, RUN_FLAGS
+    from upstash_helper.cli.run_flags import RUN_FLAGS, SWITCHES
 
     arguments = [f"{flag.flag}={flags[flag.setting]}" for flag in RUN_FLAGS if flag.setting in flags]
-    return [*arguments, NO_BROWSER] if flags.get("open_browser") is False else arguments
+    return [*arguments, *(switch.flag for switch in SWITCHES if flags.get(switch.setting) is False)]
 
 
 def _report_start(session: Session, status: DaemonStatus, *, already: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from upstash_helper.cli.databases import database_argument, find
 from upstash_helper.cli.env_lines import EnvFormat, env_lines
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import Progress, moment, note, print_json, sheet, styled, table, yes_no
+from upstash_helper.cli.output import Progress, moment, note, print_json, sheet, table, yes_no
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def list_databases(session: Session, *, refresh: bool) -> None:
     if session.json:
         print_json(DatabaseList(databases=found))
     elif found:
-        rows = [(one.name, one.id, one.primary_region, one.plan, _state(one), one.host) for one in found]
+        rows = [(one.name, one.id, one.primary_region, one.plan, one.state, one.host) for one in found]
         click.echo(table(rows, header=("NAME", "ID", "REGION", "PLAN", "STATE", "HOST")))
     else:
         create = session.command("databases", "create", "NAME", "--region", "us-east-1")
@@ -126,7 +126,7 @@ def show(session: Session, database: Database) -> None:
     rows = [
         ("Name", database.name),
         ("Id", database.id),
-        ("State", _state(database)),
+        ("State", database.state),
         ("Host", f"{database.host}:{database.port}"),
         ("TLS", yes_no(database.tls)),
         ("REST URL", database.rest_url),
@@ -140,7 +140,3 @@ def show(session: Session, database: Database) -> None:
         ("Created", moment(database.created_at)),
     ]
     click.echo(sheet(rows))
-
-
-def _state(database: Database) -> str:
-    return database.state if database.state == "active" else styled(database.state, "yellow")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from upstash_helper.cli import exit_codes
+from upstash_helper.cli.completing import quietly
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.lazy_group import Lazy, LazyGroup
 from upstash_helper.cli.session import Session
@@ -47,7 +48,7 @@ def complete_database(ctx: click.Context, _parameter: click.Parameter, incomplet
     """Complete a database's name from what the daemon knows."""
     from click.shell_completion import CompletionItem
 
-    found = _quietly(ctx, lambda session: session.client.databases())
+    found = quietly(ctx, lambda session: session.client.databases())
     return [CompletionItem(one.name, help=one.primary_region) for one in found if one.name.startswith(incomplete)]
 
 
@@ -55,7 +56,7 @@ def complete_region(ctx: click.Context, _parameter: click.Parameter, incomplete:
     """Complete a region's id from what the daemon knows."""
     from click.shell_completion import CompletionItem
 
-    found = _quietly(ctx, lambda session: session.client.regions())
+    found = quietly(ctx, lambda session: session.client.regions())
     return [CompletionItem(one.id, help=one.name) for one in found if one.id.startswith(incomplete)]
 
 
@@ -95,15 +96,3 @@ def _unknown(session: Session, named: str, known: list[Database]) -> str:
     close = get_close_matches(named, [one.name for one in known], n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"List them with: {session.command('databases', 'list')}"
     return f"There is no database with the name or id {named!r}. {hint}"
-
-
-def _quietly(ctx: click.Context, ask):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Return what the daemon answers, or nothing: a completion has no place for an error."""
-    from upstash_helper.client.errors import ClientError
-    from upstash_helper.settings import SettingsError
-
-    profile = ctx.find_root().params.get("profile")
-    try:
-        return list(ask(Session(profile=profile)))
-    except (ClientError, SettingsError):
-        return []

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import note, print_json
+from upstash_helper.cli.output import note, print_json, quoted, shown
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.cli.status import described
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
+
+_REASONS: Final = {
+    "owner": "by you",
+    "app": "by itself",
+    "misused": "its token came from elsewhere too often",
+    "expired": "its time is over",
+}
 
 
 @command("events")
@@ -37,11 +44,12 @@ def events(session: Session, *, last_event_id: str) -> None:
 def _line(event: Event) -> str:
     from datetime import datetime
 
-    return f"{datetime.now().astimezone():%H:%M:%S}  {event.event:<10}  {_told(event)}"
+    return f"{datetime.now().astimezone():%H:%M:%S}  {shown(event.event):<10}  {shown(_told(event))}"
 
 
 def _told(event: Event) -> str:
     from upstash_helper.client.wire import Attempt, Connection, DatabaseChange
+    from upstash_helper.client.wire_apps import Pairing, RevokedApp
 
     match event.data:
         case Connection():
@@ -50,7 +58,9 @@ def _told(event: Event) -> str:
             return f"{event.data.state} ({event.data.reason})" if event.data.reason else event.data.state
         case DatabaseChange():
             return f"{event.data.change}  {event.data.id}  {event.data.name or ''}".rstrip()
-        case None:
-            return "events were missed"
+        case Pairing(identity=identity, claimed_name=name, user_code=code, state=state):
+            return f"{state}  {identity.shown}  calls itself {quoted(name)}  code {code}"
+        case RevokedApp(name=name, app_id=app_id, reason=reason):
+            return f"{_REASONS[reason]}  {app_id}  {quoted(name)}"
         case _:
-            return ""
+            return "events were missed" if event.data is None else ""

@@ -43,7 +43,7 @@ def styled(text: str, color: str) -> str:
 
 def table(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
     """Return aligned columns."""
-    lines = [[_shown(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
+    lines = [[shown(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
     if not lines:
         return ""
     widths = [max(len(row[column]) for row in lines) for column in range(len(lines[0]))]
@@ -53,8 +53,8 @@ def table(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
 
 
 def sheet(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return names and values, one a line."""
-    return table([(f"{name}:", value) for name, value in pairs])
+    """Return names and values, one a line; a value without a name belongs to the one above it."""
+    return table([(f"{name}:" if name else "", value) for name, value in pairs])
 
 
 def yes_no(value: bool) -> str:
@@ -62,19 +62,26 @@ def yes_no(value: bool) -> str:
     return "on" if value else "off"
 
 
-def moment(timestamp: str) -> str:
+def moment(timestamp: str, *, seconds: bool = False) -> str:
     """Return an RFC 3339 timestamp in the user's own time."""
     from datetime import datetime
 
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
     try:
-        return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
+        return datetime.fromisoformat(timestamp).astimezone().strftime(form)
+    except (ValueError, OverflowError):
         return timestamp
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Return ``text`` so that it does nothing but stand there: on one line, with all that is not printable marked."""
     # A name that comes from elsewhere must not move the cursor or recolor the terminal.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def quoted(text: str) -> str:
+    """Return somebody else's words in quotes; those in it become single, so that it cannot end the quotation itself."""
+    return '"{}"'.format(shown(text).replace('"', "'"))
 
 
 class Progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from upstash_helper.cli.options import command
-from upstash_helper.cli.run_flags import NO_BROWSER, RUN_FLAGS, STOP_WITH_PARENT, RunRequest
+from upstash_helper.cli.run_flags import RUN_FLAGS, STOP_WITH_PARENT, SWITCHES, RunRequest
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ def setting_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_flags(**given: Any) -> Any:
         flags = {flag.setting: given.pop(flag.setting) for flag in RUN_FLAGS}
-        flags["open_browser"] = False if given.pop("no_browser") else None
+        flags |= {switch.setting: False if given.pop(switch.setting) else None for switch in SWITCHES}
         return function(flags={key: value for key, value in flags.items() if value is not None}, **given)
 
     decorated: Callable[..., Any] = with_flags
-    decorated = click.option(NO_BROWSER, is_flag=True, help="Never open the browser; only show the address.")(decorated)
+    for switch in reversed(SWITCHES):
+        decorated = click.option(switch.flag, switch.setting, is_flag=True, help=switch.help)(decorated)
     for flag in reversed(RUN_FLAGS):
         decorated = click.option(flag.flag, flag.setting, metavar=flag.metavar, help=flag.help)(decorated)
     return decorated

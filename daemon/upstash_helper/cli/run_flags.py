@@ -28,7 +28,20 @@ RUN_FLAGS: Final = (
     RunFlag("--credential-store", "credential_store", "STORE", "Where the API key is kept: keyring, file or memory."),
     RunFlag("--log-level", "log_level", "LEVEL", "How much is logged: debug, info, warning or error."),
 )
-NO_BROWSER: Final = "--no-browser"
+
+
+class Switch(NamedTuple):
+    """A flag that turns a setting off."""
+
+    flag: str
+    setting: str
+    help: str
+
+
+SWITCHES: Final = (
+    Switch("--no-browser", "open_browser", "Never open the browser; only show the address."),
+    Switch("--no-notifications", "notifications", "Show no notification when an app waits for your decision."),
+)
 STOP_WITH_PARENT: Final = "--stop-with-parent"
 
 
@@ -47,12 +60,13 @@ def read_plainly(arguments: list[str]) -> RunRequest | None:
         return None
 
     settings = {flag.flag: flag.setting for flag in RUN_FLAGS}
+    switches = {switch.flag: switch.setting for switch in SWITCHES}
     flags: dict[str, object] = {}
     stop_with_parent = False
     words = iter(rest[1:])
     for word in words:
-        if word == NO_BROWSER:
-            flags["open_browser"] = False
+        if word in switches:
+            flags[switches[word]] = False
             continue
         if word == STOP_WITH_PARENT:
             stop_with_parent = True

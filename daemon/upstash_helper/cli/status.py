@@ -90,5 +90,19 @@ def _advise(session: Session, found: DaemonStatus) -> None:
         note(f"Connect an account with: {session.command('connect')}")
     for hint in () if waiting else found.hints:
         note(styled(hint.detail, "yellow"))
+    apps = _waiting(session)
+    if apps:
+        see = session.command("approvals", "list")
+        note(styled(f"{apps} {'app waits' if apps == 1 else 'apps wait'} for your decision. See: {see}", "yellow"))
     if found.version != __version__:
         note(f"This command has version {__version__}. Bring the daemon to it with: {session.command('restart')}")
+
+
+def _waiting(session: Session) -> int:
+    """Return how many apps wait for the user. Not knowing that is no reason to show nothing else."""
+    from upstash_helper.client.errors import ClientError
+
+    try:
+        return len(session.client.pairings())
+    except ClientError:
+        return 0

@@ -1,7 +1,14 @@
 """
-What every client of the daemon shares: the wire types, the discovery file, and a synchronous client.
+What every client of the daemon shares: the wire types, the discovery file, and synchronous clients.
 
-::
+An app asks the user to be let in, and then uses the user's databases::
+
+    from upstash_helper.client import Helper
+
+    helper = Helper.pair(name="Orders tool", scopes=("databases:read",), reason="Lists your databases")
+    print([database.name for database in helper.databases.list()])
+
+The user's own tools have the token in the runtime folder::
 
     from upstash_helper.client import DaemonClient
 
@@ -17,26 +24,95 @@ if TYPE_CHECKING:
     from upstash_helper.client.daemon import DaemonClient
     from upstash_helper.client.errors import (
         ApiProblem,
+        AppBlocked,
         ClientError,
         DaemonUnreachable,
+        DatabaseNotFound,
         DiscoveryRefused,
+        InsufficientScope,
+        NotConnected,
+        NotTheCreator,
+        OutcomeUnknown,
+        PairingDenied,
+        PairingExpired,
+        PairingPending,
+        PairingRefused,
+        RateLimited,
+        ReconnectRequired,
+        RequestInProgress,
+        SignedOut,
+        SignInFailed,
+        TokenRevoked,
+        TokenStoreLocked,
+        TokenStoreUnavailable,
+        TooManyPairings,
         UnexpectedAnswer,
         WaitTimedOut,
     )
     from upstash_helper.client.events import Event
+    from upstash_helper.client.helper import Helper
+    from upstash_helper.client.keyring_tokens import KeyringTokens
+    from upstash_helper.client.tokens import FileTokens, MemoryTokens, TokenStore
+    from upstash_helper.client.wire import Connection, Database, DatabaseCredentials, Region
+    from upstash_helper.client.wire_apps import Scope, TokenInfo
 
 __all__ = [
     "ApiProblem",
+    "AppBlocked",
     "ClientError",
+    "Connection",
     "DaemonClient",
     "DaemonUnreachable",
+    "Database",
+    "DatabaseCredentials",
+    "DatabaseNotFound",
     "DiscoveryRefused",
     "Event",
+    "FileTokens",
+    "Helper",
+    "InsufficientScope",
+    "KeyringTokens",
+    "MemoryTokens",
+    "NotConnected",
+    "NotTheCreator",
+    "OutcomeUnknown",
+    "PairingDenied",
+    "PairingExpired",
+    "PairingPending",
+    "PairingRefused",
+    "RateLimited",
+    "ReconnectRequired",
+    "Region",
+    "RequestInProgress",
+    "Scope",
+    "SignInFailed",
+    "SignedOut",
+    "TokenInfo",
+    "TokenRevoked",
+    "TokenStore",
+    "TokenStoreLocked",
+    "TokenStoreUnavailable",
+    "TooManyPairings",
     "UnexpectedAnswer",
     "WaitTimedOut",
 ]
 
-_MODULES = {"DaemonClient": "daemon", "Event": "events"}
+# Those of ``errors`` are not named here.
+_MODULES = {
+    "Connection": "wire",
+    "DaemonClient": "daemon",
+    "Database": "wire",
+    "DatabaseCredentials": "wire",
+    "Event": "events",
+    "FileTokens": "tokens",
+    "Helper": "helper",
+    "KeyringTokens": "keyring_tokens",
+    "MemoryTokens": "tokens",
+    "Region": "wire",
+    "Scope": "wire_apps",
+    "TokenInfo": "wire_apps",
+    "TokenStore": "tokens",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -117,10 +117,11 @@ class PairingPending(PairingRefused):
             problem: The answer as it came.
         """
         super().__init__(problem)
-        self.args = (
+        message = (
             "Another request of this program still waits for the user, perhaps of a run that was broken off. Decide"
-            f" about that one first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}.",
+            f" about that one first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}."
         )
+        self.args = (message,)
 
 
 class TooManyPairings(PairingRefused):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, of_problem
-from upstash_helper.client.wire import Health, Problem
+from upstash_helper.client.wire import Problem
 
 if TYPE_CHECKING:
     import socket
@@ -35,6 +35,13 @@ _MOST_HEALTH_BYTES: Final = 4096
 MOST_LINE_BYTES: Final = 1 << 20
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class _Introduction(msgspec.Struct):
+    """``Health`` without its defaults: another program's empty object is no introduction."""
+
+    status: Literal["ok"]
+    service: Literal["upstash-helper"]
 
 
 class Transport:
@@ -142,7 +149,7 @@ class Transport:
 
     def _see_who_answers(self, connection: http.client.HTTPConnection) -> None:
         """Go on only if it is the helper at the other end of this very connection."""
-        connection.auto_open = 0  # type: ignore[assignment]  # a bool in typeshed; a new connection may lead elsewhere
+        connection.auto_open = 0  # a new connection may lead elsewhere
         try:
             connection.request("GET", "/health", headers={"Accept": "application/json"})
             with connection.getresponse() as response:
@@ -153,7 +160,9 @@ class Transport:
             raise self._stranger() from None
         if response.status == 200:
             with contextlib.suppress(msgspec.MsgspecError):
-                msgspec.json.decode(content, type=Health)
+                msgspec.json.decode(content, type=_Introduction)
+                if response.will_close:
+                    raise http.client.NotConnected
                 return
         elif response.status >= 400:
             with contextlib.suppress(msgspec.MsgspecError):

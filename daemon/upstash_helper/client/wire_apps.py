@@ -29,6 +29,9 @@ class Identity(Shown, frozen=True, kw_only=True):
     kind: Literal["web", "extension", "native"]
     name: Annotated[str, Meta(description="The exact origin, or the executable; empty where it is not known.")]
     shown: Annotated[str, Meta(description="The same for a person.", examples=["https://app.example.com"])]
+    program: Annotated[
+        str, Meta(description="The executable that sent the request, where the system tells; of a page the browser.")
+    ] = ""
     pid: int | None = None
 
 

@@ -15,26 +15,29 @@ if TYPE_CHECKING:
 
 _SAVE_APP: Final = """
     INSERT OR REPLACE INTO apps (
-        id, name, identity_kind, identity_name, identity_pid, scopes, all_databases, digest, created_at, last_used_at,
-        expires_at, mismatches
+        id, name, identity_kind, identity_name, identity_program, identity_pid, scopes, all_databases, digest,
+        created_at, last_used_at, expires_at, mismatches
     ) VALUES (
-        :id, :name, :identity_kind, :identity_name, :identity_pid, :scopes, :all_databases, :digest, :created_at,
-        :last_used_at, :expires_at, :mismatches
+        :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :scopes, :all_databases, :digest,
+        :created_at, :last_used_at, :expires_at, :mismatches
     )
 """
 _SAVE_PAIRING: Final = """
     INSERT OR REPLACE INTO pairings (
-        id, digest, user_code, identity_kind, identity_name, identity_pid, name, scopes, reason, created_at, expires_at,
-        decision
+        id, digest, user_code, identity_kind, identity_name, identity_program, identity_pid, name, scopes, reason,
+        created_at, expires_at, decision
     ) VALUES (
-        :id, :digest, :user_code, :identity_kind, :identity_name, :identity_pid, :name, :scopes, :reason, :created_at,
-        :expires_at, :decision
+        :id, :digest, :user_code, :identity_kind, :identity_name, :identity_program, :identity_pid, :name, :scopes,
+        :reason, :created_at, :expires_at, :decision
     )
 """
 # Replaces the row of the same id, and the one of the same identity.
 _SAVE_BLOCK: Final = """
-    INSERT OR REPLACE INTO blocks (id, identity_key, identity_kind, identity_name, identity_pid, blocked_at)
-    VALUES (:id, :identity_key, :identity_kind, :identity_name, :identity_pid, :blocked_at)
+    INSERT OR REPLACE INTO blocks (
+        id, identity_key, identity_kind, identity_name, identity_program, identity_pid, blocked_at
+    ) VALUES (
+        :id, :identity_key, :identity_kind, :identity_name, :identity_program, :identity_pid, :blocked_at
+    )
 """
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from upstash_helper.broker.callers import OWNER
 from upstash_helper.broker.ledger import AuditEntry, AuditQuery
 from upstash_helper.storage.ledger_rows import Run, record
 
@@ -36,7 +37,7 @@ _PAGE_OF_AN_APP: Final = """
         )
         UNION
         SELECT id FROM (
-            SELECT id FROM audit WHERE app_name = :app AND id < :before AND last_at >= :since
+            SELECT id FROM audit WHERE app_name = :name AND id < :before AND last_at >= :since
             ORDER BY id DESC LIMIT :limit
         )
     )
@@ -70,6 +71,8 @@ class SqliteAuditRecords:
         """Return the entries that ``query`` asks for, the newest first; raise as the port says."""
         values = {
             "app": query.app,
+            # An app may call itself what it likes; only the owner's tools are found by the owner's id.
+            "name": None if query.app == OWNER.id else query.app,
             "before": _LARGEST_ID if query.before_id is None else query.before_id,
             "since": float("-inf") if query.since is None else query.since,
             "limit": query.limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 T = TypeVar("T")
+_IDENTITY: Final = ("kind", "name", "program", "pid")
 Row = dict[str, Any]
 
 
@@ -25,13 +26,13 @@ class Run(Protocol):
 
 def identity_columns(identity: Identity) -> Row:
     """Return the columns that hold ``identity``."""
-    return {"identity_kind": identity.kind, "identity_name": identity.name, "identity_pid": identity.pid}
+    return {f"identity_{name}": getattr(identity, name) for name in _IDENTITY}
 
 
 def with_identity(row: sqlite3.Row) -> Row:
     """Return the columns of ``row``, with those of an identity made one."""
     columns = dict(row)
-    columns["identity"] = {name: columns.pop(f"identity_{name}") for name in ("kind", "name", "pid")}
+    columns["identity"] = {name: columns.pop(f"identity_{name}") for name in _IDENTITY}
     return columns
 
 

@@ -28,6 +28,7 @@ STEPS: Final[tuple[Step, ...]] = (
             name TEXT NOT NULL,
             identity_kind TEXT NOT NULL,
             identity_name TEXT NOT NULL,
+            identity_program TEXT NOT NULL,
             identity_pid INTEGER,
             scopes TEXT NOT NULL,
             all_databases INTEGER NOT NULL,
@@ -45,6 +46,7 @@ STEPS: Final[tuple[Step, ...]] = (
             user_code TEXT NOT NULL,
             identity_kind TEXT NOT NULL,
             identity_name TEXT NOT NULL,
+            identity_program TEXT NOT NULL,
             identity_pid INTEGER,
             name TEXT NOT NULL,
             scopes TEXT NOT NULL,
@@ -61,6 +63,7 @@ STEPS: Final[tuple[Step, ...]] = (
             identity_key TEXT UNIQUE NOT NULL,
             identity_kind TEXT NOT NULL,
             identity_name TEXT NOT NULL,
+            identity_program TEXT NOT NULL,
             identity_pid INTEGER,
             blocked_at REAL NOT NULL
         )

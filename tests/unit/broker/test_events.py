@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
+from upstash_helper.broker.callers import OWNER, Caller
 from upstash_helper.broker.events import REPLAYED, Event, EventBus, Subscription
+from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.scopes import Scope
 
 
 async def gathered(subscription: Subscription) -> list[Event]:
@@ -110,3 +113,76 @@ async def test_after_the_end_a_new_follower_is_ended_at_once() -> None:
 
     async with asyncio.timeout(5):
         assert [] == await gathered(bus.subscribe())
+
+
+# --- audience ---------------------------------------------------------------------------------------------------------
+
+
+def app(name: str, *scopes: Scope) -> Caller:
+    return Caller(kind="app", id=name, name=name, identity=Identity(kind="native", name=name), scopes=scopes)
+
+
+AUDIENCE = [OWNER, app("a", "connection:read"), app("b", "connection:read", "databases:read"), app("owner-like")]
+
+
+def publish(bus: EventBus) -> None:
+    """Tell one thing of each kind."""
+    bus.publish("connection", "to all")
+    bus.publish("database", "to readers", needs="databases:read")
+    bus.publish("pairing", "to the owner", owner_only=True)
+    bus.publish("revoked", "to a", app="a")
+    bus.publish("odd", "to a reader a", app="a", needs="databases:read")
+    bus.publish("odd", "to the owner, not a", app="a", owner_only=True)
+
+
+EXPECTED = [
+    ["to all", "to readers", "to the owner", "to a", "to a reader a", "to the owner, not a"],
+    ["to all", "to a"],
+    ["to all", "to readers"],
+    ["to all"],
+]
+
+
+async def test_t49_everyone_gets_what_is_for_them() -> None:
+    """The owner all; an app what its scopes and its name allow, and nothing of requests to be let in."""
+    bus = EventBus()
+    followers = [bus.subscribe(caller) for caller in AUDIENCE]
+
+    publish(bus)
+    bus.close()
+
+    assert EXPECTED == [[event.data for event in await gathered(one)] for one in followers]
+
+
+async def test_t49_a_replay_tells_no_more_than_was_told() -> None:
+    """Last-Event-ID is a number that anybody can count down; it opens nothing."""
+    bus = EventBus()
+    probe = bus.subscribe()
+    bus.publish("first", "first")
+    first = (await anext(aiter(probe))).id
+    publish(bus)
+
+    followers = [bus.subscribe(caller, after=first) for caller in AUDIENCE]
+    bus.close()
+
+    assert EXPECTED == [[event.data for event in await gathered(one)] for one in followers]
+
+
+async def test_t30_the_streams_of_an_app_end_and_no_others() -> None:
+    """Behind what it was told last; the count of streams knows."""
+    bus = EventBus()
+    mine = [bus.subscribe(AUDIENCE[1]) for _ in range(3)]
+    others = [bus.subscribe(AUDIENCE[2]), bus.subscribe()]
+    before = bus.streams_of("a")
+
+    bus.publish("revoked", "out", app="a")
+    bus.end("a")
+    bus.publish("connection", "later")
+    told = [[event.data for event in await gathered(one)] for one in mine]
+    left = (bus.streams_of("a"), bus.followers)
+    bus.close()
+
+    assert [["out"]] * 3 == told
+    assert [True] * 3 == [one.dismissed for one in mine]
+    assert (3, (0, 2)) == (before, left)
+    assert [["later"], ["out", "later"]] == [[event.data for event in await gathered(one)] for one in others]

@@ -1,9 +1,22 @@
 import msgspec
 import pytest
 
-from upstash_helper.client import wire
+from upstash_helper.client import wire, wire_apps
 from upstash_helper.client.errors import UnexpectedAnswer
 from upstash_helper.client.events import Event, Frame, FrameParser, typed
+
+PAIRING = wire_apps.Pairing(
+    id="p",
+    identity=wire_apps.Identity(kind="web", name="https://app.example.com", shown="https://app.example.com"),
+    claimed_name="Orders",
+    user_code="WDJB-MJHT",
+    scopes=(wire_apps.WishedScope(scope="databases:read", meaning="List your databases"),),
+    reason="",
+    state="pending",
+    all_databases_meaning=None,
+    created_at="2026-01-01T00:00:00Z",
+    expires_at="2026-01-01T00:02:00Z",
+)
 
 
 def frames(text: str, *, last_id: str = "") -> list[Frame]:
@@ -61,6 +74,8 @@ def test_id_stays_until_there_is_another() -> None:
         ("connection", wire.Connection(state="disconnected")),
         ("attempt", wire.Attempt(attempt_id="a", state="pending", expires_at="2026-01-01T00:00:00Z")),
         ("database", wire.DatabaseChange(change="created", id="x", name="orders")),
+        ("pairing", PAIRING),
+        ("revoked", wire_apps.RevokedApp(app_id="a", name="Orders", reason="misused")),
     ],
 )
 def test_known_events_are_typed(event: str, value: msgspec.Struct) -> None:
@@ -83,7 +98,7 @@ def test_unknown_events_are_passed_on() -> None:
     """
     An event of a later version reaches the caller as plain JSON.
     """
-    assert {"a": 1} == typed(Frame(id="", event="pairing", data='{"a":1}')).data
+    assert {"a": 1} == typed(Frame(id="", event="weather", data='{"a":1}')).data
 
 
 @pytest.mark.parametrize("data", ["", "{", '{"state":"no such state"}'])

@@ -1,0 +1,121 @@
+"""The example in the README, as it stands there: a daemon and a keyring of its own, and a user who says yes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.daemon import DaemonProcess
+from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
+from tests.support.world import PASSWORD
+from upstash_helper.cli.visitor import Visitor
+from upstash_helper.client import DaemonClient, wire, wire_apps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.support.sandbox import Sandbox
+
+README = Path(__file__).parents[2] / "README.md"
+SECONDS = 60.0
+
+
+def example() -> str:
+    """Return the block of the section."""
+    section = README.read_text(encoding="utf-8").partition("\n## Ten lines of Python\n")[2].partition("\n## ")[0]
+    [block] = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    return str(block)
+
+
+@pytest.fixture
+def keyring() -> Iterator[PrivateKeyring]:
+    skip_unless_there_is_one()
+    with PrivateKeyring() as keyring:
+        yield keyring
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
+    with DaemonProcess.running(
+        tmp_path / "home",
+        port=daemon_port,
+        environment={"BROWSER": "true %s"},
+        client_id=far_side.client_id,
+        auth_url=far_side.auth_url,
+        api_url=far_side.api_url,
+        rest_url=far_side.rest_url,
+    ) as daemon:
+        yield daemon
+
+
+async def run(environment: Mapping[str, str]) -> tuple[int | None, str, str]:
+    """Run the example as a program of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example(), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out.decode(), err.decode()
+
+
+def say_yes(owner: DaemonClient) -> str:
+    """Let in whoever asks, and return the address of the sign-in that is started then."""
+    for event in owner.events(hello=True, timeout=SECONDS):
+        match event.data:
+            case None:
+                waiting = owner.pairings()
+            case wire_apps.Pairing(state="pending"):
+                waiting = (event.data,)
+            case wire.Attempt(state="pending"):
+                joined = owner.connect(open_browser=False)
+                assert isinstance(joined, wire.StartedAttempt)
+                return joined.authorization_url
+            case _:
+                waiting = ()
+        for pairing in waiting:
+            owner.approve(pairing.id)
+    message = "nobody asked"
+    raise AssertionError(message)
+
+
+def test_the_example_has_ten_lines() -> None:
+    """
+    What the heading promises.
+    """
+    lines = [line for line in example().splitlines() if line.strip()]
+
+    assert len(lines) <= 10
+
+
+async def test_the_example_in_the_readme_runs(
+    keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox
+) -> None:
+    """
+    Pasted as it is, it is let in, connects, makes its database and uses it; run again, it asks for nothing.
+    """
+    environment = daemon.environment | keyring.env
+    running = asyncio.create_task(run(environment))
+    url = await asyncio.to_thread(say_yes, daemon.client)
+    landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
+    await asyncio.to_thread(Visitor().follow, landing)
+
+    first = await running
+    second = await run(environment)
+
+    [app] = daemon.client.apps()
+    assert (0, "a bicycle\n") == first[:2], first
+    assert (0, "a bicycle\n", "") == second
+    assert "Orders tool" == app.name
+    assert 1 == len(tuple(daemon.client.databases()))
+    assert not [path for path, content in keyring.files().items() if b"uha_" in content]

@@ -1,0 +1,180 @@
+"""``audit`` against a real daemon and a real sandbox."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tests.support.app_side import AppSide
+from upstash_helper.cli import exit_codes
+from upstash_helper.client import wire_apps
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shell
+    from tests.support.daemon import DaemonProcess
+
+PAGE = "https://app.example.com"
+
+
+@pytest.fixture
+def app(running: DaemonProcess, connected: str) -> AppSide:
+    """An app that was let in and has been refused a creation."""
+    app = AppSide.let_in(running, "databases:write", "databases:credentials", origin=PAGE)
+    refused = {"name": "orders", "primary_region": "nowhere"}
+    app.call("POST", "/v1/databases", refused, **{"Idempotency-Key": "k0"})
+    return app
+
+
+def make(app: AppSide) -> str:
+    """Create a database as ``app`` and return its id."""
+    wanted = {"name": "orders", "primary_region": "us-east-1"}
+    made = app.call("POST", "/v1/databases", wanted, **{"Idempotency-Key": "k1"})
+    assert made.status == 201, made.json
+    return str(made.json["id"])
+
+
+async def test_audit_is_a_table_the_newest_first(shell: Shell, app: AppSide) -> None:
+    """
+    Each line has when, who as it was verified, under which name, what, to what, and what came of it.
+    """
+    made = make(app)
+
+    header, *rows = (await shell("audit")).out.splitlines()
+
+    assert ["WHEN", "WHO", "NAME", "DID", "TO", "RESULT"] == header.split()
+    assert [PAGE, "Orders", "database.create", made, "ok"] == rows[0].split()[2:]
+    assert [PAGE, "Orders", "database.create"] == rows[1].split()[2:5]
+    assert not rows[1].endswith(" ok")
+    assert "this user's own tools" in rows[-1]
+    assert f"{datetime.now().astimezone():%Y-%m-%d}" == rows[0].split()[0]
+
+
+async def test_repetitions_are_one_line_with_their_number(shell: Shell, app: AppSide) -> None:
+    """
+    What an app did again and again is one line, with ×N.
+    """
+    made = make(app)
+    for _ in range(3):
+        app.call("GET", f"/v1/databases/{made}/credentials")
+
+    ran = await shell("audit")
+
+    assert f"database.credentials ×3  {made}" in ran.out
+
+
+async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+    """
+    With --json the entries are one page of the API's, on one line.
+    """
+    ran = await shell("audit", "--json")
+
+    assert running.client.audit_page() == msgspec.json.decode(ran.out, type=wire_apps.AuditPage)
+    assert 1 == ran.out.count("\n")
+
+
+@pytest.mark.parametrize("how", ["name", "id", "owner"])
+async def test_audit_of_one_app(shell: Shell, app: AppSide, how: str) -> None:
+    """
+    The entries can be those of one app, by name or id, or those of the user's own tools.
+    """
+    named = {"name": "Orders", "id": app.app_id, "owner": "owner"}[how]
+
+    entries = (await shell("audit", "--app", named, "--json")).json["entries"]
+
+    assert entries
+    assert {"this user's own tools" if how == "owner" else PAGE} == {one["identity"] for one in entries}
+    assert how != "id" or {app.app_id} == {one["app_id"] for one in entries}
+
+
+async def test_a_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+    """
+    What an app did is known after it is out.
+    """
+    running.client.revoke_app(app.app_id)
+
+    assert PAGE in (await shell("audit", "--app", "Orders")).out
+
+
+async def test_limit_says_that_there_is_more(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+    """
+    With --limit the newest are shown, and that there is more is told: in a sentence, or by the API's own token.
+    """
+    all_of_them = running.client.audit_page().entries
+
+    table, page = await shell("audit", "--limit", "2"), await shell("audit", "--limit", "2", "--json")
+
+    assert 3 == len(table.out.splitlines())
+    assert "--limit" in table.err
+    found = msgspec.json.decode(page.out, type=wire_apps.AuditPage)
+    assert all_of_them[:2] == found.entries
+    rest = running.client.audit_page(page_token=found.next_page_token)
+    assert all_of_them[2:] == rest.entries
+
+
+def test_pages_are_read_to_the_end(running: DaemonProcess, app: AppSide) -> None:
+    """
+    The client goes from page to page until all, or as many as were asked for, are there.
+    """
+    whole = [one for page in running.client.audit() for one in page.entries]
+    some = [one for page in running.client.audit(limit=1) for one in page.entries]
+
+    assert list(running.client.audit_page().entries) == whole
+    assert whole[:1] == some
+
+
+@pytest.mark.parametrize(
+    ("since", "found"),
+    [
+        ("1h", True),
+        ("2d", True),
+        ("1w", True),
+        ("today", True),
+        ("an hour ago", True),
+        ("without a zone", True),
+        ("tomorrow", False),
+        ("in an hour", False),
+    ],
+)
+async def test_since_takes_moments_and_spans(shell: Shell, app: AppSide, since: str, *, found: bool) -> None:
+    """
+    From when on: a span before now, a day or a moment in the user's own time, or RFC 3339.
+    """
+    now = datetime.now().astimezone()
+    given = {
+        "today": f"{now:%Y-%m-%d}",
+        "an hour ago": (now - timedelta(hours=1)).astimezone(UTC).isoformat(),
+        "without a zone": (now - timedelta(minutes=5)).replace(tzinfo=None).isoformat(),
+        "tomorrow": f"{now + timedelta(days=1):%Y-%m-%d}",
+        "in an hour": f"{(now + timedelta(hours=1)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }.get(since, since)
+
+    ran = await shell("audit", "--since", given, "--json")
+
+    assert 0 == ran.code, ran.err
+    assert found == bool(ran.json["entries"])
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2h30", "-1h", "999999999w", "2026-13-01", ""])
+async def test_wrong_moments_are_explained(shell: Shell, since: str) -> None:
+    """
+    What is no moment is wrong usage, and the message has some that are.
+    """
+    ran = await shell("audit", "--since", since)
+
+    assert exit_codes.USAGE == ran.code
+    assert "2026-01-31T09:00:00Z" in ran.err
+
+
+@pytest.mark.usefixtures("running")
+async def test_nothing_is_told(shell: Shell) -> None:
+    """
+    Where nothing is recorded, stdout is empty, and a sentence says so, with whom was asked for.
+    """
+    nothing, nobody = await shell("audit"), await shell("audit", "--app", "Nobody")
+
+    assert [(0, ""), (0, "")] == [(ran.code, ran.out) for ran in (nothing, nobody)]
+    assert "There are no entries." in nothing.err
+    assert "'Nobody'" in nobody.err

@@ -1,0 +1,285 @@
+"""Which page may read what: T11, T12, T13, T55."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.effects import no_effect
+from tests.support.stream import follow
+from tests.support.world import Reply, World, as_page
+from upstash_helper.api.gate import REQUESTS_AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+PAGE = "https://app.example.com"
+LOCAL = "http://localhost:5173"
+EXTENSION = "chrome-extension://" + "a" * 32
+STRANGER = "https://stranger.example"
+NEIGHBOURS = [
+    STRANGER, "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.com",
+    "https://xapp.example.com", "https://APP.example.com", "https://app.example.com/", "http://localhost:5174",
+    "http://127.0.0.1:5173", "chrome-extension://" + "b" * 32, "null", "*", "", "https://app.example.com, https://b",
+]  # fmt: skip
+
+
+async def preflight(
+    world: World, origin: str, path: str, method: str = "POST", headers: str = "authorization"
+) -> Reply:
+    """Ask as a browser does before it sends a page's request."""
+    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return await world.call("OPTIONS", path, headers={**as_page(origin), **asked}, token=None)
+
+
+def cors_of(reply: Reply) -> dict[str, str]:
+    """Return what an answer says to a browser about pages."""
+    return {name: value for name, value in reply.headers.items() if name.lower().startswith("access-control-")}
+
+
+# --- T11 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origin", NEIGHBOURS)
+async def test_t11_a_stranger_may_not_even_ask(world: World, origin: str) -> None:
+    """403, and nothing in the answer that lets the browser go on; whoever else was let in."""
+    for approved in (PAGE, LOCAL, EXTENSION):
+        await world.pair("databases:read", origin=approved)
+
+    async with no_effect(world):
+        replies = [
+            await preflight(world, origin, path, method)
+            for path, method in (
+                ("/v1/databases", "GET"), ("/v1/databases", "POST"), ("/v1/databases/x", "DELETE"), ("/health", "GET"),
+                ("/v1/apps", "GET"), ("/v1/events", "GET"), ("/upstash/v2/redis/databases", "GET"), ("/", "GET"),
+                ("/v1/pairings/x/approve", "POST"), ("/openapi.json", "GET"), ("/v1/regions", "GET"),
+            )
+        ]  # fmt: skip
+
+    assert {403} == {reply.status for reply in replies}
+    assert [{}] * len(replies) == [cors_of(reply) for reply in replies]
+
+
+async def test_t11_a_revoked_page_is_a_stranger(world: World) -> None:
+    """From the next request on."""
+    app = await world.pair("databases:read", origin=PAGE)
+    before = await preflight(world, PAGE, "/v1/databases", "GET")
+
+    await world.call("DELETE", f"/v1/apps/{app.id}")
+    after = await preflight(world, PAGE, "/v1/databases", "GET")
+
+    assert [204, 403] == [before.status, after.status]
+    assert {} == cors_of(after)
+
+
+# --- T12 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origin", [PAGE, LOCAL, EXTENSION])
+@pytest.mark.parametrize(
+    ("path", "method", "methods"),
+    [
+        ("/v1/databases", "POST", "GET, POST"),
+        ("/v1/databases/x", "DELETE", "DELETE, GET, PATCH"),
+        ("/v1/events", "GET", "GET"),
+        ("/upstash/v2/redis/databases", "PUT", "DELETE, GET, HEAD, PATCH, POST, PUT"),
+    ],
+)
+async def test_t12_an_approved_page_may_ask(world: World, origin: str, path: str, method: str, methods: str) -> None:
+    """Its exact origin, the path's methods, the API's headers; no credentials, and for ten minutes at most."""
+    await world.pair("databases:read", origin=origin)
+
+    async with no_effect(world):
+        reply = await preflight(world, origin, path, method, "authorization,content-type,x-other")
+
+    assert (204, b"") == (reply.status, reply.body)
+    assert origin == reply.headers["Access-Control-Allow-Origin"]
+    assert "Origin" == reply.headers["Vary"]
+    assert methods == reply.headers["Access-Control-Allow-Methods"]
+    assert {
+        "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id",
+    } == set(reply.headers["Access-Control-Allow-Headers"].split(", "))  # fmt: skip
+    assert int(reply.headers["Access-Control-Max-Age"]) <= 600
+    assert not any("credentials" in name or "private-network" in name for name in map(str.lower, cors_of(reply)))
+    assert not any("*" in value for value in cors_of(reply).values())
+
+
+async def test_t12_methods_that_the_path_has_not_are_refused(world: World) -> None:
+    """405 with those that it has, which the page may read; of a path that is not there 404."""
+    await world.pair("databases:read", origin=PAGE)
+
+    replies = [
+        await preflight(world, PAGE, "/v1/databases", "DELETE"),
+        await preflight(world, PAGE, "/v1/databases", "PROPFIND"),
+        await preflight(world, PAGE, "/v1/databases", "CONNECT"),
+        await preflight(world, PAGE, "/v1/databases", "*"),
+        await preflight(world, PAGE, "/nothing", "GET"),
+    ]
+
+    assert [405, 405, 405, 405, 404] == [reply.status for reply in replies]
+    assert {PAGE} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies}
+    assert not any("Access-Control-Allow-Methods" in reply.headers for reply in replies)
+
+
+@pytest.mark.parametrize("path", ["/v1/pairings", "/v1/pairings/x/token", "/v1/token/rotate"])
+async def test_t12_any_page_may_ask_where_it_asks_to_be_let_in(world: World, path: str) -> None:
+    """It could not pair otherwise, nor learn that its token is gone."""
+    replies = {origin: await preflight(world, origin, path) for origin in (STRANGER, LOCAL, EXTENSION)}
+
+    assert {204} == {reply.status for reply in replies.values()}
+    assert all(origin == reply.headers["Access-Control-Allow-Origin"] for origin, reply in replies.items())
+
+
+async def test_t12_a_preflight_changes_nothing_whatever_it_carries(world: World) -> None:
+    """Neither a token nor a body makes a request of it."""
+    app = await world.pair("databases:write", origin=PAGE)
+    headers = {**app.headers, "Access-Control-Request-Method": "POST", "Idempotency-Key": "k"}
+    body = {"name": "db", "primary_region": "us-east-1"}
+
+    async with no_effect(world):
+        reply = await world.call("OPTIONS", "/v1/databases", body, headers=headers, token=None)
+
+    assert (204, b"") == (reply.status, reply.body)
+
+
+# --- T13 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+    """A daemon whose time stands still, so that limits are reached when they are."""
+    async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock()) as world:
+        yield world
+
+
+@pytest.mark.parametrize("origin", [PAGE, LOCAL, EXTENSION])
+async def test_t13_an_approved_page_can_read_what_went_wrong(timed: World, origin: str) -> None:
+    """400, 401, 403, 404, 405, 409, 413, 415, 422 and 429, each with its exact origin; a stranger's page reads none."""
+    world = timed
+    app = await world.pair("databases:read", "databases:write", "connection:read", origin=origin)
+    headers, page = app.headers, as_page(origin)
+    key = {"Idempotency-Key": "k"}
+
+    async def sent(method: str, path: str, body: object = None, **options: dict[str, str]) -> Reply:
+        return await world.call(method, path, body, token=None, **options)
+
+    replies = {
+        401: await sent("GET", "/v1/databases", headers=page),
+        403: await sent("DELETE", "/v1/databases/x", headers=headers),
+        404: await sent("GET", "/v1/nothing", headers=headers),
+        405: await sent("PUT", "/v1/databases", headers=headers),
+        409: await sent("GET", "/v1/databases", headers=headers),
+        413: await sent("POST", "/v1/databases", b" " * 20_000, headers={**headers, **key}),
+        415: await sent("POST", "/v1/databases", b"{}", headers={**headers, **key, "Content-Type": "text/plain"}),
+        422: await sent("POST", "/v1/databases", {"name": 1}, headers={**headers, **key}),
+        400: await sent("POST", "/v1/databases", b"{", headers={**headers, **key}),
+    }
+    many = [await sent("GET", "/v1/token", headers=headers) for _ in range(REQUESTS_AT_ONCE)]
+    replies[429] = many[-1]
+    strangers = [await sent("GET", "/v1/databases", headers={**headers, **as_page(STRANGER)})]
+
+    assert list(replies) == [reply.status for reply in replies.values()]
+    assert {origin} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies.values()}
+    assert {"Origin"} == {reply.headers["Vary"] for reply in replies.values()}
+    assert all(reply.code for reply in replies.values())
+    exposed = replies[429].headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"retry-after", "www-authenticate", "etag", "location", "idempotency-replayed"} <= set(exposed)
+    assert [{}] == [cors_of(reply) for reply in strangers]
+
+
+@pytest.mark.parametrize("origin", NEIGHBOURS)
+async def test_t13_others_can_read_nothing(world: World, origin: str) -> None:
+    """Neither success nor error, with a token or without, beyond what they need in order to ask."""
+    app = await world.pair("databases:read", origin=PAGE)
+    page = as_page(origin)
+
+    replies = [
+        await world.get(path, headers={**page, **more}, token=None)
+        for path in ("/v1/databases", "/v1/connection", "/v1/nothing", "/v1/apps", "/health", "/", "/v1/regions")
+        for more in ({}, {"Authorization": f"Bearer {app.token}"}, {"Authorization": f"Bearer {world.owner}"})
+    ]
+
+    assert [{}] * len(replies) == [cors_of(reply) for reply in replies]
+
+
+async def test_t13_an_answer_of_upstash_names_the_page_too(world: World) -> None:
+    """Through the pass-through there is one origin in the answer, and it is the daemon's word, not Upstash's."""
+    await world.connect()
+    app = await world.pair("upstash:read", origin=PAGE)
+    foreign = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Accept"}
+    await world.sandbox.fault(path="/v2/redis/databases", headers=foreign)
+
+    reply = await world.as_app(app, "GET", "/upstash/v2/redis/databases")
+    missing = await world.as_app(app, "GET", "/upstash/v2/redis/database/none")
+
+    assert [200, 404] == [reply.status, missing.status]
+    for answer in (reply, missing):
+        assert [PAGE] == [v for name, v in answer.headers.items() if name.lower() == "access-control-allow-origin"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "Origin" in answer.headers["Vary"]
+
+
+async def test_t13_an_event_stream_names_the_page(world: World) -> None:
+    """A page can follow with fetch, and no other page can read along."""
+    app = await world.pair("connection:read", origin=PAGE)
+
+    async with world.session.get("/v1/events", headers=app.headers) as response:
+        assert PAGE == response.headers["Access-Control-Allow-Origin"]
+        assert "Origin" == response.headers["Vary"]
+    async with follow(world), world.session.get("/v1/events", headers=as_page(STRANGER)) as refused:
+        assert 403 == refused.status
+        assert "Access-Control-Allow-Origin" not in refused.headers
+
+
+async def test_t13_a_page_that_asks_can_read_the_answers(world: World) -> None:
+    """202, 409, 422, 404 and 429: what became of its wish, whoever it is."""
+    page = as_page(STRANGER)
+    first = await world.ask(origin=STRANGER)
+    replies = [
+        first,
+        await world.ask(origin=STRANGER),
+        await world.ask("databases:read", origin=STRANGER, name=""),
+        await world.get("/v1/pairings/x", headers=page, token=None),
+        await world.get(f"/v1/pairings/{first.json['id']}", headers=page, token=first.json["poll_secret"]),
+        *[await world.ask(origin=STRANGER) for _ in range(5)],
+    ]
+
+    assert [202, 409, 422, 404, 200] == [reply.status for reply in replies[:5]]
+    assert 429 == replies[-1].status
+    assert {STRANGER} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies}
+
+
+# --- T55 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origin", [STRANGER, LOCAL, EXTENSION])
+async def test_t55_a_page_finds_out_that_the_helper_is_there_and_no_more(world: World, origin: str) -> None:
+    """The same few bytes whoever asks and whatever the state; the page cannot read them, and learns no version."""
+    from upstash_helper import __version__
+
+    before = await world.get("/health", headers=as_page(origin), token=None)
+    await world.connect()
+    after = await world.get("/health", headers=as_page(origin), token=None)
+    plain = await world.get("/health", token=None)
+    owner = await world.get("/health")
+
+    assert [200] * 4 == [reply.status for reply in (before, after, plain, owner)]
+    assert {b'{"status":"ok","service":"upstash-helper"}'} == {it.body for it in (before, after, plain, owner)}
+    assert [{}] * 4 == [cors_of(reply) for reply in (before, after, plain, owner)]
+    told = repr([*before.headers.items(), before.body])
+    assert __version__ not in told
+    assert "Server" not in before.headers
+
+
+async def test_t55_a_page_that_was_let_in_may_read_it(world: World) -> None:
+    """It then knows that it need not explain how to install the helper."""
+    await world.pair("connection:read", origin=PAGE)
+
+    reply = await world.get("/health", headers=as_page(PAGE), token=None)
+
+    assert (200, PAGE) == (reply.status, reply.headers["Access-Control-Allow-Origin"])

@@ -1,0 +1,225 @@
+"""Event streams of those who should have none, too many, or who do not read: T49."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.effects import no_effect
+from tests.support.rawhttp import request
+from tests.support.stream import Stream, follow
+from tests.support.world import App, World, as_page
+from upstash_helper.api.events import MOST_OF_AN_APP, MOST_STREAMS, SEND_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PAGE = "https://app.example.com"
+OTHER = "https://other.example.com"
+
+
+@contextlib.asynccontextmanager
+async def streams(world: World, number: int, **headers: str) -> AsyncIterator[list[Stream]]:
+    """Follow several times at once."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(follow(world, **headers)) for _ in range(number)]
+
+
+# --- who may ----------------------------------------------------------------------------------------------------------
+
+
+async def test_t49_who_may_not_follow(world: World) -> None:
+    """No token, one in the address, a stranger's page, a token from elsewhere or without the scope: nothing is told."""
+    page = await world.pair("connection:read", origin=PAGE)
+    blind = await world.pair("databases:read")
+
+    async with no_effect(world):
+        replies = {
+            "no token": await world.get("/v1/events", token=None),
+            "in the address": await world.get(f"/v1/events?token={page.token}&access_token={page.token}", token=None),
+            "a stranger": await world.get("/v1/events", token=None, headers=as_page(OTHER)),
+            "without its scope": await world.get("/v1/events", token=blind.token),
+            "made up": await world.get("/v1/events", token="uha_" + "A" * 43),
+            "an image": await world.get(
+                "/v1/events", token=None, headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+            ),
+        }
+    elsewhere = await world.get("/v1/events", headers={**page.headers, **as_page(OTHER)}, token=None)
+
+    assert {
+        "no token": (401, "token_required"),
+        "in the address": (401, "token_required"),
+        "a stranger": (403, "origin_not_allowed"),
+        "without its scope": (403, "insufficient_scope"),
+        "made up": (401, "invalid_token"),
+        "an image": (403, "cross_site_request"),
+    } == {what: (reply.status, reply.code) for what, reply in replies.items()}
+    assert (403, "origin_mismatch") == (elsewhere.status, elsewhere.code)
+
+
+async def test_t49_an_app_sees_what_is_for_it(world: World) -> None:
+    """The connection to all; databases to who may read them; who asks and who is out to the owner."""
+    await world.connect()
+    reader = await world.pair("connection:read", "databases:read", origin=PAGE)
+    other = await world.pair("connection:read")
+    async with (
+        follow(world) as owner,
+        follow(world, **reader.headers) as first,
+        follow(world, **other.headers) as second,
+    ):
+        made = await world.create("told")
+        asked = (await world.ask(origin=OTHER)).json
+        await world.call("POST", f"/v1/pairings/{asked['id']}/deny")
+        third = await world.pair("connection:read")
+        await world.call("DELETE", f"/v1/apps/{third.id}")
+        await world.call("DELETE", "/v1/connection")
+        told = [await until_disconnected(stream) for stream in (owner, first, second)]
+
+    kinds = [[event["event"] for event in events] for events in told]
+    assert ["database", "pairing", "pairing", "pairing", "pairing", "pairing", "revoked", "connection"] == kinds[0]
+    assert ["database", "connection"] == kinds[1]
+    assert ["connection"] == kinds[2]
+    assert made["id"] == told[1][0]["data"]["id"]
+
+
+async def until_disconnected(stream: Stream) -> list[dict[str, Any]]:
+    """Return what is told up to the end of the connection to Upstash."""
+    events = [await stream.next()]
+    while events[-1]["event"] != "connection":
+        events.append(await stream.next())
+    return events
+
+
+# --- where it was -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["garbage", "0", "-1", "00000000-1", "{run}-999999", "{run}-", "{run}-x", "{run}--1", "{run}-" + "9" * 4000,
+     "{run}-1; DROP TABLE", "é", "null", "{run}"],
+)  # fmt: skip
+async def test_t49_an_id_that_is_not_known_is_a_reset(world: World, last: str) -> None:
+    """Old, of the future or made up: the reader is told to read the state anew, and follows from now on."""
+    app = await world.pair("connection:read", origin=PAGE)
+    async with follow(world) as stream:
+        await world.start()
+        run = (await stream.next())["id"].partition("-")[0]
+
+    async with follow(world, **{**app.headers, "Last-Event-ID": last.format(run=run)}) as resumed:
+        first = await resumed.next()
+        await world.start(force=True)
+        second = await resumed.next()
+
+    assert {"event": "reset", "data": {}} == first
+    assert "attempt" == second["event"]
+
+
+async def test_t49_who_resumes_gets_what_it_missed_and_what_is_for_it(world: World) -> None:
+    """In order, each once, and nothing that was not for it in the first place; two may resume from the same one."""
+    app = await world.pair("connection:read", origin=PAGE)
+    async with follow(world, **app.headers) as stream:
+        started = await world.start()
+        last = (await stream.until("attempt"))["id"]
+    await world.ask(origin=OTHER)
+    await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
+    headers = {**app.headers, "Last-Event-ID": last}
+
+    told = []
+    for _ in range(2):
+        async with follow(world, **headers) as resumed:
+            event = await resumed.next()
+            while event["event"] != "attempt":
+                event = await resumed.next()
+            told.append((event["id"], event["data"]["state"]))
+
+    assert told[0] == told[1]
+    assert "failed" == told[0][1]
+
+
+# --- how many ---------------------------------------------------------------------------------------------------------
+
+
+async def test_t49_an_app_has_three_streams(world: World) -> None:
+    """The fourth is 429 with a time to wait; others are not concerned, and when one ends there is room again."""
+    app = await world.pair("connection:read", origin=PAGE)
+    async with streams(world, MOST_OF_AN_APP, **app.headers):
+        fourth = await world.get("/v1/events", headers=app.headers, token=None)
+        async with streams(world, 2):
+            pass
+    again = await opened(world, app)
+
+    assert (429, "too_many_streams", "5") == (fourth.status, fourth.code, fourth.headers["Retry-After"])
+    assert PAGE == fourth.headers["Access-Control-Allow-Origin"]
+    assert again
+
+
+async def test_t49_twenty_streams_are_too_many(world: World) -> None:
+    """Sixteen are served, whoever they are, and the daemon still answers everything else."""
+    apps = [await world.pair("connection:read", origin=f"https://app-{number}.example") for number in range(5)]
+    async with contextlib.AsyncExitStack() as stack:
+        for app in apps:
+            await stack.enter_async_context(streams(world, MOST_OF_AN_APP, **app.headers))
+        await stack.enter_async_context(streams(world, MOST_STREAMS - len(apps) * MOST_OF_AN_APP))
+
+        refused = [await world.get("/v1/events") for _ in range(4)]
+        served = await world.get("/v1/connection")
+
+    assert {(429, "too_many_streams")} == {(reply.status, reply.code) for reply in refused}
+    assert 200 == served.status
+
+
+async def opened(world: World, app: App) -> bool:
+    """Open a stream as soon as there is room; a stream that was closed is noticed a moment later."""
+    async with asyncio.timeout(5):
+        while True:
+            async with world.session.get("/v1/events", headers=app.headers) as response:
+                if response.status == 200:
+                    return True
+            await asyncio.sleep(0.01)
+
+
+# --- who does not read ------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def unread(world: World, app: App) -> AsyncIterator[socket.socket]:
+    """Open a stream with the smallest window, and do not read from it."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        slow.setblocking(False)
+        await loop.sock_connect(slow, ("127.0.0.1", world.settings.port))
+        headers = tuple(app.headers.items())
+        await loop.sock_sendall(slow, request("GET", "/v1/events", port=world.settings.port, headers=headers))
+        yield slow
+
+
+@pytest.mark.slow
+async def test_t49_a_reader_that_does_not_read_is_dropped(world: World) -> None:
+    """
+    Within three seconds of the moment when no more fits; meanwhile others get everything at once, and nobody waits.
+    """
+    loop = asyncio.get_running_loop()
+    app = await world.pair("connection:read", origin=PAGE)
+    slowest, begun, status = 0.0, loop.time(), 429
+    async with contextlib.AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(follow(world))
+        for _ in range(MOST_OF_AN_APP):
+            await stack.enter_async_context(unread(world, app))
+        while status == 429 and loop.time() - begun < 30:
+            before = loop.time()
+            await world.start(force=True)
+            while (await reader.until("attempt"))["data"]["state"] != "pending":
+                pass
+            slowest = max(slowest, loop.time() - before)
+            async with world.session.get("/v1/events", headers=app.headers) as response:
+                status = response.status
+
+    assert 200 == status  # there is room for another one
+    assert loop.time() - begun < SEND_SECONDS + 5
+    assert slowest < 1
+    assert SEND_SECONDS <= 3

@@ -1,0 +1,514 @@
+"""Tokens in the wrong hands, too few scopes, and the end of it: T07, T08, T29, T30."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from yarl import URL
+
+from tests.support.clock import FakeClock
+from tests.support.effects import no_effect, state
+from tests.support.rawhttp import connected, request
+from tests.support.recorded import recorded
+from tests.support.stream import follow
+from tests.support.world import PASSWORD, App, Reply, World, as_page
+from upstash_helper.api.gate import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
+from upstash_helper.broker.apps import MOST_MISMATCHES, ONCE_SECONDS
+from upstash_helper.broker.scopes import SCOPES, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+    from upstash_helper.api.routes import Route
+
+PAGE = "https://app.example.com"
+OTHER = "https://other.example.com"
+EXTENSION = "chrome-extension://" + "a" * 32
+CREATE = {"name": "db", "primary_region": "us-east-1"}
+KEY = {"Idempotency-Key": "k"}
+
+
+@pytest.fixture
+async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[tuple[World, FakeClock]]:
+    """A daemon whose time is the test's."""
+    clock = FakeClock()
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+        yield world, clock
+
+
+async def steal(world: World, app: App, headers: dict[str, str], method: str = "POST") -> Reply:
+    """Send what costs money with an app's token, from somewhere else."""
+    sent = {"Authorization": f"Bearer {app.token}", **KEY, **headers}
+    if method == "GET":
+        return await world.get("/v1/databases", headers=sent, token=None)
+    return await world.call("POST", "/v1/databases", CREATE, headers=sent, token=None)
+
+
+async def mismatches(world: World) -> list[int]:
+    """Return how often each app's token was misused, as the ledger has it."""
+    return [app.mismatches for app in await world.ledger.apps.load()]
+
+
+# --- T07, T08 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none"},
+        as_page(OTHER),
+        as_page("https://app.example.com.evil.com"),
+        as_page("https://app.example.com:8443"),
+        as_page("http://app.example.com"),
+        as_page("https://APP.example.com"),
+        as_page("https://app.example.com/"),
+        as_page("http://localhost:5173"),
+        as_page(EXTENSION),
+        {"Origin": ""},
+    ],
+)
+async def test_t07_a_pages_token_is_no_good_elsewhere(world: World, headers: dict[str, str], method: str) -> None:
+    """403, Upstash is not asked for anything, nothing is made; the misuse is written down, and no token with it."""
+    await world.connect()
+    app = await world.pair(*SCOPES, origin=PAGE)
+    before = await state(world)
+
+    reply = await steal(world, app, headers, method)
+
+    after = await state(world)
+    assert (403, "origin_mismatch") == (reply.status, reply.code)
+    assert "Access-Control-Allow-Origin" not in reply.headers
+    assert [1] == [it.mismatches for it in after.apps]
+    assert before == replace(after, apps=before.apps, audit=after.audit[1:])
+    assert ("token.misused", app.id) == (after.audit[0].action, after.audit[0].app_id)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        (as_page(EXTENSION), 200),
+        ({**as_page(EXTENSION), "Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        (as_page("chrome-extension://" + "b" * 32), 403),
+        (as_page(PAGE), 403),
+    ],
+)
+async def test_t07_an_extensions_get_may_come_without_an_origin(
+    world: World, headers: dict[str, str], status: int
+) -> None:
+    """Browsers send none with it where the extension may reach this host; from a page it is refused as any other."""
+    app = await world.pair("connection:read", origin=EXTENSION)
+
+    sent = {"Authorization": f"Bearer {app.token}", **headers}
+    reply = await world.get("/v1/connection", headers=sent, token=None)
+
+    assert status == reply.status
+
+
+@pytest.mark.parametrize("origin", [PAGE, None])
+async def test_t07_the_fifth_misuse_revokes_the_token(world: World, origin: str | None) -> None:
+    """Whoever stole it loses it, and so does the app, which is told why; its owner sees it in the audit."""
+    app = await world.pair("databases:read", "connection:read", origin=origin)
+    good = dict(app.headers)
+    async with follow(world) as owner, follow(world, **good) as mine:
+        for _ in range(MOST_MISMATCHES - 1):
+            assert 403 == (await steal(world, app, as_page(OTHER))).status
+        still = await world.get("/v1/connection", headers=good, token=None)
+        last = await steal(world, app, as_page(OTHER))
+        told = [await stream.until("revoked") for stream in (owner, mine)]
+        end = await mine.next()
+    then = await world.get("/v1/token", headers=good, token=None)
+
+    assert [200, 403, 401] == [still.status, last.status, then.status]
+    assert [("misused", app.id)] * 2 == [(event["data"]["reason"], event["data"]["app_id"]) for event in told]
+    assert "(end)" == end["event"]
+    assert [] == (await world.get("/v1/apps")).json["apps"]
+    [entry] = [it for it in (await world.get("/v1/audit")).json["entries"] if it["action"] == "token.misused"]
+    assert (MOST_MISMATCHES, OTHER, "origin_mismatch") == (entry["count"], entry["target"], entry["result"])
+
+
+async def test_t07_misuse_at_the_same_moment_is_counted_each_time(world: World) -> None:
+    """Five at once are five, though their senders hang up without waiting for an answer."""
+    app = await world.pair("databases:read", origin=PAGE)
+    text = request(
+        "GET", "/v1/databases", port=world.settings.port,
+        headers=(("Authorization", f"Bearer {app.token}"), ("Origin", OTHER)),
+    )  # fmt: skip
+
+    async def hit() -> None:
+        async with connected(world.settings.port) as connection:
+            await connection.send(text)
+            await connection.reader.read(1)
+
+    await asyncio.gather(*(hit() for _ in range(MOST_MISMATCHES)))
+    await world.daemon.background.drain(5)
+
+    assert [] == await mismatches(world)
+
+
+@pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173", "http://localhost:{port}", EXTENSION, ""])
+async def test_t08_a_programs_token_is_no_good_in_a_page(world: World, origin: str) -> None:
+    """Whichever page: a program has no Origin, so the token has left it."""
+    await world.connect()
+    app = await world.pair(*SCOPES)
+    await world.sandbox.forget_requests()
+
+    replies = [
+        await steal(world, app, as_page(origin.format(port=world.settings.port)), method) for method in ("GET", "POST")
+    ]
+
+    assert [(403, "origin_mismatch")] * 2 == [(reply.status, reply.code) for reply in replies]
+    assert [2] == await mismatches(world)
+    assert [] == await world.sandbox.requests()
+
+
+async def test_t08_the_owners_token_in_a_page_opens_nothing_and_stays(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often: it is drawn anew at every start, and the user's own tools must go on working. The log tells."""
+    caplog.set_level(logging.WARNING)
+
+    async with no_effect(world):
+        replies = [await world.get("/v1/databases", headers=as_page(PAGE)) for _ in range(MOST_MISMATCHES + 1)]
+
+    assert {(403, "origin_mismatch")} == {(reply.status, reply.code) for reply in replies}
+    assert 200 == (await world.get("/v1/connection")).status
+    assert "owner_token_misused" in caplog.text
+
+
+async def test_t07_an_approved_origin_is_not_a_token(world: World) -> None:
+    """A page that was let in needs its token all the same, and another app's is none of its own."""
+    await world.pair("databases:read", origin=PAGE)
+    other = await world.pair("databases:read", origin=OTHER)
+
+    without = await world.get("/v1/databases", headers=as_page(PAGE), token=None)
+    foreign = await steal(world, other, as_page(PAGE), "GET")
+
+    assert [(401, "token_required"), (403, "origin_mismatch")] == [
+        (without.status, without.code), (foreign.status, foreign.code),
+    ]  # fmt: skip
+    assert PAGE == foreign.headers["Access-Control-Allow-Origin"]
+
+
+# --- T29 --------------------------------------------------------------------------------------------------------------
+
+
+def scoped(world: World) -> list[tuple[Route, Scope]]:
+    """Return the routes that ask for a scope."""
+    return [(route, route.policy.scope) for route in world.daemon.routes if route.policy.scope is not None]
+
+
+def path_of(route: Route) -> str:
+    return route.path.replace("{path:.+}", "v2/redis/databases").replace("{", "").replace("}", "")
+
+
+async def test_t29_every_scope_is_asked_for_and_named(world: World) -> None:
+    """With all scopes but the one, each route is closed, says which one is missing, and nothing happens."""
+    await world.connect()
+    routes = scoped(world)
+    origins = {scope: f"https://{scope.replace(':', '-')}.example" for scope in SCOPES}
+    apps = {scope: await world.pair(*(it for it in SCOPES if it != scope), origin=origins[scope]) for scope in SCOPES}
+    async with no_effect(world):
+        replies = [
+            (scope, await world.as_app(apps[scope], route.method, path_of(route), {}, **KEY)) for route, scope in routes
+        ]
+
+    assert set(SCOPES) == {scope for _, scope in routes}
+    for scope, reply in replies:
+        if not reply.body:  # HEAD
+            assert 403 == reply.status
+            continue
+        assert (403, "insufficient_scope") == (reply.status, reply.code)
+        assert f'scope="{scope}"' in reply.headers["WWW-Authenticate"]
+        assert scope in reply.json["detail"]
+
+
+async def test_t29_fewer_scopes_than_wished_for_are_what_the_user_says(world: World) -> None:
+    """The token has those that were granted, and says so."""
+    app = await world.pair("databases:read", "databases:write", "databases:delete", scopes=["databases:read"])
+
+    what = await world.as_app(app, "GET", "/v1/token")
+    closed = await world.as_app(app, "POST", "/v1/databases", CREATE, **KEY)
+
+    assert ["databases:read"] == what.json["scopes"]
+    assert (403, "insufficient_scope") == (closed.status, closed.code)
+
+
+async def test_t29_credentials_are_those_of_databases_that_it_created(world: World) -> None:
+    """Of others 403, without asking Upstash; the choice "all databases" is the user's; an origin keeps what it made."""
+    await world.connect()
+    foreign = await world.create("foreign")
+    scopes: tuple[Scope, ...] = ("databases:write", "databases:credentials")
+    page, program = await world.pair(*scopes, origin=PAGE), await world.pair(*scopes)
+    made = {
+        app.id: (await world.as_app(app, "POST", "/v1/databases", {**CREATE, "name": name}, **KEY)).json["id"]
+        for app, name in ((page, "page"), (program, "program"))
+    }
+    every = await world.pair(*scopes, origin=OTHER, all_databases=True)
+    again = await world.pair(*scopes, origin=PAGE)
+    other_program = await world.pair(*scopes)
+    await world.sandbox.forget_requests()
+
+    async def read(app: App, database_id: str) -> tuple[int, str]:
+        reply = await world.as_app(app, "GET", f"/v1/databases/{database_id}/credentials")
+        return reply.status, "" if reply.status == 200 else reply.code
+
+    no = (403, "not_the_creator")
+    refused = [
+        await read(page, foreign["id"]),
+        await read(page, made[program.id]),
+        await read(program, made[page.id]),
+        await read(other_program, made[program.id]),
+        await read(page, "00000000-0000-0000-0000-000000000000"),
+    ]
+    asked = await world.sandbox.requests()
+    taken = [
+        await read(page, made[page.id]),
+        await read(program, made[program.id]),
+        await read(again, made[page.id]),
+        await read(every, foreign["id"]),
+        await read(every, made[page.id]),
+    ]
+
+    assert [no] * 5 == refused
+    assert [] == asked
+    assert [(200, "")] * 5 == taken
+
+
+async def test_t29_no_secret_is_in_any_answer_but_its_own(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A whole life of the daemon at DEBUG: neither the API key, nor an OAuth token, nor the owner's token is in any
+    answer, event or line of the log; an app's token and a pairing's secret are in the one answer that hands them out,
+    and a password in those that were asked for it.
+    """
+    caplog.set_level(logging.DEBUG)
+    async with (
+        recorded(URL(far_side.auth_url).port or 0) as far,
+        World.running(tmp_path, far_side, daemon_port, auth_url=far.url, api_url=far.url) as world,
+    ):
+        page, delivered, passwords = await live(world)
+        owner = world.owner
+        ledger = repr(await state(replace_store(world))).encode()
+    logged = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records).encode()
+    traffic = b"\n".join(world.traffic)
+    found = far.secrets
+
+    never = {"owner": {owner}, **{kind: found[kind] for kind in ("access_token", "api_key")}}
+    never |= {kind: found[kind] for kind in ("refresh_token", "id_token") if kind in found}
+    assert page.token in delivered
+    assert [] == [kind for kind, values in never.items() for value in values if value.encode() in traffic]
+    everything = {*delivered, *passwords, *(value for values in (*never.values(), *found.values()) for value in values)}
+    assert [] == [value for value in everything if value.encode() in logged]
+    assert [] == [value for value in everything if value.encode() in ledger]
+    assert dict.fromkeys(delivered, 1) == {value: traffic.count(value.encode()) for value in delivered}
+    secretive = [text for text in world.traffic if any(value.encode() in text for value in passwords)]
+    assert len(secretive) == 2
+
+
+def replace_store(world: World) -> World:
+    """Return the world without its credential store: that is where the key belongs."""
+    from upstash_helper.storage.memory import MemoryStore
+
+    return replace(world, store=MemoryStore())
+
+
+async def live(world: World) -> tuple[App, set[str], set[str]]:
+    """Do everything once, also what is refused; return the page, what was handed out, and the database's secrets."""
+    async with follow(world) as stream:
+        started = await world.start()
+        # The user signs in at the sandbox itself: its form is for its own page.
+        at = started["authorization_url"].replace(world.settings.auth_url, world.sandbox.auth_url)
+        await world.land(await world.sandbox.authorize(at, world.email, PASSWORD))
+        assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
+        page, program = await world.pair(*SCOPES, origin=PAGE), await world.pair(*SCOPES, all_databases=True)
+        asked = (await world.ask(origin=OTHER)).json
+        made = (await world.as_app(page, "POST", "/v1/databases", CREATE, **KEY)).json
+        one = f"/v1/databases/{made['id']}"
+        credentials = await world.as_app(page, "GET", f"{one}/credentials")
+        await world.as_app(program, "GET", "/upstash/v2/redis/database/" + made["id"])
+        rotated = (await world.as_app(program, "POST", "/v1/token/rotate")).json["token"]
+        newer = replace(program, token=rotated)
+        for method, path in [
+            ("GET", "/v1/connection"), ("POST", "/v1/connection"), ("GET", "/v1/databases"), ("GET", one),
+            ("PATCH", one), ("DELETE", "/v1/databases/none"), ("GET", "/v1/token"), ("GET", "/v1/audit"),
+            ("GET", "/v1/apps"), ("GET", "/v1/pairings"), ("GET", "/v1/daemon"), ("GET", "/openapi.json"),
+            ("GET", "/nothing"), ("PUT", "/v1/connection/api-key"), ("GET", "/health"), ("GET", "/"),
+        ]:  # fmt: skip
+            for call in (world.call(method, path, {"name": "x"}), world.as_app(newer, method, path, {"name": "x"})):
+                await call
+        await world.sandbox.fault(path="/v2/redis/*", status=401, times=1)
+        await world.as_app(newer, "GET", "/v1/databases?refresh=true")
+        await steal(world, page, as_page(OTHER))
+        await world.call("DELETE", f"/v1/apps/{page.id}")
+        world.traffic.append(repr([await stream.next() for _ in range(6)]).encode())
+    await world.call("DELETE", "/v1/connection")
+    secrets = credentials.json
+    passwords = {secrets[name] for name in ("password", "rest_token", "read_only_rest_token")}
+    return page, {page.token, program.token, rotated, asked["poll_secret"]}, passwords
+
+
+# --- T30 --------------------------------------------------------------------------------------------------------------
+
+
+async def seen_by(sandbox: Sandbox, method: str, path: str) -> None:
+    """Wait until the sandbox has received a request."""
+    async with asyncio.timeout(10):
+        while True:
+            if any((it["method"], it["path"]) == (method, path) for it in await sandbox.requests()):
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("origin", [None, PAGE])
+async def test_t30_what_a_revoked_app_has_begun_is_finished(world: World, origin: str | None) -> None:
+    """The database is made and the answer sent; the next request is refused, and the audit has the result."""
+    await world.connect()
+    app = await world.pair("databases:write", origin=origin)
+    await world.sandbox.forget_requests()
+    await world.sandbox.fault(method="POST", path="/v2/redis/database", latency=1.0)
+
+    making = asyncio.create_task(world.as_app(app, "POST", "/v1/databases", CREATE, **KEY))
+    await seen_by(world.sandbox, "POST", "/v2/redis/database")
+    revoked = await world.call("DELETE", f"/v1/apps/{app.id}")
+    running = not making.done()
+    next_one = await world.as_app(app, "POST", "/v1/databases", CREATE, **{"Idempotency-Key": "next"})
+    learned = await world.as_app(app, "GET", "/v1/token")
+    made = await making
+
+    assert running
+    assert [204, 201] == [revoked.status, made.status]
+    assert (401 if origin is None else 403) == next_one.status
+    assert (401, "invalid_token") == (learned.status, learned.code)
+    assert origin == learned.headers.get("Access-Control-Allow-Origin")
+    databases = (await world.get("/v1/databases?refresh=true")).json["databases"]
+    assert [made.json["id"]] == [it["id"] for it in databases]
+    entries = (await world.get(f"/v1/audit?app={app.id}")).json["entries"]
+    assert ("database.create", made.json["id"], "ok") in [(it["action"], it["target"], it["result"]) for it in entries]
+
+
+async def test_t30_the_streams_of_a_revoked_app_end(world: World) -> None:
+    """Each is told and ends within a second; those of others go on."""
+    loop = asyncio.get_running_loop()
+    app, other = await world.pair("connection:read", origin=PAGE), await world.pair("connection:read", origin=OTHER)
+    async with (
+        follow(world, **app.headers) as first,
+        follow(world, **app.headers) as second,
+        follow(world, **other.headers) as others,
+        follow(world) as owner,
+    ):
+        before = loop.time()
+        await world.call("DELETE", f"/v1/apps/{app.id}")
+        told = [[await stream.next(), await stream.next()] for stream in (first, second)]
+        took = loop.time() - before
+        await world.start()
+        next_of_others = await others.next()
+        owners = await owner.until("revoked")
+
+    for event, end in told:
+        assert ("revoked", "owner", app.id) == (event["event"], event["data"]["reason"], event["data"]["app_id"])
+        assert "(end)" == end["event"]
+    assert took < 1
+    assert "attempt" == next_of_others["event"]
+    assert app.id == owners["data"]["app_id"]
+
+
+@pytest.mark.parametrize("how", ["sign out", "rotate"])
+async def test_t30_an_app_ends_its_own_token(world: World, how: str) -> None:
+    """Signed out, it is gone as if revoked; rotated, only the old token is, and its streams go on."""
+    app = await world.pair("connection:read", origin=PAGE)
+    async with follow(world, **app.headers) as stream:
+        if how == "sign out":
+            reply = await world.as_app(app, "DELETE", "/v1/token")
+            await stream.until("revoked")
+        else:
+            reply = await world.as_app(app, "POST", "/v1/token/rotate")
+            await world.start()
+            await stream.until("attempt")
+    old = await world.as_app(app, "GET", "/v1/token")
+
+    assert (401, "invalid_token") == (old.status, old.code)
+    if how == "sign out":
+        assert 204 == reply.status
+    else:
+        newer = replace(app, token=reply.json["token"])
+        assert (200, app.id) == (reply.status, (await world.as_app(newer, "GET", "/v1/token")).json["app_id"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/v1/connection"), ("GET", "/v1/events"), ("DELETE", "/v1/token")]
+)
+async def test_t30_a_body_that_comes_after_the_revocation_comes_too_late(
+    timed: tuple[World, FakeClock], method: str, path: str
+) -> None:
+    """
+    Whoever was let in when the head of its request came is looked at again when the body has: no stream stays open.
+    """
+    world, clock = timed
+    app = await world.pair("connection:read", "connection:write")
+    headers = (
+        ("Authorization", f"Bearer {app.token}"),
+        ("Content-Type", "application/json"),
+        ("Content-Length", "2"),
+    )
+    clock.advance(60)
+    before = (await world.get(f"/v1/apps/{app.id}")).json["last_used_at"]
+
+    async with connected(world.settings.port) as connection, asyncio.timeout(10):
+        await connection.send(request(method, path, port=world.settings.port, headers=headers) + b"{")
+        while before == (await world.get(f"/v1/apps/{app.id}")).json["last_used_at"]:
+            pass  # its head has not been read yet
+        await world.call("DELETE", f"/v1/apps/{app.id}")
+        async with no_effect(world):
+            await connection.send(b"}")
+            answer = await connection.answer()
+
+    assert (401, "invalid_token") == (answer.status, answer.json["code"])
+
+
+# --- for a while, and how often ---------------------------------------------------------------------------------------
+
+
+async def test_once_is_for_an_hour(timed: tuple[World, FakeClock]) -> None:
+    """The app is told until when; then it is out, and so are those that the user looks at."""
+    world, clock = timed
+    app = await world.pair("connection:read", once=True)
+    told = (await world.as_app(app, "GET", "/v1/token")).json["expires_at"]
+    clock.advance(ONCE_SECONDS - 1)
+    before = await world.as_app(app, "GET", "/v1/connection")
+    clock.advance(1)
+    after = await world.as_app(app, "GET", "/v1/connection")
+
+    assert told is not None
+    assert [200, 401] == [before.status, after.status]
+    assert [] == (await world.get("/v1/apps")).json["apps"]
+
+
+async def test_an_app_that_asks_too_often_waits(timed: tuple[World, FakeClock]) -> None:
+    """A burst is taken, then it is 429 with the time to wait; the owner and other apps are not held up."""
+    world, clock = timed
+    app, other = await world.pair("connection:read"), await world.pair("connection:read", origin=PAGE)
+
+    statuses = [(await world.as_app(app, "GET", "/v1/token")).status for _ in range(REQUESTS_AT_ONCE)]
+    refused = await world.as_app(app, "GET", "/v1/token")
+    others = [await world.as_app(other, "GET", "/v1/token"), await world.get("/v1/connection")]
+    clock.advance(60 / REQUESTS_PER_MINUTE)
+    again = [(await world.as_app(app, "GET", "/v1/token")).status for _ in range(2)]
+
+    assert {200} == set(statuses)
+    assert (429, "rate_limited", "1") == (refused.status, refused.code, refused.headers["Retry-After"])
+    assert [200, 200] == [reply.status for reply in others]
+    assert [200, 429] == again

@@ -1,0 +1,103 @@
+"""An app that uses the Python client, and the user who decides about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tests.support.faulty import Answer, Faulty, Step, answer, faulty
+from upstash_helper.client import DaemonClient, Helper, MemoryTokens
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tests.support.world import World
+    from upstash_helper.client import TokenStore
+    from upstash_helper.client.asking import OnCode
+    from upstash_helper.client.wire_apps import Scope
+
+ALL: tuple[Scope, ...] = (
+    "connection:read",
+    "connection:write",
+    "databases:read",
+    "databases:write",
+    "databases:delete",
+    "databases:credentials",
+)
+TOKEN = "uha_a-token-of-another-time"
+
+
+STARTED = {"id": "p", "poll_secret": "s", "user_code": "A-B", "expires_at": "2026-01-01T00:00:00Z", "interval": 0}
+NEW_TOKEN = {"token": "uha_x", "app_id": "a", "scopes": ["databases:read"], "all_databases": False, "expires_at": None}
+
+
+class User:
+    """Whoever sits before the machine. Each method is an ``on_code`` that does something about the request."""
+
+    def __init__(self, world: World) -> None:
+        self.codes: list[str] = []
+        self.until: list[datetime] = []
+        self.owner = DaemonClient(url_of(world), world.owner)
+
+    def approves(self, *scopes: Scope, **granted: bool) -> OnCode:
+        return self._doing(lambda pairing: self.owner.approve(pairing, scopes=scopes or None, **granted))
+
+    def denies(self) -> OnCode:
+        return self._doing(self.owner.deny)
+
+    def blocks(self) -> OnCode:
+        return self._doing(self.owner.block)
+
+    def does(self, deed: Callable[[], object]) -> OnCode:
+        return self._doing(lambda _: deed())
+
+    def _doing(self, decide: Callable[[str], object]) -> OnCode:
+        def on_code(user_code: str, expires_at: datetime) -> None:
+            self.codes.append(user_code)
+            self.until.append(expires_at)
+            [pairing] = [it for it in self.owner.pairings() if it.user_code == user_code]
+            decide(pairing.id)
+
+        return on_code
+
+
+def url_of(world: World) -> str:
+    return f"http://127.0.0.1:{world.settings.port}"
+
+
+async def pair(
+    world: World, on_code: OnCode, *, scopes: tuple[Scope, ...] = ALL, store: TokenStore | None = None, **options: Any
+) -> Helper:
+    """Pair in a thread, as an app that is not this event loop."""
+    options = {"base_url": url_of(world), **options}
+    return await asyncio.to_thread(
+        Helper.pair,
+        name="Orders tool",
+        scopes=scopes,
+        reason="To keep the orders",
+        on_code=on_code,
+        token_store=MemoryTokens() if store is None else store,
+        **options,
+    )
+
+
+def pair_at(url: str, *, store: TokenStore | None = None, timeout: float | None = None) -> Helper:
+    return Helper.pair(
+        name="Orders tool",
+        scopes=("databases:read",),
+        timeout=timeout,
+        base_url=url,
+        token_store=MemoryTokens() if store is None else store,
+    )
+
+
+def a_helper(*steps: Step) -> contextlib.AbstractAsyncContextManager[Faulty]:
+    """Serve ``steps`` as a helper that says who it is before each of them."""
+    healthy = answer({"status": "ok", "service": "upstash-helper"})
+    return faulty(*(it for step in steps for it in (healthy, step)))
+
+
+def a_status(state: str) -> Answer:
+    return answer({"id": "p", "state": state, "user_code": "A-B", "expires_at": "2026-01-01T00:00:00Z"})

@@ -1,0 +1,102 @@
+"""Who an origin is, and which strings are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from upstash_helper.broker.identity import LOCAL_PROGRAM, Identity, of_origin
+
+EXTENSION = "chrome-extension://" + "abcdefghijklmnop" * 2
+FIREFOX = "moz-extension://0f3c5c1e-6f0d-4d1a-9c57-0a1b2c3d4e5f"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.com", "https://app.example.com:8443", "https://localhost", "https://localhost:3000",
+        "https://xn--80ak6aa92e.com", "https://app.example.com.", "https://192.168.1.2", "https://[2001:db8::1]",
+        "https://[2001:db8::1]:8443", "https://a_b.example.com", "https://app.example.com:1",
+        "https://app.example.com:65535", "http://localhost", "http://localhost:5173", "http://127.0.0.1:8080",
+        "http://[::1]:8080", "http://app.localhost:5173", "http://a.b.localhost",
+    ],
+)  # fmt: skip
+def test_what_a_browser_vouches_for_can_be_let_in(origin: str) -> None:
+    """Pages by https wherever they are, and by http on this machine, each exactly as the browser writes it."""
+    identity = of_origin(origin)
+
+    assert Identity(kind="web", name=origin) == identity
+    assert origin == identity.origin == identity.shown
+
+
+@pytest.mark.parametrize("origin", [EXTENSION, FIREFOX, "safari-web-extension://0F3C5C1E-6F0D-4D1A-9C57-0A1B2C3D4E5F"])
+def test_an_extension_is_known_by_its_id(origin: str) -> None:
+    """The id is the browser's, and no other extension has it."""
+    assert Identity(kind="extension", name=origin) == of_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "", "null", "*", " ", "https://", "http://", "//app.example.com", "app.example.com",
+        # not as a browser writes it
+        "HTTPS://app.example.com", "https://App.example.com", "https://app.example.com/", "https://app.example.com/x",
+        "https://app.example.com?x", "https://app.example.com#x", " https://app.example.com",
+        "https://app.example.com ", "https://app.example.com,https://b.example", "https://app.example.com https://b",
+        "https://user@app.example.com", "https://user:password@app.example.com", "https://app.example.com@evil.com",
+        "https://app.example.com:", "https://app.example.com:443", "http://localhost:80", "https://localhost:0443",
+        "https://app.example.com:0", "https://app.example.com:65536", "https://app.example.com:99999",
+        "https://app.example.com:100000", "https://app.example.com:-1", "https://app.example.com:8443:1",
+        "https://app.example.com:٤٤٣", "https://app.example.com:8443\n", "https://app.example.com\n",
+        "https://app.example.com\r\nX: y", "https://app.example.com\x00", "https://app.example.com\udcff",
+        # a name that a browser would have written in punycode
+        "https://аррӏе.com", "https://bücher.example", "https://app。example.com", "https://xn--80ak6aa92e.com\u200b",
+        # http reaches over the network
+        "http://example.com", "http://192.168.1.2", "http://10.0.0.1:3000", "http://[fe80::1]", "http://0.0.0.0:3000",
+        "http://localhost.evil.com", "http://localhost.", "http://localhost.:3000", "http://xlocalhost",
+        "http://127.0.0.1.evil.com", "http://127.0.0.2", "http://127.1", "http://2130706433", "http://[::ffff:7f00:1]",
+        "http://[::1]x", "http://.localhost", "http://a..localhost", "http://LOCALHOST", "http://localhost@evil.com",
+        # no pages
+        "file://", "data:", "blob:https://app.example.com", "about:blank", "chrome://settings", "ws://localhost:3000",
+        "javascript://localhost", "ftp://localhost",
+        # no extension's id
+        "chrome-extension://", "chrome-extension://" + "a" * 31, "chrome-extension://" + "a" * 33,
+        "chrome-extension://" + "q" * 32, "chrome-extension://" + "A" * 32, EXTENSION + "/", EXTENSION + "\n",
+        "moz-extension://" + "a" * 32, "moz-extension://0f3c5c1e-6f0d-4d1a-9c57-0a1b2c3d4e5g", FIREFOX + "/x",
+        # too long to be a name
+        "https://" + "a" * 1000, "https://" + "a" * 254, "http://" + "a." * 500 + "localhost",
+    ],
+)  # fmt: skip
+def test_whatever_else_an_origin_says_names_nobody(origin: str) -> None:
+    """What cannot be compared as an exact string, or be vouched for, cannot be let in."""
+    assert of_origin(origin) is None
+
+
+def test_a_hostile_origin_costs_no_time() -> None:
+    """No pattern can be made to try again and again."""
+    for text in (
+        "http://" + "a" * 16_000,
+        "http://" + "a-" * 8_000,
+        "http://" + "a." * 8_000,
+        "https://[" + ":" * 16_000,
+    ):
+        assert of_origin(text) is None
+
+
+def test_a_native_program_has_no_origin() -> None:
+    """Its tokens are for programs; a person sees its file and process, and another process of it is the same app."""
+    program = Identity(kind="native", name="/usr/bin/app", pid=7)
+    again = Identity(kind="native", name="/usr/bin/app", pid=8)
+    unknown = Identity(kind="native", name="")
+
+    assert program.origin is None
+    assert ("/usr/bin/app (process 7)", LOCAL_PROGRAM) == (program.shown, unknown.shown)
+    assert program.key == again.key != unknown.key
+
+
+def test_no_origin_can_pass_for_a_program() -> None:
+    """What tells requests apart has the kind before the name."""
+    page = of_origin("https://app.example.com")
+
+    assert page is not None
+    assert "web:https://app.example.com" == page.key
+    assert page.key != Identity(kind="native", name="https://app.example.com").key
