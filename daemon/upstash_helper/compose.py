@@ -140,7 +140,7 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
-        EventsResource(events=broker.events, pairings=broker.pairings, clock=machine.clock),
+        EventsResource(events=broker.events, pairings=broker.pairings),
     )
     routes = [route for resource in resources for route in resource.routes()]
 

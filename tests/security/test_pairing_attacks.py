@@ -73,6 +73,14 @@ async def fetch(world: World, pairing: dict[str, Any], origin: str | None = PAGE
     )
 
 
+async def withdraw(world: World, pairing: dict[str, Any], origin: str | None = PAGE, **options: Any) -> Reply:
+    """Ask no longer, as the app, by default with its own secret."""
+    headers = {} if origin is None else as_page(origin)
+    return await world.call(
+        "DELETE", f"/v1/pairings/{pairing['id']}", **{"token": pairing["poll_secret"], "headers": headers, **options}
+    )
+
+
 def said(reply: Reply) -> tuple[int, str, str | None]:
     """Return an answer's status and code, and when to come again."""
     return reply.status, "" if reply.status < 400 else reply.code, reply.headers.get("Retry-After")
@@ -245,6 +253,14 @@ async def test_t26_the_sixth_request_within_a_minute_is_refused(timed: Timed) ->
     assert before == after
 
 
+async def test_t26_nobody_is_told_to_come_too_early(timed: Timed) -> None:
+    """A header has whole seconds, so the time is rounded up: who waits that long is not refused for a fraction."""
+    await timed.ask()
+    timed.clock.advance(0.25)
+
+    assert (409, "pairing_pending", "120") == said(await timed.ask())
+
+
 async def test_t26_of_twenty_origins_three_get_to_the_user(timed: Timed) -> None:
     """The others are told when the first of the three is over, to the second, and then one of them gets its turn."""
     first = []
@@ -367,15 +383,15 @@ async def test_t27_a_double_click_lets_in_once(timed: Timed) -> None:
 
 
 async def test_t27_a_yes_and_a_no_at_the_same_moment_are_one_of_them(timed: Timed) -> None:
-    """Whichever came first; the other is told that it was decided."""
+    """A no counts, whether it came first or took the yes back; nobody is let in by a race."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
 
     replies = await asyncio.gather(*(decide(world, asked, verb) for verb in ("approve", "deny") * 5))
 
-    verbs = {verb for verb, reply in zip(("approve", "deny") * 5, replies, strict=True) if reply.status == 200}
-    assert 1 == len(verbs)
-    assert [200] * 5 + [409] * 5 == sorted(reply.status for reply in replies)
+    assert {200, 409} == {reply.status for reply in replies}
+    assert "denied" == (await look(world, asked)).json["state"]
+    assert (403, "pairing_denied", None) == said(await fetch(world, asked))
 
 
 async def test_t27_a_yes_that_is_not_fetched_expires(timed: Timed) -> None:
@@ -390,6 +406,42 @@ async def test_t27_a_yes_that_is_not_fetched_expires(timed: Timed) -> None:
     assert (410, "pairing_expired", None) == said(await fetch(world, asked))
     assert (410, "pairing_expired", None) == said(await decide(world, asked, "approve"))
     assert [] == (await world.get("/v1/apps")).json["apps"]
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny", "block"])
+async def test_t27_what_was_withdrawn_stays_so(timed: Timed, verb: str) -> None:
+    """A decision that comes too late lets nobody in; withdrawing twice is no fault, and does not undo a decision."""
+    world = timed.world
+    asked = (await world.ask(origin=PAGE)).json
+    replies = [said(await withdraw(world, asked)) for _ in range(2)]
+    decided = await decide(world, asked, verb)
+    fetched = await fetch(world, asked)
+    waiting = (await world.get("/v1/pairings")).json["pairings"]
+
+    assert [(204, "", None)] * 2 == replies
+    assert (200 if verb == "block" else 410) == decided.status
+    assert fetched.status in (403, 410)
+    assert [] == waiting
+    assert [] == (await world.get("/v1/apps")).json["apps"]
+
+
+async def test_t27_a_no_is_not_undone_by_withdrawing(timed: Timed) -> None:
+    """The pause stays, over a restart of the app as well; and who comes and goes again and again has to pause, too."""
+    world = timed.world
+    asked = (await world.ask(origin=PAGE)).json
+    await decide(world, asked, "deny")
+    await withdraw(world, asked)
+    paused = said(await world.ask(origin=PAGE))
+    again = []
+    for _ in range(6):
+        other = await world.ask(origin=OTHER)
+        again.append(other.status)
+        if other.status == 202:
+            await withdraw(world, other.json, OTHER)
+
+    assert "denied" == (await look(world, asked)).json["state"]
+    assert (429, "too_many_pairings", "60") == paused
+    assert [202] * 3 + [429] * 3 == again
 
 
 @pytest.mark.parametrize("approved", [False, True])
@@ -493,13 +545,13 @@ def strangers(world: World, other: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("verb", ["look", "fetch"])
+@pytest.mark.parametrize("verb", ["look", "fetch", "withdraw"])
 async def test_t28_a_pairing_is_its_apps_alone(world: World, verb: str) -> None:
     """Whoever has not the secret that came with it gets 404, as for one that never was; the yes is not spent."""
     asked = (await world.ask("databases:read", origin=PAGE)).json
     other = (await world.ask(origin=OTHER)).json
     await decide(world, asked, "approve")
-    call = look if verb == "look" else fetch
+    call = {"look": look, "fetch": fetch, "withdraw": withdraw}[verb]
     absent = {**asked, "id": "0123456789abcdef"}
 
     async with no_effect(world):
@@ -615,6 +667,7 @@ def test_the_two_sides_of_a_pairing_do_not_share_a_door() -> None:
     }
 
     assert {
-        ("POST", "/v1/pairings"), ("GET", "/v1/pairings/{pairing_id}"), ("POST", "/v1/pairings/{pairing_id}/token"),
+        ("POST", "/v1/pairings"), ("GET", "/v1/pairings/{pairing_id}"), ("DELETE", "/v1/pairings/{pairing_id}"),
+        ("POST", "/v1/pairings/{pairing_id}/token"),
     } == by_access["pairing"]  # fmt: skip
     assert len(resource.routes()) == sum(len(routes) for routes in by_access.values())

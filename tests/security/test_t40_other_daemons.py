@@ -118,7 +118,9 @@ def test_t40_a_program_of_ones_own_is_named_without_the_user() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-async def test_t40_who_takes_a_dead_daemons_port_hears_nothing(tmp_path: Path, command: tuple[str, ...], code: int) -> None:
+async def test_t40_who_takes_a_dead_daemons_port_hears_nothing(
+    tmp_path: Path, command: tuple[str, ...], code: int
+) -> None:
     """
     When a daemon was killed, its announcement stays with the owner's token in it; whoever takes its port then is never
     spoken to, for no living daemon holds the lock.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import psutil
 import pytest
 
 from tests.support.clock import FakeClock
@@ -24,7 +25,7 @@ from tests.support.process import DaemonProcess, daemon_process
 from tests.support.world import PASSWORD, World, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
@@ -70,7 +71,9 @@ class Helper:
         """Let Upstash do what it was asked for; the sandbox itself gives up when its caller has gone."""
         body = {"database_name": f"db-{key}", "platform": "aws", "primary_region": "us-east-1"}
         async with (
-            aiohttp.ClientSession(headers={"Authorization": aiohttp.encode_basic_auth(self.email, self.key)}) as session,
+            aiohttp.ClientSession(
+                headers={"Authorization": aiohttp.encode_basic_auth(self.email, self.key)}
+            ) as session,
             session.post(f"{self.sandbox.api_url}/v2/redis/database", json=body) as answer,
         ):
             assert 200 == answer.status
@@ -85,12 +88,12 @@ class Helper:
     async def arrived(self) -> None:
         """Wait until the far side has the request that makes the database."""
         async with asyncio.timeout(10):
-            while not [
-                seen
-                for seen in await self.sandbox.requests()
-                if (seen["method"], seen["path"]) == ("POST", "/v2/redis/database")
-            ]:
-                await asyncio.sleep(0.005)  # there is nothing of the far side to wait for
+            await until(self._has_arrived)
+
+    async def _has_arrived(self) -> bool:
+        return any(
+            (seen["method"], seen["path"]) == ("POST", "/v2/redis/database") for seen in await self.sandbox.requests()
+        )
 
 
 async def call(
@@ -147,8 +150,7 @@ async def test_t46_killed_before_it_was_written_down(helper: Helper) -> None:
         with helper.locked_ledger():
             asking = await begin(daemon, "a")
             async with asyncio.timeout(10):
-                while not asking.done() and not _waits_for_ledger(daemon):
-                    await asyncio.sleep(0.01)
+                await until(lambda: waits_for_ledger(daemon, asking))
             await kill(daemon, asking)
 
     async with helper.running() as daemon:
@@ -158,11 +160,17 @@ async def test_t46_killed_before_it_was_written_down(helper: Helper) -> None:
         assert [database["id"]] == [it["id"] for it in await made(daemon, "a")]
 
 
-def _waits_for_ledger(daemon: DaemonProcess) -> bool:
-    import psutil
-
+async def waits_for_ledger(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> bool:
     # The ledger's thread is there as long as there is something for it to do.
-    return psutil.Process(daemon.process.pid).num_threads() > 1
+    return asking.done() or psutil.Process(daemon.process.pid).num_threads() > 1
+
+
+async def until(look: Callable[[], Awaitable[object]]) -> None:
+    """Look again and again: a process that is about to be killed tells nothing by itself."""
+    while True:
+        if await look():
+            return
+        await asyncio.sleep(0.005)
 
 
 async def test_t46_killed_while_upstash_has_not_acted(helper: Helper) -> None:
@@ -197,8 +205,7 @@ async def test_t46_killed_while_the_answer_is_on_its_way(helper: Helper) -> None
     async with helper.running() as daemon:
         asking = await begin(daemon, "c")
         async with asyncio.timeout(10):
-            while not await made(daemon, "c"):
-                await asyncio.sleep(0.01)  # until the far side has done it
+            await until(lambda: made(daemon, "c"))
         await kill(daemon, asking)
     await helper.sandbox.clear_faults()
 
@@ -219,8 +226,7 @@ async def test_t46_killed_before_the_result_was_written_down(helper: Helper) -> 
         await helper.arrived()
         with helper.locked_ledger():
             async with asyncio.timeout(10):
-                while not asking.done() and not _waits_for_ledger(daemon):
-                    await asyncio.sleep(0.01)
+                await until(lambda: waits_for_ledger(daemon, asking))
             answered = await kill(daemon, asking)
 
     async with helper.running() as daemon:

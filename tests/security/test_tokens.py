@@ -482,6 +482,19 @@ async def test_t30_a_body_that_comes_after_the_revocation_comes_too_late(
 # --- for a while, and how often ---------------------------------------------------------------------------------------
 
 
+async def test_once_ends_the_stream_of_the_app_too(timed: tuple[World, FakeClock]) -> None:
+    """When the hour is over the app is told so, and gets to know no more; the owner sees that it is gone."""
+    world, clock = timed
+    app = await world.pair("connection:read", once=True)
+    async with follow(world, Authorization=f"Bearer {app.token}") as stream, follow(world) as owners:
+        clock.advance(ONCE_SECONDS)
+
+        assert {"app_id": app.id, "name": "Test app", "reason": "expired"} == (await stream.until("revoked"))["data"]
+        assert "(end)" == (await stream.next())["event"]
+        assert app.id == (await owners.until("revoked"))["data"]["app_id"]
+    assert [] == (await world.get("/v1/apps")).json["apps"]
+
+
 async def test_once_is_for_an_hour(timed: tuple[World, FakeClock]) -> None:
     """The app is told until when; then it is out, and so are those that the user looks at."""
     world, clock = timed

@@ -27,10 +27,13 @@ _AUDIT_PARAMETERS = (
     Parameter(name="app", where="query", description="Only of the app with this id or name; `owner` for your own."),
     Parameter(name="since", where="query", description="Only from this moment on (RFC 3339)."),
     Parameter(
-        name="page_size", where="query", description="1 to 500.",
-        schema={"type": "integer", "minimum": 1, "default": PAGE},
+        name="page_size", where="query", description="1 to 500; a larger number is taken as 500.",
+        schema={"type": "integer", "minimum": 0, "default": PAGE},
     ),
-    Parameter(name="page_token", where="query", description="`next_page_token` of the page before."),
+    Parameter(
+        name="page_token", where="query", description="`next_page_token` of the page before.",
+        schema={"type": "string", "pattern": "^[0-9]{0,15}$"},
+    ),
 )  # fmt: skip
 
 

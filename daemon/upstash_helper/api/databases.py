@@ -33,7 +33,7 @@ LARGEST_PAGE: Final = 200
 
 _READ = Policy("token", "databases:read")
 _RESET = Policy("token", "databases:write", audit="database.reset_password")
-_UPSTREAM = (409, 424, 429, 502, 503, 504)
+_UPSTREAM = (409, 422, 424, 429, 502, 503, 504)
 
 _IF_MATCH = Parameter(
     name="If-Match", where="header", description="Only if the database is still the one with this ETag."
@@ -131,7 +131,7 @@ class DatabasesResource:
         """Answer with one page, or 304."""
         size = page_size(request.query.get("page_size"))
         start = self._pages.read(request.query.get("page_token"))
-        refresh = request.query.get("refresh", "").lower() in ("1", "true")
+        refresh = _yes(request.query.get("refresh", ""))
 
         databases = await self._databases.list(refresh=refresh)
         rest = [it for it in databases if start is None or (it.name.casefold(), it.id) > start]
@@ -289,6 +289,12 @@ class PageTokens:
 
 def _id(request: web.Request) -> str:
     return request.match_info["database_id"]
+
+
+def _yes(text: str) -> bool:
+    if text.lower() not in ("", "0", "1", "false", "true"):
+        raise InvalidRequest("refresh takes true or false.")
+    return text.lower() in ("1", "true")
 
 
 def _validated(request: web.Request, value: object) -> web.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +18,8 @@ from upstash_helper.broker.states import Status
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.events import EventBus, Subscription
     from upstash_helper.broker.pairings import Pairings
-    from upstash_helper.broker.ports import Clock
 
 MOST_STREAMS: Final = 16
 MOST_OF_AN_APP: Final = 3
@@ -35,10 +32,9 @@ PING_SECONDS: Final = 86_400.0
 class EventsResource:
     """The handlers."""
 
-    def __init__(self, *, events: EventBus, pairings: Pairings, clock: Clock) -> None:
+    def __init__(self, *, events: EventBus, pairings: Pairings) -> None:
         self._events = events
         self._pairings = pairings
-        self._clock = clock
 
     def routes(self) -> list[Route]:
         """Return what is served here."""
@@ -68,17 +64,13 @@ class EventsResource:
         stream.headers["Cache-Control"] = "no-store"
         await stream.prepare(request)
         try:
-            async with stream, asyncio.timeout(self._left(caller)):
+            async with stream:
                 await self._send(stream, subscription)
         except (ConnectionResetError, TimeoutError):
-            pass  # gone, too slow, or let in for a while that is over
+            pass  # gone, or too slow: dropped
         finally:
             self._events.unsubscribe(subscription)
         return stream
-
-    def _left(self, caller: Caller) -> float | None:
-        """Return the seconds for which an app that was let in once may still follow."""
-        return None if caller.expires_at is None else max(0.0, caller.expires_at - self._clock.time())
 
     async def _send(self, stream: EventSourceResponse, subscription: Subscription) -> None:
         # A first line, so that a reader knows at once that it is being served.

@@ -231,7 +231,7 @@ def _belongs(caller: Caller, facts: Facts) -> bool:
     """
     identity = caller.identity
     if identity is None or identity.kind == "native":
-        return not facts.origins
+        return not facts.origins and facts.fetch_site in (None, "none")
     if not facts.origins:
-        return identity.kind == "extension" and facts.fetch_site in (None, "none")
+        return identity.kind == "extension" and facts.method in ("GET", "HEAD") and facts.fetch_site in (None, "none")
     return facts.origins == (identity.name,)

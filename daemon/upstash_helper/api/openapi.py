@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from upstash_helper.api.routes import Route
 
 _REF: Final = "#/components/schemas/{name}"
+# What every id, and every name of a file, is made of: nothing else in its place in the path leads anywhere.
+_ID: Final = "^[A-Za-z0-9._~-]+$"
+_PATH: Final = "^[!-~]+$"
 
 # What the gate and the limits answer before a handler is asked. Anything may be sent with a body that is too large, too
 # slow or encoded, also what takes none.
@@ -92,8 +95,11 @@ def _template(path: str) -> str:
 
 def _operation(route: Route) -> dict[str, object]:
     operation: dict[str, object] = {"operationId": route.operation_id, "summary": route.summary}
-    in_path = [part[1:-1] for part in _template(route.path).split("/") if part.startswith("{")]
-    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path]
+    in_path = re.findall(r"\{(\w+)(:?)[^}]*\}", route.path)
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": _PATH if free else _ID}}
+        for name, free in in_path
+    ]
     parameters += [
         {
             "name": it.name,
@@ -109,7 +115,7 @@ def _operation(route: Route) -> dict[str, object]:
     if route.body is not None:
         schema = {"$ref": _REF.format(name=route.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    operation["responses"] = {str(status): _response(route, status) for status in sorted(statuses(route))}
+    operation["responses"] = _responses(route)
     if route.policy.access in ("token", "owner"):
         schemes = ["owner"] if route.policy.access == "owner" else ["token", "owner"]
         schemes += ["basic"] if route.policy.basic else []
@@ -119,8 +125,18 @@ def _operation(route: Route) -> dict[str, object]:
     return operation
 
 
-def _response(route: Route, status: int) -> dict[str, object]:
-    response: dict[str, object] = {"description": HTTPStatus(status).phrase}
+def _responses(route: Route) -> dict[str, dict[str, Any]]:
+    found = {str(status): _response(route, status) for status in sorted(statuses(route))}
+    if route.policy.body != "any":
+        return found
+    # What is handed on is Upstash's own: any status, and any of ours with a body of any kind.
+    for response in found.values():
+        response["content"] = {**response.get("content", {}), "*/*": {}}
+    return {**found, "default": {"description": "Upstash's own answer", "content": {"*/*": {}}}}
+
+
+def _response(route: Route, status: int) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     answer = route.answers.get(status, wire.Problem)
     if isinstance(answer, type):
         kind = "application/problem+json" if answer is wire.Problem else "application/json"

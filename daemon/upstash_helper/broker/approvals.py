@@ -71,7 +71,8 @@ class Approvals:
 
     async def deny(self, pairing_id: str) -> Pairing:
         """
-        Say no; a second no changes nothing. The app may not ask again at once.
+        Say no; a second no changes nothing, and a yes is taken back as long as the app has not fetched its token. The
+        app may not ask again at once.
 
         Raises:
             PairingNotFound: If there is none of that id.
@@ -140,7 +141,7 @@ class Approvals:
         match pairing.decision:
             case Denied() if yes:
                 raise errors.PairingDecided("It was denied already. The app can ask again after a while.")
-            case Approved() | Delivered() if not yes:
+            case Delivered() if not yes:
                 raise errors.PairingDecided("It was approved already. Revoke it with: upstash-helper apps revoke")
             case Withdrawn():
                 raise errors.PairingExpired("The app has withdrawn its request.")

@@ -96,8 +96,7 @@ class Apps:
                 for app in await self._records.load():
                     self._keep(app)
                     if app.expires_at is not None:
-                        left = min(app.expires_at - self._clock.time(), ONCE_SECONDS)
-                        self._deadlines[app.id] = self._clock.monotonic() + left
+                        self._lasts(app.id, min(app.expires_at - self._clock.time(), ONCE_SECONDS))
                     self._noted[app.id] = app.last_used_at
                 self._loaded = True
 
@@ -159,9 +158,9 @@ class Apps:
             last_used_at=now,
             expires_at=now + ONCE_SECONDS if grant.once else None,
         )
-        if grant.once:
-            self._deadlines[app.id] = self._clock.monotonic() + ONCE_SECONDS
         await self._save(app)
+        if grant.once:
+            self._lasts(app.id, ONCE_SECONDS)
         return app, token
 
     async def rename(self, app_id: str, name: str) -> App:
@@ -276,6 +275,18 @@ class Apps:
             return True
         return self._clock.time() - app.last_used_at >= IDLE_SECONDS
 
+    def _lasts(self, app_id: str, seconds: float) -> None:
+        """Let an app out after ``seconds``, also out of its event streams. Whoever asks is told by the clock."""
+        deadline = self._clock.monotonic() + seconds
+        self._deadlines[app_id] = deadline
+        self._clock.call_at(deadline, lambda: self._background.start(self._time_is_over(app_id)))
+
+    async def _time_is_over(self, app_id: str) -> None:
+        async with self._turn:
+            app = self._by_id.get(app_id)
+            if app is not None and self._is_over(app):
+                await self._expire(app)
+
     async def _save(self, app: App) -> None:
         await self._records.save(app)
         self._keep(app)
@@ -326,7 +337,6 @@ def caller(app: App) -> Caller:
         identity=app.identity,
         scopes=app.scopes,
         all_databases=app.all_databases,
-        expires_at=app.expires_at,
         owns_as=app.owns_as,
     )
 

@@ -20,8 +20,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """None for the owner, who is known by a file that only this user can read."""
     scopes: tuple[Scope, ...] = ()
     all_databases: bool = False
-    expires_at: float | None = None
-    """Unix time after which it is out, if there is one."""
     owns_as: str | None = None
     """By what the databases that it creates are known as its own; None for the owner, to whom all belong."""
 

@@ -26,17 +26,23 @@ class Window:
 
     def take(self, key: str) -> float:
         """Take one, and return 0; or return the seconds after which one can be taken, and take none."""
-        now = self._clock.monotonic()
-        if key not in self._taken and len(self._taken) >= self._keys:
-            self._prune(now)
-            key = key if len(self._taken) < self._keys else ""
-        taken = self._taken.setdefault(key, deque())
+        wait = self.wait(key)
+        if wait == 0.0:
+            self._of(key).append(self._clock.monotonic())
+        return wait
+
+    def wait(self, key: str) -> float:
+        """Return the seconds after which one can be taken; 0: now."""
+        now, taken = self._clock.monotonic(), self._of(key)
         while taken and taken[0] <= now - self._seconds:
             taken.popleft()
-        if len(taken) >= self._most:
-            return taken[0] + self._seconds - now
-        taken.append(now)
-        return 0.0
+        return taken[0] + self._seconds - now if len(taken) >= self._most else 0.0
+
+    def _of(self, key: str) -> deque[float]:
+        if key not in self._taken and len(self._taken) >= self._keys:
+            self._prune(self._clock.monotonic())
+            key = key if len(self._taken) < self._keys else ""
+        return self._taken.setdefault(key, deque())
 
     def _prune(self, now: float) -> None:
         for key in [key for key, taken in self._taken.items() if not taken or taken[-1] <= now - self._seconds]:

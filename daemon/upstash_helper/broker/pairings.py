@@ -154,13 +154,19 @@ class Pairings:
             pairing = self._own(pairing_id, secret, origin)
             grant = self._granted(pairing)
             app, token = await self._apps.let_in(name=pairing.name, identity=pairing.identity, grant=grant)
-            await self._audit.note(caller(app), "app.let_in", pairing.id)
-            await self._room.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
+            try:
+                await self._audit.note(caller(app), "app.let_in", pairing.id)
+                await self._room.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
+            except BaseException:
+                # Its token is handed out to nobody; the next try gets an app of its own.
+                await self._apps.revoke(app.id, reason="app")
+                raise
         return app, token
 
     async def withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
         """
-        Ask no longer: the prompt goes away, and the app may ask anew at once. Nothing happens once it is let in or not.
+        Ask no longer: the prompt goes away, and the app may ask anew at once, unless it does that all the time. Nothing
+        happens once it is let in or not.
 
         Raises:
             PairingNotFound: As ``find``.
@@ -175,6 +181,7 @@ class Pairings:
             pairing = self._own(pairing_id, secret, origin)
             if self._room.is_open(pairing):
                 await self._room.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
+                self._turnstile.withdrawn(pairing.identity)
 
     def is_over(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""

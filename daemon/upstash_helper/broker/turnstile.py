@@ -21,6 +21,9 @@ COOLDOWN_SECONDS: Final = 60.0
 """After a no; doubled with each further one, up to an hour."""
 LONGEST_COOLDOWN_SECONDS: Final = 3600.0
 
+MOST_WITHDRAWN: Final = 3
+"""So often may a request be withdrawn within ten minutes: one that comes and goes is a prompt all the same."""
+
 _IDENTITIES: Final = 256
 
 
@@ -30,6 +33,7 @@ class Turnstile:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._asked = Window(most=MOST_A_MINUTE, seconds=60.0, keys=_IDENTITIES, clock=clock)
+        self._withdrawn = Window(most=MOST_WITHDRAWN, seconds=600.0, keys=_IDENTITIES, clock=clock)
         self._denials: dict[str, tuple[int, float]] = {}
 
     def pass_by(self, identity: Identity, *, waiting: Mapping[str, tuple[str, float]]) -> None:
@@ -41,7 +45,7 @@ class Turnstile:
             waiting: The requests that wait, by their identities' keys: their ids and the seconds that they still may.
 
         Raises:
-            TooManyPairings: If it asked too often, or was denied a moment ago, or enough others wait.
+            TooManyPairings: If it asked too often, was denied a moment ago, gave up too often, or enough others wait.
             PairingPending: If it waits already.
         """
         key = identity.key
@@ -55,6 +59,9 @@ class Turnstile:
         wait = self._cooling(key)
         if wait > 0:
             raise TooManyPairings("The user has just said no to this app.", retry_after=wait)
+        wait = self._withdrawn.wait(key)
+        if wait > 0:
+            raise TooManyPairings("This app has asked and given up again and again.", retry_after=wait)
         if len(waiting) >= MOST_ALIVE:
             soonest = min(left for _, left in waiting.values())
             raise TooManyPairings(f"{len(waiting)} other apps wait for the user.", retry_after=soonest)
@@ -65,6 +72,10 @@ class Turnstile:
         if len(self._denials) >= _IDENTITIES:
             self._denials.pop(next(iter(self._denials)))
         self._denials[identity.key] = (count + 1, self._clock.monotonic())
+
+    def withdrawn(self, identity: Identity) -> None:
+        """Note that the app gave up before the user had decided."""
+        self._withdrawn.take(identity.key)
 
     def forgive(self, identity: Identity) -> None:
         """Note that the user said yes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.broker.ledger import Approved, Block, Denied, Pairing, Waiting
+from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
 
 if TYPE_CHECKING:
     from upstash_helper.broker.events import EventBus
@@ -55,7 +55,7 @@ class WaitingRoom:
             self._deadlines[pairing.id] = self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME)
             if isinstance(pairing.decision, Denied):
                 self._turnstile.denied(pairing.identity)
-            elif not isinstance(pairing.decision, Waiting):
+            elif isinstance(pairing.decision, Approved | Delivered):
                 self._turnstile.forgive(pairing.identity)
         self._blocks = {block.identity.key: block for block in blocks}
         self._is_open = True

@@ -248,7 +248,7 @@ class CreateDatabase(Wanted, frozen=True, kw_only=True):
 
     name: DatabaseName
     primary_region: RegionId
-    read_regions: Annotated[tuple[RegionId, ...], Meta(max_length=16)] = ()
+    read_regions: Annotated[tuple[RegionId, ...], Meta(max_length=16, examples=[["eu-west-1"]])] = ()
     platform: Platform | None = None
     plan: Plan | None = None
     budget: Budget | None = None
@@ -263,7 +263,7 @@ class ChangeDatabase(Wanted, frozen=True, kw_only=True):
     eviction: bool | UnsetType = UNSET
     auto_upgrade: bool | UnsetType = UNSET
     daily_backup: bool | UnsetType = UNSET
-    read_regions: Annotated[tuple[RegionId, ...], Meta(max_length=16)] | UnsetType = UNSET
+    read_regions: Annotated[tuple[RegionId, ...], Meta(max_length=16, examples=[["eu-west-1"]])] | UnsetType = UNSET
     plan: Plan | UnsetType = UNSET
     budget: Budget | UnsetType = UNSET
     tls: Annotated[Literal[True], Meta(description="TLS can be turned on; Upstash has no way back.")] | UnsetType = (

@@ -362,8 +362,8 @@ def expected_of(who: str, where: str, fetch: str) -> str:
         return "cross_site_request"
     if where == "no origin" and fetch.endswith("fetch"):
         return "cross_site_request"
-    if (who, where) == ("extension", "no origin") and fetch == "same-origin":
-        return "origin_mismatch"
+    if where == "no origin" and fetch == "same-origin":
+        return "origin_mismatch"  # a page of ours is behind it, and no token of these was given to one
     return who if (who, where) in TAKEN else "origin_mismatch"
 
 

@@ -1,0 +1,359 @@
+"""Every route, method, token, origin and kind of fetch: T54."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import msgspec
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.world import World
+from upstash_helper.api.openapi import statuses
+from upstash_helper.broker.apps import digest_of
+from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.ledger import App
+from upstash_helper.broker.scopes import SCOPES
+from upstash_helper.storage.ledger import SqliteLedger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+    from upstash_helper.api.guard import Policy
+    from upstash_helper.api.routes import Route
+
+PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32
+OTHER, STRANGER = "https://other.example.com", "https://stranger.example"
+
+Token = Literal["none", "bad", "owner", "native", "web", "extension"]
+Origin = Literal["none", "own", "approved", "unapproved", "null", "ours"]
+Fetch = Literal["absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors"]
+
+IDENTITIES: Final[dict[str, Identity]] = {
+    "native": Identity(kind="native", name="/usr/bin/app"),
+    "web": Identity(kind="web", name=PAGE),
+    "extension": Identity(kind="extension", name=EXTENSION),
+    "other": Identity(kind="web", name=OTHER),
+}
+TOKENS: Final[tuple[Token, ...]] = ("none", "bad", "owner", "native", "web", "extension")
+ORIGINS: Final[tuple[Origin, ...]] = ("none", "own", "approved", "unapproved", "null", "ours")
+FETCHES: Final[tuple[Fetch, ...]] = (
+    "absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors",
+)  # fmt: skip
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+# An end of the app's own token: those who are let in there are let in for that alone, so that the others go on.
+ENDING: Final = {("DELETE", "/v1/token"), ("POST", "/v1/token/rotate")}
+
+
+class Cell(NamedTuple):
+    """Who sends, from where, and what the browser says of it."""
+
+    token: Token
+    scoped: bool
+    """Whether it has every scope; else it has all but the one that the route asks for."""
+    origin: Origin
+    fetch: Fetch
+
+
+def cells() -> Iterator[Cell]:
+    """Every cell that there can be: only pages and extensions have an origin of their own, and only apps scopes."""
+    for token, scoped, origin, fetch in product(TOKENS, (True, False), ORIGINS, FETCHES):
+        if origin == "own" and token not in ("web", "extension"):
+            continue
+        if not scoped and token not in IDENTITIES:
+            continue
+        yield Cell(token, scoped, origin, fetch)
+
+
+# --- the oracle -------------------------------------------------------------------------------------------------------
+
+IN: Final = (0, "in")
+FOREIGN: Final = (403, "origin_not_allowed")
+CROSS: Final = (403, "cross_site_request")
+GUARDS: Final = {
+    "cross_site_request", "origin_not_allowed", "origin_mismatch", "token_required", "invalid_token", "owner_only",
+    "insufficient_scope", "wrong_user", "forbidden", "host_not_allowed",
+}  # fmt: skip
+
+
+def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a table, in words
+    """Return what the table of security.md says, from the route's declared policy alone."""
+    if cell.origin == "null":
+        return FOREIGN
+    if cell.fetch == "cross-site no-cors" or (cell.fetch.endswith(" cors") and cell.origin == "none"):
+        return CROSS
+    match route.policy.access:
+        case "open":
+            return IN
+        case "page" | "landing":
+            return IN if cell.origin in ("none", "ours") else FOREIGN
+        case "pairing" if cell.origin == "none":
+            return IN if route.method == "GET" or cell.fetch == "absent" else CROSS
+        case "pairing":
+            return FOREIGN if cell.origin == "ours" else IN
+        case _:
+            return with_token(route.policy, cell)
+
+
+def with_token(policy: Policy, cell: Cell) -> tuple[int, str]:
+    """Return the same for a route that asks for a token."""
+    if cell.token in ("none", "bad"):
+        if cell.origin == "unapproved" and not policy.readable:
+            return FOREIGN
+        return (401, "token_required" if cell.token == "none" else "invalid_token")
+    at_home = {
+        "owner": cell.origin == "none",
+        "native": cell.origin == "none",
+        "web": cell.origin == "own",
+        "extension": cell.origin == "own" or (cell.origin == "none" and cell.fetch in ("absent", "none")),
+    }[cell.token]
+    if not at_home:
+        return (403, "origin_mismatch")
+    if policy.access == "owner":
+        return IN if cell.token == "owner" else (403, "owner_only")
+    if policy.scope is not None and not cell.scoped:
+        return (403, "insufficient_scope")
+    return IN
+
+
+def may_read(policy: Policy | None, cell: Cell) -> bool:
+    """Return whether the sender's page gets to read the answer."""
+    if cell.origin == "unapproved":
+        return policy is not None and (policy.access == "pairing" or policy.readable)
+    return cell.origin in ("own", "approved")
+
+
+# --- the daemon -------------------------------------------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    code: str
+    readable: str | None
+    """What the answer allows to read it."""
+
+
+@dataclass
+class Line:
+    """A connection that is opened anew whenever it was closed."""
+
+    port: int
+    reader: asyncio.StreamReader = field(default_factory=asyncio.StreamReader)
+    writer: asyncio.StreamWriter | None = None
+    sent: int = 0
+
+    async def ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        """Send a request and return what its answer says."""
+        if self.writer is None:
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{self.port}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body is not None:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        self.writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
+        self.sent += 1
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
+        text = b""
+        if "content-length" in fields and method != "HEAD":
+            text = await self.reader.readexactly(int(fields["content-length"]))
+        if "transfer-encoding" in fields or fields.get("connection") == "close":
+            self.close()
+        problem = fields.get("content-type", "").startswith("application/problem+json") and text
+        code = msgspec.json.decode(text)["code"] if problem else ""
+        return Answer(int(head[0].split(" ")[1]), code, fields.get("access-control-allow-origin"))
+
+    def close(self) -> None:
+        """Close it; the next request opens another one."""
+        if self.writer is not None:
+            self.writer.close()
+        self.writer = None
+
+
+@dataclass
+class Board:
+    """A daemon with an app of each kind, with all scopes and with all but one."""
+
+    world: World
+    clock: FakeClock
+    line: Line
+
+    async def ask(self, method: str, path: str, route: Route | None, cell: Cell, token: str | None = None) -> Answer:
+        """Send the request of one cell."""
+        self.clock.advance(0.25)  # nobody asks too often
+        scope = None if route is None else route.policy.scope
+        sent = headers_of(cell)
+        given = token or token_of(self.world, cell, missing=scope)
+        if given is not None:
+            sent["Authorization"] = f"Bearer {given}"
+        takes = route is not None and route.policy.body == "json"
+        return await self.line.ask(method, path, self.replaced(sent), b"{}" if takes else None)
+
+    def replaced(self, headers: dict[str, str]) -> dict[str, str]:
+        """Put the port into our own origin."""
+        return {name: value.replace("{port}", str(self.world.settings.port)) for name, value in headers.items()}
+
+
+def origin_of(cell: Cell) -> str | None:
+    """Return the value of ``Origin``."""
+    own = IDENTITIES[cell.token].origin if cell.token in IDENTITIES else None
+    return {
+        "none": None, "own": own, "approved": OTHER, "unapproved": STRANGER, "null": "null",
+        "ours": "http://localhost:{port}",
+    }[cell.origin]  # fmt: skip
+
+
+def headers_of(cell: Cell) -> dict[str, str]:
+    """Return what a browser adds."""
+    origin = origin_of(cell)
+    headers = {} if origin is None else {"Origin": origin}
+    if cell.fetch == "absent":
+        return headers
+    site, _, mode = cell.fetch.partition(" ")
+    return {**headers, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode or "cors", "Sec-Fetch-Dest": "empty"}
+
+
+def token_of(world: World, cell: Cell, *, missing: str | None) -> str | None:
+    """Return the token; ``missing``: the scope that it has not, where the cell says so."""
+    match cell.token:
+        case "none":
+            return None
+        case "bad":
+            return "uha_" + "x" * 43
+        case "owner":
+            return world.owner
+        case _:
+            return name_of(cell.token, None if cell.scoped else missing)
+
+
+def name_of(kind: str, missing: str | None) -> str:
+    """Return an app's token: a name, so that the test can make it up before the daemon is there."""
+    return f"uha_{kind}_without_{missing}"
+
+
+async def let_everybody_in(ledger: SqliteLedger, now: float) -> None:
+    """Write the apps down, as an earlier run of the daemon would have; none is out after five misuses, or a million."""
+    for kind, missing in product(IDENTITIES, (None, *SCOPES)):
+        token = name_of(kind, missing)
+        await ledger.apps.save(
+            App(
+                id=token, name=kind, identity=IDENTITIES[kind], scopes=tuple(it for it in SCOPES if it != missing),
+                digest=digest_of(token.encode()), created_at=now, last_used_at=now, mismatches=-1_000_000,
+            )
+        )  # fmt: skip
+
+
+@pytest.fixture
+async def board(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[Board]:
+    """A daemon whose time moves with each request, so that only what is asked decides."""
+    clock, ledger = FakeClock(), SqliteLedger(None)
+    await let_everybody_in(ledger, clock.time())
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock, ledger=ledger) as world:
+        line = Line(daemon_port)
+        with contextlib.closing(line):
+            yield Board(world, clock, line)
+
+
+def path_of(route: Route) -> str:
+    return route.path.replace("{path:.+}", "v2/redis/databases").replace("{", "").replace("}", "")
+
+
+def wrong(route: Route, cell: Cell, answer: Answer, origin: str | None) -> str | None:
+    """Return what is wrong with an answer, or None."""
+    status, code = expected(route, cell)
+    if answer.status >= 500:
+        return "a fault"
+    if answer.status not in statuses(route):
+        return "not documented"
+    if status == 0 and answer.code in GUARDS:
+        return f"expected to be let in, got {answer.code}"
+    if status != 0 and (status, code) != (answer.status, answer.code or code):
+        return f"expected {status} {code}"
+    if answer.readable != (origin if may_read(route.policy, cell) else None):
+        return f"readable by {answer.readable}"
+    return None
+
+
+# --- T54 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_t54_every_route_answers_everybody_as_declared(board: Board) -> None:
+    """
+    Whoever sends it, from wherever: the status follows from the declared policy alone, it is documented, it is never a
+    fault, and the page may read it exactly if it should.
+    """
+    everybody = list(cells())
+    found: list[tuple[str, str, Cell, Answer, str]] = []
+    for number, route in enumerate(board.world.daemon.routes):
+        if route.path == "/v1/daemon/stop":
+            continue
+        # The pass-through has six methods that differ in their scope alone, so four of them see every seventh cell.
+        sampled = "{path" in route.path and route.method not in ("GET", "POST")
+        for cell in everybody[number % 7 :: 7] if sampled else everybody:
+            token = None
+            if (route.method, route.path) in ENDING and cell.token in IDENTITIES and expected(route, cell) == IN:
+                board.clock.advance(60)  # nor is anybody let in too often
+                identity = IDENTITIES[cell.token]
+                token = (await board.world.pair("connection:read", origin=identity.origin)).token
+            answer = await board.ask(route.method, path_of(route), route, cell, token)
+            origin = board.replaced(headers_of(cell)).get("Origin")
+            what = wrong(route, cell, answer, origin)
+            if what is not None:
+                found.append((route.method, route.path, cell, answer, what))
+
+    assert [] == found[:20]
+    assert board.line.sent > 8_000
+
+
+async def test_t54_other_methods_are_refused_to_everybody(board: Board) -> None:
+    """What a path does not take is 405 to whoever could be there at all, with a token or without."""
+    paths: dict[str, set[str]] = {}
+    for route in board.world.daemon.routes:
+        paths.setdefault(path_of(route), set()).add(route.method)
+    some = list(cells())[::11]
+    found: list[object] = []
+    for path, method in product(paths, METHODS):
+        if method in paths[path] or path == "/v1/daemon/stop":
+            continue
+        for cell in some:
+            answer = await board.ask(method, path, None, cell)
+            denied = cell.origin == "null" or cell.fetch == "cross-site no-cors"
+            denied |= cell.fetch.endswith(" cors") and cell.origin == "none"
+            if answer.status != (403 if denied else 405):
+                found.append((method, path, cell, answer))
+
+    assert [] == found[:20]
+
+
+async def test_t54_preflights_are_answered_as_declared(board: Board) -> None:
+    """For whatever a page may send there later, and for nothing else; the token that it carries does not count."""
+    found: list[object] = []
+    for route, cell in product(board.world.daemon.routes, list(cells())[::5]):
+        if cell.origin == "none":
+            continue
+        sent = {**board.replaced(headers_of(cell)), "Access-Control-Request-Method": route.method}
+        answer = await board.line.ask("OPTIONS", path_of(route), sent, None)
+        refused = cell.fetch == "cross-site no-cors" or not may_read(route.policy, cell)
+        readable = sent["Origin"] if may_read(route.policy, cell) else None
+        if (answer.status, answer.readable) != (403 if refused else 204, readable):
+            found.append((route.method, route.path, cell, answer))
+
+    assert [] == found[:20]
+
+
+async def test_t54_the_oracle_lets_in_and_keeps_out(board: Board) -> None:
+    """The table is not empty on either side: each kind of caller gets in somewhere, and is kept out somewhere."""
+    routes = [route for route in board.world.daemon.routes if route.policy.access == "token"]
+
+    for token in ("owner", "native", "web", "extension"):
+        results = {expected(route, cell) for route in routes for cell in cells() if cell.token == token}
+        assert {IN, CROSS, FOREIGN, (403, "origin_mismatch")} <= results

@@ -1,0 +1,148 @@
+"""
+What ``/openapi.json`` says against what the daemon does: Schemathesis makes requests up from the one, valid ones and
+others, and holds the answers against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.world import World
+from upstash_helper.broker.scopes import SCOPES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+CHECKS = (
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+    "response_headers_conformance", "negative_data_rejection", "missing_required_header", "unsupported_method",
+    "allow_header_conformance", "ignored_auth",
+)  # fmt: skip
+SEED, EXAMPLES = "1", "20"
+
+# One stops the daemon; the answer of the other never ends.
+NEVER = ("stopDaemon", "followEvents")
+# After these the others would only be told that there is nothing any more. They have a run of their own.
+ENDING = ("disconnect", "deleteDatabase", "revokeApp", "revokeToken", "rotateToken", "useApiKey")
+
+
+@contextlib.asynccontextmanager
+async def fast(clock: FakeClock) -> AsyncIterator[None]:
+    """Let time pass so fast that nobody ever asks too often."""
+
+    async def tick() -> None:
+        while True:
+            clock.advance(0.3)
+            await asyncio.sleep(0.0005)
+
+    ticking = asyncio.create_task(tick())
+    yield
+    ticking.cancel()
+
+
+async def schemathesis(world: World, folder: Path, token: str, *options: str) -> tuple[int, str]:
+    """Run it, and return its exit code and what it says."""
+    address = f"http://127.0.0.1:{world.settings.port}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--url", address, "--no-color",
+        "--header", f"Authorization:Bearer {token}", "--checks", ",".join(CHECKS), "--seed", SEED,
+        "--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing", "--continue-on-failure", *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder,
+        env={**os.environ, "COLUMNS": "120"},
+    )  # fmt: skip
+    async with asyncio.timeout(120):
+        said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+def without(*operations: str) -> list[str]:
+    """Return the options that leave operations out."""
+    return [part for operation in operations for part in ("--exclude-operation-id", operation)]
+
+
+def only(*operations: str) -> list[str]:
+    """Return the options that leave all others out."""
+    return [part for operation in operations for part in ("--include-operation-id", operation)]
+
+
+@pytest.fixture
+async def described(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+    """A connected daemon with a database, an app and an attempt, whose ids Schemathesis knows."""
+    if importlib.util.find_spec("schemathesis") is None:
+        pytest.skip("schemathesis is not installed")
+    clock = FakeClock()
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, fast(clock):
+        await world.connect()
+        database, app = await world.create("first"), await world.pair("databases:read")
+        attempt = await world.start(force=True)
+        ids = {"database_id": database["id"], "app_id": app.id, "attempt_id": attempt["attempt_id"], "name": "page.css"}
+        lines = [f'"path.{name}" = "{value}"' for name, value in ids.items()]
+        (tmp_path / "schemathesis.toml").write_text("\n".join(["[parameters]", *lines, ""]))
+        yield world
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["owner", "app"])
+async def test_what_is_answered_is_what_is_described(described: World, tmp_path: Path, who: str) -> None:
+    """
+    For the owner and for an app with every scope: no fault, no status, type or body that is not described, and nothing
+    taken that the description forbids.
+    """
+    token = described.owner if who == "owner" else (await described.pair(*SCOPES, all_databases=True)).token
+
+    code, said = await schemathesis(described, tmp_path, token, *without(*NEVER, *ENDING))
+
+    assert 0 == code, said
+    assert re.search(r"Tested: [34]\d", said), said
+
+
+@pytest.mark.slow
+async def test_what_ends_things_answers_as_described(described: World, tmp_path: Path) -> None:
+    """Also what can be done once."""
+    code, said = await schemathesis(described, tmp_path, described.owner, *only(*ENDING))
+
+    assert 0 == code, said
+    assert f"Tested: {len(ENDING)}" in said
+
+
+async def test_the_description_shows_no_secret(world: World) -> None:
+    """Its examples are made up, and nothing of this machine or account is in it but the port."""
+    before = await world.get("/openapi.json", token=None)
+    await world.connect()
+    await world.create("mine")
+    app = await world.pair(*SCOPES)
+    after = await world.get("/openapi.json", token=app.token)
+
+    examples = [value for values in found(after.json, "examples") for value in values]
+    assert before.body == after.body
+    assert examples
+    assert not [
+        it
+        for it in examples
+        if re.search(r"uh[oap]_|[A-Za-z0-9_-]{32,}|@(?!beloved-)", msgspec.json.encode(it).decode())
+    ]
+
+
+def found(value: Any, name: str) -> list[Any]:
+    """Return what stands under a name, anywhere."""
+    match value:
+        case dict():
+            here = [value[name]] if isinstance(value.get(name), list) else []
+            return here + [one for below in value.values() for one in found(below, name)]
+        case list():
+            return [one for below in value for one in found(below, name)]
+        case _:
+            return []

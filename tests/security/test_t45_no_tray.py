@@ -1,0 +1,78 @@
+"""A machine without a tray: T45."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.app_side import AppSide
+from tests.support.command_line import run_cli
+from tests.support.daemon import DaemonProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What Python runs first: no module of a tray can be imported, as on a server, or where the desktop has none. pystray
+# itself raises that on import where it finds no display.
+NO_TRAY = """
+import sys
+class NoDisplay(Exception):
+    pass
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"pystray", "PIL", "upstash_helper_tray", "Xlib", "gi"}:
+            raise NoDisplay("this machine has no display")
+sys.meta_path.insert(0, Forbidden())
+"""
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon on a machine without a display, a tray, or anything that draws one."""
+    folder = tmp_path / "python"
+    folder.mkdir()
+    (folder / "usercustomize.py").write_text(NO_TRAY)
+    (folder / "sitecustomize.py").write_text(NO_TRAY)
+    environment = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    environment |= dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS"), "")
+    with DaemonProcess.running(tmp_path / "home", environment=environment) as daemon:
+        yield daemon
+
+
+async def test_t45_without_a_tray_the_user_decides_in_the_terminal(daemon: DaemonProcess) -> None:
+    """The daemon serves, the app waits, and the command line shows who it is and lets it in."""
+    app = AppSide.asks(daemon, "connection:read", origin="https://app.example.com")
+    listed = await run_cli("approvals", "list", environment=daemon.environment)
+    approved = await run_cli("approvals", "approve", app.id, "--yes", environment=daemon.environment)
+    token = app.fetch()
+    used = app.send("GET", "/v1/connection", token=token.json["token"])
+
+    assert "https://app.example.com" in listed.out
+    assert 0 == approved.code, approved.err
+    assert "approved" == app.state
+    assert (200, 200) == (token.status, used.status)
+
+
+def test_t45_without_a_tray_the_api_decides(daemon: DaemonProcess) -> None:
+    """Any other tool of the user's can: the daemon has no part that needs a display."""
+    app = AppSide.asks(daemon, "connection:read")
+
+    daemon.client.deny(app.id)
+
+    assert "denied" == app.state
+
+
+async def test_t45_the_machine_of_this_test_has_no_tray(daemon: DaemonProcess) -> None:
+    """The imports really fail there, with what pystray raises."""
+    import subprocess
+    import sys
+
+    ran = subprocess.run(
+        [sys.executable, "-c", "import pystray"], env=daemon.environment, capture_output=True, text=True, check=False
+    )
+
+    assert 1 == ran.returncode
+    assert "NoDisplay: this machine has no display" in ran.stderr
