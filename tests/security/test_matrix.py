@@ -14,7 +14,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.world import World
 from upstash_helper.api.openapi import statuses
-from upstash_helper.broker.apps import digest_of
+from upstash_helper.broker.app_register import digest_of
 from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.scopes import SCOPES

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from upstash_helper.broker.app_register import ONCE_SECONDS, AppRegister, digest_of
 from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
 from upstash_helper.broker.ledger import App
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-IDLE_SECONDS: Final = 90 * 86_400.0
-"""An app that has not called for this long is out."""
-ONCE_SECONDS: Final = 3600.0
-"""How long "allow once" is."""
 MOST_MISMATCHES: Final = 5
 """So many times may a token come from where it does not belong; then it is revoked, for somebody has stolen it."""
 
@@ -49,16 +45,8 @@ class Revoked(msgspec.Struct, frozen=True):
     reason: RevokeReason
 
 
-def digest_of(token: bytes) -> bytes:
-    """Return by what a token is known. It has 256 random bits, so its hash needs no salt and no stretching."""
-    return hashlib.sha256(token).digest()
-
-
 class Apps:
-    """
-    Knows the apps in memory, in step with the ledger. A look-up is a dictionary's, by the token's hash, so that its
-    time tells nothing of the token.
-    """
+    """Lets apps in and out, and knows them in memory, in step with the ledger."""
 
     def __init__(
         self, *, records: AppRecords, audit: Audit, events: EventBus, background: Background, clock: Clock
@@ -68,11 +56,8 @@ class Apps:
         self._events = events
         self._background = background
         self._clock = clock
-        self._by_id: dict[str, App] = {}
-        self._by_digest: dict[bytes, str] = {}
+        self._register = AppRegister(clock=clock)
         self._noted: dict[str, float] = {}
-        # Of the apps that are let in once: by the clock that never jumps, when that is over.
-        self._deadlines: dict[str, float] = {}
         # Those that are out, and that the ledger could not yet be made to forget.
         self._unremoved: dict[str, App] = {}
         self._loaded = False
@@ -94,7 +79,7 @@ class Apps:
         async with self._turn:
             if not self._loaded:
                 for app in await self._records.load():
-                    self._keep(app)
+                    self._register.keep(app)
                     if app.expires_at is not None:
                         self._lasts(app.id, min(app.expires_at - self._clock.time(), ONCE_SECONDS))
                     self._noted[app.id] = app.last_used_at
@@ -102,14 +87,12 @@ class Apps:
 
     def find(self, token: bytes) -> Caller | None:
         """Return whose ``token`` is; None for one that is unknown, expired or was idle for too long."""
-        app = self._by_id.get(self._by_digest.get(digest_of(token), ""))
-        if app is None or self._is_over(app):
-            return None
-        return caller(app)
+        app = self._register.of_token(token)
+        return None if app is None else caller(app)
 
     def approved(self, origin: str) -> bool:
         """Return whether some app of ``origin`` is let in."""
-        return any(app.identity.origin == origin and not self._is_over(app) for app in self._by_id.values())
+        return self._register.of_origin(origin)
 
     async def all(self) -> tuple[App, ...]:
         """
@@ -120,9 +103,10 @@ class Apps:
         """
         await self.ready()
         async with self._turn:
-            for app in [app for app in self._by_id.values() if self._is_over(app)]:
-                await self._expire(app)
-        return tuple(sorted(self._by_id.values(), key=lambda app: -app.created_at))
+            for app in self._register:
+                if self._register.is_over(app):
+                    await self._expire(app)
+        return tuple(sorted(self._register, key=lambda app: -app.created_at))
 
     async def get(self, app_id: str) -> App:
         """
@@ -218,14 +202,9 @@ class Apps:
 
     def used(self, app_id: str) -> None:
         """Note that an app called, just now."""
-        app = self._by_id.get(app_id)
-        if app is None:
-            return
-        now = self._clock.time()
-        app = msgspec.structs.replace(app, last_used_at=now)
-        self._by_id[app_id] = app
-        if abs(now - self._noted.get(app_id, 0.0)) >= _NOTED_SECONDS:
-            self._noted[app_id] = now
+        app = self._register.used(app_id)
+        if app is not None and abs(app.last_used_at - self._noted.get(app_id, 0.0)) >= _NOTED_SECONDS:
+            self._noted[app_id] = app.last_used_at
             self._background.start(self._note(app_id))
 
     async def misused(self, app_id: str, *, where: str) -> None:
@@ -241,7 +220,7 @@ class Apps:
 
     async def _count_misuse(self, app_id: str, where: str) -> None:
         async with self._turn:
-            app = self._by_id.get(app_id)
+            app = self._register.get(app_id)
             if app is None:
                 return
             app = msgspec.structs.replace(app, mismatches=app.mismatches + 1)
@@ -249,13 +228,13 @@ class Apps:
             if app.mismatches >= MOST_MISMATCHES:
                 await self._out(app, "misused")
             else:
-                self._keep(app)
+                self._register.keep(app)
                 await self._records.save(app)
             await self._audit.note(caller(app), "token.misused", where[:200], "origin_mismatch")
 
     async def note_uses(self) -> None:
         """Write down when each app was used last; the daemon is stopping."""
-        for app in tuple(self._by_id.values()):
+        for app in self._register:
             if app.last_used_at != self._noted.get(app.id):
                 await self._note(app.id)
         for app in tuple(self._unremoved.values()):
@@ -264,50 +243,32 @@ class Apps:
     # --- how ----------------------------------------------------------------------------------------------------------
 
     def _there(self, app_id: str) -> App:
-        app = self._by_id.get(app_id)
-        if app is None or self._is_over(app):
+        app = self._register.live(app_id)
+        if app is None:
             raise AppNotFound("There is no such app. See: upstash-helper apps list")
         return app
 
-    def _is_over(self, app: App) -> bool:
-        deadline = self._deadlines.get(app.id)
-        if deadline is not None and self._clock.monotonic() >= deadline:
-            return True
-        return self._clock.time() - app.last_used_at >= IDLE_SECONDS
-
     def _lasts(self, app_id: str, seconds: float) -> None:
         """Let an app out after ``seconds``, also out of its event streams. Whoever asks is told by the clock."""
-        deadline = self._clock.monotonic() + seconds
-        self._deadlines[app_id] = deadline
+        deadline = self._register.lasts(app_id, seconds)
         self._clock.call_at(deadline, lambda: self._background.start(self._time_is_over(app_id)))
 
     async def _time_is_over(self, app_id: str) -> None:
         async with self._turn:
-            app = self._by_id.get(app_id)
-            if app is not None and self._is_over(app):
+            app = self._register.get(app_id)
+            if app is not None and self._register.is_over(app):
                 await self._expire(app)
 
     async def _save(self, app: App) -> None:
         await self._records.save(app)
-        self._keep(app)
-
-    def _keep(self, app: App) -> None:
-        self._forget(app.id)
-        self._by_id[app.id] = app
-        self._by_digest[app.digest] = app.id
-
-    def _forget(self, app_id: str) -> None:
-        known = self._by_id.pop(app_id, None)
-        if known is not None:
-            self._by_digest.pop(known.digest, None)
+        self._register.keep(app)
 
     async def _out(self, app: App, reason: RevokeReason) -> None:
         # In memory first: it is out from now on, whatever the disk does.
         if app.id not in self._unremoved:
             self._unremoved[app.id] = app
-            self._forget(app.id)
+            self._register.forget(app.id)
             self._noted.pop(app.id, None)
-            self._deadlines.pop(app.id, None)
             self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
             self._events.end(app.id)
         await self._records.remove(app.id)
@@ -322,8 +283,9 @@ class Apps:
     async def _note(self, app_id: str) -> None:
         try:
             async with self._turn:
-                if app_id in self._by_id:
-                    await self._records.save(self._by_id[app_id])
+                app = self._register.get(app_id)
+                if app is not None:
+                    await self._records.save(app)
         except HelperError as error:
             logger.warning("last_use_not_noted", extra={"app": app_id, "error": error.code})
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from upstash_helper.broker import errors
-from upstash_helper.broker.apps import caller, digest_of
+from upstash_helper.broker.app_register import digest_of
+from upstash_helper.broker.apps import caller
 from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn

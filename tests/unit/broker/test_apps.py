@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.apps import IDLE_SECONDS, MOST_MISMATCHES, ONCE_SECONDS, Apps, Revoked
+from upstash_helper.broker.app_register import IDLE_SECONDS, ONCE_SECONDS
+from upstash_helper.broker.apps import MOST_MISMATCHES, Apps, Revoked
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.errors import AppNotFound, InvalidRequest, LedgerUnavailable
