@@ -98,20 +98,22 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
         case "pairing":
             return FOREIGN if cell.origin == "ours" else IN
         case _:
-            return with_token(route.policy, cell)
+            return with_token(route, cell)
 
 
-def with_token(policy: Policy, cell: Cell) -> tuple[int, str]:
+def with_token(route: Route, cell: Cell) -> tuple[int, str]:
     """Return the same for a route that asks for a token."""
+    policy = route.policy
     if cell.token in ("none", "bad"):
         if cell.origin == "unapproved" and not policy.readable:
             return FOREIGN
         return (401, "token_required" if cell.token == "none" else "invalid_token")
+    no_page = cell.origin == "none" and cell.fetch in ("absent", "none")
     at_home = {
-        "owner": cell.origin == "none",
-        "native": cell.origin == "none",
+        "owner": no_page,
+        "native": no_page,
         "web": cell.origin == "own",
-        "extension": cell.origin == "own" or (cell.origin == "none" and cell.fetch in ("absent", "none")),
+        "extension": cell.origin == "own" or (no_page and route.method in ("GET", "HEAD")),
     }[cell.token]
     if not at_home:
         return (403, "origin_mismatch")
