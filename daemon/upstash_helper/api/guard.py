@@ -24,6 +24,7 @@ Access = Literal[
     "open",  # anyone, also a page of a foreign origin: the answer is a constant that such a page cannot read
     "page",  # a page or one of its files, for our own origin and for what the user types
     "landing",  # as page, and the one place where a navigation from another site may arrive
+    "ours",  # a page of the daemon's own
     "pairing",  # whoever could be let in; the handler knows it by its poll secret
     "token",  # whoever has a token with the scope
     "owner",  # the user's own tools alone
@@ -158,9 +159,11 @@ def admit(facts: Facts, surface: Surface, known: Known) -> Allow | Deny:
             return _newcomer(facts, surface) or denials.of_content(facts) or Allow(None)
         case "open":
             return denials.of_content(facts) or Allow(None)
-        case "page" | "landing":
-            foreign = facts.origin is not None and facts.origin not in surface.origins
-            return denials.of_foreign_origin(facts.origin or "") if foreign else Allow(None)
+        case "ours" | "page" | "landing":
+            nobody = facts.origin is None and policy.access != "ours"
+            if nobody or facts.origin in surface.origins:
+                return denials.of_content(facts) or Allow(None)
+            return denials.of_foreign_origin(facts.origin or "(none)")
 
 
 def may_read(facts: Facts, surface: Surface, known: Known) -> bool:
@@ -229,6 +232,9 @@ def _belongs(caller: Caller, facts: Facts) -> bool:
     for something leaked them. An extension with permission for this host sends no Origin with a GET, and the browser
     then says that no page is behind it.
     """
+    if caller.page is not None:
+        # Our own page names its origin with what changes something; with a GET the browser says that it is the same.
+        return facts.origins == (caller.page,) or (not facts.origins and facts.fetch_site == "same-origin")
     identity = caller.identity
     if identity is None or identity.kind == "native":
         return not facts.origins

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import html
 from functools import cache
-from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from upstash_helper.api import redirects
+from upstash_helper.api.files import CSP, read
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
 from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.attempts import Attempt
     from upstash_helper.broker.connection import Connection
 
-CSP: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _HTML: Final = "text/html"
-_FILES: Final = {"page.css": "text/css", "icon.svg": "image/svg+xml"}
 
 
 class Page:
@@ -76,10 +72,6 @@ class PagesResource:
                     for name in ("code", "state", "error", "error_description")
                 ),
             ),
-            Route(
-                method="GET", path="/web/{name}", handler=self.file, policy=Policy("page"),
-                operation_id="getFile", summary="A file of the pages", answers={200: "text/css"}, problems=(404,),
-            ),
         ]  # fmt: skip
 
     async def land(self, request: web.Request) -> web.Response:
@@ -114,13 +106,6 @@ class PagesResource:
             "It connects the apps on this computer to Upstash, so that none of them has to keep your API key.",
             "In a terminal, upstash-helper status shows the connection and upstash-helper connect makes one.",
         ).response()
-
-    async def file(self, request: web.Request) -> web.Response:
-        """Answer with a file of the pages; the names are a fixed set, so none can lead elsewhere."""
-        name = request.match_info["name"]
-        if name not in _FILES:
-            raise web.HTTPNotFound
-        return web.Response(body=_file(name), content_type=_FILES[name])
 
 
 def noise() -> web.Response:
@@ -165,9 +150,4 @@ def outcome(attempt: Attempt, email: str | None) -> Page:
 
 @cache
 def _template() -> Template:
-    return Template(_file("page.html").decode())
-
-
-@cache
-def _file(name: str) -> bytes:
-    return files("upstash_helper.web").joinpath(name).read_bytes()
+    return Template(read("page.html").decode())

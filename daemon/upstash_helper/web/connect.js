@@ -1,0 +1,2 @@
+// The module follows.
+export {};
