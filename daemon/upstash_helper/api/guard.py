@@ -160,10 +160,7 @@ def admit(facts: Facts, surface: Surface, known: Known) -> Allow | Deny:
         case "open":
             return denials.of_content(facts) or Allow(None)
         case "ours" | "page" | "landing":
-            nobody = facts.origin is None and policy.access != "ours"
-            if nobody or facts.origin in surface.origins:
-                return denials.of_content(facts) or Allow(None)
-            return denials.of_foreign_origin(facts.origin or "(none)")
+            return _not_ours(facts, policy, surface) or denials.of_content(facts) or Allow(None)
 
 
 def may_read(facts: Facts, surface: Surface, known: Known) -> bool:
@@ -193,6 +190,12 @@ def _fetch_metadata(facts: Facts) -> Deny | None:
     if facts.origins and facts.fetch_mode == "cors":
         return None  # its origin is what counts, and the page may get to know why
     return denials.CROSS_SITE
+
+
+def _not_ours(facts: Facts, policy: Policy, surface: Surface) -> Deny | None:
+    if facts.origin in surface.origins or (facts.origin is None and policy.access != "ours"):
+        return None
+    return denials.of_foreign_origin(facts.origin or "(none)")
 
 
 def _newcomer(facts: Facts, surface: Surface) -> Deny | None:
