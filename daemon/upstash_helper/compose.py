@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper import __version__
 from upstash_helper.api.app import create_app
 from upstash_helper.api.apps import AppsResource
+from upstash_helper.api.bridge import BridgeResource
 from upstash_helper.api.caller import Tokens
 from upstash_helper.api.connection import ConnectionResource
 from upstash_helper.api.connections import Counts
@@ -134,6 +135,7 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         ),
         PagesResource(connection=broker.connection),
         FilesResource(),
+        BridgeResource(),
         ConnectionResource(
             connection=broker.connection,
             console_key=broker.console_key,

@@ -23,7 +23,7 @@ from upstash_helper.broker.scopes import Scope
 Access = Literal[
     "open",  # anyone, also a page of a foreign origin: the answer is a constant that such a page cannot read
     "page",  # a page or one of its files, for our own origin and for what the user types
-    "landing",  # as page, and the one place where a navigation from another site may arrive
+    "landing",  # as page, and a navigation from another site may arrive there, in a window of its own
     "ours",  # a page of the daemon's own
     "pairing",  # whoever could be let in; the handler knows it by its poll secret
     "token",  # whoever has a token with the scope
@@ -60,6 +60,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The request-target as it was sent (RFC 9112, section 3.2)."""
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    on_behalf: tuple[str, ...] = ()
+    """For whom one of our pages says that it carries the request."""
     other_user: bool = False
     """Whether the operating system says that the connection is another user's."""
     fetch_site: str | None = None
