@@ -23,6 +23,7 @@ class Package:
 
 
 PACKAGES = (
+    Package("chromium", "chromium", "a real browser, for the pages and for what hostile pages try"),
     Package("dbus", "dbus-run-session", "a private session bus, on which the tests of the keyring run"),
     Package("curl", "curl", "the client in which the README shows how an app is let in"),
     Package("gnome-keyring", "gnome-keyring-daemon", "a real keyring, that keeps, locks and fails as users' do"),

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper import __version__
 from upstash_helper.api.app import create_app
 from upstash_helper.api.apps import AppsResource
+from upstash_helper.api.bridge import BridgeResource
 from upstash_helper.api.caller import Tokens
 from upstash_helper.api.connection import ConnectionResource
 from upstash_helper.api.connections import Counts
 from upstash_helper.api.daemon import About, DaemonResource
+from upstash_helper.api.dashboard import DashboardResource
 from upstash_helper.api.databases import DatabasesResource
 from upstash_helper.api.events import EventsResource
+from upstash_helper.api.files import FilesResource
 from upstash_helper.api.gate import Gate
 from upstash_helper.api.guard import Surface
 from upstash_helper.api.pages import PagesResource
@@ -37,6 +40,7 @@ from upstash_helper.broker.databases import Databases
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.pairings import Pairings
 from upstash_helper.broker.pass_through import PassThrough
+from upstash_helper.broker.sessions import Sessions
 from upstash_helper.broker.sign_in import SignIn
 from upstash_helper.broker.turnstile import Turnstile
 from upstash_helper.broker.vault import Vault
@@ -118,6 +122,7 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     from upstash_helper.upstream.http import Upstream
 
     counts, surface = Counts(), Surface(port=world.settings.port)
+    sessions = Sessions(clock=machine.clock)
     http = Upstream(clock=machine.clock)
     # What apps pass through has connections and a breaker of its own: neither an answer that is read slowly nor
     # failures that an app provokes are in the way of the daemon's calls.
@@ -129,6 +134,8 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
             machine, world, broker, counts=counts, stop=stop, description=lambda: _describe(routes, world)
         ),
         PagesResource(connection=broker.connection),
+        FilesResource(),
+        BridgeResource(),
         ConnectionResource(
             connection=broker.connection,
             console_key=broker.console_key,
@@ -138,13 +145,14 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
+        DashboardResource(sessions=sessions, port=world.settings.port, clock=machine.clock),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings),
     )
     routes = [route for resource in resources for route in resource.routes()]
 
-    tokens = Tokens(broker.apps)
+    tokens = Tokens(broker.apps, sessions)
     gate = Gate(
         surface=surface,
         tokens=tokens,

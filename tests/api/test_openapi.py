@@ -23,6 +23,7 @@ from upstash_helper.broker.apps import Apps
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
+from upstash_helper.broker.sessions import Sessions
 from upstash_helper.client import wire, wire_apps
 from upstash_helper.peers import SystemPeers
 from upstash_helper.storage.ledger import SqliteLedger
@@ -63,7 +64,7 @@ def gate() -> Gate:
     apps = Apps(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
     return Gate(
         surface=Surface(port=3000),
-        tokens=Tokens(apps),
+        tokens=Tokens(apps, Sessions(clock=clock)),
         apps=apps,
         peers=SystemPeers(),
         witness=Witness(audit=audit, background=background),

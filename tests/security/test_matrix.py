@@ -91,6 +91,8 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
     match route.policy.access:
         case "open":
             return IN
+        case "ours":
+            return IN if cell.origin == "ours" else FOREIGN
         case "page" | "landing":
             return IN if cell.origin in ("none", "ours") else FOREIGN
         case "pairing" if cell.origin == "none":

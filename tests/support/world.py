@@ -206,22 +206,24 @@ class World:
             f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
             email = f"user-{secrets.token_hex(6)}@example.com"
-            yield cls(
-                daemon=daemon,
-                settings=chosen,
-                browser=browser,
-                loopback=loopback,
-                desktop=desktop,
-                store=store,
-                ledger=ledger,
-                sandbox=sandbox,
-                session=session,
-                stop=stop,
-                email=email,
-                serving=serving,
-            )
-            stop.set()
-            await serving
+            try:
+                yield cls(
+                    daemon=daemon,
+                    settings=chosen,
+                    browser=browser,
+                    loopback=loopback,
+                    desktop=desktop,
+                    store=store,
+                    ledger=ledger,
+                    sandbox=sandbox,
+                    session=session,
+                    stop=stop,
+                    email=email,
+                    serving=serving,
+                )
+            finally:
+                stop.set()
+                await serving
 
     @property
     def owner(self) -> str:

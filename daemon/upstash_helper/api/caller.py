@@ -12,19 +12,21 @@ from upstash_helper.broker.secret import Secret
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps import Apps
+    from upstash_helper.broker.sessions import Sessions
 
 
 class Tokens:
     """
-    Knows the tokens by their SHA-256 alone: the owner's and, through ``Apps``, those of the apps.
+    Knows the tokens by their SHA-256 alone: the owner's, those of the dashboard's sessions, and those of the apps.
 
     The owner's is drawn anew at every start: a discovery file that a crash left behind opens nothing.
     """
 
-    def __init__(self, apps: Apps) -> None:
+    def __init__(self, apps: Apps, sessions: Sessions) -> None:
         self.owner_token: Final = Secret(f"uho_{secrets.token_urlsafe(32)}")
         self._owner: Final = _digest(self.owner_token.reveal().encode())
         self._apps = apps
+        self._sessions = sessions
 
     async def ready(self) -> None:
         """
@@ -40,7 +42,7 @@ class Tokens:
         """Return whose ``token`` is. Digests are compared, so that the time taken tells nothing of the token."""
         if hmac.compare_digest(_digest(token), self._owner):
             return OWNER
-        return self._apps.find(token)
+        return self._sessions.find(token) or self._apps.find(token)
 
     def approved(self, origin: str) -> bool:
         """Return whether some app of ``origin`` is let in."""

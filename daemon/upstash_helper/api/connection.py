@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from upstash_helper.api import redirects, render
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, Route
+from upstash_helper.api.routes import BODY, Route, caller_of
 from upstash_helper.broker.secret import Secret
 from upstash_helper.client import wire
 
@@ -112,7 +112,9 @@ class ConnectionResource:
         wanted = cast("wire.Connect", decode(request[BODY] or b"{}", wire.Connect))
         open_browser = self._open_browser if wanted.open_browser is None else wanted.open_browser
 
-        started = await self._connection.connect(force=wanted.force, open_browser=open_browser)
+        started = await self._connection.connect(
+            caller=caller_of(request), force=wanted.force, open_browser=open_browser
+        )
 
         if started is None:
             return render.json(render.connection(await self._connection.status(), already=True))

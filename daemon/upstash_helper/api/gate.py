@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from upstash_helper.api import cors, problems
+from upstash_helper.api import cors, on_behalf, problems, workers
 from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
 from upstash_helper.api.connections import Connection
 from upstash_helper.api.denials import Deny
 from upstash_helper.api.guard import Facts, Policy, admit, may_read, turned_away
-from upstash_helper.api.routes import BODY, CALLER
+from upstash_helper.api.routes import BODY, CALLER, ORIGIN
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.errors import HelperError, RateLimited
 from upstash_helper.broker.limits import Buckets
@@ -86,12 +86,18 @@ class Gate:
         return gate
 
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        facts = await self._facts(request)
+        sent = await self._facts(request)
+        facts = on_behalf.speaking(sent, self._surface)
+        if isinstance(facts, Deny):
+            return await self._deny(turned_away(sent, self._surface) or facts, sent)
+        request[ORIGIN] = facts.origin
         refusal = turned_away(facts, self._surface)
         if refusal is None or not refusal.close:
             await self._learn(facts, needed=refusal is None and not facts.preflight)
             if may_read(facts, self._surface, self._tokens):
                 cors.let_read(request, facts.origin)
+        if refusal is not None and refusal.status == 404 and workers.updated(facts):
+            return workers.last_version()
         decision = refusal or admit(facts, self._surface, self._tokens)
         if isinstance(decision, Deny):
             return await self._deny(decision, facts)
@@ -170,6 +176,7 @@ class Gate:
             target=request.raw_path,
             hosts=tuple(headers.getall(hdrs.HOST, [])),
             origins=tuple(headers.getall(hdrs.ORIGIN, [])),
+            on_behalf=tuple(headers.getall(on_behalf.HEADER, [])),
             other_user=self._is_other_user(request),
             fetch_site=headers.get("Sec-Fetch-Site"),
             fetch_mode=headers.get("Sec-Fetch-Mode"),

@@ -23,7 +23,8 @@ from upstash_helper.broker.scopes import Scope
 Access = Literal[
     "open",  # anyone, also a page of a foreign origin: the answer is a constant that such a page cannot read
     "page",  # a page or one of its files, for our own origin and for what the user types
-    "landing",  # as page, and the one place where a navigation from another site may arrive
+    "landing",  # as page, and a navigation from another site may arrive there, in a window of its own
+    "ours",  # a page of the daemon's own
     "pairing",  # whoever could be let in; the handler knows it by its poll secret
     "token",  # whoever has a token with the scope
     "owner",  # the user's own tools alone
@@ -59,6 +60,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The request-target as it was sent (RFC 9112, section 3.2)."""
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    on_behalf: tuple[str, ...] = ()
+    """For whom one of our pages says that it carries the request."""
     other_user: bool = False
     """Whether the operating system says that the connection is another user's."""
     fetch_site: str | None = None
@@ -158,9 +161,8 @@ def admit(facts: Facts, surface: Surface, known: Known) -> Allow | Deny:
             return _newcomer(facts, surface) or denials.of_content(facts) or Allow(None)
         case "open":
             return denials.of_content(facts) or Allow(None)
-        case "page" | "landing":
-            foreign = facts.origin is not None and facts.origin not in surface.origins
-            return denials.of_foreign_origin(facts.origin or "") if foreign else Allow(None)
+        case "ours" | "page" | "landing":
+            return _not_ours(facts, policy, surface) or denials.of_content(facts) or Allow(None)
 
 
 def may_read(facts: Facts, surface: Surface, known: Known) -> bool:
@@ -190,6 +192,12 @@ def _fetch_metadata(facts: Facts) -> Deny | None:
     if facts.origins and facts.fetch_mode == "cors":
         return None  # its origin is what counts, and the page may get to know why
     return denials.CROSS_SITE
+
+
+def _not_ours(facts: Facts, policy: Policy, surface: Surface) -> Deny | None:
+    if facts.origin in surface.origins or (facts.origin is None and policy.access != "ours"):
+        return None
+    return denials.of_foreign_origin(facts.origin or "(none)")
 
 
 def _newcomer(facts: Facts, surface: Surface) -> Deny | None:
@@ -229,6 +237,9 @@ def _belongs(caller: Caller, facts: Facts) -> bool:
     for something leaked them. An extension with permission for this host sends no Origin with a GET, and the browser
     then says that no page is behind it.
     """
+    if caller.page is not None:
+        # Our own page names its origin with what changes something; with a GET the browser says that it is the same.
+        return facts.origins == (caller.page,) or (not facts.origins and facts.fetch_site == "same-origin")
     identity = caller.identity
     if identity is None or identity.kind == "native":
         return not facts.origins and facts.fetch_site in (None, "none")

@@ -2,60 +2,26 @@
 ``/``: where the authorization server's redirect arrives, and the pages that a person sees then.
 
 The code is taken out of the address at once: what the browser shows, keeps and sends on is ``/?attempt=…``, which is no
-secret. The pages are static HTML without a script; the one that waits asks again by itself.
+secret. The pages can be read without a script; with it, the one that waits turns into the next by itself.
 """
 
 from __future__ import annotations
 
-import html
-from functools import cache
-from importlib.resources import files
-from string import Template
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from upstash_helper.api import redirects
+from upstash_helper.api import outcomes, redirects
+from upstash_helper.api.files import CSP, read
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
-from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.attempts import Expired, Pending
 from upstash_helper.broker.errors import AttemptNotFound
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.attempts import Attempt
     from upstash_helper.broker.connection import Connection
 
-CSP: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _HTML: Final = "text/html"
-_FILES: Final = {"page.css": "text/css", "icon.svg": "image/svg+xml"}
-
-
-class Page:
-    """What one page says."""
-
-    def __init__(self, title: str, *paragraphs: str, mark: str = "none", again: str | None = None) -> None:
-        """
-        Args:
-            title: The heading.
-            paragraphs: Plain text; escaped here.
-            mark: Which sign stands above it: ``ok``, ``busy``, ``bad`` or ``none``.
-            again: The address that is asked again in a second.
-        """
-        self.title, self.paragraphs, self.mark, self.again = title, paragraphs, mark, again
-
-    def response(self, *, status: int = 200) -> web.Response:
-        """Return the page."""
-        text = _template().substitute(
-            title=html.escape(self.title),
-            body="\n".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in self.paragraphs),
-            mark=self.mark,
-            refresh=f'<meta http-equiv="refresh" content="1;url={html.escape(self.again)}">' if self.again else "",
-        )
-        response = web.Response(status=status, text=text, content_type=_HTML)
-        response.headers["Content-Security-Policy"] = CSP
-        return response
 
 
 class PagesResource:
@@ -77,8 +43,9 @@ class PagesResource:
                 ),
             ),
             Route(
-                method="GET", path="/web/{name}", handler=self.file, policy=Policy("page"),
-                operation_id="getFile", summary="A file of the pages", answers={200: "text/css"}, problems=(404,),
+                method="GET", path="/attempts/{attempt_id}/state", handler=self.state, policy=Policy("page"),
+                operation_id="getAttemptState", summary="For the page of a sign-in: the word for how it is",
+                answers={200: "text/plain"}, problems=(404,),
             ),
         ]  # fmt: skip
 
@@ -91,12 +58,12 @@ class PagesResource:
             return await self._home()
         redirect = redirects.read(request.query.items())
         if redirect is None:
-            return noise()
+            return outcomes.noise().response(status=400)
 
         attempt = await self._connection.flow.redirected(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
-            return noise()
+            return outcomes.noise().response(status=400)
         # RFC 9700, section 4.3.1: the code leaves the address, and with it the history and the Referer.
         return web.Response(status=303, headers={"Location": f"/?attempt={attempt.id}"})
 
@@ -104,70 +71,21 @@ class PagesResource:
         try:
             attempt = self._connection.flow.attempt(attempt_id)
         except AttemptNotFound as error:
-            return Page("This sign-in is over", error.detail, mark="bad").response(status=404)
-        email = (await self._connection.status()).email
-        return outcome(attempt, email).response()
+            return outcomes.over(error.detail).response(status=404)
+        status = await self._connection.status()
+        return outcomes.outcome(attempt, status, self._connection.flow.askers(attempt.id)).response()
+
+    async def state(self, request: web.Request) -> web.Response:
+        """
+        Answer with one word. The page has no token to ask for more, and whoever does not know the attempt's 128 random
+        bits does not even get that.
+        """
+        attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
+
+        return web.Response(text=outcomes.STATES[type(attempt)])
 
     async def _home(self) -> web.Response:
-        return Page(
-            "upstash-helper is running",
-            "It connects the apps on this computer to Upstash, so that none of them has to keep your API key.",
-            "In a terminal, upstash-helper status shows the connection and upstash-helper connect makes one.",
-        ).response()
-
-    async def file(self, request: web.Request) -> web.Response:
-        """Answer with a file of the pages; the names are a fixed set, so none can lead elsewhere."""
-        name = request.match_info["name"]
-        if name not in _FILES:
-            raise web.HTTPNotFound
-        return web.Response(body=_file(name), content_type=_FILES[name])
-
-
-def noise() -> web.Response:
-    """Answer an arrival that belongs to no attempt: constant, and the attempt that may be running goes on."""
-    return Page(
-        "Nothing to do here",
-        "This address belongs to no sign-in that is waiting: it may be old, used already, or not from Upstash.",
-        "Nothing was changed. Go back to the app and choose Connect Upstash again.",
-        mark="bad",
-    ).response(status=400)
-
-
-def outcome(attempt: Attempt, email: str | None) -> Page:
-    """Return the page that tells what came of an attempt."""
-    match attempt:
-        case Pending():
-            return Page("Waiting for Upstash", "Finish the sign-in in the other window.", mark="busy")
-        case Exchanging():
-            return Page(
-                "Connecting your account",
-                "Upstash has signed you in. Your API key is being made and stored in the keyring of this computer.",
-                mark="busy",
-                again=f"/?attempt={attempt.id}",
-            )
-        case Succeeded(needs_email=True):
-            return Page(
-                "One thing is missing",
-                "Your API key is stored, but Upstash did not tell which e-mail it belongs to.",
-                "In a terminal, run: upstash-helper connect --email",
-                mark="bad",
-            )
-        case Succeeded():
-            who = f"You are connected as {email}." if email else "You are connected."
-            return Page(
-                "Your account has been connected", who, "You can close this window and go back to the app.", mark="ok"
-            )
-        case Failed():
-            return Page("The account was not connected", attempt.detail, mark="bad")
-        case Expired():
-            return Page("The sign-in took too long", "Go back to the app and choose Connect Upstash again.", mark="bad")
-
-
-@cache
-def _template() -> Template:
-    return Template(_file("page.html").decode())
-
-
-@cache
-def _file(name: str) -> bytes:
-    return files("upstash_helper.web").joinpath(name).read_bytes()
+        """Answer with the dashboard: a shell that holds nothing, and asks for all of it with its session's token."""
+        response = web.Response(text=read("dashboard.html").decode(), content_type=_HTML)
+        response.headers["Content-Security-Policy"] = CSP
+        return response

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from upstash_helper.api import render, render_apps
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, TARGET, Route
+from upstash_helper.api.routes import BODY, ORIGIN, TARGET, Route
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.broker.pairings import POLL_SECONDS, Wish
@@ -110,19 +110,19 @@ class PairingsResource:
 
     async def look(self, request: web.Request) -> web.Response:
         """Answer with what became of it."""
-        pairing = await self._pairings.find(_id(request), _secret(request), request.headers.get(hdrs.ORIGIN))
+        pairing = await self._pairings.find(_id(request), _secret(request), request[ORIGIN])
 
         return render.json(render_apps.status(pairing, over=self._pairings.is_over(pairing)))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         """Let the prompt go away."""
-        await self._pairings.withdraw(_id(request), _secret(request), request.headers.get(hdrs.ORIGIN))
+        await self._pairings.withdraw(_id(request), _secret(request), request[ORIGIN])
 
         return web.Response(status=204)
 
     async def token(self, request: web.Request) -> web.Response:
         """Hand out the token."""
-        app, token = await self._pairings.token(_id(request), _secret(request), request.headers.get(hdrs.ORIGIN))
+        app, token = await self._pairings.token(_id(request), _secret(request), request[ORIGIN])
 
         return render.json(render_apps.new_token(app, token))
 
@@ -177,7 +177,7 @@ class PairingsResource:
         Return who asks. The gate has seen to it that an origin is one that can be let in; which program has sent it is
         for the user to see, since any can say an origin.
         """
-        origin = request.headers.get(hdrs.ORIGIN)
+        origin = request[ORIGIN]
         found = None if origin is None else of_origin(origin)
         sender = await self._sender(request)
         if found is None:

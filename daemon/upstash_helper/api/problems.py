@@ -48,6 +48,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.AppNotFound: 404,
     errors.BlockNotFound: 404,
     errors.NotTheCreator: 403,
+    errors.TicketNotValid: 403,
     errors.RateLimited: 429,
     errors.InvalidRequest: 422,
     errors.PathNotAllowed: 403,

@@ -18,6 +18,9 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
 """Who calls, as the guard found out."""
 
+ORIGIN: web.RequestKey[str | None] = web.RequestKey("origin", object)  # type: ignore[arg-type]
+"""Of the page that asks, if a page does, also where our own page carries its request."""
+
 TARGET: web.RequestKey[str] = web.RequestKey("target", str)
 """What the audit calls the thing that the request is about; by default what the path names."""
 

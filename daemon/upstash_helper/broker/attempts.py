@@ -20,12 +20,14 @@ from upstash_helper.broker.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 LIFETIME: Final = 600.0
 """Seconds that a user has for signing in or up, mail confirmation included."""
 
 _REMEMBERED: Final = 32
+_MOST_ASKERS: Final = 8
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,7 @@ class Attempts:
         self._tls_hellos = tls_hellos
         self._by_id: dict[str, Attempt] = {}
         self._id_by_state: dict[str, str] = {}
+        self._askers: dict[str, tuple[Caller, ...]] = {}
         self._latest: str | None = None
 
     def begin(self, server: AuthorizationServer) -> Pending:
@@ -122,6 +125,17 @@ class Attempts:
         while len(self._by_id) > _REMEMBERED:
             self._forget(next(iter(self._by_id)))
         return attempt
+
+    def asked(self, attempt_id: str, caller: Caller) -> None:
+        """Remember that ``caller`` wants this attempt: whoever began it is first, then come those who joined."""
+        known = self.askers(attempt_id)
+        # By id, for the rest of it changes: the dashboard's session, a new name.
+        if attempt_id in self._by_id and caller.id not in {other.id for other in known}:
+            self._askers[attempt_id] = (*known, caller)[:_MOST_ASKERS]
+
+    def askers(self, attempt_id: str) -> tuple[Caller, ...]:
+        """Return who wanted an attempt."""
+        return self._askers.get(attempt_id, ())
 
     def put(self, attempt: Attempt) -> None:
         """Replace the attempt of the same id."""
@@ -164,6 +178,7 @@ class Attempts:
 
     def _forget(self, attempt_id: str) -> None:
         del self._by_id[attempt_id]
+        self._askers.pop(attempt_id, None)
         for state in [state for state, known in self._id_by_state.items() if known == attempt_id]:
             del self._id_by_state[state]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -125,9 +126,14 @@ class Connection:
 
     # --- signing in -------------------------------------------------------------------------------------------------
 
-    async def connect(self, *, force: bool, open_browser: bool) -> Started | None:
+    async def connect(self, *, caller: Caller, force: bool, open_browser: bool) -> Started | None:
         """
         Start an attempt, or join the one that is alive. None: an account is connected and ``force`` was not said.
+
+        Args:
+            caller: Who wants it; the user is shown that when the sign-in is over.
+            force: Sign in anew although an account is connected or another sign-in runs.
+            open_browser: Open the user's browser, where an attempt is started.
 
         Raises:
             ClientIdMissing: If no OAuth client id is configured.
@@ -140,7 +146,7 @@ class Connection:
             if credential is not None and self._state_of(credential)[0] == "connected":
                 return None
             if (alive := self.flow.alive) is not None:
-                return Started(attempt=alive, joined=True, browser_opened=False)
+                return self._join(alive, caller)
         server = self._server
         if server is None:
             message = f"No OAuth client id is configured. {WAYS_TO_CONNECT}"
@@ -152,13 +158,17 @@ class Connection:
         # Others may have started while this one looked: the look at what is alive and the start are one step.
         if (alive := self.flow.alive) is not None:
             if not force or isinstance(alive, Exchanging):
-                return Started(attempt=alive, joined=True, browser_opened=False)
+                return self._join(alive, caller)
             self.flow.give_up(alive, "Another sign-in was started.")
-        attempt = self.flow.begin(server)
+        attempt = self.flow.begin(server, caller)
         await self.changed(attempt)
 
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
         return Started(attempt=attempt, joined=False, browser_opened=opened)
+
+    def _join(self, alive: Pending | Exchanging, caller: Caller) -> Started:
+        self.flow.joined(alive, caller)
+        return Started(attempt=alive, joined=True, browser_opened=False)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

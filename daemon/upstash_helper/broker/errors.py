@@ -192,6 +192,12 @@ class NotTheCreator(HelperError):
     code = "not_the_creator"
 
 
+class TicketNotValid(HelperError):
+    """The dashboard's address was used before, or is too old."""
+
+    code = "ticket_not_valid"
+
+
 class RateLimited(HelperError):
     """The app sends more requests than it may."""
 

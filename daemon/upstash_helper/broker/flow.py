@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.ports import AuthorizationServer, Clock
     from upstash_helper.broker.secret import Secret
     from upstash_helper.broker.sign_in import SignIn
@@ -77,9 +78,21 @@ class Flow:
             raise AttemptNotFound(message)
         return found
 
-    def begin(self, server: AuthorizationServer) -> Pending:
-        """Begin an attempt. The caller tells the followers of it; of its hint and its end they are told from here."""
+    def askers(self, attempt_id: str) -> tuple[Caller, ...]:
+        """Return who wanted an attempt: first who began it, then who joined."""
+        return self._attempts.askers(attempt_id)
+
+    def joined(self, attempt: Attempt, caller: Caller) -> None:
+        """Note that ``caller`` waits for ``attempt`` too."""
+        self._attempts.asked(attempt.id, caller)
+
+    def begin(self, server: AuthorizationServer, caller: Caller) -> Pending:
+        """
+        Begin an attempt that ``caller`` wants. Whoever calls this tells the followers of it; of its hint and its end
+        they are told from here.
+        """
         attempt = self._attempts.begin(server)
+        self._attempts.asked(attempt.id, caller)
         self._clock.call_at(attempt.hinted, lambda: self._tell(attempt.id, Pending))
         self._clock.call_at(attempt.deadline, lambda: self._tell(attempt.id, Expired))
         return attempt

@@ -22,6 +22,7 @@ PROGRAM: Final = "upstash-helper"
 
 _COMMANDS: Final = {
     "status": Lazy("status:status", "Show the daemon and the connection."),
+    "open": Lazy("open_dashboard:open_", "Open the dashboard in the browser."),
     "connect": Lazy("connect:connect", "Connect an Upstash account."),
     "disconnect": Lazy("connect:disconnect", "Forget the Upstash account."),
     "databases": Lazy("databases:databases", "List, create, change and delete Redis databases."),

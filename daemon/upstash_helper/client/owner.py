@@ -1,4 +1,4 @@
-"""What the owner alone may call: who is let in, and who did what."""
+"""What the owner alone may call: who is let in, who did what, and the dashboard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_AUDIT_PAGE: Final = 500
 
 
 class OwnerCalls(Calls):
-    """The methods for pairings, apps and the audit. They raise what ``DaemonClient`` says."""
+    """The methods for pairings, apps, the audit and the dashboard. They raise what ``DaemonClient`` says."""
 
     # --- who wants in -------------------------------------------------------------------------------------------------
 
@@ -121,6 +121,15 @@ class OwnerCalls(Calls):
             if token is None:
                 return
             left = None if left is None else left - len(page.entries)
+
+    # --- the dashboard ------------------------------------------------------------------------------------------------
+
+    def open_dashboard(self) -> wire_apps.DashboardTicket:
+        """
+        Return an address that opens the dashboard with all that its user may do, once, within a minute. It is a secret:
+        it belongs on no command line and in no log.
+        """
+        return self._ask("POST", "/v1/dashboard/tickets", wire_apps.DashboardTicket)
 
 
 def _pairing(pairing_id: str) -> str:

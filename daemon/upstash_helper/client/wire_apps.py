@@ -201,3 +201,29 @@ class AuditPage(Shown, frozen=True, kw_only=True):
 
     entries: tuple[AuditEntry, ...]
     next_page_token: Annotated[str | None, Meta(description="Present while there are more: `?page_token=`.")] = None
+
+
+# --- the dashboard ----------------------------------------------------------------------------------------------------
+
+
+class DashboardTicket(Sensitive, frozen=True, kw_only=True):
+    """An address that opens the dashboard with all that its user may do, once."""
+
+    url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
+    expires_at: Moment
+
+
+class BeginSession(Wanted, frozen=True, kw_only=True):
+    """A ticket, handed in by the daemon's own page."""
+
+    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+
+    def __repr__(self) -> str:
+        return "BeginSession(…)"
+
+
+class DashboardSession(Sensitive, frozen=True, kw_only=True):
+    """The page's own token. It ends with the daemon, or after it has not been used for a while."""
+
+    token: str
+    expires_at: Moment

@@ -1,0 +1,78 @@
+"""The files of the daemon's pages, and the module that other pages take from it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from upstash_helper.api.guard import Policy
+from upstash_helper.api.routes import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""Of every page: our own files, and nothing else at all."""
+
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class FilesResource:
+    """The handlers."""
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        # Any page that could ask to be let in may read it: it is how it asks.
+        public = Policy("open", readable=True)
+        return [
+            Route(
+                method="GET", path="/web/{name}", handler=self.file, policy=Policy("page"),
+                operation_id="getFile", summary="A file of the pages", answers={200: "text/css"}, problems=(404,),
+            ),
+            Route(
+                method="GET", path="/connect.js", handler=self.connect, policy=public,
+                operation_id="getConnectModule", summary="The ES module with which a web page is let in and connects",
+                answers={200: "text/javascript"},
+            ),
+            Route(
+                method="GET", path="/connect.d.ts", handler=self.types, policy=public,
+                operation_id="getConnectTypes", summary="Its types, for TypeScript", answers={200: "text/plain"},
+            ),
+        ]  # fmt: skip
+
+    async def file(self, request: web.Request) -> web.Response:
+        """Answer with a file of the pages; the names are a fixed set, so none can lead elsewhere."""
+        name = request.match_info["name"]
+        kind = names().get(name)
+        if kind is None:
+            raise web.HTTPNotFound
+        return web.Response(body=read(name), content_type=kind, charset="utf-8")
+
+    async def connect(self, _request: web.Request) -> web.Response:
+        """Answer with the module."""
+        return web.Response(body=read("connect.js"), content_type="text/javascript", charset="utf-8")
+
+    async def types(self, _request: web.Request) -> web.Response:
+        """Answer with its types."""
+        return web.Response(body=read("connect.d.ts"), content_type="text/plain", charset="utf-8")
+
+
+@cache
+def names() -> Mapping[str, str]:
+    """Return the files that pages may load, and their types."""
+    folder = files("upstash_helper.web")
+    return {
+        item.name: kind for item in folder.iterdir() for suffix, kind in _TYPES.items() if item.name.endswith(suffix)
+    }
+
+
+@cache
+def read(name: str) -> bytes:
+    """Return a file of the pages. They do not change while the daemon runs."""
+    return files("upstash_helper.web").joinpath(name).read_bytes()

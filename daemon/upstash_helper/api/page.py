@@ -1,0 +1,110 @@
+"""A page that a person sees: plain words, a sign, and what to do next, as HTML that needs no script to be read."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from functools import cache
+from string import Template
+from typing import Final, Literal
+
+import msgspec
+from aiohttp import web
+
+from upstash_helper.api.files import CSP, read
+from upstash_helper.api.signs import SIGNS, Sign
+
+Tone = Literal["good", "bad", "plain", "busy"]
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """A line of what there is to know."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Something that the user can do next."""
+
+    text: str
+    command: str = ""
+    """The command line that does it, if one does."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What one page says. All of it is plain text, and escaped here."""
+
+    title: str
+    lead: str
+    sign: Sign
+    tone: Tone = "plain"
+    facts: tuple[Fact, ...] = ()
+    paragraphs: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    details: str = ""
+    """What only somebody who looks for a cause wants to read."""
+    closing: str = ""
+    """What becomes of the window; where the script can close it, it says so in place of this."""
+    again: str = ""
+    """The address that is asked again in a second by a browser without script."""
+    data: Mapping[str, str] = {}
+    """What the script is told, as ``data-`` attributes."""
+
+    def response(self, *, status: int = 200) -> web.Response:
+        """Return the page."""
+        text = _template().substitute(
+            title=html.escape(self.title),
+            lead=html.escape(self.lead),
+            tone=self.tone,
+            sign=_sign(self.sign),
+            data="".join(f' data-{name}="{html.escape(value)}"' for name, value in self.data.items()),
+            body="\n".join(filter(None, (self._facts(), self._paragraphs(), self._steps(), self._details()))),
+            closing=html.escape(self.closing),
+            refresh=_REFRESH.format(html.escape(self.again)) if self.again else "",
+        )
+        response = web.Response(status=status, text=text, content_type="text/html")
+        response.headers["Content-Security-Policy"] = CSP
+        return response
+
+    def _facts(self) -> str:
+        lines = "".join(
+            f"<div><dt>{html.escape(fact.label)}</dt><dd>{html.escape(fact.value)}"
+            + (f"<small>{html.escape(fact.note)}</small>" if fact.note else "")
+            + "</dd></div>"
+            for fact in self.facts
+        )
+        return f'<dl class="facts">{lines}</dl>' if lines else ""
+
+    def _paragraphs(self) -> str:
+        return "\n".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in self.paragraphs)
+
+    def _steps(self) -> str:
+        steps = "".join(
+            f"<li><p>{html.escape(step.text)}</p>"
+            + (f'<div class="command"><code>{html.escape(step.command)}</code></div>' if step.command else "")
+            + "</li>"
+            for step in self.steps
+        )
+        return f'<h2>What you can do</h2><ul class="steps">{steps}</ul>' if steps else ""
+
+    def _details(self) -> str:
+        if not self.details:
+            return ""
+        return f"<details><summary>What exactly happened</summary><p>{html.escape(self.details)}</p></details>"
+
+
+# In <noscript>: the script follows the state without loading the page again.
+_REFRESH: Final = '<noscript><meta http-equiv="refresh" content="1;url={}"></noscript>'
+
+
+@cache
+def _sign(name: Sign) -> str:
+    paths = "".join(f'<path d="{path}"/>' for path in SIGNS[name])
+    return f'<svg viewBox="0 0 24 24" aria-hidden="true">{paths}</svg>'
+
+
+@cache
+def _template() -> Template:
+    return Template(read("page.html").decode())

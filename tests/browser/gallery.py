@@ -1,0 +1,89 @@
+"""Every page of a sign-in, as the daemon renders it, for looking at and for axe."""
+
+from __future__ import annotations
+
+import contextlib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from tests.support.browser import Site
+from upstash_helper.api import outcomes
+from upstash_helper.api.failure_words import WORDS
+from upstash_helper.api.files import CSP
+from upstash_helper.broker import hints
+from upstash_helper.broker.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.callers import OWNER, Caller
+from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.ports import FailureReason
+from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.states import Status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from upstash_helper.api.page import Page
+
+REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
+
+APP = Caller(
+    kind="app", id="app-1", name="Query Studio", identity=Identity(kind="web", name="https://studio.example.com")
+)
+PROGRAM = Caller(
+    kind="app",
+    id="app-2",
+    name="deploy",
+    identity=Identity(kind="native", name="/home/ada/projects/shop/node_modules/.bin/deploy-the-shop-to-production"),
+)
+CONNECTED = Status(state="connected", email="ada@example.com", method="oauth", since=0.0)
+DISCONNECTED = Status(state="disconnected")
+DETAIL = "Upstash answered with status 503 and said “Service Unavailable”. Connect again in a minute."
+
+
+def failed(reason: FailureReason) -> Failed:
+    """Return an attempt that failed for ``reason``."""
+    return Failed(id="a", expires_at=0.0, reason=reason, detail=DETAIL)
+
+
+def page_of(attempt: Attempt, status: Status = DISCONNECTED, *askers: Caller) -> Page:
+    """Return the page of ``attempt``."""
+    return outcomes.outcome(attempt, status, askers)
+
+
+def pages() -> dict[str, Page]:
+    """Return all pages by name."""
+    exchanging = Exchanging(id="exchanging", authorization_url="", expires_at=0.0)
+    succeeded = Succeeded(id="a", expires_at=0.0)
+    pending = Pending(
+        id="pending", authorization_url="", expires_at=0.0, began=0.0, tls_before=0, state=Secret("s"),
+        code_verifier=Secret("v"),
+    )  # fmt: skip
+    hinted = Pending(
+        id="pending", authorization_url="", expires_at=0.0, began=0.0, tls_before=0, state=Secret("s"),
+        code_verifier=Secret("v"), hint=hints.NO_CALLBACK,
+    )  # fmt: skip
+    return {
+        "connected": page_of(succeeded, CONNECTED, APP),
+        "connected-by-owner": page_of(succeeded, CONNECTED, OWNER),
+        "connected-by-programs": page_of(succeeded, CONNECTED, PROGRAM, APP, OWNER),
+        "connecting": page_of(exchanging, DISCONNECTED, APP),
+        "waiting": page_of(pending, DISCONNECTED, APP),
+        "waiting-long": page_of(hinted, DISCONNECTED, APP),
+        "needs-email": page_of(Succeeded(id="a", expires_at=0.0, needs_email=True), CONNECTED, APP),
+        "expired": page_of(Expired(id="a", expires_at=0.0), DISCONNECTED, APP),
+        "noise": outcomes.noise(),
+        "over": outcomes.over("There is no such attempt (they are forgotten when the helper restarts)."),
+        **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in WORDS},
+    }
+
+
+@contextlib.asynccontextmanager
+async def gallery() -> AsyncIterator[Site]:
+    """Serve the pages by their names, with the daemon's files and the daemon's Content-Security-Policy."""
+    shown = {f"/{name}": str(page.response().text) for name, page in pages().items()}
+    for state in ("pending", "exchanging"):
+        # These pages ask how it is.
+        shown[f"/attempts/{state}/state"] = state
+    folder = Path(str(files("upstash_helper")))
+    async with Site.serving(shown, folder=folder, headers={"Content-Security-Policy": CSP}) as site:
+        yield site

@@ -1,0 +1,101 @@
+"""A daemon as after a week of use, for pictures: an account, databases, apps, and one that waits for approval."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from playwright.async_api import expect
+
+from tests.support.browser import Site
+from tests.support.sandbox import Sandbox
+from tests.support.world import World, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from playwright.async_api import BrowserContext, Page
+
+LOADING = "[aria-busy=true], .skeleton, .spinner"
+EMAIL = "ada@example.com"
+SECTIONS = ("overview", "databases", "apps", "activity", "settings")
+
+ASK = """(url) => fetch(url, {
+  method: "POST", headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({
+    name: "Inventory", scopes: ["connection:read", "databases:read", "databases:write"],
+    reason: "Keeps its stock in a database of yours.",
+  }),
+}).then(({ status }) => status)"""
+
+DATABASES: tuple[dict[str, Any], ...] = (
+    {"name": "shop-sessions", "primary_region": "us-east-1", "read_regions": ["eu-west-1"]},
+    {"name": "rate-limits", "primary_region": "eu-central-1", "eviction": True},
+    {"name": "leaderboard", "primary_region": "ap-southeast-1"},
+)
+
+
+@dataclass
+class Stage:
+    """The daemon, and how its dashboard is looked at."""
+
+    world: World
+
+    @property
+    def home(self) -> str:
+        """Where the dashboard is."""
+        return f"http://localhost:{self.world.settings.port}/"
+
+    async def dashboard(self, context: BrowserContext) -> Page:
+        """Open the dashboard as ``upstash-helper open`` does."""
+        ticket = (await self.world.call("POST", "/v1/dashboard/tickets")).json
+        page = await context.new_page()
+        await page.goto(ticket["url"])
+        await expect(page.get_by_role("navigation", name="Sections")).to_be_visible()
+        return page
+
+    @contextlib.asynccontextmanager
+    async def asked(self, context: BrowserContext) -> AsyncIterator[None]:
+        """Have a web page ask to be let in, as the server that a web developer runs on this computer shows it."""
+        async with Site.serving({"/": "<!doctype html><title>Inventory</title>"}, host="localhost", port=5173) as site:
+            page = await context.new_page()
+            await page.goto(site.origin)
+            status = await page.evaluate(ASK, f"{self.home}v1/pairings")
+            assert status == 202, status
+            yield
+
+    @property
+    def views(self) -> Mapping[str, Callable[[Page], Awaitable[None]]]:
+        """What there is to see in it, by name."""
+        return {name: partial(_show, name=name) for name in SECTIONS}
+
+
+async def _show(page: Page, *, name: str) -> None:
+    await page.get_by_role("navigation", name="Sections").locator(f'[data-view="{name}"]').click()
+    await expect(page.locator(f'[data-view="{name}"]')).to_have_attribute("aria-current", "page")
+    await expect(page.locator(LOADING)).to_have_count(0)
+
+
+@contextlib.asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    """Set the scene in ``folder``."""
+    port = free_port()
+    async with (
+        Sandbox.running(folder / "sandbox", redirect_uris=(f"http://localhost:{port}",)) as sandbox,
+        World.running(folder, sandbox, port) as world,
+    ):
+        world.email = EMAIL
+        await world.connect()
+        for wanted in DATABASES:
+            await world.create(**wanted)
+        read = ("connection:read", "databases:read")
+        studio = await world.pair(
+            *read, "databases:write", "databases:credentials", origin="https://studio.example.com", name="Query Studio"
+        )
+        deploy = await world.pair(*read, name="deploy")
+        for app in (studio, deploy):
+            await world.as_app(app, "GET", "/v1/databases")
+        yield Stage(world)

@@ -1,0 +1,115 @@
+"""The button, as people see it, hear it and reach it by the keyboard; in both color schemes and on a narrow screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.person import sign_up
+from tests.support.browser import Console, violations, wider_than_its_window
+from tests.support.web_tool import BUTTON, approve, example, in_state, popup_of, waiting
+from tests.support.world import free_port
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Page
+
+    from tests.support.world import World
+
+SPOKEN = "upstash-connect >> [role=status]"
+FOCUSED = "document.querySelector('upstash-connect').shadowRoot.activeElement?.outerHTML.slice(0, 60)"
+
+
+async def wrong_with(page: Page) -> list[str]:
+    """Return what is wrong with the page as it is now."""
+    return [*await violations(page), *await wider_than_its_window(page)]
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+async def test_each_state_is_for_everybody(world: World, context: BrowserContext, page: Page, console: Console) -> None:
+    """
+    axe-core finds nothing in any state of the button and of the example page around it, and nothing sticks out.
+    """
+    console.expect("ERR_CONNECTION_REFUSED|status of 409")
+    await page.set_viewport_size({"width": 320, "height": 640})
+    found = []
+    async with example(world) as site:
+        await page.goto(site.origin)
+        found += await wrong_with(page)
+        await page.evaluate(
+            "(url) => document.querySelector('upstash-connect').setAttribute('url', url)",
+            f"http://localhost:{free_port()}",
+        )
+        await page.locator(BUTTON).click()
+        await in_state(page, "missing")
+        found += await wrong_with(page)
+        await page.evaluate("document.querySelector('upstash-connect').removeAttribute('url')")
+        await page.get_by_role("button", name="Try again").click()
+        pairing = await waiting(world)
+        await in_state(page, "approval")
+        found += await wrong_with(page)
+        spoken = await page.locator(SPOKEN).inner_text()
+        popup = await popup_of(context, page)
+        found += await wrong_with(popup)
+        await approve(world)
+        await in_state(page, "sign-in")
+        found += await wrong_with(page)
+        await popup.close()
+        await in_state(page, "window-closed")
+        found += await wrong_with(page)
+        async with context.expect_page() as again:
+            await page.get_by_role("link", name="Open it again").click()
+        await sign_up(await again.value, world.email)
+        await in_state(page, "connected")
+        found += await wrong_with(page)
+        await page.get_by_role("button", name="New database").click()
+        await page.get_by_label("Name").fill("a-name-that-is-as-long-as-names-of-databases-may-be-and-no-longer")
+        await page.get_by_role("button", name="Create").click()
+        await page.get_by_text("Created").wait_for()
+        found += await wrong_with(page)
+        await page.get_by_role("button", name="Credentials of").click()
+        await page.get_by_role("dialog").wait_for()
+        found += await wrong_with(page)
+
+    assert [] == found
+    assert pairing["user_code"] in spoken
+
+
+async def test_the_keyboard_stays_where_it_is(world: World, page: Page) -> None:
+    """
+    Who has pressed the button by the keyboard finds the focus on what came in its place, and back on it after Cancel.
+    """
+    async with example(world) as site:
+        await page.goto(site.origin)
+        await page.evaluate("window.open = () => null")
+        await page.locator(BUTTON).focus()
+        await page.keyboard.press("Enter")
+        await in_state(page, "approval")
+        during = await page.evaluate(FOCUSED)
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await in_state(page, "idle")
+        after = await page.evaluate(FOCUSED)
+
+        assert "Approve this page" in during
+        assert "primary" in after
+
+
+async def test_a_page_gives_it_its_own_looks(world: World, page: Page) -> None:
+    """
+    Colors by custom properties, the words by an attribute, light or dark by the page's color-scheme.
+    """
+    async with example(world) as site:
+        await page.goto(site.origin)
+        await page.evaluate(
+            """() => {
+                const button = document.createElement('upstash-connect');
+                button.setAttribute('label', 'Use my Upstash');
+                button.style.setProperty('--upstash-accent', 'rgb(1, 2, 3)');
+                document.querySelector('main').replaceChildren(button);
+            }"""
+        )
+        mine = page.locator("main upstash-connect >> button")
+
+        assert "Use my Upstash" == await mine.inner_text()
+        assert "rgb(1, 2, 3)" == await mine.evaluate("(button) => getComputedStyle(button).backgroundColor")

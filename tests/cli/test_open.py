@@ -1,0 +1,103 @@
+"""``open``: the dashboard's address, and how a browser gets to know it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import clean_environment
+from upstash_helper.cli import exit_codes
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Shell
+    from tests.support.daemon import DaemonProcess
+
+ADDRESS = re.compile(r"http://localhost:(\d+)/#ticket=uht_[\w-]{43}")
+
+
+class NotedBrowser:
+    """A program that is taken for the user's browser. It keeps the address that it is given."""
+
+    def __init__(self, folder: Path) -> None:
+        self._seen = folder / "opened"
+        script = folder / "browser"
+        script.write_text(f'#!/bin/sh\nprintf %s "$1" > {self._seen}.new && mv {self._seen}.new {self._seen}\n')
+        script.chmod(0o700)
+        self.environment = {"BROWSER": f"{script} %s"}
+
+    async def opened(self) -> str:
+        """Return the address, once it is there: the command does not wait for the browser."""
+        async with asyncio.timeout(10):
+            while not self._seen.exists():  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.01)
+        return self._seen.read_text()
+
+
+async def test_it_prints_an_address_that_is_good_once(shell: Shell, running: DaemonProcess) -> None:
+    """For a browser that has to be opened by hand; each time it is another."""
+    first, second = await shell("open", "--print"), await shell("open", "--print")
+
+    assert exit_codes.OK == first.code
+    found = ADDRESS.fullmatch(first.out.strip())
+    assert found is not None
+    assert str(running.port) == found[1]
+    assert first.out != second.out
+    assert "" == first.err
+
+
+async def test_it_prints_json(shell: Shell) -> None:
+    """With the moment at which the address is worth nothing any more."""
+    ran = await shell("open", "--json")
+
+    assert ["expires_at", "url"] == sorted(json.loads(ran.out))
+    assert ADDRESS.fullmatch(ran.json["url"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
+async def test_the_list_of_processes_never_has_the_ticket(tmp_path: Path, running: DaemonProcess) -> None:
+    """The browser is given a file that its user alone can read, and that leads on to the address."""
+    browser = NotedBrowser(tmp_path)
+
+    ran = await run_cli("open", environment={**running.environment, **browser.environment})
+    opened = urlsplit(await browser.opened())
+    page = Path(unquote(opened.path))
+    content = page.read_text(encoding="utf-8")
+
+    assert exit_codes.OK == ran.code
+    assert "file" == opened.scheme
+    assert running.folders.runtime.resolve() == page.parent
+    assert 0o600 == stat.S_IMODE(page.stat().st_mode)
+    assert ADDRESS.search(content)
+    assert "ticket" not in ran.out + ran.err
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="platform: elsewhere there is always something that opens addresses"
+)
+async def test_without_a_browser_it_prints_the_address(running: DaemonProcess) -> None:
+    """On a machine that is reached by ssh, say."""
+    gone = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
+    environment = {name: value for name, value in running.environment.items() if name not in gone}
+
+    ran = await run_cli("open", environment={**environment, "PATH": "/nonexistent"})
+
+    assert exit_codes.OK == ran.code
+    assert ADDRESS.fullmatch(ran.out.strip())
+    assert "No browser could be opened" in ran.err
+
+
+async def test_without_a_daemon_it_says_how_to_start_it(tmp_path: Path) -> None:
+    """Nothing is opened."""
+    ran = await run_cli("open", environment={**clean_environment(), "UPSTASH_HELPER_HOME": str(tmp_path / "home")})
+
+    assert exit_codes.NOT_RUNNING == ran.code
+    assert "upstash-helper start" in ran.err

@@ -1,0 +1,123 @@
+"""What goes over the bridge, and what says that it does: on whose behalf a request comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.effects import no_effect
+from tests.support.world import as_page
+
+if TYPE_CHECKING:
+    from tests.support.world import World
+
+PAGE = "https://app.example.com"
+OTHER = "https://other.example.com"
+HEADER = "Upstash-Helper-On-Behalf-Of"
+
+
+def over_the_bridge(world: World, origin: str, *, get: bool = False) -> dict[str, str]:
+    """Return what a browser and the bridge add to a request."""
+    sent = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "empty", HEADER: origin}
+    return sent if get else {**sent, "Origin": f"http://localhost:{world.settings.port}"}
+
+
+async def test_a_page_is_let_in_over_the_bridge(world: World) -> None:
+    """
+    The user sees the page that is named, and its token is that page's, with the bridge and without.
+    """
+    body = {"name": "Tool", "scopes": ["connection:read"]}
+    asked = await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
+    at, secret = f"/v1/pairings/{asked.json['id']}", asked.json["poll_secret"]
+    [shown] = (await world.get("/v1/pairings")).json["pairings"]
+    await world.call("POST", f"{at}/approve", {})
+    looked = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
+    given = await world.call("POST", f"{at}/token", token=secret, headers=over_the_bridge(world, PAGE))
+    token = given.json["token"]
+
+    bridged = await world.get("/v1/token", token=token, headers=over_the_bridge(world, PAGE, get=True))
+    itself = await world.get("/v1/token", token=token, headers=as_page(PAGE))
+    other = await world.get("/v1/token", token=token, headers=over_the_bridge(world, OTHER, get=True))
+
+    assert ("web", PAGE) == (shown["identity"]["kind"], shown["identity"]["name"])
+    assert "approved" == looked.json["state"]
+    assert (200, 200) == (bridged.status, itself.status)
+    assert (403, "origin_mismatch") == (other.status, other.code)
+
+
+async def test_another_page_does_not_poll_a_pairing(world: World) -> None:
+    """
+    A poll secret is its page's alone: over the bridge, too.
+    """
+    asked = await world.ask("connection:read", origin=PAGE)
+    at, secret = f"/v1/pairings/{asked.json['id']}", asked.json["poll_secret"]
+
+    own = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
+    other = await world.get(at, token=secret, headers=over_the_bridge(world, OTHER, get=True))
+    ours = await world.get(at, token=secret, headers={"Sec-Fetch-Site": "same-origin"})
+
+    assert (200, 404, 404) == (own.status, other.status, ours.status)
+
+
+@pytest.mark.parametrize("origin", [PAGE, OTHER, "http://localhost:5173", "chrome-extension://" + "a" * 32, None])
+async def test_no_page_and_no_program_speaks_for_another(world: World, origin: str | None) -> None:
+    """
+    From everywhere but our own pages the header is refused, before anything is asked of the user.
+    """
+    headers = {HEADER: "https://bank.example", **({} if origin is None else as_page(origin))}
+    body = {"name": "Bank", "scopes": ["databases:read"]}
+
+    async with no_effect(world):
+        reply = await world.call("POST", "/v1/pairings", body, headers=headers, token=None)
+
+        assert (403, "on_behalf_not_allowed") == (reply.status, reply.code)
+        assert not [name for name in reply.headers if name.lower().startswith("access-control-")]
+
+
+async def test_no_browser_lets_a_page_send_it(world: World) -> None:
+    """
+    It is not among the headers that a preflight allows.
+    """
+    await world.pair("databases:read", origin=PAGE)
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": HEADER.lower()}
+
+    reply = await world.call("OPTIONS", "/v1/pairings", headers={**as_page(PAGE), **asked}, token=None)
+
+    assert HEADER.lower() not in reply.headers["Access-Control-Allow-Headers"].lower()
+
+
+async def test_a_dashboards_session_is_not_carried(world: World) -> None:
+    """
+    The page's own session, the owner's, is no good for what is done on somebody's behalf.
+    """
+    ours = f"http://localhost:{world.settings.port}"
+    ticket = (await world.call("POST", "/v1/dashboard/tickets")).json["url"].partition("ticket=")[2]
+    page = {"Origin": ours, "Sec-Fetch-Site": "same-origin"}
+    session = await world.call("POST", "/v1/dashboard/sessions", {"ticket": ticket}, headers=page, token=None)
+    token = session.json["token"]
+
+    by_itself = await world.get("/v1/apps", token=token, headers={"Sec-Fetch-Site": "same-origin"})
+    on_behalf = await world.get("/v1/apps", token=token, headers=over_the_bridge(world, PAGE, get=True))
+
+    assert (200, 403) == (by_itself.status, on_behalf.status)
+
+
+async def test_the_page_is_opened_by_others_and_framed_by_none(world: World) -> None:
+    """
+    Another site may open it in a window, and neither frame it, fetch it nor load it as anything else.
+    """
+    site = {"Sec-Fetch-Site": "cross-site"}
+    window = {**site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    frame = {**site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    script = {**site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}
+
+    opened = await world.get("/bridge", token=None, headers=window)
+    framed = await world.get("/bridge", token=None, headers=frame)
+    loaded = await world.get("/bridge", token=None, headers=script)
+    fetched = await world.get("/bridge", token=None, headers=as_page(PAGE))
+
+    assert [200, 403, 403, 403] == [reply.status for reply in (opened, framed, loaded, fetched)]
+    assert "frame-ancestors 'none'" in opened.headers["Content-Security-Policy"]
+    assert "script-src 'self'" in opened.headers["Content-Security-Policy"]
+    assert "Cross-Origin-Opener-Policy" not in opened.headers
