@@ -66,6 +66,8 @@ def test_demo_stays_up_to_be_tried(environment: dict[str, str]) -> None:
     After its steps the demo stays, and what it has printed works, until Ctrl-C, which is no failure.
     """
     with demo(environment) as (process, addresses, children):
+        assert str(addresses["dashboard"]).startswith("http://localhost:")
+        assert "/#ticket=" in str(addresses["dashboard"])
         with redis.Redis.from_url(str(addresses["redis"]), decode_responses=True) as client:
             greeting = client.get("greeting")
         process.send_signal(signal.SIGINT)

@@ -119,7 +119,7 @@ class Teller:
     ) -> None:
         """Say where everything is."""
         found = {
-            "Dashboard": f"http://localhost:{world.port}/",
+            "Dashboard": client.open_dashboard().url,
             "API": client.base_url,
             "Sandbox": world.sandbox["auth_url"],
             "Redis": credentials.redis_url,
@@ -131,6 +131,8 @@ class Teller:
         click.echo()
         for name, address in found.items():
             click.echo(f"{name + ':':<11} {address}")
+        click.echo("\nThe dashboard's address is good once, for a minute. For another one:")
+        click.echo(f"  upstash-helper open --print     with UPSTASH_HELPER_HOME={world.home}")
         click.echo("\nThe database, for a .env file:")
         for name, value in credentials.env.items():
             click.echo(f"  {name}={value}")

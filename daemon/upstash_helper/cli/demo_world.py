@@ -32,7 +32,7 @@ class DemoWorld:
     """What runs while the demo runs."""
 
     def __init__(self, home: Path, stack: contextlib.ExitStack) -> None:
-        self._home = home
+        self.home = home
         self._stack = stack
         self._environ = _clean_environment() | {"UPSTASH_HELPER_HOME": str(home)}
         self.port = _choose_port()
@@ -53,7 +53,7 @@ class DemoWorld:
         Raises:
             Failure: If it ends instead.
         """
-        data = self._home / "sandbox"
+        data = self.home / "sandbox"
         arguments = ["--data", str(data), "--port", "0", "--redirect-uri", f"http://localhost:{self.port}"]
         arguments.append("--stop-with-parent")
         process, log = self._start(
@@ -97,18 +97,18 @@ class DemoWorld:
             if process.poll() is not None:
                 yield f"The {name} has ended with code {process.returncode}."
         logs = {"daemon's log": self.folders.log_file}
-        logs |= {f"{name}'s output": self._home / f"{name}.log" for name in self._processes}
+        logs |= {f"{name}'s output": self.home / f"{name}.log" for name in self._processes}
         for name, path in logs.items():
             end = tail(path)
             if end:
                 yield f"The end of the {name}:\n{end}"
 
     def _start(self, name: str, command: list[str], stdout: int) -> tuple[subprocess.Popen[bytes], Path]:
-        log = self._home / f"{name}.log"
+        log = self.home / f"{name}.log"
         with log.open("wb") as errors:
             # Its standard input ends when this process does, however it does: then it stops too.
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=stdout, stderr=errors, env=self._environ, cwd=self._home
+                command, stdin=subprocess.PIPE, stdout=stdout, stderr=errors, env=self._environ, cwd=self.home
             )
         self._processes[name] = process
         self._stack.callback(_stop, process)
