@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.world import World
+from tests.support.clock import FakeClock
+from tests.support.world import PASSWORD, World
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
+from upstash_helper.broker.sign_in import NAMES_TRIED
 from upstash_helper.storage.file import FileStore
 
 if TYPE_CHECKING:
@@ -79,6 +81,41 @@ async def test_a_connection_survives_a_restart(tmp_path: Path, far_side: Sandbox
 
     assert (before["state"], before["account"], before["since"]) == (after["state"], after["account"], after["since"])
     assert ["kept"] == [database["name"] for database in listed]
+
+
+async def test_connecting_again_within_a_second_makes_a_key_of_another_name(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """Key names are unique in an account: the next second's is taken."""
+    async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
+        first = await world.connect()
+        started = await world.start(force=True)
+        await world.land(await far_side.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False))
+        assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
+        second = (await world.get("/v1/connection")).json
+        names = await far_side.api_key_names(world.email)
+
+    assert ["UPSTASH_HELPER_API_KEY_1790000000", "UPSTASH_HELPER_API_KEY_1790000001"] == names
+    assert names == [first["api_key_name"], second["api_key_name"]]
+
+
+async def test_an_account_that_has_every_name_refuses_the_key_and_nothing_changes(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """A few names are tried, then the refusal is told in Upstash's words."""
+    async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
+        await far_side.account(world.email, PASSWORD)
+        taken = [f"UPSTASH_HELPER_API_KEY_{1_790_000_000 + later}" for later in range(NAMES_TRIED)]
+        for name in taken:
+            await far_side.api_key(world.email, name)
+        started = await world.start()
+        await world.land(await far_side.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False))
+        attempt = await world.settled(started["attempt_id"])
+
+        assert ("failed", "api_key_refused") == (attempt["state"], attempt["reason"])
+        assert "already exists" in attempt["detail"]
+        assert taken == await far_side.api_key_names(world.email)
+        assert "disconnected" == (await world.get("/v1/connection")).json["state"]
 
 
 async def test_a_cancelled_attempt_is_over(world: World) -> None:

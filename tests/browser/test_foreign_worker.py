@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-REGISTER = """<!doctype html><title>Other app</title><h1>Other app</h1>
+REGISTER = """<!doctype html><title>Other app</title><link rel=icon href=data:,><h1>Other app</h1>
 <script>window.ready = navigator.serviceWorker.register("/sw.js").then(() => navigator.serviceWorker.ready);</script>
 """
 # Answers every page from what it has kept, as workers of single-page apps do.

@@ -11,7 +11,7 @@ from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
 from tests.support.retries import retries
 from upstash_helper.broker.models import IssuedKey
-from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.http import Upstream
 from upstash_helper.upstream.keys import Keys
@@ -109,6 +109,18 @@ async def test_t36_a_request_for_a_key_is_sent_once(http: Upstream, step: Step, 
 
         assert reason == failure.reason
         assert 1 == len(far_side.requests)
+
+
+async def test_a_name_that_the_account_has_is_told_from_other_refusals(http: Upstream) -> None:
+    """
+    Nothing was made, so that another name may be tried.
+    """
+    async with faulty(answer({"error": "api key name already exists"}, 409)) as far_side:
+        taken = await failed(http, far_side.url)
+    async with faulty(answer({"error": "bad name"}, 400)) as far_side:
+        refused = await failed(http, far_side.url)
+
+    assert [True, False] == [isinstance(failure, KeyNameTaken) for failure in (taken, refused)]
 
 
 @pytest.mark.parametrize(

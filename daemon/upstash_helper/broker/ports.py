@@ -171,6 +171,10 @@ class AuthorizationFailed(Exception):
         self.detail = detail
 
 
+class KeyNameTaken(AuthorizationFailed):
+    """The account has an API key of that name; none was made."""
+
+
 FailureReason = Literal[
     "access_denied",  # the user said no
     "login_required",
@@ -202,6 +206,7 @@ class KeyIssuer(Protocol):
         Make a key called ``name``.
 
         Raises:
+            KeyNameTaken: If the account has a key of that name (``api_key_refused``).
             AuthorizationFailed: ``api_key_refused``, ``api_key_limit``, ``rate_limited``, ``server_error``,
                 ``network_error``, ``timeout`` or ``invalid_response``.
         """

@@ -9,7 +9,7 @@ import msgspec
 
 from upstash_helper.broker.errors import HelperError, ReconnectRequired, StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential
-from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 
 if TYPE_CHECKING:
     from upstash_helper.broker.background import Background
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 # The pattern of Upstash's guideline is APPNAME_API_KEY_<unix time>.
 KEY_NAME: Final = "UPSTASH_HELPER_API_KEY_{time}"
+
+# Names are unique in an account. Two machines, or one that connects twice, can meet in the same second.
+NAMES_TRIED: Final = 5
 
 
 class SignIn:
@@ -57,11 +60,24 @@ class SignIn:
         try:
             # Whose key it is, is asked before the key is made: from then on nothing slow stands before the store.
             emails = await self._server.email_of(tokens)
-            name = KEY_NAME.format(time=int(self._clock.time()))
-            issued = await self._keys.issue(access_token=tokens.access_token, name=name)
+            issued, name = await self._issue(tokens.access_token)
             return await self._keep(issued, name, emails)
         finally:
             self._background.start(self._give_back(self._server, tokens))
+
+    async def _issue(self, access_token: Secret) -> tuple[IssuedKey, str]:
+        """Make a key named after the present second, or after one of the next if the account has that name."""
+        second = int(self._clock.time())
+        last = second + NAMES_TRIED - 1
+        while True:
+            name = KEY_NAME.format(time=second)
+            try:
+                return await self._keys.issue(access_token=access_token, name=name), name
+            except KeyNameTaken:
+                if second == last:
+                    raise
+                logger.info("api_key_name_taken", extra={"key_name": name})
+            second += 1
 
     async def _keep(self, issued: IssuedKey, name: str, emails: tuple[str, ...]) -> Credential:
         candidates = tuple(dict.fromkeys((issued.email, *emails) if issued.email else emails))

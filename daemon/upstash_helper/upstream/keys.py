@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 from upstash_helper.broker.models import IssuedKey
-from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.calls import Call, Resend, TransportFailed
 from upstash_helper.upstream.claims import email
@@ -97,7 +97,8 @@ def _refuse(reply: Reply, name: str, token: str) -> NoReturn:
     if reply.status != 401 and _LIMIT.search(said):
         detail = f"The account has as many API keys as it may have; delete one in {_CONSOLE}.{quote}"
         raise AuthorizationFailed("api_key_limit", detail)
-    raise AuthorizationFailed("api_key_refused", f"Upstash refused to make an API key (status {reply.status}).{quote}")
+    refusal = KeyNameTaken if reply.status == 409 else AuthorizationFailed
+    raise refusal("api_key_refused", f"Upstash refused to make an API key (status {reply.status}).{quote}")
 
 
 def _orphan(name: str) -> str:
