@@ -42,6 +42,7 @@ from upstash_helper.broker.pairings import Pairings
 from upstash_helper.broker.pass_through import PassThrough
 from upstash_helper.broker.sessions import Sessions
 from upstash_helper.broker.sign_in import SignIn
+from upstash_helper.broker.trays import Trays, UnlessTray
 from upstash_helper.broker.turnstile import Turnstile
 from upstash_helper.broker.vault import Vault
 from upstash_helper.broker.waiting_room import WaitingRoom
@@ -108,6 +109,7 @@ class Broker:
     pairings: Pairings
     approvals: Approvals
     audit: Audit
+    trays: Trays
 
 
 def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
@@ -148,7 +150,7 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         DashboardResource(sessions=sessions, port=world.settings.port, clock=machine.clock),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
-        EventsResource(events=broker.events, pairings=broker.pairings),
+        EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
     )
     routes = [route for resource in resources for route in resource.routes()]
 
@@ -184,7 +186,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
     from upstash_helper.upstream.oauth import OAuth
     from upstash_helper.upstream.passage import DeveloperApiPassage
 
-    clock, ledger = machine.clock, machine.ledger
+    clock, ledger, trays = machine.clock, machine.ledger, Trays()
     events, background = EventBus(), Background()
     api = DeveloperApi(http=http, api_url=settings.api_url, rest_url=settings.rest_url)
     server = (
@@ -229,7 +231,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         apps=apps,
         audit=audit,
         turnstile=turnstile,
-        notifier=machine.notifier,
+        notifier=UnlessTray(machine.notifier, trays),
         background=background,
         clock=clock,
     )
@@ -248,6 +250,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         pairings=pairings,
         approvals=Approvals(room=room, turnstile=turnstile, clock=clock),
         audit=audit,
+        trays=trays,
     )
 
 
@@ -266,12 +269,14 @@ def _daemon_resource(
         profile=world.profile,
         started_at=machine.clock.time(),
         log_file=str(world.folders.log_file),
+        console_url=world.settings.console_url,
     )
     return DaemonResource(
         about=about,
         connection=broker.connection,
         vault=broker.vault,
         ledger=machine.ledger,
+        trays=broker.trays,
         listeners=machine.listeners,
         tls_hellos=lambda: counts.tls,
         stop=stop,

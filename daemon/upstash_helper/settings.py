@@ -74,6 +74,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         return f"http://localhost:{self.port}"
 
+    @property
+    def console_url(self) -> str | None:
+        """Upstash's console; None where the Developer API is not Upstash's own."""
+        return "https://console.upstash.com" if self.api_url == Settings().api_url else None
+
 
 class Folders(msgspec.Struct, frozen=True, kw_only=True):
     """Where one profile keeps its files. None of them is made before it is needed."""

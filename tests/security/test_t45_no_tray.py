@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +64,17 @@ def test_t45_without_a_tray_the_api_decides(daemon: DaemonProcess) -> None:
     daemon.client.deny(app.id)
 
     assert "denied" == app.state
+
+
+async def test_t45_the_status_says_that_there_is_no_tray(daemon: DaemonProcess) -> None:
+    """To the API and on the command line, with what would start one."""
+    status = daemon.client.status()
+    shown = await run_cli("status", environment=daemon.environment)
+
+    assert status.tray is not None
+    assert ("unavailable", None) == (status.tray.state, status.tray.backend)
+    assert "upstash-helper tray" in status.tray.detail
+    assert re.search(r"^Tray icon: +none$", shown.out, re.MULTILINE)
 
 
 async def test_t45_the_machine_of_this_test_has_no_tray(daemon: DaemonProcess) -> None:

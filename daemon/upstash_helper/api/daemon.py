@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.connection import Connection
     from upstash_helper.broker.ledger import Ledger
+    from upstash_helper.broker.trays import Trays
     from upstash_helper.broker.vault import Vault
 
 API_VERSION: Final = 1
@@ -33,6 +34,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     started_at: float
     log_file: str | None
+    console_url: str | None
 
 
 class DaemonResource:
@@ -45,6 +47,7 @@ class DaemonResource:
         connection: Connection,
         vault: Vault,
         ledger: Ledger,
+        trays: Trays,
         listeners: Callable[[], tuple[wire.Listener, ...]],
         tls_hellos: Callable[[], int],
         stop: asyncio.Event,
@@ -54,6 +57,7 @@ class DaemonResource:
         self._connection = connection
         self._vault = vault
         self._ledger = ledger
+        self._trays = trays
         self._listeners = listeners
         self._tls_hellos = tls_hellos
         self._stop = stop
@@ -105,6 +109,8 @@ class DaemonResource:
                 hints=self._hints(),
                 log_file=self._about.log_file,
                 ledger=render_apps.ledger(self._ledger.health()),
+                tray=render.tray(self._trays.first),
+                console_url=self._about.console_url,
             )
         )
 

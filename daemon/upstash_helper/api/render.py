@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.models import Database
     from upstash_helper.broker.ports import StoreHealth
     from upstash_helper.broker.states import Started, Status
+    from upstash_helper.broker.trays import Tray
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -83,6 +84,13 @@ def started(it: Started) -> wire.StartedAttempt:
         browser_opened=it.browser_opened,
         joined=it.joined,
     )
+
+
+def tray(it: Tray | None) -> wire.TrayStatus:
+    """Return whether there is a tray."""
+    if it is None:
+        return wire.TrayStatus(state="unavailable", detail="No tray icon is shown. Start it with: upstash-helper tray")
+    return wire.TrayStatus(state="attached", backend=it.backend, notifies=it.notifies, since=timestamp(it.since))
 
 
 def connection(status: Status, health: StoreHealth | None = None, *, already: bool = False) -> wire.Connection:

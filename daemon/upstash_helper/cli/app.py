@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "stop": Lazy("background:stop", "Stop the daemon."),
     "restart": Lazy("background:restart", "Stop the daemon and start it again."),
     "run": Lazy("run_command:run", "Be the daemon, in this terminal."),
+    "tray": Lazy("tray:tray", "Show the connection as an icon on the panel."),
     "config": Lazy("config:config", "Show the settings and where they come from."),
     "doctor": Lazy("doctor:doctor", "Find out what is wrong, and how to mend it."),
     "demo": Lazy("demo:demo", "See it all work, on a sandbox; no account is needed."),

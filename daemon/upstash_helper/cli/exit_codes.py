@@ -12,6 +12,7 @@ NOT_CONNECTED: Final = 4
 NOT_FOUND: Final = 5
 UPSTASH: Final = 6
 PORT_BUSY: Final = 7
+NO_TRAY: Final = 8
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -24,6 +25,7 @@ MEANING: Final = {
     NOT_FOUND: "there is no such thing",
     UPSTASH: "Upstash cannot be reached, fails, or asks for fewer requests",
     PORT_BUSY: "another program has the port",
+    NO_TRAY: "no tray icon can be shown here",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 

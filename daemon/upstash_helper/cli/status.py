@@ -12,7 +12,7 @@ from upstash_helper.cli.output import moment, note, print_json, sheet, styled
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Connection, DaemonStatus, Listener
+    from upstash_helper.client.wire import Connection, DaemonStatus, Listener, TrayStatus
 
 _WORDS = {
     "disconnected": "not connected",
@@ -64,9 +64,18 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
         detail = f" ({store.detail})" if store.detail else ""
         state = "not used yet" if store.state == "unknown" else store.state
         rows.append(("Kept in", f"{store.kind}: {state}{detail}"))
+    if found.tray:
+        rows.append(("Tray icon", _tray(found.tray)))
     if found.log_file:
         rows.append(("Log", found.log_file))
     return rows
+
+
+def _tray(tray: TrayStatus) -> str:
+    if tray.state == "unavailable":
+        return "none"
+    since = f", since {moment(tray.since)}" if tray.since else ""
+    return f"attached ({tray.backend}){since}"
 
 
 def _listener(listener: Listener) -> str:

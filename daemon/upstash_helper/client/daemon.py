@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -28,6 +28,15 @@ _RESUME_SECONDS: Final = 0.5
 _MOST_RESUMES: Final = 5
 
 _FINAL_STATES: Final = frozenset({"succeeded", "failed", "expired"})
+
+
+class Tray(NamedTuple):
+    """How the tray icon introduces itself to the daemon."""
+
+    backend: str
+    """How it gets on the panel: lower-case letters, digits and hyphens."""
+    notifies: bool
+    """Whether it tells the user by itself that an app waits."""
 
 
 class DaemonClient(DatabaseCalls, OwnerCalls):
@@ -195,7 +204,9 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def events(self, *, last_event_id: str = "", timeout: float | None = None, hello: bool = False) -> Iterator[Event]:
+    def events(
+        self, *, last_event_id: str = "", timeout: float | None = None, hello: bool = False, tray: Tray | None = None
+    ) -> Iterator[Event]:
         """
         Yield what happens, until the daemon stops. A stream that breaks is resumed where it broke.
 
@@ -203,6 +214,7 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
             last_event_id: Go on after this event.
             timeout: Seconds after which to stop waiting; None: never.
             hello: Yield an event ``hello`` whenever a stream is open: from then on nothing is missed.
+            tray: Follow as the tray icon.
 
         Raises:
             WaitTimedOut: After ``timeout``.
@@ -213,7 +225,7 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
             if idle:
                 time.sleep(_RESUME_SECONDS)
             idle += 1
-            for event in self._stream(parser, deadline):
+            for event in self._stream(parser, deadline, tray):
                 if event.event == GOODBYE:
                     return
                 if event.event != "hello":
@@ -223,11 +235,14 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         message = f"The daemon at {self.base_url} breaks off its event stream again and again. See its log."
         raise DaemonUnreachable(message)
 
-    def _stream(self, parser: FrameParser, deadline: float | None) -> Iterator[Event]:
+    def _stream(self, parser: FrameParser, deadline: float | None, tray: Tray | None) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"}
         if parser.last_id:
             headers["Last-Event-ID"] = parser.last_id
-        with self._transport.stream("/v1/events", headers, deadline=deadline) as lines:
+        path = "/v1/events"
+        if tray is not None:
+            path += f"?{urlencode({'tray': tray.backend, 'notifies': str(tray.notifies).lower()})}"
+        with self._transport.stream(path, headers, deadline=deadline) as lines:
             yield Event(id=parser.last_id, event="hello", data=None)
             for frame in parser.frames(lines):
                 yield typed(frame)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 DISCOVERY_FILE: Final = "daemon.json"
 LOCK_FILE: Final = "daemon.lock"
+TRAY_LOCK_FILE: Final = "tray.lock"
 
 # `is_running` holds the lock for some microseconds; a daemon that starts in just that moment tries again.
 _ACQUIRE_SECONDS: Final = 0.1
@@ -34,7 +35,7 @@ _Told = TypeVar("_Told", bound=msgspec.Struct)
 
 
 class AlreadyHeld(Exception):
-    """Another process holds the lock: a daemon of this profile is running."""
+    """Another process holds the lock: a daemon, or a tray, of this profile is running."""
 
 
 class Discovery(Sensitive, frozen=True, kw_only=True):
@@ -112,18 +113,19 @@ def is_running(runtime: Path) -> bool:
 
 class DaemonLock:
     """
-    The lock that a daemon holds for its life. The system frees it however the process ends.
+    The lock that a daemon holds for its life, and a tray its own. The system frees it however the process ends.
 
     The lock is on the open file and not its content, so a file that is left behind means nothing.
     """
 
-    def __init__(self, runtime: Path, *, patience: float = _ACQUIRE_SECONDS) -> None:
+    def __init__(self, runtime: Path, *, patience: float = _ACQUIRE_SECONDS, file: str = LOCK_FILE) -> None:
         """
         Args:
             runtime: The profile's runtime folder; made if absent.
             patience: Seconds for which to try.
+            file: The lock's name; there can be one holder of each.
         """
-        self._path: Final = runtime / LOCK_FILE
+        self._path: Final = runtime / file
         self._patience = patience
         self._descriptor: int | None = None
 

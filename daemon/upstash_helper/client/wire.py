@@ -307,6 +307,19 @@ class LedgerStatus(Shown, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class TrayStatus(Shown, frozen=True, kw_only=True):
+    """The tray icon: a process of its own, which the helper does without."""
+
+    state: Annotated[
+        Literal["attached", "unavailable"],
+        Meta(description="`attached` while one follows the events; else `unavailable`: it was not started, or cannot."),
+    ]
+    detail: Annotated[str, Meta(description="What to do where there is none.")] = ""
+    backend: Annotated[str | None, Meta(examples=["statusnotifier"], description="How it gets on the panel.")] = None
+    notifies: Annotated[bool, Meta(description="It, and not the helper, tells the user that an app waits.")] = False
+    since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
+
+
 class DaemonStatus(Shown, frozen=True, kw_only=True):
     """The daemon's own state, for its owner."""
 
@@ -320,6 +333,10 @@ class DaemonStatus(Shown, frozen=True, kw_only=True):
     hints: tuple[Hint, ...] = ()
     log_file: str | None = None
     ledger: LedgerStatus | None = None
+    tray: TrayStatus | None = None
+    console_url: Annotated[
+        str | None, Meta(description="Upstash's console; null where the API is another's, as a sandbox's.")
+    ] = None
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -38,9 +38,12 @@ export function whenOver(told) {
  * @throws {Problem} If it is not taken.
  */
 export async function handIn() {
-  const ticket = new URLSearchParams(location.hash.slice(1)).get("ticket");
+  const given = new URLSearchParams(location.hash.slice(1));
+  const ticket = given.get("ticket");
   if (!ticket) return;
-  history.replaceState(null, "", location.pathname);
+  // The section that whoever opened it wants to show; only the ticket must go.
+  const section = /^[a-z]+$/.exec(given.get("section") ?? "")?.[0];
+  history.replaceState(null, "", location.pathname + (section ? `#${section}` : ""));
   forget(); // whoever comes with a ticket wants a new session
   const { token } = await call("POST", "/v1/dashboard/sessions", { ticket });
   sessionStorage.setItem(KEY, token);

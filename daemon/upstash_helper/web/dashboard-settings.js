@@ -8,6 +8,7 @@ import { badge, busy, button, callout, copy, facts, skeleton, slotted } from "./
 
 const LISTENERS = { listening: ["Listening", "ok"], absent: ["Not on this computer", "quiet"], taken: ["Taken by another program", "bad"] };
 const KEYRINGS = { ok: ["Ready", "ok"], locked: ["Locked", "warn"], unavailable: ["Unavailable", "bad"], unknown: ["Not used yet", "quiet"] };
+const TRAYS = { attached: ["Attached", "ok"], unavailable: ["Not attached", "quiet"] };
 const LEDGERS = { ok: ["Ready", "ok"], unused: ["Not used yet", "quiet"], memory: ["In memory only", "warn"], unavailable: ["Unavailable", "bad"] };
 
 export const settings = {
@@ -55,8 +56,14 @@ function draw(place, daemon, trouble) {
     ]),
     card("Ports", "globe", daemon.listeners.map((it) => [it.address, shown(LISTENERS, it.state, it.holder && `It is ${it.holder}.`)])),
     keyring && card("Keyring", "key", [["Kind", keyring.kind], ["State", shown(KEYRINGS, keyring.state, keyring.detail)]]),
+    daemon.tray && card("Tray icon", "tray", [["State", shown(TRAYS, daemon.tray.state, daemon.tray.detail)], ...tray(daemon.tray)]),
     daemon.ledger && card("Apps and activity", "database", [["State", shown(LEDGERS, daemon.ledger.state, daemon.ledger.detail)]]),
   );
+}
+
+function tray(it) {
+  if (it.state !== "attached") return [];
+  return [["Shown by", it.backend], ["Attached since", exact(it.since)], ["Notifications", it.notifies ? "Shown by the tray" : "Shown by the helper"]];
 }
 
 function card(title, glyph, pairs) {
