@@ -33,7 +33,10 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("lint-imports", ("-c", _LINT_IMPORTS, "--no-logo")),
 )
 
-ALL_TESTS = ("-m", "pytest", "--cov", "--cov-report=term")
+# A process for each core; the tests of a file stay together, for they share a sandbox, a daemon or a browser. More than
+# four only wait for each other.
+_IN_PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
+ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL, "--cov", "--cov-report=term")
 
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
 """The environment variable by which a plugin of the tests is told what failed before them."""

@@ -27,6 +27,9 @@ PACKAGES = (
     Package("dbus", "dbus-run-session", "a private session bus, on which the tests of the keyring run"),
     Package("curl", "curl", "the client in which the README shows how an app is let in"),
     Package("gnome-keyring", "gnome-keyring-daemon", "a real keyring, that keeps, locks and fails as users' do"),
+    Package("xvfb", "Xvfb", "a display, on which the tray icon is shown and the clipboard is used"),
+    Package("xclip", "xclip", "the clipboard of a desktop with X11, which the tray copies to"),
+    Package("xfce4-panel", "xfce4-panel", "a real panel, that shows the tray icon and its menu"),
     Package("redis-tools", "redis-cli", "the client that a person uses first on a new database"),
 )
 
