@@ -38,9 +38,11 @@ async def tray_of(world: World) -> dict[str, Any]:
 async def detached(world: World) -> dict[str, Any]:
     """Return what the daemon says of its tray once it has seen that none is there."""
     async with asyncio.timeout(10):
-        while (found := await tray_of(world))["state"] == "attached":
+        while True:
+            found = await tray_of(world)
+            if found["state"] != "attached":
+                return found
             await asyncio.sleep(0.01)
-    return found
 
 
 async def test_a_tray_is_attached_for_as_long_as_it_follows(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.owner import approval, dialog, go_to, open_dashboard, said, ticket
@@ -13,7 +14,7 @@ from tests.support.clock import FakeClock
 from tests.support.web_tool import BUTTON, example, in_state
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.hints import PATIENCE
-from upstash_helper.cli.open_dashboard import leave_page
+from upstash_helper.client.dashboard_page import leave_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,37 @@ async def test_a_ticket_opens_it_and_leaves_the_address(world: World, page: Page
     assert f"http://localhost:{world.settings.port}/" == page.url
     assert (await token_of(page) or "").startswith("uhs_")
     assert [] == await page.context.cookies()
+
+
+@pytest.mark.parametrize(
+    ("section", "title", "left"),
+    [
+        ("apps", "Apps", "#apps"),
+        ("nothing", "Overview", "#nothing"),
+        ("%3Cimg%3E", "Overview", ""),
+        ("", "Overview", ""),
+    ],
+)
+async def test_a_ticket_may_come_with_a_section(world: World, page: Page, section: str, title: str, left: str) -> None:
+    """The tray leads to the databases, say; the ticket leaves the address all the same, and what is no section does."""
+    await page.goto(f"{await ticket(world)}&section={section}")
+    await expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
+
+    assert f"http://localhost:{world.settings.port}/{left}" == page.url
+
+
+async def test_the_settings_tell_of_the_tray(world: World, page: Page) -> None:
+    """Whether one is attached, and what to do if not."""
+    await open_dashboard(world, page, "Settings")
+    card = page.locator("section.card", has_text="Tray icon")
+    await expect(card).to_contain_text("Not attached")
+    await expect(card).to_contain_text("upstash-helper tray")
+
+    sent = {"Authorization": f"Bearer {world.owner}"}
+    async with world.session.get("/v1/events?tray=statusnotifier&notifies=true", headers=sent):
+        await page.get_by_role("button", name="Refresh").click()
+        await expect(card).to_contain_text("Attached")
+        await expect(card).to_contain_text("statusnotifier")
 
 
 async def test_the_file_that_the_command_leaves_leads_there(world: World, page: Page, tmp_path: Path) -> None:

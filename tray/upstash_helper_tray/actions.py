@@ -41,7 +41,7 @@ class Disconnect:
     """Forget the account."""
 
 
-Section = Literal["overview", "databases", "apps", "activity", "settings"]
+Section = Literal["overview", "databases", "apps", "audit", "settings"]
 
 
 @dataclass(frozen=True)

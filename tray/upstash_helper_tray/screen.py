@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.entries import Menu
     from upstash_helper_tray.view import Sign
+
+
+Backend = Literal["statusnotifier", "appindicator", "gtk", "xorg", "win32", "darwin"]
 
 
 class NoTray(Exception):
@@ -28,7 +31,7 @@ class Screen(Protocol):
     """An icon with its menu. Every method but ``run`` may be called from any thread."""
 
     backend: str
-    """Such as ``statusnotifier``, ``appindicator``, ``gtk``, ``xorg``, ``win32`` or ``darwin``."""
+    """How it gets on the panel, such as ``statusnotifier``."""
     notifies: bool
     """Whether ``notify`` shows anything here."""
 

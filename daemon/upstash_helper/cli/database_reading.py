@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from upstash_helper.cli.databases import database_argument, find
-from upstash_helper.cli.env_lines import EnvFormat, env_lines
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import Progress, moment, note, print_json, sheet, table, yes_no
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.client.env_lines import EnvFormat, env_lines
 
 if TYPE_CHECKING:
     from upstash_helper.client.wire import Database

@@ -78,10 +78,10 @@ def tray(session: Session, *, backend: str, wait: float, check: bool) -> None:
 
 
 def _or_failure(call: Callable[[], str]) -> str:
-    from upstash_helper_tray.screen import NoTray
+    from upstash_helper_tray import run
 
     try:
         return call()
-    except NoTray as error:
+    except run.NoTray as error:
         message = f"{error} {error.advice}".rstrip()
         raise Failure(message, code="no_tray", exit_code=exit_codes.NO_TRAY) from error

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from upstash_helper.client.transport import Hangup
+
 API_VERSION: Final = 1
 START_COMMAND: Final = "upstash-helper start"
 
@@ -235,14 +237,27 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         message = f"The daemon at {self.base_url} breaks off its event stream again and again. See its log."
         raise DaemonUnreachable(message)
 
-    def _stream(self, parser: FrameParser, deadline: float | None, tray: Tray | None) -> Iterator[Event]:
+    def follow(self, *, tray: Tray | None = None, hangup: Hangup | None = None) -> Iterator[Event]:
+        """
+        Yield what happens for as long as one stream lasts: first ``hello``, from which on nothing is missed, and last
+        ``bye`` if the daemon stops. A stream that breaks just ends.
+
+        Args:
+            tray: Follow as the tray icon.
+            hangup: Ends it from another thread.
+        """
+        yield from self._stream(FrameParser(), None, tray, hangup)
+
+    def _stream(
+        self, parser: FrameParser, deadline: float | None, tray: Tray | None, hangup: Hangup | None = None
+    ) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"}
         if parser.last_id:
             headers["Last-Event-ID"] = parser.last_id
         path = "/v1/events"
         if tray is not None:
             path += f"?{urlencode({'tray': tray.backend, 'notifies': str(tray.notifies).lower()})}"
-        with self._transport.stream(path, headers, deadline=deadline) as lines:
+        with self._transport.stream(path, headers, deadline=deadline, hangup=hangup) as lines:
             yield Event(id=parser.last_id, event="hello", data=None)
             for frame in parser.frames(lines):
                 yield typed(frame)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -19,7 +21,6 @@ from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, Wa
 from upstash_helper.client.wire import Problem
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Generator, Iterator, Mapping
 
 # The kernel answers for a listening loopback socket even if the program behind it is busy.
@@ -42,6 +43,40 @@ class _Introduction(msgspec.Struct):
 
     status: Literal["ok"]
     service: Literal["upstash-helper"]
+
+
+class Hangup:
+    """Ends one stream from another thread, although its reader is blocked; used once."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._hung_up = False
+
+    def hang_up(self) -> None:
+        """End the stream, at once or as soon as it is open. Returns at once."""
+        with self._turn:
+            self._hung_up = True
+            self._shut_down()
+
+    @contextlib.contextmanager
+    def over(self, connected: socket.socket) -> Generator[None]:
+        """Be able to end what is read from ``connected``, for the duration of the block."""
+        with self._turn:
+            self._socket = connected
+            if self._hung_up:
+                self._shut_down()
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._socket = None
+
+    def _shut_down(self) -> None:
+        # Closing would not wake up a reader on Linux, and the number could be another file's by then.
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class Transport:
@@ -99,7 +134,9 @@ class Transport:
             yield response
 
     @contextlib.contextmanager
-    def stream(self, path: str, headers: Mapping[str, str], *, deadline: float | None) -> Generator[Iterator[bytes]]:
+    def stream(
+        self, path: str, headers: Mapping[str, str], *, deadline: float | None, hangup: Hangup | None = None
+    ) -> Generator[Iterator[bytes]]:
         """
         Open a stream and hand out its lines as they come. A stream that breaks just ends.
 
@@ -107,12 +144,13 @@ class Transport:
             path: What to follow.
             headers: Of the request.
             deadline: In terms of ``time.monotonic()``; None waits for ever.
+            hangup: Ends it from another thread, as if it broke.
 
         Raises:
             WaitTimedOut: From the lines, at the deadline.
             ClientError: As ``open``.
         """
-        with self._exchange("GET", path, None, headers, ANSWER_SECONDS) as (connected, response):
+        with self._exchange("GET", path, None, headers, ANSWER_SECONDS, hangup=hangup) as (connected, response):
             yield _lines(connected, response, deadline)
 
     def read(self, response: http.client.HTTPResponse) -> bytes:
@@ -127,13 +165,23 @@ class Transport:
 
     @contextlib.contextmanager
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, timeout: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        timeout: float,
+        *,
+        hangup: Hangup | None = None,
     ) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
             with self._failures(sent=False):
                 connection.connect()
                 connected = connection.sock  # http.client forgets it as soon as the answer has begun
+                if hangup is not None:
+                    stack.enter_context(hangup.over(connected))
                 if self._prove:
                     connected.settimeout(HEALTH_SECONDS)
                     self._see_who_answers(connection)
@@ -144,8 +192,6 @@ class Transport:
             with response:
                 self._check(response)
                 yield connected, response
-        finally:
-            connection.close()
 
     def _see_who_answers(self, connection: http.client.HTTPConnection) -> None:
         """Go on only if it is the helper at the other end of this very connection."""

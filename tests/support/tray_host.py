@@ -1,0 +1,223 @@
+"""
+A panel on a private session bus: a StatusNotifierWatcher and host that shows nothing, and does what a user does.
+
+    async with TrayHost.on(address) as host:
+        item = await host.item()
+        await item.click("Databases", "orders", "Copy Redis URL")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dbus_fast import Message, MessageType, NameFlag, Variant
+from dbus_fast.aio import MessageBus
+
+from tests.support.tray_watcher import WATCHER, Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+SECONDS = 30.0
+
+_PATH = "/StatusNotifierWatcher"
+_ITEM = "org.kde.StatusNotifierItem"
+_MENU = "com.canonical.dbusmenu"
+_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+
+
+class Refused(Exception):
+    """A call was answered by an error."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Line:
+    """An item of a menu, as a host reads it."""
+
+    id: int
+    text: str
+    enabled: bool
+    separator: bool = False
+    checked: bool | None = None
+    lines: tuple[Line, ...] = ()
+
+    def find(self, *path: str) -> Line:
+        """Return the item at the end of a path of texts; a text may be only the beginning of an item's."""
+        line = self
+        for text in path:
+            found = [one for one in line.lines if one.text == text] or [
+                one for one in line.lines if one.text.startswith(text)
+            ]
+            if not found:
+                message = f"{text!r} is not among {[one.text for one in line.lines]}"
+                raise LookupError(message)
+            line = found[0]
+        return line
+
+    def texts(self, depth: int = 0) -> list[str]:
+        """Return the menu as indented lines."""
+        shown = []
+        for line in self.lines:
+            mark = {None: "", True: "[x] ", False: "[ ] "}[line.checked]
+            text = "---" if line.separator else f"{mark}{line.text}{'' if line.enabled else ' (grey)'}"
+            shown += ["  " * depth + text, *line.texts(depth + 1)]
+        return shown
+
+
+@dataclass
+class TrayHost:
+    """The panel."""
+
+    address: str
+    with_host: bool = True
+    signals: list[tuple[str, list[Any]]] = field(default_factory=list)
+    """What items have said: members and arguments, in order."""
+    _bus: MessageBus | None = None
+    _watcher: Watcher | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def on(cls, address: str, *, with_host: bool = True) -> AsyncIterator[TrayHost]:
+        """Be there for the duration of the block."""
+        host = cls(address, with_host)
+        await host.come()
+        try:
+            yield host
+        finally:
+            host.leave()
+
+    async def come(self) -> None:
+        """Start, as a panel at login or after a crash."""
+        self._bus = await MessageBus(bus_address=self.address).connect()
+        self._bus.add_message_handler(self._received)
+        self._watcher = Watcher(with_host=self.with_host)
+        self._bus.export(_PATH, self._watcher)
+        for interface in (_ITEM, _MENU):
+            await self.call(_BUS, "AddMatch", "s", [f"type='signal',interface='{interface}'"])
+        await self._bus.request_name(WATCHER, NameFlag.DO_NOT_QUEUE)
+
+    def leave(self) -> None:
+        """Be gone, as a panel that was killed."""
+        if self._bus is not None:
+            self._bus.disconnect()
+            self._bus = None
+
+    async def item(self, *, seconds: float = SECONDS) -> Item:
+        """Return the item that has registered, as soon as one has."""
+        assert self._watcher is not None
+        async with asyncio.timeout(seconds):
+            while not self._watcher.registered:
+                self._watcher.news.clear()
+                await self._watcher.news.wait()
+        return Item(self, self._watcher.registered[-1])
+
+    @property
+    def registrations(self) -> int:
+        """How often an item has registered since the panel came."""
+        assert self._watcher is not None
+        return len(self._watcher.registered)
+
+    async def call(
+        self, target: tuple[str, str, str], member: str, signature: str = "", body: list[Any] | None = None
+    ) -> list[Any]:
+        """
+        Call a method of a target: a name on the bus, an object's path and an interface.
+
+        Raises:
+            Refused: If it is answered by an error.
+        """
+        assert self._bus is not None
+        name, path, interface = target
+        message = Message(
+            destination=name, path=path, interface=interface, member=member, signature=signature, body=body or []
+        )
+        async with asyncio.timeout(SECONDS):
+            reply = await self._bus.call(message)
+        assert reply is not None
+        if reply.message_type is MessageType.ERROR:
+            raise Refused(reply.error_name or "", str(reply.body))
+        return list(reply.body)
+
+    def said(self, member: str) -> int:
+        """Return how often items have emitted a signal."""
+        return sum(one == member for one, _ in self.signals)
+
+    def _received(self, message: Message) -> None:
+        if message.message_type is MessageType.SIGNAL and message.interface in {_ITEM, _MENU}:
+            self.signals.append((message.member or "", list(message.body)))
+
+
+@dataclass(frozen=True)
+class Item:
+    """A tray icon, as a panel sees it."""
+
+    host: TrayHost
+    name: str
+
+    async def properties(self) -> dict[str, Any]:
+        """Return all that it tells of itself."""
+        [found] = await self.host.call((self.name, "/StatusNotifierItem", _PROPERTIES), "GetAll", "s", [_ITEM])
+        return {name: value.value for name, value in found.items()}
+
+    async def tooltip(self) -> str:
+        """Return its tooltip: a heading, and behind a newline a text."""
+        _icon, _pixmaps, heading, text = (await self.properties())["ToolTip"]
+        return f"{heading}\n{text}" if text else str(heading)
+
+    async def menu(self) -> Line:
+        """Return its menu."""
+        _revision, layout = await self.menu_call("GetLayout", "iias", [0, -1, []])
+        return _line(layout)
+
+    async def menu_call(self, member: str, signature: str = "", body: list[Any] | None = None) -> list[Any]:
+        """Call a method of its menu."""
+        path = (await self.properties())["Menu"]
+        return await self.host.call((self.name, path, _MENU), member, signature, body)
+
+    async def click(self, *path: str) -> None:
+        """Choose the item at the end of a path of texts."""
+        await self.click_id((await self.menu()).find(*path).id)
+
+    async def click_id(self, number: int) -> None:
+        """Choose an item by its number, as a host does whose user has the menu open."""
+        await self.menu_call("Event", "isvu", [number, "clicked", Variant("i", 0), 0])
+
+    async def activate(self) -> None:
+        """Click on the icon."""
+        await self.host.call((self.name, "/StatusNotifierItem", _ITEM), "Activate", "ii", [5, 5])
+
+    async def until(self, sees: Callable[[str, Line], bool], *, seconds: float = SECONDS) -> Line:
+        """Look at tooltip and menu until ``sees`` is content, and return the menu."""
+        deadline = time.monotonic() + seconds
+        while True:
+            tooltip, menu = await self.tooltip(), await self.menu()
+            if sees(tooltip, menu):
+                return menu
+            if time.monotonic() >= deadline:
+                lines = "\n".join(menu.texts())
+                message = f"not within {seconds} s; last seen: {tooltip!r}\n{lines}"
+                raise AssertionError(message)
+            await asyncio.sleep(0.02)
+
+
+def _line(layout: Any) -> Line:
+    number, properties, children = layout
+    found = {name: value.value for name, value in properties.items()}
+    toggled = found.get("toggle-type") in {"checkmark", "radio"}
+    return Line(
+        id=number,
+        text=found.get("label", "").replace("__", "_"),
+        enabled=found.get("enabled", True),
+        separator=found.get("type") == "separator",
+        checked=found.get("toggle-state") == 1 if toggled else None,
+        lines=tuple(_line(child.value) for child in children),
+    )

@@ -1,0 +1,47 @@
+"""The interface of a panel that shows tray icons, ``org.kde.StatusNotifierWatcher``."""
+
+# Without `from __future__ import annotations`: dbus-fast reads the annotations, and takes the text "None" for a type.
+
+import asyncio
+from typing import Annotated, Final
+
+from dbus_fast import PropertyAccess
+from dbus_fast.annotations import DBusBool, DBusInt32, DBusSignature, DBusStr
+from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
+
+WATCHER: Final = "org.kde.StatusNotifierWatcher"
+
+_Strings = Annotated[list[str], DBusSignature("as")]
+
+
+class Watcher(ServiceInterface):
+    def __init__(self, *, with_host: bool) -> None:
+        super().__init__(WATCHER)
+        self.registered: list[str] = []
+        self.news = asyncio.Event()
+        self._with_host = with_host
+
+    @dbus_method()
+    def RegisterStatusNotifierItem(self, service: DBusStr) -> None:
+        self.registered.append(service)
+        self.news.set()
+
+    @dbus_method()
+    def RegisterStatusNotifierHost(self, service: DBusStr) -> None:
+        self.StatusNotifierHostRegistered()
+
+    @dbus_property(access=PropertyAccess.READ)
+    def RegisteredStatusNotifierItems(self) -> _Strings:
+        return self.registered
+
+    @dbus_property(access=PropertyAccess.READ)
+    def IsStatusNotifierHostRegistered(self) -> DBusBool:
+        return self._with_host
+
+    @dbus_property(access=PropertyAccess.READ)
+    def ProtocolVersion(self) -> DBusInt32:
+        return 0
+
+    @dbus_signal()
+    def StatusNotifierHostRegistered(self) -> None:
+        pass

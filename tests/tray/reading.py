@@ -1,0 +1,39 @@
+"""How tests read a menu: as text, and by the texts that lead to an entry."""
+
+from __future__ import annotations
+
+from textwrap import dedent, indent
+
+from upstash_helper_tray.actions import Action
+from upstash_helper_tray.entries import Menu, Separator, walk
+from upstash_helper_tray.menu import menu_for
+from upstash_helper_tray.view import View
+
+
+def as_text(menu: Menu) -> str:
+    """Return a menu as a person sees it: words in parentheses are greyed, ``>`` leads to what is indented below."""
+    out = []
+    for entry in menu:
+        if isinstance(entry, Separator):
+            out.append("---")
+        elif entry.entries:
+            out += [f"{entry.text} >", indent(as_text(entry.entries), "    ")]
+        elif entry.action is None:
+            out.append(f"({entry.text})")
+        else:
+            out.append({None: "", True: "[x] ", False: "[ ] "}[entry.checked] + entry.text)
+    return "\n".join(out)
+
+
+def text_of(literal: str) -> str:
+    return dedent(literal).strip("\n").rstrip()
+
+
+def sub(view: View, *path: str) -> Menu:
+    """Return the submenu at ``path``."""
+    return next(entry.entries for texts, entry in walk(menu_for(view)) if texts == path)
+
+
+def chosen(view: View, *path: str) -> Action | None:
+    """Return what the entry at ``path`` does."""
+    return next(entry.action for texts, entry in walk(menu_for(view)) if texts == path)

@@ -1,0 +1,239 @@
+"""Starting the tray when the user logs in, as each system has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from upstash_helper.client import private
+from upstash_helper.settings import DEFAULT_PROFILE
+from upstash_helper_tray import desktop_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PANEL_SECONDS: Final = 60
+"""How long the tray waits for the panel, which may come after it."""
+
+
+class Autostart(Protocol):
+    """Whether the tray starts when the user logs in."""
+
+    def state(self) -> bool | None:
+        """Return whether it does; None where that cannot be set."""
+
+    def enable(self) -> None:
+        """
+        Have it start from the next login on.
+
+        Raises:
+            OSError: If that cannot be written.
+        """
+
+    def disable(self) -> None:
+        """
+        Have it not start any more.
+
+        Raises:
+            OSError: If that cannot be written.
+        """
+
+
+def autostart_here(profile: str, *, environ: Mapping[str, str] | None = None) -> Autostart:
+    """Return how it is set on this system for ``profile``."""
+    environ = os.environ if environ is None else environ
+    if environ.get("UPSTASH_HELPER_HOME"):
+        return NoAutostart()  # a login knows nothing of such a world
+    command = command_at_login(profile)
+    if sys.platform == "win32":
+        return RunKey(_name(profile), subprocess.list2cmdline(command))
+    if sys.platform == "darwin":
+        return LaunchAgent(Path.home() / "Library" / "LaunchAgents", f"io.upstash-helper.{_name(profile)}", command)
+    return DesktopAutostart(_config_home(environ) / "autostart", _name(profile), command)
+
+
+def command_at_login(profile: str) -> list[str]:
+    """Return the command that starts the tray of ``profile``."""
+    named = [] if profile == DEFAULT_PROFILE else ["--profile", profile]
+    return [_python(), "-P", "-m", "upstash_helper", *named, "tray", "--wait", str(PANEL_SECONDS)]
+
+
+class NoAutostart:
+    """It cannot be set."""
+
+    def state(self) -> bool | None:
+        """Return that it cannot be set."""
+        return None
+
+    def enable(self) -> None:
+        """Do nothing."""
+
+    def disable(self) -> None:
+        """Do nothing."""
+
+
+class DesktopAutostart:
+    """Linux: https://specifications.freedesktop.org/autostart-spec/latest/."""
+
+    def __init__(self, folder: Path, name: str, command: Sequence[str]) -> None:
+        """
+        Args:
+            folder: Such as ``~/.config/autostart``.
+            name: Of the file, without its ending.
+            command: What is started.
+        """
+        self.file: Final = folder / f"{name}.desktop"
+        self._command = command
+
+    def state(self) -> bool | None:
+        """Return whether the entry is there and counts. The user may have switched it off where desktops do."""
+        try:
+            keys = desktop_entry.read(self.file.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return False
+        switched_off = keys.get("Hidden") == "true" or keys.get("X-GNOME-Autostart-enabled") == "false"
+        program = keys.get("TryExec")
+        return bool(keys.get("Exec")) and not switched_off and (program is None or Path(program).exists())
+
+    def enable(self) -> None:
+        """Write the entry, in place of one that is switched off or leads to a Python that is gone."""
+        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.write(self.file, self.content().encode())
+
+    def disable(self) -> None:
+        """Remove the entry."""
+        self.file.unlink(missing_ok=True)
+
+    def content(self) -> str:
+        """Return the entry."""
+        return desktop_entry.entry(
+            {
+                "Type": "Application",
+                "Version": "1.0",
+                "Name": "upstash-helper",
+                "Comment": "Shows the connection to Upstash on the panel",
+                "TryExec": self._command[0],
+                "Exec": desktop_entry.exec_value(self._command),
+                "Terminal": "false",
+                "X-GNOME-Autostart-enabled": "true",
+            }
+        )
+
+
+class LaunchAgent:
+    """macOS: launchd.plist(5)."""
+
+    def __init__(self, folder: Path, label: str, command: Sequence[str]) -> None:
+        """
+        Args:
+            folder: ``~/Library/LaunchAgents``.
+            label: Its name to launchd.
+            command: What is started.
+        """
+        self.file: Final = folder / f"{label}.plist"
+        self._label = label
+        self._command = command
+
+    def state(self) -> bool | None:
+        """Return whether the agent is there and not disabled."""
+        import plistlib
+
+        try:
+            agent = plistlib.loads(self.file.read_bytes())
+        except (OSError, ValueError, plistlib.InvalidFileException):
+            return False
+        return isinstance(agent, dict) and bool(agent.get("RunAtLoad")) and not agent.get("Disabled")
+
+    def enable(self) -> None:
+        """Write the agent. It is not loaded now, for a tray is running already."""
+        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.write(self.file, self.content())
+
+    def disable(self) -> None:
+        """Remove the agent."""
+        self.file.unlink(missing_ok=True)
+
+    def content(self) -> bytes:
+        """Return the agent."""
+        import plistlib
+
+        return plistlib.dumps(
+            {
+                "Label": self._label,
+                "ProgramArguments": list(self._command),
+                "RunAtLoad": True,
+                "LimitLoadToSessionType": "Aqua",
+                "ProcessType": "Interactive",
+            }
+        )
+
+
+def _name(profile: str) -> str:
+    return "upstash-helper-tray" if profile == DEFAULT_PROFILE else f"upstash-helper-tray-{profile}"
+
+
+def _config_home(environ: Mapping[str, str]) -> Path:
+    # https://specifications.freedesktop.org/basedir-spec/latest/: a relative path is to be ignored.
+    given = Path(environ.get("XDG_CONFIG_HOME", ""))
+    return given if given.is_absolute() else Path.home() / ".config"
+
+
+def _python() -> str:
+    if sys.platform == "win32":
+        without_console = Path(sys.executable).with_name("pythonw.exe")
+        return str(without_console) if without_console.exists() else sys.executable
+    return sys.executable
+
+
+if sys.platform == "win32":
+    import winreg
+
+    _RUN: Final = r"Software\Microsoft\Windows\CurrentVersion\Run"
+    # What the Task Manager's list of startup apps writes: the lowest bit of the first byte says "not".
+    _APPROVED: Final = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"
+
+    class RunKey:
+        """Windows: a value below ``Run`` in the user's part of the registry."""
+
+        def __init__(self, name: str, command: str) -> None:
+            """
+            Args:
+                name: Of the value.
+                command: What is started, as one line.
+            """
+            self._name = name
+            self._command = command
+
+        def state(self) -> bool | None:
+            """Return whether the value is there, and the user has not switched it off in the Task Manager."""
+            if not self._value(_RUN):
+                return False
+            approved = self._value(_APPROVED)
+            return not (isinstance(approved, bytes) and approved[:1] and approved[0] & 1)
+
+        def enable(self) -> None:
+            """Write the value, and forget that the user had switched it off."""
+            with winreg.CreateKey(winreg.HKEY_CURRENT_USER, _RUN) as key:
+                winreg.SetValueEx(key, self._name, 0, winreg.REG_SZ, self._command)
+            self._delete(_APPROVED)
+
+        def disable(self) -> None:
+            """Remove the value."""
+            self._delete(_RUN)
+
+        def _value(self, path: str) -> object:
+            try:
+                with winreg.OpenKey(winreg.HKEY_CURRENT_USER, path) as key:
+                    return winreg.QueryValueEx(key, self._name)[0]
+            except FileNotFoundError:
+                return None
+
+        def _delete(self, path: str) -> None:
+            try:
+                with winreg.OpenKey(winreg.HKEY_CURRENT_USER, path, 0, winreg.KEY_SET_VALUE) as key:
+                    winreg.DeleteValue(key, self._name)
+            except FileNotFoundError:
+                return

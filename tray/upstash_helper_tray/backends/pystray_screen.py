@@ -1,0 +1,168 @@
+"""The ``Screen`` port over pystray, whichever of its backends it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pystray
+
+from upstash_helper_tray.entries import Entry
+from upstash_helper_tray.pictures import renderings
+from upstash_helper_tray.screen import NoTray
+from upstash_helper_tray.view import Sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from upstash_helper_tray.actions import Action
+    from upstash_helper_tray.entries import Menu
+    from upstash_helper_tray.screen import Backend
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "upstash-helper"
+
+
+@dataclass(frozen=True)
+class _Choose:
+    """What an item does. Two that do the same are equal, by which a backend knows an item again."""
+
+    action: Action
+    chosen: Callable[[Action], None]
+
+    def __call__(self, _icon: object, _item: object) -> None:
+        self.chosen(self.action)
+
+
+class PystrayScreen:
+    """An icon of pystray's."""
+
+    def __init__(self, backend: Backend, *, icon_class: Any) -> None:
+        """
+        Args:
+            backend: Its name.
+            icon_class: pystray's class for it, or one like it.
+        """
+        self.backend: str = backend
+        self.notifies = bool(icon_class.HAS_NOTIFICATION)
+        self._icon_class = icon_class
+        self._turn = threading.Lock()
+        self._icon: Any = None
+        self._over = False
+        self._sign, self._tooltip, self._menu = Sign.ABSENT, "", tuple[Any, ...]()
+        self._chosen: Callable[[Action], None] = lambda _: None
+        self._opened: Action | None = None
+
+    def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], opened: Action) -> None:
+        """Show the icon until ``close``: see ``Screen``."""
+        with self._turn:
+            if self._over:
+                return
+            self._chosen, self._opened = chosen, opened
+            self._icon = self._icon_class(
+                NAME, icon=self._set_picture(None), title=self._shown_tooltip(), menu=self._pystray_menu()
+            )
+            self._set_picture(self._icon)
+
+        def begin(icon: Any) -> None:
+            # pystray runs this on a thread of its own, once its loop runs.
+            try:
+                icon.visible = True
+                ready()
+            except Exception:
+                logger.exception("tray_begin_failed")
+
+        try:
+            self._icon.run(setup=begin)
+        except Exception as error:
+            message = f"The icon cannot be shown any longer: {str(error) or type(error).__name__}"
+            raise NoTray(message, advice="Start it again: upstash-helper tray") from error
+
+    def show(self, sign: Sign, tooltip: str, menu: Menu) -> None:
+        """Show this from now on: see ``Screen``."""
+        with self._turn:
+            new_picture, new_tooltip, new_menu = sign != self._sign, tooltip != self._tooltip, menu != self._menu
+            self._sign, self._tooltip, self._menu = sign, tooltip, menu
+            if self._icon is None or self._over:
+                return
+            self._on_its_thread(lambda: self._update(picture=new_picture, tooltip=new_tooltip, menu=new_menu))
+
+    def notify(self, title: str, body: str) -> None:
+        """Show a notification: see ``Screen``."""
+        with self._turn:
+            if self._icon is None or self._over or not self.notifies:
+                return
+            self._on_its_thread(lambda: self._icon.notify(body, title))
+
+    def close(self) -> None:
+        """Take the icon away: see ``Screen``."""
+        with self._turn:
+            if self._over:
+                return
+            self._over = True
+            icon = self._icon
+        if icon is not None:
+            self._on_its_thread(icon.stop)
+
+    def _update(self, *, picture: bool, tooltip: bool, menu: bool) -> None:
+        if picture:
+            self._icon.icon = self._set_picture(self._icon)
+        if tooltip:
+            self._icon.title = self._shown_tooltip()
+        if menu:
+            self._icon.menu = self._pystray_menu()
+
+    def _set_picture(self, icon: Any) -> Any:
+        """Return the picture for now; a backend that takes several sizes gets them all."""
+        pictures = renderings(self._sign)
+        if hasattr(icon, "renderings"):
+            icon.renderings = pictures
+        return pictures[-1]
+
+    def _shown_tooltip(self) -> str:
+        return self._tooltip or NAME
+
+    def _pystray_menu(self) -> Any:
+        # A click on the icon chooses the item that is the default, and need not be seen for that.
+        click = pystray.MenuItem(NAME, self._action(self._opened), default=True, visible=False)
+        return pystray.Menu(click, *(self._item(entry) for entry in self._menu))
+
+    def _item(self, entry: Any) -> Any:
+        if not isinstance(entry, Entry):
+            return pystray.Menu.SEPARATOR
+        text = entry.text.replace("&", "&&") if self.backend == "win32" else entry.text
+        if entry.entries:
+            return pystray.MenuItem(text, pystray.Menu(*(self._item(one) for one in entry.entries)))
+        checked = entry.checked
+        return pystray.MenuItem(
+            text,
+            self._action(entry.action),
+            checked=None if checked is None else lambda _: checked,
+            enabled=entry.action is not None,
+        )
+
+    def _action(self, action: Action | None) -> Callable[[object, object], None]:
+        return _nothing if action is None else _Choose(action, self._chosen)
+
+    def _on_its_thread(self, call: Callable[[], None]) -> None:
+        """Call where the backend may be called: AppKit, on macOS, is for the main thread alone."""
+
+        def guarded() -> None:
+            try:
+                call()
+            except Exception:
+                logger.exception("tray_update_failed")
+
+        if self.backend == "darwin":
+            from PyObjCTools import AppHelper
+
+            AppHelper.callAfter(guarded)
+        else:
+            guarded()
+
+
+def _nothing(_icon: object, _item: object) -> None:
+    """Do nothing: the item is only words."""
