@@ -24,6 +24,8 @@ class Package:
 
 PACKAGES = (
     Package("chromium", "chromium", "a real browser, for the pages and for what hostile pages try"),
+    Package("desktop-file-utils", "desktop-file-validate", "the judge of what starts the tray at login"),
+    Package("libglib2.0-bin", "gio", "opens folders as a desktop does"),
     Package("dbus", "dbus-run-session", "a private session bus, on which the tests of the keyring run"),
     Package("curl", "curl", "the client in which the README shows how an app is let in"),
     Package("gnome-keyring", "gnome-keyring-daemon", "a real keyring, that keeps, locks and fails as users' do"),

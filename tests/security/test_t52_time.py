@@ -216,6 +216,22 @@ async def test_t52_the_account_is_connected_on_the_next_morning(world: World, cl
     assert (before["state"], before["since"]) == (after["state"], after["since"])
 
 
+async def test_t52_a_request_from_before_a_restart_is_over_in_time(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock
+) -> None:
+    """Whoever shows it is told when its time has run out, although the daemon that took it is gone."""
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+        asked = (await world.ask(origin="https://app.example.com")).json
+    clock.advance(100)
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, follow(world) as stream:
+        waiting = (await world.get("/v1/pairings")).json["pairings"]
+        clock.advance(21)
+        told = (await stream.until("pairing"))["data"]
+
+    assert [asked["id"]] == [pairing["id"] for pairing in waiting]
+    assert (asked["id"], "expired") == (told["id"], told["state"])
+
+
 # --- the network is down ----------------------------------------------------------------------------------------------
 
 

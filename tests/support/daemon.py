@@ -49,6 +49,7 @@ class DaemonProcess:
         profile: str | None = None,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        quietly: bool = True,
         **settings: str | int,
     ) -> None:
         """
@@ -57,12 +58,14 @@ class DaemonProcess:
             profile: Its profile.
             port: Where it listens; None: any that is free.
             environment: Added to this process's environment.
+            quietly: Without a browser and notifications.
             settings: Flags of ``run`` by the setting's name; by default the credential store is the memory.
         """
         self.home = home
         self.port = free_port() if port is None else port
         self.environment = clean_environment() | {"UPSTASH_HELPER_HOME": str(home)} | dict(environment or {})
         self._profile = profile
+        self._quietly = QUIETLY if quietly else ()
         self._settings: dict[str, str | int] = {"credential_store": "memory", **settings, "port": self.port}
         self._process: subprocess.Popen[str] | None = None
 
@@ -87,7 +90,7 @@ class DaemonProcess:
         profile = ["--profile", self._profile] if self._profile else []
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "upstash_helper", *profile, "run", *QUIETLY, "--stop-with-parent", *flags],
+            [sys.executable, "-m", "upstash_helper", *profile, "run", *self._quietly, "--stop-with-parent", *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

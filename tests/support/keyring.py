@@ -74,10 +74,10 @@ class PrivateKeyring:
         self._folder = Path(tempfile.mkdtemp(prefix="kr-"))  # short: the path of a socket has 107 bytes at most
         for name in ("home", "run", "services"):
             (self._folder / name).mkdir(mode=0o700)
-        self._declare("org.gnome.keyring.SystemPrompter", str(self._script(prompts)))
+        self.declare("org.gnome.keyring.SystemPrompter", str(self._script(prompts)))
         if activatable:
             daemon = shutil.which("gnome-keyring-daemon")  # the bus takes no other than a whole path
-            self._declare(_NAME, f"{daemon} --start --foreground --components=secrets")
+            self.declare(_NAME, f"{daemon} --start --foreground --components=secrets")
         self._prompts = prompts
         self._bus: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -229,7 +229,8 @@ class PrivateKeyring:
         script.chmod(0o700)
         return script
 
-    def _declare(self, name: str, command: str) -> None:
+    def declare(self, name: str, command: str) -> None:
+        """Have the bus run ``command`` when somebody asks for ``name``; to be said before the bus is started."""
         service = self._folder / "services" / f"{name}.service"
         service.write_text(f"[D-BUS Service]\nName={name}\nExec={command}\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,15 @@ import pytest
 
 from tests.support import display
 from tests.support.daemon import DaemonProcess
+from tests.support.login import Login
+from tests.support.notifications import session_bus
 from tests.support.world import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from tests.support.keyring import PrivateKeyring
     from tests.support.sandbox import Sandbox
 
 
@@ -63,3 +67,35 @@ async def connected(running: DaemonProcess, far_side: Sandbox, account: str) -> 
     """The e-mail of the account to which the daemon is connected."""
     running.client.use_api_key(email=account, api_key=await far_side.api_key(account, "made-in-the-console"))
     return account
+
+
+@pytest.fixture
+def bus() -> Iterator[PrivateKeyring]:
+    """A session bus, with nobody on it."""
+    with session_bus() as bus:
+        yield bus
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Path:
+    """The file into which the browser of ``environment`` writes what it is told to open."""
+    return tmp_path / "opened"
+
+
+@pytest.fixture
+def environment(bus: PrivateKeyring, tmp_path: Path, opened: Path) -> dict[str, str]:
+    """The environment of every program of the session on ``bus``."""
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    script.chmod(0o700)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHON"))}
+    return {**kept, **bus.env, "BROWSER": f"{script} %s", "UPSTASH_HELPER_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+async def login(
+    bus: PrivateKeyring, environment: dict[str, str], far_side: Sandbox, daemon_port: int
+) -> AsyncIterator[Login]:
+    """A user who has logged in, and has no account connected."""
+    async with Login.of(bus, environment, far_side, daemon_port) as login:
+        yield login

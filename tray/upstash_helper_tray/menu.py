@@ -31,7 +31,8 @@ def menu_for(view: View) -> Menu:
         words = (*said("The helper is not running"), *said(view.trouble))
         return grouped(words, choice("Start the helper", StartDaemon()), _tray(view), _quit())
     if view.daemon == "starting" or view.connection is None:
-        return grouped(said("Starting…"), _tray(view), _quit())
+        # Who waits is known first; the connection may have to wait for the keyring.
+        return grouped(said("Starting…"), approvals(view.pairings), _tray(view), _quit())
     return _running(view, view.connection)
 
 

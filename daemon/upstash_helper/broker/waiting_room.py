@@ -52,7 +52,7 @@ class WaitingRoom:
         now = self._clock.time()
         for pairing in pairings:
             self._by_id[pairing.id] = pairing
-            self._deadlines[pairing.id] = self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME)
+            self._ends(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
             if isinstance(pairing.decision, Denied):
                 self._turnstile.denied(pairing.identity)
             elif isinstance(pairing.decision, Approved | Delivered):
@@ -108,11 +108,14 @@ class WaitingRoom:
         await self._records.save(pairing)
         self._by_id[pairing.id] = pairing
         if lasts is not None:
-            deadline = self._clock.monotonic() + lasts
-            self._deadlines[pairing.id] = deadline
-            self._clock.call_at(deadline, lambda: self._expired(pairing.id))
+            self._ends(pairing.id, self._clock.monotonic() + lasts)
         self._events.publish("pairing", pairing, owner_only=True)
         await self._prune()
+
+    def _ends(self, pairing_id: str, deadline: float) -> None:
+        self._deadlines[pairing_id] = deadline
+        if deadline > self._clock.monotonic():
+            self._clock.call_at(deadline, lambda: self._expired(pairing_id))
 
     def _expired(self, pairing_id: str) -> None:
         """Tell those who show the request that its time is over. Whoever asks is told by the clock, without this."""

@@ -37,7 +37,15 @@ class BusLost(Exception):
 
 
 class Refused(Exception):
-    """A call was answered by an error."""
+    """A call was answered by an error, which has a ``name``."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+FAILURES: Final = (BusLost, Refused, TimeoutError)
+"""All that ``call`` raises."""
 
 
 async def connected() -> MessageBus:
@@ -48,7 +56,7 @@ async def connected() -> MessageBus:
         BusLost: If there is none, or it does not let us in.
     """
     address = session_bus_address()
-    if address is None:
+    if not address:
         message = "There is no session bus."
         raise BusLost(message)
     try:
@@ -80,6 +88,7 @@ async def call(
         seconds: To wait for the answer.
 
     Raises:
+        BusLost: If the bus goes, or has gone.
         Refused: If it is answered by an error.
         TimeoutError: If it is not answered.
     """
@@ -91,11 +100,16 @@ async def call(
         signature=signature,
         body=list(body),
     )
-    async with asyncio.timeout(seconds):
-        reply = await bus.call(asked)
+    try:
+        async with asyncio.timeout(seconds):
+            reply = await bus.call(asked)
+    except TimeoutError:
+        raise
+    except (EOFError, OSError) as error:
+        message = "The session bus is gone."
+        raise BusLost(message) from error
     if reply.message_type is MessageType.ERROR:
-        message = f"{reply.error_name}: {reply.body}"
-        raise Refused(message)
+        raise Refused(reply.error_name or "", str(reply.body))
     return list(reply.body)
 
 
@@ -104,5 +118,10 @@ async def follow(bus: MessageBus, rule: str) -> None:
     await call(bus, _BUS_ITSELF, "AddMatch", "s", [rule])
 
 
-OWNER_OF_WATCHER: Final = f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{WATCHER}'"
-"""The match rule that tells of panels that come and go."""
+def owner_of(name: str) -> str:
+    """Return the match rule that tells who has a name, and that nobody has it any more."""
+    return f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{name}'"
+
+
+HOST_REGISTERED: Final = f"type='signal',interface='{WATCHER}',member='StatusNotifierHostRegistered'"
+"""The match rule that tells of panels which come after their watcher."""

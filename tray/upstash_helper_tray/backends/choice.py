@@ -20,7 +20,8 @@ _APPINDICATOR: Final = (
     "python3-gi and gir1.2-ayatanaappindicator3-0.1)."
 )
 
-# By the names of XDG_CURRENT_DESKTOP, in the order in which they are looked for: "ubuntu:GNOME" is a GNOME.
+# By the names of XDG_CURRENT_DESKTOP, of which the first that is known counts: "ubuntu:GNOME" is a GNOME,
+# "Budgie:GNOME" is none.
 _ADVICE: Final = {
     "gnome": (
         "GNOME shows tray icons with its AppIndicator extension: install gnome-shell-extension-appindicator (Debian, "
@@ -161,6 +162,5 @@ def _no_panel(facts: Facts) -> NoTray:
             "There is no session bus (D-Bus), over which panels show tray icons.",
             advice=f"Start it inside your desktop session, or set DBUS_SESSION_BUS_ADDRESS. {_WITHOUT_ICON}",
         )
-    names = facts.desktop.split(":")
-    advice = next((text for name, text in _ADVICE.items() if name in names), _ANY_PANEL)
+    advice = next((_ADVICE[name] for name in facts.desktop.split(":") if name in _ADVICE), _ANY_PANEL)
     return NoTray("No panel here shows tray icons.", advice=f"{advice} {_WITHOUT_ICON}")

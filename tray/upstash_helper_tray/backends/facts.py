@@ -46,7 +46,7 @@ class SystemFacts:
     @cached_property
     def session_bus(self) -> bool:
         """Whether there is a session bus."""
-        return session_bus_address() is not None and importlib.util.find_spec("dbus_fast") is not None
+        return bool(session_bus_address()) and importlib.util.find_spec("dbus_fast") is not None
 
     @cached_property
     def display(self) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from dbus_fast import Variant
+
 from upstash_helper_tray.backends.bus import (
-    OWNER_OF_WATCHER,
+    FAILURES,
+    HOST_REGISTERED,
     WATCHER,
     WATCHER_PATH,
-    BusLost,
     Refused,
     Target,
     call,
     connected,
     follow,
+    owner_of,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +26,12 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 2.0
 _PROPERTIES: Final = Target(WATCHER, WATCHER_PATH, "org.freedesktop.DBus.Properties")
-_HOST_REGISTERED: Final = f"type='signal',interface='{WATCHER}',member='StatusNotifierHostRegistered'"
+
+# A watcher without the property does not tell, which is no reason to do without an icon. Without its object it has
+# only the name, as KDE's kded before its module is loaded: https://github.com/blueman-project/blueman/pull/2334.
+_DOES_NOT_TELL: Final = frozenset(
+    {"org.freedesktop.DBus.Error.UnknownProperty", "org.freedesktop.DBus.Error.InvalidArgs"}
+)
 
 
 def host_is_there(*, wait: float = 0.0) -> bool:
@@ -35,7 +43,7 @@ def host_is_there(*, wait: float = 0.0) -> bool:
     """
     try:
         return asyncio.run(_host_is_there(wait))
-    except (BusLost, Refused, TimeoutError):
+    except FAILURES:
         return False
 
 
@@ -49,7 +57,7 @@ async def _host_is_there(wait: float) -> bool:
 
     bus.add_message_handler(received)
     try:
-        for rule in (OWNER_OF_WATCHER, _HOST_REGISTERED):
+        for rule in (owner_of(WATCHER), HOST_REGISTERED):
             await follow(bus, rule)
         if await _look(bus):
             return True
@@ -74,6 +82,12 @@ async def _look(bus: MessageBus) -> bool:
     try:
         arguments = [WATCHER, "IsStatusNotifierHostRegistered"]
         reply = await call(bus, _PROPERTIES, "Get", "ss", arguments, seconds=_LOOK_SECONDS)
-    except (Refused, TimeoutError):
+    except Refused as error:
+        return error.name in _DOES_NOT_TELL
+    except TimeoutError:
         return False
-    return bool(reply[0].value)
+    match reply:
+        case [Variant(value=True)]:
+            return True
+        case _:
+            return False

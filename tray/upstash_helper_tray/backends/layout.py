@@ -8,7 +8,7 @@ else later: an item that is gone stays known for a while, and a click on it does
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Node:
     action: Any
     """A ``pystray.MenuItem`` to be called with the icon; None for the root, separators and words."""
     identity: Any
-    """What makes it the same item as before, beside its place and label."""
+    """What makes it the same item as before, beside its place and its looks."""
     enabled: bool = True
     checked: bool | None = None
     radio: bool = False
@@ -92,23 +92,20 @@ class Layout:
         return self._now.get(number) or self._gone.get(number)
 
     def _nodes(self, menu: Any, before: Node) -> tuple[Node, ...]:
-        known: dict[tuple[str, bool], list[Node]] = {}
+        known: dict[_Looks, list[Node]] = {}
         for child in before.children:
-            known.setdefault((child.label, child.submenu), []).append(child)
+            known.setdefault(_looks(child), []).append(child)
         return tuple(self._node(item, known) for item in menu)
 
-    def _node(self, item: Any, known: dict[tuple[str, bool], list[Node]]) -> Node:
+    def _node(self, item: Any, known: dict[_Looks, list[Node]]) -> Node:
         import pystray
 
         separator = item is pystray.Menu.SEPARATOR
         label, submenu = "" if separator else str(item.text), item.submenu
         # Words and submenus do nothing by themselves; else an item is the same only if it does the same.
         identity = None if separator or submenu is not None else item._action  # noqa: SLF001 - pystray tells it no other way
-        before = _taken(known.get((label, submenu is not None), []), identity)
-        number = self._new_id() if before is None else before.id
-        empty = Node(id=number, label="", action=None, identity=None)
-        return Node(
-            id=number,
+        node = Node(
+            id=ROOT,
             label=label,
             action=None if separator or submenu is not None else item,
             identity=identity,
@@ -117,13 +114,24 @@ class Layout:
             radio=bool(item.radio),
             separator=separator,
             submenu=submenu is not None,
-            children=() if submenu is None else self._nodes(submenu, before or empty),
         )
+        before = _taken(known.get(_looks(node), []), identity)
+        children = () if submenu is None else self._nodes(submenu, before or node)
+        return replace(node, id=self._new_id() if before is None else before.id, children=children)
 
     def _new_id(self) -> int:
         # At a thousand new items a second this lasts for weeks, and then it begins anew, far from what is remembered.
         self._last_id = self._last_id % _LARGEST + 1
         return self._last_id
+
+
+_Looks = tuple[object, ...]
+
+
+def _looks(node: Node) -> _Looks:
+    # GNOME's extension does not ask again how an item looks that it knows, whatever LayoutUpdated says: one that looks
+    # different is another item. https://github.com/ubuntu/gnome-shell-extension-appindicator, dbusMenu.js.
+    return node.label, node.submenu, node.separator, node.enabled, node.checked, node.radio
 
 
 def _taken(candidates: list[Node], identity: Any) -> Node | None:

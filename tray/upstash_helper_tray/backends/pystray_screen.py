@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pystray
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME: Final = "upstash-helper"
+
+_MARKUP: Final = frozenset({"appindicator", "gtk"})
+"""Backends whose notifications are passed on as they are, to servers that interpret markup."""
+# NOTIFYICONDATAW: szInfoTitle has 64 and szInfo 256, with the one that ends them. ctypes refuses what is longer.
+_WIN32_TITLE: Final = 63
+_WIN32_BODY: Final = 255
 
 
 @dataclass(frozen=True)
@@ -52,34 +60,24 @@ class PystrayScreen:
         self._turn = threading.Lock()
         self._icon: Any = None
         self._over = False
+        self._failure: Exception | None = None
         self._sign, self._tooltip, self._menu = Sign.ABSENT, "", tuple[Any, ...]()
         self._chosen: Callable[[Action], None] = lambda _: None
         self._opened: Action | None = None
 
     def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], opened: Action) -> None:
         """Show the icon until ``close``: see ``Screen``."""
-        with self._turn:
-            if self._over:
-                return
-            self._chosen, self._opened = chosen, opened
-            self._icon = self._icon_class(
-                NAME, icon=self._set_picture(None), title=self._shown_tooltip(), menu=self._pystray_menu()
-            )
-            self._set_picture(self._icon)
-
-        def begin(icon: Any) -> None:
-            # pystray runs this on a thread of its own, once its loop runs.
-            try:
-                icon.visible = True
-                ready()
-            except Exception:
-                logger.exception("tray_begin_failed")
-
         try:
-            self._icon.run(setup=begin)
+            with self._turn:
+                if self._over:
+                    return
+                self._chosen, self._opened = chosen, opened
+                self._icon = self._new_icon()
+            self._icon.run(setup=partial(self._begin, ready))
         except Exception as error:
-            message = f"The icon cannot be shown any longer: {str(error) or type(error).__name__}"
-            raise NoTray(message, advice="Start it again: upstash-helper tray") from error
+            raise _no_tray(error) from error
+        if self._failure is not None:
+            raise _no_tray(self._failure) from self._failure
 
     def show(self, sign: Sign, tooltip: str, menu: Menu) -> None:
         """Show this from now on: see ``Screen``."""
@@ -88,14 +86,20 @@ class PystrayScreen:
             self._sign, self._tooltip, self._menu = sign, tooltip, menu
             if self._icon is None or self._over:
                 return
-            self._on_its_thread(lambda: self._update(picture=new_picture, tooltip=new_tooltip, menu=new_menu))
+            update = partial(self._update, picture=new_picture, tooltip=new_tooltip, menu=new_menu)
+            self._on_its_thread(update, while_open=False)
 
     def notify(self, title: str, body: str) -> None:
         """Show a notification: see ``Screen``."""
         with self._turn:
             if self._icon is None or self._over or not self.notifies:
                 return
-            self._on_its_thread(lambda: self._icon.notify(body, title))
+            icon = self._icon
+        if self.backend in _MARKUP:
+            body = html.escape(body, quote=False)
+        elif self.backend == "win32":
+            title, body = _units(title, _WIN32_TITLE), _units(body, _WIN32_BODY)
+        _guarded(lambda: icon.notify(body, title))
 
     def close(self) -> None:
         """Take the icon away: see ``Screen``."""
@@ -105,6 +109,24 @@ class PystrayScreen:
             self._over = True
             icon = self._icon
         if icon is not None:
+            self._on_its_thread(icon.stop)
+
+    def _new_icon(self) -> Any:
+        title, menu = self._shown_tooltip(), self._pystray_menu()
+        icon = self._icon_class(NAME, icon=self._set_picture(None), title=title, menu=menu)
+        self._set_picture(icon)
+        return icon
+
+    def _begin(self, ready: Callable[[], None], icon: Any) -> None:
+        """Show the icon. pystray runs this on a thread of its own, once its loop runs."""
+        try:
+            icon.visible = True
+            ready()
+        except Exception as error:
+            logger.exception("tray_begin_failed")
+            self._failure = error
+        # Whoever closed before had nothing to stop yet.
+        if self._over or self._failure is not None:
             self._on_its_thread(icon.stop)
 
     def _update(self, *, picture: bool, tooltip: bool, menu: bool) -> None:
@@ -147,21 +169,45 @@ class PystrayScreen:
     def _action(self, action: Action | None) -> Callable[[object, object], None]:
         return _nothing if action is None else _Choose(action, self._chosen)
 
-    def _on_its_thread(self, call: Callable[[], None]) -> None:
-        """Call where the backend may be called: AppKit, on macOS, is for the main thread alone."""
+    def _on_its_thread(self, call: Callable[[], None], *, while_open: bool = True) -> None:
+        """
+        Call where the backend may be called: AppKit, on macOS, is for the main thread alone.
 
-        def guarded() -> None:
-            try:
-                call()
-            except Exception:
-                logger.exception("tray_update_failed")
+        Args:
+            call: What to call.
+            while_open: Whether it may be called while the menu is open.
+        """
+        if self.backend != "darwin":
+            _guarded(call)
+            return
+        from PyObjCTools import AppHelper
 
-        if self.backend == "darwin":
-            from PyObjCTools import AppHelper
+        if while_open:
+            AppHelper.callAfter(_guarded, call)
+            return
+        # pystray takes a click for the item at its place in the menu that is set at that time. With another menu set
+        # while the user looks at this one, "Deny" could let an app in. While a menu is open this mode is not run.
+        from Foundation import NSDefaultRunLoopMode, NSRunLoop
 
-            AppHelper.callAfter(guarded)
-        else:
-            guarded()
+        NSRunLoop.mainRunLoop().performInModes_block_([NSDefaultRunLoopMode], partial(_guarded, call))
+        AppHelper.callAfter(_nothing, None, None)  # wakes the loop, which the line before does not
+
+
+def _guarded(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except Exception:
+        logger.exception("tray_update_failed")
+
+
+def _no_tray(error: Exception) -> NoTray:
+    message = f"The icon cannot be shown any longer: {str(error) or type(error).__name__}"
+    return NoTray(message, advice="Start it again: upstash-helper tray")
+
+
+def _units(text: str, most: int) -> str:
+    """Return text of at most ``most`` UTF-16 code units, which is how Windows counts."""
+    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", errors="ignore")
 
 
 def _nothing(_icon: object, _item: object) -> None:

@@ -11,31 +11,25 @@ import contextlib
 import logging
 import os
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from dbus_fast import Message, MessageType, NameFlag, Variant
+from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
 from pystray._base import Icon as BaseIcon
 
+from upstash_helper_tray.backends import notifications
 from upstash_helper_tray.backends.bus import (
-    OWNER_OF_WATCHER,
+    FAILURES,
+    HOST_REGISTERED,
     WATCHER,
     WATCHER_PATH,
     BusLost,
-    Refused,
     Target,
     call,
     connected,
     follow,
+    owner_of,
 )
-from upstash_helper_tray.backends.interfaces import (
-    ITEM_PATH,
-    MENU_PATH,
-    DBusMenu,
-    Shown,
-    StatusNotifierItem,
-    escaped,
-)
+from upstash_helper_tray.backends.interfaces import ITEM_PATH, MENU_PATH, DBusMenu, Shown, StatusNotifierItem
 from upstash_helper_tray.backends.layout import Layout, Node
 from upstash_helper_tray.backends.pixmaps import pixmaps
 
@@ -48,18 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WATCHER: Final = Target(WATCHER, WATCHER_PATH, WATCHER)
-_NOTIFICATIONS: Final = Target(
-    "org.freedesktop.Notifications", "/org/freedesktop/Notifications", "org.freedesktop.Notifications"
-)
-_NORMAL_URGENCY: Final = 1
-_AS_LONG_AS_USUAL: Final = -1
-_OURS: Final = 64
-"""Notifications of which a click is still known."""
-
-_CLICKED: Final = (
-    f"type='signal',sender='{_NOTIFICATIONS.name}',path='{_NOTIFICATIONS.path}',"
-    f"interface='{_NOTIFICATIONS.interface}',member='ActionInvoked'"
-)
+_RULES: Final = (owner_of(WATCHER), HOST_REGISTERED, *notifications.RULES)
 
 
 class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
@@ -97,7 +80,10 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         self._bus: MessageBus | None = None
         self._stopping: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._notified: deque[int] = deque(maxlen=_OURS)
+        self._notifications = notifications.Notifications(name)
+        self._setup: Callable[[Any], None] | None = None
+        self._bus_name = ""
+        self._registered = False
 
     # --- what pystray calls, on any thread ----------------------------------------------------------------------------
 
@@ -139,10 +125,14 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         self._post(update)
 
     def _notify(self, message: str, title: str | None = None) -> None:
-        self._post(lambda: self._start(self._send_notification(title or self._title, message)))
+        self._post(lambda: self._start(self._notifications.show(self._connection, title or self._title, message)))
 
     def _remove_notification(self) -> None:
-        self._post(self._close_notification)
+        self._post(lambda: self._start(self._notifications.close_last(self._connection)))
+
+    def _start_setup(self, setup: Callable[[Any], None] | None) -> None:
+        # pystray's thread waits for a loop, and keeps the process alive for as long: without a bus there will be none.
+        self._setup = setup
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -166,11 +156,11 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
             bus.export(ITEM_PATH, self._item)
             bus.export(MENU_PATH, self._dbus_menu)
             bus.add_message_handler(self._received)
-            for rule in (OWNER_OF_WATCHER, _CLICKED):
+            for rule in _RULES:
                 await follow(bus, rule)
-            await bus.request_name(self._bus_name, NameFlag.DO_NOT_QUEUE)
+            self._bus_name = await _named(bus)
+            super()._start_setup(self._setup)
             self._mark_ready()
-            self._start(self._register())
             await self._until_over(bus, stopping)
         finally:
             with self._turn:
@@ -190,31 +180,49 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
             raise BusLost(message)
 
     @property
-    def _bus_name(self) -> str:
-        return f"org.kde.StatusNotifierItem-{os.getpid()}-1"
+    def _connection(self) -> MessageBus:
+        assert self._bus is not None  # noqa: S101 - tells the type checker what `_serve` sees to
+        return self._bus
 
     async def _register(self) -> None:
-        assert self._bus is not None  # noqa: S101 - tells the type checker what `_serve` sees to
         try:
-            await call(self._bus, _WATCHER, "RegisterStatusNotifierItem", "s", [self._bus_name])
-        except (Refused, TimeoutError) as error:
+            await call(self._connection, _WATCHER, "RegisterStatusNotifierItem", "s", [self._bus_name])
+        except FAILURES as error:
             # A panel that starts later says so by taking the watcher's name.
             logger.info("tray_not_registered", extra={"error": str(error)})
+        else:
+            self._registered = True
 
     def _received(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:
             return
         match message.member, message.body:
-            case "NameOwnerChanged", [name, _, new] if name == WATCHER and new:
-                self._start(self._register())
-            case "ActionInvoked", [number, _] if number in self._notified:
+            case "NameOwnerChanged", [name, _, owner] if name == WATCHER:
+                self._registered = False
+                if owner:
+                    self._register_if_shown()
+            case "StatusNotifierHostRegistered", _ if not self._registered:
+                # Some take the watcher's name before there is anybody behind it: https://github.com/Alexays/Waybar/issues/3564
+                self._register_if_shown()
+            case "NameOwnerChanged", [notifications.SERVER, *_]:
+                self._notifications.forget()
+            case "ActionInvoked", [number, _] if self._notifications.is_ours(number):
                 self._activate()
+            case _:
+                pass
+
+    def _register_if_shown(self) -> None:
+        # Not every panel follows Status: an item is shown to it only once there is something to see.
+        if self._shown.visible:
+            self._start(self._register())
 
     def _set_visible(self, *, visible: bool) -> None:
         if visible != self._shown.visible:
             # While it is hidden, pystray does not say that the title is another.
             self._shown.visible, self._shown.title = visible, self._title
             self._item.NewStatus("Active" if visible else "Passive")
+            if not self._registered:
+                self._register_if_shown()
 
     def _activate(self) -> None:
         self._guarded(self)
@@ -232,26 +240,6 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         except Exception:
             logger.exception("tray_choice_failed")
 
-    async def _send_notification(self, title: str, body: str) -> None:
-        assert self._bus is not None  # noqa: S101 - as in `_register`
-        hints = {"urgency": Variant("y", _NORMAL_URGENCY), "desktop-entry": Variant("s", self._name)}
-        # The one action is the click on the notification itself. It takes no focus: the user does.
-        arguments = [self._name, 0, "", title, escaped(body), ["default", "Open"], hints, _AS_LONG_AS_USUAL]
-        try:
-            reply = await call(self._bus, _NOTIFICATIONS, "Notify", "susssasa{sv}i", arguments)
-        except (Refused, TimeoutError) as error:
-            logger.info("tray_notification_failed", extra={"error": str(error)})
-        else:
-            self._notified.append(reply[0])
-
-    def _close_notification(self) -> None:
-        if self._notified and self._bus is not None:
-            self._start(self._close(self._bus, self._notified.pop()))
-
-    async def _close(self, bus: MessageBus, number: int) -> None:
-        with contextlib.suppress(Refused, TimeoutError):  # it may be gone already
-            await call(bus, _NOTIFICATIONS, "CloseNotification", "u", [number])
-
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -266,6 +254,14 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
                 return
         if loop is not None:
             call()
+
+
+async def _named(bus: MessageBus) -> str:
+    """Take the name that the specification wants, and return it, or what the bus has called us if it is taken."""
+    # In containers that share a bus, processes have the same number.
+    name = f"org.kde.StatusNotifierItem-{os.getpid()}-1"
+    reply = await bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+    return name if reply is RequestNameReply.PRIMARY_OWNER else str(bus.unique_name)
 
 
 async def _disconnected(bus: MessageBus) -> None:

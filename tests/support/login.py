@@ -1,0 +1,67 @@
+"""A user's session: a bus, a panel, the daemon and the tray."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.daemon import DaemonProcess
+from tests.support.tray_host import Item, Line, TrayHost
+from tests.support.tray_process import TrayProcess
+from tests.support.world import PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from tests.support.keyring import PrivateKeyring
+    from tests.support.sandbox import Sandbox
+
+
+@dataclass
+class Login:
+    """What runs in the session."""
+
+    bus: PrivateKeyring
+    host: TrayHost
+    daemon: DaemonProcess
+    tray: TrayProcess
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(
+        cls, bus: PrivateKeyring, environment: Mapping[str, str], far_side: Sandbox, port: int
+    ) -> AsyncIterator[Login]:
+        """Log in for the duration of the block."""
+        async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
+            with (
+                DaemonProcess.running(
+                    Path(environment["UPSTASH_HELPER_HOME"]),
+                    port=port,
+                    environment=environment,
+                    client_id=far_side.client_id,
+                    auth_url=far_side.auth_url,
+                    api_url=far_side.api_url,
+                    rest_url=far_side.rest_url,
+                ) as daemon,
+                TrayProcess.running(environment) as tray,
+            ):
+                yield cls(bus, host, daemon, tray)
+
+    async def item(self) -> Item:
+        """Return the icon, as soon as it is there."""
+        return await self.host.item()
+
+    async def connect(self, far_side: Sandbox) -> str:
+        """Connect an account that nobody else has, and return its e-mail."""
+        email = f"tray-{os.urandom(4).hex()}@example.com"
+        await far_side.account(email, PASSWORD)
+        self.daemon.client.use_api_key(email=email, api_key=await far_side.api_key(email, "from the console"))
+        return email
+
+
+def says(text: str) -> Callable[[str, Line], bool]:
+    """Return what tells whether the tooltip or a line of the menu says ``text``."""
+    return lambda tooltip, menu: text in tooltip or any(text in line for line in menu.texts())

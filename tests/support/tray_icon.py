@@ -1,0 +1,66 @@
+"""The tray's own backend for panels with StatusNotifierItem, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from upstash_helper_tray.backends import opening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+SECONDS = 30.0
+
+
+def icon_class() -> Any:
+    """Return the class; pystray can be imported after this, with or without a display."""
+    return opening._icon_class("statusnotifier")
+
+
+class RunningIcon:
+    """An icon whose ``run`` is under way on a thread of its own."""
+
+    def __init__(self, icon: Any) -> None:
+        self.icon = icon
+        self.ready = threading.Event()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, icon: Any) -> AsyncIterator[RunningIcon]:
+        """Run an icon for the duration of the block."""
+        running = cls(icon)
+        running._thread.start()
+        try:
+            await eventually(lambda: running.ready.is_set() or running.error is not None)
+            yield running
+        finally:
+            icon.stop()
+            await running.ended()
+
+    async def ended(self) -> None:
+        """Wait until ``run`` has returned."""
+        await eventually(lambda: not self._thread.is_alive())
+
+    def _run(self) -> None:
+        def begin(icon: Any) -> None:
+            icon.visible = True
+            self.ready.set()
+
+        try:
+            self.icon.run(setup=begin)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+
+async def eventually(look: Callable[[], object], *, seconds: float = SECONDS) -> None:
+    """Wait until there is something to see; the test's own loop goes on."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"It did not happen within {seconds:g} s"
+        await asyncio.sleep(0.005)
