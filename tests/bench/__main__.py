@@ -149,11 +149,24 @@ def bench_list(*, quick: bool) -> None:
         asyncio.run(_measure_list(home, quick=quick))
 
 
+def bench_tray(*, quick: bool) -> None:
+    """The tray while nothing happens, next to an icon of pystray's that does nothing."""
+    from tests.bench import tray
+
+    seconds = 2.0 if quick else 60.0
+    ours, empty, took = tray.idle(seconds)
+    sys.stdout.write(f"tray: {took:.3f} s from its start to the panel\n")
+    say("tray: resident memory, over an empty icon's", ours.rss / MEGABYTE, empty.rss / MEGABYTE, "MB")
+    for name, cost in (("tray", ours), ("empty icon", empty)):
+        sys.stdout.write(f"idle for {seconds:.0f} s, {name}: {cost.wakeups} wake-ups, {cost.cpu_seconds:.3f} s CPU\n")
+
+
 BENCHES: dict[str, Callable[..., None]] = {
     "start": bench_start,
     "idle": bench_idle,
     "requests": bench_requests,
     "list": bench_list,
+    "tray": bench_tray,
 }
 
 

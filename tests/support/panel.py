@@ -137,6 +137,17 @@ class Panel:
             time.sleep(0.05)
         return self.picture()
 
+    def paint(self, colour: int) -> None:
+        """Give the display behind the panel a colour: red, green and blue, from 0x000000 to 0xFFFFFF."""
+        from Xlib.display import Display
+
+        display = Display(self.display)
+        root = display.screen().root
+        root.change_attributes(background_pixel=colour)
+        root.clear_area(0, 0, 0, 0)
+        display.sync()
+        display.close()
+
     # --- the mouse and the keyboard -----------------------------------------------------------------------------------
 
     def click(self, x: int = HEIGHT // 2, y: int = HEIGHT // 2, *, right: bool = False) -> None:

@@ -99,8 +99,8 @@ async def test_an_icon_is_all_that_a_panel_reads(host: TrayHost, icon: Any) -> N
     assert expected == properties
     assert [(one.width, one.height) for one in icon.renderings] == [(width, height) for width, height, _ in pixmaps]
     for picture, (_, _, pixels) in zip(icon.renderings, pixmaps, strict=True):
-        # ARGB, the highest byte first.
-        argb = [bytes((a, r, g, b)) for r, g, b, a in picture.getdata()]
+        rgba = picture.tobytes()
+        argb = [rgba[place + 3 : place + 4] + rgba[place : place + 3] for place in range(0, len(rgba), 4)]
         assert b"".join(argb) == bytes(pixels)
 
 
@@ -296,9 +296,8 @@ async def test_nothing_wakes_up_while_nothing_happens(host: TrayHost, icon: Any)
     """An icon on the panel for a day costs nothing."""
     async with RunningIcon.of(icon):
         await host.item()
-        loop = icon._loop
 
-        assert [] == loop._scheduled
+        assert [] == [timer for timer in icon._loop._scheduled if not timer.cancelled()]
 
 
 async def test_setters_are_safe_from_any_thread(host: TrayHost, icon: Any) -> None:

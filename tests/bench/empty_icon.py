@@ -1,0 +1,11 @@
+"""The least that an icon of pystray's can be: the yardstick. It takes an X display."""
+
+import os
+
+os.environ["PYSTRAY_BACKEND"] = "xorg"
+
+import pystray
+from PIL import Image
+
+if __name__ == "__main__":
+    pystray.Icon("empty", Image.new("RGB", (64, 64), "green"), "empty").run()
