@@ -15,9 +15,11 @@ from dbus_fast.aio import MessageBus
 from tests.support.display import x_display
 from tests.support.notifications import session_bus
 from tests.support.tray_host import TrayHost
+from tests.support.until import until
 from upstash_helper_tray.backends.facts import SystemFacts
 from upstash_helper_tray.backends.host import host_is_there
 from upstash_helper_tray.backends.opening import find_backend
+from upstash_helper_tray.backends.xembed import tray_is_there
 from upstash_helper_tray.screen import NoTray
 
 if TYPE_CHECKING:
@@ -188,6 +190,25 @@ async def test_a_bus_that_goes_meanwhile_has_no_panel(session: PrivateKeyring, b
     assert not await waiting
 
 
+async def test_a_bus_that_goes_before_the_watcher_answers_has_no_panel(session: PrivateKeyring, bus: str) -> None:
+    """Nor is anything raised."""
+    watcher = await MessageBus(bus_address=bus).connect()
+    asked = asyncio.Event()
+
+    def swallow(message: Message) -> bool:
+        if message.member == "Get":
+            asked.set()
+        return message.member == "Get"
+
+    watcher.add_message_handler(swallow)
+    await watcher.request_name(WATCHER)
+    waiting = asyncio.create_task(there(wait=1))
+    await asyncio.wait_for(asked.wait(), 10)
+    session.kill_bus()
+
+    assert not await waiting
+
+
 @pytest.mark.parametrize("address", ["unix:path=/nowhere", "nonsense", "tcp:host=127.0.0.1,port=1"])
 def test_a_bus_that_is_not_there_has_no_panel(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """The variable may have outlived the session."""
@@ -206,14 +227,47 @@ def test_a_panel_of_the_old_kind_is_found(session: PrivateKeyring, display: str)
         assert (False, True, True) == (before, facts.display, facts.xembed_tray)
 
 
+async def test_a_panel_of_the_old_kind_that_comes_later_is_noticed_at_once(display: str) -> None:
+    """At login the tray may be first."""
+    begun = time.monotonic()
+    waiting = asyncio.create_task(asyncio.to_thread(tray_is_there, wait=30))
+    await asyncio.to_thread(_until_someone_listens, display)
+
+    with _tray_owner(display):
+        assert await waiting
+    assert time.monotonic() - begun < 20
+
+
+def test_waiting_for_a_panel_of_the_old_kind_has_an_end(display: str) -> None:
+    """And is not the default."""
+    assert not tray_is_there()
+    assert not tray_is_there(wait=0.05)
+
+
+def _until_someone_listens(name: str) -> None:
+    from Xlib.display import Display
+
+    display = Display(name)
+    until(lambda: display.screen().root.get_attributes().all_event_masks)
+    display.close()
+
+
 @contextlib.contextmanager
 def _tray_owner(name: str) -> Iterator[None]:
     from Xlib import X
     from Xlib.display import Display
+    from Xlib.protocol.event import ClientMessage
 
     display = Display(name)
     window = display.screen().root.create_window(0, 0, 1, 1, 0, X.CopyFromParent)
-    window.set_selection_owner(display.intern_atom("_NET_SYSTEM_TRAY_S0"), X.CurrentTime)
+    tray = display.intern_atom("_NET_SYSTEM_TRAY_S0")
+    window.set_selection_owner(tray, X.CurrentTime)
+    news = ClientMessage(
+        window=display.screen().root,
+        client_type=display.intern_atom("MANAGER"),
+        data=(32, [X.CurrentTime, tray, window.id, 0, 0]),
+    )
+    display.screen().root.send_event(news, event_mask=X.StructureNotifyMask)
     display.sync()
     try:
         yield

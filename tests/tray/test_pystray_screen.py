@@ -276,7 +276,7 @@ def pystray_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSTRAY_BACKEND", "dummy")
 
 
-@pytest.mark.parametrize(("backend", "text"), [("win32", "R&&D"), ("gtk", "R&D"), ("xorg", "R&D")])
+@pytest.mark.parametrize(("backend", "text"), [("win32", "R&&D"), ("gtk", "R&D")])
 async def test_no_character_marks_an_access_key(pystray_loads: None, backend: str, text: str) -> None:
     """Windows takes an ampersand for that."""
     screen, icon = on_another_system(backend)
@@ -286,7 +286,7 @@ async def test_no_character_marks_an_access_key(pystray_loads: None, backend: st
         assert text == list(icon().menu)[2].text
 
 
-@pytest.mark.parametrize("backend", ["win32", "gtk", "xorg"])
+@pytest.mark.parametrize("backend", ["win32", "gtk"])
 async def test_a_click_on_the_icon_is_reached_without_being_seen(pystray_loads: None, backend: str) -> None:
     """The menu is called for it, on Windows and in GTK alike."""
     screen, icon = on_another_system(backend)

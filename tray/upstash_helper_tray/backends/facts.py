@@ -6,16 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-import threading
+import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from upstash_helper.session_bus import session_bus_address
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_X_SECONDS: Final = 3.0
+_BETTER_SECONDS: Final = 5.0
+"""To wait for a panel of the new kind where one of the old kind is there and would do."""
 _GI_SECONDS: Final = 10.0
 
 # In a process of its own: GTK stays in memory once it was loaded, and has not failed before it was.
@@ -39,9 +37,9 @@ class SystemFacts:
     def __init__(self, *, wait: float = 0.0) -> None:
         """
         Args:
-            wait: Seconds to wait for a panel.
+            wait: Seconds to wait for a panel, of whichever kind, from now on.
         """
-        self._wait = wait
+        self._deadline = time.monotonic() + wait
 
     @cached_property
     def session_bus(self) -> bool:
@@ -57,13 +55,19 @@ class SystemFacts:
     def sni_host(self) -> bool:
         """Whether a panel shows StatusNotifierItems."""
         from upstash_helper_tray.backends.host import host_is_there
+        from upstash_helper_tray.backends.xembed import tray_is_there
 
-        return host_is_there(wait=self._wait)
+        wait = self._left()
+        if wait > _BETTER_SECONDS and self.display and self.gtk and tray_is_there():
+            wait = _BETTER_SECONDS
+        return host_is_there(wait=wait)
 
     @cached_property
     def xembed_tray(self) -> bool:
         """Whether a program owns the selection of the system tray."""
-        return self.display and _within(_X_SECONDS, _tray_has_owner)
+        from upstash_helper_tray.backends.xembed import tray_is_there
+
+        return self.display and tray_is_there(wait=self._left())
 
     @cached_property
     def gtk(self) -> bool:
@@ -80,6 +84,9 @@ class SystemFacts:
         """The names in ``XDG_CURRENT_DESKTOP``, in lower case."""
         return os.environ.get("XDG_CURRENT_DESKTOP", "").lower()
 
+    def _left(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
     @cached_property
     def _typelibs(self) -> frozenset[str]:
         if importlib.util.find_spec("gi") is None:
@@ -90,32 +97,3 @@ class SystemFacts:
         except (OSError, subprocess.TimeoutExpired):
             return frozenset()
         return frozenset(done.stdout.split()) if done.returncode == 0 else frozenset()
-
-
-def _tray_has_owner() -> bool:
-    # https://specifications.freedesktop.org/systemtray-spec/latest/
-    from Xlib import X
-    from Xlib.display import Display
-
-    display = Display()
-    try:
-        atom = display.intern_atom(f"_NET_SYSTEM_TRAY_S{display.get_default_screen()}")
-        return bool(display.get_selection_owner(atom) != X.NONE)
-    finally:
-        display.close()
-
-
-def _within(seconds: float, call: Callable[[], bool]) -> bool:
-    """Return what ``call`` returns, or False if it fails, or a server that hangs does not answer."""
-    found: list[bool] = []
-
-    def run() -> None:
-        try:
-            found.append(call())
-        except Exception:  # noqa: BLE001 - Xlib raises what it likes; it is not here then
-            found.append(False)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return bool(found and found[0])

@@ -115,6 +115,8 @@ class PystrayScreen:
         title, menu = self._shown_tooltip(), self._pystray_menu()
         icon = self._icon_class(NAME, icon=self._set_picture(None), title=title, menu=menu)
         self._set_picture(icon)
+        if self.backend == "xorg":
+            _take_clicks(icon)
         return icon
 
     def _begin(self, ready: Callable[[], None], icon: Any) -> None:
@@ -198,6 +200,14 @@ def _guarded(call: Callable[[], None]) -> None:
         call()
     except Exception:
         logger.exception("tray_update_failed")
+
+
+def _take_clicks(icon: Any) -> None:
+    """Have X11 tell of clicks: pystray 0.19 knows what to do with one, and does not ask for any."""
+    from Xlib import X
+
+    mask = X.ExposureMask | X.StructureNotifyMask | X.ButtonPressMask
+    icon._window.change_attributes(event_mask=mask)  # noqa: SLF001 - there is no other way to it
 
 
 def _no_tray(error: Exception) -> NoTray:

@@ -1,0 +1,45 @@
+"""The icon in a real panel of the old kind, without PyGObject."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.panel import Panel
+from tests.support.until import until
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = """
+from upstash_helper_tray.actions import OpenDashboard
+from upstash_helper_tray.backends import open_screen
+from upstash_helper_tray.view import Sign
+
+screen = open_screen("xorg", wait=30)
+screen.show(Sign.CONNECTED, "A tooltip", ())
+
+def chosen(action):
+    print(action.section, flush=True)
+    screen.close()
+
+screen.run(ready=lambda: print("ready", flush=True), chosen=chosen, opened=OpenDashboard("apps"))
+print("ended", flush=True)
+"""
+
+
+def test_a_click_on_the_icon_does_what_it_is_for() -> None:
+    """There is no menu, so that a click is all there is."""
+    with Panel.running() as panel:
+        command = [sys.executable, "-P", "-c", PROGRAM]
+        with subprocess.Popen(command, env=dict(panel.environment), stdout=subprocess.PIPE, text=True) as tray:
+            try:
+                assert tray.stdout is not None
+                assert "ready\n" == tray.stdout.readline()
+                until(lambda: panel.icon().getcolors(maxcolors=2) is None)  # it has more of them
+                panel.click()
+
+                assert ["apps\n", "ended\n"] == [tray.stdout.readline(), tray.stdout.readline()]
+            finally:
+                tray.kill()
