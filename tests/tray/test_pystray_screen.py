@@ -328,3 +328,24 @@ async def test_a_notification_is_plain_text_and_fits(
         screen.notify(title, body)
 
         assert [expected] == icon().notified
+
+
+class FailsOnTheWayOut(RecordingIcon):
+    """As GTK's, which takes a notification away although nobody shows any."""
+
+    def run(self, setup: Callable[[Any], None]) -> None:
+        super().run(setup)
+        message = "org.freedesktop.DBus.Error.ServiceUnknown"
+        raise OSError(message)
+
+
+async def test_a_backend_that_fails_on_the_way_out_has_ended_all_the_same(pystray_loads: None) -> None:
+    """The user wanted the icon to go, and it is gone."""
+    screen, _ = on_another_system("gtk")
+    screen._icon_class = FailsOnTheWayOut  # type: ignore[attr-defined]
+
+    async with Running.of(screen) as running:
+        await asyncio.to_thread(screen.close)
+        await running.ended()
+
+    assert running.error is None

@@ -75,7 +75,10 @@ class PystrayScreen:
                 self._icon = self._new_icon()
             self._icon.run(setup=partial(self._begin, ready))
         except Exception as error:
-            raise _no_tray(error) from error
+            if not self._over:
+                raise _no_tray(error) from error
+            # GTK's, for one, wants to take a notification away on the way out, whether or not anybody shows them.
+            logger.info("tray_close_failed", extra={"error": str(error)})
         if self._failure is not None:
             raise _no_tray(self._failure) from self._failure
 
