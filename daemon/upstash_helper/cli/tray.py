@@ -32,7 +32,7 @@ How it gets on the panel (--backend):
   statusnotifier  Linux: KDE, Xfce, and others; GNOME with its AppIndicator extension
   appindicator    Linux with PyGObject and the AppIndicator library
   gtk             Linux with PyGObject: old X11 panels
-  xorg            Linux: an icon without a menu, for old X11 panels
+  xorg            Linux: old X11 panels; no menu, a click opens the dashboard
   win32, darwin   Windows, macOS
 """
 
