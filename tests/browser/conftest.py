@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
-WAIT_MILLISECONDS = 10_000
+WAIT_MILLISECONDS = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -39,7 +39,7 @@ async def profile(world: World, playwright: Playwright, tmp_path: Path) -> Async
         headless=True,
         args=[*ARGUMENTS, f"--disable-extensions-except={folder}", f"--load-extension={folder}"],
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context
     await context.close()
 

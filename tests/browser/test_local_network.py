@@ -69,7 +69,7 @@ async def public_page(
             f"--ip-address-space-overrides=127.0.0.1:{port}=public",
         )
         context = await browser.new_context(ignore_https_errors=True)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         origin = f"https://{HOST}:{port}"
         if granted:
             # What Playwright calls it; the browser's own names are newer.

@@ -8,11 +8,18 @@ import pytest
 
 from install.suite import FAILED_CHECKS
 
+_failed = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the variable out of the environment: the helper, which tests start, takes it for a setting of its own."""
+    config.stash[_failed] = os.environ.pop(FAILED_CHECKS, "")
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it where it is looked for: just before pytest's last line."""
-    failed = os.environ.get(FAILED_CHECKS)
+    failed = terminalreporter.config.stash[_failed]
     if failed:
         terminalreporter.section("static checks", red=True)
         terminalreporter.write_line(f"failed, see the top: {failed}")

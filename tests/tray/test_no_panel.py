@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.command_line import run_cli
+from tests.support.daemon import clean_environment
 from tests.support.login import says
 from tests.support.tray_host import TrayHost
 from tests.support.tray_process import TrayProcess
@@ -37,7 +37,12 @@ async def test_without_a_desktop_it_says_so(tmp_path: Path) -> None:
 def bare(tmp_path: Path) -> Mapping[str, str]:
     """Return the environment of a machine without a desktop."""
     none = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_CURRENT_DESKTOP"), "")
-    return {**os.environ, **none, "XDG_RUNTIME_DIR": str(tmp_path), "UPSTASH_HELPER_HOME": str(tmp_path / "home")}
+    return {
+        **clean_environment(),
+        **none,
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "UPSTASH_HELPER_HOME": str(tmp_path / "home"),
+    }
 
 
 @pytest.mark.parametrize(

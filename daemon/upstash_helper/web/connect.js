@@ -712,7 +712,7 @@ function make(document, name, attributes, ...children) {
  * @param {Session} session @param {{name: string, scopes: string[], reason: string}} wish @param {Way} way
  */
 async function pair(session, wish, way) {
-  const started = await session.call('POST', '/v1/pairings', { token: null, body: wish, signal: way.signal });
+  const started = await ask(session, wish, way.signal);
   const at = `/v1/pairings/${started.id}`;
   const own = { token: started.poll_secret, signal: way.signal };
   const withdraw = () => session.send(at, {
@@ -737,6 +737,22 @@ async function pair(session, wish, way) {
   } finally {
     globalThis.removeEventListener?.('pagehide', leave);
   }
+}
+
+/**
+ * @param {Session} session @param {{name: string, scopes: string[], reason: string}} wish
+ * @param {AbortSignal | undefined} signal
+ */
+async function ask(session, wish, signal) {
+  const asking = () => session.call('POST', '/v1/pairings', { token: null, body: wish, signal });
+  try {
+    return await asking();
+  } catch (error) {
+    if (!(error instanceof HelperBusy) || error.problem.code !== 'pairing_pending') throw error;
+  }
+  // A page that was reloaded takes its request back as it goes, and that may be still on its way.
+  await pause(1000, signal);
+  return asking();
 }
 
 /**
