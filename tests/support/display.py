@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -49,7 +49,14 @@ def desk() -> Iterator[Desk]:
     """Start a display with a user who copies and pastes."""
     _program("xclip", package="xclip")
     with x_display() as display:
-        yield Desk(display)
+        found = Desk(display)
+        try:
+            yield found
+        finally:
+            # One that a test has stopped does not notice that its display is gone, and the next may have its name.
+            for owner in found.owners():
+                with suppress(psutil.NoSuchProcess):
+                    owner.kill()
 
 
 class Desk:
