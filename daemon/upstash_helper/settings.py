@@ -36,6 +36,9 @@ ENV_PREFIX: Final = "UPSTASH_HELPER_"
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
 
 _PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+API_PORTS: Final = (26300, 26301, 26302)
+"""Where pages look for a helper that leaves port 3000 alone. Below what systems hand out by themselves; unassigned."""
+
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -50,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The OAuth client id that Upstash gave (partnerships@upstash.com). Without one, connect with an API key."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 3000
     """The loopback port. Upstash redirects a sign-in to the address that was registered: ``http://localhost:3000``."""
+    port_policy: Literal["always", "on-demand"] = "always"
+    """``always``: everything is on ``port``. ``on-demand``: the API is elsewhere, ``port`` taken only for a sign-in."""
+    api_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    """Where the API is with ``on-demand``; by default on the first of ``API_PORTS`` that is free."""
+    idle_exit: Annotated[int, Meta(ge=0, le=86_400)] = 0
+    """After so many seconds without anything to do the daemon ends, if something starts it on demand. 0: never."""
     open_browser: bool = True
     """Open the user's browser when a connect asks for it."""
     notifications: bool = True
@@ -64,6 +73,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The REST address of a database; ``{host}`` stands for the database's host."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much goes into the log file."""
+
+    @property
+    def api_ports(self) -> tuple[int, ...]:
+        """Where the API may be, the one to try first in front."""
+        if self.port_policy == "always":
+            return (self.port,)
+        return API_PORTS if self.api_port is None else (self.api_port,)
 
     @property
     def redirect_uri(self) -> str:
