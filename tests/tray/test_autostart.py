@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.until import until
-from upstash_helper_tray import desktop_entry
-from upstash_helper_tray.autostart import (
+from upstash_helper.service import desktop_entry
+from upstash_helper.service.autostart import (
     Autostart,
     DesktopAutostart,
     LaunchAgent,
@@ -222,7 +222,7 @@ if sys.platform == "win32":
     import secrets
     import winreg
 
-    from upstash_helper_tray.autostart import RunKey
+    from upstash_helper.service.autostart import RunKey
 
     def test_the_registry_has_it() -> None:
         """As a value of the user's; what the Task Manager has switched off is off, until it is wanted again."""

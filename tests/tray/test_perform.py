@@ -21,6 +21,7 @@ from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.until import until
 from tests.support.watched import Watched
 from upstash_helper.client import wire
+from upstash_helper.service.autostart import DesktopAutostart
 from upstash_helper.settings import Folders, locate
 from upstash_helper_tray.actions import (
     Action,
@@ -42,7 +43,6 @@ from upstash_helper_tray.actions import (
     StartDaemon,
     StopDaemon,
 )
-from upstash_helper_tray.autostart import DesktopAutostart
 from upstash_helper_tray.clipboard import Clipboard
 from upstash_helper_tray.perform import Performer
 

@@ -15,9 +15,9 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.process import hangups_heard
 from tests.support.until import SECONDS, until
+from upstash_helper.service.autostart import NoAutostart
 from upstash_helper.settings import locate
 from upstash_helper_tray.actions import Approve, OpenDashboard, Quit
-from upstash_helper_tray.autostart import NoAutostart
 from upstash_helper_tray.clipboard import Clipboard
 from upstash_helper_tray.entries import walk
 from upstash_helper_tray.screen import NoTray
@@ -172,7 +172,7 @@ _DEAF = """
 import ctypes, os, signal
 from tests.tray.test_tray import RecordingScreen
 from upstash_helper.settings import locate
-from upstash_helper_tray.autostart import NoAutostart
+from upstash_helper.service.autostart import NoAutostart
 from upstash_helper_tray.tray import Tray
 
 class Deaf(RecordingScreen):

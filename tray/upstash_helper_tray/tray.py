@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.daemon import Tray as Introduction
+from upstash_helper.service.autostart import autostart_here
 from upstash_helper.settings import DEFAULT_PROFILE
 from upstash_helper_tray.actions import OpenDashboard, Quit
-from upstash_helper_tray.autostart import autostart_here
 from upstash_helper_tray.clipboard import Clipboard
 from upstash_helper_tray.follow import Follower
 from upstash_helper_tray.lanes import Lanes
@@ -25,9 +25,9 @@ from upstash_helper_tray.views import Views
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
+    from upstash_helper.service.autostart import Autostart
     from upstash_helper.settings import Folders
     from upstash_helper_tray.actions import Action
-    from upstash_helper_tray.autostart import Autostart
     from upstash_helper_tray.opener import Opener
     from upstash_helper_tray.screen import Screen
     from upstash_helper_tray.view import View

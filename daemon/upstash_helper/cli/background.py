@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from upstash_helper.cli.output import print_json
 from upstash_helper.cli.run_command import setting_flags
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client import discovery
+from upstash_helper.service.plan import ServiceError
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.client.daemon import DaemonClient
     from upstash_helper.client.wire import DaemonStatus
+    from upstash_helper.service.control import Installed
 
 # A cold start on a slow disk takes seconds; past this, something is wrong.
 START_SECONDS: Final = 20.0
@@ -95,6 +98,9 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
 
     load_world(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
     folders = session.folders
+    installed = _installed(session)
+    if installed is not None and installed.starts:
+        return _launch_installed(session, installed, flags)
     discovery.make_private(folders.logs)
     output = folders.logs / "start.log"
     command = spawn.command_line("--profile", session.profile, "run", *as_arguments(flags))
@@ -105,7 +111,7 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     def ready() -> bool:
         if process.poll() is not None:
             raise _ended(process, output)
-        found = _answer(session)
+        found = answer(session)
         if found is not None:
             status.append(found)
         return found is not None
@@ -127,8 +133,14 @@ def halt(session: Session) -> bool:
     from upstash_helper.client.errors import DaemonUnreachable
 
     runtime = session.folders.runtime
+    was_running = discovery.is_running(runtime)
+    installed = _installed(session)
+    if installed is not None:
+        # Else its manager would start it again with the next request.
+        with contextlib.suppress(ServiceError):
+            installed.release()
     if not discovery.is_running(runtime):
-        return False
+        return was_running
     try:
         _client(session).stop()
         stopped = _wait(lambda: not discovery.is_running(runtime), STOP_SECONDS)
@@ -150,6 +162,26 @@ def as_arguments(flags: dict[str, object]) -> list[str]:
     return [*arguments, *(switch.flag for switch in SWITCHES if flags.get(switch.setting) is False)]
 
 
+def _installed(session: Session) -> Installed | None:
+    from upstash_helper.service.control import find
+
+    return find(session.profile, session.folders)
+
+
+def _launch_installed(session: Session, installed: Installed, flags: dict[str, object]) -> DaemonStatus:
+    if flags:
+        message = (
+            f"The helper is installed, and {installed.manager} starts it without flags. Say it in "
+            f"{session.folders.config_file}, or be the daemon in this terminal: {session.command('run')}"
+        )
+        raise Failure(message, code="installed_without_flags", exit_code=exit_codes.USAGE)
+    try:
+        installed.start()
+    except ServiceError as error:
+        raise Failure(f"The daemon did not start. {error}", code="start_failed") from error
+    return _running(session)
+
+
 def _report_start(session: Session, status: DaemonStatus, *, already: bool) -> None:
     base_url = _client(session).base_url
     if session.json:
@@ -165,7 +197,7 @@ def _running(session: Session) -> DaemonStatus:
     found: list[DaemonStatus] = []
 
     def answers() -> bool:
-        status = _answer(session)
+        status = answer(session)
         found.extend([status] if status else [])
         return status is not None
 
@@ -176,7 +208,8 @@ def _running(session: Session) -> DaemonStatus:
     return found[0]
 
 
-def _answer(session: Session) -> DaemonStatus | None:
+def answer(session: Session) -> DaemonStatus | None:
+    """Return what the daemon says of itself; None if it does not answer."""
     from upstash_helper.client.errors import DaemonUnreachable, DiscoveryRefused
 
     try:

@@ -24,6 +24,20 @@ Print the completion script of a shell.
 @pass_session
 def completion(session: Session, *, shell: str) -> None:
     """Print a script."""
+    script = script_of(shell)
+    if session.json:
+        print_json({"shell": shell, "script": script})
+    else:
+        click.echo(script)
+
+
+def script_of(shell: str) -> str:
+    """
+    Return the script with which a shell completes our commands.
+
+    Raises:
+        Failure: If there is none for it.
+    """
     from click.shell_completion import get_completion_class
 
     from upstash_helper.cli.app import PROGRAM, cli
@@ -33,8 +47,4 @@ def completion(session: Session, *, shell: str) -> None:
         raise Failure(f"There is no completion for {shell}.", code="no_such_shell")
     # Not source(): it starts bash to look at its version, and the script may be made where there is none.
     complete = found(cli, {}, PROGRAM, f"_{PROGRAM}_COMPLETE".replace("-", "_").upper())
-    script = complete.source_template % complete.source_vars()
-    if session.json:
-        print_json({"shell": shell, "script": script})
-    else:
-        click.echo(script)
+    return complete.source_template % complete.source_vars()

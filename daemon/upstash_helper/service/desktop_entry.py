@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 GROUP: Final = "Desktop Entry"
 
@@ -16,15 +16,16 @@ _IN_STRINGS: Final = {"\\": r"\\", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
 _FROM_STRINGS: Final = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 
-def entry(keys: Mapping[str, str]) -> str:
-    """Return a desktop entry with these keys, whose values are of the type ``string``, unescaped."""
-    lines = [f"[{GROUP}]", *(f"{key}={_string(value)}" for key, value in keys.items())]
-    return "\n".join(lines) + "\n"
-
-
 def exec_value(command: Sequence[str]) -> str:
     """Return a command as the value of ``Exec``, before the escapes of a string."""
     return " ".join(_argument(argument) for argument in command)
+
+
+def string(value: str) -> str:
+    """Return ``value`` as it stands behind the ``=`` of a key of the type ``string``."""
+    escaped = "".join(_IN_STRINGS.get(character, character) for character in value)
+    # A reader strips what stands around the value.
+    return r"\s" + escaped[1:] if escaped.startswith(" ") else escaped
 
 
 def read(text: str) -> dict[str, str]:
@@ -45,12 +46,6 @@ def _argument(argument: str) -> str:
     if argument and not _RESERVED.search(argument):
         return doubled
     return '"' + _ESCAPED_IN_QUOTES.sub(r"\\\1", doubled) + '"'
-
-
-def _string(value: str) -> str:
-    escaped = "".join(_IN_STRINGS.get(character, character) for character in value)
-    # A reader strips what stands around the value.
-    return r"\s" + escaped[1:] if escaped.startswith(" ") else escaped
 
 
 def _unescaped(value: str) -> str:

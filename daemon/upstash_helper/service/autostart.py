@@ -1,4 +1,4 @@
-"""Starting the tray when the user logs in, as each system has it."""
+"""Starting the tray when the user logs in, as each system has it; ``install`` writes what the tray's menu writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from upstash_helper.client import private
+from upstash_helper.service import desktop_entry, marks, quoting
+from upstash_helper.service.program import this_program, without_console
+from upstash_helper.service.templates import fill
 from upstash_helper.settings import DEFAULT_PROFILE
-from upstash_helper_tray import desktop_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,16 +51,47 @@ def autostart_here(profile: str, *, environ: Mapping[str, str] | None = None) ->
         return NoAutostart()  # a login knows nothing of such a world
     command = command_at_login(profile)
     if sys.platform == "win32":
-        return RunKey(_name(profile), subprocess.list2cmdline(command))
+        return RunKey(tray_name(profile), subprocess.list2cmdline(command))
     if sys.platform == "darwin":
-        return LaunchAgent(Path.home() / "Library" / "LaunchAgents", f"io.upstash-helper.{_name(profile)}", command)
-    return DesktopAutostart(_config_home(environ) / "autostart", _name(profile), command)
+        return LaunchAgent(Path.home() / "Library" / "LaunchAgents", tray_label(profile), command)
+    return DesktopAutostart(config_home(environ) / "autostart", tray_name(profile), command)
 
 
 def command_at_login(profile: str) -> list[str]:
     """Return the command that starts the tray of ``profile``."""
+    return tray_command(without_console(this_program()), profile)
+
+
+def tray_command(program: Sequence[str], profile: str) -> list[str]:
+    """Return the command that starts the tray of ``profile``, where ``program`` runs upstash-helper."""
     named = [] if profile == DEFAULT_PROFILE else ["--profile", profile]
-    return [_python(), "-P", "-m", "upstash_helper", *named, "tray", "--wait", str(PANEL_SECONDS)]
+    return [*program, *named, "tray", "--wait", str(PANEL_SECONDS)]
+
+
+def tray_name(profile: str) -> str:
+    """Return what the tray's entry is called."""
+    return "upstash-helper-tray" if profile == DEFAULT_PROFILE else f"upstash-helper-tray-{profile}"
+
+
+def tray_label(profile: str) -> str:
+    """Return what launchd calls the tray."""
+    return f"io.upstash-helper.{tray_name(profile)}"
+
+
+def config_home(environ: Mapping[str, str]) -> Path:
+    """Return ``XDG_CONFIG_HOME``, or what stands for it."""
+    return _base(environ, "XDG_CONFIG_HOME", Path(".config"))
+
+
+def data_home(environ: Mapping[str, str]) -> Path:
+    """Return ``XDG_DATA_HOME``, or what stands for it."""
+    return _base(environ, "XDG_DATA_HOME", Path(".local", "share"))
+
+
+def _base(environ: Mapping[str, str], variable: str, usual: Path) -> Path:
+    # https://specifications.freedesktop.org/basedir-spec/latest/: a relative path is to be ignored.
+    given = Path(environ.get(variable, ""))
+    return given if given.is_absolute() else Path.home() / usual
 
 
 class NoAutostart:
@@ -109,18 +142,13 @@ class DesktopAutostart:
 
     def content(self) -> str:
         """Return the entry."""
-        return desktop_entry.entry(
-            {
-                "Type": "Application",
-                "Version": "1.0",
-                "Name": "upstash-helper",
-                "Comment": "Shows the connection to Upstash on the panel",
-                "TryExec": self._command[0],
-                "Exec": desktop_entry.exec_value(self._command),
-                "Terminal": "false",
-                "X-GNOME-Autostart-enabled": "true",
-            }
-        )
+        values = {
+            "DESCRIPTION": desktop_entry.string("upstash-helper"),
+            "TRY_EXEC": desktop_entry.string(self._command[0]),
+            "EXEC": desktop_entry.string(desktop_entry.exec_value(self._command)),
+        }
+        text = fill("desktop/upstash-helper-tray.desktop", values)
+        return marks.marked(text, ending=".desktop", world=marks.USUAL)
 
 
 class LaunchAgent:
@@ -158,34 +186,13 @@ class LaunchAgent:
 
     def content(self) -> bytes:
         """Return the agent."""
-        import plistlib
-
-        return plistlib.dumps(
-            {
-                "Label": self._label,
-                "ProgramArguments": list(self._command),
-                "RunAtLoad": True,
-                "LimitLoadToSessionType": "Aqua",
-                "ProcessType": "Interactive",
-            }
+        values = {"LABEL": quoting.xml_text(self._label)}
+        text = fill(
+            "launchd/upstash-helper-tray.plist",
+            values,
+            lines={"PROGRAM_ARGUMENTS": quoting.xml_strings(self._command)},
         )
-
-
-def _name(profile: str) -> str:
-    return "upstash-helper-tray" if profile == DEFAULT_PROFILE else f"upstash-helper-tray-{profile}"
-
-
-def _config_home(environ: Mapping[str, str]) -> Path:
-    # https://specifications.freedesktop.org/basedir-spec/latest/: a relative path is to be ignored.
-    given = Path(environ.get("XDG_CONFIG_HOME", ""))
-    return given if given.is_absolute() else Path.home() / ".config"
-
-
-def _python() -> str:
-    if sys.platform == "win32":
-        without_console = Path(sys.executable).with_name("pythonw.exe")
-        return str(without_console) if without_console.exists() else sys.executable
-    return sys.executable
+        return marks.marked(text, ending=".plist", world=marks.USUAL).encode()
 
 
 if sys.platform == "win32":
@@ -223,6 +230,10 @@ if sys.platform == "win32":
         def disable(self) -> None:
             """Remove the value."""
             self._delete(_RUN)
+
+        def value(self) -> object:
+            """Return the command line that is there; None if there is none."""
+            return self._value(_RUN)
 
         def _value(self, path: str) -> object:
             try:

@@ -1,0 +1,57 @@
+"""Which command an installed file runs, read from the file itself."""
+
+from __future__ import annotations
+
+import plistlib
+import re
+import shlex
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import unescape
+
+from upstash_helper.service import desktop_entry, marks
+from upstash_helper.service.quoting import systemd_words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def command_in(file: Path) -> tuple[str, ...]:
+    """
+    Return the command; empty if the file has none.
+
+    Args:
+        file: A service unit, a desktop entry, a property list or a task.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    content = file.read_bytes()
+    text = marks.decoded(content) or ""
+    match file.suffix:
+        case ".service":
+            found = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
+            return tuple(systemd_words(found[1])) if found else ()
+        case ".plist":
+            return _of_property_list(content)
+        case ".xml":
+            parts = [re.search(rf"<{tag}>(.*)</{tag}>", text) for tag in ("Command", "Arguments")]
+            return tuple(unescape(part[1]) for part in parts if part)
+        case _:
+            line = desktop_entry.read(text).get("Exec", "")
+            return tuple(_words(line))
+
+
+def _of_property_list(content: bytes) -> tuple[str, ...]:
+    try:
+        found = plistlib.loads(content)
+    except (ValueError, plistlib.InvalidFileException):
+        return ()
+    words = found.get("ProgramArguments", []) if isinstance(found, dict) else []
+    return tuple(word for word in words if isinstance(word, str))
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return [word.replace("%%", "%") for word in shlex.split(line)]
+    except ValueError:
+        return []

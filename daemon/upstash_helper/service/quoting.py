@@ -1,0 +1,54 @@
+"""A value in the quoting of each format, so that whatever a folder or a user is called arrives as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SYSTEMD: Final = {"\\": r"\\", '"': r"\"", "%": "%%", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
+
+_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+def systemd_word(text: str) -> str:
+    """
+    Return ``text`` as one quoted word of a unit file.
+
+    systemd.syntax(7): C-style escapes within quotes; systemd.unit(5): ``%`` begins a specifier, and ``%%`` is one. In
+    ``ExecStart=``, ``$`` begins a variable as well, unless the command begins with ``:`` (systemd.service(5)).
+    """
+    return '"' + "".join(_SYSTEMD.get(character, character) for character in text) + '"'
+
+
+def systemd_command(command: Sequence[str]) -> str:
+    """Return a command as the value of ``ExecStart=``, without the replacement of variables."""
+    return ":" + " ".join(systemd_word(word) for word in command)
+
+
+def systemd_words(line: str) -> list[str]:
+    """Return the words that ``systemd_command`` put into ``line``."""
+    words = re.findall(r'"((?:[^"\\]|\\.)*)"', line)
+    return [re.sub(r"\\(.)|%(%)", _unquoted, word) for word in words]
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return found[2] or _ESCAPES.get(found[1], found[1])
+
+
+def systemd_text(text: str) -> str:
+    """Return ``text`` as the value of a key that takes no words, such as ``Description=``."""
+    return text.replace("%", "%%")
+
+
+def xml_text(text: str) -> str:
+    """Return ``text`` as it stands between two tags (XML 1.0, section 2.4)."""
+    return escape(text, {"\r": "&#13;"})
+
+
+def xml_strings(texts: Sequence[str]) -> list[str]:
+    """Return the lines of an array of strings in a property list."""
+    return [f"<string>{xml_text(text)}</string>" for text in texts]

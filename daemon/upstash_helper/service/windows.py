@@ -1,0 +1,91 @@
+"""
+Windows: a task of the Task Scheduler, of this user alone; no administrator is needed.
+
+A task and not a value below ``Run``, as the tray has: the scheduler starts the daemon again after a crash, does so on
+demand (``schtasks /Run``), and tells whether it runs. The tray is the user's to quit, so ``Run`` is right for it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from upstash_helper.service import marks
+from upstash_helper.service.autostart import tray_command, tray_name
+from upstash_helper.service.linux import TRAY_MISSING
+from upstash_helper.service.plan import Command, File, Plan, RunValue
+from upstash_helper.service.quoting import xml_text
+from upstash_helper.service.templates import fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from upstash_helper.service.facts import Facts
+    from upstash_helper.settings import Folders
+
+
+def task_file(folders: Folders) -> Path:
+    """Return what the task was made from."""
+    return folders.config / "task.xml"
+
+
+def plan(facts: Facts) -> Plan:
+    """Return how the helper is installed on a Windows."""
+    file = task_file(facts.folders)
+    world = marks.world_name(facts.root)
+    program, *arguments = (*facts.program, *facts.arguments, "run")
+    text = fill(
+        "windows/upstash-helper.xml",
+        {
+            "DESCRIPTION": xml_text(facts.description),
+            "USER": xml_text(facts.user),
+            "COMMAND": xml_text(program),
+            "ARGUMENTS": xml_text(subprocess.list2cmdline(arguments)),
+            "FOLDER": xml_text(str(facts.home)),
+        },
+    )
+    # With a byte order mark: schtasks takes no other encoding reliably.
+    content = marks.marked(text, ending=".xml", world=world).replace("\n", "\r\n").encode("utf-16")
+    values: tuple[RunValue, ...] = ()
+    icon: tuple[Command, ...] = ()
+    if facts.tray == "wanted":
+        shown = tuple(tray_command(facts.program, facts.profile))
+        why = "Windows shows the icon at login."
+        values = (RunValue(name=tray_name(facts.profile), command=subprocess.list2cmdline(shown), why=why),)
+        if not facts.tray_running:
+            icon = (Command(argv=shown, why="The icon is shown now.", waits=False),)
+    return Plan(
+        manager="task-scheduler",
+        name=facts.name,
+        world=world,
+        files=(File(path=file, content=content, why="What the task is made from."),),
+        values=values,
+        before=(Command(argv=_task("/End", facts), why="What ran before is stopped.", may_fail=True),),
+        after=(
+            Command(
+                argv=(*_task("/Create", facts), "/XML", str(file), "/F"),
+                why="The daemon starts at login, and again after a crash.",
+                when="changed",
+                unless=_task("/Query", facts),
+            ),
+            Command(
+                argv=_task("/Run", facts),
+                why="It starts now: nobody has to log out first.",
+                when="changed" if facts.daemon_running else "always",
+            ),
+            *icon,
+        ),
+        leaving=(
+            Command(argv=_task("/End", facts), why="The daemon is stopped.", may_fail=True),
+            Command(
+                argv=(*_task("/Delete", facts), "/F"),
+                why="The daemon no longer starts at login.",
+                may_fail=True,
+            ),
+        ),
+        notes=(TRAY_MISSING,) if facts.tray == "missing" else (),
+    )
+
+
+def _task(verb: str, facts: Facts) -> tuple[str, ...]:
+    return ("schtasks", verb, "/TN", facts.name)

@@ -1,0 +1,163 @@
+"""
+A real ``systemd --user``, with a real login and logout, on a machine whose own systemd need not run.
+
+It has namespaces of its own: of mounts, processes, users, control groups and the network, so that port 3000 is free and
+nobody outside is touched. In them the user is no administrator, whoever runs the tests.
+
+    with UserSystemd.running(home) as session:
+        session.run("systemctl", "--user", "list-units")
+
+Within, ``python -m tests.support.user_systemd_inside`` does what it is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from tests.support.until import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[2]
+MANAGER = Path("/lib/systemd/systemd")
+
+_AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+_KEPT = ("PATH", "PYTHONDONTWRITEBYTECODE")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+class UserSystemd:
+    """The session of a user; its service manager can be stopped and started, as by logging out and in."""
+
+    def __init__(self, process: subprocess.Popen[str], home: Path, runtime: Path) -> None:
+        """
+        Args:
+            process: What runs commands within.
+            home: The user's home folder.
+            runtime: ``XDG_RUNTIME_DIR``.
+        """
+        self._process = process
+        self.home = home
+        self.runtime = runtime
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, home: Path) -> Iterator[Self]:
+        """Log a user in, whose home folder is ``home``, and end all of it on leaving."""
+        prefix = _namespaces()
+        home.mkdir(parents=True, exist_ok=True)
+        runtime = Path(tempfile.mkdtemp(prefix="uhsd"))  # short: there will be sockets in it
+        environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environ |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+        with _control_group() as group:
+            inside = [sys.executable, "-m", "tests.support.user_systemd_inside", str(group)]
+            process = subprocess.Popen(
+                ["sh", "-c", 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"', "sh", str(group), *prefix, *inside],
+                cwd=ROOT,
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            session = cls(process, home, runtime)
+            try:
+                session.log_in()
+                yield session
+            finally:
+                process.kill()  # the first process of its namespace: all others end with it
+                process.communicate()
+                shutil.rmtree(runtime, ignore_errors=True)
+
+    def log_in(self) -> None:
+        """Start the service manager; it is through with starting when this returns."""
+        self._tell({"do": "log_in"})
+        until(lambda: self.run("systemctl", "--user", "is-system-running").out.strip() in {"running", "degraded"})
+
+    def log_out(self) -> None:
+        """Stop the service manager, and wait until it is gone with everything that it ran."""
+        self._tell({"do": "log_out"})
+
+    def run(self, *argv: str, environ: Mapping[str, str] | None = None, typed: str = "") -> Ended:
+        """Run a command in the session and wait for its end."""
+        return Ended(**self._tell({"do": "run", "argv": argv, "environ": dict(environ or {}), "typed": typed}))
+
+    def helper(self, *arguments: str, **options: Any) -> Ended:
+        """Run ``upstash-helper``."""
+        return self.run(sys.executable, "-P", "-m", "upstash_helper", *arguments, **options)
+
+    def _tell(self, what: Mapping[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, f"what runs in the namespaces ended with {self._process.wait()}"
+        return json.loads(answer)
+
+
+@functools.cache
+def _namespaces() -> tuple[str, ...]:
+    """Return what starts a program with namespaces of its own, or skip the test."""
+    if sys.platform != "linux":
+        pytest.skip("platform: only Linux has systemd")
+    if not MANAGER.exists() or shutil.which("systemctl") is None:
+        pytest.skip("systemd is missing: apt-get install systemd")
+    for root in ((), ("--map-root-user",)):
+        prefix = ("unshare", *root, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup", "--net")
+        probe = subprocess.run((*prefix, *_AS_USER, "true"), capture_output=True, check=False)
+        if probe.returncode == 0:
+            return prefix
+    pytest.skip("platform: this system lets nobody but root have namespaces")
+
+
+@contextlib.contextmanager
+def _control_group() -> Iterator[Path]:
+    """Make a control group for the session, and remove it when it is empty again."""
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    tree = next((Path(words[1]) for words in mounts if words[2] == "cgroup2"), None)
+    own = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    if tree is None:
+        pytest.skip("platform: this system has no control groups of version 2")
+    group = tree / own.removeprefix("0::/") / f"upstash-helper-{os.urandom(4).hex()}"
+    try:
+        group.mkdir()
+        (group / "cgroup.procs").open("a").close()
+    except OSError:
+        pytest.skip("platform: this user may not make a control group")
+    try:
+        yield group
+    finally:
+        until(lambda: _removed(group))
+
+
+def _removed(group: Path) -> bool:
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+    return not group.exists()

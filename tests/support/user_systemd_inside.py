@@ -1,0 +1,94 @@
+"""
+The first process of a session's namespaces; see ``tests.support.user_systemd``.
+
+It prepares what an administrator would have, becomes a user without rights, and then does what comes on its standard
+input, one JSON object a line, each answered by one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from typing import Any, Final
+
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 0x1
+_SECONDS: Final = 60.0
+
+
+def prepare(group: str) -> None:
+    """Bring the network up, and show the session's control group as the root of all, as a container does."""
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
+    mount("--bind", group, "/sys/fs/cgroup")
+    # systemctl believes that the system runs on systemd where this folder is (sd_booted(3)).
+    os.makedirs("/run/systemd", exist_ok=True)  # noqa: PTH103 - as short as the rest
+    mount("-t", "tmpfs", "tmpfs", "/run/systemd")
+    os.mkdir("/run/systemd/system")  # noqa: PTH102 - as above
+
+
+def mount(*arguments: str) -> None:
+    """Mount."""
+    subprocess.run(("mount", *arguments), check=True)
+
+
+class Session:
+    """What can be asked for."""
+
+    def __init__(self) -> None:
+        self._manager: subprocess.Popen[bytes] | None = None
+
+    def log_in(self) -> dict[str, Any]:
+        """Start the service manager."""
+        with open(f"{os.environ['XDG_RUNTIME_DIR']}/manager.log", "ab") as log:  # noqa: PTH123 - as above
+            self._manager = subprocess.Popen(
+                ("/lib/systemd/systemd", "--user", "--log-target=console"),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        return {}
+
+    def log_out(self) -> dict[str, Any]:
+        """Stop it as a logout does."""
+        assert self._manager is not None
+        self._manager.terminate()
+        return {"code": self._manager.wait(_SECONDS)}
+
+    def run(self, argv: list[str], environ: dict[str, str], typed: str) -> dict[str, Any]:
+        """Run a command."""
+        ended = subprocess.run(
+            argv, env={**os.environ, **environ}, input=typed, capture_output=True, text=True, timeout=_SECONDS,
+            check=False,
+        )  # fmt: skip
+        return {"code": ended.returncode, "out": ended.stdout, "err": ended.stderr}
+
+
+def main() -> None:
+    """Prepare, become a user, then serve."""
+    if sys.argv[1] != "serve":
+        prepare(sys.argv[1])
+        words = (
+            "unshare",
+            "--user",
+            "--map-user=1000",
+            "--map-group=1000",
+            sys.executable,
+            "-m",
+            __spec__.name,
+            "serve",
+        )
+        os.execvp(words[0], words)
+    session = Session()
+    for line in sys.stdin:
+        what = json.loads(line)
+        answer = getattr(session, what.pop("do"))(**what)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
