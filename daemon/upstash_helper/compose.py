@@ -40,6 +40,7 @@ from upstash_helper.broker.databases import Databases
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.pairings import Pairings
 from upstash_helper.broker.pass_through import PassThrough
+from upstash_helper.broker.rest import Rest
 from upstash_helper.broker.sessions import Sessions
 from upstash_helper.broker.sign_in import SignIn
 from upstash_helper.broker.trays import Trays, UnlessTray
@@ -73,6 +74,7 @@ class Machine:
     notifier: Notifier
     callback: CallbackAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
+    started_by: wire.StartedBy = "user"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ class Daemon:
     """Where whoever serves it counts what happens to connections."""
     background: Background
     """What goes on when whoever asked for it has gone."""
+    rest: Rest
+    """Whether there is anything that would be lost if the daemon left."""
 
 
 # More than a stop takes: the process decides when it has waited long enough.
@@ -110,6 +114,8 @@ class Broker:
     approvals: Approvals
     audit: Audit
     trays: Trays
+    sessions: Sessions
+    rest: Rest
 
 
 def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
@@ -124,7 +130,6 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     from upstash_helper.upstream.http import Upstream
 
     counts, surface = Counts(), Surface(port=world.settings.port)
-    sessions = Sessions(clock=machine.clock)
     http = Upstream(clock=machine.clock)
     # What apps pass through has connections and a breaker of its own: neither an answer that is read slowly nor
     # failures that an app provokes are in the way of the daemon's calls.
@@ -147,14 +152,14 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(sessions=sessions, port=world.settings.port, clock=machine.clock),
+        DashboardResource(sessions=broker.sessions, port=world.settings.port, clock=machine.clock),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
     )
     routes = [route for resource in resources for route in resource.routes()]
 
-    tokens = Tokens(broker.apps, sessions)
+    tokens = Tokens(broker.apps, broker.sessions)
     gate = Gate(
         surface=surface,
         tokens=tokens,
@@ -177,7 +182,9 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
 
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(finish_writes)
-    return Daemon(app=app, tokens=tokens, routes=tuple(routes), counts=counts, background=broker.background)
+    return Daemon(
+        app=app, tokens=tokens, routes=tuple(routes), counts=counts, background=broker.background, rest=broker.rest
+    )
 
 
 def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: Upstream, counts: Counts) -> Broker:
@@ -187,7 +194,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
     from upstash_helper.upstream.passage import DeveloperApiPassage
 
     clock, ledger, trays = machine.clock, machine.ledger, Trays()
-    events, background = EventBus(), Background()
+    events, background, sessions = EventBus(), Background(), Sessions(clock=machine.clock)
     api = DeveloperApi(http=http, api_url=settings.api_url, rest_url=settings.rest_url)
     server = (
         None
@@ -251,6 +258,8 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         approvals=Approvals(room=room, turnstile=turnstile, clock=clock),
         audit=audit,
         trays=trays,
+        sessions=sessions,
+        rest=Rest(flow=connection.flow, room=room, sessions=sessions, vault=vault, background=background),
     )
 
 
@@ -270,6 +279,7 @@ def _daemon_resource(
         started_at=machine.clock.time(),
         log_file=str(world.folders.log_file),
         console_url=world.settings.console_url,
+        started_by=machine.started_by,
     )
     return DaemonResource(
         about=about,

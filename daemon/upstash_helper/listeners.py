@@ -116,6 +116,20 @@ class Listeners:
             if one is not None:
                 await self._accept(one)
 
+    def pause(self) -> None:
+        """Accept nothing more for now. Who connects waits in the queue of the socket, which stays."""
+        held = [None if one is None else one.dup() for one in (self._required, self._other)]
+        self.close()
+        self._servers.clear()
+        required, self._other = held
+        if required is not None:
+            self._required = required
+
+    async def resume(self) -> None:
+        """Accept who has waited, and who comes."""
+        if self._protocol is not None:
+            await self.serve(self._protocol)
+
     def close(self) -> None:
         """Accept nothing more. Open connections stay."""
         for task in self._starting:

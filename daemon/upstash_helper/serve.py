@@ -14,11 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__, logs, process
-from upstash_helper.client import discovery
+from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
+from upstash_helper.client import discovery, knock
 from upstash_helper.client.errors import DiscoveryRefused
 from upstash_helper.folders import claim
+from upstash_helper.idle import IdleExit
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.notify import notify
+from upstash_helper.single import AlreadyRunning, single
 from upstash_helper.startup import quick_imports
 
 if TYPE_CHECKING:
@@ -45,35 +48,35 @@ _LAST_SECONDS: Final = 0.1
 _WORKERS: Final = 8
 
 
-class AlreadyRunning(Exception):
-    """A daemon of this profile is running. ``pid`` is its process, if it says so."""
-
-    def __init__(self, detail: str, pid: int | None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.pid = pid
-
-
-def run_daemon(world: World) -> None:
+def run_daemon(world: World, passed: Passed | None = None) -> None:
     """
-    Be the daemon of ``world`` until SIGTERM, SIGINT, or a stop through the API.
+    Be the daemon of ``world`` until SIGTERM, SIGINT, a stop through the API, or nothing to do for ``idle_exit``.
+
+    Args:
+        world: The profile and its settings.
+        passed: The sockets that a service manager has handed over, if one has.
 
     Raises:
+        ActivationRefused: If they are not what the settings say (a SettingsError).
         AlreadyRunning: If this profile's daemon runs.
         PortBusy: If another program has the port.
         FolderRefused: If the runtime folder cannot be trusted or made (a SettingsError).
     """
     folders, settings = world.folders, world.settings
+    activated = bool(passed)
     with contextlib.ExitStack() as stack:
         claim(folders.runtime)
-        stack.enter_context(_single(world))
+        stack.enter_context(single(world))
         stack.enter_context(logs.logging_to(folders.log_file, level=settings.log_level))
         logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})
         process.raise_descriptor_limit()
         try:
-            listeners = open_listeners(settings.port)
+            listeners = passed.listeners(settings.api_ports) if passed else open_listeners(settings.port)
         except PortBusy as error:
             logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400 - no traceback, it is told above
+            raise
+        except ActivationRefused as error:
+            logger.error("sockets_refused", extra={"detail": str(error)})  # noqa: TRY400 - as above
             raise
         stack.callback(listeners.close)
         with quick_imports():
@@ -81,7 +84,7 @@ def run_daemon(world: World) -> None:
 
             from upstash_helper import compose  # noqa: F401
             from upstash_helper.api import connections  # noqa: F401
-        asyncio.run(_run(world, listeners))
+        asyncio.run(_run(world, listeners, activated=activated))
 
 
 async def serve(
@@ -92,6 +95,7 @@ async def serve(
     limits: Limits | None = None,
     counts: Counts | None = None,
     announced: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    idle: IdleExit | None = None,
 ) -> None:
     """
     Serve ``app`` until ``stop`` is set, then finish what was begun, within ``STOP_SECONDS``.
@@ -103,6 +107,7 @@ async def serve(
         limits: What a connection may cost.
         counts: Where what happens to connections is counted, for whoever wants to know.
         announced: Is entered when requests are served, and left when they no longer are.
+        idle: Sets ``stop`` when there has been nothing to do.
     """
     from aiohttp import web
 
@@ -125,8 +130,12 @@ async def serve(
             message = "aiohttp made no server"
             raise RuntimeError(message)
         serving.append(Connections(runner.server, limits or Limits(), counts or Counts()))
+        if idle is not None:
+            serving[0].watch = idle.connected
         await listeners.serve(serving[0])
         with announced():
+            if idle is not None:
+                idle.begin(listeners)
             await stop.wait()
     finally:
         await _finish(runner, listeners)
@@ -145,7 +154,7 @@ async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:
         logger.error("stop_failed", extra={"error": type(error).__name__})
 
 
-async def _run(world: World, listeners: Listeners) -> None:
+async def _run(world: World, listeners: Listeners, *, activated: bool) -> None:
     from upstash_helper.compose import compose
 
     loop = asyncio.get_running_loop()
@@ -155,22 +164,35 @@ async def _run(world: World, listeners: Listeners) -> None:
     stop = asyncio.Event()
 
     def announced() -> AbstractContextManager[None]:
-        return _announced(world, daemon, listeners.port)
+        return _announced(world, daemon, listeners.port, activated=activated)
 
     with process.stopping_on_signals(stop, lambda: _withdraw(world)):
         try:
-            daemon = compose(_this_machine(world, listeners), world, stop=stop)
-            await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
+            daemon = compose(_this_machine(world, listeners, activated=activated), world, stop=stop)
+            idle = _idle_exit(world, daemon, stop, activated=activated)
+            await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced, idle=idle)
         finally:
             process.end_threads(executor)
 
 
+def _idle_exit(world: World, daemon: Daemon, stop: asyncio.Event, *, activated: bool) -> IdleExit | None:
+    seconds = world.settings.idle_exit
+    if seconds and not activated:
+        # It would be gone, and nobody would start it again.
+        logger.warning("idle_exit_without_activator", extra={"seconds": seconds})
+    if not seconds or not activated:
+        return None
+    return IdleExit(seconds=seconds, keeps=daemon.rest.keeps, leave=stop.set)
+
+
 @contextlib.contextmanager
-def _announced(world: World, daemon: Daemon, port: int) -> Iterator[None]:
+def _announced(world: World, daemon: Daemon, port: int, *, activated: bool) -> Iterator[None]:
     """Let clients and the service manager know, first that the daemon serves and then that it no longer does."""
     from upstash_helper.api.daemon import API_VERSION
 
     base_url = f"http://127.0.0.1:{port}"
+    if activated:
+        _leave_note(world, base_url)
     discovery.write(
         world.folders.runtime,
         discovery.Discovery(
@@ -192,6 +214,15 @@ def _announced(world: World, daemon: Daemon, port: int) -> Iterator[None]:
         _withdraw(world)
 
 
+def _leave_note(world: World, base_url: str) -> None:
+    """Let clients know where they can have the daemon started, when it is not there."""
+    try:
+        knock.leave_note(world.folders.state, base_url)
+    except OSError as error:
+        # Pages and apps that know the port start it all the same.
+        logger.warning("note_not_left", extra={"error": type(error).__name__})
+
+
 def _withdraw(world: World) -> None:
     """Remove the discovery file, if it is this process's."""
     with contextlib.suppress(DiscoveryRefused, OSError):
@@ -200,34 +231,7 @@ def _withdraw(world: World) -> None:
             discovery.remove(world.folders.runtime)
 
 
-@contextlib.contextmanager
-def _single(world: World) -> Iterator[None]:
-    lock = discovery.DaemonLock(world.folders.runtime)
-    try:
-        lock.acquire()
-    except discovery.AlreadyHeld:
-        pid = _running_pid(world)
-        which = "" if pid is None else f" as process {pid}"
-        detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
-        raise AlreadyRunning(detail, pid) from None
-    # What a killed daemon announced would pass for this one's from now on, and whoever has its port be told its token.
-    with contextlib.suppress(OSError):
-        discovery.remove(world.folders.runtime)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _running_pid(world: World) -> int | None:
-    try:
-        announced = discovery.read(world.folders.runtime)
-    except DiscoveryRefused:
-        return None
-    return None if announced is None else announced.pid
-
-
-def _this_machine(world: World, listeners: Listeners) -> Machine:
+def _this_machine(world: World, listeners: Listeners, *, activated: bool) -> Machine:
     from upstash_helper.compose import Machine
     from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.notifications import DesktopNotifier
@@ -243,6 +247,7 @@ def _this_machine(world: World, listeners: Listeners) -> Machine:
         notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
         callback=listeners,
         listeners=listeners.snapshot,
+        started_by="socket" if activated else "service" if started_by_manager() else "user",
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient, Tray
 from upstash_helper.client.errors import ApiProblem, ClientError, DaemonUnreachable
 from upstash_helper.client.events import GOODBYE
-from upstash_helper.client.transport import Hangup, not_running
+from upstash_helper.client.hangup import Hangup
+from upstash_helper.client.transport import not_running
 from upstash_helper_tray import fold
 from upstash_helper_tray.pace import Pace
 from upstash_helper_tray.reading import Reader
@@ -46,6 +47,7 @@ class Follower:
         views: Views,
         *,
         runtime: Path,
+        state: Path | None = None,
         introduction: Callable[[], Tray] | None = None,
         start_command: str = START_COMMAND,
         retries: tuple[float, ...] | None = None,
@@ -54,12 +56,16 @@ class Follower:
         Args:
             views: Where the news goes.
             runtime: The profile's runtime folder.
+            state: Its state folder, to have a daemon started that a service manager starts on demand: at first, and
+                after a crash, but not one that was stopped.
             introduction: What the daemon is told of the tray, each time that it is found; None: nothing.
             start_command: What the user is told to run.
             retries: Seconds after which databases that could not be read are tried again.
         """
         self._views = views
         self._runtime = runtime
+        self._state = state
+        self._was_stopped = False
         self._introduction = introduction
         self._start_command = start_command
         options = {} if retries is None else {"retries": retries}
@@ -145,7 +151,8 @@ class Follower:
 
     def _follow(self) -> bool:
         """Fold the events of one stream into the view. Return whether the daemon said that it stops."""
-        client = DaemonClient.discover(self._runtime, start_command=self._start_command)
+        state = None if self._was_stopped else self._state
+        client = DaemonClient.discover(self._runtime, state=state, start_command=self._start_command)
         hangup = Hangup()
         with self._turn:
             self._hangup, self._failure = hangup, None
@@ -153,8 +160,10 @@ class Follower:
             return False
         for event in self._open_events(client, hangup):
             if event.event == GOODBYE:
+                self._was_stopped = True
                 return True
             if event.event == "hello":
+                self._was_stopped = False
                 self._pace.attached()
                 self._reader.read_from(client)
             self._take(client, event)

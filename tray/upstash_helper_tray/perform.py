@@ -181,7 +181,8 @@ class Performer:
 
     def _client(self) -> DaemonClient:
         # Made anew each time: a daemon that was started again has another token.
-        return DaemonClient.discover(self._folders.runtime, start_command=self._start_command)
+        runtime, state = self._folders.runtime, self._folders.state
+        return DaemonClient.discover(runtime, state=state, start_command=self._start_command)
 
     def _decide(self, decision: account.Decision) -> Notice | None:
         notice = account.decide(self._client(), decision)
@@ -200,7 +201,7 @@ class Performer:
 
     def _stop_daemon(self) -> None:
         try:
-            self._client().stop()
+            DaemonClient.discover(self._folders.runtime, start_command=self._start_command).stop()
         except DaemonUnreachable as error:
             if error.sent:
                 raise  # it may hang; one that is not there is stopped

@@ -69,7 +69,11 @@ class Tray:
         self._views = Views(self._shown)
         start_command = START_COMMAND if profile == DEFAULT_PROFILE else f"upstash-helper --profile {profile} start"
         self._follower = Follower(
-            self._views, runtime=folders.runtime, introduction=self._introduction, start_command=start_command
+            self._views,
+            runtime=folders.runtime,
+            state=folders.state,
+            introduction=self._introduction,
+            start_command=start_command,
         )
         self._performer = Performer(
             views=self._views,

@@ -99,6 +99,8 @@ class Connections:
         self._quiet.set()
         self._busy = 0
         self.counts: Final = counts
+        self.watch: Callable[[int], None] = lambda _: None
+        """Is told how many there are, whenever that may have changed."""
         self._make_request: Final[Callable[..., web.BaseRequest]] = server.request_factory
         server.request_factory = cast("Any", self._begin)  # every protocol of this server is a Connection
 
@@ -127,12 +129,14 @@ class Connections:
             del self._open[idle]
             idle.force_close()
         self._open[connection] = None
+        self.watch(len(self._open))
         return True
 
     def forget(self, connection: Connection) -> None:
         """Note that a connection is gone."""
         self.ended(connection)
         self._open.pop(connection, None)
+        self.watch(len(self._open))
 
     def ended(self, connection: Connection) -> None:
         """Note that a request has been answered; its connection is now the one that was idle shortest."""

@@ -35,6 +35,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     log_file: str | None
     console_url: str | None
+    started_by: wire.StartedBy
 
 
 class DaemonResource:
@@ -111,6 +112,7 @@ class DaemonResource:
                 ledger=render_apps.ledger(self._ledger.health()),
                 tray=render.tray(self._trays.first),
                 console_url=self._about.console_url,
+                started_by=self._about.started_by,
             )
         )
 

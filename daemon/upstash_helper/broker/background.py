@@ -20,6 +20,9 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     def start(self, work: Coroutine[object, object, object]) -> None:
         """Begin ``work``; nobody waits for it."""
         self.begin(work)  # type: ignore[unused-awaitable]

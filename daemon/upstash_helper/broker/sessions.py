@@ -53,6 +53,12 @@ class Sessions:
         self._tickets[digest_of(ticket.reveal().encode())] = self._clock.monotonic() + TICKET_SECONDS
         return ticket
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a browser may be on its way with a ticket."""
+        self._prune()
+        return bool(self._tickets)
+
     def begin(self, ticket: Secret, *, page: str) -> Secret:
         """
         Hand in a ticket and return the token of a session that is good in pages of the origin ``page`` alone.

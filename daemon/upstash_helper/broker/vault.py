@@ -40,6 +40,11 @@ class Vault:
         """Return how the store is, without using it."""
         return self._store.health()
 
+    @property
+    def ends_with_process(self) -> bool:
+        """Whether there is a credential that no daemon after this one will have."""
+        return self._credential is not None and self._store.health().kind == "memory"
+
     async def get(self) -> Credential | None:
         """
         Return the credential, or None if there is none.

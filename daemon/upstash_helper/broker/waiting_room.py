@@ -88,6 +88,11 @@ class WaitingRoom:
         return tuple(pairing for pairing in self._by_id.values() if self.waits(pairing))
 
     @property
+    def has_open(self) -> bool:
+        """Whether one of them still has a next step."""
+        return any(self.is_open(pairing) for pairing in self._by_id.values())
+
+    @property
     def remaining(self) -> dict[str, tuple[str, float]]:
         """The pairings that wait, by identity: their ids, and the seconds for which they still do."""
         now = self._clock.monotonic()

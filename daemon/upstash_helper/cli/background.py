@@ -12,7 +12,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import print_json
+from upstash_helper.cli.output import note, print_json
 from upstash_helper.cli.run_command import setting_flags
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client import discovery
@@ -43,10 +43,12 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     already_running: bool
 
 
-class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+class Stopped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer of ``stop`` as JSON."""
 
     was_running: bool
+    starts_on_demand: bool = False
+    """Whether the next request starts it again."""
 
 
 @command("start")
@@ -60,20 +62,24 @@ def start(session: Session, *, flags: dict[str, object]) -> None:
     says them for good.
     """
     running = discovery.is_running(session.folders.runtime)
-    _report_start(session, _running(session) if running else launch(session, flags), already=running)
+    _report_start(session, _running(session) if running else bring_up(session, flags), already=running)
 
 
 @command("stop")
 @pass_session
 def stop(session: Session) -> None:
     """Stop the daemon. What it is writing is finished first."""
+    on_demand = _is_on_demand(session)
     was_running = halt(session)
     if session.json:
-        print_json(Stopped(was_running=was_running))
-    elif was_running:
-        click.echo("The daemon is stopped.")
-    else:
-        click.echo("The daemon was not running.")
+        print_json(Stopped(was_running=was_running, starts_on_demand=on_demand))
+        return
+    click.echo("The daemon is stopped." if was_running else "The daemon was not running.")
+    if on_demand:
+        note(
+            "The next request starts it again. To end it for good: systemctl --user stop upstash-helper.socket,"
+            f" or: {session.command('uninstall')}"
+        )
 
 
 @command("restart")
@@ -82,7 +88,23 @@ def stop(session: Session) -> None:
 def restart(session: Session, *, flags: dict[str, object]) -> None:
     """Stop the daemon and start it again, with the settings as they are now."""
     halt(session)
-    _report_start(session, launch(session, flags), already=False)
+    _report_start(session, bring_up(session, flags), already=False)
+
+
+def bring_up(session: Session, flags: dict[str, object]) -> DaemonStatus:
+    """
+    Have the daemon started by the service manager that does so on demand, or start it, and wait until it answers.
+
+    Raises:
+        Failure: As ``launch``.
+        SettingsError: As ``launch``.
+    """
+    from upstash_helper.client import knock
+
+    # The service manager has the port, and knows nothing of flags.
+    if not flags and knock.wake(session.folders.runtime, session.folders.state):
+        return _running(session)
+    return launch(session, flags)
 
 
 def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
@@ -141,12 +163,17 @@ def halt(session: Session) -> bool:
             installed.release()
     if not discovery.is_running(runtime):
         return was_running
-    try:
+    before = discovery.read(runtime)
+
+    def gone() -> bool:
+        # One that is started on demand may be there again before anybody looks.
+        now = discovery.read(runtime)
+        another = before is not None and now is not None and now.pid != before.pid
+        return another or not discovery.is_running(runtime)
+
+    with contextlib.suppress(DaemonUnreachable):
         _client(session).stop()
-        stopped = _wait(lambda: not discovery.is_running(runtime), STOP_SECONDS)
-    except DaemonUnreachable:
-        stopped = _wait(lambda: not discovery.is_running(runtime), STOP_SECONDS)
-    if not stopped:
+    if not _wait(gone, STOP_SECONDS):
         found = discovery.read(runtime)
         whom = f"process {found.pid}" if found else f"the process that holds {runtime / discovery.LOCK_FILE}"
         message = f"The daemon does not stop. End it by force: {whom}."
@@ -191,6 +218,12 @@ def _report_start(session: Session, status: DaemonStatus, *, already: bool) -> N
     click.echo(f"The daemon {state} at {base_url} (process {status.pid}).")
     if status.connection.state == "disconnected":
         click.echo(f"Connect an account with: {session.command('connect')}")
+
+
+def _is_on_demand(session: Session) -> bool:
+    """Return whether the daemon that runs was started by a connection to its socket."""
+    found = _answer(session) if discovery.is_running(session.folders.runtime) else None
+    return found is not None and found.started_by == "socket"
 
 
 def _running(session: Session) -> DaemonStatus:

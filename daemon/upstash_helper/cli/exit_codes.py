@@ -13,6 +13,7 @@ NOT_FOUND: Final = 5
 UPSTASH: Final = 6
 PORT_BUSY: Final = 7
 NO_TRAY: Final = 8
+TURNED_AWAY: Final = 9
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -26,6 +27,7 @@ MEANING: Final = {
     UPSTASH: "Upstash cannot be reached, fails, or asks for fewer requests",
     PORT_BUSY: "another program has the port",
     NO_TRAY: "no tray icon can be shown here",
+    TURNED_AWAY: "started by its socket while another daemon of the profile runs",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
     # The one place of the command line that reaches into the daemon.
-    from upstash_helper import serve
+    from upstash_helper import activation, serve
+
+    passed = activation.take()
+
+    def refused(detail: str, exit_code: int, code: str) -> int:
+        _say(detail, exit_code, code, as_json=as_json)
+        turned_away = passed.turn_away()
+        if turned_away:
+            sys.stderr.write(f"Turned away: {turned_away} connections.\n")
+        return exit_code
 
     try:
         world = load_world(profile=request.profile, flags=request.flags)
@@ -27,20 +36,20 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
             _stop_with_parent()
         # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.
         gc.enable()
-        serve.run_daemon(world)
+        serve.run_daemon(world, passed)
     except SettingsError as error:
-        return _say(str(error), exit_codes.USAGE, "invalid_setting", as_json=as_json)
+        return refused(str(error), exit_codes.USAGE, "invalid_setting")
     except serve.PortBusy as error:
-        return _say(error.detail, exit_codes.PORT_BUSY, "port_busy", as_json=as_json)
+        return refused(error.detail, exit_codes.PORT_BUSY, "port_busy")
     except serve.AlreadyRunning as error:
-        # What was wanted is so.
-        return _say(error.detail, exit_codes.OK, "already_running", as_json=as_json)
+        # What was wanted is so; but not where a service manager waits for a daemon that takes its connections.
+        return refused(error.detail, exit_codes.TURNED_AWAY if passed else exit_codes.OK, "already_running")
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     return exit_codes.OK
 
 
-def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> int:
+def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> None:
     if as_json:
         import msgspec
 
@@ -49,7 +58,6 @@ def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> int:
     else:
         text = f"Error: {detail}" if exit_code else detail
     sys.stderr.write(f"{text}\n")
-    return exit_code
 
 
 def _stop_with_parent() -> None:

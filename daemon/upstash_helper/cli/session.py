@@ -57,7 +57,7 @@ class Session:
     @cached_property
     def client(self) -> DaemonClient:
         """
-        The client of the profile's daemon.
+        The client of the profile's daemon, which is started if a service manager does that on demand.
 
         Raises:
             DaemonUnreachable: If there is none.
@@ -65,7 +65,8 @@ class Session:
         """
         from upstash_helper.client.daemon import DaemonClient
 
-        return DaemonClient.discover(self.folders.runtime, start_command=self.command("start"))
+        folders = self.folders
+        return DaemonClient.discover(folders.runtime, state=folders.state, start_command=self.command("start"))
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -52,7 +52,7 @@ def described(connection: Connection) -> str:
 
 def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     rows = [
-        ("Daemon", f"version {found.version}, process {found.pid}, since {moment(found.started_at)}"),
+        ("Daemon", f"version {found.version}, process {found.pid}, since {moment(found.started_at)}{_how(found)}"),
         ("Profile", found.profile),
         ("Listening", ", ".join(_listener(one) for one in found.listeners)),
         ("Connection", described(found.connection)),
@@ -69,6 +69,11 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     if found.log_file:
         rows.append(("Log", found.log_file))
     return rows
+
+
+def _how(found: DaemonStatus) -> str:
+    """Return what started it, where that is not a person."""
+    return {"socket": ", started on demand", "service": ", started as a service"}.get(found.started_by, "")
 
 
 def _tray(tray: TrayStatus) -> str:

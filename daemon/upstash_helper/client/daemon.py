@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from upstash_helper.client import discovery, wire
+from upstash_helper.client import discovery, knock, wire
 from upstash_helper.client.databases import DatabaseCalls
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from upstash_helper.client.transport import Hangup
+    from upstash_helper.client.hangup import Hangup
 
 API_VERSION: Final = 1
 START_COMMAND: Final = "upstash-helper start"
@@ -58,6 +58,7 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         start_command: str = START_COMMAND,
         daemon_version: str = "",
         prove: bool = False,
+        renew: Callable[[], str | None] | None = None,
     ) -> None:
         """
         Args:
@@ -67,30 +68,43 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
             start_command: What to tell the user to run if the daemon is not there.
             daemon_version: The version it announced, to explain an answer that cannot be read.
             prove: See with each connection that it is the helper that answers, before the token is sent.
+            renew: Returns the token of the daemon that runs now, for when another has been started meanwhile.
 
         Raises:
             ValueError: If ``base_url`` is not on this machine's loopback.
         """
-        transport = Transport(base_url, token, start_command=start_command, prove=prove)
+        transport = Transport(base_url, token, start_command=start_command, prove=prove, renew=renew)
         super().__init__(transport, timeout=timeout, daemon_version=daemon_version)
 
     @classmethod
     def discover(
-        cls, runtime: Path, *, timeout: float = ANSWER_SECONDS, start_command: str = START_COMMAND
+        cls,
+        runtime: Path,
+        *,
+        state: Path | None = None,
+        timeout: float = ANSWER_SECONDS,
+        start_command: str = START_COMMAND,
     ) -> DaemonClient:
         """
         Return a client of the daemon that announced itself in the runtime folder ``runtime``, as its owner.
+
+        Args:
+            runtime: The profile's runtime folder.
+            state: Its state folder, to have a daemon started that a service manager starts on demand; None leaves one
+                that is not there alone.
+            timeout: Seconds to wait for an answer.
+            start_command: What to tell the user to run if the daemon is not there.
 
         Raises:
             DaemonUnreachable: If none did.
             DiscoveryRefused: If the announcement may be another user's.
         """
-        found = discovery.read(runtime)
+        found = _alive(runtime)
+        if found is None and state is not None and knock.wake(runtime, state):
+            found = _alive(runtime)
         if found is None:
             raise DaemonUnreachable(not_running(start_command))
-        # Only a live daemon holds the lock. Without it the address may by now belong to any program.
-        if not discovery.is_running(runtime):
-            raise DaemonUnreachable(not_running(start_command))
+        base_url = found.base_url
         version = "" if found.api_version == API_VERSION else found.version
         return cls(
             found.base_url,
@@ -98,6 +112,7 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
             timeout=timeout,
             start_command=start_command,
             daemon_version=version,
+            renew=lambda: _token_at(base_url, runtime),
         )
 
     def __enter__(self) -> Self:
@@ -261,6 +276,17 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
             yield Event(id=parser.last_id, event="hello", data=None)
             for frame in parser.frames(lines):
                 yield typed(frame)
+
+
+def _alive(runtime: Path) -> discovery.Discovery | None:
+    found = discovery.read(runtime)
+    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
+    return found if found is not None and discovery.is_running(runtime) else None
+
+
+def _token_at(base_url: str, runtime: Path) -> str | None:
+    found = _alive(runtime)
+    return found.owner_token if found is not None and found.base_url == base_url else None
 
 
 def _attempt(attempt_id: str) -> str:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-import threading
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,7 +20,9 @@ from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, Wa
 from upstash_helper.client.wire import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from upstash_helper.client.hangup import Hangup
 
 # The kernel answers for a listening loopback socket even if the program behind it is busy.
 CONNECT_SECONDS: Final = 3.0
@@ -45,38 +46,13 @@ class _Introduction(msgspec.Struct):
     service: Literal["upstash-helper"]
 
 
-class Hangup:
-    """Ends one stream from another thread, although its reader is blocked; used once."""
-
-    def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._hung_up = False
-
-    def hang_up(self) -> None:
-        """End the stream, at once or as soon as it is open. Returns at once."""
-        with self._turn:
-            self._hung_up = True
-            self._shut_down()
-
-    @contextlib.contextmanager
-    def over(self, connected: socket.socket) -> Generator[None]:
-        """Be able to end what is read from ``connected``, for the duration of the block."""
-        with self._turn:
-            self._socket = connected
-            if self._hung_up:
-                self._shut_down()
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._socket = None
-
-    def _shut_down(self) -> None:
-        # Closing would not wake up a reader on Linux, and the number could be another file's by then.
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+class _Request(NamedTuple):
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+    timeout: float = ANSWER_SECONDS
+    hangup: Hangup | None = None
 
 
 class Transport:
@@ -87,13 +63,23 @@ class Transport:
     connection that the daemon is just closing, in which case nobody could tell whether it had been carried out.
     """
 
-    def __init__(self, base_url: str, token: str | None, *, start_command: str, prove: bool = False) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None,
+        *,
+        start_command: str,
+        prove: bool = False,
+        renew: Callable[[], str | None] | None = None,
+    ) -> None:
         """
         Args:
             base_url: Where the daemon listens; loopback alone is taken, for the token goes there in clear.
             token: Goes into ``Authorization: Bearer``.
             start_command: What to tell the user to run if nothing is there.
             prove: Send nothing on a connection before ``/health`` has answered on it: port 3000 is many a program's.
+            renew: Returns the token of the daemon that runs now, for when the one that there was does not count any
+                more: a daemon that is started on demand may be another one with each request.
 
         Raises:
             ValueError: If ``base_url`` is not of the form ``http://<loopback address>:<port>``.
@@ -105,9 +91,10 @@ class Transport:
         self.base_url: Final = f"http://{parts.netloc}"
         self._host: Final = parts.hostname
         self._port: Final = parts.port or 80
-        self._token: Final = token
+        self._token = token
         self._start_command: Final = start_command
         self._prove: Final = prove
+        self._renew: Final = renew
 
     def __repr__(self) -> str:
         return f"Transport({self.base_url!r})"
@@ -130,7 +117,7 @@ class Transport:
             ApiProblem: If the answer is an error of the API.
             UnexpectedAnswer: If it is an error of something else.
         """
-        with self._exchange(method, path, body, headers, timeout) as (_, response):
+        with self._exchange(_Request(method, path, body, headers, timeout)) as (_, response):
             yield response
 
     @contextlib.contextmanager
@@ -150,7 +137,7 @@ class Transport:
             WaitTimedOut: From the lines, at the deadline.
             ClientError: As ``open``.
         """
-        with self._exchange("GET", path, None, headers, ANSWER_SECONDS, hangup=hangup) as (connected, response):
+        with self._exchange(_Request("GET", path, headers=headers, hangup=hangup)) as (connected, response):
             yield _lines(connected, response, deadline)
 
     def read(self, response: http.client.HTTPResponse) -> bytes:
@@ -164,33 +151,42 @@ class Transport:
             return response.read()
 
     @contextlib.contextmanager
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str] | None,
-        timeout: float,
-        *,
-        hangup: Hangup | None = None,
-    ) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
+    def _exchange(self, request: _Request) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
+        with contextlib.ExitStack() as stack:
+            connected, response = stack.enter_context(self._answer(request))
+            # What was turned away at the door has not been carried out, so it may be sent once more.
+            if response.status == 401 and self._has_newer_token():
+                stack.close()
+                connected, response = stack.enter_context(self._answer(request))
+            self._check(response)
+            yield connected, response
+
+    def _has_newer_token(self) -> bool:
+        newer = None if self._renew is None else self._renew()
+        if newer is None or newer == self._token:
+            return False
+        self._token = newer
+        return True
+
+    @contextlib.contextmanager
+    def _answer(self, request: _Request) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
         with contextlib.ExitStack() as stack:
             stack.callback(connection.close)
             with self._failures(sent=False):
                 connection.connect()
                 connected = connection.sock  # http.client forgets it as soon as the answer has begun
-                if hangup is not None:
-                    stack.enter_context(hangup.over(connected))
+                if request.hangup is not None:
+                    stack.enter_context(request.hangup.over(connected))
                 if self._prove:
                     connected.settimeout(HEALTH_SECONDS)
                     self._see_who_answers(connection)
-                connected.settimeout(timeout)
+                connected.settimeout(request.timeout)
             with self._failures():
-                connection.request(method, path, body=body, headers=self._headers(body, headers))
+                headers = self._headers(request)
+                connection.request(request.method, request.path, body=request.body, headers=headers)
                 response = connection.getresponse()
             with response:
-                self._check(response)
                 yield connected, response
 
     def _see_who_answers(self, connection: http.client.HTTPConnection) -> None:
@@ -221,11 +217,11 @@ class Transport:
             f" {self._start_command} (it names the program that has its port)."
         )
 
-    def _headers(self, body: bytes | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-        sent = {"Accept": "application/json", **(headers or {})}
+    def _headers(self, request: _Request) -> dict[str, str]:
+        sent = {"Accept": "application/json", **(request.headers or {})}
         if self._token is not None:
             sent["Authorization"] = f"Bearer {self._token}"
-        if body is not None:
+        if request.body is not None:
             sent["Content-Type"] = "application/json"
         return sent
 

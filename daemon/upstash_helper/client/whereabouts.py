@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.client import discovery
+from upstash_helper.client import discovery, knock
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import ClientError, DaemonUnreachable
 from upstash_helper.client.transport import not_running
 from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USUAL_URL: Final = "http://127.0.0.1:3000"
 
@@ -28,6 +31,8 @@ def find(base_url: str | None = None) -> Whereabouts:
     Return where the daemon is: at ``base_url`` if that is given, else where the user's daemon has announced itself
     (that of ``UPSTASH_HELPER_PROFILE`` and ``UPSTASH_HELPER_HOME``, if they are set), else where it usually is.
 
+    One that a service manager starts on demand is started.
+
     Raises:
         DaemonUnreachable: If the environment names a profile whose daemon does not run: it is not at the usual place.
         DiscoveryRefused: If the announcement may be another user's.
@@ -41,13 +46,19 @@ def find(base_url: str | None = None) -> Whereabouts:
         raise ClientError(str(error)) from error
     start = START_COMMAND if profile == DEFAULT_PROFILE else f"upstash-helper --profile {profile} start"
     world = _world(profile, os.environ.get(f"{ENV_PREFIX}HOME"))
-    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
-    found = discovery.read_address(folders.runtime) if discovery.is_running(folders.runtime) else None
+    found = _announced(folders.runtime)
+    if found is None and knock.wake(folders.runtime, folders.state):
+        found = _announced(folders.runtime)
     if found is not None:
         return Whereabouts(found, world, start)
     if world:
         raise DaemonUnreachable(not_running(start))
     return Whereabouts(USUAL_URL, world, start)
+
+
+def _announced(runtime: Path) -> str | None:
+    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
+    return discovery.read_address(runtime) if discovery.is_running(runtime) else None
 
 
 def _world(profile: str, home: str | None) -> str:

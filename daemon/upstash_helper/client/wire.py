@@ -320,6 +320,9 @@ class TrayStatus(Shown, frozen=True, kw_only=True):
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
 
 
+StartedBy = Literal["socket", "service", "user"]
+
+
 class DaemonStatus(Shown, frozen=True, kw_only=True):
     """The daemon's own state, for its owner."""
 
@@ -337,6 +340,10 @@ class DaemonStatus(Shown, frozen=True, kw_only=True):
     console_url: Annotated[
         str | None, Meta(description="Upstash's console; null where the API is another's, as a sandbox's.")
     ] = None
+    started_by: Annotated[
+        StartedBy,
+        Meta(description="What started it: a connection to its socket, a service manager's unit, or a user's command."),
+    ] = "user"
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,39 @@
+"""Whether the daemon may leave while nobody is connected to it: what is under way without a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.background import Background
+    from upstash_helper.broker.flow import Flow
+    from upstash_helper.broker.sessions import Sessions
+    from upstash_helper.broker.vault import Vault
+    from upstash_helper.broker.waiting_room import WaitingRoom
+
+
+class Rest:
+    """Knows what is in this process alone, and would be lost with it."""
+
+    def __init__(
+        self, *, flow: Flow, room: WaitingRoom, sessions: Sessions, vault: Vault, background: Background
+    ) -> None:
+        self._flow = flow
+        self._room = room
+        self._sessions = sessions
+        self._vault = vault
+        self._background = background
+
+    def keeps(self) -> str | None:
+        """Return what the daemon has to stay for, or None if there is nothing."""
+        if self._flow.alive is not None:
+            return "a sign-in is running"
+        if self._room.has_open:
+            return "an app waits for the user or has its token to fetch"
+        if self._sessions.awaited:
+            return "a browser is on its way to the dashboard"
+        if self._background:
+            return "work goes on in the background"
+        if self._vault.ends_with_process:
+            return "the API key is in memory alone"
+        return None

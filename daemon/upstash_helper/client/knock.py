@@ -1,0 +1,117 @@
+"""
+Waking a daemon that a service manager starts on demand: whoever connects to its socket has it started.
+
+Such a daemon notes its address in the state folder, where it outlives the daemon and a restart of the machine. The note
+is no secret, and nothing secret is sent to what answers there: the owner's token goes to a daemon that has announced
+itself in the runtime folder, and holds the lock, alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from upstash_helper.client import discovery, private
+from upstash_helper.client.errors import DiscoveryRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILE: Final = "activation.json"
+
+START_SECONDS: Final = 20.0
+"""A cold start on a slow disk takes seconds; past this, something is wrong."""
+STRANGER_SECONDS: Final = 2.0
+"""What a daemon has for taking its lock, which comes first of all. What does not by then is another program."""
+_CONNECT_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.01
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a service manager listens for the daemon."""
+
+    base_url: str
+    format: int = discovery.FORMAT
+
+
+def leave_note(state: Path, base_url: str) -> None:
+    """
+    Note in the profile's state folder that whoever connects to ``base_url`` has the daemon started.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    discovery.make_private(state)
+    private.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
+
+
+def remove_note(state: Path) -> None:
+    """Have nobody knock any more."""
+    (state / FILE).unlink(missing_ok=True)
+
+
+def noted(state: Path) -> str | None:
+    """Return where to knock, or None if there is no note, or none that can be trusted."""
+    try:
+        note = msgspec.json.decode(private.read(state / FILE), type=Note)
+    except (OSError, private.NotPrivate, msgspec.MsgspecError):
+        return None
+    parts = urlsplit(note.base_url)
+    return note.base_url if parts.scheme == "http" and parts.hostname == "127.0.0.1" else None
+
+
+def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool:
+    """
+    Have the profile's daemon started, if a service manager does that. Return whether it has announced itself.
+
+    Args:
+        runtime: The profile's runtime folder.
+        state: Its state folder, with the note in it; without one nobody is spoken to.
+        patience: Seconds for the start of a daemon.
+    """
+    base_url = noted(state)
+    if base_url is None:
+        return False
+    port = urlsplit(base_url).port or 80
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_CONNECT_SECONDS)
+    with contextlib.closing(connection):
+        try:
+            connection.connect()
+            # A connection would do. With a request, a daemon that is there all the same has something to answer.
+            connection.request("GET", "/health", headers={"Connection": "close"})
+        except OSError:
+            return False
+        began = time.monotonic()
+        ours = _wait(lambda: discovery.is_running(runtime), STRANGER_SECONDS, unless=lambda: _has_answered(connection))
+        left = patience - (time.monotonic() - began)
+        return ours and _wait(lambda: _announced(runtime), left)
+
+
+def _announced(runtime: Path) -> bool:
+    try:
+        return discovery.is_running(runtime) and discovery.read_address(runtime) is not None
+    except DiscoveryRefused:
+        return True  # whoever reads it is told
+
+
+def _has_answered(connection: http.client.HTTPConnection) -> bool:
+    """Return whether there is an answer: a daemon that answers has its lock, and a stranger never will."""
+    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
+
+
+def _wait(condition: Callable[[], bool], seconds: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if unless():
+            return condition()
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
