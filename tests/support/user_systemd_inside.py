@@ -71,17 +71,8 @@ def main() -> None:
     """Prepare, become a user, then serve."""
     if sys.argv[1] != "serve":
         prepare(sys.argv[1])
-        words = (
-            "unshare",
-            "--user",
-            "--map-user=1000",
-            "--map-group=1000",
-            sys.executable,
-            "-m",
-            __spec__.name,
-            "serve",
-        )
-        os.execvp(words[0], words)
+        become = ("unshare", "--user", "--map-user=1000", "--map-group=1000", sys.executable, "-m", __spec__.name)
+        os.execvp(become[0], (*become, "serve"))  # noqa: S606 - there is no shell in between
     session = Session()
     for line in sys.stdin:
         what = json.loads(line)

@@ -69,12 +69,15 @@ def start(session: Session, *, flags: dict[str, object]) -> None:
 @pass_session
 def stop(session: Session) -> None:
     """Stop the daemon. What it is writing is finished first."""
-    on_demand = _is_on_demand(session)
+    installed = _installed(session)
+    on_demand = installed is None and _is_on_demand(session)
     was_running = halt(session)
     if session.json:
         print_json(Stopped(was_running=was_running, starts_on_demand=on_demand))
         return
     click.echo("The daemon is stopped." if was_running else "The daemon was not running.")
+    if installed is not None and installed.manager == "systemd":
+        note(f"Until the next login, no request starts it again. You can: {session.command('start')}")
     if on_demand:
         note(
             "The next request starts it again. To end it for good: systemctl --user stop upstash-helper.socket,"
@@ -133,7 +136,7 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     def ready() -> bool:
         if process.poll() is not None:
             raise _ended(process, output)
-        found = answer(session)
+        found = _answer(session)
         if found is not None:
             status.append(found)
         return found is not None
@@ -179,6 +182,11 @@ def halt(session: Session) -> bool:
         message = f"The daemon does not stop. End it by force: {whom}."
         raise Failure(message, code="stop_timed_out")
     return True
+
+
+def daemon_status(session: Session) -> DaemonStatus | None:
+    """Return what the daemon says of itself; None if it does not run or does not answer. It is not started for this."""
+    return _answer(session)
 
 
 def as_arguments(flags: dict[str, object]) -> list[str]:
@@ -230,7 +238,7 @@ def _running(session: Session) -> DaemonStatus:
     found: list[DaemonStatus] = []
 
     def answers() -> bool:
-        status = answer(session)
+        status = _answer(session)
         found.extend([status] if status else [])
         return status is not None
 
@@ -241,8 +249,7 @@ def _running(session: Session) -> DaemonStatus:
     return found[0]
 
 
-def answer(session: Session) -> DaemonStatus | None:
-    """Return what the daemon says of itself; None if it does not answer."""
+def _answer(session: Session) -> DaemonStatus | None:
     from upstash_helper.client.errors import DaemonUnreachable, DiscoveryRefused
 
     try:

@@ -87,12 +87,12 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
 
 
 def _status(session: Session) -> ServiceStatus:
-    from upstash_helper.cli.background import answer
+    from upstash_helper.cli.background import daemon_status
     from upstash_helper.client import discovery
     from upstash_helper.service.control import find
 
     found = find(session.profile, session.folders)
-    daemon = answer(session)
+    daemon = daemon_status(session)
     running = daemon is not None or discovery.is_running(session.folders.runtime)
     log = str(session.folders.log_file)
     seen = _of_daemon(daemon, running=running, log=log)
