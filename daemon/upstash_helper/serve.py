@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper import __version__, logs, process
 from upstash_helper.client import discovery
 from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.folders import claim
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.notify import notify
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
-    from upstash_helper.settings import World
+    from upstash_helper.settings import Settings, World
 
 __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 
@@ -71,7 +73,7 @@ def run_daemon(world: World) -> None:
         logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})
         process.raise_descriptor_limit()
         try:
-            listeners = open_listeners(settings.port)
+            listeners = _open(settings)
         except PortBusy as error:
             logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400 - no traceback, it is told above
             raise
@@ -153,14 +155,18 @@ async def _run(world: World, listeners: Listeners) -> None:
     executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
     loop.set_default_executor(executor)
     stop = asyncio.Event()
+    door = Door(world.settings.port) if world.settings.port_policy == "on-demand" else None
 
     def announced() -> AbstractContextManager[None]:
         return _announced(world, daemon, listeners.port)
 
     with process.stopping_on_signals(stop, lambda: _withdraw(world)):
         try:
-            daemon = compose(_this_machine(world, listeners), world, stop=stop)
-            await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
+            daemon = compose(_this_machine(world, listeners, door), world, stop=stop)
+            async with contextlib.AsyncExitStack() as stack:
+                if door is not None and daemon.door is not None:
+                    await stack.enter_async_context(door.answered_by(daemon.door, counts=daemon.counts))
+                await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
         finally:
             process.end_threads(executor)
 
@@ -227,7 +233,11 @@ def _running_pid(world: World) -> int | None:
     return None if announced is None else announced.pid
 
 
-def _this_machine(world: World, listeners: Listeners) -> Machine:
+def _open(settings: Settings) -> Listeners:
+    return open_listeners(settings.port) if settings.port_policy == "always" else open_first(settings.api_ports)
+
+
+def _this_machine(world: World, listeners: Listeners, door: Door | None) -> Machine:
     from upstash_helper.compose import Machine
     from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.notifications import DesktopNotifier
@@ -241,8 +251,9 @@ def _this_machine(world: World, listeners: Listeners) -> Machine:
         ledger=SqliteLedger(world.folders.ledger_file),
         peers=SystemPeers(),
         notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
-        callback=listeners,
-        listeners=listeners.snapshot,
+        port=listeners.port,
+        callback=listeners if door is None else door,
+        listeners=listeners.snapshot if door is None else functools.partial(api_and_door, listeners, door),
     )
 
 
