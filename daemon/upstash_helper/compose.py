@@ -20,6 +20,7 @@ from upstash_helper.api.connections import Counts
 from upstash_helper.api.daemon import About, DaemonResource
 from upstash_helper.api.dashboard import DashboardResource
 from upstash_helper.api.databases import DatabasesResource
+from upstash_helper.api.door import Nobody, create_door
 from upstash_helper.api.events import EventsResource
 from upstash_helper.api.files import FilesResource
 from upstash_helper.api.gate import Gate
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from upstash_helper.api.guard import Callers
     from upstash_helper.api.routes import Route
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
@@ -72,6 +74,8 @@ class Machine:
     ledger: Ledger
     peers: Peers
     notifier: Notifier
+    port: int
+    """Where the API is."""
     callback: CallbackAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: wire.StartedBy = "user"
@@ -82,6 +86,8 @@ class Daemon:
     """A daemon that is put together and not yet listening."""
 
     app: web.Application
+    door: web.Application | None
+    """What answers on the port of sign-ins, where that is another than the API's."""
     tokens: Tokens
     routes: tuple[Route, ...]
     counts: Counts
@@ -129,16 +135,16 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     """
     from upstash_helper.upstream.http import Upstream
 
-    counts, surface = Counts(), Surface(port=world.settings.port)
+    settings, counts, surface = world.settings, Counts(), Surface(port=machine.port)
     http = Upstream(clock=machine.clock)
     # What apps pass through has connections and a breaker of its own: neither an answer that is read slowly nor
     # failures that an app provokes are in the way of the daemon's calls.
     apps_http = Upstream(clock=machine.clock)
-    broker = _broker(machine, world.settings, http=http, apps_http=apps_http, counts=counts)
+    broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
 
     resources = (
         _daemon_resource(
-            machine, world, broker, counts=counts, stop=stop, description=lambda: _describe(routes, world)
+            machine, world, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
         ),
         PagesResource(connection=broker.connection),
         FilesResource(),
@@ -147,12 +153,12 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
             connection=broker.connection,
             console_key=broker.console_key,
             vault=broker.vault,
-            open_browser=world.settings.open_browser,
-            hosts=surface.hosts,
+            open_browser=settings.open_browser,
+            hosts=Surface(port=settings.port).hosts,
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(sessions=broker.sessions, port=world.settings.port, clock=machine.clock),
+        DashboardResource(sessions=broker.sessions, port=machine.port, clock=machine.clock),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
@@ -160,17 +166,14 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     routes = [route for resource in resources for route in resource.routes()]
 
     tokens = Tokens(broker.apps, broker.sessions)
-    gate = Gate(
-        surface=surface,
-        tokens=tokens,
-        apps=broker.apps,
-        peers=machine.peers,
-        witness=Witness(audit=broker.audit, background=broker.background),
-        clock=machine.clock,
-    )
-    app = create_app(routes, gate=gate)
+    app = create_app(routes, gate=_gate(machine, broker, surface, tokens))
+    door = None
+    if settings.port_policy == "on-demand":
+        at_door = _gate(machine, broker, Surface(port=settings.port, has_api=False), Nobody())
+        door = create_door(broker.connection, api_port=machine.port, gate=at_door)
 
     async def end_streams(_: web.Application) -> None:
+        await machine.callback.release()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:
@@ -183,7 +186,24 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(finish_writes)
     return Daemon(
-        app=app, tokens=tokens, routes=tuple(routes), counts=counts, background=broker.background, rest=broker.rest
+        app=app,
+        door=door,
+        tokens=tokens,
+        routes=tuple(routes),
+        counts=counts,
+        background=broker.background,
+        rest=broker.rest,
+    )
+
+
+def _gate(machine: Machine, broker: Broker, surface: Surface, tokens: Callers) -> Gate:
+    return Gate(
+        surface=surface,
+        tokens=tokens,
+        apps=broker.apps,
+        peers=machine.peers,
+        witness=Witness(audit=broker.audit, background=broker.background),
+        clock=machine.clock,
     )
 
 
@@ -294,8 +314,8 @@ def _daemon_resource(
     )
 
 
-def _describe(routes: list[Route], world: World) -> bytes:
+def _describe(routes: list[Route], port: int) -> bytes:
     # Asked for by developers, and not by every daemon that starts: the schemas are made then.
     from upstash_helper.api.openapi import describe
 
-    return describe(routes, port=world.settings.port)
+    return describe(routes, port=port)

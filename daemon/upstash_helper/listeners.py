@@ -43,9 +43,13 @@ class PortBusy(Exception):
         self.detail = detail
 
 
-def open_listeners(port: int) -> Listeners:
+def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None = None) -> Listeners:
     """
     Take ``port`` (0: any that is free) on both loopback addresses.
+
+    Args:
+        port: The port.
+        explain: Returns what the error says; by default why, and the ways out for the one port of everything.
 
     Raises:
         PortBusy: If ``127.0.0.1`` cannot be had. ``::1`` may be absent or taken; that is a state, and no error.
@@ -53,7 +57,7 @@ def open_listeners(port: int) -> Listeners:
     try:
         required = _bind(V4, port)
     except OSError as error:
-        raise PortBusy(_explain(port, error)) from error
+        raise PortBusy((explain or _explain)(port, error)) from error
     return Listeners(required)
 
 
@@ -100,14 +104,26 @@ class Listeners:
 
     async def conflict(self) -> str | None:
         """Return None if nobody else can receive what is sent to localhost, else who can and what to do."""
+        found = await self.stranger()
+        return None if found is None else f"{found} Stop it and try again; the helper need not be restarted."
+
+    async def stranger(self) -> str | None:
+        """Return who else can receive what is sent to localhost, in words; None if nobody can."""
         self._recheck()
         if self._state != "taken":
             return None
         self._holder = await asyncio.to_thread(holder, V6, self.port)
         return (
             f"The address [{V6}]:{self.port} belongs to {self._holder}. A browser may take it for localhost, and would "
-            f"give the sign-in to that program. Stop it and try again; the helper need not be restarted."
+            f"give the sign-in to that program."
         )
+
+    async def take(self) -> str | None:
+        """Return what stands against a sign-in; the addresses are held anyway."""
+        return await self.conflict()
+
+    async def release(self) -> None:
+        """Keep them."""
 
     async def serve(self, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         """Accept connections, on an address that is recovered later as well."""
@@ -250,15 +266,25 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+def why_not(port: int, error: OSError) -> str:
+    """Return why ``port`` of 127.0.0.1 cannot be had, and who has it, in words. Some milliseconds, as ``holder``."""
+    if _needs_rights(error):
+        return f"Port {port} needs an administrator's rights."
+    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        return f"Port {port} of {V4} is in use by {holder(V4, port)}."
+    return f"Port {port} of {V4} cannot be had: {error.strerror}."
+
+
+def _needs_rights(error: OSError) -> bool:
+    return error.errno == errno.EACCES and sys.platform != "win32"
+
+
 def _explain(port: int, error: OSError) -> str:
-    if error.errno == errno.EACCES and sys.platform != "win32":
-        reason = f"Port {port} needs an administrator's rights."
-    elif error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        reason = f"Port {port} of {V4} is in use by {holder(V4, port)}. Stop that program, or take another port."
-    else:
-        reason = f"Port {port} of {V4} cannot be had: {error.strerror}."
+    in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_rights(error)
+    way_out = " Stop that program, or take another port." if in_use else ""
     return (
-        f"{reason} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in then comes back to "
-        f"http://localhost:<port>, which must be a redirect URI registered with Upstash for your client_id; connecting "
-        f"with an API key works on every port."
+        f"{why_not(port, error)}{way_out} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in then "
+        f"comes back to http://localhost:<port>, which must be a redirect URI registered with Upstash for your "
+        f"client_id; connecting with an API key works on every port. Or leave the port to others but for the sign-in: "
+        f'port_policy = "on-demand".'
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from upstash_helper import __version__, logs, process
 from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
 from upstash_helper.client import discovery, knock
 from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.folders import claim
 from upstash_helper.idle import IdleExit
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
-    from upstash_helper.settings import World
+    from upstash_helper.settings import Settings, World
 
 __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 
@@ -71,7 +73,7 @@ def run_daemon(world: World, passed: Passed | None = None) -> None:
         logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})
         process.raise_descriptor_limit()
         try:
-            listeners = passed.listeners(settings.api_ports) if passed else open_listeners(settings.port)
+            listeners = passed.listeners(settings.api_ports) if passed else _open(settings)
         except PortBusy as error:
             logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400 - no traceback, it is told above
             raise
@@ -162,15 +164,19 @@ async def _run(world: World, listeners: Listeners, *, activated: bool) -> None:
     executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
     loop.set_default_executor(executor)
     stop = asyncio.Event()
+    door = Door(world.settings.port) if world.settings.port_policy == "on-demand" else None
 
     def announced() -> AbstractContextManager[None]:
         return _announced(world, daemon, listeners.port, activated=activated)
 
     with process.stopping_on_signals(stop, lambda: _withdraw(world)):
         try:
-            daemon = compose(_this_machine(world, listeners, activated=activated), world, stop=stop)
+            daemon = compose(_this_machine(world, listeners, door, activated=activated), world, stop=stop)
             idle = _idle_exit(world, daemon, stop, activated=activated)
-            await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced, idle=idle)
+            async with contextlib.AsyncExitStack() as stack:
+                if door is not None and daemon.door is not None:
+                    await stack.enter_async_context(door.answered_by(daemon.door, counts=daemon.counts))
+                await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced, idle=idle)
         finally:
             process.end_threads(executor)
 
@@ -231,7 +237,11 @@ def _withdraw(world: World) -> None:
             discovery.remove(world.folders.runtime)
 
 
-def _this_machine(world: World, listeners: Listeners, *, activated: bool) -> Machine:
+def _open(settings: Settings) -> Listeners:
+    return open_listeners(settings.port) if settings.port_policy == "always" else open_first(settings.api_ports)
+
+
+def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
     from upstash_helper.compose import Machine
     from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.notifications import DesktopNotifier
@@ -245,8 +255,9 @@ def _this_machine(world: World, listeners: Listeners, *, activated: bool) -> Mac
         ledger=SqliteLedger(world.folders.ledger_file),
         peers=SystemPeers(),
         notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
-        callback=listeners,
-        listeners=listeners.snapshot,
+        port=listeners.port,
+        callback=listeners if door is None else door,
+        listeners=listeners.snapshot if door is None else functools.partial(api_and_door, listeners, door),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )
 

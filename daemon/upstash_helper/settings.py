@@ -79,7 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Where the API may be, the one to try first in front."""
         if self.port_policy == "always":
             return (self.port,)
-        return API_PORTS if self.api_port is None else (self.api_port,)
+        if self.api_port is not None:
+            return (self.api_port,)
+        return tuple(port for port in API_PORTS if port != self.port)
 
     @property
     def redirect_uri(self) -> str:
@@ -189,13 +191,34 @@ def load_world(
             values[key] = _checked(where, key, value)
             sources[key] = where
 
+    settings = msgspec.convert(values, Settings)
+    _check_ports(settings, sources)
     return World(
         profile=name,
         folders=folders,
-        settings=msgspec.convert(values, Settings),
+        settings=settings,
         root=_root(environ),
         sources=sources,
     )
+
+
+def _check_ports(settings: Settings, sources: Mapping[str, str]) -> None:
+    """Refuse an ``api_port`` that would not be used, or that is the port of sign-ins."""
+    if settings.api_port is None:
+        return
+    where = sources["api_port"]
+    if settings.port_policy == "always":
+        message = (
+            f"{where}: setting 'api_port': it is used with port_policy = \"on-demand\" alone, and port_policy is "
+            f'"always": everything is on port {settings.port}. Set port_policy to "on-demand", or leave api_port out.'
+        )
+        raise SettingsError(message)
+    if settings.api_port == settings.port:
+        message = (
+            f"{where}: setting 'api_port': {settings.api_port} is the port of sign-ins (setting 'port'), which "
+            f'port_policy = "on-demand" leaves to others. Take another one, such as {API_PORTS[0]}.'
+        )
+        raise SettingsError(message)
 
 
 def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, Folders]:

@@ -140,6 +140,7 @@ class LocalDaemon:
             ledger=SqliteLedger(None),
             peers=SystemPeers(),
             notifier=SilentNotifier(),
+            port=listeners.port,
             callback=listeners,
             listeners=listeners.snapshot,
         )

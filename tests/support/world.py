@@ -80,6 +80,13 @@ class Loopback:
         """Return what the test has set."""
         return self.taken
 
+    async def take(self) -> str | None:
+        """Return what the test has set."""
+        return self.taken
+
+    async def release(self) -> None:
+        """Nothing is held."""
+
     def listeners(self) -> tuple[wire.Listener, ...]:
         """Return what a daemon without conflict has."""
         return (wire.Listener(address="127.0.0.1", state="listening", holder=None),)
@@ -186,6 +193,7 @@ class World:
             ledger=ledger,
             peers=SystemPeers(),
             notifier=desktop,
+            port=port,
             callback=loopback,
             listeners=loopback.listeners,
         )

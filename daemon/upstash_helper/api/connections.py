@@ -115,6 +115,11 @@ class Connections:
         """Wait until no request is being answered."""
         await self._quiet.wait()
 
+    def end(self) -> None:
+        """Close all of them, whatever they are at."""
+        for connection in tuple(self._open):
+            connection.force_close()
+
     def admit(self, connection: Connection) -> bool:
         """Make room for one more by closing the one that has been idle longest; False if none is idle."""
         self.counts.opened += 1

@@ -90,7 +90,7 @@ def of_origins(origins: tuple[str, ...]) -> Deny | None:
     return None
 
 
-def of_route(*, known: bool, allowed_methods: tuple[str, ...]) -> Deny | None:
+def of_route(*, known: bool, allowed_methods: tuple[str, ...], has_api: bool) -> Deny | None:
     """Say that there is nothing, or that it is not done in this way."""
     if known:
         return None
@@ -98,9 +98,8 @@ def of_route(*, known: bool, allowed_methods: tuple[str, ...]) -> Deny | None:
         allow = ", ".join(sorted(allowed_methods))
         detail = f"This path takes: {allow}."
         return Deny(status=405, code="method_not_allowed", detail=detail, headers=(("Allow", allow),))
-    return Deny(
-        status=404, code="not_found", detail="There is nothing at this path. The API is listed in /openapi.json."
-    )
+    where = " The API is listed in /openapi.json." if has_api else ""
+    return Deny(status=404, code="not_found", detail=f"There is nothing at this path.{where}")
 
 
 def of_foreign_origin(origin: str, *, reason: Literal["not_yet", "cannot_be"] = "not_yet") -> Deny:

@@ -20,8 +20,7 @@ from upstash_helper.broker.limits import Buckets
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-    from upstash_helper.api.caller import Tokens
-    from upstash_helper.api.guard import Surface
+    from upstash_helper.api.guard import Callers, Surface
     from upstash_helper.api.witness import Witness
     from upstash_helper.broker.apps import Apps
     from upstash_helper.broker.callers import Caller
@@ -43,7 +42,7 @@ class Gate:
     """Gathers the facts of a request, asks the guard, and reads the body within its limits."""
 
     def __init__(
-        self, *, surface: Surface, tokens: Tokens, apps: Apps, peers: Peers, witness: Witness, clock: Clock
+        self, *, surface: Surface, tokens: Callers, apps: Apps, peers: Peers, witness: Witness, clock: Clock
     ) -> None:
         self._surface = surface
         self._tokens = tokens
@@ -96,7 +95,7 @@ class Gate:
             await self._learn(facts, needed=refusal is None and not facts.preflight)
             if may_read(facts, self._surface, self._tokens):
                 cors.let_read(request, facts.origin)
-        if refusal is not None and refusal.status == 404 and workers.updated(facts):
+        if refusal is not None and refusal.status == 404 and self._surface.has_api and workers.updated(facts):
             return workers.last_version()
         decision = refusal or admit(facts, self._surface, self._tokens)
         if isinstance(decision, Deny):

@@ -88,6 +88,8 @@ class Surface(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Where the daemon stands: what it is called and what its own pages' origins are."""
 
     port: int
+    has_api: bool = True
+    """Else nothing is here but the place at which sign-ins arrive."""
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
@@ -111,6 +113,18 @@ class Known(Protocol):
 
     def approved(self, origin: str) -> bool:
         """Return whether some app of ``origin`` is let in."""
+
+
+class Callers(Known, Protocol):
+    """Who has been let in, where that may have to be read first."""
+
+    async def ready(self) -> None:
+        """
+        Read it, if that has not been done.
+
+        Raises:
+            HelperError: If it cannot be read.
+        """
 
 
 class Allow(msgspec.Struct, frozen=True):
@@ -142,7 +156,9 @@ def turned_away(facts: Facts, surface: Surface) -> Deny | None:
         or (denials.WRONG_USER if facts.other_user else None)
         or denials.of_origins(facts.origins)
         or _fetch_metadata(facts)
-        or denials.of_route(known=facts.policy is not None, allowed_methods=facts.allowed_methods)
+        or denials.of_route(
+            known=facts.policy is not None, allowed_methods=facts.allowed_methods, has_api=surface.has_api
+        )
     )
 
 

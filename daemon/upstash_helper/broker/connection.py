@@ -16,6 +16,7 @@ from upstash_helper.broker.errors import (
 )
 from upstash_helper.broker.flow import Flow
 from upstash_helper.broker.models import Credential
+from upstash_helper.broker.reception import Reception
 from upstash_helper.broker.states import Started, State, Status
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class Connection:
             clock=clock,
         )
         """What becomes of a sign-in."""
+        self._reception = Reception(
+            callback=callback, awaited=lambda: isinstance(self.flow.alive, Pending), background=background
+        )
         self._refused: Credential | None = None
         self._refused_at = 0.0
         self._conflict: str | None = None
@@ -152,15 +156,15 @@ class Connection:
             message = f"No OAuth client id is configured. {WAYS_TO_CONNECT}"
             raise ClientIdMissing(message)
 
-        conflict = await self._callback.conflict()
-        if conflict is not None:
-            raise PortConflict(conflict)
-        # Others may have started while this one looked: the look at what is alive and the start are one step.
-        if (alive := self.flow.alive) is not None:
-            if not force or isinstance(alive, Exchanging):
-                return self._join(alive, caller)
-            self.flow.give_up(alive, "Another sign-in was started.")
-        attempt = self.flow.begin(server, caller)
+        async with self._reception.opened() as conflict:
+            if conflict is not None:
+                raise PortConflict(conflict)
+            # Others may have started while this one looked: the look at what is alive and the start are one step.
+            if (alive := self.flow.alive) is not None:
+                if not force or isinstance(alive, Exchanging):
+                    return self._join(alive, caller)
+                self.flow.give_up(alive, "Another sign-in was started.")
+            attempt = self.flow.begin(server, caller)
         await self.changed(attempt)
 
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
@@ -185,6 +189,7 @@ class Connection:
     async def _disconnect(self) -> tuple[str | None, bool]:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
+            await self._reception.settle()
         async with self.turn:
             credential = await self._vault.peek()
             stored = await self._vault.forget()
@@ -244,4 +249,5 @@ class Connection:
         """Tell the followers what the connection is now, and what became of an attempt."""
         if attempt is not None:
             self._events.publish("attempt", attempt)
+            await self._reception.settle()
         self._events.publish("connection", await self.status())

@@ -75,12 +75,27 @@ class Peers(Protocol):
 
 
 class CallbackAddress(Protocol):
-    """The loopback addresses at which the authorization server's redirect arrives."""
+    """
+    The loopback addresses at which the authorization server's redirect arrives. They are ours always, or from ``take``
+    to ``release``: then others may have them in between, and that is no conflict.
+    """
 
     async def conflict(self) -> str | None:
         """
-        Return None if every address of ``localhost`` that this machine has is ours. Else say which one is not, who has
-        it if the system tells, and what to do: a browser may prefer that address and give the code to a stranger.
+        Return None unless an address of ``localhost`` that should be ours now is not. Else say which one, who has it if
+        the system tells, and what to do: a browser may prefer that address and give the code to a stranger.
+        """
+
+    async def take(self) -> str | None:
+        """
+        Return None if every address of ``localhost`` that this machine has is ours from now on. Else say what stands
+        against it, as ``conflict`` does; then nothing more is held than before. Taking what is held is no error.
+        """
+
+    async def release(self) -> None:
+        """
+        Let go what ``take`` took; succeed as well if nothing is held. What is being answered still is, and the address
+        is free for others at once.
         """
 
 

@@ -150,6 +150,7 @@ def _listener(address: str, state: str, holder: str | None) -> Finding:
         fix = "Stop that program, or give the helper another port that is registered with Upstash: port = …"
         return Finding(name=name, state="error", detail=detail, fix=fix)
     words = {"listening": "is the daemon's", "absent": "does not exist on this machine", "free": "is free"}
+    words["on_demand"] = "is taken while a sign-in runs, and free for others at other times"
     return Finding(name=name, state="ok", detail=f"{address} {words[state]}")
 
 

@@ -12,6 +12,8 @@ from upstash_helper.cli.output import moment, note, print_json, sheet, styled
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from upstash_helper.client.wire import Connection, DaemonStatus, Listener, TrayStatus
 
 _WORDS = {
@@ -54,7 +56,7 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     rows = [
         ("Daemon", f"version {found.version}, process {found.pid}, since {moment(found.started_at)}{_how(found)}"),
         ("Profile", found.profile),
-        ("Listening", ", ".join(_listener(one) for one in found.listeners)),
+        *_listening(found.listeners),
         ("Connection", described(found.connection)),
     ]
     if found.connection.api_key_name:
@@ -83,6 +85,17 @@ def _tray(tray: TrayStatus) -> str:
     return f"attached ({tray.backend}){since}"
 
 
+def _listening(listeners: Sequence[Listener]) -> list[tuple[str, str]]:
+    sign_in = [one for one in listeners if one.use == "sign_in"]
+    rest = ", ".join(_listener(one) for one in listeners if one.use != "sign_in")
+    if not sign_in:
+        return [("Listening", rest)]
+    port = sign_in[0].address.rpartition(":")[2]
+    if sign_in[0].state == "on_demand":
+        return [("API", f"http://{rest}"), ("Sign-in", f"on port {port}, only while one runs")]
+    return [("API", f"http://{rest}"), ("Sign-in", f"on port {port}, now: {', '.join(map(_listener, sign_in))}")]
+
+
 def _listener(listener: Listener) -> str:
     match listener.state:
         case "listening":
@@ -91,6 +104,8 @@ def _listener(listener: Listener) -> str:
             return f"{listener.address} (this machine has no such address)"
         case "taken":
             return f"{listener.address} (taken by {listener.holder or 'another program'})"
+        case "on_demand":
+            return f"{listener.address} (only while a sign-in runs)"
 
 
 def _advise(session: Session, found: DaemonStatus) -> None:

@@ -281,13 +281,22 @@ class Health(Shown, frozen=True, kw_only=True):
     service: Literal["upstash-helper"] = "upstash-helper"
 
 
+ListenerState = Literal["listening", "absent", "taken", "on_demand"]
+
+
 class Listener(Shown, frozen=True, kw_only=True):
-    """One of the two loopback addresses that the daemon listens on."""
+    """One of the loopback addresses that the daemon listens on."""
 
     address: Annotated[str, Meta(examples=["127.0.0.1:3000", "[::1]:3000"])]
-    state: Literal["listening", "absent", "taken"]
-    """``absent``: the machine has no such address. ``taken``: another program has it."""
+    state: ListenerState
+    """
+    ``absent``: the machine has no such address. ``taken``: another program has it. ``on_demand``: the daemon takes it
+    for a sign-in, and none is running.
+    """
     holder: Annotated[str | None, Meta(description="The program that has it, where the system tells.")] = None
+    use: Annotated[
+        Literal["all", "api", "sign_in"], Meta(description="What is there: everything, or one of the two alone.")
+    ] = "all"
 
 
 class Hint(Shown, frozen=True, kw_only=True):
