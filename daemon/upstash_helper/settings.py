@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port_policy: Literal["always", "on-demand"] = "always"
     """``always``: everything is on ``port``. ``on-demand``: the API is elsewhere, ``port`` taken only for a sign-in."""
     api_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    """Where the API is with ``on-demand``; by default on the first of ``API_PORTS`` that is free."""
+    """Where the API is with ``on-demand``; by default on the first of 26300, 26301 and 26302 that is free."""
     idle_exit: Annotated[int, Meta(ge=0, le=86_400)] = 0
     """After so many seconds without anything to do the daemon ends, if something starts it on demand. 0: never."""
     open_browser: bool = True

@@ -14,6 +14,8 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
+from upstash_helper.cli.completion import SHELLS, completion_script
+from upstash_helper.cli.failures import Failure
 from upstash_helper.client import wire
 
 if TYPE_CHECKING:
@@ -171,3 +173,21 @@ async def test_script_as_json(shell: Shell, environment: dict[str, str]) -> None
     ran = await shell("completion", "fish", "--json")
 
     assert {"shell": "fish", "script": plain.out.removesuffix("\n")} == ran.json
+
+
+@pytest.mark.parametrize("shell_name", SHELLS)
+async def test_an_installer_gets_the_same_script(environment: dict[str, str], shell_name: str) -> None:
+    """
+    What is put in place at installation is what the command prints.
+    """
+    ran = await run_cli("completion", shell_name, environment=environment)
+
+    assert ran.out == completion_script(shell_name) + "\n"
+
+
+def test_a_shell_that_is_not_known_is_told() -> None:
+    """
+    Which ones there are is in the error.
+    """
+    with pytest.raises(Failure, match="no completion for tcsh; there is for bash, zsh, fish"):
+        completion_script("tcsh")

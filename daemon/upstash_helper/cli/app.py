@@ -43,6 +43,7 @@ _COMMANDS: Final = {
     "demo": Lazy("demo:demo", "See it all work, on a sandbox; no account is needed."),
     "sandbox": Lazy("sandbox:sandbox", "Run a local Upstash with real databases."),
     "completion": Lazy("completion:completion", "Print the completion script of a shell."),
+    "man": Lazy("man:man", "Show the manual page of a command."),
 }
 
 

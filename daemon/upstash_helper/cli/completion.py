@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
+from upstash_helper.cli import exit_codes
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import print_json
@@ -19,32 +22,36 @@ Print the completion script of a shell.
 """
 
 
-@command("completion", help=_HELP)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@pass_session
-def completion(session: Session, *, shell: str) -> None:
-    """Print a script."""
-    script = script_of(shell)
-    if session.json:
-        print_json({"shell": shell, "script": script})
-    else:
-        click.echo(script)
+SHELLS: Final = ("bash", "zsh", "fish")
 
 
-def script_of(shell: str) -> str:
+def completion_script(shell: str) -> str:
     """
-    Return the script with which a shell completes our commands.
+    Return the script with which ``shell``, one of ``SHELLS``, completes our commands.
 
     Raises:
-        Failure: If there is none for it.
+        Failure: If there is none for that shell.
     """
     from click.shell_completion import get_completion_class
 
     from upstash_helper.cli.app import PROGRAM, cli
 
-    found = get_completion_class(shell)
+    found = get_completion_class(shell) if shell in SHELLS else None
     if found is None:
-        raise Failure(f"There is no completion for {shell}.", code="no_such_shell")
+        message = f"There is no completion for {shell}; there is for {', '.join(SHELLS)}."
+        raise Failure(message, code="no_such_shell", exit_code=exit_codes.USAGE)
     # Not source(): it starts bash to look at its version, and the script may be made where there is none.
     complete = found(cli, {}, PROGRAM, f"_{PROGRAM}_COMPLETE".replace("-", "_").upper())
     return complete.source_template % complete.source_vars()
+
+
+@command("completion", help=_HELP)
+@click.argument("shell", type=click.Choice(SHELLS))
+@pass_session
+def completion(session: Session, *, shell: str) -> None:
+    """Print a script."""
+    script = completion_script(shell)
+    if session.json:
+        print_json({"shell": shell, "script": script})
+    else:
+        click.echo(script)

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
-from upstash_helper.cli.completion import script_of
+from upstash_helper.cli.completion import completion_script
 
 # Below XDG_DATA_HOME, where each shell looks by itself; zsh if its fpath has the folder.
 _COMPLETIONS: Final = {
@@ -22,7 +22,7 @@ def documents() -> dict[str, str]:
     """Return their texts by their paths below ``XDG_DATA_HOME``; none on Windows, which has neither."""
     if sys.platform == "win32":
         return {}
-    texts = {path: script_of(shell).lstrip("\n") for shell, path in _COMPLETIONS.items()}
+    texts = {path: completion_script(shell).lstrip("\n") for shell, path in _COMPLETIONS.items()}
     if find_spec(_MAN_PAGES) is not None:
         pages: dict[str, str] = import_module(_MAN_PAGES).man_pages()
         texts |= {f"man/man1/{name}": text for name, text in pages.items()}

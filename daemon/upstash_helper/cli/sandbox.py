@@ -42,7 +42,12 @@ def require_sandbox() -> None:
 
     missing = [name for name in ("redis", "trustme", _DATABASES) if find_spec(name) is None]
     if missing:
-        message = f"The sandbox needs {', '.join(missing)}. Install it with: pip install 'upstash-helper[sandbox]'"
+        from upstash_helper.cli.installed import command_to_add
+
+        message = (
+            f"The sandbox needs packages that are not installed ({', '.join(missing)}). "
+            f"They come with the extra `sandbox`: {command_to_add('sandbox')}"
+        )
         raise Failure(message, code="sandbox_not_installed")
 
 

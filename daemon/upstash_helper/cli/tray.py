@@ -52,9 +52,11 @@ def tray(session: Session, *, backend: str, wait: float, check: bool) -> None:
     """Show the icon."""
     missing = [module for module in _MODULES if importlib.util.find_spec(module) is None]
     if missing:
+        from upstash_helper.cli.installed import command_to_add
+
         message = (
             f"The tray icon needs packages that are not installed ({', '.join(missing)}). "
-            "Install them with: pip install 'upstash-helper[tray]'"
+            f"They come with the extra `tray`: {command_to_add('tray')}"
         )
         raise Failure(message, code="tray_not_installed", exit_code=exit_codes.NO_TRAY)
 
