@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 from upstash_helper.cli.completion import completion_script
+from upstash_helper.cli.manpage import man_pages
 
 # Below XDG_DATA_HOME, where each shell looks by itself; zsh if its fpath has the folder.
 _COMPLETIONS: Final = {
@@ -15,7 +14,6 @@ _COMPLETIONS: Final = {
     "zsh": "zsh/site-functions/_upstash-helper",
     "fish": "fish/vendor_completions.d/upstash-helper.fish",
 }
-_MAN_PAGES: Final = "upstash_helper.cli.manpage"
 
 
 def documents() -> dict[str, str]:
@@ -23,7 +21,4 @@ def documents() -> dict[str, str]:
     if sys.platform == "win32":
         return {}
     texts = {path: completion_script(shell).lstrip("\n") for shell, path in _COMPLETIONS.items()}
-    if find_spec(_MAN_PAGES) is not None:
-        pages: dict[str, str] = import_module(_MAN_PAGES).man_pages()
-        texts |= {f"man/man1/{name}": text for name, text in pages.items()}
-    return texts
+    return texts | {f"man/man1/{name}": text for name, text in man_pages().items()}
