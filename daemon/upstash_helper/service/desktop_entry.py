@@ -21,11 +21,20 @@ def exec_value(command: Sequence[str]) -> str:
     return " ".join(_argument(argument) for argument in command)
 
 
+def exec_words(value: str) -> list[str]:
+    """Return the command that ``exec_value`` made ``value`` of."""
+    found = re.findall(r'"((?:[^"\\]|\\.)*)"|([^ ]+)', value, re.DOTALL)
+    words = (re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if not plain else plain for quoted, plain in found)
+    return [word.replace("%%", "%") for word in words]
+
+
 def string(value: str) -> str:
     """Return ``value`` as it stands behind the ``=`` of a key of the type ``string``."""
     escaped = "".join(_IN_STRINGS.get(character, character) for character in value)
     # A reader strips what stands around the value.
-    return r"\s" + escaped[1:] if escaped.startswith(" ") else escaped
+    if escaped.startswith(" "):
+        escaped = r"\s" + escaped[1:]
+    return escaped[:-1] + r"\s" if escaped.endswith(" ") else escaped
 
 
 def read(text: str) -> dict[str, str]:

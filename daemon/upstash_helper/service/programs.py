@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import plistlib
 import re
-import shlex
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import unescape
 
@@ -37,8 +36,7 @@ def command_in(file: Path) -> tuple[str, ...]:
             parts = [re.search(rf"<{tag}>(.*)</{tag}>", text) for tag in ("Command", "Arguments")]
             return tuple(unescape(part[1]) for part in parts if part)
         case _:
-            line = desktop_entry.read(text).get("Exec", "")
-            return tuple(_words(line))
+            return tuple(desktop_entry.exec_words(desktop_entry.read(text).get("Exec", "")))
 
 
 def _of_property_list(content: bytes) -> tuple[str, ...]:
@@ -48,10 +46,3 @@ def _of_property_list(content: bytes) -> tuple[str, ...]:
         return ()
     words = found.get("ProgramArguments", []) if isinstance(found, dict) else []
     return tuple(word for word in words if isinstance(word, str))
-
-
-def _words(line: str) -> list[str]:
-    try:
-        return [word.replace("%%", "%") for word in shlex.split(line)]
-    except ValueError:
-        return []

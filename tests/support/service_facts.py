@@ -1,0 +1,91 @@
+"""Facts about machines that this one is not, and a service manager that does as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from upstash_helper.service.execution import Ran
+from upstash_helper.service.facts import Facts
+from upstash_helper.settings import Folders
+
+AWKWARD = [
+    "/home/a b/.venv/bin/python",
+    "/home/Zoë/世界/python",
+    "/opt/100%/%h/%%/python",
+    "/opt/$HOME/${HOME}/$$/python",
+    '/opt/say "hi"/python',
+    "/opt/it's/python",
+    "/opt/back\\slash/\\n/\\x41/python",
+    "/opt/a;b/ ; /c&d|e<f>g*h?i#j(k)~l/python",
+    "/opt/tab\there/python",
+    "/opt/ leading and trailing /python ",
+    "/opt/@NAME@/@PORT@/python",
+    "/opt/`id`/python",
+]
+"""Paths of Python that have what each of the formats takes for something else."""
+
+
+def facts(home: Path, **changes: Any) -> Facts:
+    """Return facts about a user's machine with systemd, or what ``changes`` say."""
+    usual: dict[str, Any] = {
+        "platform": "linux",
+        "profile": "default",
+        "program": ("/opt/venv/bin/python", "-P", "-m", "upstash_helper"),
+        "folders": Folders(
+            config=home / ".config" / "upstash-helper",
+            state=home / ".local" / "state" / "upstash-helper",
+            runtime=home / "run" / "upstash-helper",
+            logs=home / ".local" / "state" / "upstash-helper" / "log",
+        ),
+        "port": 3000,
+        "home": home,
+        "config_home": home / ".config",
+        "data_home": home / ".local" / "share",
+        "runtime_dir": home / "run",
+        "systemd": True,
+        "uid": 501,
+        "user": "PC\\zoë",
+        "documents": {"bash-completion/completions/upstash-helper": "complete\n", "man/man1/upstash-helper.1": ".TH\n"},
+    }
+    return Facts(**{**usual, **changes})
+
+
+class Recorder:
+    """
+    A service manager that is only told.
+
+    The ``unless`` commands of a plan ask it whether there is nothing to do; it says so once the others have been run, as a
+    real one does.
+    """
+
+    def __init__(self, *, failing: Sequence[str] = ()) -> None:
+        """
+        Args:
+            failing: Commands with one of these words fail.
+        """
+        self.ran: list[tuple[str, ...]] = []
+        self.failing = list(failing)
+        self._verbs: set[str] = set()
+
+    def __call__(self, argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = True) -> Ran:
+        """Note it."""
+        words = tuple(argv)
+        asked = next((done for ask, done in _ASKED.items() if ask in words), None)
+        if asked is not None:
+            return Ran(0 if asked in self._verbs else 1, "")
+        self.ran.append(words)
+        if any(word in words for word in self.failing):
+            return Ran(1, "no")
+        self._verbs |= set(words) - {"--user"}
+        return Ran(0, "")
+
+
+_ASKED = {"is-enabled": "enable", "is-active": "start", "print": "bootstrap", "/Query": "/Create"}
+
+
+def listing(folder: Path) -> list[str]:
+    """Return the files and links below a folder."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(str(PurePath(path.relative_to(folder))) for path in found)
