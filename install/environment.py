@@ -1,5 +1,5 @@
 """
-The virtual environment in ``.venv``: made once, and used again while nothing that it was made from has changed.
+A virtual environment, ``.venv`` or a user's own: made once, and used again while what it was made from is the same.
 
 A stamp in it records what it was made from. The stamp is taken away before anything is changed and written when all is
 done, so an environment without one is half-made, and is made anew.
@@ -37,7 +37,7 @@ class Stamp:
     """What an environment was made from."""
 
     base: str
-    """The interpreter and the checkout: both are written all over an environment."""
+    """The interpreter and the folder: both are written all over an environment."""
     requirements: dict[str, str]
     """For each requirement file that is installed, the hash of its text."""
     project: str
@@ -52,6 +52,7 @@ class Step(Enum):
     MAKE = auto()
     INSTALL = auto()
     LINK = auto()
+    """The checkout itself; into a user's own environment it is copied."""
 
 
 def steps_from(found: Stamp | None, wanted: Stamp) -> tuple[Step, ...]:
@@ -70,14 +71,17 @@ def steps_from(found: Stamp | None, wanted: Stamp) -> tuple[Step, ...]:
 class Environment:
     """The environment of one checkout."""
 
-    def __init__(self, root: Path = ROOT, installer: Installer | None = None) -> None:
+    def __init__(self, root: Path = ROOT, installer: Installer | None = None, *, apart: Path | None = None) -> None:
         """
         Args:
             root: The checkout.
             installer: What makes it; by default uv or pip, chosen when there is something to do.
+            apart: Its folder, if it is one that goes on without the checkout: the checkout is then copied into it, each
+                time anew, and may be changed, moved or deleted. By default ``.venv`` in the checkout.
         """
         self._root = root
-        self._venv = root / ".venv"
+        self._venv = root / ".venv" if apart is None else apart
+        self._apart = apart is not None
         self._installer = installer
 
     @property
@@ -97,11 +101,11 @@ class Environment:
         """
         if self._steps(file):
             self._check_place()
-            self._venv.mkdir(exist_ok=True)
+            self._make_folder()
             with exclusive(self._venv / _LOCK):
                 # Another set-up may have done the same while this one waited.
                 self._carry_out(self._steps(file), file)
-        if sys.dont_write_bytecode:
+        if sys.dont_write_bytecode and not self._apart:
             # Nobody else would, and each start of the daemon would compile it all again.
             compileall.compile_dir(self._root / "daemon", quiet=2)
             compileall.compile_dir(self._root / "tray", quiet=2)
@@ -110,12 +114,13 @@ class Environment:
     def _steps(self, file: str) -> tuple[Step, ...]:
         name = self._installer.name if self._installer else "uv" if shutil.which("uv") else "pip"
         found = self._read_stamp() if self.python.exists() else None
-        return steps_from(found, self._wanted(file, installer=name))
+        steps = steps_from(found, self._wanted(file, installer=name))
+        return steps or ((Step.LINK,) if self._apart else ())
 
     def _wanted(self, file: str, *, installer: str) -> Stamp:
         files = (RUNTIME, DEVELOPMENT) if file == DEVELOPMENT else (file,)
-        # Resolved: a checkout may be reached by several names.
-        folder = str(self._root.resolve())
+        # Resolved: a folder may be reached by several names.
+        folder = str((self._venv if self._apart else self._root).resolve())
         return Stamp(
             base=f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {sys.base_prefix} {folder}",
             requirements={name: _hash_of(self._root / name) for name in files},
@@ -128,11 +133,12 @@ class Environment:
         if not steps:
             return
         installer = self._installer or choose_installer()
+        put_in = installer.copy if self._apart else installer.link
         (self._venv / _STAMP).unlink(missing_ok=True)
         commands = {
             Step.MAKE: (f"Making {self._venv}", installer.make(self._venv, base_python())),
             Step.INSTALL: (f"Installing {file} with {installer.name}", installer.install(self.python, file)),
-            Step.LINK: ("Installing this checkout", installer.link(self.python)),
+            Step.LINK: ("Installing this checkout", put_in(self.python)),
         }
         for step in steps:
             if step is Step.MAKE:
@@ -142,10 +148,15 @@ class Environment:
         stamp = self._wanted(file, installer=installer.name)
         (self._venv / _STAMP).write_text(json.dumps(asdict(stamp), indent=2), encoding="utf-8")
 
+    def _make_folder(self) -> None:
+        try:
+            self._venv.mkdir(parents=self._apart, exist_ok=True)
+        except OSError as error:
+            raise SetupError(f"{self._venv} could not be made ({error.strerror}).") from error
+
     def _check_place(self) -> None:
         """Refuse to clear a folder that no set-up has made."""
-        made = ("pyvenv.cfg", _LOCK)
-        if self._venv.exists() and not any((self._venv / name).exists() for name in made):
+        if self._venv.exists() and not is_environment(self._venv):
             if self._venv.is_dir() and not any(self._venv.iterdir()):
                 return
             raise SetupError(f"{self._venv} is no virtual environment: move it away, then run the same command again.")
@@ -172,6 +183,11 @@ class Environment:
             return Stamp(**json.loads((self._venv / _STAMP).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def is_environment(folder: Path) -> bool:
+    """Return whether a set-up has made this folder, or begun to."""
+    return any((folder / name).exists() for name in ("pyvenv.cfg", _LOCK))
 
 
 def _hash_of(path: Path) -> str:

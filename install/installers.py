@@ -36,6 +36,9 @@ class Installer(Protocol):
     def link(self, python: Path) -> Sequence[str]:
         """Install the checkout that is the working directory, editable and without its dependencies."""
 
+    def copy(self, python: Path) -> Sequence[str]:
+        """Install it as it is now, also in place of one with the same version, and without its dependencies."""
+
 
 @dataclass(frozen=True)
 class Uv:
@@ -63,6 +66,12 @@ class Uv:
         options = ["--no-deps", "--no-build-isolation", "--editable", "."]
         return [self.program, "pip", "install", "--python", str(python), *options]
 
+    def copy(self, python: Path) -> Sequence[str]:
+        """See ``Installer``."""
+        # `.` by itself would be taken from uv's cache while pyproject.toml is the same.
+        options = ["--no-deps", "--no-build-isolation", "--compile-bytecode", "--reinstall", "--no-cache", "."]
+        return [self.program, "pip", "install", "--python", str(python), *options]
+
 
 @dataclass(frozen=True)
 class Pip:
@@ -86,6 +95,11 @@ class Pip:
     def link(self, python: Path) -> Sequence[str]:
         """See ``Installer``."""
         return [str(python), "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."]
+
+    def copy(self, python: Path) -> Sequence[str]:
+        """See ``Installer``."""
+        options = ["--no-deps", "--no-build-isolation", "--compile", "--force-reinstall", "."]
+        return [str(python), "-m", "pip", "install", *options]
 
 
 def choose_installer() -> Installer:

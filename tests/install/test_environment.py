@@ -38,6 +38,9 @@ class NotingInstaller:
     def link(self, python: Path) -> Sequence[str]:
         return self._command("link", python.parent.parent, "", python)
 
+    def copy(self, python: Path) -> Sequence[str]:
+        return self._command("copy", python.parent.parent, "", python)
+
     def _command(self, what: str, venv: Path, code: str, path: Path, *rest: str) -> Sequence[str]:
         program = (
             f"import pathlib, sys; p = pathlib.Path(sys.argv[1]); {code}\n"
@@ -272,3 +275,31 @@ def test_two_set_ups_of_a_checkout_take_turns(tmp_path: Path) -> None:
 
             assert second.stdout.readline() == "in\n"
             second.communicate("go\n", timeout=30)
+
+
+def test_an_environment_apart_gets_a_copy_each_time(checkout: Path, tmp_path: Path) -> None:
+    """
+    A user's own environment has the checkout as it was: it is copied again at each run, and the rest is kept.
+    """
+    apart = tmp_path / "Zoë's data" / "venv"
+
+    pythons = [Environment(checkout, NotingInstaller(), apart=apart).prepare(RUNTIME) for _ in range(2)]
+
+    assert pythons == [python_in(apart)] * 2
+    assert (apart / "journal").read_text().splitlines() == ["make", "install requirements.txt", "copy", "copy"]
+    assert not (checkout / ".venv").exists()
+
+
+def test_an_environment_apart_is_the_same_from_another_checkout(checkout: Path, tmp_path: Path) -> None:
+    """
+    A newer checkout in another folder brings it up to date in place.
+    """
+    apart = tmp_path / "venv"
+    Environment(checkout, NotingInstaller(), apart=apart).prepare(RUNTIME)
+    newer = checkout.rename(tmp_path / "newer")
+    (newer / RUNTIME).write_text("# newer\n")
+
+    Environment(newer, NotingInstaller(), apart=apart).prepare(RUNTIME)
+
+    journal = (apart / "journal").read_text().splitlines()
+    assert journal[3:] == ["install requirements.txt", "copy"]

@@ -56,6 +56,19 @@ def test_the_checkout_is_linked_without_downloads(installer: Installer) -> None:
 
 
 @pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
+def test_the_checkout_is_copied_whatever_its_version(installer: Installer) -> None:
+    """
+    A copy replaces one of the same version, and it too brings nothing that is not pinned.
+    """
+    command = installer.copy(POSIX)
+
+    assert {"--no-deps", "--no-build-isolation"} < set(command)
+    assert {"--reinstall", "--force-reinstall"} & set(command)
+    assert command[-1] == "."
+    assert "--editable" not in command
+
+
+@pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
 def test_where_packages_come_from_is_left_to_the_user(installer: Installer) -> None:
     """
     No command names an index, a proxy or a certificate, so the user's configuration decides.

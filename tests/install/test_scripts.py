@@ -12,7 +12,7 @@ import pytest
 
 from install.environment import ROOT
 
-SCRIPTS = ("demo.py", "test.py", "pin.py")
+SCRIPTS = ("demo.py", "install.py", "test.py", "pin.py")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
