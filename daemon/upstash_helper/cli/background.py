@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -91,6 +92,7 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         SettingsError: If a setting cannot be used.
     """
     from upstash_helper.cli import spawn
+    from upstash_helper.client.errors import VersionMismatch
     from upstash_helper.settings import load_world
 
     load_world(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
@@ -105,10 +107,9 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     def ready() -> bool:
         if process.poll() is not None:
             raise _ended(process, output)
-        found = _answer(session)
-        if found is not None:
-            status.append(found)
-        return found is not None
+        with contextlib.suppress(VersionMismatch):  # left behind by a daemon before an update that was killed
+            status.extend(found for found in (_answer(session),) if found is not None)
+        return bool(status)
 
     if not _wait(ready, START_SECONDS):
         process.terminate()
@@ -124,22 +125,38 @@ def halt(session: Session) -> bool:
     Raises:
         Failure: If it does not stop.
     """
-    from upstash_helper.client.errors import DaemonUnreachable
+    from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
 
     runtime = session.folders.runtime
     if not discovery.is_running(runtime):
         return False
     try:
         _client(session).stop()
-        stopped = _wait(lambda: not discovery.is_running(runtime), STOP_SECONDS)
     except DaemonUnreachable:
-        stopped = _wait(lambda: not discovery.is_running(runtime), STOP_SECONDS)
+        pass  # it may be about to end
+    except VersionMismatch:
+        _terminate(runtime)
+    stopped = _wait(lambda: not discovery.is_running(runtime), STOP_SECONDS)
     if not stopped:
-        found = discovery.read(runtime)
-        whom = f"process {found.pid}" if found else f"the process that holds {runtime / discovery.LOCK_FILE}"
+        pid = discovery.read_pid(runtime)
+        whom = f"process {pid}" if pid else f"the process that holds {runtime / discovery.LOCK_FILE}"
         message = f"The daemon does not stop. End it by force: {whom}."
         raise Failure(message, code="stop_timed_out")
     return True
+
+
+def _terminate(runtime: Path) -> None:
+    """Stop, as a service manager would, a daemon whose API this program does not know."""
+    import psutil
+
+    pid = discovery.read_pid(runtime)
+    if pid is None:
+        return
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        # The file may be of a daemon that was killed, and the number another program's by now.
+        if any("upstash" in word for word in process.cmdline()):
+            process.terminate()
 
 
 def as_arguments(flags: dict[str, object]) -> list[str]:

@@ -13,6 +13,7 @@ NOT_FOUND: Final = 5
 UPSTASH: Final = 6
 PORT_BUSY: Final = 7
 NO_TRAY: Final = 8
+VERSION_MISMATCH: Final = 9
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -26,6 +27,7 @@ MEANING: Final = {
     UPSTASH: "Upstash cannot be reached, fails, or asks for fewer requests",
     PORT_BUSY: "another program has the port",
     NO_TRAY: "no tray icon can be shown here",
+    VERSION_MISMATCH: "the daemon that runs and this command are of versions that do not understand each other",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 

@@ -8,12 +8,13 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from upstash_helper import __version__
 from upstash_helper.client import discovery, wire
 from upstash_helper.client.databases import DatabaseCalls
-from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
 from upstash_helper.client.owner import OwnerCalls
-from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running
+from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from upstash_helper.client.transport import Hangup
 
-API_VERSION: Final = 1
 START_COMMAND: Final = "upstash-helper start"
 
 # A stream that ends without a goodbye is resumed; the pause keeps a daemon that cannot serve it from being hammered.
@@ -84,14 +84,20 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         Raises:
             DaemonUnreachable: If none did.
             DiscoveryRefused: If the announcement may be another user's.
+            VersionMismatch: If the daemon that runs speaks another version of the protocol.
         """
-        found = discovery.read(runtime)
+        try:
+            found = discovery.read(runtime, restart_command=restart_command(start_command))
+        except VersionMismatch:
+            if discovery.is_running(runtime):
+                raise
+            found = None  # left behind before an update
         if found is None:
             raise DaemonUnreachable(not_running(start_command))
         # Only a live daemon holds the lock. Without it the address may by now belong to any program.
         if not discovery.is_running(runtime):
             raise DaemonUnreachable(not_running(start_command))
-        version = "" if found.api_version == API_VERSION else found.version
+        version = "" if found.version == __version__ else found.version
         return cls(
             found.base_url,
             found.owner_token,

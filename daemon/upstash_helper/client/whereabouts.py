@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from upstash_helper.client import discovery
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import ClientError, DaemonUnreachable
-from upstash_helper.client.transport import not_running
+from upstash_helper.client.transport import not_running, restart_command
 from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
 
 USUAL_URL: Final = "http://127.0.0.1:3000"
@@ -31,6 +31,7 @@ def find(base_url: str | None = None) -> Whereabouts:
     Raises:
         DaemonUnreachable: If the environment names a profile whose daemon does not run: it is not at the usual place.
         DiscoveryRefused: If the announcement may be another user's.
+        VersionMismatch: If that daemon speaks another version of the protocol.
         ClientError: If the environment names a profile that cannot be one.
     """
     if base_url is not None:
@@ -42,7 +43,9 @@ def find(base_url: str | None = None) -> Whereabouts:
     start = START_COMMAND if profile == DEFAULT_PROFILE else f"upstash-helper --profile {profile} start"
     world = _world(profile, os.environ.get(f"{ENV_PREFIX}HOME"))
     # Only a live daemon holds the lock. Without it the address may by now belong to any program.
-    found = discovery.read_address(folders.runtime) if discovery.is_running(folders.runtime) else None
+    found = None
+    if discovery.is_running(folders.runtime):
+        found = discovery.read_address(folders.runtime, restart_command=restart_command(start))
     if found is not None:
         return Whereabouts(found, world, start)
     if world:
