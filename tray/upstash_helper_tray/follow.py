@@ -129,10 +129,8 @@ class Follower:
             return self._is_absent(error)
         except ApiProblem as error:
             return self._is_of_no_use(f"The helper does not let the tray follow it. {error}", error.retry_after)
-        except VersionMismatch as error:
-            return self._is_mismatched(error)
         except ClientError as error:
-            return self._is_of_no_use(str(error))
+            return self._is_mismatched(error) if isinstance(error, VersionMismatch) else self._is_of_no_use(str(error))
         except Exception:
             logger.exception("tray_follow_failed")
             return self._is_of_no_use(_MISTAKE)

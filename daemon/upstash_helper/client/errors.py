@@ -75,8 +75,9 @@ class VersionMismatch(ClientError):
             )
         else:
             message = (
-                f"This program is older than the daemon that runs, and they do not understand each other: it has {ours},"
-                f" and the daemon {daemon}. Update the package upstash-helper of this program, then start it again."
+                f"This program is older than the daemon that runs, and they do not understand each other: it has"
+                f" {ours}, and the daemon {daemon}. Update the package upstash-helper of this program, then start it"
+                " again."
             )
         super().__init__(message)
 
