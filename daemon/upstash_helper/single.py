@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from upstash_helper.client import discovery
-from upstash_helper.client.errors import DiscoveryRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +34,7 @@ def single(world: World) -> Iterator[None]:
     try:
         lock.acquire()
     except discovery.AlreadyHeld:
-        pid = _running_pid(world)
+        pid = discovery.read_pid(world.folders.runtime)
         which = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
@@ -46,11 +45,3 @@ def single(world: World) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _running_pid(world: World) -> int | None:
-    try:
-        announced = discovery.read(world.folders.runtime)
-    except DiscoveryRefused:
-        return None
-    return None if announced is None else announced.pid

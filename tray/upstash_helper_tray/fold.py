@@ -108,6 +108,11 @@ def without_databases(view: View, of: Connection | None, trouble: str) -> View:
 # --- the daemon -------------------------------------------------------------------------------------------------------
 
 
+def mismatched(view: View, trouble: str) -> View:
+    """Return the view of a daemon that runs and cannot be understood."""
+    return View(daemon="mismatched", trouble=trouble, starts_at_login=view.starts_at_login)
+
+
 def absent(view: View, trouble: str = "", *, starting: bool = False) -> View:
     """Return the view of a daemon that is not there; only what is no word of the daemon's stays."""
     return View(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient, Tray
-from upstash_helper.client.errors import ApiProblem, ClientError, DaemonUnreachable
+from upstash_helper.client.errors import ApiProblem, ClientError, DaemonUnreachable, VersionMismatch
 from upstash_helper.client.events import GOODBYE
 from upstash_helper.client.hangup import Hangup
 from upstash_helper.client.transport import not_running
@@ -136,7 +136,7 @@ class Follower:
         except ApiProblem as error:
             return self._is_of_no_use(f"The helper does not let the tray follow it. {error}", error.retry_after)
         except ClientError as error:
-            return self._is_of_no_use(str(error))
+            return self._is_mismatched(error) if isinstance(error, VersionMismatch) else self._is_of_no_use(str(error))
         except Exception:
             logger.exception("tray_follow_failed")
             return self._is_of_no_use(_MISTAKE)
@@ -218,6 +218,12 @@ class Follower:
         pause = self._pace.after_refusal(retry_after)
         self._show_absent(trouble)
         return pause
+
+    def _is_mismatched(self, error: VersionMismatch) -> float:
+        if not self._over.is_set():
+            trouble = str(error)
+            self._views.change(lambda view: fold.mismatched(view, trouble))
+        return self._pace.after_refusal()
 
     def _show_absent(self, trouble: str) -> None:
         if not self._over.is_set():

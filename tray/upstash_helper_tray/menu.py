@@ -30,6 +30,9 @@ def menu_for(view: View) -> Menu:
     if view.daemon == "absent":
         words = (*said("The helper is not running"), *said(view.trouble))
         return grouped(words, choice("Start the helper", StartDaemon()), _tray(view), _quit())
+    if view.daemon == "mismatched":
+        # Nothing is offered: what it would take to stop that daemon, the tray cannot say to it.
+        return grouped((*said("The helper is of another version"), *said(view.trouble)), _tray(view), _quit())
     if view.daemon == "starting" or view.connection is None:
         # Who waits is known first; the connection may have to wait for the keyring.
         return grouped(said("Starting…"), approvals(view.pairings), _tray(view), _quit())

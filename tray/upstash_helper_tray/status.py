@@ -65,6 +65,8 @@ def sign_of(view: View) -> Sign:
     """Return what the icon says: that the user is waited for before all else."""
     if view.daemon == "absent":
         return Sign.ABSENT
+    if view.daemon == "mismatched":
+        return Sign.ATTENTION
     if view.daemon == "starting" or view.connection is None:
         return Sign.CONNECTING
     if view.pairings:
@@ -101,6 +103,8 @@ def tooltip_for(view: View) -> str:
 def _state_of(view: View) -> str:
     if view.daemon == "absent":
         return "not running"
+    if view.daemon == "mismatched":
+        return "of another version than this icon"
     if view.daemon == "starting" or view.connection is None:
         return "starting"
     title = words_for(view.connection).title

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from upstash_helper.client.wire import Connection, Database
     from upstash_helper.client.wire_apps import App, Pairing
 
-DaemonState = Literal["absent", "starting", "running"]
+DaemonState = Literal["absent", "mismatched", "starting", "running"]
+"""``mismatched``: it runs, and it and the tray are of versions that do not understand each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class View:
 
     daemon: DaemonState = "absent"
     trouble: str = ""
-    """Why the daemon is absent, where there is more to say than that: a sentence for the user."""
+    """Why the daemon is absent or of no use, where there is more to say than that: a sentence for the user."""
     connection: Connection | None = None
     """None while the daemon is not running."""
     databases: tuple[Database, ...] | None = None

@@ -11,7 +11,7 @@ from upstash_helper.api import render, render_apps
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Route
 from upstash_helper.broker.hints import https_forced
-from upstash_helper.client import wire
+from upstash_helper.client import discovery, wire
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.trays import Trays
     from upstash_helper.broker.vault import Vault
 
-API_VERSION: Final = 1
+API_VERSION: Final = discovery.API_VERSION
 _HEALTH: Final = msgspec.json.encode(wire.Health(status="ok", service="upstash-helper"))
 
 

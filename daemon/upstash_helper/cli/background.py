@@ -119,6 +119,7 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         SettingsError: If a setting cannot be used.
     """
     from upstash_helper.cli import spawn
+    from upstash_helper.client.errors import VersionMismatch
     from upstash_helper.settings import load_world
 
     load_world(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
@@ -136,10 +137,9 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     def ready() -> bool:
         if process.poll() is not None:
             raise _ended(process, output)
-        found = _answer(session)
-        if found is not None:
-            status.append(found)
-        return found is not None
+        with contextlib.suppress(VersionMismatch):  # left behind by a daemon before an update that was killed
+            status.extend(found for found in (_answer(session),) if found is not None)
+        return bool(status)
 
     if not _wait(ready, START_SECONDS):
         process.terminate()
@@ -155,7 +155,7 @@ def halt(session: Session) -> bool:
     Raises:
         Failure: If it does not stop.
     """
-    from upstash_helper.client.errors import DaemonUnreachable
+    from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
 
     runtime = session.folders.runtime
     was_running = discovery.is_running(runtime)
@@ -166,19 +166,23 @@ def halt(session: Session) -> bool:
             installed.release()
     if not discovery.is_running(runtime):
         return was_running
-    before = discovery.read(runtime)
+    before = discovery.read_pid(runtime)
 
     def gone() -> bool:
         # One that is started on demand may be there again before anybody looks.
-        now = discovery.read(runtime)
-        another = before is not None and now is not None and now.pid != before.pid
+        now = discovery.read_pid(runtime)
+        another = None not in {before, now} and now != before
         return another or not discovery.is_running(runtime)
 
-    with contextlib.suppress(DaemonUnreachable):
+    try:
         _client(session).stop()
+    except DaemonUnreachable:
+        pass  # it may be about to end
+    except VersionMismatch:
+        _terminate(runtime)
     if not _wait(gone, STOP_SECONDS):
-        found = discovery.read(runtime)
-        whom = f"process {found.pid}" if found else f"the process that holds {runtime / discovery.LOCK_FILE}"
+        pid = discovery.read_pid(runtime)
+        whom = f"process {pid}" if pid else f"the process that holds {runtime / discovery.LOCK_FILE}"
         message = f"The daemon does not stop. End it by force: {whom}."
         raise Failure(message, code="stop_timed_out")
     return True
@@ -187,6 +191,20 @@ def halt(session: Session) -> bool:
 def daemon_status(session: Session) -> DaemonStatus | None:
     """Return what the daemon says of itself; None if it does not run or does not answer. It is not started for this."""
     return _answer(session)
+
+
+def _terminate(runtime: Path) -> None:
+    """Stop, as a service manager would, a daemon whose API this program does not know."""
+    import psutil
+
+    pid = discovery.read_pid(runtime)
+    if pid is None:
+        return
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        # The file may be of a daemon that was killed, and the number another program's by now.
+        if any("upstash" in word for word in process.cmdline()):
+            process.terminate()
 
 
 def as_arguments(flags: dict[str, object]) -> list[str]:

@@ -14,6 +14,7 @@ UPSTASH: Final = 6
 PORT_BUSY: Final = 7
 NO_TRAY: Final = 8
 TURNED_AWAY: Final = 9
+VERSION_MISMATCH: Final = 10
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -28,6 +29,7 @@ MEANING: Final = {
     PORT_BUSY: "another program has the port",
     NO_TRAY: "no tray icon can be shown here",
     TURNED_AWAY: "started by its socket while another daemon of the profile runs",
+    VERSION_MISMATCH: "the daemon that runs and this command are of versions that do not understand each other",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 

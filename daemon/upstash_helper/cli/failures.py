@@ -76,6 +76,8 @@ def _of_client(error: BaseException) -> Told | None:
             return _of_problem(error)
         case errors.DaemonUnreachable():
             return _told(str(error), exit_codes.NOT_RUNNING, "daemon_unreachable", str(error))
+        case errors.VersionMismatch():
+            return _told(f"Error: {error}", exit_codes.VERSION_MISMATCH, "version_mismatch", str(error))
         case errors.ClientError():
             return _told(f"Error: {error}", exit_codes.FAILURE, _code_of(error), str(error))
         case _:

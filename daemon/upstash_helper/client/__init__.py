@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TokenStoreUnavailable,
         TooManyPairings,
         UnexpectedAnswer,
+        VersionMismatch,
         WaitTimedOut,
     )
     from upstash_helper.client.events import Event
@@ -94,6 +95,7 @@ __all__ = [
     "TokenStoreUnavailable",
     "TooManyPairings",
     "UnexpectedAnswer",
+    "VersionMismatch",
     "WaitTimedOut",
 ]
 

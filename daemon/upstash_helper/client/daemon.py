@@ -8,12 +8,13 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from upstash_helper import __version__
 from upstash_helper.client import discovery, knock, wire
 from upstash_helper.client.databases import DatabaseCalls
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
 from upstash_helper.client.owner import OwnerCalls
-from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running
+from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from upstash_helper.client.hangup import Hangup
 
-API_VERSION: Final = 1
 START_COMMAND: Final = "upstash-helper start"
 
 # A stream that ends without a goodbye is resumed; the pause keeps a daemon that cannot serve it from being hammered.
@@ -98,21 +98,23 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         Raises:
             DaemonUnreachable: If none did.
             DiscoveryRefused: If the announcement may be another user's.
+            VersionMismatch: If the daemon that runs speaks another version of the protocol.
         """
-        found = _alive(runtime)
+        restart = restart_command(start_command)
+        found = _alive(runtime, restart)
         if found is None and state is not None and knock.wake(runtime, state):
-            found = _alive(runtime)
+            found = _alive(runtime, restart)
         if found is None:
             raise DaemonUnreachable(not_running(start_command))
         base_url = found.base_url
-        version = "" if found.api_version == API_VERSION else found.version
+        version = "" if found.version == __version__ else found.version
         return cls(
             found.base_url,
             found.owner_token,
             timeout=timeout,
             start_command=start_command,
             daemon_version=version,
-            renew=lambda: _token_at(base_url, runtime),
+            renew=lambda: _token_at(base_url, runtime, restart),
         )
 
     def __enter__(self) -> Self:
@@ -278,14 +280,14 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
                 yield typed(frame)
 
 
-def _alive(runtime: Path) -> discovery.Discovery | None:
-    found = discovery.read(runtime)
-    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
-    return found if found is not None and discovery.is_running(runtime) else None
+def _alive(runtime: Path, restart: str) -> discovery.Discovery | None:
+    # Only a live daemon holds the lock. Without it the address may by now belong to any program, and the announcement
+    # have been left behind before an update.
+    return discovery.read(runtime, restart_command=restart) if discovery.is_running(runtime) else None
 
 
-def _token_at(base_url: str, runtime: Path) -> str | None:
-    found = _alive(runtime)
+def _token_at(base_url: str, runtime: Path, restart: str) -> str | None:
+    found = _alive(runtime, restart)
     return found.owner_token if found is not None and found.base_url == base_url else None
 
 

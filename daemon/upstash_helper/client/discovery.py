@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
 
+from upstash_helper import __version__
 from upstash_helper.client import private
-from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.client.errors import DiscoveryRefused, Speaks, VersionMismatch
 from upstash_helper.client.wire import Sensitive
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+API_VERSION: Final = 1
+"""The protocol between the daemon and its clients. Whoever speaks the same understands each other, older or newer."""
 FORMAT: Final = 1
+"""That of the file. What may be added without breaking older clients does not change it."""
+RESTART_COMMAND: Final = "upstash-helper restart"
+
 DISCOVERY_FILE: Final = "daemon.json"
 LOCK_FILE: Final = "daemon.lock"
 TRAY_LOCK_FILE: Final = "tray.lock"
@@ -54,6 +60,20 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     """What an app may know of the announcement: where the daemon is. The owner's token is none of its business."""
 
     base_url: str
+    version: str = ""
+    api_version: int = API_VERSION
+
+
+class _Head(msgspec.Struct):
+    """What any version's announcement says about that version."""
+
+    format: int
+    version: str = ""
+    api_version: int | None = None
+
+
+class _Process(msgspec.Struct):
+    pid: int
 
 
 def discovery_file(runtime: Path) -> Path:
@@ -61,25 +81,39 @@ def discovery_file(runtime: Path) -> Path:
     return runtime / DISCOVERY_FILE
 
 
-def read(runtime: Path) -> Discovery | None:
+def read(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> Discovery | None:
     """
     Return what the daemon announced, or None if it announced nothing.
 
+    Args:
+        runtime: The profile's runtime folder.
+        restart_command: What to tell the user to run if the daemon is too old.
+
     Raises:
         DiscoveryRefused: If the file may be another user's doing, or cannot be read.
+        VersionMismatch: If it is of a daemon that speaks another version of the protocol.
     """
-    return _read(discovery_file(runtime), Discovery)
+    return _read(discovery_file(runtime), Discovery, restart_command)
 
 
-def read_address(runtime: Path) -> str | None:
+def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> str | None:
     """
-    Return where the daemon is, or None if it announced nothing.
+    Return where the daemon is, or None if it announced nothing; raises as ``read``.
 
-    Raises:
-        DiscoveryRefused: As ``read``.
+    Args:
+        runtime: The profile's runtime folder.
+        restart_command: As for ``read``.
     """
-    found = _read(discovery_file(runtime), Address)
+    found = _read(discovery_file(runtime), Address, restart_command)
     return None if found is None else found.base_url
+
+
+def read_pid(runtime: Path) -> int | None:
+    """Return the process that announced itself, whatever its version; None if that cannot be told."""
+    try:
+        return msgspec.json.decode(private.read(discovery_file(runtime)), type=_Process).pid
+    except (OSError, private.NotPrivate, msgspec.MsgspecError):
+        return None
 
 
 def write(runtime: Path, discovery: Discovery) -> None:
@@ -202,7 +236,7 @@ def make_private(folder: Path) -> None:
         folder.mkdir(exist_ok=True, mode=0o700)
 
 
-def _read(path: Path, kind: type[_Told]) -> _Told | None:
+def _read(path: Path, kind: type[_Told], restart_command: str) -> _Told | None:
     try:
         content = private.read(path)
     except FileNotFoundError:
@@ -215,11 +249,21 @@ def _read(path: Path, kind: type[_Told]) -> _Told | None:
         raise DiscoveryRefused(message) from error
 
     try:
-        head = msgspec.json.decode(content, type=dict[str, object])
-        if head.get("format") != FORMAT:
-            message = f"{path}: written by another version of upstash-helper. Use the same version, or restart it."
-            raise DiscoveryRefused(message)
-        return msgspec.convert(head, kind)
+        head = msgspec.json.decode(content, type=_Head)
+        _check_version(head, restart_command)
+        return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
         message = f"{path}: not a discovery file. Remove it and start the daemon again."
         raise DiscoveryRefused(message) from error
+
+
+def _check_version(head: _Head, restart_command: str) -> None:
+    protocol = API_VERSION if head.api_version is None else head.api_version
+    theirs, ours = (head.format, protocol), (FORMAT, API_VERSION)
+    if theirs != ours:
+        raise VersionMismatch(
+            ours=Speaks(__version__, API_VERSION),
+            daemon=Speaks(head.version, head.api_version),
+            daemon_is_older=theirs < ours,
+            restart_command=restart_command,
+        )

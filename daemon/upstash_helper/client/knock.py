@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.client import discovery, private
-from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool
 def _announced(runtime: Path) -> bool:
     try:
         return discovery.is_running(runtime) and discovery.read_address(runtime) is not None
-    except DiscoveryRefused:
+    except (DiscoveryRefused, VersionMismatch):
         return True  # whoever reads it is told
 
 

@@ -245,17 +245,15 @@ class Transport:
         try:
             yield
         except TimeoutError as error:
-            message = f"The daemon at {self.base_url} does not answer. Restart it: {self._restart_command}"
+            message = (
+                f"The daemon at {self.base_url} does not answer. Restart it: {restart_command(self._start_command)}"
+            )
             raise DaemonUnreachable(message, sent=sent) from error
         except ConnectionRefusedError as error:
             raise DaemonUnreachable(not_running(self._start_command)) from error
         except (http.client.HTTPException, OSError) as error:
             message = f"The daemon at {self.base_url} broke off. See its log, or start it again: {self._start_command}"
             raise DaemonUnreachable(message, sent=sent) from error
-
-    @property
-    def _restart_command(self) -> str:
-        return self._start_command.removesuffix("start") + "restart"
 
 
 def _lines(connected: socket.socket, response: http.client.HTTPResponse, deadline: float | None) -> Iterator[bytes]:
@@ -276,3 +274,8 @@ def _lines(connected: socket.socket, response: http.client.HTTPResponse, deadlin
 def not_running(start_command: str) -> str:
     """Return the sentence that tells the user that there is no daemon."""
     return f"The daemon is not running. Start it with: {start_command}"
+
+
+def restart_command(start_command: str) -> str:
+    """Return what restarts the daemon that ``start_command`` starts."""
+    return f"{start_command.removesuffix('start')}restart"

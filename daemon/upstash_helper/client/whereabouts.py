@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from upstash_helper.client import discovery, knock
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import ClientError, DaemonUnreachable
-from upstash_helper.client.transport import not_running
+from upstash_helper.client.transport import not_running, restart_command
 from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def find(base_url: str | None = None) -> Whereabouts:
     Raises:
         DaemonUnreachable: If the environment names a profile whose daemon does not run: it is not at the usual place.
         DiscoveryRefused: If the announcement may be another user's.
+        VersionMismatch: If that daemon speaks another version of the protocol.
         ClientError: If the environment names a profile that cannot be one.
     """
     if base_url is not None:
@@ -46,9 +47,10 @@ def find(base_url: str | None = None) -> Whereabouts:
         raise ClientError(str(error)) from error
     start = START_COMMAND if profile == DEFAULT_PROFILE else f"upstash-helper --profile {profile} start"
     world = _world(profile, os.environ.get(f"{ENV_PREFIX}HOME"))
-    found = _announced(folders.runtime)
+    restart = restart_command(start)
+    found = _announced(folders.runtime, restart)
     if found is None and knock.wake(folders.runtime, folders.state):
-        found = _announced(folders.runtime)
+        found = _announced(folders.runtime, restart)
     if found is not None:
         return Whereabouts(found, world, start)
     if world:
@@ -56,9 +58,9 @@ def find(base_url: str | None = None) -> Whereabouts:
     return Whereabouts(USUAL_URL, world, start)
 
 
-def _announced(runtime: Path) -> str | None:
+def _announced(runtime: Path, restart: str) -> str | None:
     # Only a live daemon holds the lock. Without it the address may by now belong to any program.
-    return discovery.read_address(runtime) if discovery.is_running(runtime) else None
+    return discovery.read_address(runtime, restart_command=restart) if discovery.is_running(runtime) else None
 
 
 def _world(profile: str, home: str | None) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage.ledger_faults import Damaged, Refused
+from upstash_helper.storage import ledger_backup
+from upstash_helper.storage.ledger_faults import Damaged, Refused, fault_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 Step = tuple[str, ...]
 """The statements that lead from one version to the next."""
@@ -141,16 +144,23 @@ def check(connection: sqlite3.Connection, steps: tuple[Step, ...], name: str) ->
         message = (
             f"{name} was written by a newer version of upstash-helper (its format is {version}, and this version knows "
             f"{len(steps)}). Install the newer version again, or move the file away: apps must then ask to be let in "
-            "anew."
+            f"anew.{_way_back(name, len(steps))}"
         )
         raise Refused(message)
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise Damaged
 
 
+def _way_back(name: str, version: int) -> str:
+    copy = ledger_backup.path_of(Path(name), version)
+    if not copy.is_file():
+        return ""
+    return f" Or put {copy} in its place: what this version knew, the apps that you have revoked since among it."
+
+
 def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...], path: Path | None) -> None:
     """
-    Take what steps are missing, each in a transaction, and before them a copy of an older file.
+    Take what steps are missing, all of them or none; of an older file a copy is made before, and kept.
 
     Args:
         connection: To a database that passed ``check``.
@@ -158,27 +168,49 @@ def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...], path: Path 
         path: The database's file; None for memory.
 
     Raises:
+        Refused: If it cannot be done. The file is then as it was.
         OSError: If there is no room for the copy.
-        sqlite3.Error: If a step fails; the database is then as after the one before.
+        sqlite3.Error: If the disk is full or fails; the file is then as it was.
     """
     version = _number(connection, "PRAGMA user_version")
-    if path is not None and 0 < version < len(steps):
-        _copy(connection, path.with_name(f"{path.name}.v{version}.bak"))
-    for number, step in enumerate(steps[version:], version + 1):
-        with transaction(connection):
+    if version == len(steps):
+        return
+    if path is None or version == 0:
+        _take(connection, steps, version)
+        return
+    copy = ledger_backup.make(connection, path, version)
+    try:
+        _take(connection, steps, version)
+    except Exception as error:
+        if fault_of(error, path) not in {"other", "damaged"}:
+            raise  # a full disk and the like: SQLite has undone all
+        if isinstance(error, _Escaped):
+            ledger_backup.restore(connection, copy)
+        _log.error("ledger_migration_failed", extra={"error": type(error).__name__})
+        message = (
+            f"{path} could not be brought from format {version} to {len(steps)}, which this version of upstash-helper "
+            "needs. It is as it was before: install the version before again, and report this, please."
+        )
+        raise Refused(message) from None
+    ledger_backup.prune(path)
+
+
+class _Escaped(Exception):
+    """A step has ended the transaction that it is a part of, so that undoing it does not undo all."""
+
+
+def _take(connection: sqlite3.Connection, steps: tuple[Step, ...], version: int) -> None:
+    with transaction(connection):
+        for step in steps[version:]:
             for statement in step:
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {number}")
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    import sqlite3
-
-    target.unlink(missing_ok=True)  # of an attempt that failed
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(target)) as copy:
-        connection.backup(copy)
+                if not connection.in_transaction:
+                    raise _Escaped
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        # What is not sound is not committed.
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise Damaged
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

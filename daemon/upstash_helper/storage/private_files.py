@@ -98,6 +98,22 @@ def write(path: Path, data: bytes, *, commit: Callable[[], bool] = lambda: True)
     return True
 
 
+def put(made: Path, path: Path) -> None:
+    """
+    Give a file that is complete the name ``path``, whatever had it before; both are on the disk when this returns.
+
+    Raises:
+        OSError: If it cannot be done.
+    """
+    descriptor = os.open(made, os.O_RDWR | _FLAGS)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    made.replace(path)
+    _sync_folder(path.parent)
+
+
 def remove(path: Path) -> None:
     """
     Remove the file and what an interrupted ``write`` left of it; nothing happens if there is none.

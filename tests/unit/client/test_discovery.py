@@ -7,7 +7,7 @@ import pytest
 
 from upstash_helper.client import discovery
 from upstash_helper.client.discovery import AlreadyHeld, DaemonLock, Discovery
-from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes and owners")
 
@@ -162,7 +162,7 @@ def test_unknown_format_is_refused(tmp_path: Path) -> None:
     discovery.write(tmp_path, a_discovery())
     discovery.discovery_file(tmp_path).write_bytes(b'{"format":2,"where":"elsewhere"}')
 
-    with pytest.raises(DiscoveryRefused, match="another version"):
+    with pytest.raises(VersionMismatch, match="older than the daemon"):
         discovery.read(tmp_path)
 
 

@@ -28,8 +28,6 @@ unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has
 
 NEXT = (*STEPS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """A format that is to come."""
-WRONG = (*NEXT, ("UPDATE apps SET note = 'newer'", "INSERT INTO nowhere VALUES (1)"))
-"""One whose last step fails halfway."""
 
 
 @pytest.fixture(name="path")
@@ -127,22 +125,6 @@ async def test_a_new_file_needs_no_copy(path: Path) -> None:
     await ledger.close()
 
     assert ["ledger.db"] == [file.name for file in path.parent.iterdir()]
-
-
-async def test_a_step_that_fails_leaves_the_format_before_it(filled: Path) -> None:
-    """
-    A step is taken as a whole or not at all; those before it hold.
-    """
-    ledger = SqliteLedger(filled, steps=WRONG)
-
-    with pytest.raises(LedgerUnavailable, match="cannot be used"):
-        await ledger.apps.load()
-    await ledger.close()
-
-    assert (2, "new") == (look(filled, "PRAGMA user_version"), look(filled, "SELECT note FROM apps"))
-    again = SqliteLedger(filled, steps=NEXT)
-    assert FILLED == await everything(again)
-    await again.close()
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

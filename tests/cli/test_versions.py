@@ -1,0 +1,117 @@
+"""Command line, tray and daemon of versions that do not understand each other: a real daemon of another protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import DaemonProcess
+from tests.support.until import until
+from tests.support.watched import Watched
+from upstash_helper.cli import exit_codes
+from upstash_helper.client import discovery
+from upstash_helper.client.discovery import API_VERSION
+from upstash_helper_tray.menu import menu_for
+from upstash_helper_tray.status import sign_of, tooltip_for
+from upstash_helper_tray.view import Sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon that runs, whose port and store the commands know too."""
+    with DaemonProcess.running(tmp_path / "home") as daemon:
+        daemon.environment |= {
+            "UPSTASH_HELPER_PORT": str(daemon.port),
+            "UPSTASH_HELPER_CREDENTIAL_STORE": "memory",
+            "UPSTASH_HELPER_OPEN_BROWSER": "false",
+        }
+        yield daemon
+
+
+def announces(daemon: DaemonProcess, **changes: Any) -> None:
+    """Let the daemon have announced something else, as one of another version would."""
+    path = discovery.discovery_file(daemon.folders.runtime)
+    path.write_bytes(msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | changes))
+
+
+async def test_a_mismatch_has_an_exit_code_of_its_own(daemon: DaemonProcess) -> None:
+    """
+    A script can tell it from a daemon that does not run, and a person reads which is older and what to do.
+    """
+    announces(daemon, api_version=API_VERSION - 1, version="0.0.1")
+
+    told = await run_cli("status", environment=daemon.environment)
+    as_json = await run_cli("status", "--json", environment=daemon.environment)
+
+    assert exit_codes.VERSION_MISMATCH == told.code == as_json.code
+    assert "The daemon that runs is older than this program" in told.err
+    assert "upstash-helper restart" in told.err
+    assert "version_mismatch" == msgspec.json.decode(as_json.err)["code"]
+
+
+async def test_starting_beside_it_says_so_at_once(daemon: DaemonProcess) -> None:
+    """
+    `start` does not wait for an answer that it would not understand.
+    """
+    announces(daemon, api_version=API_VERSION + 1)
+
+    ran = await run_cli("start", environment=daemon.environment)
+
+    assert exit_codes.VERSION_MISMATCH == ran.code
+    assert "This program is older than the daemon" in ran.err
+
+
+@pytest.mark.parametrize("change", [{"api_version": API_VERSION - 1}, {"format": 0}, {"format": 99}])
+async def test_restart_does_what_the_sentence_promises(daemon: DaemonProcess, change: dict[str, int]) -> None:
+    """
+    A daemon that cannot be asked to stop is ended as a service manager would, and this version's takes its place.
+    """
+    announces(daemon, **change)
+
+    ran = await run_cli("restart", "--json", environment=daemon.environment)
+    try:
+        assert (0, False) == (ran.code, ran.json["already_running"])
+        assert daemon.wait() is not None
+        assert ran.json["pid"] != daemon.pid
+        assert ran.json["pid"] == daemon.client.status().pid
+    finally:
+        await run_cli("stop", environment=daemon.environment)
+
+
+async def test_doctor_says_it(daemon: DaemonProcess) -> None:
+    """
+    The line of the daemon names the mismatch and the command that mends it.
+    """
+    announces(daemon, api_version=API_VERSION - 1)
+
+    ran = await run_cli("doctor", "--json", environment=daemon.environment)
+
+    (found,) = [one for one in ran.json["checks"] if one["name"] == "Daemon"]
+    assert "error" == found["state"]
+    assert "older than this program" in found["detail"]
+
+
+def test_the_icon_says_it_and_recovers(daemon: DaemonProcess) -> None:
+    """
+    The tray neither claims that the helper is not running nor offers to start it; a daemon that fits is found again.
+    """
+    announces(daemon, api_version=API_VERSION + 1)
+
+    with Watched.following(daemon.folders.runtime) as watched:
+        until(lambda: watched.now.daemon == "mismatched")
+        texts = [getattr(entry, "text", "") for entry in menu_for(watched.now)]
+        assert "The helper is of another version" in texts
+        assert "Start the helper" not in texts
+        assert "is older than the daemon that runs" in " ".join(texts)
+        assert Sign.ATTENTION == sign_of(watched.now)
+        assert "another version" in tooltip_for(watched.now)
+
+        announces(daemon, api_version=API_VERSION)
+        until(lambda: watched.now.daemon == "running")
