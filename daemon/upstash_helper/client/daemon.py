@@ -11,7 +11,7 @@ import msgspec
 from upstash_helper import __version__
 from upstash_helper.client import discovery, knock, wire
 from upstash_helper.client.databases import DatabaseCalls
-from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
 from upstash_helper.client.owner import OwnerCalls
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
@@ -281,9 +281,14 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
 
 
 def _alive(runtime: Path, restart: str) -> discovery.Discovery | None:
-    # Only a live daemon holds the lock. Without it the address may by now belong to any program, and the announcement
-    # have been left behind before an update.
-    return discovery.read(runtime, restart_command=restart) if discovery.is_running(runtime) else None
+    try:
+        found = discovery.read(runtime, restart_command=restart)
+    except VersionMismatch:
+        if discovery.is_running(runtime):
+            raise
+        return None  # left behind before an update
+    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
+    return found if discovery.is_running(runtime) else None
 
 
 def _token_at(base_url: str, runtime: Path, restart: str) -> str | None:
