@@ -47,7 +47,7 @@ class Activated:
         first = listening(HOSTS[0])
         port = first.getsockname()[1]
         environ = environment(home, port, **settings)
-        command = COMMAND
+        command: tuple[str, ...] = COMMAND
         if idle_seconds is not None:
             command = IMPATIENT
             environ |= {"IMPATIENT_SECONDS": str(idle_seconds), "PYTHONPATH": str(ROOT)}

@@ -102,7 +102,8 @@ class Activator:
 
     def _run(self) -> None:
         while not self._closing:
-            ready, _, _ = select.select([*self.sockets, self._over], [], [])
+            looked_at = [one.fileno() for one in self.sockets]
+            ready, _, _ = select.select([*looked_at, self._over], [], [])
             if self._over in ready:
                 return
             self._serve_once()

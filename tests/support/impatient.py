@@ -21,7 +21,7 @@ def main() -> None:
     seconds = float(os.environ["IMPATIENT_SECONDS"])
     world = load_world()
     # A struct that is made in code is not validated.
-    settings = msgspec.structs.replace(world.settings, idle_exit=seconds)  # type: ignore[arg-type]
+    settings = msgspec.structs.replace(world.settings, idle_exit=seconds)
     serve.run_daemon(msgspec.structs.replace(world, settings=settings), passed)
 
 
