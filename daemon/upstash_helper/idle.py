@@ -74,14 +74,15 @@ class IdleExit:
     def begin(self, doors: Doors) -> None:
         """Count from now on: what comes in by ``doors`` is served."""
         self._doors = doors
-        self._wait()
+        if not self._occupied:
+            self._wait()
 
     def connected(self, connections: int) -> None:
         """Take note of how many connections there are now."""
         was_occupied, self._occupied = self._occupied, connections > 0
         if self._occupied:
             self._stop_waiting()
-        elif was_occupied:
+        elif was_occupied and self._doors is not None:
             self._wait()
 
     def _wait(self) -> None:

@@ -133,16 +133,22 @@ class Listeners:
                 await self._accept(one)
 
     def pause(self) -> None:
-        """Accept nothing more for now. Who connects waits in the queue of the socket, which stays."""
-        held = [None if one is None else one.dup() for one in (self._required, self._other)]
-        self.close()
-        self._servers.clear()
-        required, self._other = held
-        if required is not None:
-            self._required = required
+        """
+        Accept nothing more for now. Who connects waits in the queue of the socket.
+
+        The servers stay: a connection that one has accepted and not yet taken up would be reset if it was closed.
+        """
+        loop = asyncio.get_running_loop()
+        for one in (self._required, self._other):
+            if one is not None:
+                loop.remove_reader(one)
 
     async def resume(self) -> None:
-        """Accept who has waited, and who comes."""
+        """Accept who has waited, and who comes. What ``pause`` found half accepted has to have been taken up."""
+        required, other = self._required.dup(), None if self._other is None else self._other.dup()
+        self.close()
+        self._servers.clear()
+        self._required, self._other = required, other
         if self._protocol is not None:
             await self.serve(self._protocol)
 

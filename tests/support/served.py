@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from upstash_helper.idle import IdleExit
+
 BODY_SECONDS = 0.4
 
 
@@ -35,6 +37,7 @@ async def serving(
     limits: Limits | None = None,
     counts: Counts | None = None,
     stop: asyncio.Event | None = None,
+    idle: IdleExit | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Serve ``app``, and stop on leaving unless it has stopped by itself."""
     stop = stop or asyncio.Event()
@@ -45,7 +48,9 @@ async def serving(
         ready.set()
         yield
 
-    task = asyncio.create_task(serve(app, listeners, stop=stop, limits=limits, counts=counts, announced=announced))
+    task = asyncio.create_task(
+        serve(app, listeners, stop=stop, limits=limits, counts=counts, announced=announced, idle=idle)
+    )
     await asyncio.wait({task, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
     try:
         yield task

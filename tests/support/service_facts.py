@@ -56,33 +56,38 @@ class Recorder:
     """
     A service manager that is only told.
 
-    The ``unless`` commands of a plan ask it whether there is nothing to do; it says so once the others have been run, as a
-    real one does.
+    The ``unless`` commands of a plan ask it whether there is nothing to do, and it says what a real one would say after
+    the other commands that it was given.
     """
 
-    def __init__(self, *, failing: Sequence[str] = ()) -> None:
-        """
-        Args:
-            failing: Commands with one of these words fail.
-        """
+    def __init__(self) -> None:
         self.ran: list[tuple[str, ...]] = []
-        self.failing = list(failing)
-        self._verbs: set[str] = set()
+        self.failing: list[str] = []
+        """Commands with one of these words fail."""
+        self._there: set[tuple[str, str]] = set()
 
     def __call__(self, argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = True) -> Ran:
-        """Note it."""
+        """Do it."""
         words = tuple(argv)
-        asked = next((done for ask, done in _ASKED.items() if ask in words), None)
-        if asked is not None:
-            return Ran(0 if asked in self._verbs else 1, "")
+        subjects = [PurePath(word).name.removesuffix(".plist") for word in words]
+        for ask, state in _ASKED.items():
+            if ask in words:
+                return Ran(0 if (state, subjects[-1]) in self._there else 1, "")
         self.ran.append(words)
         if any(word in words for word in self.failing):
             return Ran(1, "no")
-        self._verbs |= set(words) - {"--user"}
+        for verb, state in _MAKES.items():
+            if verb in words:
+                self._there |= {(state, subject) for subject in subjects}
+        for verb, states in _ENDS.items():
+            if verb in words:
+                self._there -= {(state, subject) for state in states for subject in subjects}
         return Ran(0, "")
 
 
-_ASKED = {"is-enabled": "enable", "is-active": "start", "print": "bootstrap", "/Query": "/Create"}
+_ASKED = {"is-enabled": "enabled", "is-active": "active", "print": "loaded", "/Query": "task"}
+_MAKES = {"enable": "enabled", "start": "active", "bootstrap": "loaded", "/Create": "task"}
+_ENDS = {"stop": ("active",), "disable": ("enabled", "active"), "bootout": ("loaded",), "/Delete": ("task",)}
 
 
 def listing(folder: Path) -> list[str]:

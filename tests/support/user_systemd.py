@@ -68,15 +68,21 @@ class UserSystemd:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, home: Path) -> Iterator[Self]:
-        """Log a user in, whose home folder is ``home``, and end all of it on leaving."""
+    def running(cls, home: Path, *, systemd: bool = True) -> Iterator[Self]:
+        """
+        Log a user in, and end all of it on leaving.
+
+        Args:
+            home: The user's home folder.
+            systemd: Whether the machine runs on systemd.
+        """
         prefix = _namespaces()
         home.mkdir(parents=True, exist_ok=True)
         runtime = Path(tempfile.mkdtemp(prefix="uhsd"))  # short: there will be sockets in it
         environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environ |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         with _control_group() as group:
-            inside = [sys.executable, "-m", "tests.support.user_systemd_inside", str(group)]
+            inside = [sys.executable, "-m", "tests.support.user_systemd_inside", str(group), "systemd" * systemd]
             process = subprocess.Popen(
                 ["sh", "-c", 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"', "sh", str(group), *prefix, *inside],
                 cwd=ROOT,
@@ -87,7 +93,8 @@ class UserSystemd:
             )
             session = cls(process, home, runtime)
             try:
-                session.log_in()
+                if systemd:
+                    session.log_in()
                 yield session
             finally:
                 process.kill()  # the first process of its namespace: all others end with it

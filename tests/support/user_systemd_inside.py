@@ -21,7 +21,7 @@ _IFF_UP: Final = 0x1
 _SECONDS: Final = 60.0
 
 
-def prepare(group: str) -> None:
+def prepare(group: str, system: str) -> None:
     """Bring the network up, and show the session's control group as the root of all, as a container does."""
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
@@ -29,7 +29,8 @@ def prepare(group: str) -> None:
     # systemctl believes that the system runs on systemd where this folder is (sd_booted(3)).
     os.makedirs("/run/systemd", exist_ok=True)  # noqa: PTH103 - as short as the rest
     mount("-t", "tmpfs", "tmpfs", "/run/systemd")
-    os.mkdir("/run/systemd/system")  # noqa: PTH102 - as above
+    if system == "systemd":
+        os.mkdir("/run/systemd/system")  # noqa: PTH102 - as above
 
 
 def mount(*arguments: str) -> None:
@@ -70,7 +71,7 @@ class Session:
 def main() -> None:
     """Prepare, become a user, then serve."""
     if sys.argv[1] != "serve":
-        prepare(sys.argv[1])
+        prepare(*sys.argv[1:])
         become = ("unshare", "--user", "--map-user=1000", "--map-group=1000", sys.executable, "-m", __spec__.name)
         os.execvp(become[0], (*become, "serve"))  # noqa: S606 - there is no shell in between
     session = Session()

@@ -24,7 +24,7 @@ def exec_value(command: Sequence[str]) -> str:
 def exec_words(value: str) -> list[str]:
     """Return the command that ``exec_value`` made ``value`` of."""
     found = re.findall(r'"((?:[^"\\]|\\.)*)"|([^ ]+)', value, re.DOTALL)
-    words = (re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if not plain else plain for quoted, plain in found)
+    words = (plain or re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) for quoted, plain in found)
     return [word.replace("%%", "%") for word in words]
 
 

@@ -16,6 +16,8 @@ from upstash_helper.service import program
 from upstash_helper.service.autostart import config_home, data_home
 from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, Folders, World, load_world
 
+_SECONDS: Final = 5.0
+
 Platform = Literal["linux", "darwin", "win32"]
 
 # They tell the daemon where its folders are; a login need not know what a shell was told.
@@ -169,10 +171,14 @@ def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
 def _systemd(runtime_dir: Path | None) -> bool:
     if runtime_dir is None or shutil.which("systemctl") is None:
         return False
-    try:
-        return (runtime_dir / "systemd" / "private").is_socket()
-    except OSError:
-        return False
+    # The manager's own socket, which is left behind when it ends. Without a bus, systemctl uses it as well.
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_SECONDS)
+        try:
+            probe.connect(str(runtime_dir / "systemd" / "private"))
+        except OSError:
+            return False
+    return True
 
 
 def _on_systemd() -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import unescape
 
 from upstash_helper.service import desktop_entry, marks
-from upstash_helper.service.quoting import systemd_words
+from upstash_helper.service.quoting import systemd_command_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def command_in(file: Path) -> tuple[str, ...]:
     match file.suffix:
         case ".service":
             found = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
-            return tuple(systemd_words(found[1])) if found else ()
+            return systemd_command_in(found[1]) if found else ()
         case ".plist":
             return _of_property_list(content)
         case ".xml":

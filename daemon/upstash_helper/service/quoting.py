@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _SYSTEMD: Final = {"\\": r"\\", '"': r"\"", "%": "%%", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
+_REFUSED: Final = re.compile(r"""["'\\\x00-\x1f\x7f]""")
+_BY_SHELL: Final = ("/bin/sh", "-c", 'exec "$0" "$@"')
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -25,12 +27,24 @@ def systemd_word(text: str) -> str:
 
 
 def systemd_command(command: Sequence[str]) -> str:
-    """Return a command as the value of ``ExecStart=``, without the replacement of variables."""
-    return ":" + " ".join(systemd_word(word) for word in command)
+    """
+    Return a command as the value of ``ExecStart=``, without the replacement of variables.
+
+    systemd takes no program with a quotation mark, a backslash or a control character in its path ("Executable name
+    contains special characters"), whatever its quoting; a shell gives way to such a one.
+    """
+    words = (*_BY_SHELL, *command) if _REFUSED.search(command[0]) else command
+    return ":" + " ".join(systemd_word(word) for word in words)
+
+
+def systemd_command_in(line: str) -> tuple[str, ...]:
+    """Return the command that ``systemd_command`` made ``line`` of."""
+    words = tuple(systemd_words(line))
+    return words[len(_BY_SHELL) :] if words[: len(_BY_SHELL)] == _BY_SHELL else words
 
 
 def systemd_words(line: str) -> list[str]:
-    """Return the words that ``systemd_command`` put into ``line``."""
+    """Return the quoted words in a line of a unit file."""
     words = re.findall(r'"((?:[^"\\]|\\.)*)"', line)
     return [re.sub(r"\\(.)|%(%)", _unquoted, word) for word in words]
 

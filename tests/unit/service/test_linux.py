@@ -13,7 +13,7 @@ import pytest
 from tests.support.service_facts import AWKWARD, facts
 from upstash_helper.service import desktop_entry, linux, programs
 from upstash_helper.service.plan import Plan
-from upstash_helper.service.quoting import systemd_command, systemd_words
+from upstash_helper.service.quoting import systemd_command, systemd_command_in, systemd_words
 
 
 def text_of(plan: Plan, ending: str) -> str:
@@ -87,7 +87,7 @@ def test_the_quoting_is_undone_by_its_reader(path: str) -> None:
     """That systemd reads it alike is shown by running it, in ``tests/cli/test_install.py``."""
     command = (path, "-P", "", path)
 
-    assert list(command) == systemd_words(systemd_command(command))
+    assert command == systemd_command_in(systemd_command(command))
 
 
 @pytest.mark.parametrize("path", AWKWARD)

@@ -1,0 +1,408 @@
+"""The helper is installed into a real ``systemd --user``, used, and removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.service_facts import AWKWARD, facts, listing
+from tests.support.until import until
+from tests.support.user_systemd import UserSystemd
+from upstash_helper.service import linux, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.user_systemd import Ended
+
+pytestmark = pytest.mark.slow
+
+SOCKET, SERVICE = "upstash-helper.socket", "upstash-helper.service"
+AWKWARD_HOME = 'Zoë\'s %h $x "home"'
+
+# A checkout below /tmp is one that install refuses to make a service of.
+INSTALL = ("install", *(("--force",) if program.obstacle(program.this_program()) else ()))
+
+ASK = """
+import sys, urllib.error, urllib.request
+try:
+    with urllib.request.urlopen(sys.argv[1], timeout=30) as answer:
+        print(answer.status)
+except (OSError, urllib.error.URLError) as error:
+    print(type(getattr(error, "reason", error)).__name__)
+"""
+
+PAIR = """
+import json, os, sys, urllib.request
+from upstash_helper.client.daemon import DaemonClient
+from upstash_helper.settings import locate
+client = DaemonClient.discover(locate()[1].runtime)
+body = json.dumps({"name": "Kept", "scopes": ["databases:read"]}).encode()
+asked = urllib.request.Request(client.base_url + "/v1/pairings", body, {"Content-Type": "application/json"})
+pairing = json.load(urllib.request.urlopen(asked, timeout=30))
+client.approve(pairing["id"])
+headers = {"Authorization": f"Bearer {pairing['poll_secret']}", "Content-Type": "application/json"}
+urllib.request.urlopen(urllib.request.Request(f"{client.base_url}/v1/pairings/{pairing['id']}/token", b"{}", headers))
+"""
+
+STORE = """
+import asyncio
+from upstash_helper.broker.models import Credential
+from upstash_helper.broker.secret import Secret
+from upstash_helper.settings import load_world
+from upstash_helper.storage.credentials import KeyringStore
+store = KeyringStore("upstash-helper", load_world().credential_name)
+credential = Credential(email="zoe@example.com", api_key=Secret("k-1"), method="oauth", since=1.0, key_name="helper-1")
+asyncio.run(store.save(credential))
+"""
+
+STORED = """
+import asyncio
+from upstash_helper.settings import load_world
+from upstash_helper.storage.credentials import KeyringStore
+print(asyncio.run(KeyringStore("upstash-helper", load_world().credential_name).load()))
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[UserSystemd]:
+    """A user who is logged in, and has a file of their own."""
+    home = tmp_path / AWKWARD_HOME
+    home.mkdir()
+    (home / "notes.txt").write_text("mine")
+    with UserSystemd.running(home) as session:
+        yield session
+
+
+def ask(session: UserSystemd, host: str = "127.0.0.1", port: int = 3000) -> str:
+    """Ask the daemon whether it is well, as any program does; return the status, or why there is no answer."""
+    return session.run(sys.executable, "-c", ASK, f"http://{host}:{port}/health").out.strip()
+
+
+def state(session: UserSystemd, unit: str) -> str:
+    """Return what systemd says of a unit."""
+    return session.run("systemctl", "--user", "is-active", unit).out.strip()
+
+
+def done(ended: Ended) -> Ended:
+    """Expect that a command succeeded."""
+    assert 0 == ended.code, ended.out + ended.err
+    return ended
+
+
+def test_installed_it_is_simply_there_and_uninstalled_it_is_gone(session: UserSystemd) -> None:
+    """At once; after a restart, with the first request, on either address; and in the end nothing of it is left."""
+    before = listing(session.home)
+
+    done(session.helper(*INSTALL))
+    at_once = [state(session, SOCKET), state(session, SERVICE), ask(session), ask(session, "[::1]")]
+    session.log_out()
+    logged_out = ask(session)
+    session.log_in()
+    after = [state(session, SOCKET), state(session, SERVICE)]
+    answers = [ask(session, "[::1]"), ask(session), state(session, SERVICE)]
+    done(session.helper("uninstall", "--purge", "--yes"))
+
+    assert ["active", "active", "200", "200"] == at_once
+    assert "ConnectionRefusedError" == logged_out
+    assert ["active", "inactive"] == after
+    assert ["200", "200", "active"] == answers
+    assert before == listing(session.home)
+    assert not (session.runtime / "upstash-helper").exists()
+    assert ("ConnectionRefusedError", "inactive", "inactive") == (
+        ask(session),
+        state(session, SOCKET),
+        state(session, SERVICE),
+    )
+    assert "" == session.run("systemctl", "--user", "list-unit-files", "--no-legend", "upstash-helper*").out
+
+
+def test_a_desktop_starts_the_daemon(session: UserSystemd) -> None:
+    """With the environment that it gives to the manager; and ends it."""
+    done(session.helper(*INSTALL))
+    session.log_out()
+    session.log_in()
+
+    target = session.home / ".config/systemd/user/desktop-of-a-test.target"
+    target.write_text("[Unit]\nBindsTo=graphical-session.target\nWants=graphical-session-pre.target\n")
+    done(session.run("systemctl", "--user", "daemon-reload"))
+    done(session.run("systemctl", "--user", "set-environment", "DISPLAY=:77"))
+    done(session.run("systemctl", "--user", "start", target.name))
+    until(lambda: state(session, SERVICE) == "active")
+    pid = done(session.helper("service", "status", "--json")).json["pid"]
+    environment = session.run("cat", f"/proc/{pid}/environ").out.split("\0")
+    done(session.run("systemctl", "--user", "stop", target.name))
+    until(lambda: state(session, SERVICE) == "inactive")
+
+    assert "DISPLAY=:77" in environment
+    assert ("active", "200") == (state(session, SOCKET), ask(session))
+
+
+def test_a_second_time_changes_nothing(session: UserSystemd) -> None:
+    """Not even the daemon is restarted."""
+    done(session.helper(*INSTALL))
+    first = done(session.helper("service", "status", "--json")).json
+
+    again = done(session.helper("install", "--json")).json if len(INSTALL) == 1 else None
+    second = done(session.helper("service", "status", "--json")).json
+
+    assert again is None or (False, []) == (again["changed"], again["steps"])
+    assert first == second
+    assert (True, True, False) == (first["installed"], first["enabled"], first["outdated"])
+
+
+def test_brought_up_to_date_the_apps_stay(session: UserSystemd) -> None:
+    """Another port here stands for whatever is new; the daemon moves and knows its apps still."""
+    done(session.helper(*INSTALL))
+    done(session.run(sys.executable, "-c", PAIR))
+    config = session.home / ".config/upstash-helper/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("port = 3210\n")
+
+    outdated = done(session.helper("service", "status", "--json")).json["outdated"]
+    done(session.helper(*INSTALL))
+    status = done(session.helper("service", "status", "--json")).json
+    apps = done(session.helper("apps", "list", "--json")).json
+
+    assert (True, False) == (outdated, status["outdated"])
+    assert ("200", "ConnectionRefusedError") == (ask(session, port=3210), ask(session))
+    assert ["127.0.0.1:3210", "[::1]:3210"] == status["listening"]
+    assert "Kept" in json.dumps(apps)
+
+
+def test_after_a_crash_it_comes_back(session: UserSystemd) -> None:
+    """A request that comes meanwhile waits, and is answered."""
+    done(session.helper(*INSTALL))
+    pid = done(session.helper("service", "status", "--json")).json["pid"]
+
+    done(session.run("kill", f"-{signal.SIGKILL}", str(pid)))
+    answer = ask(session)
+    again = done(session.helper("service", "status", "--json")).json["pid"]
+
+    assert "200" == answer
+    assert pid != again
+
+
+def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
+    """So there is never a second daemon beside its own; stopped, no request starts it."""
+    done(session.helper(*INSTALL))
+
+    done(session.helper("service", "stop"))
+    stopped = [state(session, SERVICE), state(session, SOCKET), ask(session)]
+    done(session.helper("start"))
+    started = [state(session, SERVICE), state(session, SOCKET), ask(session)]
+    main = session.run("systemctl", "--user", "show", "--property=MainPID", "--value", SERVICE).out.strip()
+    status = done(session.helper("service", "status", "--json")).json
+    done(session.helper("restart"))
+    refused = session.helper("start", "--log-level", "debug") if session.helper("stop").code == 0 else None
+
+    assert ["inactive", "inactive", "ConnectionRefusedError"] == stopped
+    assert ["active", "active", "200"] == started
+    assert int(main) == status["pid"]
+    assert refused is not None
+    assert (2, True) == (refused.code, "config.toml" in refused.err)
+
+
+def test_a_daemon_that_ran_already_gives_way_to_the_service(session: UserSystemd) -> None:
+    """Started by hand, it holds the port that systemd is to hold."""
+    done(session.helper("start"))
+    by_hand = done(session.helper("service", "status", "--json")).json
+
+    done(session.helper(*INSTALL))
+    installed = done(session.helper("service", "status", "--json")).json
+
+    assert (False, True, True, True) == (
+        by_hand["installed"],
+        by_hand["running"],
+        installed["installed"],
+        installed["running"],
+    )
+    assert by_hand["pid"] != installed["pid"]
+    assert "active" == state(session, SERVICE)
+
+
+def test_a_profile_is_installed_beside_the_usual_one(session: UserSystemd) -> None:
+    """With its own port; removed, it leaves the other alone, with its files and its completions."""
+    done(session.helper(*INSTALL))
+    config = session.home / ".config/upstash-helper/profiles/work/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("port = 3211\n")
+    alone = listing(session.home)
+
+    done(session.helper("--profile", "work", *INSTALL))
+    both = ask(session), ask(session, port=3211)
+    done(session.helper("--profile", "work", "uninstall", "--purge", "--yes"))
+
+    assert ("200", "200") == both
+    assert ("200", "ConnectionRefusedError") == (ask(session), ask(session, port=3211))
+    assert {path for path in alone if "/profiles/work/" not in path} <= set(listing(session.home))
+    assert not any("work" in path for path in listing(session.home))
+
+
+def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
+    """Whatever the folders are called: what the program gets is what the plan says."""
+    folder = session.home / ".config/systemd/user"
+    folder.mkdir(parents=True)
+    wanted, seen = [], []
+    for number, path in enumerate(AWKWARD):
+        script = Path(f"{session.home}/{number}{path}")
+        script.parent.mkdir(parents=True)
+        script.write_text('#!/bin/sh\nprintf "%s\\0" "$0" "$@" "$UPSTASH_HELPER_HOME" > "$SEEN"\n')
+        script.chmod(0o700)
+        told = session.home / f"{number}.seen"
+        arguments = (path, "$HOME", "${HOME}", "%h", "'", '"', "\\", " ")
+        found = facts(
+            session.home,
+            profile=f"p{number}",
+            program=(str(script), *arguments),
+            environment={"UPSTASH_HELPER_HOME": path, "SEEN": str(told)},
+        )
+        _, service = linux.unit_files(found)
+        unit = service.content.decode().replace("Type=notify", "Type=oneshot").replace("Restart=on-failure\n", "")
+        (folder / service.path.name).write_text(unit)
+        done(session.run("systemctl", "--user", "daemon-reload"))
+        done(session.run("systemctl", "--user", "start", service.path.name))
+        wanted.append([str(script), *arguments, "--profile", f"p{number}", "run", path])
+        seen.append(told.read_text().split("\0")[:-1])
+
+    assert wanted == seen
+
+
+def test_purge_empties_the_keyring_and_names_the_key(session: UserSystemd) -> None:
+    """Which stays valid at Upstash until the user deletes it there."""
+    if not Path("/usr/bin/gnome-keyring-daemon").exists():
+        pytest.skip("gnome-keyring-daemon is missing: apt-get install gnome-keyring")
+    bus = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={session.runtime}/bus"}
+    done(session.run("gnome-keyring-daemon", "--unlock", "--components=secrets", environ=bus, typed="password"))
+    done(session.run(sys.executable, "-c", STORE, environ=bus))
+    done(session.helper(*INSTALL, environ=bus))
+    kept = done(session.run(sys.executable, "-c", STORED, environ=bus)).out
+
+    gone = done(session.helper("uninstall", "--purge", "--yes", environ=bus))
+
+    assert "zoe@example.com" in kept
+    assert "None\n" == done(session.run(sys.executable, "-c", STORED, environ=bus)).out
+    assert "Delete the API key helper-1 in the Upstash console" in gone.err
+    assert "k-1" not in gone.out + gone.err
+
+
+def test_without_purge_the_user_is_told_what_stays(session: UserSystemd) -> None:
+    """And how to remove it; the apps are there for a later installation."""
+    done(session.helper(*INSTALL))
+    done(session.run(sys.executable, "-c", PAIR))
+
+    gone = done(session.helper("uninstall"))
+    state_folder = session.home / ".local/state/upstash-helper"
+    done(session.helper(*INSTALL))
+
+    assert str(state_folder) in gone.err
+    assert "upstash-helper uninstall --purge" in gone.err
+    assert "Kept" in done(session.helper("apps", "list")).out
+
+
+def test_purge_asks_first(session: UserSystemd) -> None:
+    """Where nobody can be asked, nothing is done without --yes."""
+    done(session.helper(*INSTALL))
+    before = listing(session.home)
+
+    asked = session.helper("uninstall", "--purge")
+
+    assert (2, True) == (asked.code, "--yes" in asked.err)
+    assert before == listing(session.home)
+    assert "200" == ask(session)
+
+
+def test_a_dry_run_only_shows(session: UserSystemd) -> None:
+    """What install and uninstall would write, remove and run."""
+    before = listing(session.home)
+    shown = done(session.helper("install", "--dry-run", "--json")).json
+    untouched = listing(session.home)
+    done(session.helper(*INSTALL))
+    installed = listing(session.home)
+    removal = done(session.helper("uninstall", "--purge", "--dry-run", "--json")).json
+
+    assert (True, False, "systemd") == (shown["dry_run"], shown["changed"], shown["manager"])
+    assert str(session.home / ".config/systemd/user" / SERVICE) in [step["what"] for step in shown["steps"]]
+    assert before == untouched
+    assert "remove" in {step["action"] for step in removal["steps"]}
+    assert set(installed) <= set(listing(session.home))
+
+
+def test_the_settings_of_a_terminal_are_not_the_services(session: UserSystemd) -> None:
+    """The user is told, for the service would be elsewhere than expected."""
+    ended = done(session.helper(*INSTALL, environ={"UPSTASH_HELPER_PORT": "3999"}))
+
+    assert "UPSTASH_HELPER_PORT" in ended.err
+    assert ("200", "ConnectionRefusedError") == (ask(session), ask(session, port=3999))
+
+
+def test_a_world_of_its_own_is_installed_where_it_is(session: UserSystemd) -> None:
+    """All its folders are below its root, and with it they go; the usual world does not know of it."""
+    before = listing(session.home)
+    root = {"UPSTASH_HELPER_HOME": str(session.home / "a world")}
+    done(session.helper(*INSTALL, environ=root))
+
+    inside = done(session.helper("service", "status", "--json", environ=root)).json
+    outside = done(session.helper("service", "status", "--json")).json
+    refused = session.helper("install", "--force")
+    done(session.helper("uninstall", "--purge", "--yes", environ=root))
+
+    assert (True, True, False) == (inside["installed"], inside["running"], outside["installed"])
+    assert str(session.home / "a world") in inside["log"]
+    assert (1, True) == (refused.code, "another UPSTASH_HELPER_HOME" in refused.err)
+    assert before == listing(session.home)
+
+
+def test_the_log_is_shown(session: UserSystemd) -> None:
+    """As lines for a person, or as they are; with where systemd's own words are."""
+    done(session.helper(*INSTALL))
+
+    shown = done(session.helper("service", "logs", "-n", "1000"))
+    raw = done(session.helper("service", "logs", "--json"))
+
+    assert "INFO    ready  pid=" in shown.out
+    assert f"journalctl --user --unit {SERVICE}" in shown.err
+    assert "ready" in [json.loads(line)["event"] for line in raw.out.splitlines()]
+
+
+def test_logged_out_it_cannot_be_installed_but_removed(session: UserSystemd) -> None:
+    """There is no manager that could start it, and none that has to stop anything."""
+    before = listing(session.home)
+    done(session.helper(*INSTALL))
+    session.log_out()
+
+    refused = session.helper(*INSTALL)
+    done(session.helper("uninstall", "--purge", "--yes"))
+
+    assert (1, True) == (refused.code, "loginctl enable-linger" in refused.err)
+    assert before == listing(session.home)
+
+
+def test_a_desktop_without_systemd_starts_it_at_login(tmp_path: Path) -> None:
+    """By an entry, which a desktop's own program runs here."""
+    gio = "/usr/bin/gio"
+    if sys.platform == "linux" and not os.access(gio, os.X_OK):
+        pytest.skip("gio is missing: apt-get install libglib2.0-bin")
+    home = tmp_path / AWKWARD_HOME
+    with UserSystemd.running(home, systemd=False) as session:
+        done(session.helper(*INSTALL))
+        at_once = ask(session)
+        done(session.helper("stop"))
+        entry = home / ".config/autostart/upstash-helper-daemon.desktop"
+        # What it starts would keep the pipes of its output open.
+        done(session.run("sh", "-c", 'exec "$0" launch "$1" > "$2" 2>&1', gio, str(entry), str(tmp_path / "out")))
+        until(lambda: ask(session) == "200")
+        status = done(session.helper("service", "status", "--json")).json
+        done(session.helper("uninstall", "--purge", "--yes"))
+
+        assert "200" == at_once
+        assert ("xdg-autostart", True) == (status["manager"], status["running"])
+        assert [sys.executable, "-P", "-m", "upstash_helper", "run"] == status["program"]
+        assert [] == listing(home)
+        assert "ConnectionRefusedError" == ask(session)
