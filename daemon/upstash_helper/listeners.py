@@ -269,8 +269,8 @@ def _explain(port: int, error: OSError) -> str:
     in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_rights(error)
     way_out = " Stop that program, or take another port." if in_use else ""
     return (
-        f"{why_not(port, error)}{way_out} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in then "
-        f"comes back to http://localhost:<port>, which must be a redirect URI registered with Upstash for your "
+        f"{why_not(port, error)}{way_out} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in "
+        f"then comes back to http://localhost:<port>, which must be a redirect URI registered with Upstash for your "
         f"client_id; connecting with an API key works on every port. Or leave the port to others but for the sign-in: "
         f'port_policy = "on-demand".'
     )
