@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from tests.support.world import World
 
 CLIENTS = Path(__file__).parents[1] / "clients"
+PORTS = "const PORTS = [3000, 26300, 26301, 26302];"
 BUTTON = "upstash-connect >> button.primary"
 
 
 def connect_js(world: World) -> str:
     """Return the module as integrators copy it, but for the port: the helpers of tests have another one."""
     text = files("upstash_helper.web").joinpath("connect.js").read_text(encoding="utf-8")
-    return text.replace("'http://localhost:3000'", f"'http://localhost:{world.settings.port}'")
+    return looking_at(text, world.settings.port)
+
+
+def looking_at(text: str, *ports: int) -> str:
+    """Return the module with ``ports`` in place of those where helpers are."""
+    assert text.count(PORTS) == 1, "connect.js says otherwise where it looks"
+    return text.replace(PORTS, f"const PORTS = {list(ports)};")
 
 
 @contextlib.asynccontextmanager

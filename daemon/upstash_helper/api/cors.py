@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _READER: web.RequestKey[str] = web.RequestKey("reader", str)
 
 ALLOWED_HEADERS: Final = "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id"
-EXPOSED_HEADERS: Final = "etag, idempotency-replayed, location, retry-after, via, www-authenticate"
+EXPOSED_HEADERS: Final = (
+    "etag, idempotency-replayed, location, retry-after, upstash-helper-probe, via, www-authenticate"
+)
 MAX_AGE: Final = 600
 """Seconds. A browser that remembers a yes for longer would ask on after the user has revoked the app."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Route
+from upstash_helper.api.routes import Parameter, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,11 @@ CSP: Final = (
     "form-action 'none'; frame-ancestors 'none'"
 )
 """Of every page: our own files, and nothing else at all."""
+
+PROOF: Final = "Upstash-Helper-Probe"
+_PROBE: Final = re.compile(r"[0-9a-f]{32}")
+_PROBE_SCHEMA: Final = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_PROBE_WORDS: Final = f"The answer's {PROOF} repeats it, which no other program on the port does by accident."
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -43,6 +49,7 @@ class FilesResource:
             Route(
                 method="GET", path="/connect.d.ts", handler=self.types, policy=public,
                 operation_id="getConnectTypes", summary="Its types, for TypeScript", answers={200: "text/plain"},
+                parameters=(Parameter(name="probe", where="query", schema=_PROBE_SCHEMA, description=_PROBE_WORDS),),
             ),
         ]  # fmt: skip
 
@@ -58,9 +65,13 @@ class FilesResource:
         """Answer with the module."""
         return web.Response(body=read("connect.js"), content_type="text/javascript", charset="utf-8")
 
-    async def types(self, _request: web.Request) -> web.Response:
-        """Answer with its types."""
-        return web.Response(body=read("connect.d.ts"), content_type="text/plain", charset="utf-8")
+    async def types(self, request: web.Request) -> web.Response:
+        """Answer with its types. Whoever looks for the helper asks for them, and hears back what it has asked with."""
+        response = web.Response(body=read("connect.d.ts"), content_type="text/plain", charset="utf-8")
+        probe = request.query.get("probe", "")
+        if _PROBE.fullmatch(probe):
+            response.headers[PROOF] = probe
+        return response
 
 
 @cache

@@ -73,7 +73,11 @@ export interface ConnectOptions {
   signal?: AbortSignal;
   /** Where the page's token is kept; by default in localStorage, where every script of the origin can read it. */
   storage?: TokenStorage;
-  /** Where the helper is; by default where this module came from, else `http://localhost:3000`. */
+  /**
+   * Where the helper is. By default where this module came from; else it is looked for at `http://localhost:3000` and
+   * `http://localhost:26300` to `:26302`, the address that worked last in front. A page with a
+   * Content-Security-Policy lists these in `connect-src`.
+   */
   url?: string;
   /**
    * Go by a window of the helper in any case. By default that is done where the browser lets no https page reach
@@ -293,6 +297,8 @@ export class UpstashHelperError extends Error {
 /** `helper_not_running`: nothing answers where the helper should be. */
 export class HelperNotRunning extends UpstashHelperError {
   readonly url: string;
+  /** Where the next try looks, if that is elsewhere: the bridge tries one address with each click. */
+  readonly next?: string;
 }
 /** `helper_busy`: the user cannot be asked now, or this page asks too often. */
 export class HelperBusy extends UpstashHelperError {

@@ -15,6 +15,11 @@
  * script of that origin can read it, as it could use the page itself. Pass `storage` to keep it elsewhere:
  * sessionStorage for a token that goes with the tab, or your own `{getItem, setItem, removeItem}`, which may be
  * asynchronous.
+ *
+ * The helper's address. It is where this module was taken from, if that was a helper, else `http://localhost:3000` or,
+ * where the user leaves that port to others, `http://localhost:26300`, `:26301` or `:26302`. Whoever answers there must
+ * prove that it is the helper before it is sent anything: port 3000 is many a program's. A token is sent to the address
+ * alone that gave it. A page with a Content-Security-Policy lists all four in `connect-src`.
  */
 
 /**
@@ -32,9 +37,22 @@ const DEFAULT_SCOPES = ['databases:read', 'databases:write', 'databases:credenti
 /** Connecting an account takes these, so they are always asked for. */
 const NEEDED_SCOPES = ['connection:read', 'connection:write'];
 
+/** Where a helper is: on the port that is registered with Upstash, or on one of its own. In the order to ask. */
+const PORTS = [3000, 26300, 26301, 26302];
 /** What any page may read before it is let in. Its status is 200, so that no console complains of a question. */
 const PROBE = '/connect.d.ts';
+/**
+ * The helper repeats here what the question says. A server that answers every path with its page does not, nor one that
+ * has a copy of that file, nor a cache.
+ */
+const PROOF = 'upstash-helper-probe';
 const PROBE_MS = 8_000;
+/** How long the address to ask first is asked alone: the others may be nobody's, of which every console complains. */
+const HEAD_START_MS = 250;
+/** How long one that has proved to be a helper waits for those that come before it. */
+const GRACE_MS = 500;
+/** How long after an answer of the helper nobody else is taken to be at its address. */
+const SURE_MS = 10_000;
 const CALL_MS = 60_000;
 const ATTEMPT_POLL_MS = 800;
 /** A prompt of the browser is mentioned only once a request has hung for so long: it may have been answered before. */
@@ -63,13 +81,15 @@ export class UpstashHelperError extends Error {
   }
 }
 
-/** Nothing answers where the helper should be. */
+/** The helper does not answer where it should be. `next` is where the next try looks, if that is another place. */
 export class HelperNotRunning extends UpstashHelperError {
-  /** @param {string} url @param {unknown} [cause] */
-  constructor(url, cause) {
-    const help = 'Start it on this computer with: upstash-helper start. Install it first if it is not there.';
-    super('helper_not_running', `upstash-helper does not answer at ${url}.`, help, { cause });
-    this.url = url;
+  /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] */
+  constructor(urls, cause, next) {
+    const start = 'Start it on this computer with: upstash-helper start. Install it first if it is not there.';
+    super('helper_not_running', `upstash-helper does not answer at ${urls.join(' or ')}.`, next === undefined ? start
+      : `If it runs, another program has that address: try again, and ${next} is asked. Else: ${start}`, { cause });
+    this.url = urls[0];
+    this.next = next;
   }
 }
 
@@ -208,16 +228,23 @@ async function refusal(response) {
 
 const LOOPBACK = /^(?:(?:.+\.)?localhost|127\.0\.0\.1|\[::1\])$/;
 
-/** The helper's address: where this module was taken from, if that was the helper. @returns {string} */
-function defaultUrl() {
+/**
+ * Where the helper may be, in the order to ask. The page's own server is not it.
+ * @param {string} [url] where the caller says that it is
+ * @returns {string[]}
+ */
+function addresses(url) {
+  if (url !== undefined) return [origin(url)];
+  const own = globalThis.location?.origin;
   const from = new URL(import.meta.url);
   const helpers = from.protocol === 'http:' && from.pathname === '/connect.js' && LOOPBACK.test(from.hostname);
-  return helpers && from.origin !== globalThis.location?.origin ? from.origin : 'http://localhost:3000';
+  if (helpers && from.origin !== own) return [from.origin];
+  return PORTS.map((port) => `http://localhost:${port}`).filter((at) => at !== own);
 }
 
-/** @param {string} [url] @returns {string} */
+/** @param {string} url @returns {string} */
 function origin(url) {
-  const at = new URL(url ?? defaultUrl());
+  const at = new URL(url);
   if (at.protocol !== 'http:' || !LOOPBACK.test(at.hostname)) {
     throw new TypeError(`The helper is on this computer, such as http://localhost:3000, and not at ${at.origin}.`);
   }
@@ -247,10 +274,10 @@ function blocksMixedContent() {
   return globalThis.location?.protocol === 'https:' && (navigator.vendor ?? '').startsWith('Apple');
 }
 
-/** @param {string} url @param {unknown} cause @returns {Promise<UpstashHelperError>} */
-async function unreachable(url, cause) {
+/** @param {string[]} urls @param {unknown} [cause] @returns {Promise<UpstashHelperError>} */
+async function unreachable(urls, cause) {
   if (mayBePrompted() && await networkPermission() === 'denied') return new PermissionDenied();
-  return blocksMixedContent() ? new MixedContentBlocked() : new HelperNotRunning(url, cause);
+  return blocksMixedContent() ? new MixedContentBlocked() : new HelperNotRunning(urls, cause);
 }
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
@@ -285,6 +312,11 @@ function pause(ms, signal) {
   });
 }
 
+/** @param {number} ms @returns {Promise<false>} */
+function after(ms) {
+  return new Promise((resolve) => { setTimeout(() => resolve(false), ms); });
+}
+
 /** @param {...(AbortSignal | undefined)} signals @returns {AbortSignal} */
 function either(...signals) {
   return AbortSignal.any(/** @type {AbortSignal[]} */ (signals.filter(Boolean)));
@@ -305,9 +337,13 @@ function directly(url) {
  * not be otherwise.
  */
 class Bridge {
-  /** Call it from a click, and before anything is awaited: else the browser blocks the window. @param {string} url */
-  constructor(url) {
+  /**
+   * Call it from a click, and before anything is awaited: else the browser blocks the window.
+   * @param {string} url @param {string} [next] which address the next click tries
+   */
+  constructor(url, next) {
     this.url = url;
+    this.next = next;
     this.window = globalThis.open(`${url}/bridge`, 'upstash-helper-bridge', features({ width: 420, height: 460 }));
     if (!this.window) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(`${url}/bridge`);
     /** @type {MessagePort | null} */
@@ -328,7 +364,7 @@ class Bridge {
     while (!port) {
       if (Date.now() > until) {
         this.window?.close();
-        throw new HelperNotRunning(this.url);
+        throw new HelperNotRunning([this.url], undefined, this.next);
       }
       const tried = this.#knock();
       ready = ready ? Promise.race([ready, tried]) : tried;
@@ -370,6 +406,19 @@ class Bridge {
     port.postMessage({ id, method: init.method ?? 'GET', path, headers, body: init.body ?? null });
     return carried.response;
   };
+}
+
+/**
+ * How many bridges have found nobody. A click opens one window, so that whatever is at one address, the next click tries
+ * the next.
+ */
+let lostBridges = 0;
+
+/** @param {string[]} urls @param {Storage_} storage @returns {Bridge} */
+function bridgeTo(urls, storage) {
+  const ordered = before(urls, readNow(storage, PLACE));
+  const at = (/** @type {number} */ turn) => ordered[turn % ordered.length];
+  return new Bridge(at(lostBridges), ordered.length > 1 ? at(lostBridges + 1) : undefined);
 }
 
 /** One request on its way over the bridge, whose answer comes in pieces. */
@@ -424,6 +473,90 @@ function features({ width, height }) {
   return `popup,width=${width},height=${height},left=${left},top=${top}`;
 }
 
+// --- where the helper is ---------------------------------------------------------------------------------------------
+
+/**
+ * Whether it is the helper that answers there.
+ * @param {string} url @param {AbortSignal} signal
+ */
+async function isHelper(url, signal) {
+  const question = newKey();
+  try {
+    const response = await directly(url)(`${PROBE}?probe=${question}`, { signal });
+    return response.ok && response.headers.get(PROOF) === question;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The first of the addresses that is the helper's.
+ * @param {string[]} urls @param {AbortSignal} [signal]
+ * @returns {Promise<string | null>}
+ */
+async function find(urls, signal) {
+  const over = new AbortController();
+  const ask = (/** @type {string} */ url) => isHelper(url, either(signal, over.signal, AbortSignal.timeout(PROBE_MS)));
+  try {
+    const asked = [ask(urls[0])];
+    if (await Promise.race([asked[0], after(HEAD_START_MS)])) return urls[0];
+    asked.push(...urls.slice(1).map(ask));
+    const proved = asked.map(async (one) => { if (!await one) throw new TypeError('another program'); });
+    const late = Promise.any(proved).then(() => after(GRACE_MS), () => false);
+    for (const [index, one] of asked.entries()) {
+      if (await Promise.race([one, late])) return urls[index];
+    }
+    return null;
+  } finally {
+    over.abort();
+  }
+}
+
+/**
+ * Have the browser ask its user, by one request, for one permission is good for all addresses; and wait for the answer.
+ * @param {string} url @param {AbortSignal | undefined} signal
+ * @returns {Promise<boolean>} whether it makes sense to go on
+ */
+async function askUser(url, signal) {
+  const began = Date.now();
+  const over = new AbortController();
+  let isAnswered = false;
+  isHelper(url, either(signal, over.signal)).finally(() => { isAnswered = true; });
+  try {
+    while (!isAnswered && await networkPermission() === 'prompt') await pause(100, signal);
+    // Nobody was asked if it took no time. Who closes the question without an answer is not asked three times more.
+    return await networkPermission() !== 'prompt' || Date.now() - began < PROMPT_MS;
+  } finally {
+    over.abort();
+  }
+}
+
+/**
+ * Where the helper is.
+ * @param {string[]} urls @param {Storage_} storage
+ * @param {{signal?: AbortSignal, onProgress?: (progress: Progress) => void}} [options]
+ * @returns {Promise<string>}
+ */
+async function seek(urls, storage, { signal, onProgress = () => {} } = {}) {
+  const ordered = before(urls, urls.length > 1 ? await read(storage, PLACE) : null);
+  const prompted = mayBePrompted() && await networkPermission() === 'prompt';
+  const told = setTimeout(() => { if (prompted) onProgress({ step: 'permission' }); }, PROMPT_MS);
+  try {
+    const goesOn = !prompted || await askUser(ordered[0], signal);
+    const found = goesOn ? await find(ordered, signal) : null;
+    throwIfAborted(signal);
+    if (found === null) throw await unreachable(ordered);
+    return found;
+  } finally {
+    clearTimeout(told);
+  }
+}
+
+/** @param {string[]} urls @param {string | null} first @returns {string[]} */
+function before(urls, first) {
+  return first !== null && urls.includes(first) ? [first, ...urls.filter((url) => url !== first)] : urls;
+}
+
 // --- the token -------------------------------------------------------------------------------------------------------
 
 /** Where no storage is to be had (blocked by the user, or a worker): until the page goes. @returns {Storage_} */
@@ -448,14 +581,40 @@ function defaultStorage() {
   }
 }
 
+/** Under this key, beside the token: where the helper was that gave it, if that had to be found out. */
+const PLACE = 'upstash-helper:at';
+
+/** @param {Storage_} storage @param {string} key @returns {Promise<string | null>} */
+async function read(storage, key) {
+  try {
+    return await storage.getItem(key) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** What a storage says that makes nobody wait. @param {Storage_} storage @param {string} key */
+function readNow(storage, key) {
+  try {
+    const found = storage.getItem(key);
+    return typeof found === 'string' ? found : null;
+  } catch {
+    return null;
+  }
+}
+
 /** The token, and the requests that carry it. */
 class Session {
-  /** @param {{url: string, storage?: Storage_, send?: Send, bridged?: boolean}} options */
-  constructor({ url, storage, send, bridged }) {
+  /** @param {{url: string, storage: Storage_, isFound?: boolean, bridge?: Bridge | null}} options */
+  constructor({ url, storage, isFound = false, bridge }) {
     this.url = url;
-    this.storage = storage ?? defaultStorage();
-    this.send = send ?? directly(url);
-    this.bridged = bridged ?? false;
+    this.storage = storage;
+    /** Whether it had to be found out where the helper is. */
+    this.isFound = isFound;
+    this.send = bridge ? bridge.send : directly(url);
+    this.bridged = Boolean(bridge);
+    /** When the helper was last heard of at this address. */
+    this.metAt = Date.now();
     /** @type {Kept | null} */
     this.kept = null;
     /** Is called when the token has turned out to be good no longer. */
@@ -469,7 +628,7 @@ class Session {
   /** Read what is kept. */
   async load() {
     try {
-      const kept = JSON.parse(await this.storage.getItem(this.#key) ?? 'null');
+      const kept = JSON.parse(await read(this.storage, this.#key) ?? 'null');
       this.kept = typeof kept?.token === 'string' ? kept : null;
     } catch {
       this.kept = null;
@@ -484,12 +643,23 @@ class Session {
     } catch {
       // Full or blocked: then it lasts as long as the page.
     }
+    await this.remember();
+  }
+
+  /** Have this address asked first from now on. */
+  async remember() {
+    try {
+      if (this.isFound && await read(this.storage, PLACE) !== this.url) await this.storage.setItem(PLACE, this.url);
+    } catch {
+      // As above.
+    }
   }
 
   async forget() {
     this.kept = null;
     try {
       await this.storage.removeItem(this.#key);
+      if (await read(this.storage, PLACE) === this.url) await this.storage.removeItem(PLACE);
     } catch {
       // Blocked: then nothing was kept.
     }
@@ -527,6 +697,7 @@ class Session {
     if (options.token === undefined && !this.kept) throw new TokenRevoked();
     const token = options.token === undefined ? this.kept?.token ?? null : options.token;
     let response;
+    await this.#meet(options.signal);
     try {
       response = await this.#send(method, path, token, options);
     } catch (error) {
@@ -534,8 +705,10 @@ class Session {
       if (error instanceof UpstashHelperError) throw error;
       throw await this.#whyNot(token, error);
     }
+    this.metAt = Date.now();
     if (response.ok) return response;
     const error = await refusal(response);
+    if (error.code === 'unexpected_answer') this.metAt = 0;
     if (error instanceof TokenRevoked && token === this.kept?.token) await this.forget();
     throw error;
   }
@@ -561,50 +734,53 @@ class Session {
    */
   async #whyNot(token, cause) {
     const own = token !== null && token === this.kept?.token;
+    this.metAt = 0;
     try {
-      const response = await this.#send('GET', own ? '/v1/token' : PROBE, own ? token : null, { timeout: PROBE_MS });
+      await this.#meet(undefined);
+      if (!own) return this.bridged ? await unreachable([this.url], cause) : new AnswerLost();
+      const response = await this.#send('GET', '/v1/token', token, { timeout: PROBE_MS });
       if (response.status !== 401) return new AnswerLost();
       await this.forget();
       return new TokenRevoked();
     } catch (error) {
-      return error instanceof UpstashHelperError ? error : unreachable(this.url, cause);
+      return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
     }
+  }
+
+  /** Whether nobody else can be at the helper's address. Over a bridge, its window is the helper's own. */
+  get isSure() {
+    return this.bridged || Date.now() - this.metAt < SURE_MS;
   }
 
   /**
-   * Whether the helper is there, and takes the token that is kept. One that it does not take is forgotten.
-   * @param {{signal?: AbortSignal, onProgress?: (progress: Progress) => void}} [options]
+   * Be sure of the helper. What is sent is for it alone, and it may have ended since, and another program come to its
+   * port.
+   * @param {AbortSignal | undefined} signal
    */
-  async greet({ signal, onProgress = () => {} } = {}) {
-    const prompted = mayBePrompted() && !this.bridged && await networkPermission() === 'prompt';
-    const told = setTimeout(() => { if (prompted) onProgress({ step: 'permission' }); }, PROMPT_MS);
+  async #meet(signal) {
+    if (this.isSure) return;
+    const is = await isHelper(this.url, either(signal, AbortSignal.timeout(PROBE_MS)));
+    throwIfAborted(signal);
+    if (!is) throw await unreachable([this.url]);
+    this.metAt = Date.now();
+  }
+
+  /**
+   * Whether the helper takes the token that is kept. One that it does not take is forgotten.
+   * @param {{signal?: AbortSignal}} [options]
+   */
+  async greet({ signal } = {}) {
+    if (!this.kept) return false;
     try {
-      const timeout = prompted ? Infinity : PROBE_MS;
-      if (!this.kept) {
-        if (!this.bridged) await this.#meet(timeout, signal);
-        return false;
-      }
-      const { scopes } = await this.call('GET', '/v1/token', { signal, timeout });
+      const { scopes } = await this.call('GET', '/v1/token', { signal, timeout: PROBE_MS });
       this.kept = { ...this.kept, scopes };
-      return true;
     } catch (error) {
       if (error instanceof TokenRevoked) return false;
-      throw error instanceof AnswerLost ? new HelperNotRunning(this.url, error) : error;
-    } finally {
-      clearTimeout(told);
+      throw error instanceof AnswerLost ? new HelperNotRunning([this.url], error) : error;
     }
+    await this.remember();
+    return true;
   }
-
-  /** @param {number} timeout @param {AbortSignal | undefined} signal */
-  async #meet(timeout, signal) {
-    const response = await this.request('GET', PROBE, { token: null, signal, timeout });
-    if (!isProof(await response.text())) throw new HelperNotRunning(this.url);
-  }
-}
-
-/** @param {string} text */
-function isProof(text) {
-  return text.includes('upstash-helper');
 }
 
 // --- the window ------------------------------------------------------------------------------------------------------
@@ -715,7 +891,7 @@ async function pair(session, wish, way) {
   const started = await ask(session, wish, way.signal);
   const at = `/v1/pairings/${started.id}`;
   const own = { token: started.poll_secret, signal: way.signal };
-  const withdraw = () => session.send(at, {
+  const withdraw = async () => session.isSure && session.send(at, {
     method: 'DELETE', headers: { authorization: `Bearer ${started.poll_secret}` }, keepalive: true,
   }).catch(() => {});
   const leave = () => {
@@ -805,7 +981,7 @@ async function connectAccount(session, way) {
     return now;
   }
   if (STUCK.has(now.state)) throw new ConnectFailed(now.state, now.detail ?? '');
-  const started = await session.call('POST', '/v1/connection', { body: { open_browser: false }, signal });
+  const started = await start(session, signal);
   if (started.state === 'connected') {
     way.window.close();
     return started;
@@ -817,6 +993,17 @@ async function connectAccount(session, way) {
     throw error;
   }
   return session.call('GET', '/v1/connection', { signal });
+}
+
+/** @param {Session} session @param {AbortSignal | undefined} signal */
+async function start(session, signal) {
+  try {
+    return await session.call('POST', '/v1/connection', { body: { open_browser: false }, signal });
+  } catch (error) {
+    // Where the port of sign-ins is taken for a sign-in alone, it is known only now that another program has it.
+    if (!(error instanceof ApiError) || !STUCK.has(error.code)) throw error;
+    throw new ConnectFailed(error.code, error.message);
+  }
 }
 
 /** @param {Session} session @param {string} attempt */
@@ -879,11 +1066,11 @@ async function attemptNow(session, id, signal) {
  * @returns {Promise<boolean>}
  */
 export async function isHelperRunning({ timeout = 3000, url, ask = true } = {}) {
-  const at = origin(url);
+  const urls = addresses(url);
   if (!ask && mayBePrompted() && await networkPermission() === 'prompt') return false;
   try {
-    const response = await directly(at)(PROBE, { signal: AbortSignal.timeout(timeout) });
-    return response.ok && isProof(await response.text());
+    await seek(urls, defaultStorage(), { signal: AbortSignal.timeout(timeout) });
+    return true;
   } catch {
     return false;
   }
@@ -907,7 +1094,8 @@ export async function isHelperRunning({ timeout = 3000, url, ask = true } = {}) 
  * @returns {Promise<UpstashClient>}
  */
 export async function connectUpstash(options) {
-  const url = origin(options.url);
+  const urls = addresses(options.url);
+  const storage = options.storage ?? defaultStorage();
   const scopes = wished(options.scopes);
   const window_ = new SignInWindow(options.open);
   const { signal, onProgress = () => {}, onCode = () => {}, onPopupBlocked } = options;
@@ -915,11 +1103,11 @@ export async function connectUpstash(options) {
   const way = { window: window_, signal, onProgress, onCode, onPopupBlocked };
   throwIfAborted(signal);
   // Before anything is awaited, since its window needs the click.
-  const bridge = options.bridge || blocksMixedContent() ? new Bridge(url) : null;
+  const bridge = options.bridge || blocksMixedContent() ? bridgeTo(urls, storage) : null;
   onProgress({ step: 'checking' });
   try {
-    await bridge?.open(signal);
-    const session = new Session({ url, storage: options.storage, send: bridge?.send, bridged: bridge !== null });
+    const url = bridge ? await crossed(bridge, signal) : await seek(urls, storage, way);
+    const session = new Session({ url, storage, isFound: urls.length > 1, bridge });
     await session.load();
     const known = await session.greet(way) && covers(session.kept, scopes);
     if (!known) {
@@ -940,11 +1128,26 @@ export async function connectUpstash(options) {
  * @param {{storage?: Storage_, url?: string, signal?: AbortSignal}} [options]
  * @returns {Promise<UpstashClient | null>}
  */
-export async function resumeUpstash({ storage, url, signal } = {}) {
-  const session = new Session({ url: origin(url), storage });
-  await session.load();
-  if (!session.kept || blocksMixedContent()) return null;
-  return await session.greet({ signal }) ? new UpstashClient(session) : null;
+export async function resumeUpstash({ storage = defaultStorage(), url, signal } = {}) {
+  const urls = addresses(url);
+  const sessions = urls.map((at) => new Session({ url: at, storage, isFound: urls.length > 1 }));
+  await Promise.all(sessions.map((session) => session.load()));
+  if (blocksMixedContent() || !sessions.some((session) => session.kept)) return null;
+  const found = await seek(urls, storage, { signal });
+  const session = sessions.find((one) => one.url === found);
+  return session && await session.greet({ signal }) ? new UpstashClient(session) : null;
+}
+
+/** @param {Bridge} bridge @param {AbortSignal | undefined} signal @returns {Promise<string>} its address */
+async function crossed(bridge, signal) {
+  try {
+    await bridge.open(signal);
+  } catch (error) {
+    if (error instanceof HelperNotRunning) lostBridges += 1;
+    throw error;
+  }
+  lostBridges = 0;
+  return bridge.url;
 }
 
 /** @param {string | readonly string[] | undefined} scopes @returns {string[]} */
@@ -1496,7 +1699,9 @@ export class UpstashConnectElement extends ElementBase {
   #trouble() {
     const missing = this.error instanceof HelperNotRunning;
     const help = this.getAttribute('help-url');
-    const [title, text] = missing
+    const [title, text] = this.error instanceof HelperNotRunning && this.error.next
+      ? ['upstash-helper does not answer', this.error.help]
+      : missing
       ? ['upstash-helper is not running', 'It keeps your Upstash account on this computer, so that pages never see its '
         + 'key. Start it in a terminal:']
       : [this.error?.message ?? '', this.error?.help ?? ''];
