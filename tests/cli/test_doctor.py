@@ -34,7 +34,7 @@ def check(ran: Ran, name: str) -> Any:
 
 async def test_all_is_well(shell: Shell, running: DaemonProcess, connected: str) -> None:
     """
-    With a daemon that runs and is connected, nothing is marked as wrong.
+    With a daemon that runs and is connected, nothing of the helper's own is marked, in the order of the checks.
     """
     running.environment["UPSTASH_HELPER_CLIENT_ID"] = "x"
     settings = running._settings
@@ -45,10 +45,12 @@ async def test_all_is_well(shell: Shell, running: DaemonProcess, connected: str)
     for_people = await shell("doctor")
 
     assert (0, True) == (ran.code, ran.json["healthy"])
-    assert {"ok"} == {one["state"] for one in ran.json["checks"]}
+    # What a machine without a desktop lacks is worth a word, and nothing more.
+    desktop = {"Session bus", "Notifications", "Tray", "Browser", "Service", "Session"}
+    assert {"ok"} == {one["state"] for one in ran.json["checks"] if one["name"] not in desktop}
     assert connected in check(ran, "Connection")["detail"]
-    assert "✗" not in for_people.out
-    assert for_people.out.count("✓") == len(ran.json["checks"])
+    marks = [line[0] for line in for_people.out.splitlines() if not line.startswith("  ")]
+    assert [{"ok": "✓", "warning": "!"}[one["state"]] for one in ran.json["checks"]] == marks
 
 
 async def test_absent_daemon_is_an_error(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class KeyringStore:
             monotonic: Tells seconds that never go back.
         """
         self._deadline = deadline
-        self._entry = _Entry(service, username, patience=patience, trusted=trusted, monotonic=monotonic)
+        self._entry = Entry(service, username, patience=patience, trusted=trusted, monotonic=monotonic)
         self._worker = Worker("keyring")
         self._health = StoreHealth(kind=self._entry.kind, state="unknown")
 
@@ -125,7 +125,7 @@ class KeyringStore:
         return failure
 
 
-class _Entry:
+class Entry:
     """One entry of the keyring; used by the worker's thread alone, but for ``kind``."""
 
     def __init__(
@@ -133,10 +133,11 @@ class _Entry:
         service: str,
         username: str,
         *,
-        patience: float,
-        trusted: Mapping[str, str],
-        monotonic: Callable[[], float],
+        patience: float = PATIENCE,
+        trusted: Mapping[str, str] = backends.TRUSTED,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """The arguments are those of ``KeyringStore``."""
         self._key: Final = (service, username)
         self._patience = patience
         self._trusted = trusted

@@ -20,7 +20,7 @@ Step = tuple[str, ...]
 """The statements that lead from one version to the next."""
 
 # In the file's header (PRAGMA application_id): "UHlg".
-_APPLICATION_ID: Final = 0x55486C67
+APPLICATION_ID: Final = 0x55486C67
 
 # A step that was released is never changed: the next version is one more step.
 STEPS: Final[tuple[Step, ...]] = (
@@ -138,7 +138,7 @@ def check(connection: sqlite3.Connection, steps: tuple[Step, ...], name: str) ->
     """
     tables = _number(connection, "SELECT count(*) FROM sqlite_master")
     version = _number(connection, "PRAGMA user_version")
-    if (tables or version) and (not version or _number(connection, "PRAGMA application_id") != _APPLICATION_ID):
+    if (tables or version) and (not version or _number(connection, "PRAGMA application_id") != APPLICATION_ID):
         raise Damaged
     if version > len(steps):
         message = (
@@ -206,7 +206,7 @@ def _take(connection: sqlite3.Connection, steps: tuple[Step, ...], version: int)
                 connection.execute(statement)
                 if not connection.in_transaction:
                     raise _Escaped
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(steps)}")
         # What is not sound is not committed.
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

@@ -1,0 +1,141 @@
+"""The checks of how the helper is started: by which service, and what the session gives it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from upstash_helper.cli.facts import own_uid
+from upstash_helper.cli.finding import Finding, error, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from upstash_helper.cli.facts import Facts
+
+ASK_SECONDS: Final = 4.0
+SOCKET: Final = "upstash-helper.socket"
+SERVICE: Final = "upstash-helper.service"
+LABEL: Final = "com.upstash.helper"
+"""What launchd calls it."""
+
+_NAME: Final = "Service"
+
+
+class _Unit(NamedTuple):
+    """What systemd says of a unit."""
+
+    enabled: str
+    active: str
+
+    def __str__(self) -> str:
+        return f"{self.enabled}, {self.active}"
+
+
+def service(facts: Facts) -> Iterator[Finding]:
+    """Whether the helper starts by itself: installed, enabled, running."""
+    install = f"To have it start by itself: {facts.command('install')}"
+    if sys.platform == "linux":
+        yield _systemd(install)
+    elif sys.platform == "darwin":
+        yield _launchd(install)
+    else:
+        yield ok(_NAME, "not looked at: this system has no service manager that could be asked as a user")
+
+
+def _systemd(install: str) -> Finding:
+    found = {unit: _unit(unit) for unit in (SOCKET, SERVICE)}
+    known = {unit: state for unit, state in found.items() if state is not None}
+    if not known:
+        # Containers, and distributions without systemd.
+        return ok(_NAME, "no systemd of this user answers here, so the helper is started by hand or by the desktop")
+    there = {unit: state for unit, state in known.items() if state.enabled != "not-found"}
+    if not there:
+        return warning(_NAME, "not installed: the helper does not start by itself", install)
+    detail = "; ".join(f"{unit}: {state}" for unit, state in there.items())
+    failed = [unit for unit, state in there.items() if state.active == "failed"]
+    if failed:
+        fix = f"Look why: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
+        return error(_NAME, detail, fix)
+    if not any(
+        state.enabled in {"enabled", "enabled-runtime", "linked", "static", "generated"} for state in there.values()
+    ):
+        return warning(
+            _NAME, f"{detail}: it does not start by itself", f"systemctl --user enable --now {next(iter(there))}"
+        )
+    return ok(_NAME, detail)
+
+
+def _unit(unit: str) -> _Unit | None:
+    """Return how a unit of the user's is; None if there is no systemd to ask."""
+    enabled, active = (_systemctl(verb, unit) for verb in ("is-enabled", "is-active"))
+    if enabled is None or active is None:
+        return None
+    return _Unit(enabled, active)
+
+
+def _systemctl(verb: str, unit: str) -> str | None:
+    from upstash_helper.cli import child
+
+    try:
+        ended = child.run(("systemctl", "--user", verb, unit), seconds=ASK_SECONDS)
+    except OSError:
+        return None
+    word = ended.out.strip()
+    if word:
+        return word
+    # It says nothing on stdout of a unit that does not exist (before systemd 253), nor without a manager.
+    return "not-found" if "No such file" in ended.err or "not-found" in ended.err else None
+
+
+def _launchd(install: str) -> Finding:
+    from upstash_helper.cli import child
+
+    try:
+        ended = child.run(("/bin/launchctl", "print", f"gui/{own_uid()}/{LABEL}"), seconds=ASK_SECONDS)
+    except OSError:
+        return ok(_NAME, "launchd cannot be asked here")
+    if ended.code != 0:
+        return warning(_NAME, "not installed: the helper does not start by itself", install)
+    states = [line.strip() for line in ended.out.splitlines() if line.strip().startswith("state = ")]
+    return ok(_NAME, f"{LABEL}: {states[0] if states else 'loaded'}")
+
+
+def session(_: Facts) -> Iterator[Finding]:
+    """What the session gives: a runtime folder, and whether programs outlive it."""
+    if sys.platform != "linux":
+        return
+    name = "Session"
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    if not folder:
+        yield ok(name, f"no XDG_RUNTIME_DIR, so the runtime files are with the state; {_linger()}")
+        return
+    try:
+        found = Path(folder).stat()
+    except OSError as problem:
+        fix = "Log in anew, or unset XDG_RUNTIME_DIR (su and sudo may have kept another user's)."
+        yield error(name, f"XDG_RUNTIME_DIR is {folder}, which cannot be used: {problem.strerror}", fix)
+        return
+    if found.st_uid != own_uid():
+        fix = "Log in as yourself, or unset XDG_RUNTIME_DIR (su and sudo may have kept another user's)."
+        yield error(name, f"XDG_RUNTIME_DIR is {folder}, which belongs to the user with id {found.st_uid}", fix)
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        # XDG Base Directory Specification: its access mode must be 0700.
+        mode = stat.S_IMODE(found.st_mode)
+        yield warning(name, f"XDG_RUNTIME_DIR is {folder} with mode {mode:04o}, open to others", f"chmod 700 {folder}")
+    else:
+        yield ok(name, f"XDG_RUNTIME_DIR is {folder}; {_linger()}")
+
+
+def _linger() -> str:
+    """Return whether the user's services go on after the last logout, as ``loginctl enable-linger`` decides."""
+    import getpass
+
+    try:
+        lingers = Path("/var/lib/systemd/linger", getpass.getuser()).exists()
+    except (OSError, KeyError):
+        lingers = False
+    return "services go on after you log out (linger)" if lingers else "services end when you log out (no linger)"

@@ -1,0 +1,125 @@
+"""
+A look at the ledger's file, for ``doctor``. ``python -m`` of this module does it.
+
+It is read and nothing else, beside a daemon that may be using it: neither the file nor those next to it are changed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from upstash_helper.storage.ledger_schema import APPLICATION_ID, STEPS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+_BUSY_SECONDS: Final = 2.0
+_MOST_LINES: Final = 3
+
+State = Literal["ok", "absent", "older", "newer", "foreign", "damaged", "unreadable"]
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found."""
+
+    state: State
+    """``older``: the daemon brings it up to date when it starts. ``foreign``: a database, and not the ledger."""
+    version: int = 0
+    known: int = len(STEPS)
+    """The newest version that this program knows."""
+    detail: str = ""
+    damaged: int = 0
+    """Damaged files that were moved aside before."""
+    behind: bool = False
+    """Whether what was written last could not be looked at."""
+
+
+def look(path: Path) -> Checked:
+    """Return how the ledger at ``path`` is."""
+    import sqlite3
+
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        if not path.exists():
+            return Checked(state="absent", damaged=_damaged(path))
+        written_last = log.exists() and log.stat().st_size > 0
+    except OSError as error:
+        return Checked(state="unreadable", detail=error.strerror or type(error).__name__)
+    try:
+        found = _checked(f"{path.absolute().as_uri()}?mode=ro")
+    except sqlite3.Error as error:
+        if _is_damage(error):
+            return Checked(state="damaged", detail=_name(error), damaged=_damaged(path))
+        # A file in WAL mode without its companions cannot be opened read-only, unless it is said not to change.
+        found = _immutable(path, behind=written_last)
+    return msgspec.structs.replace(found, damaged=_damaged(path))
+
+
+def _immutable(path: Path, *, behind: bool) -> Checked:
+    import sqlite3
+
+    try:
+        found = _checked(f"{path.absolute().as_uri()}?immutable=1")
+    except sqlite3.Error as error:
+        return Checked(state="damaged" if _is_damage(error) else "unreadable", detail=_name(error))
+    return msgspec.structs.replace(found, behind=behind)
+
+
+def _checked(uri: str) -> Checked:
+    import sqlite3
+
+    with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA query_only = ON")
+        version = _number(connection, "user_version")
+        tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if _number(connection, "application_id") != APPLICATION_ID or not version:
+            if not tables and not version:
+                return Checked(state="damaged", detail="it is empty")
+            return Checked(state="foreign", version=version)
+        if version > len(STEPS):
+            return Checked(state="newer", version=version)
+        lines = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MOST_LINES})")]
+    if lines != ["ok"]:
+        return Checked(state="damaged", version=version, detail="; ".join(" ".join(line.split()) for line in lines))
+    return Checked(state="older" if version < len(STEPS) else "ok", version=version)
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    number: int = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+    return number
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    import sqlite3
+
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _name(error: sqlite3.Error) -> str:
+    name: str = getattr(error, "sqlite_errorname", type(error).__name__)
+    return name
+
+
+def _damaged(path: Path) -> int:
+    aside = re.compile(rf"{re.escape(path.name)}\.damaged-\d+")
+    try:
+        return sum(1 for file in path.parent.iterdir() if aside.fullmatch(file.name))
+    except OSError:
+        return 0
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Look at the file that is given; print what was found as one line of JSON."""
+    sys.stdout.write(msgspec.json.encode(look(Path(arguments[0]))).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
