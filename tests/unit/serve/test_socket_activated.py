@@ -398,6 +398,7 @@ def test_a_note_that_is_removed_is_gone(tmp_path: Path) -> None:
 # --- systemd ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
 def test_by_systemds_own_hand(tmp_path: Path) -> None:
     """
     Started by systemd's `systemd-socket-activate` at the first request, it is ready as a service manager wants it,
