@@ -278,7 +278,10 @@ def test_purge_empties_the_keyring_and_names_the_key(session: UserSystemd) -> No
     """Which stays valid at Upstash until the user deletes it there."""
     if not Path("/usr/bin/gnome-keyring-daemon").exists():
         pytest.skip("gnome-keyring-daemon is missing: apt-get install gnome-keyring")
-    bus = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={session.runtime}/bus"}
+    bus = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={session.runtime}/bus-of-a-test"}
+    # What it starts would keep the pipes of its output open.
+    start = 'dbus-daemon --session --fork --nopidfile --address="$0" > "$1" 2>&1'
+    done(session.run("sh", "-c", start, bus["DBUS_SESSION_BUS_ADDRESS"], f"{session.runtime}/bus.log"))
     done(session.run("gnome-keyring-daemon", "--unlock", "--components=secrets", environ=bus, typed="password"))
     done(session.run(sys.executable, "-c", STORE, environ=bus))
     done(session.helper(*INSTALL, environ=bus))
