@@ -46,6 +46,8 @@ class Installed:
         """
         if self.manager == "systemd":
             units = self._units
+            # One that is just telling a request that it cannot serve would otherwise be what is waited for.
+            self._ask("systemctl", "--user", "stop", self.service, may_fail=True)
             self._ask("systemctl", "--user", "reset-failed", *units, may_fail=True)
             self._ask("systemctl", "--user", "start", *units)
         elif self.manager == "launchd":
