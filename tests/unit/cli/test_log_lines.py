@@ -28,8 +28,7 @@ def test_a_log_is_followed_beyond_its_end(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def read() -> None:
-        for line in itertools.islice(followed(log, 1), 5):
-            seen.append(line)
+        seen.extend(itertools.islice(followed(log, 1), 5))
 
     reader = threading.Thread(target=read)
     reader.start()
