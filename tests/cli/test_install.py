@@ -34,6 +34,8 @@ import sys, urllib.error, urllib.request
 try:
     with urllib.request.urlopen(sys.argv[1], timeout=30) as answer:
         print(answer.status)
+except urllib.error.HTTPError as error:
+    print(error.code)
 except (OSError, urllib.error.URLError) as error:
     print(type(getattr(error, "reason", error)).__name__)
 """
@@ -189,6 +191,60 @@ def test_after_a_crash_it_comes_back(session: UserSystemd) -> None:
     assert pid != again
 
 
+def test_what_the_daemon_opened_does_not_end_with_it(session: UserSystemd) -> None:
+    """The user's browser is its child, and lives on when the daemon stops."""
+    config = session.home / ".config/upstash-helper/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('client_id = "c"\nauth_url = "http://127.0.0.1:9"\n')
+    browser, opened = session.runtime / "browser", session.runtime / "opened"
+    browser.write_text(f"#!/bin/sh\nsleep 600 > /dev/null 2>&1 &\necho $! > {opened}.new\nmv {opened}.new {opened}\n")
+    browser.chmod(0o700)
+    done(session.run("systemctl", "--user", "set-environment", f"BROWSER={browser}"))
+    done(session.helper(*INSTALL))
+
+    done(session.helper("connect", "--no-wait"))
+    until(opened.exists)
+    done(session.helper("stop"))
+    alive = session.run("kill", "-0", opened.read_text().strip()).code
+
+    assert ("inactive", 0) == (state(session, SERVICE), alive)
+
+
+def test_a_setting_that_cannot_be_used_is_not_tried_for_ever(session: UserSystemd) -> None:
+    """Who asks is told; the address stays, and mended it serves again."""
+    done(session.helper(*INSTALL))
+    done(session.helper("stop"))
+    done(session.run("systemctl", "--user", "start", SOCKET))
+    config = session.home / ".config/upstash-helper/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('log_level = "loud"\n')
+
+    told = ask(session)
+    until(lambda: state(session, SERVICE) == "failed")
+    code = session.run("systemctl", "--user", "show", "--property=ExecMainStatus", "--value", SERVICE).out.strip()
+    said = session.helper("start")
+    config.unlink()
+    done(session.helper("start"))
+
+    assert ("503", "2") == (told, code)
+    assert (2, True) == (said.code, "loud" in said.err or "log_level" in said.err)
+    assert "200" == ask(session)
+
+
+def test_a_port_that_is_taken_is_told_and_installing_goes_on_later(session: UserSystemd) -> None:
+    """What was done until then stays."""
+    server = ("systemd-run", "--user", "--unit=other", sys.executable, "-m", "http.server", "--bind=127.0.0.1", "3000")
+    done(session.run(*server))
+    until(lambda: ask(session) in {"404", "200"})
+
+    refused = session.helper(*INSTALL)
+    done(session.run("systemctl", "--user", "stop", "other"))
+    done(session.helper(*INSTALL))
+
+    assert (1, True) == (refused.code, "upstash-helper doctor" in refused.err)
+    assert ("200", "active") == (ask(session), state(session, SERVICE))
+
+
 def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
     """So there is never a second daemon beside its own; stopped, no request starts it."""
     done(session.helper(*INSTALL))
@@ -278,7 +334,10 @@ def test_purge_empties_the_keyring_and_names_the_key(session: UserSystemd) -> No
     """Which stays valid at Upstash until the user deletes it there."""
     if not Path("/usr/bin/gnome-keyring-daemon").exists():
         pytest.skip("gnome-keyring-daemon is missing: apt-get install gnome-keyring")
-    bus = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={session.runtime}/bus"}
+    bus = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={session.runtime}/bus-of-a-test"}
+    # What it starts would keep the pipes of its output open.
+    start = 'dbus-daemon --session --fork --nopidfile --address="$0" > "$1" 2>&1'
+    done(session.run("sh", "-c", start, bus["DBUS_SESSION_BUS_ADDRESS"], f"{session.runtime}/bus.log"))
     done(session.run("gnome-keyring-daemon", "--unlock", "--components=secrets", environ=bus, typed="password"))
     done(session.run(sys.executable, "-c", STORE, environ=bus))
     done(session.helper(*INSTALL, environ=bus))

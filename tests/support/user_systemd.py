@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 MANAGER = Path("/lib/systemd/systemd")
 
 _AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-_KEPT = ("PATH", "PYTHONDONTWRITEBYTECODE")
+_KEPT = ("PATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class UserSystemd:
         prefix = _namespaces()
         home.mkdir(parents=True, exist_ok=True)
         runtime = Path(tempfile.mkdtemp(prefix="uhsd"))  # short: there will be sockets in it
-        environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environ = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
         environ |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         with _control_group() as group:
             inside = [sys.executable, "-m", "tests.support.user_systemd_inside", str(group), "systemd" * systemd]

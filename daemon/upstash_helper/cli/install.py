@@ -133,5 +133,10 @@ def _report(session: Session, facts: Facts, executor: Execution, *, dry: bool) -
 
 def _show_steps(steps: Sequence[Step]) -> None:
     if steps:
-        home = f"{Path.home()}{os.sep}"
-        click.echo(table([(f"  {step.action}", step.what.replace(home, f"~{os.sep}"), step.why) for step in steps]))
+        click.echo(table([(f"  {step.action}", _shown(step), step.why) for step in steps]))
+
+
+def _shown(step: Step) -> str:
+    # A command is shown as it can be typed.
+    home = f"{Path.home()}{os.sep}"
+    return step.what if step.action == "run" else step.what.replace(home, f"~{os.sep}", 1)

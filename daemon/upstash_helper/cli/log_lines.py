@@ -31,29 +31,26 @@ def last(file: Path, count: int) -> list[str]:
 
 def followed(file: Path, count: int) -> Iterator[str]:
     """Yield the last lines, and each that is added, also after the daemon begins a new file."""
-    stream: BinaryIO | None = None
-    part = b""
-    skip = True
+    first = file.exists()
     while True:
-        if stream is None:
-            try:
-                stream = file.open("rb")
-            except FileNotFoundError:
-                skip = False
-                time.sleep(_LOOK_SECONDS)
-                continue
-            if skip:
+        while not file.exists():
+            time.sleep(_LOOK_SECONDS)
+        with file.open("rb") as stream:
+            if first:
                 yield from (_text(line) for line in deque(stream, maxlen=count))
-                skip = False
-        line = stream.readline()
-        if line.endswith(b"\n"):
-            yield _text(part + line)
+            first = False
+            yield from _added(file, stream)
+
+
+def _added(file: Path, stream: BinaryIO) -> Iterator[str]:
+    part = b""
+    while True:
+        part += stream.readline()
+        if part.endswith(b"\n"):
+            yield _text(part)
             part = b""
-            continue
-        part += line
-        if _replaced(file, stream):
-            stream.close()
-            stream = None
+        elif _replaced(file, stream):
+            return
         else:
             time.sleep(_LOOK_SECONDS)
 

@@ -12,6 +12,7 @@ from typing import Final
 from upstash_helper.service import linux, macos, marks, programs, windows
 from upstash_helper.service.autostart import config_home
 from upstash_helper.service.execution import Ran, Runner, run
+from upstash_helper.service.facts import own_uid
 from upstash_helper.service.plan import Manager, ServiceError
 from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
@@ -45,6 +46,8 @@ class Installed:
         """
         if self.manager == "systemd":
             units = self._units
+            # One that is just telling a request that it cannot serve would otherwise be what is waited for.
+            self._ask("systemctl", "--user", "stop", self.service, may_fail=True)
             self._ask("systemctl", "--user", "reset-failed", *units, may_fail=True)
             self._ask("systemctl", "--user", "start", *units)
         elif self.manager == "launchd":
@@ -170,4 +173,4 @@ def _told(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _domain() -> str:
-    return f"gui/{os.getuid()}" if sys.platform != "win32" else ""
+    return f"gui/{own_uid()}"

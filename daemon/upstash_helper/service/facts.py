@@ -106,6 +106,7 @@ def gather(
     environ = os.environ if environ is None else environ
     world = lasting_world(profile, environ)
     runtime_dir = _runtime_dir(environ)
+    systemd = _systemd(runtime_dir)
     return Facts(
         platform="win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux",
         profile=world.profile,
@@ -117,11 +118,11 @@ def gather(
         data_home=data_home(environ),
         environment=_environment(world, environ),
         runtime_dir=runtime_dir,
-        systemd=_systemd(runtime_dir),
-        unreachable=_on_systemd() and not _systemd(runtime_dir),
+        systemd=systemd,
+        unreachable=_on_systemd() and not systemd,
         superuser=sys.platform != "win32" and os.geteuid() == 0,
         ipv6=_has_ipv6(),
-        uid=os.getuid() if sys.platform != "win32" else 0,
+        uid=own_uid(),
         user="\\".join(filter(None, (environ.get("USERDOMAIN"), environ.get("USERNAME")))),
         tray=_tray(wanted=tray),
         display=sys.platform != "linux" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
@@ -148,6 +149,13 @@ def passing(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in ours)
 
 
+def own_uid() -> int:
+    """Return this user's number; 0 on Windows, which has none."""
+    if sys.platform == "win32":
+        return 0
+    return os.getuid()
+
+
 def _environment(world: World, environ: Mapping[str, str]) -> dict[str, str]:
     if world.root is not None:
         return {f"{ENV_PREFIX}HOME": str(world.root)}
@@ -169,7 +177,7 @@ def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
 
 
 def _systemd(runtime_dir: Path | None) -> bool:
-    if runtime_dir is None or shutil.which("systemctl") is None:
+    if sys.platform != "linux" or runtime_dir is None or shutil.which("systemctl") is None:
         return False
     # The manager's own socket, which is left behind when it ends. Without a bus, systemctl uses it as well.
     with socket.socket(socket.AF_UNIX) as probe:
