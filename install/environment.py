@@ -101,6 +101,8 @@ class Environment:
         """
         if self._steps(file):
             self._check_place()
+            # Before anything is made: there may be nothing to make it with.
+            self._installer = self._installer or choose_installer()
             self._make_folder()
             with exclusive(self._venv / _LOCK):
                 # Another set-up may have done the same while this one waited.

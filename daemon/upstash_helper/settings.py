@@ -29,6 +29,8 @@ from msgspec import Meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from platformdirs import PlatformDirs
+
 DEFAULT_PROFILE: Final = "default"
 ENV_PREFIX: Final = "UPSTASH_HELPER_"
 
@@ -254,11 +256,8 @@ def _roots(environ: Mapping[str, str]) -> Folders:
 
     dirs = PlatformDirs("upstash-helper", appauthor=False)
     state = dirs.user_state_path
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is no runtime folder is dealt with right below
-        runtime = dirs.user_runtime_path
-    if sys.platform == "linux" and "XDG_RUNTIME_DIR" not in environ and not runtime.is_relative_to("/run"):
-        # Without a session's runtime folder platformdirs names one below /tmp, where any user can be first to make it.
+    runtime = _sessions_runtime(dirs, environ)
+    if runtime is None:
         runtime = state / "run"
     return Folders(config=dirs.user_config_path, state=state, runtime=runtime, logs=dirs.user_log_path)
 
@@ -281,6 +280,25 @@ def _from_file(path: Path) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         message = f"{path}: not valid TOML: {error}"
         raise SettingsError(message) from error
+
+
+def _sessions_runtime(dirs: PlatformDirs, environ: Mapping[str, str]) -> Path | None:
+    """
+    Return the runtime folder that the user's session has, or None if it has none that can be trusted.
+
+    Where XDG_RUNTIME_DIR is not set, or not this user's (after ``su``), platformdirs names a folder below /tmp, where
+    any user can be first to make it; and fails, if one was.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is no such folder is dealt with here
+            runtime = dirs.user_runtime_path
+    except PermissionError:
+        return None
+    given = environ.get("XDG_RUNTIME_DIR")
+    if sys.platform != "linux" or runtime.is_relative_to("/run") or (given and runtime.is_relative_to(given)):
+        return runtime
+    return None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:

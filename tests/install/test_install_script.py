@@ -224,6 +224,36 @@ def test_a_folder_that_is_no_environment_is_left_alone(user: User) -> None:
     assert precious.exists()
 
 
+def test_a_python_that_cannot_make_environments_is_told_what_is_missing(user: User, tmp_path: Path) -> None:
+    """
+    Debian's Python comes without what makes environments: the package that adds it is named, and nothing is made.
+    """
+    # As there: the module is not found.
+    script = (
+        "import runpy, sys\n"
+        "from importlib.machinery import PathFinder\n"
+        "class Bare(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        return None if name == 'ensurepip' else super().find_spec(name, path, target)\n"
+        "sys.meta_path = [Bare if finder is PathFinder else finder for finder in sys.meta_path]\n"
+        "path = sys.argv.pop(1)\n"
+        "runpy.run_path(path, run_name='__main__')"
+    )
+    command = [base_python(), "-c", script, str(user.checkout / "install/install.py"), "--no-service"]
+    empty = tmp_path / "bin"
+    empty.mkdir()
+
+    done = subprocess.run(
+        command, env=user.environment | {"PATH": str(empty)}, capture_output=True, text=True, check=False
+    )
+
+    assert 1 == done.returncode
+    assert "`apt install python3-venv`" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert set() == user.files()
+
+
 def test_sudo_is_refused() -> None:
     """
     Who types sudo by habit would get it into root's home.

@@ -116,10 +116,11 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
 
     Raises:
         Failure: If it ends at once, with its reason, or does not get ready.
-        SettingsError: If a setting cannot be used.
+        SettingsError: If a setting cannot be used, or the folder of the logs may not be.
     """
     from upstash_helper.cli import spawn
     from upstash_helper.client.errors import VersionMismatch
+    from upstash_helper.folders import claim
     from upstash_helper.settings import load_world
 
     load_world(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
@@ -127,7 +128,7 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     installed = _installed(session)
     if installed is not None and installed.starts:
         return _launch_installed(session, installed, flags)
-    discovery.make_private(folders.logs)
+    claim(folders.logs)
     output = folders.logs / "start.log"
     command = spawn.command_line("--profile", session.profile, "run", *as_arguments(flags))
     process = spawn.start_detached(command, output=output, folder=folders.logs)

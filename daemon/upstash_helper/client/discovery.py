@@ -134,9 +134,9 @@ def remove(runtime: Path) -> None:
 
 def is_running(runtime: Path) -> bool:
     """Return whether a daemon of the profile with this runtime folder is alive, even if it does not answer."""
-    if not (runtime / LOCK_FILE).exists():
-        return False
     try:
+        if not (runtime / LOCK_FILE).exists():
+            return False
         with DaemonLock(runtime, patience=0.0):
             return False
     except AlreadyHeld:
