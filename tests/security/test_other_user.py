@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-
 import msgspec
 import pytest
 
 from tests.support.effects import no_effect
-from tests.support.others import NOBODY, skip_unless_root
+from tests.support.others import NOBODY, say, skip_unless_root
 from tests.support.rawhttp import Answer, parse, request
 from tests.support.world import World, as_page
 from upstash_helper.broker.scopes import SCOPES
 
-# Becomes another user, says what it was given, and hands back what it hears.
-PROGRAM = """
-import os, socket, sys
-host, port, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-if user:
-    # Here, and not by whoever starts this: Python may be in a folder that the other user cannot enter.
-    os.setgroups([])
-    os.setgid(user)
-    os.setuid(user)
-said = sys.stdin.buffer.read()
-with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
-    one.connect((host, port))
-    one.sendall(said)
-    while heard := one.recv(65536):
-        sys.stdout.buffer.write(heard)
-"""
-
 
 async def send(world: World, said: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:
     """Send bytes as a program of ``user`` (0: this test's), and return the answers until the daemon closes."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-c", PROGRAM, host, str(world.settings.port), str(user),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(30):
-        heard, _ = await process.communicate(said)
+    heard = await say(said, host, world.settings.port, user=user)
     return parse(heard)
 
 

@@ -39,6 +39,35 @@ for line in sys.stdin:
 """
 
 
+# Becomes another user, says what it was given, and hands back what it hears.
+CALLER = """
+import os, socket, sys
+host, port, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if user:
+    # Here, and not by whoever starts this: Python may be in a folder that the other user cannot enter.
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+said = sys.stdin.buffer.read()
+with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+    one.connect((host, port))
+    one.sendall(said)
+    while heard := one.recv(65536):
+        sys.stdout.buffer.write(heard)
+"""
+
+
+async def say(said: bytes, host: str, port: int, *, user: int = 0) -> bytes:
+    """Send bytes as a program of ``user`` (0: this test's), and return what comes until the far side closes."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-c", CALLER, host, str(port), str(user),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        heard, _ = await process.communicate(said)
+    return heard
+
+
 def skip_unless_root() -> None:
     """Skip the test where no program can be run as another user."""
     if sys.platform == "win32" or os.geteuid() != 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import socket
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import msgspec
 
 from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
-from upstash_helper.listeners import open_listeners
+from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.machine import SystemClock
 from upstash_helper.peers import SystemPeers
 from upstash_helper.serve import serve
@@ -75,6 +76,8 @@ class Loopback:
 
     def __init__(self) -> None:
         self.taken: str | None = None
+        self.held = False
+        """Whether a sign-in may come back."""
 
     async def conflict(self) -> str | None:
         """Return what the test has set."""
@@ -82,10 +85,12 @@ class Loopback:
 
     async def take(self) -> str | None:
         """Return what the test has set."""
+        self.held = self.taken is None
         return self.taken
 
     async def release(self) -> None:
-        """Nothing is held."""
+        """Note it."""
+        self.held = False
 
     def listeners(self) -> tuple[wire.Listener, ...]:
         """Return what a daemon without conflict has."""
@@ -153,6 +158,8 @@ class World:
     session: aiohttp.ClientSession
     stop: asyncio.Event
     email: str
+    port: int
+    """Where the API is; of ``settings.port`` that is true unless sign-ins have it for themselves."""
     serving: asyncio.Task[None]
     traffic: list[bytes] = field(default_factory=list)
     """Every answer of the daemon, as it went over the wire but for its framing."""
@@ -170,7 +177,10 @@ class World:
         clock: Clock | None = None,
         **settings: Any,
     ) -> AsyncIterator[Self]:
-        """Start a daemon on ``port``, and stop it on leaving."""
+        """
+        Start a daemon on ``port``, and stop it on leaving. With ``port_policy="on-demand"`` that is the port of
+        sign-ins, which is real then, and the API on ``api_port``.
+        """
         values = {
             "port": port,
             "client_id": sandbox.client_id,
@@ -186,6 +196,8 @@ class World:
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
         desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
+        listeners = open_first(chosen.api_ports)
+        door = Door(port) if chosen.port_policy == "on-demand" else None
         machine = Machine(
             clock=clock or SystemClock(),
             browser=browser,
@@ -193,9 +205,9 @@ class World:
             ledger=ledger,
             peers=SystemPeers(),
             notifier=desktop,
-            port=port,
-            callback=loopback,
-            listeners=loopback.listeners,
+            port=listeners.port,
+            callback=door or loopback,
+            listeners=functools.partial(api_and_door, listeners, door) if door else loopback.listeners,
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
@@ -206,12 +218,16 @@ class World:
             ready.set()
             yield
 
-        serving = asyncio.create_task(
-            serve(daemon.app, open_listeners(port), stop=stop, counts=daemon.counts, announced=announced)
-        )
+        async def served() -> None:
+            async with contextlib.AsyncExitStack() as stack:
+                if door and daemon.door:
+                    await stack.enter_async_context(door.answered_by(daemon.door, counts=daemon.counts))
+                await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
+
+        serving = asyncio.create_task(served())
         await ready.wait()
         async with aiohttp.ClientSession(
-            f"http://127.0.0.1:{port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+            f"http://127.0.0.1:{listeners.port}", auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
             email = f"user-{secrets.token_hex(6)}@example.com"
             try:
@@ -227,6 +243,7 @@ class World:
                     session=session,
                     stop=stop,
                     email=email,
+                    port=listeners.port,
                     serving=serving,
                 )
             finally:
@@ -287,7 +304,8 @@ class World:
         """Follow the redirect of the authorization server as a browser does."""
         path = "/" + address.partition("?")[1] + address.partition("?")[2]
         fetch = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-        return await self.get(path, headers={**fetch, **headers}, token=None)
+        # To where the redirect goes, which may be another port than that of everything else.
+        return await self.get(f"http://127.0.0.1:{self.settings.port}{path}", headers={**fetch, **headers}, token=None)
 
     async def sign_in(self, started: dict[str, Any]) -> str:
         """Sign up at the sandbox and return where the browser is sent."""

@@ -157,3 +157,47 @@ def test_a_world_of_its_own_has_a_keyring_entry_of_its_own(home: Path) -> None:
     """Trying something out below another root does not touch the user's own entry."""
     assert load_world(environ=environ(home)).credential_name != load_world(environ={}).credential_name
     assert "default" == load_world(environ={}).credential_name
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "flags", "said"),
+    [
+        ("api_port = 27000\n", {}, {}, "config.toml: setting 'api_port': it is used with port_policy = \"on-demand\""),
+        ("", {"UPSTASH_HELPER_API_PORT": "27000"}, {}, "UPSTASH_HELPER_API_PORT: setting 'api_port': it is used with"),
+        ("", {}, {"api_port": "27000"}, "flag: setting 'api_port': it is used with"),
+        ('port_policy = "on-demand"\napi_port = 27000\n', {}, {"port_policy": "always"}, "config.toml: setting"),
+        ('port_policy = "on-demand"\napi_port = 3000\n', {}, {}, "3000 is the port of sign-ins"),
+        ('port_policy = "on-demand"\nport = 26300\n', {}, {"api_port": "26300"}, "flag: setting 'api_port': 26300 is"),
+        ('port_policy = "ondemand"\n', {}, {}, "'always', 'on-demand'"),
+        ("idle_exit = -1\n", {}, {}, "setting 'idle_exit'"),
+    ],
+)
+def test_ports_that_would_not_be_used_are_refused(
+    tmp_path: Path, text: str, environ: dict[str, str], flags: dict[str, object], said: str
+) -> None:
+    """A port that is silently ignored is worse than none; and the two ports cannot be one."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").write_text(text)
+
+    with pytest.raises(SettingsError) as refused:
+        load_world(environ={"UPSTASH_HELPER_HOME": str(tmp_path), **environ}, flags=flags)
+
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        ({}, (3000,)),
+        ({"port": 3333}, (3333,)),
+        ({"port_policy": "on-demand"}, (26300, 26301, 26302)),
+        ({"port_policy": "on-demand", "port": 26301}, (26300, 26302)),
+        ({"port_policy": "on-demand", "api_port": 27000}, (27000,)),
+    ],
+)
+def test_where_the_api_may_be(tmp_path: Path, values: dict[str, object], ports: tuple[int, ...]) -> None:
+    """On the one port of everything; or on a port of its own, which is never that of sign-ins."""
+    settings = load_world(environ={"UPSTASH_HELPER_HOME": str(tmp_path)}, flags=values).settings
+
+    assert ports == settings.api_ports
+    assert f"http://localhost:{settings.port}" == settings.redirect_uri

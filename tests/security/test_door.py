@@ -1,0 +1,376 @@
+"""
+The port of sign-ins where the API is elsewhere (``port_policy = "on-demand"``): what is there while a sign-in runs, and
+that nothing is when none does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.clock import FakeClock
+from tests.support.daemon import DaemonProcess
+from tests.support.others import NOBODY, say, skip_unless_root
+from tests.support.rawhttp import Answer, connected, exchange, parse, request
+from tests.support.stranger import stranger
+from tests.support.tls import tls_hello
+from tests.support.until import until, until_async
+from tests.support.world import World, free_port
+from upstash_helper.client import wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+NAVIGATION = (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"))
+REDIRECT = "/?code=CODE-OF-NOBODY&state=unknown"
+
+
+@pytest.fixture(name="clock")
+def _clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest_asyncio.fixture(name="world")
+async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+    """A daemon whose API is on a port of its own."""
+    more: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "clock": clock}
+    async with World.running(tmp_path, far_side, daemon_port, **more) as world:
+        yield world
+        await far_side.clear_faults()
+
+
+def is_free(port: int) -> bool:
+    """Return whether another program could have the port, on both addresses."""
+    try:
+        with stranger("127.0.0.1", port), stranger("::1", port):
+            return True
+    except OSError:
+        return False
+
+
+async def at_door(world: World, what: bytes, *, host: str = "127.0.0.1") -> Answer:
+    """Return the one answer to a request at the port of sign-ins, which closes the connection after it."""
+    [answer] = await exchange(world.settings.port, what, host=host)
+    return answer
+
+
+def asked(
+    world: World, path: str = REDIRECT, *headers: tuple[str, str], method: str = "GET", body: bytes = b""
+) -> bytes:
+    """Return a request to the port of sign-ins, as it goes over the wire."""
+    return request(method, path, port=world.settings.port, headers=headers, body=body)
+
+
+# --- what is there ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_redirect_is_sent_on_without_its_code(world: World) -> None:
+    """To the helper's own page, which shows what came of it; nothing of it is kept by the browser."""
+    started = await world.start()
+    landed = await world.land(await world.sign_in(started))
+    await world.settled(started["attempt_id"])
+    page = await world.get(f"/?attempt={started['attempt_id']}", token=None)
+
+    assert 303 == landed.status
+    assert f"http://localhost:{world.port}/?attempt={started['attempt_id']}" == landed.headers["Location"]
+    assert ("no-store", "no-referrer") == (landed.headers["Cache-Control"], landed.headers["Referrer-Policy"])
+    assert "close" == landed.headers["Connection"]
+    assert "Strict-Transport-Security" not in landed.headers
+    assert "Set-Cookie" not in landed.headers
+    assert 200 == page.status
+    assert world.email in page.text
+
+
+async def test_a_refusal_is_sent_on_as_well(world: World) -> None:
+    """The user who says no at Upstash reads on the helper's page what that means."""
+    started = await world.start()
+    landed = await world.land(await world.sandbox.cancel(started["authorization_url"]))
+    page = await world.get(landed.headers["Location"], token=None)
+
+    assert 303 == landed.status
+    assert "cancelled" in page.text
+    assert is_free(world.settings.port)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?code=abc", "?code=abc&state=", "?code=abc&state=unknown", "?state=unknown", "?error=access_denied",
+        "?code=a&code=b&state=c", "?code=a&error=b&state=c", f"?code={'a' * 1800}&state=b", "?code=%00&state=b",
+        "?code=abc&state=unknown&attempt=x",
+    ],
+)  # fmt: skip
+async def test_a_code_that_is_not_ours_leaves_the_address_too(world: World, query: str) -> None:
+    """
+    It changes nothing, and the next program on this port does not get it by a reload; the sign-in goes on.
+    """
+    started = await world.start()
+    answer = await at_door(world, asked(world, f"/{query}", *NAVIGATION))
+    page = await world.get(answer.headers["location"], token=None)
+    attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
+
+    assert (303, f"http://localhost:{world.port}/?attempt=none") == (answer.status, answer.headers["location"])
+    assert 404 == page.status
+    assert "pending" == attempt["state"]
+    assert not is_free(world.settings.port)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health", "/openapi.json", "/v1/daemon", "/v1/databases", "/v1/pairings", "/v1/connection", "/bridge",
+        "/connect.js", "/connect.d.ts", "/web/page.css", "/upstash/v2/redis/databases", "/favicon.ico", "/sw.js",
+        "/.well-known/appspecific/com.chrome.devtools.json", "/%2e%2e/etc/passwd",
+    ],
+)  # fmt: skip
+async def test_nothing_else_is_there(world: World, method: str, path: str) -> None:
+    """Not even for the owner; and it is not said where it is."""
+    await world.start()
+    answer = await at_door(world, asked(world, path, ("Authorization", f"Bearer {world.owner}"), method=method))
+
+    assert answer.status in {400, 404}
+    assert str(world.port).encode() not in answer.body + repr(answer.headers).encode()
+    assert b"openapi" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/", "/?", "/?x=y", "/?attempt=none", "/?redirect=code"])
+async def test_nor_a_page(world: World, path: str) -> None:
+    """What a browser asks of the port is for the program that is there at other times."""
+    await world.start()
+    answer = await at_door(world, asked(world, path, *NAVIGATION))
+
+    assert (404, "not_found") == (answer.status, answer.json["code"])
+    assert "no-store" == answer.headers["cache-control"]
+    assert "close" == answer.headers["connection"]
+
+
+HOSTILE: list[tuple[str, tuple[tuple[str, str], ...], int]] = [
+    ("Host", (("Host", "evil.example"),), 421),
+    ("Host", (("Host", "localhost"),), 421),
+    ("Host", (("Host", "localhost:{api}"),), 421),
+    ("Host", (("Host", "localhost.:{port}"),), 421),
+    ("Host", (("Host", "evil.example:{port}"),), 421),
+    ("Host", (("Host", "localhost:{port}"), ("Host", "evil.example")), 400),
+    ("Origin", (("Origin", "null"),), 403),
+    ("Origin", (("Origin", "https://evil.example"),), 403),
+    ("Origin", (("Origin", "http://localhost:{port}"), ("Origin", "https://evil.example")), 400),
+    ("Fetch", (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")), 403),
+    ("Fetch", (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")), 403),
+    ("Fetch", (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "script")), 403),
+    ("Fetch", (*NAVIGATION, ("Sec-Purpose", "prefetch;prerender")), 403),
+    ("Fetch", (*NAVIGATION, ("Purpose", "prefetch")), 403),
+    ("Page", (("Origin", "https://app.example"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "cross-site")), 403),
+    ("Bridge", (("Upstash-Helper-On-Behalf-Of", "https://app.example"),), 403),
+    ("Body", (("Content-Length", "2"), ("Content-Type", "text/plain")), 303),
+]
+
+
+@pytest.mark.parametrize(("rule", "headers", "status"), HOSTILE)
+async def test_the_same_rules_as_everywhere(
+    world: World, rule: str, headers: tuple[tuple[str, str], ...], status: int
+) -> None:
+    """With a redirect that would be taken, and for a sign-in that goes on if it is not."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    sent = tuple((name, text.format(port=world.settings.port, api=world.port)) for name, text in headers)
+    what = asked(world, f"/?{address.partition('?')[2]}", *sent, body=b"{}" if rule == "Body" else b"")
+    if rule == "Host":
+        what = what.replace(f"Host: localhost:{world.settings.port}\r\n".encode(), b"", 1)
+    answer = await at_door(world, what)
+    attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
+
+    assert status == answer.status, answer
+    assert ("pending" == attempt["state"]) is (status != 303)
+    assert "access-control-allow-origin" not in answer.headers
+    assert is_free(world.settings.port) is (status == 303)
+
+
+async def test_an_app_that_was_let_in_reads_nothing_here(world: World) -> None:
+    """The port says the same to everybody; an app's token that strays here is not looked at."""
+    origin = "https://app.example"
+    app = await world.pair("connection:read", origin=origin)
+    await world.start()
+    answer = await at_door(world, asked(world, "/v1/connection", *app.headers.items()))
+    preflight = await at_door(
+        world,
+        asked(world, "/v1/connection", ("Origin", origin), ("Access-Control-Request-Method", "GET"), method="OPTIONS"),
+    )
+
+    assert (404, 404) == (answer.status, preflight.status)
+    for one in (answer, preflight):
+        assert not [name for name in one.headers if name.startswith("access-control")]
+
+
+async def test_a_service_worker_of_the_usual_program_is_left_alone(world: World) -> None:
+    """Where the port is always the helper's such a worker is taken out; here it is somebody's own."""
+    await world.start()
+    headers = (("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Dest", "serviceworker"), ("Service-Worker", "script"))
+    answer = await at_door(world, asked(world, "/sw.js", *headers))
+
+    assert (404, "not_found") == (answer.status, answer.json["code"])
+
+
+async def test_tls_is_counted_here_too(world: World, clock: FakeClock) -> None:
+    """A browser that forces https on localhost is explained, for this is the port that it is sent to."""
+    started = await world.start()
+    await tls_hello(world.settings.port)
+    clock.advance(90)
+    attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
+
+    assert "Something asked for https" in attempt["detail"]
+
+
+async def test_a_flood_is_bounded_here_too(world: World) -> None:
+    """Connections that say nothing are closed for the one that brings the redirect."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    crowd = [await asyncio.open_connection("127.0.0.1", world.settings.port) for _ in range(80)]
+    landed = await world.land(address)
+    for _, writer in crowd:
+        writer.close()
+
+    assert 303 == landed.status
+    assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_another_user_ends_no_sign_in(world: World, host: str) -> None:
+    """Not even with the redirect that this user's browser would be taken for; and that one still is."""
+    skip_unless_root()
+    started = await world.start()
+    address = await world.sign_in(started)
+    what = asked(world, f"/?{address.partition('?')[2]}", *NAVIGATION)
+    [answer] = parse(await say(what, host, world.settings.port, user=NOBODY))
+    landed = await world.land(address)
+
+    assert (403, "wrong_user") == (answer.status, answer.json["code"])
+    assert 303 == landed.status
+
+
+# --- that it is there only then ---------------------------------------------------------------------------------------
+
+
+async def test_at_rest_the_port_is_anybodys(world: World) -> None:
+    """Before the first sign-in, and while the daemon is used for all else, also by another program's leave."""
+    with stranger("127.0.0.1", world.settings.port), stranger("::1", world.settings.port):
+        state = (await world.get("/v1/connection")).json
+        listeners = (await world.get("/v1/daemon")).json["listeners"]
+
+    assert "disconnected" == state["state"]
+    assert [("api", "listening")] * 2 + [("sign_in", "on_demand")] * 2 == [
+        (one["use"], one["state"]) for one in listeners
+    ]
+
+
+@pytest.mark.parametrize("end", ["redirect", "refusal", "mix-up", "cancel", "disconnect", "expiry", "stop"])
+async def test_every_end_of_a_sign_in_frees_the_port(world: World, clock: FakeClock, end: str) -> None:
+    """At once: a program that starts in the same moment has it."""
+    started = await world.start()
+    held = not is_free(world.settings.port)
+    attempt_at = f"/v1/connection/attempts/{started['attempt_id']}"
+    if end == "redirect":
+        await world.land(await world.sign_in(started))
+    elif end == "refusal":
+        await world.land(await world.sandbox.cancel(started["authorization_url"]))
+    elif end == "mix-up":
+        await world.land(await world.sign_in(started) + "&iss=https://other.example")
+    elif end == "cancel":
+        await world.call("DELETE", attempt_at)
+    elif end == "disconnect":
+        await world.call("DELETE", "/v1/connection")
+    elif end == "expiry":
+        clock.advance(600)
+        await until_async(lambda: is_free(world.settings.port))
+    else:
+        world.stop.set()
+        await world.serving
+
+    assert held
+    assert is_free(world.settings.port)
+
+
+async def test_the_end_of_an_old_sign_in_leaves_the_new_one_its_port(world: World, clock: FakeClock) -> None:
+    """The timer of one that was given up comes due while the next is running, and that one succeeds."""
+    await world.start()
+    clock.advance(300)
+    second = await world.start(force=True)
+    clock.advance(301)
+    held = not is_free(world.settings.port)
+    joined = await world.start()
+    await world.land(await world.sign_in(second))
+
+    assert held
+    assert joined["joined"]
+    assert second["attempt_id"] == joined["attempt_id"]
+    assert "succeeded" == (await world.settled(second["attempt_id"]))["state"]
+    assert is_free(world.settings.port)
+
+
+async def test_one_sign_in_after_the_other(world: World) -> None:
+    """As often as the user likes, with a dev server there in between."""
+    for _ in range(3):
+        started = await world.start(force=True)
+        await world.land(await world.sandbox.cancel(started["authorization_url"]))
+        with stranger("127.0.0.1", world.settings.port), stranger("::1", world.settings.port):
+            assert "failed" == (await world.settled(started["attempt_id"]))["state"]
+
+
+async def test_many_at_once_are_one(world: World) -> None:
+    """They join the one sign-in, whose end is the end of it."""
+    started = await asyncio.gather(*(world.start() for _ in range(8)))
+    [attempt] = {one["attempt_id"] for one in started}
+    await world.call("DELETE", f"/v1/connection/attempts/{attempt}")
+
+    assert is_free(world.settings.port)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_program_on_one_address_stops_the_sign_in_before_the_browser_opens(world: World, host: str) -> None:
+    """Both must be ours, for a browser may prefer either; when it has gone, the next try goes through."""
+    with stranger(host, world.settings.port):
+        refused = await world.call("POST", "/v1/connection", {"open_browser": True})
+        state = (await world.get("/v1/connection")).json["state"]
+    opened = [*world.browser.opened]
+    started = await world.start(open_browser=True)
+
+    assert (503, "port_conflict") == (refused.status, refused.code)
+    assert "disconnected" == state
+    assert [] == opened
+    assert [started["authorization_url"]] == world.browser.opened
+
+
+async def test_a_forced_sign_in_that_cannot_begin_leaves_the_one_that_runs(world: World) -> None:
+    """The port is held by the first, so nothing is in the way of the second either."""
+    first = await world.start()
+    second = await world.start(force=True)
+    attempt = (await world.get(f"/v1/connection/attempts/{first['attempt_id']}")).json
+
+    assert ("failed", "cancelled") == (attempt["state"], attempt["reason"])
+    async with connected(world.settings.port):
+        assert first["attempt_id"] != second["attempt_id"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: there a process is not killed but asked to end")
+def test_a_daemon_that_is_killed_holds_nothing(tmp_path: Path, daemon_port: int) -> None:
+    """The system takes back what a sign-in had, and the next daemon begins at rest."""
+    settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "anybody"}
+    with DaemonProcess.running(tmp_path / "home", port=daemon_port, **settings) as daemon:
+        started = daemon.client.connect(open_browser=False)
+        held = not is_free(daemon_port)
+        daemon.kill()
+        until(lambda: is_free(daemon_port))
+        daemon.start()
+        state = daemon.client.status().connection.state
+
+        assert isinstance(started, wire.StartedAttempt)
+        assert held
+        assert is_free(daemon_port)
+        assert "disconnected" == state
