@@ -42,8 +42,17 @@ class _Probed(msgspec.Struct):
     left_behind: bool = False
 
 
-def keyring(facts: Facts) -> Iterator[Finding]:
-    """Whether the keyring keeps what it is given: an entry is written, read back, and deleted."""
+def keyring(
+    facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS
+) -> Iterator[Finding]:
+    """
+    Whether the keyring keeps what it is given: an entry is written, read back, and deleted.
+
+    Args:
+        facts: What the checks go by.
+        seconds: That the probe has.
+        clean_up: Seconds that there are to delete what a probe left that had to be ended.
+    """
     from upstash_helper.cli import child
     from upstash_helper.cli.spawn import command_line
 
@@ -52,17 +61,17 @@ def keyring(facts: Facts) -> Iterator[Finding]:
         yield ok(name, f"not used: the API key is kept in {'a file' if store == 'file' else 'memory alone'}")
         return
     entry = f"doctor {secrets.token_hex(4)}"
-    ended = child.run(command_line(entry, module=_PROBE), seconds=KEYRING_SECONDS)
+    ended = child.run(command_line(entry, module=_PROBE), seconds=seconds)
     probed = ended.last_line(_Probed)
     left_behind = probed is not None and probed.left_behind
     if ended.code is None:
         # It may have been ended between writing and deleting.
-        cleaned = child.run(command_line("--forget", entry, module=_PROBE), seconds=CLEAN_UP_SECONDS)
+        cleaned = child.run(command_line("--forget", entry, module=_PROBE), seconds=clean_up)
         after = cleaned.last_line(_Probed)
         left_behind = after is None or after.state not in {"ok", "absent"}
         yield error(
             name,
-            f"no answer within {KEYRING_SECONDS:g} s: it hangs, or waits for you",
+            f"no answer within {seconds:g} s: it hangs, or waits for you",
             "Look for a window that asks for its password, or log in anew.",
         )
     elif probed is None:

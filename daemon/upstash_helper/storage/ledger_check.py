@@ -43,33 +43,34 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 def look(path: Path) -> Checked:
     """Return how the ledger at ``path`` is."""
-    import sqlite3
-
-    log = path.with_name(f"{path.name}-wal")
+    log, index = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm"))
     try:
         if not path.exists():
             return Checked(state="absent", damaged=_damaged(path))
-        written_last = log.exists() and log.stat().st_size > 0
+        found = _look(path, log, index)
+        if found.state == "damaged" and index.exists():
+            found = _read(path, "mode=ro")  # a daemon has begun to write meanwhile
     except OSError as error:
         return Checked(state="unreadable", detail=error.strerror or type(error).__name__)
-    try:
-        found = _checked(f"{path.absolute().as_uri()}?mode=ro")
-    except sqlite3.Error as error:
-        if _is_damage(error):
-            return Checked(state="damaged", detail=_name(error), damaged=_damaged(path))
-        # A file in WAL mode without its companions cannot be opened read-only, unless it is said not to change.
-        found = _immutable(path, behind=written_last)
     return msgspec.structs.replace(found, damaged=_damaged(path))
 
 
-def _immutable(path: Path, *, behind: bool) -> Checked:
+def _look(path: Path, log: Path, index: Path) -> Checked:
+    # Where both are there, somebody has the file open, or was killed. Else SQLite would make them, to read; unless it
+    # is told that nobody changes the file, which then is so.
+    if log.exists() and index.exists():
+        return _read(path, "mode=ro")
+    behind = log.exists() and log.stat().st_size > 0
+    return msgspec.structs.replace(_read(path, "immutable=1"), behind=behind)
+
+
+def _read(path: Path, how: str) -> Checked:
     import sqlite3
 
     try:
-        found = _checked(f"{path.absolute().as_uri()}?immutable=1")
+        return _checked(f"{path.absolute().as_uri()}?{how}")
     except sqlite3.Error as error:
         return Checked(state="damaged" if _is_damage(error) else "unreadable", detail=_name(error))
-    return msgspec.structs.replace(found, behind=behind)
 
 
 def _checked(uri: str) -> Checked:

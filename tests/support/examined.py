@@ -1,0 +1,51 @@
+"""The checks of ``doctor``, one by one: the real ones, in this process, on a world of the test's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upstash_helper.cli.facts import Facts
+from upstash_helper.cli.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    import pytest
+
+    from upstash_helper.cli.finding import Finding
+
+_ORDER = ("error", "warning", "ok")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+
+
+class Examined:
+    """A user's world, as ``doctor`` finds it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+        self.home = home
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("UPSTASH_HELPER_HOME", str(home))
+        monkeypatch.delenv("UPSTASH_HELPER_PROFILE", raising=False)
+        for name in _PROXIES:
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+
+    def settings(self, **settings: object) -> None:
+        """Give settings, as the environment does."""
+        for name, value in settings.items():
+            self._monkeypatch.setenv(f"UPSTASH_HELPER_{name.upper()}", str(value))
+
+    @property
+    def facts(self) -> Facts:
+        """What the checks go by, as of now."""
+        return Facts(Session())
+
+    def all(self, check: Callable[[Facts], Iterable[Finding]]) -> list[Finding]:
+        """Return all that a check finds."""
+        return list(check(self.facts))
+
+    def worst(self, check: Callable[[Facts], Iterable[Finding]], name: str = "") -> Finding:
+        """Return the worst that a check finds, of those with the name if one is given."""
+        found = [one for one in self.all(check) if name in {"", one.name}]
+        return min(found, key=lambda one: _ORDER.index(one.state))
