@@ -68,6 +68,15 @@ def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None =
     return Listeners(required)
 
 
+def is_free(port: int) -> bool:
+    """Return whether ``port`` of 127.0.0.1 could be taken just now."""
+    try:
+        _bind(V4, port).close()
+    except OSError:
+        return False
+    return True
+
+
 class Listeners:
     """
     The sockets, and the ``CallbackAddress`` port.

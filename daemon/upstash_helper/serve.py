@@ -14,7 +14,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper import __version__, logs, process
+from upstash_helper import __version__, logs, patience, process
 from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
 from upstash_helper.client import discovery, knock
 from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
@@ -53,18 +53,19 @@ _LOOK_SECONDS: Final = 0.005
 _WORKERS: Final = 8
 
 
-def run_daemon(world: World, passed: Passed | None = None) -> None:
+def run_daemon(world: World, passed: Passed | None = None, *, wait: Callable[[str], None] | None = None) -> None:
     """
     Be the daemon of ``world`` until SIGTERM, SIGINT, a stop through the API, or nothing to do for ``idle_exit``.
 
     Args:
         world: The profile and its settings.
         passed: The sockets that a service manager has handed over, if one has.
+        wait: Have the daemon wait while another program has the port, and be told so.
 
     Raises:
         ActivationRefused: If they are not what the settings say (a SettingsError).
         AlreadyRunning: If this profile's daemon runs.
-        PortBusy: If another program has the port.
+        PortBusy: If another program has the port, and it is not waited for.
         FolderRefused: If the runtime folder cannot be trusted or made (a SettingsError).
     """
     folders, settings = world.folders, world.settings
@@ -78,10 +79,15 @@ def run_daemon(world: World, passed: Passed | None = None) -> None:
         try:
             listeners = passed.listeners(settings.api_ports) if passed else _open(settings)
         except PortBusy as error:
-            logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400 - no traceback, it is told above
-            raise
+            if wait is None:
+                # Without a traceback: it is told above.
+                logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400
+                raise
+            listeners = patience.wait_for_port(
+                settings, folders.runtime, functools.partial(_open, settings), error, say=wait
+            )
         except ActivationRefused as error:
-            logger.error("sockets_refused", extra={"detail": str(error)})  # noqa: TRY400 - as above
+            logger.error("sockets_refused", extra={"detail": str(error)})  # noqa: TRY400
             raise
         stack.callback(listeners.close)
         with quick_imports():

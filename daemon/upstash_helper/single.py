@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from upstash_helper.client import discovery
+from upstash_helper.client import discovery, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ def single(world: World) -> Iterator[None]:
     # What a killed daemon announced would pass for this one's from now on, and whoever has its port be told its token.
     with contextlib.suppress(OSError):
         discovery.remove(world.folders.runtime)
+        waiting.over(world.folders.runtime)
     try:
         yield
     finally:

@@ -462,6 +462,6 @@ def test_a_desktop_without_systemd_starts_it_at_login(tmp_path: Path) -> None:
 
         assert "200" == at_once
         assert ("xdg-autostart", True) == (status["manager"], status["running"])
-        assert [sys.executable, "-P", "-m", "upstash_helper", "run"] == status["program"]
+        assert [sys.executable, "-P", "-m", "upstash_helper", "run", "--wait-for-port"] == status["program"]
         assert [] == listing(home)
         assert "ConnectionRefusedError" == ask(session)

@@ -15,7 +15,7 @@ from upstash_helper.cli.options import command
 from upstash_helper.cli.output import note, print_json
 from upstash_helper.cli.run_command import setting_flags
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client import discovery
+from upstash_helper.client import discovery, waiting
 from upstash_helper.service.plan import ServiceError
 
 if TYPE_CHECKING:
@@ -178,9 +178,10 @@ def halt(session: Session) -> bool:
     try:
         _client(session).stop()
     except DaemonUnreachable:
-        pass  # it may be about to end
+        # It may be about to end, or not have begun to serve.
+        _terminate(waits.pid if (waits := waiting.found(runtime)) else None)
     except VersionMismatch:
-        _terminate(runtime)
+        _terminate(before)
     if not _wait(gone, STOP_SECONDS):
         pid = discovery.read_pid(runtime)
         whom = f"process {pid}" if pid else f"the process that holds {runtime / discovery.LOCK_FILE}"
@@ -194,11 +195,10 @@ def daemon_status(session: Session) -> DaemonStatus | None:
     return _answer(session)
 
 
-def _terminate(runtime: Path) -> None:
-    """Stop, as a service manager would, a daemon whose API this program does not know."""
+def _terminate(pid: int | None) -> None:
+    """Stop, as a service manager would, a daemon that cannot be asked through its API; None: it is not known."""
     import psutil
 
-    pid = discovery.read_pid(runtime)
     if pid is None:
         return
     with contextlib.suppress(psutil.Error):
@@ -257,6 +257,7 @@ def _running(session: Session) -> DaemonStatus:
     found: list[DaemonStatus] = []
 
     def answers() -> bool:
+        _raise_if_waiting(session)
         status = _answer(session)
         found.extend([status] if status else [])
         return status is not None
@@ -266,6 +267,12 @@ def _running(session: Session) -> DaemonStatus:
         message = f"A daemon is running but does not answer. See {session.folders.log_file}."
         raise Failure(message, code="not_answering")
     return found[0]
+
+
+def _raise_if_waiting(session: Session) -> None:
+    reason = waiting.reason(session.folders.runtime)
+    if reason is not None:
+        raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
 
 
 def _answer(session: Session) -> DaemonStatus | None:

@@ -36,7 +36,7 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
             _stop_with_parent()
         # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.
         gc.enable()
-        serve.run_daemon(world, passed)
+        serve.run_daemon(world, passed, wait=_say_waiting if request.wait_for_port else None)
     except SettingsError as error:
         return refused(str(error), exit_codes.USAGE, "invalid_setting")
     except serve.PortBusy as error:
@@ -58,6 +58,10 @@ def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> None:
     else:
         text = f"Error: {detail}" if exit_code else detail
     sys.stderr.write(f"{text}\n")
+
+
+def _say_waiting(reason: str) -> None:
+    sys.stderr.write(f"{reason}\n")
 
 
 def _stop_with_parent() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from upstash_helper.cli.options import command
-from upstash_helper.cli.run_flags import RUN_FLAGS, STOP_WITH_PARENT, SWITCHES, RunRequest
+from upstash_helper.cli.run_flags import RUN_FLAGS, STOP_WITH_PARENT, SWITCHES, WAIT_FOR_PORT, RunRequest
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ Against a local Upstash, in a world of its own:
 
 @command("run", help=_HELP)
 @click.option(STOP_WITH_PARENT, is_flag=True, hidden=True, help="Stop when the standard input ends.")
+@click.option(WAIT_FOR_PORT, is_flag=True, help="Wait while another program has the port, instead of ending.")
 @setting_flags
 @pass_session
-def run(session: Session, *, flags: dict[str, object], stop_with_parent: bool) -> None:
+def run(session: Session, *, flags: dict[str, object], stop_with_parent: bool, wait_for_port: bool) -> None:
     """Become the daemon."""
     from upstash_helper.cli.run import become_daemon
 
-    request = RunRequest(session.profile, flags, stop_with_parent)
+    request = RunRequest(session.profile, flags, stop_with_parent, wait_for_port)
     click.get_current_context().exit(become_daemon(request, as_json=session.json))

@@ -48,6 +48,7 @@ SWITCHES: Final = (
     Switch("--no-notifications", "notifications", "Show no notification when an app waits for your decision."),
 )
 STOP_WITH_PARENT: Final = "--stop-with-parent"
+WAIT_FOR_PORT: Final = "--wait-for-port"
 
 
 class RunRequest(NamedTuple):
@@ -56,6 +57,7 @@ class RunRequest(NamedTuple):
     profile: str | None
     flags: dict[str, object]
     stop_with_parent: bool = False
+    wait_for_port: bool = False
 
 
 def read_plainly(arguments: list[str]) -> RunRequest | None:
@@ -67,21 +69,21 @@ def read_plainly(arguments: list[str]) -> RunRequest | None:
     settings = {flag.flag: flag.setting for flag in RUN_FLAGS}
     switches = {switch.flag: switch.setting for switch in SWITCHES}
     flags: dict[str, object] = {}
-    stop_with_parent = False
+    given_plain: set[str] = set()
     words = iter(rest[1:])
     for word in words:
         if word in switches:
             flags[switches[word]] = False
             continue
-        if word == STOP_WITH_PARENT:
-            stop_with_parent = True
+        if word in {STOP_WITH_PARENT, WAIT_FOR_PORT}:
+            given_plain.add(word)
             continue
         name, equals, given = word.partition("=")
         value = given if equals else next(words, None)
         if name not in settings or value is None or value.startswith("-"):
             return None
         flags[settings[name]] = value
-    return RunRequest(profile, flags, stop_with_parent)
+    return RunRequest(profile, flags, STOP_WITH_PARENT in given_plain, WAIT_FOR_PORT in given_plain)
 
 
 def _profile(arguments: list[str]) -> tuple[str | None, list[str]]:

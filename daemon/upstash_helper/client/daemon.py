@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.client import discovery, knock, wire
+from upstash_helper.client import discovery, knock, waiting, wire
 from upstash_helper.client.databases import DatabaseCalls
 from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
@@ -105,7 +105,7 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         if found is None and state is not None and knock.wake(runtime, state):
             found = _alive(runtime, restart)
         if found is None:
-            raise DaemonUnreachable(not_running(start_command))
+            raise DaemonUnreachable(waiting.reason(runtime) or not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(

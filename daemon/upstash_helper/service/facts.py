@@ -74,6 +74,11 @@ class Facts:
         return () if self.profile == DEFAULT_PROFILE else ("--profile", self.profile)
 
     @property
+    def daemon(self) -> tuple[str, ...]:
+        """The command that a login runs: nobody would read there that another program has the port."""
+        return (*self.program, *self.arguments, "run", "--wait-for-port")
+
+    @property
     def name(self) -> str:
         """What the service is called."""
         return "upstash-helper" if self.profile == DEFAULT_PROFILE else f"upstash-helper-{self.profile}"

@@ -76,7 +76,7 @@ def unit_files(facts: Facts) -> tuple[File, File]:
         values,
         lines={"LISTEN_IPV6": [f"ListenStream=[::1]:{facts.port}"] if facts.ipv6 else []},
     )
-    values["EXEC_START"] = systemd_command((*facts.program, *facts.arguments, "run"))
+    values["EXEC_START"] = systemd_command(facts.daemon)
     service = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": _environment(facts.environment)})
     folder, world = unit_folder(facts.config_home), marks.world_name(facts.root)
     return (
@@ -169,7 +169,7 @@ def _with_autostart(facts: Facts) -> Plan:
     # Its manager cannot be asked, so its units are only files here.
     by_systemd = _with_systemd(facts)
     world = marks.world_name(facts.root)
-    command = (*facts.program, *facts.arguments, "run")
+    command = facts.daemon
     if facts.environment:
         command = ("/usr/bin/env", *(f"{name}={value}" for name, value in facts.environment.items()), *command)
     text = fill(

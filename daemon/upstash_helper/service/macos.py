@@ -39,7 +39,7 @@ def plan(facts: Facts) -> Plan:
         "launchd/upstash-helper.plist",
         {"LABEL": xml_text(daemon), "OUTPUT": xml_text(str(facts.folders.logs / "start.log"))},
         lines={
-            "PROGRAM_ARGUMENTS": xml_strings((*facts.program, *facts.arguments, "run")),
+            "PROGRAM_ARGUMENTS": xml_strings(facts.daemon),
             "ENVIRONMENT": _dictionary(facts),
         },
     )

@@ -33,7 +33,7 @@ def plan(facts: Facts) -> Plan:
     """Return how the helper is installed on a Windows."""
     file = task_file(facts.folders)
     world = marks.world_name(facts.root)
-    program, *arguments = (*facts.program, *facts.arguments, "run")
+    program, *arguments = facts.daemon
     text = fill(
         "windows/upstash-helper.xml",
         {

@@ -52,13 +52,13 @@ def test_the_service_says_when_it_is_ready_and_comes_back_after_a_crash(tmp_path
     """But not where that would mend nothing."""
     service = keys(text_of(linux.plan(facts(tmp_path)), ".service"))
 
-    assert (["notify"], ["on-failure"], ["2 7 9"]) == (
+    assert (["notify"], ["on-failure"], ["2 9"]) == (
         service["Type"],
         service["Restart"],
         service["RestartPreventExitStatus"],
     )
     assert ["graphical-session.target"] == service["WantedBy"]
-    assert [':"/opt/venv/bin/python" "-P" "-m" "upstash_helper" "run"'] == service["ExecStart"]
+    assert [':"/opt/venv/bin/python" "-P" "-m" "upstash_helper" "run" "--wait-for-port"'] == service["ExecStart"]
 
 
 def test_a_profile_has_units_of_its_own(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_profile_has_units_of_its_own(tmp_path: Path) -> None:
 
     names = [file.path.name for file in plan.files if file.kind == "service"]
     assert ["upstash-helper-work.socket", "upstash-helper-work.service"] == names
-    assert '"--profile" "work" "run"' in text_of(plan, ".service")
+    assert '"--profile" "work" "run" "--wait-for-port"' in text_of(plan, ".service")
     assert ["upstash-helper-work.socket"] == keys(text_of(plan, ".service"))["Wants"]
 
 
@@ -99,7 +99,7 @@ def test_the_desktop_entry_runs_exactly_the_command(tmp_path: Path, path: str) -
     assert path == desktop_entry.read(text)["TryExec"]
     file = tmp_path / "it.desktop"
     file.write_text(text)
-    assert (path, "-P", "-m", "upstash_helper", "run") == programs.command_in(file)
+    assert (path, "-P", "-m", "upstash_helper", "run", "--wait-for-port") == programs.command_in(file)
 
 
 @pytest.mark.parametrize("profile", ["default", "tray", "daemon"])

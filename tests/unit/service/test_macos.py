@@ -34,7 +34,7 @@ def test_the_agent_starts_at_login_and_after_a_crash(tmp_path: Path) -> None:
         agent["KeepAlive"],
         agent["ProcessType"],
     )
-    assert ["/opt/venv/bin/python", "-P", "-m", "upstash_helper", "run"] == agent["ProgramArguments"]
+    assert ["/opt/venv/bin/python", "-P", "-m", "upstash_helper", "run", "--wait-for-port"] == agent["ProgramArguments"]
     assert str(tmp_path / ".local/state/upstash-helper/log/start.log") == agent["StandardErrorPath"]
 
 
@@ -45,7 +45,7 @@ def test_launchd_runs_exactly_the_command(tmp_path: Path, path: str) -> None:
 
     agent = agents(found)["io.upstash-helper.daemon.plist"]
 
-    assert [path, "<&>", "run"] == agent["ProgramArguments"]
+    assert [path, "<&>", "run", "--wait-for-port"] == agent["ProgramArguments"]
     assert {"UPSTASH_HELPER_HOME": f"{path}<&>"} == agent["EnvironmentVariables"]
 
 

@@ -67,7 +67,7 @@ def test_the_task_starts_when_this_user_logs_in(tmp_path: Path) -> None:
         said(task, "Principals/Principal/RunLevel"),
         said(task, "Principals/Principal/LogonType"),
     )
-    assert (r"C:\Users\Zoë A\venv\Scripts\pythonw.exe", "-P -m upstash_helper run") == (
+    assert (r"C:\Users\Zoë A\venv\Scripts\pythonw.exe", "-P -m upstash_helper run --wait-for-port") == (
         said(task, "Actions/Exec/Command"),
         said(task, "Actions/Exec/Arguments"),
     )
@@ -101,7 +101,7 @@ def test_windows_runs_exactly_the_command(tmp_path: Path, path: str) -> None:
     _, task = task_of(found)
 
     assert path == said(task, "Actions/Exec/Command")
-    assert [path, "<&>", "", "-m", "run"] == split(said(task, "Actions/Exec/Arguments") or "")
+    assert [path, "<&>", "", "-m", "run", "--wait-for-port"] == split(said(task, "Actions/Exec/Arguments") or "")
     assert "PC & Co\\<zoë>" == said(task, "Triggers/LogonTrigger/UserId")
 
 
