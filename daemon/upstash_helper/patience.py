@@ -68,7 +68,7 @@ def wait_for_port(
 def _tell(runtime: Path, busy: PortBusy, say: Callable[[str], None]) -> None:
     reason = f"The daemon waits for its port, and will answer as soon as it has it. {busy.detail}"
     say(reason)
-    # Ready, for all that a service manager can do about it: the login goes on, and is not held up by somebody's server.
-    notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")
     with contextlib.suppress(OSError):
         waiting.tell(runtime, waiting.Waiting(pid=os.getpid(), reason=reason))
+    # Ready, for all that a service manager can do about it: the login goes on, and is not held up by somebody's server.
+    notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")

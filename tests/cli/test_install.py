@@ -231,18 +231,41 @@ def test_a_setting_that_cannot_be_used_is_not_tried_for_ever(session: UserSystem
     assert "200" == ask(session)
 
 
-def test_a_port_that_is_taken_is_told_and_installing_goes_on_later(session: UserSystemd) -> None:
-    """What was done until then stays."""
+def test_a_port_that_is_taken_is_told_and_waited_for(session: UserSystemd) -> None:
+    """The daemon takes the port by itself; systemd holds it after a restart, as after the next login."""
     server = ("systemd-run", "--user", "--unit=other", sys.executable, "-m", "http.server", "--bind=127.0.0.1", "3000")
     done(session.run(*server))
     until(lambda: ask(session) in {"404", "200"})
 
-    refused = session.helper(*INSTALL)
+    installed = session.helper(*INSTALL)
+    started = session.helper("start")
     done(session.run("systemctl", "--user", "stop", "other"))
-    done(session.helper(*INSTALL))
+    until(lambda: ask(session) == "200")
+    without_socket = state(session, SOCKET)
+    done(session.helper("restart"))
 
-    assert (1, True) == (refused.code, "upstash-helper doctor" in refused.err)
-    assert ("200", "active") == (ask(session), state(session, SERVICE))
+    assert (0, True) == (installed.code, "in use by" in installed.err)
+    assert (7, True) == (started.code, "in use by" in started.err)
+    assert "failed" == without_socket
+    assert ("200", "active", "active") == (ask(session), state(session, SERVICE), state(session, SOCKET))
+
+
+def test_a_port_that_is_taken_at_login_is_waited_for(session: UserSystemd) -> None:
+    """The login is not held up, who asks is told, and nobody has to start the helper when the port is free."""
+    done(session.helper(*INSTALL))
+    done(session.run("systemctl", "--user", "stop", SOCKET, SERVICE))
+    server = ("systemd-run", "--user", "--unit=other", sys.executable, "-m", "http.server", "--bind=127.0.0.1", "3000")
+    done(session.run(*server))
+    until(lambda: ask(session) in {"404", "200"})
+
+    done(session.run("systemctl", "--user", "start", SERVICE))
+    waiting = session.helper("status")
+    done(session.run("systemctl", "--user", "stop", "other"))
+    until(lambda: ask(session) == "200")
+
+    assert (3, True) == (waiting.code, "waits for its port" in waiting.err)
+    assert "active" == state(session, SERVICE)
+    done(session.helper("status"))
 
 
 def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
@@ -324,7 +347,7 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         (folder / service.path.name).write_text(unit)
         done(session.run("systemctl", "--user", "daemon-reload"))
         done(session.run("systemctl", "--user", "start", service.path.name))
-        wanted.append([str(script), *arguments, "--profile", f"p{number}", "run", path])
+        wanted.append([str(script), *arguments, "--profile", f"p{number}", "run", "--wait-for-port", path])
         seen.append(told.read_text().split("\0")[:-1])
 
     assert wanted == seen

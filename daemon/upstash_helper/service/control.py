@@ -49,7 +49,8 @@ class Installed:
             # One that is just telling a request that it cannot serve would otherwise be what is waited for.
             self._ask("systemctl", "--user", "stop", self.service, may_fail=True)
             self._ask("systemctl", "--user", "reset-failed", *units, may_fail=True)
-            self._ask("systemctl", "--user", "start", *units)
+            # It wants its socket, which comes first if nobody else has the port.
+            self._ask("systemctl", "--user", "start", self.service)
         elif self.manager == "launchd":
             domain = _domain()
             if self._ask("launchctl", "print", f"{domain}/{self.name}", may_fail=True).code:

@@ -128,9 +128,12 @@ def _with_systemd(facts: Facts) -> Plan:
                 may_fail=True,
             ),
             Command(
-                argv=(*SYSTEMCTL, "start", socket, service),
+                # It wants its socket, which comes first. If another program has the port, it starts without, and
+                # waits.
+                argv=(*SYSTEMCTL, "start", service),
                 why="It starts now: nobody has to log out first.",
-                unless=(*SYSTEMCTL, "is-active", "--quiet", socket),
+                # It ends with 0 if either is active: a daemon that was idle may have left.
+                unless=(*SYSTEMCTL, "is-active", "--quiet", socket, service),
             ),
             *_tray_now(facts),
         ),

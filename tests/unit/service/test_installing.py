@@ -240,7 +240,7 @@ def test_an_installation_that_was_cut_short_is_finished_by_the_next(home: Home) 
 
     home.install()
 
-    assert [("systemctl", "--user", "start", "upstash-helper.socket", "upstash-helper.service")] == [
+    assert [("systemctl", "--user", "start", "upstash-helper.service")] == [
         it for it in home.manager.ran if it[2] == "start"
     ]
 
