@@ -140,7 +140,9 @@ class Listeners:
             await asyncio.sleep(0)
 
     async def resume(self) -> None:
-        """Accept who has waited, and who comes."""
+        """Accept who has waited, and who comes; nothing if ``close`` came between."""
+        if self._required.fileno() < 0:
+            return
         required, other = self._required.dup(), None if self._other is None else self._other.dup()
         self.close()
         self._servers.clear()
@@ -272,7 +274,13 @@ def _explain(port: int, error: OSError) -> str:
     if error.errno == errno.EACCES and sys.platform != "win32":
         reason = f"Port {port} needs an administrator's rights."
     elif error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        reason = f"Port {port} of {V4} is in use by {holder(V4, port)}. Stop that program, or take another port."
+        who = holder(V4, port)
+        if who.startswith("systemd "):
+            return (
+                f"Port {port} of {V4} is in use by {who}, which starts the helper on demand: any request does, and "
+                f"'upstash-helper start'. To have the port free: systemctl --user stop upstash-helper.socket"
+            )
+        reason = f"Port {port} of {V4} is in use by {who}. Stop that program, or take another port."
     else:
         reason = f"Port {port} of {V4} cannot be had: {error.strerror}."
     return (
