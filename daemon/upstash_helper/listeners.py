@@ -165,7 +165,9 @@ class Listeners:
             await asyncio.sleep(0)
 
     async def resume(self) -> None:
-        """Accept who has waited, and who comes."""
+        """Accept who has waited, and who comes; nothing if ``close`` came between."""
+        if self._required.fileno() < 0:
+            return
         required, other = self._required.dup(), None if self._other is None else self._other.dup()
         self.close()
         self._servers.clear()
@@ -307,10 +309,16 @@ def _needs_rights(error: OSError) -> bool:
 
 
 def _explain(port: int, error: OSError) -> str:
+    reason = why_not(port, error)
+    if " is in use by systemd " in reason:
+        return (
+            f"{reason.removesuffix('.')}, which starts the helper on demand: any request does, and 'upstash-helper start'. "
+            f"To have the port free: systemctl --user stop upstash-helper.socket"
+        )
     in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_rights(error)
     way_out = " Stop that program, or take another port." if in_use else ""
     return (
-        f"{why_not(port, error)}{way_out} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in "
+        f"{reason}{way_out} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in "
         f"then comes back to http://localhost:<port>, which must be a redirect URI registered with Upstash for your "
         f"client_id; connecting with an API key works on every port. Or leave the port to others but for the sign-in: "
         f'port_policy = "on-demand".'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.activator import as_systemd
 from tests.support.process import own_name
 from tests.support.rawhttp import exchange, get
 from tests.support.served import Witness, serving
@@ -18,6 +19,7 @@ from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -77,6 +79,18 @@ def test_a_busy_port_is_refused_by_the_name_of_its_holder(host: str) -> None:
     assert own_name() in caught.value.detail
     assert "UPSTASH_HELPER_PORT" in caught.value.detail
     assert "redirect URI" in caught.value.detail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
+def test_systemd_is_not_to_be_stopped(tmp_path: Path) -> None:
+    """
+    Where the socket unit has the port, the way out is the unit's, and not to stop the service manager.
+    """
+    with as_systemd(tmp_path) as manager, pytest.raises(PortBusy) as caught:
+        open_listeners(manager.port)
+
+    assert f"in use by systemd (process {manager.pid})" in caught.value.detail
+    assert "systemctl --user stop upstash-helper.socket" in caught.value.detail
 
 
 def test_two_daemons_never_share_a_port() -> None:

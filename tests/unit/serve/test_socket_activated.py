@@ -19,7 +19,7 @@ if sys.platform == "win32":
     pytest.skip("platform: sockets are handed over on Unix", allow_module_level=True)
 
 from tests.support.activated import Activated
-from tests.support.activator import listening
+from tests.support.activator import as_systemd, listening
 from tests.support.command_line import run_cli
 from tests.support.others import HttpServer
 from tests.support.process import COMMAND, Manager, daemon_process, environment, hangups_heard
@@ -71,6 +71,32 @@ def test_a_daemon_of_a_persons_says_so_too(tmp_path: Path) -> None:
         time.sleep(2)  # twice as long as it would stay
         assert "user" == client.status().started_by
         assert knock.noted(tmp_path / "state") is None
+
+
+def test_a_daemon_of_systemds_says_so_too(tmp_path: Path) -> None:
+    """
+    A daemon that systemd started without a connection, as at login, is told from one that a person started.
+    """
+    as_systemd = ["/bin/sh", "-c", 'export SYSTEMD_EXEC_PID=$$; exec "$@"', "sh", *COMMAND]
+    with subprocess.Popen(as_systemd, env=environment(tmp_path, free_port()), stdin=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: (tmp_path / "run" / discovery.DISCOVERY_FILE).exists())  # noqa: PLW0108
+            started_by = DaemonClient.discover(tmp_path / "run").status().started_by
+        finally:
+            process.terminate()
+
+    assert "service" == started_by
+
+
+def test_a_note_that_cannot_be_left_is_no_obstacle(tmp_path: Path) -> None:
+    """
+    With something else in the place of the state folder the daemon serves, and logs what it could not do.
+    """
+    (tmp_path / "state").write_text("in the way", encoding="utf-8")
+    with Activated.listening(tmp_path) as daemon:
+        assert 200 == daemon.get()[0]
+
+        until(lambda: "note_not_left" in [line["event"] for line in daemon.log])
 
 
 def test_it_leaves_and_comes_back(tmp_path: Path) -> None:
@@ -132,7 +158,7 @@ def turned_away(daemon: Activated, code: int) -> None:
     """See that whoever connects is told so at once, by processes that are not started over and over."""
     began = time.monotonic()
     answers = []
-    while time.monotonic() - began < 8:
+    while time.monotonic() - began < 6:
         answers.append(daemon.get())
         time.sleep(0.1)
     starts = len(daemon.activator.pids)
@@ -359,9 +385,34 @@ def test_a_daemon_that_starts_slowly_is_waited_for(tmp_path: Path) -> None:
         assert time.monotonic() - began > knock.STRANGER_SECONDS
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
+def test_a_service_manager_that_is_slow_is_waited_for(tmp_path: Path) -> None:
+    """
+    Where it is systemd that has the port, nobody else is there who could be a stranger, however slow the disk is.
+    """
+    with as_systemd(tmp_path) as manager:
+        knock.leave_note(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
+        began = time.monotonic()
+
+        woken = knock.wake(tmp_path / "run", tmp_path / "state", patience=2 * knock.STRANGER_SECONDS)
+
+        assert not woken
+        assert time.monotonic() - began >= 2 * knock.STRANGER_SECONDS
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"[]", b'{"base_url":"http://evil.example:3000"}', b'{"base_url":"https://127.0.0.1:3000"}', b"\xff"],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"base_url":"http://evil.example:3000"}',
+        b'{"base_url":"https://127.0.0.1:3000"}',
+        b"\xff",
+        b'{"base_url":"http://127.0.0.1:99999"}',
+        b'{"base_url":"http://127.0.0.1:x"}',
+        b'{"base_url":"http://["}',
+    ],
 )
 def test_a_note_that_is_none_is_not_followed(tmp_path: Path, content: bytes) -> None:
     """
