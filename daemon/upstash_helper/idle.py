@@ -12,18 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
-
-_SETTLES: Final = 8
-"""
-Rounds of the event loop after which a connection that had been accepted is known: asyncio needs two from accepting it
-to ``connection_made``.
-"""
 
 
 class Timer(Protocol):
@@ -36,8 +30,8 @@ class Timer(Protocol):
 class Doors(Protocol):
     """What accepts connections: ``Listeners``."""
 
-    def pause(self) -> None:
-        """Accept nothing more; connections wait."""
+    async def pause(self) -> None:
+        """Accept nothing more; connections wait. Return when all who have been let in are known."""
 
     async def resume(self) -> None:
         """Accept what has waited, and what comes."""
@@ -102,12 +96,10 @@ class IdleExit:
             logger.debug("idle_exit_put_off", extra={"reason": reason})
             self._wait()
         elif self._doors is not None and self._leaving is None:
-            self._doors.pause()
             self._leaving = asyncio.get_running_loop().create_task(self._leave_unless_called(self._doors))
 
     async def _leave_unless_called(self, doors: Doors) -> None:
-        for _ in range(_SETTLES):
-            await asyncio.sleep(0)
+        await doors.pause()
         if self._occupied or self._keeps() is not None:
             self._leaving = None
             await doors.resume()

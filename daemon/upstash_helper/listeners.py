@@ -8,6 +8,7 @@ daemon takes both; where it cannot have ``::1`` it serves on, says so, and refus
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -26,6 +27,12 @@ logger = logging.getLogger(__name__)
 BACKLOG: Final = 128
 # How often a missing address is tried at most, however often somebody asks.
 RECHECK_SECONDS: Final = 1.0
+
+_SETTLES: Final = 16
+"""
+Rounds of the event loop in which a connection that has been accepted is known, and its request, if that is there, is
+being answered. asyncio takes two for the first and aiohttp two more for the second.
+"""
 
 V4: Final = "127.0.0.1"
 V6: Final = "::1"
@@ -116,19 +123,26 @@ class Listeners:
             if one is not None:
                 await self._accept(one)
 
-    def pause(self) -> None:
+    async def pause(self) -> None:
         """
-        Accept nothing more for now. Who connects waits in the queue of the socket.
+        Accept nothing more for now, and return when all who have been let in are known. Who connects waits in the queue
+        of the socket.
 
-        The servers stay: a connection that one has accepted and not yet taken up would be reset if it was closed.
+        Closing the servers at once would lose requests: asyncio resets a connection that it has accepted and not yet
+        taken up, and an idle connection is closed although its request may be there to be read.
         """
         loop = asyncio.get_running_loop()
         for one in (self._required, self._other):
             if one is not None:
-                loop.remove_reader(one)
+                with contextlib.suppress(NotImplementedError):  # Windows' loop accepts by other means
+                    loop.remove_reader(one)
+        for _ in range(_SETTLES):
+            await asyncio.sleep(0)
 
     async def resume(self) -> None:
-        """Accept who has waited, and who comes. What ``pause`` found half accepted has to have been taken up."""
+        """Accept who has waited, and who comes; nothing if ``close`` came between."""
+        if self._required.fileno() < 0:
+            return
         required, other = self._required.dup(), None if self._other is None else self._other.dup()
         self.close()
         self._servers.clear()
@@ -260,7 +274,13 @@ def _explain(port: int, error: OSError) -> str:
     if error.errno == errno.EACCES and sys.platform != "win32":
         reason = f"Port {port} needs an administrator's rights."
     elif error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        reason = f"Port {port} of {V4} is in use by {holder(V4, port)}. Stop that program, or take another port."
+        who = holder(V4, port)
+        if who.startswith("systemd "):
+            return (
+                f"Port {port} of {V4} is in use by {who}, which starts the helper on demand: any request does, and "
+                f"'upstash-helper start'. To have the port free: systemctl --user stop upstash-helper.socket"
+            )
+        reason = f"Port {port} of {V4} is in use by {who}. Stop that program, or take another port."
     else:
         reason = f"Port {port} of {V4} cannot be had: {error.strerror}."
     return (

@@ -44,6 +44,9 @@ STOP_SECONDS: Final = 2.7
 ANSWER_SECONDS: Final = 2.0
 """Of these, what requests under way have. What they began in the background has all of it."""
 _LAST_SECONDS: Final = 0.1
+_SPEAK_SECONDS: Final = 0.2
+"""What a client has, before all that, that has connected just now and not yet sent its request."""
+_LOOK_SECONDS: Final = 0.005
 
 _WORKERS: Final = 8
 
@@ -138,7 +141,17 @@ async def serve(
                 idle.begin(listeners)
             await stop.wait()
     finally:
+        await _let_speak(listeners, serving)
         await _finish(runner, listeners)
+
+
+async def _let_speak(listeners: Listeners, serving: list[Connections]) -> None:
+    """Let nobody in any more, and wait a moment for the requests of those who have just been let in."""
+    await listeners.pause()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SPEAK_SECONDS):
+            while not all(connections.all_spoken for connections in serving):  # noqa: ASYNC110 - no event is worth it
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:

@@ -161,12 +161,47 @@ def bench_tray(*, quick: bool) -> None:
         sys.stdout.write(f"idle for {seconds:.0f} s, {name}: {cost.wakeups} wake-ups, {cost.cpu_seconds:.3f} s CPU\n")
 
 
+def bench_activation(*, quick: bool) -> None:
+    """Started by the first request; and after an hour of nothing, accelerated as tests/bench/activation.py says."""
+    from tests.bench import activation
+
+    ours: list[tuple[float, int, int]] = []
+    other: list[tuple[float, int, int]] = []
+    for home in homes(2 if quick else 11):
+        for runs, folder in ((ours, home), (other, None)):
+            with activation.activated(folder) as server:
+                runs.append((server.first_answer(), *activation.Memory.of(server.pid)))
+    # The first run compiles modules and fills caches.
+    median = [[statistics.median(column) for column in zip(*runs[1:], strict=True)] for runs in (ours, other)]
+    say("activated: connection to first answer, median", median[0][0], median[1][0], "s")
+    say("activated: resident memory then, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
+    say("activated: proportional memory, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
+
+    seconds = 1.0 if quick else 60.0
+    hours = []
+    for home in homes(1):
+        for folder in (home, None):
+            with activation.activated(folder) as server:
+                hours.append(activation.an_hour(server, parts=12 if quick else 1, idle_seconds=seconds))
+    daemon, bare = hours
+    say("after an hour of nothing: resident memory", daemon.after.rss / MEGABYTE, bare.after.rss / MEGABYTE, "MB")
+    say("after an hour of nothing: proportional", daemon.after.pss / MEGABYTE, bare.after.pss / MEGABYTE, "MB")
+    for name, hour in (("daemon", daemon), ("bare", bare)):
+        steps = [memory.rss / MEGABYTE for memory in (hour.ready, hour.used, hour.after)]
+        sys.stdout.write(
+            f"resident memory, {name}: {steps[0]:.1f} MB when ready, {steps[1]:.1f} when all was used once, "
+            f"{steps[2]:.1f} after the hour's {hour.requests} requests\n"
+        )
+        sys.stdout.write(f"idle for {seconds:.0f} s behind it, {name}: {hour.wakeups} wake-ups\n")
+
+
 BENCHES: dict[str, Callable[..., None]] = {
     "start": bench_start,
     "idle": bench_idle,
     "requests": bench_requests,
     "list": bench_list,
     "tray": bench_tray,
+    "activation": bench_activation,
 }
 
 

@@ -1,5 +1,7 @@
-"""The least that an aiohttp server can be: the yardstick. Run as ``python baseline.py PORT``."""
+"""The least that an aiohttp server can be: the yardstick. Run as ``python baseline.py PORT``, or by an activator."""
 
+import os
+import socket
 import sys
 
 from aiohttp import web
@@ -14,4 +16,7 @@ if __name__ == "__main__":
     app = web.Application()
     app.router.add_get("/health", hello)
     app.router.add_get("/v1/connection", hello)
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+    if "LISTEN_FDS" in os.environ:
+        web.run_app(app, sock=socket.socket(fileno=3), print=None, access_log=None)
+    else:
+        web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["start", "idle", "requests", "list", "tray"])
+@pytest.mark.parametrize("which", ["start", "idle", "requests", "list", "tray", "activation"])
 def test_a_measurement_runs_and_prints_its_figures(which: str) -> None:
     """A benchmark that nobody can run measures nothing."""
     done = subprocess.run(

@@ -41,7 +41,7 @@ class Cost(NamedTuple):
         """Look at a process."""
         process = psutil.Process(pid)
         times = process.cpu_times()
-        return cls(process.memory_info().rss, times.user + times.system, _switches(pid))
+        return cls(process.memory_info().rss, times.user + times.system, switches(pid))
 
 
 def idle(seconds: float) -> tuple[Cost, Cost, float]:
@@ -84,7 +84,8 @@ def _empty_icon(env: dict[str, str]) -> Iterator[int]:
         process.wait()
 
 
-def _switches(pid: int) -> int:
+def switches(pid: int) -> int:
+    """Return how often the threads of a process have given the processor back by themselves."""
     found = 0
     for status in Path(f"/proc/{pid}/task").glob("*/status"):
         for line in status.read_text().splitlines():

@@ -56,8 +56,8 @@ class Follower:
         Args:
             views: Where the news goes.
             runtime: The profile's runtime folder.
-            state: Its state folder, to have a daemon started that a service manager starts on demand: at first, and
-                after a crash, but not one that was stopped.
+            state: Its state folder, to have a daemon started that a service manager starts on demand: once at first,
+                and once when it has crashed, but not when it was stopped.
             introduction: What the daemon is told of the tray, each time that it is found; None: nothing.
             start_command: What the user is told to run.
             retries: Seconds after which databases that could not be read are tried again.
@@ -65,7 +65,7 @@ class Follower:
         self._views = views
         self._runtime = runtime
         self._state = state
-        self._was_stopped = False
+        self._knocks = True
         self._introduction = introduction
         self._start_command = start_command
         options = {} if retries is None else {"retries": retries}
@@ -151,7 +151,7 @@ class Follower:
 
     def _follow(self) -> bool:
         """Fold the events of one stream into the view. Return whether the daemon said that it stops."""
-        state = None if self._was_stopped else self._state
+        state, self._knocks = self._state if self._knocks else None, False
         client = DaemonClient.discover(self._runtime, state=state, start_command=self._start_command)
         hangup = Hangup()
         with self._turn:
@@ -160,10 +160,10 @@ class Follower:
             return False
         for event in self._open_events(client, hangup):
             if event.event == GOODBYE:
-                self._was_stopped = True
+                self._knocks = False
                 return True
             if event.event == "hello":
-                self._was_stopped = False
+                self._knocks = True
                 self._pace.attached()
                 self._reader.read_from(client)
             self._take(client, event)

@@ -111,6 +111,11 @@ class Connections:
         """Return the protocol of a new connection, as ``loop.create_server`` asks for it."""
         return Connection(self, self._server, self._limits)
 
+    @property
+    def all_spoken(self) -> bool:
+        """Whether everybody who is connected has sent something."""
+        return all(connection.spoken for connection in self._open)
+
     async def quiet(self) -> None:
         """Wait until no request is being answered."""
         await self._quiet.wait()
@@ -162,7 +167,7 @@ class Connections:
 class Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_answer_seconds", "_body", "_connections", "_refused", "_spoken", "busy", "other_user")
+    __slots__ = ("_answer_seconds", "_body", "_connections", "_refused", "busy", "other_user", "spoken")
 
     def __init__(self, connections: Connections, server: web.Server, limits: Limits) -> None:
         super().__init__(
@@ -182,7 +187,7 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._answer_seconds = limits.answer_seconds
         self._refused = False
-        self._spoken = False
+        self.spoken = False
         self._body: StreamReader | None = None
         self.busy = False
         self.other_user: bool | None = None
@@ -206,8 +211,8 @@ class Connection(web.RequestHandler):
         """Close at once on TLS, else go on."""
         if self._refused:
             return
-        if not self._spoken:
-            self._spoken = True
+        if not self.spoken:
+            self.spoken = True
             if data.startswith(_TLS_HELLO):
                 self._refuse_tls()
                 return

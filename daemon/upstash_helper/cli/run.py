@@ -27,7 +27,7 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
         _say(detail, exit_code, code, as_json=as_json)
         turned_away = passed.turn_away()
         if turned_away:
-            sys.stderr.write(f"Turned away: {turned_away} connections.\n")
+            sys.stderr.write(f"Connections turned away: {turned_away}.\n")
         return exit_code
 
     try:

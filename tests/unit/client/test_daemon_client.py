@@ -41,6 +41,44 @@ def test_requests_carry_the_token() -> None:
     assert 1 == server.requests[0].count("the-token")
 
 
+TURNED_AWAY = answer("401 Unauthorized", '{"status":401,"code":"invalid_token","title":"Unauthorized","detail":"No."}')
+
+
+def test_the_token_of_a_daemon_that_was_started_meanwhile_is_taken() -> None:
+    """
+    A daemon that knows the token no longer is asked once more, with the token that it announces.
+    """
+    with Scripted.running(TURNED_AWAY, answer("200 OK", '{"state":"disconnected"}')) as server:
+        client = DaemonClient(server.url, "the-old-token", renew=lambda: "the-new-token")
+
+        found = client.connection()
+
+    assert wire.Connection(state="disconnected") == found
+    assert "Authorization: Bearer the-old-token\r\n" in server.requests[0]
+    assert "Authorization: Bearer the-new-token\r\n" in server.requests[1]
+
+
+@pytest.mark.parametrize("newer", ["the-token", None])
+def test_a_token_that_is_not_taken_is_told_where_there_is_no_newer_one(newer: str | None) -> None:
+    """
+    The daemon's own refusal is passed on, and nothing is asked twice.
+    """
+    with Scripted.running(TURNED_AWAY) as server, pytest.raises(ApiProblem, match="No"):
+        DaemonClient(server.url, "the-token", renew=lambda: newer).connection()
+
+    assert 1 == len(server.requests)
+
+
+def test_a_newer_token_that_is_not_taken_either_is_told() -> None:
+    """
+    It is tried once.
+    """
+    with Scripted.running(TURNED_AWAY, TURNED_AWAY) as server, pytest.raises(ApiProblem, match="No"):
+        DaemonClient(server.url, "the-old-token", renew=lambda: "the-new-token").connection()
+
+    assert 2 == len(server.requests)
+
+
 def test_bodies_leave_out_what_is_not_said() -> None:
     """
     A change names what changes and nothing else.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import ClientError, DaemonUnreachable, discovery, whereabouts
+from upstash_helper.client import ClientError, DaemonUnreachable, discovery, knock, whereabouts
 from upstash_helper.client.discovery import DaemonLock, Discovery
 from upstash_helper.client.whereabouts import Whereabouts
 
@@ -80,6 +80,22 @@ def test_the_daemon_of_a_profile_is_not_looked_for_in_the_usual_place(
 
     with pytest.raises(DaemonUnreachable, match="upstash-helper --profile sandbox start"):
         whereabouts.find()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: nobody starts the daemon on demand on Windows")
+def test_a_daemon_that_is_started_on_demand_is_started(home: Path) -> None:
+    """
+    An app that looks for a daemon that has left has it started, on whatever port that is.
+    """
+    from tests.support.activated import Activated
+
+    with Activated.listening(home) as daemon:
+        knock.leave_note(home / "state", f"http://127.0.0.1:{daemon.port}")
+
+        found = whereabouts.find()
+
+        assert Whereabouts(f"http://127.0.0.1:{daemon.port}", world=f"in {home}") == found
+        assert 1 == len(daemon.activator.pids)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere the user's own folders cannot be exchanged")

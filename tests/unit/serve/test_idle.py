@@ -76,7 +76,7 @@ class Room:
             seconds=SECONDS, keeps=lambda: self.reason, leave=self._leave, call_later=self.alarms.later
         )
 
-    def pause(self) -> None:
+    async def pause(self) -> None:
         """As ``Listeners``."""
         self.doors.append("closed")
 
@@ -202,7 +202,7 @@ async def test_who_connects_to_closed_doors_waits_and_is_answered() -> None:
     listeners = open_listeners(0)
     async with Witness.behind(listeners) as witness:
         await get(witness.port)
-        listeners.pause()
+        await listeners.pause()
         async with connected(witness.port) as early:
             await early.send(request("GET", "/early"))
             before = list(witness.handled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -77,6 +79,29 @@ def test_a_busy_port_is_refused_by_the_name_of_its_holder(host: str) -> None:
     assert own_name() in caught.value.detail
     assert "UPSTASH_HELPER_PORT" in caught.value.detail
     assert "redirect URI" in caught.value.detail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
+def test_systemd_is_not_to_be_stopped(tmp_path: Path) -> None:
+    """
+    Where the socket unit has the port, the way out is the unit's, and not to stop the service manager.
+    """
+    (tmp_path / "systemd").symlink_to(sys.executable)
+    script = (
+        "import socket; it = socket.create_server(('127.0.0.1', 0)); print(it.getsockname()[1], flush=True); input()"
+    )
+    manager = subprocess.Popen(
+        [tmp_path / "systemd", "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with manager:
+        assert manager.stdout is not None
+        port = int(manager.stdout.readline())
+        with pytest.raises(PortBusy) as caught:
+            open_listeners(port)
+        manager.communicate("\n")
+
+    assert f"in use by systemd (process {manager.pid})" in caught.value.detail
+    assert "systemctl --user stop upstash-helper.socket" in caught.value.detail
 
 
 def test_two_daemons_never_share_a_port() -> None:

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.05
 ROUNDS = 24
+STOPS = 10
 # From well before the daemon decides to leave to well after its process has ended.
 PAUSES = [0.8 * IDLE_SECONDS + 0.01 * number for number in range(ROUNDS)]
 
@@ -155,6 +157,32 @@ def test_requests_that_come_while_a_daemon_is_killed_over_and_over_are_answered(
 
         assert [200] * 7 == answers
         assert [-signal.SIGKILL] * 6 == daemon.activator.codes
+
+
+def test_requests_are_answered_however_often_the_daemon_is_stopped(tmp_path: Path) -> None:
+    """
+    A daemon that is told to stop, as for an upgrade, answers whom it has let in; who comes later waits for the next.
+    """
+    over = threading.Event()
+    with Activated.listening(tmp_path) as daemon, concurrent.futures.ThreadPoolExecutor(4) as pool:
+
+        def ask_until_over(_: int) -> set[int]:
+            answers = set()
+            while not over.is_set():
+                answers.add(daemon.get()[0])
+            return answers
+
+        answers = pool.map(ask_until_over, range(4))
+        try:
+            for stops in range(1, STOPS + 1):
+                until(lambda: (daemon.runtime / "daemon.json").exists())  # noqa: PLW0108 - looked at anew
+                daemon.activator.signal(signal.SIGTERM)
+                until(lambda: len(daemon.activator.codes) >= stops)  # noqa: B023 - called in this round
+        finally:
+            over.set()
+
+        assert [{200}] * 4 == list(answers)
+        assert [0] * STOPS == daemon.activator.codes[:STOPS]
 
 
 def test_who_connects_and_says_nothing_is_waited_for(tmp_path: Path) -> None:

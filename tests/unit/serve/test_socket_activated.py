@@ -73,6 +73,32 @@ def test_a_daemon_of_a_persons_says_so_too(tmp_path: Path) -> None:
         assert knock.noted(tmp_path / "state") is None
 
 
+def test_a_daemon_of_systemds_says_so_too(tmp_path: Path) -> None:
+    """
+    A daemon that systemd started without a connection, as at login, is told from one that a person started.
+    """
+    as_systemd = ["/bin/sh", "-c", 'export SYSTEMD_EXEC_PID=$$; exec "$@"', "sh", *COMMAND]
+    with subprocess.Popen(as_systemd, env=environment(tmp_path, free_port()), stdin=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: (tmp_path / "run" / discovery.DISCOVERY_FILE).exists())  # noqa: PLW0108
+            started_by = DaemonClient.discover(tmp_path / "run").status().started_by
+        finally:
+            process.terminate()
+
+    assert "service" == started_by
+
+
+def test_a_note_that_cannot_be_left_is_no_obstacle(tmp_path: Path) -> None:
+    """
+    With something else in the place of the state folder the daemon serves, and logs what it could not do.
+    """
+    (tmp_path / "state").write_text("in the way", encoding="utf-8")
+    with Activated.listening(tmp_path) as daemon:
+        assert 200 == daemon.get()[0]
+
+        until(lambda: "note_not_left" in [line["event"] for line in daemon.log])
+
+
 def test_it_leaves_and_comes_back(tmp_path: Path) -> None:
     """
     After the time that is set without anything to do it ends well and withdraws its announcement; the next request
@@ -398,6 +424,7 @@ def test_a_note_that_is_removed_is_gone(tmp_path: Path) -> None:
 # --- systemd ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
 def test_by_systemds_own_hand(tmp_path: Path) -> None:
     """
     Started by systemd's `systemd-socket-activate` at the first request, it is ready as a service manager wants it,
