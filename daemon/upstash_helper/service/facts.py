@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from upstash_helper import __version__
 from upstash_helper.client import discovery
 from upstash_helper.service import program
 from upstash_helper.service.autostart import config_home, data_home
@@ -40,6 +41,7 @@ class Facts:
     folders: Folders
     port: int
     """Where the API is."""
+    version: str = __version__
     root: Path | None = None
     """``UPSTASH_HELPER_HOME``."""
     home: Path = field(default_factory=Path.home)

@@ -76,6 +76,7 @@ def unit_files(facts: Facts) -> tuple[File, File]:
         values,
         lines={"LISTEN_IPV6": [f"ListenStream=[::1]:{facts.port}"] if facts.ipv6 else []},
     )
+    values["VERSION"] = facts.version
     values["EXEC_START"] = systemd_command((*facts.program, *facts.arguments, "run"))
     service = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": _environment(facts.environment)})
     folder, world = unit_folder(facts.config_home), marks.world_name(facts.root)
@@ -175,6 +176,7 @@ def _with_autostart(facts: Facts) -> Plan:
     text = fill(
         "desktop/upstash-helper.desktop",
         {
+            "VERSION": facts.version,
             "DESCRIPTION": desktop_entry.string(facts.description),
             "TRY_EXEC": desktop_entry.string(facts.program[0]),
             "EXEC": desktop_entry.string(desktop_entry.exec_value(command)),

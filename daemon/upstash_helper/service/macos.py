@@ -37,7 +37,11 @@ def plan(facts: Facts) -> Plan:
     world = marks.world_name(facts.root)
     text = fill(
         "launchd/upstash-helper.plist",
-        {"LABEL": xml_text(daemon), "OUTPUT": xml_text(str(facts.folders.logs / "start.log"))},
+        {
+            "VERSION": facts.version,
+            "LABEL": xml_text(daemon),
+            "OUTPUT": xml_text(str(facts.folders.logs / "start.log")),
+        },
         lines={
             "PROGRAM_ARGUMENTS": xml_strings((*facts.program, *facts.arguments, "run")),
             "ENVIRONMENT": _dictionary(facts),
