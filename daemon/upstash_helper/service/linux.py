@@ -131,6 +131,7 @@ def _with_systemd(facts: Facts) -> Plan:
             Command(
                 argv=(*SYSTEMCTL, "start", socket, service),
                 why="It starts now: nobody has to log out first.",
+                when="changed",
                 unless=(*SYSTEMCTL, "is-active", "--quiet", socket),
             ),
             *_tray_now(facts),

@@ -59,6 +59,7 @@ def plan(facts: Facts) -> Plan:
         Command(
             argv=("launchctl", "bootstrap", domain, str(file)),
             why="It starts now: nobody has to log out first.",
+            when="changed",
             unless=("launchctl", "print", f"{domain}/{daemon}"),
         ),
     ]

@@ -129,7 +129,9 @@ def test_a_dry_run_changes_nothing_and_shows_everything(home: Home) -> None:
 
     assert (["notes.txt"], [], 0) == (home.files, home.manager.ran, home.halts)
     real = home.install()
+    upgraded = home.facts(version="99.0")
     assert shown.steps == real.steps
+    assert home.install(upgraded, dry=True).steps == home.install(upgraded).steps
 
 
 def test_a_unit_that_was_changed_by_hand_is_not_overwritten(home: Home) -> None:
