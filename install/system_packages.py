@@ -35,7 +35,7 @@ PACKAGES = (
     Package("xvfb", "Xvfb", "a display, on which the tray icon is shown and the clipboard is used"),
     Package("xclip", "xclip", "the clipboard of a desktop with X11, which the tray copies to"),
     Package("xfce4-panel", "xfce4-panel", "a real panel, that shows the tray icon and its menu"),
-    Package("systemd", "systemd-socket-activate", "a service manager of the user, that the helper is installed into"),
+    Package("systemd", "systemd-socket-activate", "starts the daemon as systemd does, alone and as the user's manager"),
     Package("redis-tools", "redis-cli", "the client that a person uses first on a new database"),
 )
 

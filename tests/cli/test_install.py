@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -90,6 +91,17 @@ def ask(session: UserSystemd, host: str = "127.0.0.1", port: int = 3000) -> str:
 def state(session: UserSystemd, unit: str) -> str:
     """Return what systemd says of a unit."""
     return session.run("systemctl", "--user", "is-active", unit).out.strip()
+
+
+def with_bus(session: UserSystemd) -> dict[str, str]:
+    """Start a session bus, and return what names it in the environment."""
+    if shutil.which("dbus-daemon") is None:
+        pytest.skip("dbus-daemon is missing: apt-get install dbus")
+    address = f"unix:path={session.runtime}/bus-of-a-test"
+    # What it starts would keep the pipes of its output open.
+    start = 'dbus-daemon --session --fork --nopidfile --address="$0" > "$1" 2>&1'
+    done(session.run("sh", "-c", start, address, f"{session.runtime}/bus.log"))
+    return {"DBUS_SESSION_BUS_ADDRESS": address}
 
 
 def done(ended: Ended) -> Ended:
@@ -268,6 +280,25 @@ def test_a_port_that_is_taken_at_login_is_waited_for(session: UserSystemd) -> No
     done(session.helper("status"))
 
 
+def test_the_icon_comes_at_once_and_goes_with_the_rest(session: UserSystemd) -> None:
+    """Where there is a desktop. It waits for a panel here, as at a login."""
+    before = listing(session.home)
+    desktop = {"DISPLAY": ":77", **with_bus(session)}
+
+    def starts_the_tray(*arguments: str) -> bool:
+        steps = done(session.helper("install", "--force", "--json", *arguments, environ=desktop)).json["steps"]
+        return any("tray --wait" in step["what"] for step in steps)
+
+    started = starts_the_tray()
+    until(lambda: not starts_the_tray("--dry-run"))
+    gone = done(session.helper("uninstall", "--purge", "--yes", "--json")).json
+    held = session.run("pgrep", "-f", "upstash_helper tray").out
+
+    assert started
+    assert ["stop"] == [step["action"] for step in gone["steps"][:1]]
+    assert ("", before) == (held, listing(session.home))
+
+
 def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
     """So there is never a second daemon beside its own; stopped, no request starts it."""
     done(session.helper(*INSTALL))
@@ -357,10 +388,7 @@ def test_purge_empties_the_keyring_and_names_the_key(session: UserSystemd) -> No
     """Which stays valid at Upstash until the user deletes it there."""
     if not Path("/usr/bin/gnome-keyring-daemon").exists():
         pytest.skip("gnome-keyring-daemon is missing: apt-get install gnome-keyring")
-    bus = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={session.runtime}/bus-of-a-test"}
-    # What it starts would keep the pipes of its output open.
-    start = 'dbus-daemon --session --fork --nopidfile --address="$0" > "$1" 2>&1'
-    done(session.run("sh", "-c", start, bus["DBUS_SESSION_BUS_ADDRESS"], f"{session.runtime}/bus.log"))
+    bus = with_bus(session)
     done(session.run("gnome-keyring-daemon", "--unlock", "--components=secrets", environ=bus, typed="password"))
     done(session.run(sys.executable, "-c", STORE, environ=bus))
     done(session.helper(*INSTALL, environ=bus))

@@ -33,13 +33,19 @@ def followed(file: Path, count: int) -> Iterator[str]:
     """Yield the last lines, and each that is added, also after the daemon begins a new file."""
     first = file.exists()
     while True:
-        while not file.exists():
-            time.sleep(_LOOK_SECONDS)
-        with file.open("rb") as stream:
+        with _opened(file) as stream:
             if first:
                 yield from (_text(line) for line in deque(stream, maxlen=count))
             first = False
             yield from _added(file, stream)
+
+
+def _opened(file: Path) -> BinaryIO:
+    while True:
+        try:
+            return file.open("rb")
+        except FileNotFoundError:
+            time.sleep(_LOOK_SECONDS)
 
 
 def _added(file: Path, stream: BinaryIO) -> Iterator[str]:
@@ -50,6 +56,7 @@ def _added(file: Path, stream: BinaryIO) -> Iterator[str]:
             yield _text(part)
             part = b""
         elif _replaced(file, stream):
+            yield from (_text(line) for line in stream)  # what was written while we looked
             return
         else:
             time.sleep(_LOOK_SECONDS)

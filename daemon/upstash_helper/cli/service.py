@@ -80,10 +80,10 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
     found = find(session.profile, session.folders)
     if not file.exists() and not follow:
         raise Failure(f"There is no log yet: {file}.", code="no_log", exit_code=exit_codes.NOT_FOUND)
+    if found is not None and found.manager == "systemd" and not session.json:
+        note(f"What systemd says about it: journalctl --user --unit {found.service} --unit {found.socket}")
     for line in followed(file, lines) if follow else last(file, lines):
         click.echo(line if session.json else readable(line))
-    if found is not None and found.manager == "systemd" and not session.json:
-        note(f"What systemd says about it: journalctl --user --unit {found.name}.service --unit {found.name}.socket")
 
 
 def _status(session: Session) -> ServiceStatus:

@@ -49,6 +49,8 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     executor = Uninstaller(planning.whole_plan(facts), dry=dry_run, halt=lambda: halt(session))
     executor.notes.clear()  # they are about installing
     try:
+        if facts.tray_running:
+            _end_tray(facts, executor, dry=dry_run)
         executor.uninstall(purge=purge)
         if not dry_run:
             knock.remove_note(facts.folders.state)  # nothing starts it with a request any more
@@ -60,6 +62,18 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
         raise failure(error) from error
     done = "Nothing of it is left." if purge else "Uninstalled."
     report(session, executor, dry=dry_run, done=done, nothing="It is not installed.")
+
+
+def _end_tray(facts: Facts, executor: Execution, *, dry: bool) -> None:
+    from upstash_helper.service import tray_process
+
+    found = tray_process.find(facts.folders.runtime)
+    if found is None:
+        executor.notes.append("The icon on the panel stays until you quit it in its menu: its process was not found.")
+        return
+    executor.steps.append(Step(action="stop", what=f"process {found.pid}", why="The icon goes from the panel."))
+    if not dry:
+        tray_process.end(found, facts.folders.runtime)
 
 
 def _question(facts: Facts, paths: list[Path]) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-Action = Literal["write", "replace", "keep", "run", "remove", "back-up"]
+Action = Literal["write", "replace", "run", "stop", "remove", "back-up"]
 
 SECONDS: Final = 120.0
 """A command of a service manager may wait for the daemon, which is given a minute to start."""

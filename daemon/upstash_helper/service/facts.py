@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from upstash_helper import __version__
 from upstash_helper.client import discovery
-from upstash_helper.service import program
+from upstash_helper.service import program, tray_process
 from upstash_helper.service.autostart import config_home, data_home
 from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, Folders, World, load_world
 
@@ -40,6 +41,7 @@ class Facts:
     folders: Folders
     port: int
     """Where the API is."""
+    version: str = __version__
     root: Path | None = None
     """``UPSTASH_HELPER_HOME``."""
     home: Path = field(default_factory=Path.home)
@@ -132,7 +134,7 @@ def gather(
         tray=_tray(wanted=tray),
         display=sys.platform != "linux" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
         daemon_running=discovery.is_running(world.folders.runtime),
-        tray_running=_tray_runs(world.folders),
+        tray_running=tray_process.is_running(world.folders.runtime),
         documents=documents or {},
     )
 
@@ -213,15 +215,3 @@ def _tray(*, wanted: bool) -> Literal["wanted", "unwanted", "missing"]:
     if not wanted:
         return "unwanted"
     return "wanted" if all(find_spec(module) for module in ("PIL", "pystray", "pyperclip")) else "missing"
-
-
-def _tray_runs(folders: Folders) -> bool:
-    if not (folders.runtime / discovery.TRAY_LOCK_FILE).exists():
-        return False
-    try:
-        with discovery.DaemonLock(folders.runtime, patience=0.0, file=discovery.TRAY_LOCK_FILE):
-            return False
-    except discovery.AlreadyHeld:
-        return True
-    except OSError:
-        return False

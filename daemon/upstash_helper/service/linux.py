@@ -76,6 +76,7 @@ def unit_files(facts: Facts) -> tuple[File, File]:
         values,
         lines={"LISTEN_IPV6": [f"ListenStream=[::1]:{facts.port}"] if facts.ipv6 else []},
     )
+    values["VERSION"] = facts.version
     values["EXEC_START"] = systemd_command(facts.daemon)
     service = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": _environment(facts.environment)})
     folder, world = unit_folder(facts.config_home), marks.world_name(facts.root)
@@ -132,6 +133,7 @@ def _with_systemd(facts: Facts) -> Plan:
                 # waits.
                 argv=(*SYSTEMCTL, "start", service),
                 why="It starts now: nobody has to log out first.",
+                when="changed",
                 # It ends with 0 if either is active: a daemon that was idle may have left.
                 unless=(*SYSTEMCTL, "is-active", "--quiet", socket, service),
             ),
@@ -178,6 +180,7 @@ def _with_autostart(facts: Facts) -> Plan:
     text = fill(
         "desktop/upstash-helper.desktop",
         {
+            "VERSION": facts.version,
             "DESCRIPTION": desktop_entry.string(facts.description),
             "TRY_EXEC": desktop_entry.string(facts.program[0]),
             "EXEC": desktop_entry.string(desktop_entry.exec_value(command)),

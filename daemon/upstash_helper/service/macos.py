@@ -37,7 +37,11 @@ def plan(facts: Facts) -> Plan:
     world = marks.world_name(facts.root)
     text = fill(
         "launchd/upstash-helper.plist",
-        {"LABEL": xml_text(daemon), "OUTPUT": xml_text(str(facts.folders.logs / "start.log"))},
+        {
+            "VERSION": facts.version,
+            "LABEL": xml_text(daemon),
+            "OUTPUT": xml_text(str(facts.folders.logs / "start.log")),
+        },
         lines={
             "PROGRAM_ARGUMENTS": xml_strings(facts.daemon),
             "ENVIRONMENT": _dictionary(facts),
@@ -55,6 +59,7 @@ def plan(facts: Facts) -> Plan:
         Command(
             argv=("launchctl", "bootstrap", domain, str(file)),
             why="It starts now: nobody has to log out first.",
+            when="changed",
             unless=("launchctl", "print", f"{domain}/{daemon}"),
         ),
     ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import plistlib
 import re
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import unescape
 
 from upstash_helper.service import desktop_entry, marks
 from upstash_helper.service.quoting import systemd_command_in
@@ -34,7 +34,7 @@ def command_in(file: Path) -> tuple[str, ...]:
             return _of_property_list(content)
         case ".xml":
             parts = [re.search(rf"<{tag}>(.*)</{tag}>", text) for tag in ("Command", "Arguments")]
-            return tuple(unescape(part[1]) for part in parts if part)
+            return tuple(html.unescape(part[1]) for part in parts if part)
         case _:
             return tuple(desktop_entry.exec_words(desktop_entry.read(text).get("Exec", "")))
 

@@ -37,6 +37,7 @@ def plan(facts: Facts) -> Plan:
     text = fill(
         "windows/upstash-helper.xml",
         {
+            "VERSION": facts.version,
             "DESCRIPTION": xml_text(facts.description),
             "USER": xml_text(facts.user),
             "COMMAND": xml_text(program),

@@ -112,13 +112,26 @@ def test_an_upgrade_writes_the_units_anew_and_restarts(home: Home) -> None:
     assert "/opt/next/bin/python" in (home.folder / TRAY).read_text()
 
 
+def test_a_new_version_at_the_same_place_is_restarted(home: Home) -> None:
+    """As after `pipx upgrade`; the daemon of before would run on otherwise."""
+    home.install()
+    home.manager.ran.clear()
+
+    done = home.install(home.facts(version="99.0"))
+
+    assert ["run", "replace", "run", "run", "run"] == actions(done)
+    assert ["stop", "daemon-reload", "reset-failed", "start"] == [it[2] for it in home.manager.ran]
+
+
 def test_a_dry_run_changes_nothing_and_shows_everything(home: Home) -> None:
     """Including the commands."""
     shown = home.install(dry=True)
 
     assert (["notes.txt"], [], 0) == (home.files, home.manager.ran, home.halts)
     real = home.install()
+    upgraded = home.facts(version="99.0")
     assert shown.steps == real.steps
+    assert home.install(upgraded, dry=True).steps == home.install(upgraded).steps
 
 
 def test_a_unit_that_was_changed_by_hand_is_not_overwritten(home: Home) -> None:

@@ -30,7 +30,7 @@ def test_every_template_says_what_it_is_for(name: str) -> None:
 
 def test_a_value_is_never_taken_for_a_place() -> None:
     """Somebody may be called ``@NAME@``."""
-    values = {"NAME": "@DESCRIPTION@", "DESCRIPTION": "@PORT@", "PORT": "1", "EXEC_START": "@NAME@"}
+    values = {"NAME": "@DESCRIPTION@", "DESCRIPTION": "@PORT@", "PORT": "1", "VERSION": "1", "EXEC_START": "@NAME@"}
     text = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": ["@PORT@", "@NAME@"]})
 
     assert "Wants=@DESCRIPTION@.socket\n" in text
