@@ -23,6 +23,8 @@ LABEL: Final = "com.upstash.helper"
 """What launchd calls it."""
 
 _NAME: Final = "Service"
+_BY_ITSELF: Final = frozenset({"enabled", "enabled-runtime", "generated"})
+"""What systemctl(1) calls the units that it starts."""
 
 
 class _Unit(NamedTuple):
@@ -47,12 +49,14 @@ def service(facts: Facts) -> Iterator[Finding]:
 
 
 def _systemd(install: str) -> Finding:
-    found = {unit: _unit(unit) for unit in (SOCKET, SERVICE)}
-    known = {unit: state for unit, state in found.items() if state is not None}
-    if not known:
-        # Containers, and distributions without systemd.
-        return ok(_NAME, "no systemd of this user answers here, so the helper is started by hand or by the desktop")
-    there = {unit: state for unit, state in known.items() if state.enabled != "not-found"}
+    there: dict[str, _Unit] = {}
+    for unit in (SOCKET, SERVICE):
+        state = _unit(unit)
+        if state is None:
+            # Containers, and distributions without systemd.
+            return ok(_NAME, "no systemd of this user answers here, so the helper is started by hand or by the desktop")
+        if state.enabled != "not-found":
+            there[unit] = state
     if not there:
         return warning(_NAME, "not installed: the helper does not start by itself", install)
     detail = "; ".join(f"{unit}: {state}" for unit, state in there.items())
@@ -60,21 +64,18 @@ def _systemd(install: str) -> Finding:
     if failed:
         fix = f"Look why: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
         return error(_NAME, detail, fix)
-    if not any(
-        state.enabled in {"enabled", "enabled-runtime", "linked", "static", "generated"} for state in there.values()
-    ):
-        return warning(
-            _NAME, f"{detail}: it does not start by itself", f"systemctl --user enable --now {next(iter(there))}"
-        )
+    if not any(state.enabled in _BY_ITSELF for state in there.values()):
+        fix = f"systemctl --user enable --now {next(iter(there))}"
+        return warning(_NAME, f"{detail}: it does not start by itself", fix)
     return ok(_NAME, detail)
 
 
 def _unit(unit: str) -> _Unit | None:
     """Return how a unit of the user's is; None if there is no systemd to ask."""
-    enabled, active = (_systemctl(verb, unit) for verb in ("is-enabled", "is-active"))
-    if enabled is None or active is None:
+    enabled = _systemctl("is-enabled", unit)
+    if enabled is None:
         return None
-    return _Unit(enabled, active)
+    return _Unit(enabled, _systemctl("is-active", unit) or "unknown")
 
 
 def _systemctl(verb: str, unit: str) -> str | None:
