@@ -195,7 +195,7 @@ def test_a_browser_that_shows_text_alone_is_a_warning(
 
 
 def browsers() -> str:
-    """Return what is found in a fresh process: `webbrowser` looks around once."""
+    """Say what is found, in a fresh process, because `webbrowser` looks around once."""
     from upstash_helper.cli.facts import Facts
     from upstash_helper.cli.session import Session
 
@@ -276,6 +276,7 @@ def test_the_service_is_as_systemd_says(
     examined: Examined,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     cases: tuple[str, ...],
     state: str,
     words: str,
@@ -307,7 +308,7 @@ def test_without_systemd_nothing_is_wrong(examined: Examined, tmp_path: Path, mo
     ("mode", "state", "words"), [(0o700, "ok", "XDG_RUNTIME_DIR is "), (0o755, "warning", "open to others")]
 )
 def test_the_runtime_folder_is_the_users_alone(
-    examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, state: str, words: str
+    examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int, state: str, words: str
 ) -> None:
     """
     As the XDG base directory specification says.

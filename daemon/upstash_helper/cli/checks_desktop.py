@@ -42,9 +42,7 @@ class _Probed(msgspec.Struct):
     left_behind: bool = False
 
 
-def keyring(
-    facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS
-) -> Iterator[Finding]:
+def keyring(facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS) -> Iterator[Finding]:
     """
     Whether the keyring keeps what it is given: an entry is written, read back, and deleted.
 
