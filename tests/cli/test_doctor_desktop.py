@@ -195,7 +195,7 @@ def test_a_browser_that_shows_text_alone_is_a_warning(
 
 
 def browsers() -> str:
-    """Say what is found, in a fresh process, because `webbrowser` looks around once."""
+    """Say what is found. It is called in a fresh process, because `webbrowser` looks around once."""
     from upstash_helper.cli.facts import Facts
     from upstash_helper.cli.session import Session
 
@@ -228,7 +228,7 @@ def test_a_browser_that_is_not_opened_is_not_looked_for(examined: Examined) -> N
 
 
 def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, *cases: str) -> None:
-    """Be a systemd that answers as systemctl(1) says: what is said of a unit, and whether it may be asked at all."""
+    """Be a systemd that answers in the words of its manual: how a unit is, and whether it may be asked at all."""
     script = folder / "systemctl"
     script.write_text(SYSTEMCTL.format(cases="\n".join(cases)))
     script.chmod(0o700)

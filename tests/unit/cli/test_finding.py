@@ -102,6 +102,26 @@ def test_a_program_past_its_time_is_killed_with_what_it_started(tmp_path: Path) 
     until(lambda: not psutil.pid_exists(int(noted.read_text())) or _is_dead(int(noted.read_text())))
 
 
+def test_nothing_outlives_a_program_that_is_interrupted(tmp_path: Path) -> None:
+    """
+    With Ctrl-C, or because a check is not waited for any longer: what hangs is ended.
+    """
+    noted = tmp_path / "child"
+    hangs = f"import os, pathlib, time; pathlib.Path({str(noted)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    program = f"""
+        import sys
+        from upstash_helper.cli import child
+        from upstash_helper.cli.finding import Look, findings_of
+        hangs = lambda: child.run([sys.executable, "-c", {hangs!r}], seconds=600.0)
+        print([one.state for one in findings_of([Look("hangs", hangs, 8.0)])])
+    """
+
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=60, check=True)
+
+    pid = int(noted.read_text())
+    until(lambda: not psutil.pid_exists(pid) or _is_dead(pid))
+
+
 def _is_dead(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
