@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__, logs, process
 from upstash_helper.client import discovery
-from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
+from upstash_helper.client.errors import DiscoveryRefused
 from upstash_helper.folders import claim
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.notify import notify
@@ -194,7 +194,7 @@ def _announced(world: World, daemon: Daemon, port: int) -> Iterator[None]:
 
 def _withdraw(world: World) -> None:
     """Remove the discovery file, if it is this process's."""
-    with contextlib.suppress(DiscoveryRefused, VersionMismatch, OSError):
+    with contextlib.suppress(DiscoveryRefused, OSError):
         announced = discovery.read(world.folders.runtime)
         if announced is not None and announced.pid == os.getpid():
             discovery.remove(world.folders.runtime)
@@ -206,7 +206,7 @@ def _single(world: World) -> Iterator[None]:
     try:
         lock.acquire()
     except discovery.AlreadyHeld:
-        pid = discovery.read_pid(world.folders.runtime)
+        pid = _running_pid(world)
         which = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
@@ -217,6 +217,14 @@ def _single(world: World) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _running_pid(world: World) -> int | None:
+    try:
+        announced = discovery.read(world.folders.runtime)
+    except DiscoveryRefused:
+        return None
+    return None if announced is None else announced.pid
 
 
 def _this_machine(world: World, listeners: Listeners) -> Machine:

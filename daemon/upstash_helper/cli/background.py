@@ -92,7 +92,6 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         SettingsError: If a setting cannot be used.
     """
     from upstash_helper.cli import spawn
-    from upstash_helper.client.errors import VersionMismatch
     from upstash_helper.settings import load_world
 
     load_world(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
@@ -107,9 +106,10 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     def ready() -> bool:
         if process.poll() is not None:
             raise _ended(process, output)
-        with contextlib.suppress(VersionMismatch):  # left behind by a daemon before an update that was killed
-            status.extend(found for found in (_answer(session),) if found is not None)
-        return bool(status)
+        found = _answer(session)
+        if found is not None:
+            status.append(found)
+        return found is not None
 
     if not _wait(ready, START_SECONDS):
         process.terminate()
@@ -180,6 +180,7 @@ def _report_start(session: Session, status: DaemonStatus, *, already: bool) -> N
 
 def _running(session: Session) -> DaemonStatus:
     found: list[DaemonStatus] = []
+    _refuse_mismatch(session)
 
     def answers() -> bool:
         status = _answer(session)
@@ -191,6 +192,23 @@ def _running(session: Session) -> DaemonStatus:
         message = f"A daemon is running but does not answer. See {session.folders.log_file}."
         raise Failure(message, code="not_answering")
     return found[0]
+
+
+def _refuse_mismatch(session: Session) -> None:
+    """
+    Go on unless the daemon that runs is of a version whose answers would not be understood.
+
+    Raises:
+        VersionMismatch: If it is.
+    """
+    from upstash_helper.client.errors import ClientError, VersionMismatch
+
+    try:
+        _client(session)
+    except VersionMismatch:
+        raise
+    except ClientError:
+        return  # it may be just starting
 
 
 def _answer(session: Session) -> DaemonStatus | None:

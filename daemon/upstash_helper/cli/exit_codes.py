@@ -13,7 +13,7 @@ NOT_FOUND: Final = 5
 UPSTASH: Final = 6
 PORT_BUSY: Final = 7
 NO_TRAY: Final = 8
-VERSION_MISMATCH: Final = 9
+VERSION_MISMATCH: Final = 10
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
