@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import psutil
@@ -114,6 +116,44 @@ def test_no_free_port_of_the_api_is_an_error(examined: Examined) -> None:
 
     assert ("error", True) == (found.state, f"none of {port} is free" in found.detail)
     assert "api_port = " in found.fix
+
+
+LISTENS = """
+import socket, sys
+taken = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+taken.setblocking(False)
+print("listens", flush=True)
+sys.stdin.read()
+try:
+    taken.accept()
+except BlockingIOError:
+    print("nobody came", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
+def test_what_starts_on_demand_is_not_started_by_looking(examined: Examined, tmp_path: Path) -> None:
+    """
+    A port that the user's systemd has (here a program of that name) is no stranger's, the daemon behind it is not
+    missed, and no connection is made, which would start it.
+    """
+    port = free_port()
+    examined.settings(port=port)
+    systemd = tmp_path / "systemd"
+    systemd.symlink_to(sys.executable)
+    program = subprocess.Popen(
+        [systemd, "-c", LISTENS, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with program:
+        assert program.stdout is not None
+        assert "listens\n" == program.stdout.readline()
+        found = examined.worst(daemon.ports)
+        running = examined.worst(daemon.daemon)
+        said, _ = program.communicate("")
+
+    assert ("ok", "ok") == (found.state, running.state), found.detail
+    assert "your systemd starts it" in running.detail
+    assert "nobody came\n" == said
 
 
 def test_the_daemons_own_ports_are_its_own(examined: Examined) -> None:
