@@ -10,7 +10,7 @@ import stat
 import sys
 import uuid
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -76,6 +76,9 @@ async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, con
     new = wire.CreateDatabase(name="secretly", primary_region="eu-west-1")
     database = running.client.create_database(new, idempotency_key=str(uuid.uuid4()))
     credentials = running.client.credentials(database.id)
+    started = running.client.connect(open_browser=False, force=True)
+    assert isinstance(started, wire.StartedAttempt)
+    asked = parse_qs(urlsplit(started.authorization_url).query)
     owner = discovery.read(running.folders.runtime)
     assert owner is not None
     known = {
@@ -91,6 +94,8 @@ async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, con
         "e-mail": connected,
         "client id": CLIENT_ID,
         "authorization code": "SplxlOBeZQQYbYS6WxSbIA7d2",
+        "state of a sign-in that runs": asked["state"][0],
+        "code challenge": asked["code_challenge"][0],
         "state": "af0ifjsldkj3Qz9XbT2mWc",
         "basic": base64.b64encode(f"{connected}:a-key".encode()).decode(),
         "database host": "keen-owl-12345.upstash.io",
