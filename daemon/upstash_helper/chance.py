@@ -68,10 +68,11 @@ def looks_random(word: str) -> bool:
     humps = _HUMP.findall(word)
     if len(humps) >= 4 and len(bare) / len(humps) < _MEAN_HUMP:
         return True
-    return len(_MIXED.findall(word)) > _MOST_MIXED or _is_no_language(bare)
+    return len(_MIXED.findall(word)) > _MOST_MIXED or is_no_language(bare)
 
 
-def _is_no_language(bare: str) -> bool:
-    pairs = [(one, next_one) for one, next_one in pairwise(bare.lower()) if one.isalpha() and next_one.isalpha()]
+def is_no_language(word: str) -> bool:
+    """Return whether the letters of ``word`` follow each other as in no language; what is short is not judged."""
+    pairs = [(one, next_one) for one, next_one in pairwise(word.lower()) if one.isalpha() and next_one.isalpha()]
     common = sum(next_one in _FOLLOWERS.get(one, "") for one, next_one in pairs)
     return len(pairs) >= _FEWEST_PAIRS and common / len(pairs) < _COMMON_SHARE

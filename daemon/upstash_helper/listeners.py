@@ -312,8 +312,8 @@ def _explain(port: int, error: OSError) -> str:
     reason = why_not(port, error)
     if " is in use by systemd " in reason:
         return (
-            f"{reason.removesuffix('.')}, which starts the helper on demand: any request does, and 'upstash-helper start'. "
-            f"To have the port free: systemctl --user stop upstash-helper.socket"
+            f"{reason.removesuffix('.')}, which starts the helper on demand: any request does, and 'upstash-helper "
+            f"start'. To have the port free: systemctl --user stop upstash-helper.socket"
         )
     in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_rights(error)
     way_out = " Stop that program, or take another port." if in_use else ""

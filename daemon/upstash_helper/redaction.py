@@ -15,18 +15,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, unquote
 
-from upstash_helper.chance import looks_random
+from upstash_helper.chance import is_no_language, looks_random
 
 GONE: Final = "[redacted]"
 
 _NAMES: Final = (
-    r"(?:[a-z0-9]+[_-])*(?:code|state|token|secret|password|passwd|pwd|api[_-]?key|apikey|ticket|nonce|verifier"
+    r"(?:[a-z0-9]{1,32}[_-]){0,6}(?:code|state|token|secret|password|passwd|pwd|api[_-]?key|apikey|ticket|nonce|verifier"
     r"|challenge|cookie|session|idempotency[_-]key)"
 )
 """What a secret is called, in settings, fields, headers and queries."""
 _SECRET_NAME: Final = re.compile(_NAMES, re.IGNORECASE)
 # Of these names a plain word or a short number is no secret: `state=connected`, `code: port_busy`, `code=404`.
-_HARMLESS_NAME: Final = re.compile(r"(?:[a-z0-9]+[_-])*(?:code|state|session)", re.IGNORECASE)
+_HARMLESS_NAME: Final = re.compile(r"(?:[a-z0-9]+[_-]){0,6}(?:code|state|session)", re.IGNORECASE)
 _HARMLESS: Final = re.compile(r"[A-Za-z][a-z]*(?:[_ -][a-z]+)*|\d{1,3}")
 _LONGEST_WORD: Final = 24
 
@@ -44,10 +44,12 @@ _HEADER: Final = re.compile(
     r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\?[\"']?\s*[:=])(?!\s*\\?[\"']?\[redacted\])(\s*\\?[\"']?)([^\"'\r\n\\]+)"
 )
 _SCHEME: Final = re.compile(r"(?i)\b(bearer|basic|digest)(\s+|%20|\+)[\w.~+/=%-]{6,}")
-_USER_OF_URL: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*(?:://|%3a%2f%2f))[^\s/@\"'<>]+(@|%40)")
-_REDIS: Final = re.compile(r"(?i)\b(rediss?(?:://|%3a%2f%2f)(?:[^\s@\"']*(?:@|%40))?)[\w.-]+")
-_DATABASE: Final = re.compile(r"(?i)(?<![\w-])(?:[\w-]+\.)+upstash\.io\b")
-_EMAIL: Final = re.compile(r"([^\s\"'<>()\[\],;:=@/\\&?%*]+)(@|%40|%2540)((?:[^\W_][\w-]*\.)+[^\W\d_][\w-]+)")
+_USER_OF_URL: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}(?:://|%3a%2f%2f))[^\s/@\"'<>]{1,512}(@|%40)")
+_REDIS: Final = re.compile(r"(?i)\b(rediss?(?:://|%3a%2f%2f)(?:[^\s@\"']{0,512}(?:@|%40))?)[\w.-]+")
+_DATABASE: Final = re.compile(r"(?i)(?<![\w-])(?:[\w-]{1,63}\.){1,8}upstash\.io\b")
+_EMAIL: Final = re.compile(
+    r"([^\s\"'<>()\[\],;:=@/\\&?%*]{1,64})(@|%40|%2540)((?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_][\w-]{1,62})"
+)
 _OURS: Final = re.compile(r"\buh[a-z]_[\w-]{8,}")
 _UUID: Final = re.compile(
     r"(?i)(?<![0-9a-f])[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}(?![0-9a-f])"
@@ -58,6 +60,8 @@ _KEPT: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z
 """Moments look like chance."""
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_=%.~-]{8,}")
 _PATH: Final = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?/|.*\.(?:py|toml|json|log|db|md|sock|service|socket|html|js)$")
+# None of the repetitions above is without a bound that one could start at every character: a text as long as you like
+# takes time in proportion to its length.
 _SHORTEST_KNOWN: Final = 6
 _COMMON_NAMES: Final = frozenset({"root", "user", "home", "admin", "localhost"})
 
@@ -109,9 +113,13 @@ class Redactor:
         run = match[0]
         if any(self._hides(decoded) for decoded in _decoded(run)):
             return GONE
+        path = _PATH.match(run)
+        # Base64 has slashes, too, and between them less than can be told from a word.
+        if "/" in run and (is_no_language if path else looks_random)(run.replace("/", "")):
+            return GONE
         if not _has_chance(run):
             return run
-        if not _PATH.match(run):
+        if not path:
             return GONE
         return "/".join(GONE if _has_chance(part) else part for part in run.split("/"))
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper import __version__, logs, patience, process
 from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
 from upstash_helper.client import discovery, knock
-from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
+from upstash_helper.client.errors import DiscoveryRefused
 from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.folders import claim
 from upstash_helper.idle import IdleExit
@@ -250,7 +250,7 @@ def _leave_note(world: World, base_url: str) -> None:
 
 def _withdraw(world: World) -> None:
     """Remove the discovery file, if it is this process's."""
-    with contextlib.suppress(DiscoveryRefused, VersionMismatch, OSError):
+    with contextlib.suppress(DiscoveryRefused, OSError):
         announced = discovery.read(world.folders.runtime)
         if announced is not None and announced.pid == os.getpid():
             discovery.remove(world.folders.runtime)

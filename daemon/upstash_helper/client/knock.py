@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.client import discovery, private
-from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
+from upstash_helper.client.errors import DiscoveryRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,7 @@ def _is_managers(port: int) -> bool:
 def _announced(runtime: Path) -> bool:
     try:
         return discovery.is_running(runtime) and discovery.read_address(runtime) is not None
-    except (DiscoveryRefused, VersionMismatch):
+    except DiscoveryRefused:
         return True  # whoever reads it is told
 
 

@@ -1,0 +1,246 @@
+"""``doctor --report``: what is written is worth reading, holds no secret, and overwrites nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import stat
+import sys
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from tests.support.app_side import AppSide
+from tests.support.command_line import SECONDS, Ran, run_cli
+from tests.support.daemon import clean_environment, free_port
+from upstash_helper.cli.report import LOG_LINES
+from upstash_helper.client import discovery, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.support.daemon import DaemonProcess
+    from tests.support.sandbox import Sandbox
+
+CLIENT_ID = "q7Zk2mPw9LxT4vBn8cRd"
+PROXY_PASSWORD = "proxy-pass-1"
+
+
+async def run_in(folder: Path, *arguments: str, environment: Mapping[str, str]) -> Ran:
+    """Run the command line in a folder."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "upstash_helper", *arguments,
+        cwd=folder, env=dict(environment), stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(SECONDS):
+        out, err = await process.communicate()
+    return Ran(process.returncode or 0, out.decode(), err.decode())
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user for whom nothing is out of reach, and no daemon runs."""
+    home = tmp_path / "home"
+    nowhere = {"AUTH_URL": "http://127.0.0.1:1", "API_URL": "http://127.0.0.1:1", "PORT": str(free_port())}
+    given = {f"UPSTASH_HELPER_{name}": value for name, value in nowhere.items()}
+    return clean_environment() | {"UPSTASH_HELPER_HOME": str(home)} | given
+
+
+def encodings(secret: str) -> set[str]:
+    """Return the forms in which a secret may be found."""
+    data = secret.encode()
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote(quote(secret, safe=""), safe=""),
+        base64.b64encode(data).decode().rstrip("="),
+        base64.urlsafe_b64encode(data).decode().rstrip("="),
+        data.hex(),
+        json.dumps(secret)[1:-1],
+    }
+
+
+async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, connected: str, tmp_path: Path) -> None:
+    """
+    Of all that the helper knows, said in the log in every encoding and under every name or none, nothing gets out:
+    keys, tokens, passwords, codes, addresses of people and of databases.
+    """
+    app = AppSide.let_in(running, origin="https://orders.example.com")
+    asks = AppSide.asks(running, origin="https://more.example.com")
+    new = wire.CreateDatabase(name="secretly", primary_region="eu-west-1")
+    database = running.client.create_database(new, idempotency_key=str(uuid.uuid4()))
+    credentials = running.client.credentials(database.id)
+    started = running.client.connect(open_browser=False, force=True)
+    assert isinstance(started, wire.StartedAttempt)
+    asked = parse_qs(urlsplit(started.authorization_url).query)
+    owner = discovery.read(running.folders.runtime)
+    assert owner is not None
+    known = {
+        "owner token": owner.owner_token,
+        "app token": app.pairing["token"],
+        "poll secret": asks.pairing["poll_secret"],
+        "API key": await far_side.api_key(connected, "another"),
+        "redis URL": credentials.redis_url,
+        "password": credentials.password,
+        "REST token": credentials.rest_token,
+        "read-only token": credentials.read_only_rest_token,
+        "user code": asks.code,
+        "e-mail": connected,
+        "client id": CLIENT_ID,
+        "authorization code": "SplxlOBeZQQYbYS6WxSbIA7d2",
+        "state of a sign-in that runs": asked["state"][0],
+        "code challenge": asked["code_challenge"][0],
+        "state": "af0ifjsldkj3Qz9XbT2mWc",
+        "basic": base64.b64encode(f"{connected}:a-key".encode()).decode(),
+        "database host": "keen-owl-12345.upstash.io",
+        "proxy password": PROXY_PASSWORD,
+    }
+    with running.folders.log_file.open("a", encoding="utf-8") as log:
+        for name, secret in known.items():
+            forms = sorted(encodings(secret))
+            log.write(json.dumps({"event": "said", "password": forms}) + "\n")
+            if name != "proxy password":  # a word is a secret by what it is called
+                log.write(
+                    json.dumps({"event": "said", "detail": f"got {' and '.join(forms)} here", "list": forms}) + "\n"
+                )
+                log.write(f"plain text {' '.join(forms)}\n")
+        log.write(f"http://ada:{PROXY_PASSWORD}@proxy.example:3128\nAuthorization: Basic {known['basic']}\n")
+    assert len(running.log.splitlines()) < LOG_LINES
+    running.environment["UPSTASH_HELPER_CLIENT_ID"] = CLIENT_ID
+    running.environment["HTTPS_PROXY"] = f"http://ada:{PROXY_PASSWORD}@127.0.0.1:{free_port()}"
+    place = tmp_path / "report.md"
+
+    ran = await run_cli("doctor", "--report", str(place), "--json", environment=running.environment)
+
+    text = place.read_text(encoding="utf-8")
+    assert str(place) == ran.json["report"]
+    assert text.count("[redacted]") > 100
+    found = {name for name, secret in known.items() for form in encodings(secret) if form in text}
+    assert set() == found
+    assert f"client_id = {CLIENT_ID[:4]}…" in text
+    assert f"c***@{connected.partition('@')[2]}" in text
+    assert f'"pid": {running.client.status().pid}' in text
+
+
+async def test_it_says_what_was_found(bare: dict[str, str], tmp_path: Path) -> None:
+    """
+    The checks as they were shown, versions, settings with where they come from, and the end of the log, in sections
+    that a person can read.
+    """
+    logs = tmp_path / "home" / "log"
+    logs.mkdir(parents=True, mode=0o700)
+    lines = [
+        json.dumps({"time": "2026-11-26T17:26:20.123Z", "event": "ready", "number": number}) for number in range(300)
+    ]
+    (logs / "upstash-helper.log").write_text("\n".join([*lines, "```", "# no heading \x1b[31m"]) + "\n")
+
+    ran = await run_in(tmp_path, "doctor", "--report", "mine.md", environment=bare)
+
+    text = (tmp_path / "mine.md").read_text(encoding="utf-8")
+    assert ["Checks", "Versions", "Settings", "Daemon"] == re.findall(r"^## (.*)$", text, re.MULTILINE)[:4]
+    assert "✗ Daemon: it is not running\n  → Start it with: upstash-helper start" in text
+    assert re.search(r"^msgspec \d", text, re.MULTILINE)
+    assert 'auth_url = "http://127.0.0.1:1"    (from: UPSTASH_HELPER_AUTH_URL)' in text
+    assert '"number":299' in text
+    assert '"number":101' not in text
+    # What a log holds ends no block, is no heading, and colours nothing.
+    assert "````text" in text
+    assert "\x1b" not in text
+    assert ran.out.splitlines()[1] in text
+    assert f"The report is {tmp_path / 'mine.md'}." in ran.err
+    assert "read it before you send it" in ran.err
+
+
+async def test_by_default_it_is_in_the_folder_where_one_is(bare: dict[str, str], tmp_path: Path) -> None:
+    """
+    With the moment in its name, and for its user's eyes alone.
+    """
+    folder = tmp_path / "here"
+    folder.mkdir()
+
+    ran = await run_in(folder, "doctor", "--report", environment=bare)
+
+    (written,) = folder.iterdir()
+    assert re.fullmatch(r"upstash-helper-report-\d{8}-\d{6}\.md", written.name)
+    assert str(written) in ran.err
+    assert 1 == ran.code  # as without a report: there is no daemon
+    if sys.platform != "win32":
+        assert 0o600 == stat.S_IMODE(written.stat().st_mode)
+
+
+async def test_nothing_is_overwritten_unless_it_is_said(bare: dict[str, str], tmp_path: Path) -> None:
+    """
+    A file that is there is seen before anything else is done; with --force it is replaced, and is private then.
+    """
+    place = tmp_path / "report.md"
+    place.write_text("precious")
+    place.chmod(0o644)
+
+    refused = await run_cli("doctor", "--report", str(place), environment=bare)
+    kept = place.read_text()
+    forced = await run_cli("doctor", "--report", str(place), "--force", environment=bare)
+
+    assert (1, "", "precious") == (refused.code, refused.out, kept)
+    assert f"{place} is there already" in refused.err
+    assert "--force" in refused.err
+    assert "✓ Python" in forced.out
+    assert place.read_text(encoding="utf-8").startswith("# A report of upstash-helper")
+    if sys.platform != "win32":
+        assert 0o600 == stat.S_IMODE(place.stat().st_mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: symbolic links for everybody")
+async def test_a_link_is_not_written_through(bare: dict[str, str], tmp_path: Path) -> None:
+    """
+    Not even with --force: the link is replaced, and what it leads to stays.
+    """
+    other = tmp_path / "other"
+    other.write_text("precious")
+    place = tmp_path / "report.md"
+    place.symlink_to(other)
+
+    refused = await run_cli("doctor", "--report", str(place), environment=bare)
+    await run_cli("doctor", "--report", str(place), "--force", environment=bare)
+
+    assert 1 == refused.code
+    assert "precious" == other.read_text()
+    assert not place.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--report", "."), "is a folder"),
+        (("--report", "none/report.md"), "There is no folder"),
+        (("--force",), "--force is for --report"),
+    ],
+)
+async def test_mistakes_are_said_before_anything_is_looked_at(
+    bare: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    """
+    In a sentence, and with the exit code for a wrong use.
+    """
+    ran = await run_in(tmp_path, "doctor", *arguments, environment=bare)
+
+    assert (2, "") == (ran.code, ran.out)
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+
+
+async def test_settings_that_cannot_be_used_are_no_obstacle(bare: dict[str, str], tmp_path: Path) -> None:
+    """
+    It is then that a report is wanted.
+    """
+    surroundings = bare | {"UPSTASH_HELPER_LOG_LEVEL": "loud"}
+
+    ran = await run_in(tmp_path, "doctor", "--report", "r.md", environment=surroundings)
+
+    assert "They cannot be used: UPSTASH_HELPER_LOG_LEVEL" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "Traceback" not in ran.err
