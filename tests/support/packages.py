@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,9 @@ class Pip:
 
     @classmethod
     def made(cls, folder: Path) -> Pip:
-        """Make one."""
+        """Take the one of the tests; make one where uv has made their environment."""
+        if find_spec("pip") is not None:
+            return cls(Path(sys.executable))
         checked([base_python(), "-m", "venv", str(folder)])
         return cls(python_in(folder))
 
@@ -103,14 +106,16 @@ class Pip:
 
     def download(self, folder: Path) -> None:
         """Fetch the wheels that requirements.txt pins. Skips the test where there is no network for it."""
-        options = ("--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / RUNTIME))
+        # The pins are complete: there is nothing to resolve.
+        options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / RUNTIME))
         done = self.run("download", "--quiet", "--dest", str(folder), *options)
         skip_if_offline(done)
         assert not done.returncode, done.stdout + done.stderr
 
     def install(self, python: Path, wheelhouse: Path, *wishes: str) -> None:
         """Install from the wheels in a folder, and from nowhere else."""
-        done = self.run("install", "--quiet", "--no-index", "--find-links", str(wheelhouse), *wishes, into=python)
+        options = ("--quiet", "--no-compile", "--no-index", "--find-links", str(wheelhouse))
+        done = self.run("install", *options, *wishes, into=python)
         assert not done.returncode, done.stdout + done.stderr
 
 
