@@ -28,9 +28,13 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
     Ctrl-C reaches it from the terminal, and a SIGTERM to this process is passed on: whether to end is its decision.
     """
     child: subprocess.Popen[bytes] | None = None
+    early = False
 
     def pass_on(_signal: int, _frame: FrameType | None) -> None:
-        if child is not None:
+        nonlocal early
+        if child is None:
+            early = True
+        else:
             child.terminate()
 
     # A handler, because SIG_IGN would be inherited.
@@ -38,6 +42,9 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
     terminate = signal.signal(signal.SIGTERM, pass_on)
     try:
         child = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})})
+        if early:
+            # It came while the program was being started, which runs already before that is over.
+            child.terminate()
         code = child.wait()
     except OSError as error:
         raise SetupError(f"{command[0]} could not be started ({error.strerror}).") from error

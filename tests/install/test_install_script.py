@@ -21,7 +21,7 @@ from install.places import Places
 from install.user_install import Wishes
 from tests.support.daemon import clean_environment, free_port
 from tests.support.others import skip_unless_root
-from tests.support.packages import copy_of_checkout
+from tests.support.packages import copy_of_checkout, skip_if_offline
 from upstash_helper import __version__
 from upstash_helper.cli import exit_codes
 
@@ -93,6 +93,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> User:
     user = User(folder / "Zoë's home", copy_of_checkout(folder / "a checköut"))
     user.home.mkdir()
     done = user.script("--no-service")
+    skip_if_offline(done)
     assert not done.returncode, done.stderr
     assert f"upstash-helper {__version__} is installed: {user.places.launcher}" in done.stderr
     assert "is not on your PATH" in done.stderr

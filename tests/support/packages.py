@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,6 @@ from install.progress import reason_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_NO_NETWORK = "network"
-"""A word of the reason that `reason_in` gives for it."""
 
 # What tools leave in a checkout. `.git` goes with them: what is packed must not depend on it.
 _LEFT_BY_TOOLS = (".git", ".venv", ".*_cache", ".coverage*", "htmlcov", "node_modules", "dist", "build")
@@ -89,7 +87,9 @@ class Pip:
 
     @classmethod
     def made(cls, folder: Path) -> Pip:
-        """Make one."""
+        """Take the one of the tests; make one where uv has made their environment."""
+        if find_spec("pip") is not None:
+            return cls(Path(sys.executable))
         checked([base_python(), "-m", "venv", str(folder)])
         return cls(python_in(folder))
 
@@ -106,15 +106,16 @@ class Pip:
 
     def download(self, folder: Path) -> None:
         """Fetch the wheels that requirements.txt pins. Skips the test where there is no network for it."""
-        options = ("--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / RUNTIME))
+        # The pins are complete: there is nothing to resolve.
+        options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / RUNTIME))
         done = self.run("download", "--quiet", "--dest", str(folder), *options)
-        if done.returncode and _NO_NETWORK in reason_in(done.stdout + done.stderr):
-            pytest.skip("platform: no package index can be reached from here")
+        skip_if_offline(done)
         assert not done.returncode, done.stdout + done.stderr
 
     def install(self, python: Path, wheelhouse: Path, *wishes: str) -> None:
         """Install from the wheels in a folder, and from nowhere else."""
-        done = self.run("install", "--quiet", "--no-index", "--find-links", str(wheelhouse), *wishes, into=python)
+        options = ("--quiet", "--no-compile", "--no-index", "--find-links", str(wheelhouse))
+        done = self.run("install", *options, *wishes, into=python)
         assert not done.returncode, done.stdout + done.stderr
 
 
@@ -122,6 +123,12 @@ def empty_environment(folder: Path) -> Path:
     """Make an environment with nothing in it, not even pip, and return its interpreter."""
     checked([base_python(), "-m", "venv", "--without-pip", str(folder)])
     return python_in(folder)
+
+
+def skip_if_offline(done: subprocess.CompletedProcess[str]) -> None:
+    """Skip the test if an installation failed because nothing answered."""
+    if done.returncode and "the network did not answer" in reason_in(done.stdout + done.stderr):
+        pytest.skip("platform: no package index can be reached from here")
 
 
 def checked(command: Sequence[str], **options: object) -> None:
