@@ -301,3 +301,23 @@ async def test_whether_it_runs_is_found_out_too(world: World, page: Page, consol
 
             assert await page.evaluate(ask, "/connect.js") is True
             assert await page.evaluate(ask, "/elsewhere.js") is False
+
+
+async def test_of_two_helpers_the_first_in_order_is_taken(
+    world: World, tmp_path: Path, far_side: Sandbox, page: Page, console: Console
+) -> None:
+    """Whichever of them answers faster: a page does not change from one to the other between two visits."""
+    expect_misses(console)
+    await world.connect()
+    async with World.running(
+        tmp_path / "other", far_side, free_port(), port_policy="on-demand", api_port=free_port()
+    ) as other:
+        js = looking_at(module(), free_port(), world.port, other.port)
+        async with Site.serving({"/": TOOL, "/connect.js": js}) as site:
+            await page.goto(site.origin)
+            await page.locator(BUTTON).click()
+            await approve(world)
+            await in_state(page, "connected")
+
+            assert f"http://localhost:{world.port}" == (await page.evaluate(KEPT))["upstash-helper:at"]
+            assert [] == (await other.get("/v1/pairings")).json["pairings"]

@@ -265,6 +265,21 @@ async def test_another_user_ends_no_sign_in(world: World, host: str) -> None:
     assert 200 == landed.status
 
 
+async def test_an_address_that_the_user_pastes_is_one_of_this_port(world: World) -> None:
+    """Where the browser does not get through, what stands in its address bar has the port of sign-ins."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    paste_at = f"/v1/connection/attempts/{started['attempt_id']}/redirect"
+    elsewhere = address.replace(str(world.settings.port), str(world.port), 1)
+    refused = await world.call("POST", paste_at, {"address": elsewhere})
+    await world.call("POST", paste_at, {"address": address})
+
+    assert 422 == refused.status
+    assert f"http://localhost:{world.settings.port}/?" in refused.json["detail"]
+    assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
+    assert is_free(world.settings.port)
+
+
 # --- that it is there only then ---------------------------------------------------------------------------------------
 
 
