@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from tests.browser.owner import go_to, open_dashboard
 from tests.browser.person import sign_up
 from tests.support.browser import Console, Site
 from tests.support.dev_server import DevServer
@@ -321,3 +322,26 @@ async def test_of_two_helpers_the_first_in_order_is_taken(
 
             assert f"http://localhost:{world.port}" == (await page.evaluate(KEPT))["upstash-helper:at"]
             assert [] == (await other.get("/v1/pairings")).json["pairings"]
+
+
+async def test_the_dashboard_is_where_the_api_is(world: World, page: Page, console: Console) -> None:
+    """
+    It signs in from there; while a dev server has the other port it says so, and what to do, and its page has no state
+    of alarm for it.
+    """
+    console.expect("status of 503")
+    with DevServer.running(world.settings.port):
+        await open_dashboard(world, page)
+        await page.get_by_role("button", name="Connect Upstash").click()
+        await page.get_by_text("Stop that program for the moment of signing in").wait_for()
+        state = (await world.get("/v1/connection")).json["state"]
+
+    async with page.expect_popup() as opened:
+        await page.get_by_role("button", name="Connect Upstash").click()
+    await sign_up(await opened.value, world.email)
+    await page.get_by_role("heading", name=world.email).wait_for()
+    await go_to(page, "Settings")
+    await page.get_by_text("Only while a sign-in runs").first.wait_for()
+
+    assert "disconnected" == state
+    assert page.url.startswith(f"http://localhost:{world.port}/")
