@@ -183,7 +183,7 @@ async def _run(world: World, listeners: Listeners, *, activated: bool) -> None:
     executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
     loop.set_default_executor(executor)
     stop = asyncio.Event()
-    door = Door(world.settings.port) if world.settings.port_policy == "on-demand" else None
+    door = _door(world.settings, listeners)
 
     def announced() -> AbstractContextManager[None]:
         return _announced(world, daemon, listeners.port, activated=activated)
@@ -258,6 +258,16 @@ def _withdraw(world: World) -> None:
 
 def _open(settings: Settings) -> Listeners:
     return open_listeners(settings.port) if settings.port_policy == "always" else open_first(settings.api_ports)
+
+
+def _door(settings: Settings, listeners: Listeners) -> Door | None:
+    if settings.port_policy == "always":
+        return None
+    if listeners.port == settings.port:
+        # Whoever opened the sockets for this process has it always, and so it is.
+        logger.warning("port_not_on_demand", extra={"port": listeners.port})
+        return None
+    return Door(settings.port)
 
 
 def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:

@@ -12,7 +12,19 @@ from aiohttp import web
 
 from tests.browser.person import sign_up
 from tests.support.browser import launch
-from tests.support.web_tool import BUTTON, CLIENTS, approve, connect_js, gone, in_state, popup_of, shown_by
+from tests.support.web_tool import (
+    BUTTON,
+    CLIENTS,
+    approve,
+    connect_js,
+    gone,
+    in_state,
+    looking_at,
+    module,
+    popup_of,
+    shown_by,
+)
+from tests.support.world import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,14 +37,14 @@ HOST = "tool.test"
 
 
 @contextlib.asynccontextmanager
-async def public_tool(world: World) -> AsyncIterator[int]:
-    """Serve the example web tool over TLS, and return its port."""
+async def public_tool(script: str) -> AsyncIterator[int]:
+    """Serve the example web tool over TLS with ``script`` as its connect.js, and return its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert(HOST).configure_cert(context)
     app = web.Application()
 
     async def module(_request: web.Request) -> web.Response:
-        return web.Response(text=connect_js(world), content_type="text/javascript")
+        return web.Response(text=script, content_type="text/javascript")
 
     async def index(_request: web.Request) -> web.FileResponse:
         return web.FileResponse(CLIENTS / "web" / "index.html")
@@ -51,7 +63,7 @@ async def public_tool(world: World) -> AsyncIterator[int]:
 
 @contextlib.asynccontextmanager
 async def public_page(
-    world: World, playwright: Playwright, *, granted: bool, vendor: str | None = None
+    world: World, playwright: Playwright, *, granted: bool, vendor: str | None = None, script: str | None = None
 ) -> AsyncIterator[tuple[BrowserContext, Page, str]]:
     """
     Open the tool in a browser that takes its address for one of the internet.
@@ -61,8 +73,9 @@ async def public_page(
         playwright: What drives the browser.
         granted: Whether the user lets the page reach this computer.
         vendor: Who the browser says has made it.
+        script: Its connect.js; by default one that looks for ``world`` where it is.
     """
-    async with public_tool(world) as port:
+    async with public_tool(script or connect_js(world)) as port:
         browser = await launch(
             playwright,
             f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
@@ -116,6 +129,58 @@ async def test_a_page_that_may_not(world: World, playwright: Playwright) -> None
         assert "does not let this page reach" in await shown_by(page)
         assert quietly is False
         assert [] == (await world.get("/v1/pairings")).json["pairings"]
+
+
+# What the browser says of the permission, and when; and what the page asked of which address meanwhile.
+STAGED = """(says) => {
+    window.asked = [];
+    let isOver = false;
+    setTimeout(() => { isOver = true; }, 1500);
+    navigator.permissions.query = async () => ({ state: says === 'dismissed' || !isOver ? 'prompt' : says });
+    const send = window.fetch;
+    window.fetch = async (url, init) => {
+        window.asked.push([new URL(url).port, isOver]);
+        // As the browser does: it holds a request up for as long as its user is being asked.
+        while (!isOver) await new Promise((resolve) => setTimeout(resolve, 20));
+        if (says !== 'granted') throw new TypeError('Failed to fetch');
+        return send(url, init);
+    };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("says", "code"),
+    [("granted", None), ("denied", "permission_denied"), ("dismissed", "helper_not_running")],
+)
+async def test_the_user_is_asked_once_for_all_addresses(
+    world: World,
+    playwright: Playwright,
+    says: str,
+    code: str | None,
+) -> None:
+    """
+    While the browser asks, one request waits, and the others are sent after a yes. Who closes the question is not asked
+    again for the next address.
+    """
+    nobody = free_port()
+    script = looking_at(module(), nobody, free_port(), world.port)
+    async with public_page(world, playwright, granted=True, script=script) as (_, page, _origin):
+        await page.evaluate(STAGED, says)
+        seen = await page.evaluate(
+            "import('/connect.js').then(({ isHelperRunning }) => isHelperRunning({timeout: 9e3}))"
+        )
+        asked = await page.evaluate("window.asked")
+        failed = await page.evaluate(
+            """import('/connect.js').then(async ({ connectUpstash }) => {
+                const error = await connectUpstash({ name: 'x', signal: AbortSignal.timeout(9000) }).catch((e) => e);
+                return error.code;
+            })"""
+        ) if code else None  # fmt: skip
+
+    assert seen is (says == "granted")
+    assert code == failed
+    assert [str(nobody)] == [port for port, was_over in asked if not was_over]
+    assert (str(world.port) in [port for port, _ in asked]) is (says != "dismissed")
 
 
 @pytest.mark.parametrize("granted", [True, False])

@@ -6,6 +6,7 @@ that nothing is when none does.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,13 @@ def asked(
     return request(method, path, port=world.settings.port, headers=headers, body=body)
 
 
+def sent_on(page: str) -> str:
+    """Return where a browser goes by itself."""
+    found = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]+)">', page)
+    assert found, page
+    return found[1]
+
+
 # --- what is there ----------------------------------------------------------------------------------------------------
 
 
@@ -78,8 +86,10 @@ async def test_a_redirect_is_sent_on_without_its_code(world: World) -> None:
     await world.settled(started["attempt_id"])
     page = await world.get(f"/?attempt={started['attempt_id']}", token=None)
 
-    assert 303 == landed.status
-    assert f"http://localhost:{world.port}/?attempt={started['attempt_id']}" == landed.headers["Location"]
+    assert 200 == landed.status
+    assert f"http://localhost:{world.port}/?attempt={started['attempt_id']}" == sent_on(landed.text)
+    assert "code" not in landed.text
+    assert "default-src 'none'; frame-ancestors 'none'" == landed.headers["Content-Security-Policy"]
     assert ("no-store", "no-referrer") == (landed.headers["Cache-Control"], landed.headers["Referrer-Policy"])
     assert "close" == landed.headers["Connection"]
     assert "Strict-Transport-Security" not in landed.headers
@@ -92,9 +102,9 @@ async def test_a_refusal_is_sent_on_as_well(world: World) -> None:
     """The user who says no at Upstash reads on the helper's page what that means."""
     started = await world.start()
     landed = await world.land(await world.sandbox.cancel(started["authorization_url"]))
-    page = await world.get(landed.headers["Location"], token=None)
+    page = await world.get(sent_on(landed.text), token=None)
 
-    assert 303 == landed.status
+    assert 200 == landed.status
     assert "cancelled" in page.text
     assert is_free(world.settings.port)
 
@@ -113,10 +123,10 @@ async def test_a_code_that_is_not_ours_leaves_the_address_too(world: World, quer
     """
     started = await world.start()
     answer = await at_door(world, asked(world, f"/{query}", *NAVIGATION))
-    page = await world.get(answer.headers["location"], token=None)
+    page = await world.get(sent_on(answer.body.decode()), token=None)
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert (303, f"http://localhost:{world.port}/?attempt=none") == (answer.status, answer.headers["location"])
+    assert (200, f"http://localhost:{world.port}/?attempt=none") == (answer.status, sent_on(answer.body.decode()))
     assert 404 == page.status
     assert "pending" == attempt["state"]
     assert not is_free(world.settings.port)
@@ -169,7 +179,7 @@ HOSTILE: list[tuple[str, tuple[tuple[str, str], ...], int]] = [
     ("Fetch", (*NAVIGATION, ("Purpose", "prefetch")), 403),
     ("Page", (("Origin", "https://app.example"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "cross-site")), 403),
     ("Bridge", (("Upstash-Helper-On-Behalf-Of", "https://app.example"),), 403),
-    ("Body", (("Content-Length", "2"), ("Content-Type", "text/plain")), 303),
+    ("Body", (("Content-Length", "2"), ("Content-Type", "text/plain")), 200),
 ]
 
 
@@ -188,9 +198,9 @@ async def test_the_same_rules_as_everywhere(
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
     assert status == answer.status, answer
-    assert ("pending" == attempt["state"]) is (status != 303)
+    assert ("pending" == attempt["state"]) is (status != 200)
     assert "access-control-allow-origin" not in answer.headers
-    assert is_free(world.settings.port) is (status == 303)
+    assert is_free(world.settings.port) is (status == 200)
 
 
 async def test_an_app_that_was_let_in_reads_nothing_here(world: World) -> None:
@@ -237,7 +247,7 @@ async def test_a_flood_is_bounded_here_too(world: World) -> None:
     for _, writer in crowd:
         writer.close()
 
-    assert 303 == landed.status
+    assert 200 == landed.status
     assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
 
 
@@ -252,7 +262,22 @@ async def test_another_user_ends_no_sign_in(world: World, host: str) -> None:
     landed = await world.land(address)
 
     assert (403, "wrong_user") == (answer.status, answer.json["code"])
-    assert 303 == landed.status
+    assert 200 == landed.status
+
+
+async def test_an_address_that_the_user_pastes_is_one_of_this_port(world: World) -> None:
+    """Where the browser does not get through, what stands in its address bar has the port of sign-ins."""
+    started = await world.start()
+    address = await world.sign_in(started)
+    paste_at = f"/v1/connection/attempts/{started['attempt_id']}/redirect"
+    elsewhere = address.replace(str(world.settings.port), str(world.port), 1)
+    refused = await world.call("POST", paste_at, {"address": elsewhere})
+    await world.call("POST", paste_at, {"address": address})
+
+    assert 422 == refused.status
+    assert f"http://localhost:{world.settings.port}/?" in refused.json["detail"]
+    assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
+    assert is_free(world.settings.port)
 
 
 # --- that it is there only then ---------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ if user:
     os.setuid(user)
 one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
 if what == "listen":
+    # As every server: connections of the last one that are still being forgotten are no obstacle.
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind((host, port))
     one.listen()
 else:

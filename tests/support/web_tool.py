@@ -24,8 +24,12 @@ BUTTON = "upstash-connect >> button.primary"
 
 def connect_js(world: World) -> str:
     """Return the module as integrators copy it, but for the port: the helpers of tests have another one."""
-    text = files("upstash_helper.web").joinpath("connect.js").read_text(encoding="utf-8")
-    return looking_at(text, world.settings.port)
+    return looking_at(module(), world.port)
+
+
+def module() -> str:
+    """Return the module."""
+    return files("upstash_helper.web").joinpath("connect.js").read_text(encoding="utf-8")
 
 
 def looking_at(text: str, *ports: int) -> str:

@@ -2,14 +2,15 @@
 The port of sign-ins, where that is not the API's: it takes the redirect, sends the browser on, and knows nothing else.
 
 At other times another program may be there, such as a developer's own server. So nothing of this stays in the browser:
-no page, nothing cached, no connection, and a service worker that it finds is left to whoever put it there.
+nothing cached, no entry in its history, no connection; and a service worker that it finds is left to whoever put it
+there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from upstash_helper.api import redirects
 from upstash_helper.api.app import create_app
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
     from upstash_helper.broker.connection import Connection
 
 # Of no attempt: the page then says that the sign-in is over.
-_NONE = "none"
+_NONE: Final = "none"
+
+# No redirect of HTTP: browsers hold the whole chain of redirects after a form to the `form-action` of the page that had
+# the form (CSP 3, section 6.4.1), and a sign-in page may list the address that is registered with it, and no other. A
+# refresh begins anew, and takes the place of this page in the history (HTML, "shared declarative refresh steps").
+_ON: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="0;url={url}">
+<title>upstash-helper</title>
+<p><a href="{url}">Go on to upstash-helper</a></p>
+"""
 
 
 class Nobody:
@@ -59,7 +72,7 @@ class DoorResource:
         return [
             Route(
                 method="GET", path="/", handler=self.land, policy=Policy("landing"), operation_id="landAtDoor",
-                summary="The OAuth 2.0 redirect URI", answers={303: None}, problems=(404,),
+                summary="The OAuth 2.0 redirect URI", answers={200: "text/html"}, problems=(404,),
             ),
         ]  # fmt: skip
 
@@ -74,8 +87,8 @@ class DoorResource:
 
         attempt = None if redirect is None else await self._connection.flow.redirected(redirect)
 
-        where = f"http://localhost:{self._api_port}/?attempt={_NONE if attempt is None else attempt.id}"
-        return web.Response(status=303, headers={hdrs.LOCATION: where})
+        url = f"http://localhost:{self._api_port}/?attempt={_NONE if attempt is None else attempt.id}"
+        return web.Response(text=_ON.format(url=url), content_type="text/html")
 
 
 def create_door(connection: Connection, *, api_port: int, gate: Gate) -> web.Application:

@@ -1,0 +1,183 @@
+"""
+``port_policy = "on-demand"``: a dev server on the port of sign-ins and the helper side by side; with the daemon and the
+dev server as processes, and real sign-ins at the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.support.command_line import run_cli
+from tests.support.daemon import DaemonFailed, DaemonProcess
+from tests.support.dev_server import DevServer
+from tests.support.others import NOBODY, another, skip_unless_root
+from tests.support.process import own_name
+from tests.support.stranger import stranger
+from tests.support.world import PASSWORD, free_port
+from upstash_helper.cli import exit_codes
+from upstash_helper.client import Helper, MemoryTokens, wire
+from upstash_helper.client.errors import ApiProblem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.sandbox import Sandbox
+
+
+def options(far_side: Sandbox, port: int, **more: Any) -> dict[str, Any]:
+    """Return a daemon's options: the sandbox is its far side, and ``port`` that of sign-ins."""
+    return {
+        "port": port, "port_policy": "on-demand", "api_port": free_port(), "client_id": far_side.client_id,
+        "auth_url": far_side.auth_url, "api_url": far_side.api_url, "rest_url": far_side.rest_url, **more,
+    }  # fmt: skip
+
+
+def get(url: str) -> bytes:
+    """Fetch ``url``, wherever it leads."""
+    with build_opener(ProxyHandler({})).open(url, timeout=30) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+async def signed_in(daemon: DaemonProcess, far_side: Sandbox, *, force: bool = False) -> tuple[str, str, wire.Attempt]:
+    """Sign up as a user with a browser does; return the e-mail, where the browser ended, and the attempt."""
+    started = await asyncio.to_thread(daemon.client.connect, open_browser=False, force=force)
+    assert isinstance(started, wire.StartedAttempt)
+    email = f"user-{secrets.token_hex(6)}@example.com"
+    address = await far_side.authorize(started.authorization_url, email, PASSWORD)
+    async with ClientSession() as browser, browser.get(address) as page:
+        assert page.status == 200
+        found = re.search(r'content="0;url=([^"]+)"', await page.text())
+        assert found
+        async with browser.get(found[1]) as outcome:
+            assert outcome.status == 200
+            ended = str(outcome.url)
+    return email, ended, await asyncio.to_thread(daemon.client.wait_for_attempt, started.attempt_id, timeout=30)
+
+
+async def test_a_dev_server_and_the_helper_live_side_by_side(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """
+    The helper is used while a dev server has the port. A sign-in names it, and goes through once it is stopped, without
+    a restart of the helper. Then the dev server starts again at once, and is left alone.
+    """
+    with DevServer.running(daemon_port, "the dev server's page") as dev:
+        email = f"user-{secrets.token_hex(6)}@example.com"
+        await far_side.account(email, PASSWORD)
+        key = await far_side.api_key(email, "from the console")
+        with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
+            connected = await asyncio.to_thread(daemon.client.use_api_key, email=email, api_key=key)
+            created = await run_cli(
+                "databases", "create", "orders", "--region", "us-east-1", environment=daemon.environment
+            )
+            listed = await run_cli("databases", "list", environment=daemon.environment)
+            with pytest.raises(ApiProblem) as refused:
+                await asyncio.to_thread(daemon.client.connect, open_browser=False, force=True)
+            still = await asyncio.to_thread(daemon.client.connection)
+            pages = [await asyncio.to_thread(get, f"http://127.0.0.1:{daemon_port}/any/path")]
+            dev.stop()
+
+            new, ended, attempt = await signed_in(daemon, far_side, force=True)
+            with DevServer.running(daemon_port, "it is back"):
+                pages.append(await asyncio.to_thread(get, f"http://127.0.0.1:{daemon_port}/"))
+                status = await asyncio.to_thread(daemon.client.status)
+                again = await run_cli("databases", "list", environment=daemon.environment)
+
+    assert "connected" == connected.state
+    assert (0, 0, 0) == (created.code, listed.code, again.code), created.err + listed.err + again.err
+    assert "orders" in listed.out
+    assert (503, "port_conflict") == (refused.value.status, refused.value.code)
+    assert f"(process {dev.process.pid})" in refused.value.detail
+    assert "Stop that program for the moment of signing in" in refused.value.detail
+    assert "--api-key" in refused.value.detail
+    assert "connected" == still.state
+    assert [b"the dev server's page", b"it is back"] == pages
+    assert "succeeded" == attempt.state
+    assert f":{daemon_port}" not in ended
+    assert "code=" not in ended
+    assert status.connection.account is not None
+    assert (new, "connected") == (status.connection.account.email, status.connection.state)
+
+
+async def test_what_a_person_sees_of_the_ports(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """``status`` tells where the API is and when the other port is taken; so does ``open`` for the dashboard."""
+    chosen = options(far_side, daemon_port)
+    with DaemonProcess.running(tmp_path / "home", **chosen) as daemon, DevServer.running(daemon_port, host="::1"):
+        at_rest = await run_cli("status", environment=daemon.environment)
+        doctor = await run_cli("doctor", environment=daemon.environment)
+        conflict = await run_cli("connect", "--no-browser", environment=daemon.environment)
+        opened = await run_cli("open", "--print", environment=daemon.environment)
+        description = await asyncio.to_thread(get, f"http://127.0.0.1:{chosen['api_port']}/openapi.json")
+
+    assert f"http://127.0.0.1:{chosen['api_port']}" in at_rest.out
+    assert f"on port {daemon_port}, only while one runs" in at_rest.out
+    assert f"{daemon_port} is taken while a sign-in runs" in doctor.out
+    assert exit_codes.OF_PROBLEM["port_conflict"] == conflict.code
+    assert f"[::1]:{daemon_port} belongs to" in conflict.err
+    assert f"http://localhost:{chosen['api_port']}/" in opened.out
+    assert f"http://localhost:{chosen['api_port']}".encode() in description
+
+
+async def test_a_python_app_finds_it(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the daemon has announced; the program on the usual port hears nothing of it."""
+    with DevServer.running(daemon_port) as dev:
+        chosen = options(far_side, daemon_port)
+        with DaemonProcess.running(tmp_path / "home", **chosen) as daemon:
+            monkeypatch.setenv("UPSTASH_HELPER_HOME", str(daemon.home))
+
+            def on_code(*_: object) -> None:
+                [pairing] = daemon.client.pairings()
+                daemon.client.approve(pairing.id)
+
+            helper = await asyncio.to_thread(
+                Helper.pair, name="app", scopes=("connection:read",), token_store=MemoryTokens(), on_code=on_code
+            )
+            seen = dev.seen()
+
+    assert f"http://127.0.0.1:{chosen['api_port']}" == helper.base_url
+    assert [] == seen
+
+
+async def test_another_users_server_on_the_port(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """Its user is named; the helper serves on, and signs in when it has gone."""
+    skip_unless_root()
+    with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
+        with another("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
+            await asyncio.to_thread(daemon.client.connect, open_browser=False)
+        _, _, attempt = await signed_in(daemon, far_side)
+
+    assert "port_conflict" == refused.value.code
+    assert "of user nobody" in refused.value.detail
+    assert "succeeded" == attempt.state
+
+
+def test_no_port_for_the_api(tmp_path: Path, daemon_port: int) -> None:
+    """The daemon ends with an exit code of its own, and says who has the port and what to set."""
+    with stranger("127.0.0.1") as taken:
+        port = taken.getsockname()[1]
+        refused = DaemonProcess(tmp_path / "home", port=daemon_port, port_policy="on-demand", api_port=port)
+        with pytest.raises(DaemonFailed) as failed:
+            refused.start()
+        refused.kill()
+
+    assert exit_codes.PORT_BUSY == failed.value.returncode
+    assert f"Port {port} of 127.0.0.1 is in use by {own_name()}" in failed.value.output
+    assert "--api-port" in failed.value.output
+
+
+def test_without_a_port_of_its_own_it_takes_the_first_that_pages_know(tmp_path: Path, daemon_port: int) -> None:
+    """That is how pages find it."""
+    with DaemonProcess.running(tmp_path / "home", port=daemon_port, port_policy="on-demand") as daemon:
+        api = [one.address for one in daemon.client.status().listeners if one.use == "api"]
+
+    assert api[0].rpartition(":")[2] in {"26300", "26301", "26302"}

@@ -1,0 +1,105 @@
+"""A web developer's server on the port that sign-ins come back to: a process of its own, that answers every path."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.request import ProxyHandler, build_opener
+
+import msgspec
+
+from tests.support.until import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SEEN = "/what-has-been-seen"
+
+# As dev servers with client-side routes do: the page for every path, for any origin to read.
+PROGRAM = """
+import http.server, json, socketserver, sys
+host, port, page = sys.argv[1], int(sys.argv[2]), sys.stdin.buffer.read()
+seen = []
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
+        own = self.path == "/what-has-been-seen"
+        if not own:
+            seen.append({"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body})
+        found = json.dumps(seen).encode() if own else page
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(found)))
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Access-Control-Allow-Headers", "authorization, content-type")
+        self.send_header("Access-Control-Expose-Headers", "*")
+        self.end_headers()
+        self.wfile.write(found)
+    do_GET = do_POST = do_DELETE = do_PUT = do_OPTIONS = answer
+    def log_message(self, *words):
+        pass
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+Server.address_family = 10 if ":" in host else 2
+Server((host, port), Handler).serve_forever()
+"""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A request that it has got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class DevServer:
+    """It runs."""
+
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(
+        cls, port: int, page: str = "<!doctype html><title>Dev</title>", *, host: str = "127.0.0.1"
+    ) -> Iterator[DevServer]:
+        """Start it with a page for every path, wait until it answers, and stop it on leaving."""
+        command = [sys.executable, "-I", "-S", "-c", PROGRAM, host, str(port)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            try:
+                assert process.stdin is not None
+                process.stdin.write(page.encode())
+                process.stdin.close()
+                server = cls(process, host, port)
+                until(server._answers)
+                yield server
+            finally:
+                process.kill()
+
+    def stop(self) -> None:
+        """Stop it, as Ctrl-C would."""
+        self.process.kill()
+        self.process.wait()
+
+    def seen(self) -> list[Seen]:
+        """Return what it was sent so far."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        with build_opener(ProxyHandler({})).open(f"http://{host}:{self.port}{SEEN}", timeout=30) as answer:
+            return msgspec.json.decode(answer.read(), type=list[Seen])
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, "the dev server did not get its port"
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5):
+            return True
+        return False
