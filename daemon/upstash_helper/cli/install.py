@@ -57,8 +57,8 @@ it should be.
 @pass_session
 def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> None:
     """Install."""
-    from upstash_helper.cli.background import halt
     from upstash_helper.cli.documents import documents
+    from upstash_helper.cli.lifecycle import halt
     from upstash_helper.service import planning
     from upstash_helper.service.facts import gather, passing
     from upstash_helper.service.installing import Installer

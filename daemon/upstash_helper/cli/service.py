@@ -87,7 +87,7 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
 
 
 def _status(session: Session) -> ServiceStatus:
-    from upstash_helper.cli.background import daemon_status
+    from upstash_helper.cli.lifecycle import daemon_status
     from upstash_helper.client import discovery
     from upstash_helper.service.control import find
 

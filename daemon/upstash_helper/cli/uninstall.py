@@ -32,7 +32,7 @@ removes these as well, of this profile. Your account at Upstash and its database
 @pass_session
 def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> None:
     """Uninstall."""
-    from upstash_helper.cli.background import halt
+    from upstash_helper.cli.lifecycle import halt
     from upstash_helper.client import knock
     from upstash_helper.service import planning
     from upstash_helper.service import purge as purging
@@ -84,7 +84,7 @@ def _question(facts: Facts, paths: list[Path]) -> str:
 
 
 def _purge(session: Session, facts: Facts, executor: Execution, paths: list[Path], *, dry: bool) -> None:
-    from upstash_helper.cli.background import halt
+    from upstash_helper.cli.lifecycle import halt
     from upstash_helper.service import purge as purging
 
     if not dry:
