@@ -8,18 +8,24 @@ the sockets as descriptors 3 and up (sd_listen_fds(3)). While the program runs i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 HOSTS = ("127.0.0.1", "::1")
+_LISTENS = (
+    "import socket; one = socket.create_server(('127.0.0.1', 0)); print(one.getsockname()[1], flush=True); input()"
+)
 _FIRST = 3
 # Out of the way of the numbers that the program gets.
 _ABOVE = 64
@@ -34,6 +40,25 @@ def listening(host: str, port: int = 0) -> socket.socket:
     one.bind((host, port))
     one.listen()
     return one
+
+
+@dataclass(frozen=True)
+class Namesake:
+    """A program that is called systemd, and listens."""
+
+    pid: int
+    port: int
+
+
+@contextlib.contextmanager
+def as_systemd(folder: Path) -> Iterator[Namesake]:
+    """Have a program listen on 127.0.0.1 that the system knows as systemd, and that answers nobody."""
+    program = folder / "systemd"
+    program.symlink_to(sys.executable)
+    with subprocess.Popen([program, "-S", "-c", _LISTENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield Namesake(process.pid, int(process.stdout.readline()))
+        process.communicate(b"\n")
 
 
 class Activator:
@@ -109,6 +134,8 @@ class Activator:
             self._serve_once()
 
     def _serve_once(self) -> None:
+        import fcntl  # not on Windows, where the rest of this module can be imported
+
         held = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, _ABOVE) for one in self.sockets]
         given = [(os.POSIX_SPAWN_DUP2, fd, _FIRST + number) for number, fd in enumerate(held)]
         environ = {**self.environ, "LISTEN_FDS": str(len(held)), "LISTEN_FDNAMES": ":".join(["t.socket"] * len(held))}

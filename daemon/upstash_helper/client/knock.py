@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import select
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,7 +29,10 @@ FILE: Final = "activation.json"
 START_SECONDS: Final = 20.0
 """A cold start on a slow disk takes seconds; past this, something is wrong."""
 STRANGER_SECONDS: Final = 2.0
-"""What a daemon has for taking its lock, which comes first of all. What does not by then is another program."""
+"""
+What a daemon has for taking its lock, which comes first of all. What does not by then is another program, unless it is
+the service manager itself that has the port.
+"""
 _CONNECT_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.01
 
@@ -63,8 +66,7 @@ def noted(state: Path) -> str | None:
         note = msgspec.json.decode(private.read(state / FILE), type=Note)
     except (OSError, private.NotPrivate, msgspec.MsgspecError):
         return None
-    parts = urlsplit(note.base_url)
-    return note.base_url if parts.scheme == "http" and parts.hostname == "127.0.0.1" else None
+    return note.base_url if _port(note.base_url) else None
 
 
 def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool:
@@ -79,7 +81,7 @@ def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool
     base_url = noted(state)
     if base_url is None:
         return False
-    port = urlsplit(base_url).port or 80
+    port = _port(base_url)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_CONNECT_SECONDS)
     with contextlib.closing(connection):
         try:
@@ -88,10 +90,40 @@ def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool
             connection.request("GET", "/health", headers={"Connection": "close"})
         except OSError:
             return False
-        began = time.monotonic()
-        ours = _wait(lambda: discovery.is_running(runtime), STRANGER_SECONDS, unless=lambda: _has_answered(connection))
-        left = patience - (time.monotonic() - began)
-        return ours and _wait(lambda: _announced(runtime), left)
+        deadline = time.monotonic() + patience
+
+        def starts(seconds: float) -> bool:
+            return _wait(lambda: discovery.is_running(runtime), seconds, unless=lambda: _has_answered(connection))
+
+        starts_soon = starts(STRANGER_SECONDS)
+        if not starts_soon and not _has_answered(connection) and _is_managers(port):
+            # The first start after that of the machine, from a slow disk.
+            starts_soon = starts(deadline - time.monotonic())
+        return starts_soon and _wait(lambda: _announced(runtime), deadline - time.monotonic())
+
+
+def _port(base_url: str) -> int:
+    """Return the port, or 0 if it is no address of a daemon on this machine."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(base_url)
+        if parts.scheme == "http" and parts.hostname == "127.0.0.1":
+            return parts.port or 0
+    return 0
+
+
+def _is_managers(port: int) -> bool:
+    """Return whether it is the service manager that listens on ``port``. Takes some tens of milliseconds."""
+    import psutil
+
+    try:
+        pids = {
+            found.pid
+            for found in psutil.net_connections("tcp4")
+            if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid
+        }
+        return any(psutil.Process(pid).name() == "systemd" for pid in pids)
+    except (psutil.Error, OSError):
+        return False
 
 
 def _announced(runtime: Path) -> bool:
@@ -103,7 +135,14 @@ def _announced(runtime: Path) -> bool:
 
 def _has_answered(connection: http.client.HTTPConnection) -> bool:
     """Return whether there is an answer: a daemon that answers has its lock, and a stranger never will."""
-    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
+    try:
+        connection.sock.setblocking(False)
+        connection.sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # broken off, which is an answer
+    return True
 
 
 def _wait(condition: Callable[[], bool], seconds: float, *, unless: Callable[[], bool] = lambda: False) -> bool:

@@ -23,6 +23,8 @@ from upstash_helper.activation import ActivationRefused, Passed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="platform: only Linux has such an address by itself")
+
 FIRST = 300
 """Where the tests' descriptors begin: 3 is a file of pytest's."""
 
@@ -181,11 +183,11 @@ def unix(port: int) -> socket.socket:
         (lambda _: [listening("127.0.0.1")], "but the settings say port {port}"),
         (lambda port: [listening("127.0.0.1", port), listening("::1")], "but the settings say port {port}"),
         (lambda port: [listening("0.0.0.0", port)], "0.0.0.0:{port}, where other machines could connect"),
-        (lambda port: [listening("127.0.0.2", port)], "127.0.0.2:{port}"),
+        pytest.param(lambda port: [listening("127.0.0.2", port)], "127.0.0.2:{port}", marks=LINUX),
         (lambda port: [listening("::1", port)], "no socket of 127.0.0.1"),
         (lambda port: [unbound(port)], "127.0.0.1:{port}, which does not listen"),
         (lambda port: [datagrams(port)], "not TCP's (127.0.0.1:{port})"),
-        (lambda port: [unix(port)], "not TCP's (one of family"),
+        pytest.param(lambda port: [unix(port)], "not TCP's (one of family", marks=LINUX),
     ],
 )
 def test_what_is_not_ours_is_refused(hand_over: Callable[[int], list[socket.socket]], said: str) -> None:

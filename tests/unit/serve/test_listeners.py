@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.activator import as_systemd
 from tests.support.process import own_name
 from tests.support.rawhttp import exchange, get
 from tests.support.served import Witness, serving
@@ -86,19 +86,8 @@ def test_systemd_is_not_to_be_stopped(tmp_path: Path) -> None:
     """
     Where the socket unit has the port, the way out is the unit's, and not to stop the service manager.
     """
-    (tmp_path / "systemd").symlink_to(sys.executable)
-    script = (
-        "import socket; it = socket.create_server(('127.0.0.1', 0)); print(it.getsockname()[1], flush=True); input()"
-    )
-    manager = subprocess.Popen(
-        [tmp_path / "systemd", "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with manager:
-        assert manager.stdout is not None
-        port = int(manager.stdout.readline())
-        with pytest.raises(PortBusy) as caught:
-            open_listeners(port)
-        manager.communicate("\n")
+    with as_systemd(tmp_path) as manager, pytest.raises(PortBusy) as caught:
+        open_listeners(manager.port)
 
     assert f"in use by systemd (process {manager.pid})" in caught.value.detail
     assert "systemctl --user stop upstash-helper.socket" in caught.value.detail
