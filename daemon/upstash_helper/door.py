@@ -141,6 +141,7 @@ class Door:
             await self.release()
             if self._ending is not None:
                 await self._ending
+            self._connections = None
             await runner.cleanup()
 
 

@@ -283,3 +283,23 @@ async def test_t55_a_page_that_was_let_in_may_read_it(world: World) -> None:
     reply = await world.get("/health", headers=as_page(PAGE), token=None)
 
     assert (200, PAGE) == (reply.status, reply.headers["Access-Control-Allow-Origin"])
+
+
+@pytest.mark.parametrize(
+    ("probe", "repeated"),
+    [
+        ("0123456789abcdef" * 2, True), ("0" * 31, False), ("0" * 33, False), ("A" * 32, False), ("", False),
+        ("0" * 31 + "%0a", False), ("0" * 31 + "%0d%0aSet-Cookie:a=b", False), ("x" * 32, False), ("٣" * 32, False),
+    ],
+)  # fmt: skip
+async def test_a_question_is_repeated_for_any_page_to_read(world: World, probe: str, repeated: bool) -> None:  # noqa: FBT001 - pytest passes it by its name
+    """
+    That is how connect.js tells the helper from whatever else has its port; nothing but such a question gets into the
+    header.
+    """
+    answer = await world.get(f"/connect.d.ts?probe={probe}", headers=as_page("https://app.example"), token=None)
+
+    assert 200 == answer.status
+    assert (probe if repeated else None) == answer.headers.get("Upstash-Helper-Probe")
+    assert "upstash-helper-probe" in answer.headers["Access-Control-Expose-Headers"]
+    assert "Set-Cookie" not in answer.headers

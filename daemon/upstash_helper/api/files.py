@@ -23,8 +23,9 @@ CSP: Final = (
 
 PROOF: Final = "Upstash-Helper-Probe"
 _PROBE: Final = re.compile(r"[0-9a-f]{32}")
-_PROBE_SCHEMA: Final = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-_PROBE_WORDS: Final = f"The answer's {PROOF} repeats it, which no other program on the port does by accident."
+_PROBE_WORDS: Final = (
+    f"If it is 32 hexadecimal digits, the answer's {PROOF} repeats it, which no other program does by accident."
+)
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -49,7 +50,7 @@ class FilesResource:
             Route(
                 method="GET", path="/connect.d.ts", handler=self.types, policy=public,
                 operation_id="getConnectTypes", summary="Its types, for TypeScript", answers={200: "text/plain"},
-                parameters=(Parameter(name="probe", where="query", schema=_PROBE_SCHEMA, description=_PROBE_WORDS),),
+                parameters=(Parameter(name="probe", where="query", description=_PROBE_WORDS),),
             ),
         ]  # fmt: skip
 

@@ -222,6 +222,8 @@ async def test_nobody_behind_it(hall: Hall) -> None:
         await door.take()
     async with door.answered_by(hall.app(), counts=Counts()):
         await door.take()
+    with pytest.raises(RuntimeError):
+        await door.take()
 
     assert is_free(door.port)
 
