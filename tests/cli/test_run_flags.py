@@ -65,4 +65,5 @@ def test_click_knows_the_same_flags() -> None:
 
     options = {option for parameter in command.params for option in parameter.opts}
 
-    assert {flag.flag for flag in (*RUN_FLAGS, *SWITCHES)} | {"--stop-with-parent", "--json"} == options
+    others = {"--stop-with-parent", "--wait-for-port", "--json"}
+    assert {flag.flag for flag in (*RUN_FLAGS, *SWITCHES)} | others == options

@@ -27,7 +27,7 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
         _say(detail, exit_code, code, as_json=as_json)
         turned_away = passed.turn_away()
         if turned_away:
-            sys.stderr.write(f"Connections turned away: {turned_away}.\n")
+            _write(f"Connections turned away: {turned_away}.")
         return exit_code
 
     try:
@@ -36,7 +36,7 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
             _stop_with_parent()
         # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.
         gc.enable()
-        serve.run_daemon(world, passed, wait=_say_waiting if request.wait_for_port else None)
+        serve.run_daemon(world, passed, wait=_write if request.wait_for_port else None)
     except SettingsError as error:
         return refused(str(error), exit_codes.USAGE, "invalid_setting")
     except serve.PortBusy as error:
@@ -57,11 +57,12 @@ def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> None:
         text = msgspec.json.encode({"code": code, "title": title, "detail": detail, "exit_code": exit_code}).decode()
     else:
         text = f"Error: {detail}" if exit_code else detail
-    sys.stderr.write(f"{text}\n")
+    _write(text)
 
 
-def _say_waiting(reason: str) -> None:
-    sys.stderr.write(f"{reason}\n")
+def _write(text: str) -> None:
+    if sys.stderr is not None:  # there is none under pythonw, which Windows starts at login
+        sys.stderr.write(f"{text}\n")
 
 
 def _stop_with_parent() -> None:

@@ -48,7 +48,7 @@ def test_a_manager_that_refuses_is_quoted(tmp_path: Path) -> None:
     runner = Recorder()
     runner.failing = ["start"]
 
-    with pytest.raises(ServiceError, match=r"`systemctl --user start it\.socket it\.service` failed with code 1: no"):
+    with pytest.raises(ServiceError, match=r"`systemctl --user start it\.service` failed with code 1: no"):
         installed(tmp_path, "systemd", runner).start()
 
 
@@ -60,7 +60,7 @@ def test_the_program_is_read_from_what_is_installed(tmp_path: Path, platform: st
 
     service = next(file.path for file in plan.files if file.kind == "service" and file.path.suffix != ".socket")
 
-    assert (*PROGRAM, "run") == programs.command_in(service)
+    assert (*PROGRAM, "run", "--wait-for-port") == programs.command_in(service)
 
 
 def test_the_program_of_a_task_is_read_too(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_program_of_a_task_is_read_too(tmp_path: Path) -> None:
     plan = planning.plan(facts(tmp_path, platform="win32", program=(r"C:\a & b\pythonw.exe", "-P")))
     Installer(plan, runner=Recorder()).install()
 
-    assert (r"C:\a & b\pythonw.exe", "-P run") == programs.command_in(plan.files[0].path)
+    assert (r"C:\a & b\pythonw.exe", "-P run --wait-for-port") == programs.command_in(plan.files[0].path)
 
 
 @pytest.mark.parametrize("ending", [".service", ".desktop", ".plist", ".xml"])
