@@ -8,6 +8,7 @@ manager starts on demand.
 from __future__ import annotations
 
 import socket
+import sys
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from upstash_helper.cli.facts import own_uid
@@ -62,6 +63,8 @@ def _held(pid: int | None) -> Held:
 
 
 def _is_own_systemd(process: psutil.Process) -> bool:
+    if sys.platform == "win32":
+        return False
     # That of the whole system, process 1, has sockets for others.
     return process.name() == "systemd" and process.pid != 1 and process.uids().real == own_uid()
 
