@@ -299,6 +299,32 @@ def test_the_icon_comes_at_once_and_goes_with_the_rest(session: UserSystemd) -> 
     assert ("", before) == (held, listing(session.home))
 
 
+def test_doctor_looks_at_what_is_installed(session: UserSystemd) -> None:
+    """Enabled and up to date. A port changed since, a unit changed by hand and a program that has gone are told."""
+    done(session.helper(*INSTALL))
+
+    def service() -> list[tuple[str, str]]:
+        checks = session.helper("doctor", "--json").json["checks"]
+        return [(check["state"], check["detail"]) for check in checks if check["name"] == "Service"]
+
+    unit = session.home / ".config" / "systemd" / "user" / SERVICE
+    as_installed, fine = unit.read_text(), service()
+    config = session.home / ".config" / "upstash-helper" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("port = 3210\n")
+    moved = service()
+    unit.write_text(as_installed.replace("RestartSec=2", "RestartSec=9"))
+    edited = service()
+    unit.write_text(as_installed.replace(sys.executable, "/opt/gone/python"))
+    gone = service()
+
+    assert ["ok"] == [state for state, _ in fine]
+    assert ["ok", "warning"] == [state for state, _ in moved]
+    assert "port" in moved[1][1]
+    assert str(unit) in edited[1][1]
+    assert ("error", True) == (gone[1][0], "/opt/gone/python" in gone[1][1])
+
+
 def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
     """So there is never a second daemon beside its own; stopped, no request starts it."""
     done(session.helper(*INSTALL))

@@ -45,6 +45,30 @@ def service(facts: Facts) -> Iterator[Finding]:
         yield _launchd(f"io.upstash-helper.daemon{of_profile}", install)
     else:
         yield ok(_NAME, "not looked at: this system has no service manager that could be asked as a user")
+    yield from _as_installed(facts)
+
+
+def _as_installed(facts: Facts) -> Iterator[Finding]:
+    """What is not as an installation today would make it."""
+    from upstash_helper.service import planning
+    from upstash_helper.service.control import find
+    from upstash_helper.service.facts import gather
+
+    found = find(facts.session.profile, facts.folders)
+    if found is None:
+        return
+    install = facts.command("install")
+    program = found.program[:1]
+    if program and not Path(program[0]).exists():
+        yield error(_NAME, f"{found.files[0]} starts {program[0]}, which has gone", f"Install it anew: {install}")
+        return
+    changed = [str(path) for path in found.changed_files()]
+    if changed:
+        detail = f"changed by hand since it was installed: {', '.join(changed)}"
+        yield warning(_NAME, detail, f"To have it as it was, with a copy kept: {install} --force")
+    elif facts.world is not None and planning.is_outdated(gather(facts.session.profile_flag)):
+        detail = "what starts at login is of another version, port or program than this command's"
+        yield warning(_NAME, detail, f"Bring it up to date: {install}")
 
 
 def _systemd(name: str, install: str) -> Finding:

@@ -89,7 +89,9 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
 def _status(session: Session) -> ServiceStatus:
     from upstash_helper.cli.lifecycle import daemon_status
     from upstash_helper.client import discovery
+    from upstash_helper.service import planning
     from upstash_helper.service.control import find
+    from upstash_helper.service.facts import gather
 
     found = find(session.profile, session.folders)
     daemon = daemon_status(session)
@@ -107,7 +109,7 @@ def _status(session: Session) -> ServiceStatus:
         changed_files=tuple(str(path) for path in found.changed_files()),
         enabled=found.enabled(),
         states=_states(found),
-        outdated=_outdated(session),
+        outdated=planning.is_outdated(gather(session.profile_flag)),
         program=found.program,
     )
 
@@ -131,14 +133,6 @@ def _states(found: Installed) -> dict[str, str]:
         return {}
     asked = {unit: found.properties(unit) for unit in (found.socket, found.service)}
     return {unit: f"{said['ActiveState']} ({said['SubState']})" for unit, said in asked.items() if "SubState" in said}
-
-
-def _outdated(session: Session) -> bool:
-    from upstash_helper.service import planning
-    from upstash_helper.service.facts import gather
-
-    service_files = [file for file in planning.plan(gather(session.profile_flag)).files if file.kind == "service"]
-    return any(not file.path.is_file() or file.path.read_bytes() != file.content for file in service_files)
 
 
 def _lines(found: ServiceStatus) -> list[tuple[str, str]]:

@@ -28,6 +28,12 @@ def whole_plan(facts: Facts) -> Plan:
     return plan(replace(facts, tray="wanted"))
 
 
+def is_outdated(facts: Facts) -> bool:
+    """Return whether installing now would write the service anew: another version, port or program."""
+    wanted = [file for file in plan(facts).files if file.kind == "service"]
+    return any(not file.path.is_file() or file.path.read_bytes() != file.content for file in wanted)
+
+
 def obstacle(facts: Facts) -> ServiceError | None:
     """Return why the helper must not be installed as things are, and what to do; None if nothing is against it."""
     if facts.superuser:
