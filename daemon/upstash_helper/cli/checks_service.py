@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upstash_helper.cli.facts import Facts
+    from upstash_helper.service.control import Installed
 
 ASK_SECONDS: Final = 4.0
 
@@ -36,27 +37,29 @@ class _Unit(NamedTuple):
 
 def service(facts: Facts) -> Iterator[Finding]:
     """Whether the helper starts by itself: installed, enabled, running."""
+    from upstash_helper.service.control import find
+
     install = f"To have it start by itself: {facts.command('install')}"
     profile = facts.session.profile
     of_profile = "" if profile == DEFAULT_PROFILE else f"-{profile}"
-    if sys.platform == "linux":
+    installed = find(profile, facts.folders)
+    if installed is not None and installed.manager == "xdg-autostart":
+        yield ok(_NAME, f"the desktop starts it at login ({installed.files[0]})")
+    elif sys.platform == "linux":
         yield _systemd(f"upstash-helper{of_profile}", install)
     elif sys.platform == "darwin":
         yield _launchd(f"io.upstash-helper.daemon{of_profile}", install)
     else:
         yield ok(_NAME, "not looked at: this system has no service manager that could be asked as a user")
-    yield from _as_installed(facts)
+    if installed is not None:
+        yield from _as_installed(facts, installed)
 
 
-def _as_installed(facts: Facts) -> Iterator[Finding]:
+def _as_installed(facts: Facts, found: Installed) -> Iterator[Finding]:
     """What is not as an installation today would make it."""
     from upstash_helper.service import planning
-    from upstash_helper.service.control import find
     from upstash_helper.service.facts import gather
 
-    found = find(facts.session.profile, facts.folders)
-    if found is None:
-        return
     install = facts.command("install")
     program = found.program[:1]
     if program and not Path(program[0]).exists():

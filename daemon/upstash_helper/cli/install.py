@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,12 @@ from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.service.execution import Execution, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from upstash_helper.service.facts import Facts
     from upstash_helper.service.plan import ServiceError
+
+_MANY = 5
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing; only show what would be done.")
 
@@ -137,7 +142,26 @@ def _report(session: Session, facts: Facts, executor: Execution, *, dry: bool) -
 
 def _show_steps(steps: Sequence[Step]) -> None:
     if steps:
-        click.echo(table([(f"  {step.action}", _shown(step), step.why) for step in steps]))
+        click.echo(table([(f"  {step.action}", what, step.why) for step, what in _condensed(steps)]))
+
+
+def _condensed(steps: Sequence[Step]) -> Iterator[tuple[Step, str]]:
+    """Return each step and what is shown of it; many files of one folder, such as the man pages, are one line."""
+
+    def kind(step: Step) -> tuple[str, ...]:
+        if step.action == "run":
+            return (step.action, step.what)
+        return (step.action, str(Path(step.what).parent), Path(step.what).suffix)
+
+    for _, group in itertools.groupby(steps, key=kind):
+        members = list(group)
+        if len(members) < _MANY:
+            yield from ((step, _shown(step)) for step in members)
+            continue
+        shortest = Path(min((step.what for step in members), key=len))
+        what = f"{shortest.with_suffix('')}*{shortest.suffix} ({len(members)} files)"
+        whole = msgspec.structs.replace(members[0], what=what)
+        yield whole, _shown(whole)
 
 
 def _shown(step: Step) -> str:
