@@ -49,21 +49,18 @@ def files_below(folder: Path) -> set[str]:
     return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache)/", name)}
 
 
-def forced() -> set[str]:
-    """Return what pyproject.toml puts into the wheel from elsewhere."""
-    table = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"].get("force-include", {})
-    found = set()
-    for source, target in table.items():
-        path = ROOT / source
-        found |= {f"{target}/{name}" for name in files_below(path)} if path.is_dir() else {target}
-    return found
+def templates() -> set[str]:
+    """Return what pyproject.toml puts into the wheel from elsewhere: what `upstash-helper install` fills in."""
+    sources = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]
+    elsewhere = {source: target for source, target in sources.items() if target}
+    return {f"{target}/{name}" for source, target in elsewhere.items() for name in files_below(ROOT / source)}
 
 
 def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
     """
     Daemon and tray with their pages, types and templates, the licence, and no more: no test, no cache, no secret.
     """
-    ours = {f"{package}/{name}" for package, folder in PACKAGES.items() for name in files_below(folder)} | forced()
+    ours = {f"{package}/{name}" for package, folder in PACKAGES.items() for name in files_below(folder)} | templates()
     names = names_in(wheel)
 
     assert ours == {name for name in names if not name.startswith(f"{INFO}/")}

@@ -53,4 +53,7 @@ def _database(database: Database, console_url: str | None) -> Entry:
 def _console(database: Database, console_url: str | None) -> Menu:
     if console_url is None:
         return ()
-    return choice("Open in the Upstash console", OpenConsole(f"{console_url}/redis/{quote(database.id, safe='')}"))
+    return choice(
+        "Open in the Upstash console",
+        OpenConsole(f"{console_url}/redis/{quote(database.id, safe='', errors='replace')}"),
+    )
