@@ -341,7 +341,7 @@ async def test_the_dashboard_is_where_the_api_is(world: World, page: Page, conso
     await sign_up(await opened.value, world.email)
     await page.get_by_role("heading", name=world.email).wait_for()
     await go_to(page, "Settings")
-    await page.get_by_text("Only while a sign-in runs").first.wait_for()
+    await page.get_by_text("Only at sign-in").first.wait_for()
 
     assert "disconnected" == state
     assert page.url.startswith(f"http://localhost:{world.port}/")

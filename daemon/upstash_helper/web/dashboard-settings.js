@@ -6,7 +6,7 @@ import { exact } from "./dashboard-format.js";
 import { head } from "./dashboard-shell.js";
 import { badge, busy, button, callout, copy, facts, skeleton, slotted } from "./dashboard-ui.js";
 
-const LISTENERS = { listening: ["Listening", "ok"], absent: ["Not on this computer", "quiet"], taken: ["Taken by another program", "bad"], on_demand: ["Only while a sign-in runs", "quiet"] };
+const LISTENERS = { listening: ["Listening", "ok"], absent: ["Not on this computer", "quiet"], taken: ["Taken by another program", "bad"], on_demand: ["Only at sign-in", "quiet"] };
 const KEYRINGS = { ok: ["Ready", "ok"], locked: ["Locked", "warn"], unavailable: ["Unavailable", "bad"], unknown: ["Not used yet", "quiet"] };
 const TRAYS = { attached: ["Attached", "ok"], unavailable: ["Not attached", "quiet"] };
 const LEDGERS = { ok: ["Ready", "ok"], unused: ["Not used yet", "quiet"], memory: ["In memory only", "warn"], unavailable: ["Unavailable", "bad"] };
