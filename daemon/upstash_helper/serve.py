@@ -275,7 +275,9 @@ def _this_machine(world: World, listeners: Listeners, door: Door | None, *, acti
     from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.notifications import DesktopNotifier
     from upstash_helper.peers import SystemPeers
+    from upstash_helper.storage import sign_in_file
     from upstash_helper.storage.ledger import SqliteLedger
+    from upstash_helper.storage.sign_in_file import SignInFile
 
     return Machine(
         clock=SystemClock(),
@@ -286,6 +288,7 @@ def _this_machine(world: World, listeners: Listeners, door: Door | None, *, acti
         notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
         port=listeners.port,
         callback=listeners if door is None else door,
+        sign_ins=SignInFile(world.folders.runtime / sign_in_file.FILE),
         listeners=listeners.snapshot if door is None else functools.partial(api_and_door, listeners, door),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )

@@ -19,6 +19,7 @@ from upstash_helper.serve import serve
 from upstash_helper.settings import Folders, Settings, World
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
+from upstash_helper.storage.sign_in_file import SignInFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -147,6 +148,7 @@ class LocalDaemon:
             notifier=SilentNotifier(),
             port=listeners.port,
             callback=listeners,
+            sign_ins=SignInFile(root / "run" / "sign-in.json"),
             listeners=listeners.snapshot,
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")

@@ -28,6 +28,7 @@ from upstash_helper.settings import Folders, Settings
 from upstash_helper.settings import World as Profile
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
+from upstash_helper.storage.sign_in_file import SignInFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -207,6 +208,7 @@ class World:
             notifier=desktop,
             port=listeners.port,
             callback=door or loopback,
+            sign_ins=SignInFile(folders.runtime / "sign-in.json"),
             listeners=functools.partial(api_and_door, listeners, door) if door else loopback.listeners,
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})

@@ -15,6 +15,7 @@ from upstash_helper.broker.errors import (
     StoreLocked,
 )
 from upstash_helper.broker.flow import Flow
+from upstash_helper.broker.kept_sign_in import Keeping, SignInStore
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.reception import Reception
 from upstash_helper.broker.states import Started, State, Status
@@ -56,6 +57,7 @@ class Connection:
         server: AuthorizationServer | None,
         sign_in: SignIn,
         callback: CallbackAddress,
+        sign_ins: SignInStore,
         tls_hellos: Callable[[], int],
         browser: Browser,
         events: EventBus,
@@ -83,6 +85,9 @@ class Connection:
         """What becomes of a sign-in."""
         self._reception = Reception(
             callback=callback, awaited=lambda: isinstance(self.flow.alive, Pending), background=background
+        )
+        self._keeping = Keeping(
+            store=sign_ins, alive=lambda: self.flow.alive, askers=self.flow.askers, background=background
         )
         self._refused: Credential | None = None
         self._refused_at = 0.0
@@ -170,6 +175,20 @@ class Connection:
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
         return Started(attempt=attempt, joined=False, browser_opened=opened)
 
+    async def restore(self) -> None:
+        """Await again the sign-in that was interrupted by a crash of the daemon, if any. Before requests are served."""
+        kept = await self._keeping.load()
+        if kept is None:
+            return
+        async with self._reception.opened() as conflict:
+            if conflict is None and self._server is not None:
+                self.flow.restore(kept)
+        await self._keeping.settle()
+
+    async def leave(self) -> None:
+        """Give up what is awaited, for the daemon is stopped."""
+        await self._keeping.forget()
+
     def _join(self, alive: Pending | Exchanging, caller: Caller) -> Started:
         self.flow.joined(alive, caller)
         return Started(attempt=alive, joined=True, browser_opened=False)
@@ -190,6 +209,7 @@ class Connection:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
             await self._reception.settle()
+            await self._keeping.settle()
         async with self.turn:
             credential = await self._vault.peek()
             stored = await self._vault.forget()
@@ -250,4 +270,5 @@ class Connection:
         if attempt is not None:
             self._events.publish("attempt", attempt)
             await self._reception.settle()
+            await self._keeping.settle()
         self._events.publish("connection", await self.status())

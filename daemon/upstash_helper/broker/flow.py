@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.callers import Caller
+    from upstash_helper.broker.kept_sign_in import KeptSignIn
     from upstash_helper.broker.ports import AuthorizationServer, Clock
     from upstash_helper.broker.secret import Secret
     from upstash_helper.broker.sign_in import SignIn
@@ -74,7 +75,7 @@ class Flow:
         """
         found = self._attempts.get(attempt_id)
         if found is None:
-            message = "There is no such attempt (they are forgotten when the helper restarts). Start a new one."
+            message = "There is no such attempt (they are forgotten when the helper is stopped). Start a new one."
             raise AttemptNotFound(message)
         return found
 
@@ -93,9 +94,18 @@ class Flow:
         """
         attempt = self._attempts.begin(server)
         self._attempts.asked(attempt.id, caller)
+        self._await(attempt)
+        return attempt
+
+    def restore(self, kept: KeptSignIn) -> None:
+        """Await again what a daemon that has crashed was waiting for, if its time is not over."""
+        attempt = self._attempts.restore(kept)
+        if attempt is not None:
+            self._await(attempt)
+
+    def _await(self, attempt: Pending) -> None:
         self._clock.call_at(attempt.hinted, lambda: self._tell(attempt.id, Pending))
         self._clock.call_at(attempt.deadline, lambda: self._tell(attempt.id, Expired))
-        return attempt
 
     def _tell(self, attempt_id: str, expected: type[Pending | Expired]) -> None:
         """Tell the followers what time has made of an attempt. Whoever asks is told by the clock, with or without."""
