@@ -15,6 +15,11 @@ from upstash_helper.settings import DEFAULT_PROFILE, Folders
 
 PROFILES: Final = "profiles"
 """Below the folders of the default profile are those of the others."""
+_PROGRAM: Final = frozenset({"venv", "bin"})
+"""
+What ``install/install.py`` puts into the same folder on macOS and Windows. This program runs from there, and the script
+removes it when that has ended.
+"""
 
 # A locked keyring gives its user two minutes.
 _SECONDS: Final = 150.0
@@ -48,8 +53,9 @@ def folders_of(folders: Folders, *, profile: str, root: Path | None) -> list[Pat
         if not folder.is_dir() or any(folder.is_relative_to(one) for one in found):
             continue
         inner = sorted(folder.iterdir())
-        if profile == DEFAULT_PROFILE and any(path.name == PROFILES for path in inner):
-            found += [path for path in inner if path.name != PROFILES]
+        stays = _PROGRAM | {PROFILES} if profile == DEFAULT_PROFILE else _PROGRAM
+        if any(path.name in stays for path in inner):
+            found += [path for path in inner if path.name not in stays and path not in found]
         else:
             found.append(folder)
     if root is not None and root.is_dir() and set(root.iterdir()) <= set(found):

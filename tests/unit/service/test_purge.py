@@ -95,3 +95,16 @@ def test_the_keys_of_upstash_and_of_another_service_are_looked_for(tmp_path: Pat
 
     assert [f"work at https://api.example.com in {tmp_path}", f"work in {tmp_path}"] == names
     assert ["default"] == usual
+
+
+def test_the_program_in_the_same_folder_stays(tmp_path: Path) -> None:
+    """On macOS and Windows one folder has settings, state and program, and it is the program that purges."""
+    folder = tmp_path / "upstash-helper"
+    folders = Folders(config=folder, state=folder, runtime=tmp_path / "tmp" / "upstash-helper", logs=folder / "Logs")
+    for path in ("config.toml", "ledger.db", "Logs/upstash-helper.log", "venv/bin/python", "bin/upstash-helper.cmd"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("")
+
+    purge.remove(purge.folders_of(folders, profile="default", root=None), folders=folders)
+
+    assert ["bin/upstash-helper.cmd", "venv/bin/python"] == sorted(listing(folder))
