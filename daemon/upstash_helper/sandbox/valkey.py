@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -24,6 +25,7 @@ from upstash_helper.sandbox.servers import Capability, Passwords, Role, Setup
 from upstash_helper.sandbox.tls import TlsFront
 
 ADMIN = "sandbox"
+ASK_SECONDS = 1.0
 STOP_SECONDS = 2.0
 START_SECONDS = 20.0
 
@@ -185,6 +187,8 @@ class ValkeyServer:
             f"pidfile {_quoted(self._folder / 'valkey.pid')}",
             "dbfilename dump.rdb",
             "daemonize no",
+            # Wake-ups a second, of each database and for ever; there may be hundreds. What is read expires in time.
+            "hz 1",
             "set-proc-title no",  # so that a leftover is known by its configuration file
             'logfile ""',
             "databases 1",
@@ -226,8 +230,12 @@ class ValkeyServer:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            (process.terminate if save else process.kill)()
+        if process.returncode is None and not save:
+            process.kill()
+        elif process.returncode is None:
+            await self._ask_to_end()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()  # heeded at its next wake-up, where asking did not help
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
@@ -236,6 +244,11 @@ class ValkeyServer:
         if self._output is not None:
             await self._output
             self._output = None
+
+    async def _ask_to_end(self) -> None:
+        with contextlib.suppress(OSError, EOFError, ServerFailed, TimeoutError):
+            async with asyncio.timeout(ASK_SECONDS), await self._connect_as_admin() as admin:
+                await admin.call("SHUTDOWN", "SAVE")
 
 
 async def _until_ready(output: asyncio.StreamReader) -> None:
