@@ -385,17 +385,19 @@ async def test_a_forced_sign_in_that_cannot_begin_leaves_the_one_that_runs(world
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: there a process is not killed but asked to end")
 def test_a_daemon_that_is_killed_holds_nothing(tmp_path: Path, daemon_port: int) -> None:
-    """The system takes back what a sign-in had, and the next daemon begins at rest."""
+    """The system takes back what a sign-in had; the next daemon awaits that sign-in again, and lets go at its end."""
     settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "anybody"}
     with DaemonProcess.running(tmp_path / "home", port=daemon_port, **settings) as daemon:
         started = daemon.client.connect(open_browser=False)
         held = not is_free(daemon_port)
         daemon.kill()
         until(lambda: is_free(daemon_port))
-        daemon.start()
-        state = daemon.client.status().connection.state
-
+        client = daemon.start()
+        awaited = (client.status().connection.state, is_free(daemon_port))
         assert isinstance(started, wire.StartedAttempt)
+        client.cancel_attempt(started.attempt_id)
+        over = (client.status().connection.state, is_free(daemon_port))
+
         assert held
-        assert is_free(daemon_port)
-        assert "disconnected" == state
+        assert ("connecting", False) == awaited
+        assert ("disconnected", True) == over
