@@ -200,6 +200,16 @@ class PrivateKeyring:
             self._daemon.wait()
             self._daemon = None
 
+    def freeze_bus(self) -> None:
+        """Make the bus neither read nor write; its connections stay."""
+        assert self._bus is not None
+        self._bus.send_signal(signal.SIGSTOP)
+
+    def thaw_bus(self) -> None:
+        """Let the bus go on where it was."""
+        assert self._bus is not None
+        self._bus.send_signal(signal.SIGCONT)
+
     def kill_bus(self) -> None:
         """Let the bus vanish; what it started ends with it."""
         if self._bus is not None:

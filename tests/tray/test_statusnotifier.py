@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ITEM = "org.kde.StatusNotifierItem"
 NOTIFICATIONS = "org.freedesktop.Notifications"
 
+_MORE_THAN_THE_KERNEL_KEEPS = 2000
+"""Signals; it keeps some hundreds for a bus that does not read."""
+
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateKeyring]:
@@ -279,6 +282,49 @@ async def test_a_bus_that_goes_ends_the_icon(session: PrivateKeyring, icon: Any)
         await running.ended()
 
     assert isinstance(running.error, BusLost)
+
+
+async def test_a_bus_that_does_not_read_for_a_while_is_waited_for(
+    session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More is to be told than the kernel keeps for a bus that is busy; the panel gets all of it, in its order."""
+    async with RunningIcon.of(icon) as running:
+        item = await host.item()
+        session.freeze_bus()
+        host.signals.clear()
+        all_told = threading.Event()
+        for number in range(_MORE_THAN_THE_KERNEL_KEEPS):
+            icon.menu = _menu(f"{number} databases", [])
+        icon._post(all_told.set)
+        await eventually(lambda: all_told.is_set() or running.error is not None)
+        session.thaw_bus()
+
+        menu = await item.menu()
+        updates = [body[0] for member, body in host.signals if member == "LayoutUpdated"]
+
+    assert [f"{_MORE_THAN_THE_KERNEL_KEEPS - 1} databases"] == menu.texts()
+    assert sorted(updates) == updates
+    assert _MORE_THAN_THE_KERNEL_KEEPS == len(updates)
+    assert running.error is None
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_bus_that_goes_while_there_is_much_to_tell_ends_the_icon(
+    session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a word about each thing that could not be told."""
+    async with RunningIcon.of(icon) as running:
+        await host.item()
+        session.freeze_bus()
+        for number in range(_MORE_THAN_THE_KERNEL_KEEPS):
+            icon.menu = _menu(f"{number} databases", [])
+        session.kill_bus()
+        for number in range(100):
+            icon.menu = _menu(f"{number} apps", [])
+        await running.ended()
+
+    assert isinstance(running.error, BusLost)
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_without_a_bus_there_is_an_error_and_no_thread_left(session: PrivateKeyring, icon: Any) -> None:

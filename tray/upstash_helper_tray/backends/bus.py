@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dbus_fast import Message, MessageType
-from dbus_fast.aio import MessageBus
 
 from upstash_helper.session_bus import session_bus_address
+from upstash_helper_tray.backends.patient_bus import PatientBus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from dbus_fast.aio import MessageBus
 
 
 class Target(NamedTuple):
@@ -61,7 +63,7 @@ async def connected() -> MessageBus:
         raise BusLost(message)
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            return await MessageBus(bus_address=address).connect()
+            return await PatientBus(address).connect()
     except Exception as error:
         message = f"The session bus cannot be reached: {error}"
         raise BusLost(message) from error
