@@ -95,15 +95,23 @@ class Console:
         self.complaints.append(f"uncaught: {error}")
 
 
+_TRANSITIONS_ARE_OVER = """() => Promise.allSettled(
+    document.getAnimations()
+        .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
+        .map((animation) => animation.finished))"""
+
+
 async def violations(page: Page) -> list[str]:
     """
     Return what axe-core finds wrong with ``page``: one line for each element; none is what tests want.
 
-    Skips where axe-core cannot be had.
+    Colours are looked at once they are what they will be; a spinner turns for ever, and is not waited for. Skips where
+    axe-core cannot be had.
     """
     script = await installed_package(AXE) / "axe-core" / "axe.min.js"
     # By the debugger and not by a script element, which the page's own Content-Security-Policy forbids.
     await page.evaluate(f"{script.read_text(encoding='utf-8')}; 0")
+    await page.evaluate(_TRANSITIONS_ARE_OVER)
     found: list[dict[str, Any]] = (await page.evaluate("axe.run()"))["violations"]
     return [
         f"{violation['id']} ({violation['impact']}): {violation['help']}: {node['target']} {node['html'][:200]}"
