@@ -281,20 +281,24 @@ def test_a_port_that_is_taken_at_login_is_waited_for(session: UserSystemd) -> No
 
 
 def test_the_icon_comes_at_once_and_goes_with_the_rest(session: UserSystemd) -> None:
-    """Where there is a desktop. It waits for a panel here, as at a login."""
+    """Where there is a desktop; an upgrade would bring a newer one. It waits for a panel here, as at a login."""
     before = listing(session.home)
     desktop = {"DISPLAY": ":77", **with_bus(session)}
 
-    def starts_the_tray(*arguments: str) -> bool:
+    def starts_the_tray(*arguments: str) -> list[str]:
         steps = done(session.helper("install", "--force", "--json", *arguments, environ=desktop)).json["steps"]
-        return any("tray --wait" in step["what"] for step in steps)
+        return [step["what"].partition(" tray ")[2] for step in steps if " tray " in step["what"]]
 
     started = starts_the_tray()
     until(lambda: not starts_the_tray("--dry-run"))
+    config = session.home / ".config/upstash-helper/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("port = 3210\n")  # stands for whatever is new
+    replaced = starts_the_tray("--dry-run")
     gone = done(session.helper("uninstall", "--purge", "--yes", "--json")).json
     held = session.run("pgrep", "-f", "upstash_helper tray").out
 
-    assert started
+    assert (["--wait 60"], ["--wait 60 --replace"]) == (started, replaced)
     assert ["stop"] == [step["action"] for step in gone["steps"][:1]]
     assert ("", before) == (held, listing(session.home))
 

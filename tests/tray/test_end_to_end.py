@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tests.support.app_side import AppSide
@@ -210,6 +211,30 @@ async def test_there_is_one_icon(login: Login) -> None:
     assert (exit_codes.OK, "") == (second.code, second.out)
     assert "already" in second.err
     assert 1 == login.host.registrations
+
+
+async def test_a_newer_icon_takes_the_place_of_an_older_one(login: Login) -> None:
+    """As after an upgrade. The old one goes as by Quit."""
+    await (await login.item()).until(says("No account"))
+    with TrayProcess.running(login.tray.environment, "--replace") as new:
+        ended, printed = await asyncio.to_thread(login.tray.wait)
+        await until_async(lambda: login.host.registrations == 2)
+        await (await login.item()).until(says("No account"))
+        still_there = new.poll() is None
+
+    assert (exit_codes.OK, "", True) == (ended, printed, still_there)
+
+
+async def test_an_icon_stays_where_there_can_be_no_other(login: Login) -> None:
+    """An old icon is better than none."""
+    item = await login.item()
+    await item.until(says("No account"))
+    elsewhere = {**login.tray.environment, "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere", "DISPLAY": ""}
+    second = await run_cli("tray", "--replace", environment=elsewhere)
+
+    assert exit_codes.NO_TRAY == second.code
+    await item.until(says("No account"))
+    assert login.tray.poll() is None
 
 
 async def test_a_panel_that_comes_again_gets_the_icon_again(login: Login) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from upstash_helper.client.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
+from upstash_helper.service import tray_process
 from upstash_helper.settings import load_world
 from upstash_helper_tray.screen import NoTray
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["NoTray", "TrayRequest", "backend_here", "run_tray"]
 
@@ -25,6 +29,8 @@ class TrayRequest:
     backend: str = "auto"
     wait: float = 0.0
     """Seconds to wait for a panel."""
+    replace: bool = False
+    """Whether it takes the place of a tray of this profile that is there already."""
 
 
 def backend_here(wanted: str = "auto", *, wait: float = 0.0) -> str:
@@ -44,7 +50,8 @@ def run_tray(request: TrayRequest) -> Outcome:
     Show the icon until the user, or a signal, ends it. To be called on the main thread.
 
     Returns:
-        ``running`` if a tray of this profile is there already, so that no second icon appears.
+        ``running`` if a tray of this profile is there already, so that no second icon appears; with ``replace``, if its
+        process cannot be found.
 
     Raises:
         NoTray: If no icon can be shown, or it no longer can.
@@ -55,7 +62,9 @@ def run_tray(request: TrayRequest) -> Outcome:
     try:
         lock.acquire()
     except AlreadyHeld:
-        return "running"
+        if not (request.replace and _ended(world.folders.runtime, request)):
+            return "running"
+        lock.acquire()
     try:
         from upstash_helper_tray.backends import open_screen
         from upstash_helper_tray.tray import Tray
@@ -65,3 +74,13 @@ def run_tray(request: TrayRequest) -> Outcome:
     finally:
         lock.release()
     return "ended"
+
+
+def _ended(runtime: Path, request: TrayRequest) -> bool:
+    """End the tray that is there, if there can be another in its place, and return whether it has gone."""
+    other = tray_process.find(runtime)
+    if other is None:
+        return not tray_process.is_running(runtime)
+    backend_here(request.backend, wait=request.wait)  # an old icon is better than none
+    tray_process.end(other, runtime)
+    return not tray_process.is_running(runtime)

@@ -46,9 +46,12 @@ How it gets on the panel (--backend):
     default=0.0,
     help="Wait so long for a panel; at login it may come later than this.",
 )
+@click.option(
+    "--replace", is_flag=True, help="Take the place of an icon that is shown already: of an older version, say."
+)
 @click.option("--check", is_flag=True, help="Only say whether an icon can be shown here, and how.")
 @pass_session
-def tray(session: Session, *, backend: str, wait: float, check: bool) -> None:
+def tray(session: Session, *, backend: str, wait: float, replace: bool, check: bool) -> None:
     """Show the icon."""
     missing = [module for module in _MODULES if importlib.util.find_spec(module) is None]
     if missing:
@@ -70,7 +73,7 @@ def tray(session: Session, *, backend: str, wait: float, check: bool) -> None:
         else:
             click.echo(f"An icon can be shown here, by the backend {chosen}.")
         return
-    request = run.TrayRequest(profile=session.profile, backend=backend, wait=wait)
+    request = run.TrayRequest(profile=session.profile, backend=backend, wait=wait, replace=replace)
     if _or_failure(lambda: run.run_tray(request)) == "running":
         message = "A tray icon of this profile is shown already."
         if session.json:

@@ -231,10 +231,18 @@ def _tray(facts: Facts) -> tuple[tuple[File, ...], tuple[str, ...]]:
 
 
 def _tray_now(facts: Facts) -> tuple[Command, ...]:
-    if facts.tray != "wanted" or facts.root is not None or not facts.display or facts.tray_running:
+    if facts.tray != "wanted" or facts.root is not None or not facts.display:
         return ()
+    return (tray_now(facts),)
+
+
+def tray_now(facts: Facts) -> Command:
+    """Return what shows the icon without a login: one that is there already makes room if this is an upgrade."""
     argv = tuple(tray_command(facts.program, facts.profile))
-    return (Command(argv=argv, why="The icon is shown now.", waits=False),)
+    if facts.tray_running:
+        why = "The icon is of this version from now on."
+        return Command(argv=(*argv, "--replace"), why=why, when="changed", waits=False)
+    return Command(argv=argv, why="The icon is shown now.", waits=False)
 
 
 def _environment(environment: Mapping[str, str]) -> list[str]:

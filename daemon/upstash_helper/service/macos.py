@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.service import marks
 from upstash_helper.service.autostart import LaunchAgent, tray_command, tray_label
-from upstash_helper.service.linux import TRAY_ELSEWHERE, TRAY_MISSING, document_patterns, documents
+from upstash_helper.service.linux import TRAY_ELSEWHERE, TRAY_MISSING, document_patterns, documents, tray_now
 from upstash_helper.service.plan import Command, File, Plan
 from upstash_helper.service.quoting import xml_strings, xml_text
 from upstash_helper.service.templates import fill
@@ -79,6 +79,8 @@ def plan(facts: Facts) -> Plan:
                 unless=("launchctl", "print", f"{domain}/{icon}"),
             )
         )
+        if facts.tray_running:
+            after.append(tray_now(facts))
     return Plan(
         manager="launchd",
         name=daemon,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.service import marks
 from upstash_helper.service.autostart import tray_command, tray_name
-from upstash_helper.service.linux import TRAY_MISSING
+from upstash_helper.service.linux import TRAY_MISSING, tray_now
 from upstash_helper.service.plan import Command, File, Plan, RunValue
 from upstash_helper.service.quoting import xml_text
 from upstash_helper.service.templates import fill
@@ -53,8 +53,7 @@ def plan(facts: Facts) -> Plan:
         shown = tuple(tray_command(facts.program, facts.profile))
         why = "Windows shows the icon at login."
         values = (RunValue(name=tray_name(facts.profile), command=subprocess.list2cmdline(shown), why=why),)
-        if not facts.tray_running:
-            icon = (Command(argv=shown, why="The icon is shown now.", waits=False),)
+        icon = (tray_now(facts),)
     return Plan(
         manager="task-scheduler",
         name=facts.name,

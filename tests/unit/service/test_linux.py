@@ -169,18 +169,24 @@ def test_a_unit_is_also_what_configparser_takes_for_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "started"),
     [
-        ({}, 0),
-        ({"display": True}, 1),
-        ({"display": True, "tray_running": True}, 0),
-        ({"display": True, "tray": "unwanted"}, 0),
-        ({"display": True, "tray": "missing"}, 0),
+        ({}, []),
+        ({"display": True}, [("always", False)]),
+        ({"display": True, "tray_running": True}, [("changed", True)]),
+        ({"display": True, "tray": "unwanted"}, []),
+        ({"display": True, "tray": "missing"}, []),
     ],
 )
+@pytest.mark.parametrize("systemd", [True, False])
 def test_the_icon_is_shown_at_once_where_there_is_a_desktop(
-    tmp_path: Path, changes: dict[str, object], started: int
+    tmp_path: Path,
+    changes: dict[str, object],
+    started: list[tuple[str, bool]],
+    systemd: bool,  # noqa: FBT001
 ) -> None:
-    """And none is shown already."""
-    assert started == sum(not command.waits for command in linux.plan(facts(tmp_path, **changes)).after)
+    """One that is shown already makes room for it, but only if this is an upgrade."""
+    shown = [one for one in linux.plan(facts(tmp_path, systemd=systemd, **changes)).after if not one.waits]
+
+    assert started == [(one.when, "--replace" in one.argv) for one in shown]
 
 
 @pytest.mark.parametrize(("tray", "written"), [("wanted", True), ("unwanted", False), ("missing", False)])

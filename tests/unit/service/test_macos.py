@@ -70,3 +70,11 @@ def test_the_tray_is_an_agent_of_its_own(tmp_path: Path) -> None:
     icon = found["io.upstash-helper.upstash-helper-tray.plist"]
     assert (True, False) == (icon["RunAtLoad"], "KeepAlive" in icon)
     assert ["io.upstash-helper.daemon.plist"] == list(without)
+
+
+def test_an_icon_that_is_shown_makes_room_for_a_newer_one(tmp_path: Path) -> None:
+    """At once, and not at the next login."""
+    shown = planning.plan(mac(tmp_path, tray_running=True)).after[-1]
+
+    assert ("changed", False, "--replace") == (shown.when, shown.waits, shown.argv[-1])
+    assert not any("--replace" in command.argv for command in planning.plan(mac(tmp_path)).after)

@@ -131,6 +131,14 @@ def test_the_tray_is_a_value_of_the_run_key(tmp_path: Path) -> None:
     assert () == planning.plan(pc(tmp_path, tray="unwanted")).values
 
 
+def test_an_icon_that_is_shown_makes_room_for_a_newer_one(tmp_path: Path) -> None:
+    """At once and not at the next login; and only if something is newer."""
+    now = {running: planning.plan(pc(tmp_path, tray_running=running)).after[-1] for running in (False, True)}
+
+    assert ("always", "60") == (now[False].when, now[False].argv[-1])
+    assert ("changed", "--replace") == (now[True].when, now[True].argv[-1])
+
+
 def test_a_world_of_its_own_cannot_be_a_task(tmp_path: Path) -> None:
     """A task has no environment; the user is told to take a profile."""
     hindrance = planning.obstacle(pc(tmp_path, root=tmp_path))
