@@ -34,6 +34,12 @@ def start(code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait until it has ended by itself, and return what it printed. Its input is closed after that: it would end by it."""
+    process.wait(timeout=30)
+    return process.communicate()
+
+
 def test_an_exit_code_is_passed_on() -> None:
     """
     A script ends with the exit code of what it ran.
@@ -82,7 +88,7 @@ def test_ctrl_c_is_the_programs_to_handle() -> None:
     assert process.stdout.readline() == "ready\n"
 
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = ended(process)
 
     assert process.returncode == 42
     assert not errors
@@ -100,7 +106,7 @@ def test_a_request_to_end_is_passed_on() -> None:
     assert process.stdout.readline() == "ready\n"
 
     process.terminate()
-    process.communicate(timeout=30)
+    ended(process)
 
     assert process.returncode == 128 + signal.SIGTERM
 
@@ -123,7 +129,7 @@ def test_ctrl_c_during_a_set_up_is_a_sentence() -> None:
     assert process.stdout.readline() == "ready\n"
 
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = ended(process)
 
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "Interrupted. The same command goes on from here."
