@@ -35,7 +35,7 @@ def start(code: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Wait until it has ended, and return what it printed. Its input stays open until then, for it would end by it too."""
+    """Wait until it has ended, and return what it printed. Its input stays open so long: it would end by that too."""
     process.wait(timeout=30)
     return process.communicate()
 
