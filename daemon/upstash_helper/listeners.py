@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
 import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.client import wire
+from upstash_helper.port_holders import holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,6 @@ being answered. asyncio takes two for the first and aiohttp two more for the sec
 
 V4: Final = "127.0.0.1"
 V6: Final = "::1"
-
-_UNNAMED: Final = "a program that the system does not name"
 
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
@@ -209,66 +207,6 @@ class Listeners:
             return
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG))
-
-
-def holder(host: str, port: int) -> str:
-    """
-    Return who listens on an address, in words: the program, and the user if it is another one. Takes some milliseconds,
-    and more where the system is secretive.
-    """
-    import psutil
-
-    try:
-        found = psutil.net_connections("tcp")
-    except psutil.AccessDenied:
-        found = []  # macOS tells it to root alone
-    suspects = [
-        (connection.laddr.ip, connection.pid)
-        for connection in found
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-    ]
-    wanted = {host, "::", "0.0.0.0"}  # noqa: S104 - compared, not bound
-    suspects = [suspect for suspect in suspects if suspect[0] in wanted]
-    if not suspects:
-        return _UNNAMED
-    # The exact address is a better match than one that stands for all.
-    address, pid = min(suspects, key=lambda suspect: suspect[0] != host)
-    return _owner_of(address, port) if pid is None else _named(pid)
-
-
-def _owner_of(host: str, port: int) -> str:
-    """Return whose program listens, where the system hides which one it is."""
-    from upstash_helper import peers, socket_owners
-
-    try:
-        uid = socket_owners.listening((host, port))
-    except (OSError, ValueError):
-        uid = None
-    if uid is None or sys.platform == "win32":
-        return "another user's program"
-    # A user's own program may hide as well, such as one that holds keys.
-    return _UNNAMED if uid == os.geteuid() else f"another user's program (user {_shown(peers.user_name(uid))})"
-
-
-def _named(pid: int) -> str:
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        name = process.name()
-    except psutil.Error:
-        return f"process {pid}"
-    try:
-        user = process.username()
-        whose = "" if user == psutil.Process().username() else f" of user {_shown(user)}"
-    except psutil.Error:
-        whose = ""
-    return f"{_shown(name)} (process {pid}{whose})"
-
-
-def _shown(name: str) -> str:
-    """Return a name that somebody else chose."""
-    return "".join(character for character in name if character.isprintable())[:60]
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -16,7 +16,7 @@ from tests.support.process import own_name
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import discovery
 from upstash_helper.client.discovery import DaemonLock
-from upstash_helper.listeners import holder
+from upstash_helper.port_holders import holder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 HOLDER_AS_ANOTHER_USER = """
 import os, sys
 import psutil, pwd
-from upstash_helper import listeners, peers
+from upstash_helper import peers, port_holders, socket_owners
 os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))
-print(listeners.holder("127.0.0.1", int(sys.argv[1])))
+print(port_holders.holder("127.0.0.1", int(sys.argv[1])))
 """
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.cli.finding import Finding, State, error, ok, warning
-from upstash_helper.cli.port_holders import FAMILIES, address, look
+from upstash_helper.cli.loopback import FAMILIES, address, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
