@@ -38,6 +38,8 @@ ENV_PREFIX: Final = "UPSTASH_HELPER_"
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
 
 _PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+SHORTEST_IDLE_EXIT: Final = 5
+"""Seconds. A service manager takes a daemon that is started again and again within less for one that cannot run."""
 API_PORTS: Final = (26300, 26301, 26302)
 """Where pages look for a helper that leaves port 3000 alone. Below what systems hand out by themselves; unassigned."""
 
@@ -60,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     """Where the API is with ``on-demand``; by default on the first of 26300, 26301 and 26302 that is free."""
     idle_exit: Annotated[int, Meta(ge=0, le=86_400)] = 0
-    """After so many seconds without anything to do the daemon ends, if something starts it on demand. 0: never."""
+    """After so many seconds without anything to do, 5 at least, a daemon ends that is started on demand. 0: never."""
     open_browser: bool = True
     """Open the user's browser when a connect asks for it."""
     notifications: bool = True
@@ -329,6 +331,12 @@ def _checked(where: str, key: str, value: object) -> object:
         taken = f" Taken are: {', '.join(choices)}." if choices else ""
         message = f"{where}: setting {key!r}: {error}.{taken}"
         raise SettingsError(message) from None
+    if key == "idle_exit" and 0 < converted < SHORTEST_IDLE_EXIT:
+        message = (
+            f"{where}: setting 'idle_exit': {converted} is too short: systemd would take the daemon for one that "
+            f"cannot run, and no longer start it. Take {SHORTEST_IDLE_EXIT} or more, or 0 for never."
+        )
+        raise SettingsError(message)
     if key.endswith("_url"):
         _check_url(where, key, str(converted))
     return converted

@@ -169,7 +169,6 @@ def test_a_world_of_its_own_has_a_keyring_entry_of_its_own(home: Path) -> None:
         ('port_policy = "on-demand"\napi_port = 3000\n', {}, {}, "3000 is the port of sign-ins"),
         ('port_policy = "on-demand"\nport = 26300\n', {}, {"api_port": "26300"}, "flag: setting 'api_port': 26300 is"),
         ('port_policy = "ondemand"\n', {}, {}, "'always', 'on-demand'"),
-        ("idle_exit = -1\n", {}, {}, "setting 'idle_exit'"),
     ],
 )
 def test_ports_that_would_not_be_used_are_refused(
@@ -183,6 +182,27 @@ def test_ports_that_would_not_be_used_are_refused(
         load_world(environ={"UPSTASH_HELPER_HOME": str(tmp_path), **environ}, flags=flags)
 
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 86_400])
+def test_how_long_an_idle_daemon_stays(seconds: int) -> None:
+    """For ever, or long enough for a service manager not to take its leaving for a failure."""
+    assert seconds == load_world(environ={"UPSTASH_HELPER_IDLE_EXIT": str(seconds)}).settings.idle_exit
+
+
+@pytest.mark.parametrize("seconds", [-1, 1, 4, 86_401])
+def test_a_daemon_that_would_leave_too_soon_is_refused(tmp_path: Path, seconds: int) -> None:
+    """In a file, in the environment and as a flag."""
+    (tmp_path / "config").mkdir()
+    home = {"UPSTASH_HELPER_HOME": str(tmp_path)}
+
+    with pytest.raises(SettingsError, match="UPSTASH_HELPER_IDLE_EXIT: setting 'idle_exit': "):
+        load_world(environ={**home, "UPSTASH_HELPER_IDLE_EXIT": str(seconds)})
+    with pytest.raises(SettingsError, match="flag: setting 'idle_exit': "):
+        load_world(environ=home, flags={"idle_exit": str(seconds)})
+    (tmp_path / "config" / "config.toml").write_text(f"idle_exit = {seconds}\n")
+    with pytest.raises(SettingsError, match=r"config\.toml: setting 'idle_exit': "):
+        load_world(environ=home)
 
 
 @pytest.mark.parametrize(

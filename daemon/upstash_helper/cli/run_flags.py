@@ -25,7 +25,7 @@ RUN_FLAGS: Final = (
     RunFlag(
         "--api-port", "api_port", "PORT", "Where the API is with on-demand; else the first free of 26300 to 26302."
     ),
-    RunFlag("--idle-exit", "idle_exit", "SECONDS", "End after so long without anything to do; 0: never."),
+    RunFlag("--idle-exit", "idle_exit", "SECONDS", "End after so long (5 or more) without anything to do; 0: never."),
     RunFlag("--client-id", "client_id", "ID", "OAuth client id that Upstash gave you."),
     RunFlag("--auth-url", "auth_url", "URL", "Authorization server."),
     RunFlag("--api-url", "api_url", "URL", "Developer API, without /v2."),

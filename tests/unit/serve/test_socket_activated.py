@@ -58,12 +58,12 @@ def test_a_daemon_of_a_persons_says_so_too(tmp_path: Path) -> None:
     """
     A daemon that a person started says that; told to leave when idle it stays, and logs why.
     """
-    with daemon_process(tmp_path, free_port(), IDLE_EXIT="1") as daemon:
+    with daemon_process(tmp_path, free_port(), IDLE_EXIT="5") as daemon:
         client = DaemonClient.discover(daemon.runtime)
 
         assert "user" == client.status().started_by
         assert 1 == [line["event"] for line in daemon.log].count("idle_exit_without_activator")
-        time.sleep(2)  # twice as long as it would stay
+        time.sleep(6)  # longer than it would stay
         assert "user" == client.status().started_by
         assert knock.noted(tmp_path / "state") is None
 
@@ -99,7 +99,7 @@ def test_it_leaves_and_comes_back(tmp_path: Path) -> None:
     After the time that is set without anything to do it ends well and withdraws its announcement; the next request
     starts another one.
     """
-    with Activated.listening(tmp_path, IDLE_EXIT="1") as daemon:
+    with Activated.listening(tmp_path, idle_seconds=1) as daemon:
         first = daemon.get()[0]
         daemon.asleep()
         gone = (daemon.activator.codes, discovery.read(daemon.runtime))
@@ -229,7 +229,7 @@ def test_by_systemds_own_hand(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="uh") as short, contextlib.ExitStack() as stack:
         manager = Manager(str(Path(short) / "notify"))
         stack.callback(manager.close)
-        environ = environment(tmp_path, port, IDLE_EXIT="1") | manager.environ
+        environ = environment(tmp_path, port, IDLE_EXIT="5") | manager.environ
         # The program passes on little more than what it is told to.
         given = [f"--setenv={name}" for name in environ if name.startswith(("UPSTASH_", "COV", "NOTIFY_", "HOME"))]
         addresses = ["-l", f"127.0.0.1:{port}", "-l", f"[::1]:{port}"]
