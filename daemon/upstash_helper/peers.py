@@ -112,18 +112,6 @@ def _known_users() -> frozenset[int]:
     return frozenset({_ROOT, os.geteuid()})
 
 
-def user_name(uid: int) -> str:
-    """Return what the user is called, or the id where it has no name."""
-    if sys.platform == "win32":
-        return str(uid)
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return str(uid)
-
-
 def _connections() -> Iterator[tuple[int | None, Address, Address]]:
     """Yield process and both ends of each TCP connection."""
     import psutil

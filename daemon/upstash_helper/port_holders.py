@@ -48,7 +48,7 @@ def listening(port: int) -> list[tuple[str, int | None]] | None:
 
 def owner(host: str, port: int) -> str:
     """Return whose program listens, in words, where the system hides which one it is."""
-    from upstash_helper import peers, socket_owners
+    from upstash_helper import socket_owners
 
     try:
         uid = socket_owners.listening((host, port))
@@ -57,7 +57,7 @@ def owner(host: str, port: int) -> str:
     if uid is None or sys.platform == "win32":
         return "another user's program"
     # A user's own program may hide as well, such as one that holds keys.
-    return UNNAMED if uid == os.geteuid() else f"another user's program (user {_shown(peers.user_name(uid))})"
+    return UNNAMED if uid == os.geteuid() else f"another user's program (user {_shown(user_name(uid))})"
 
 
 def named(pid: int) -> str:
@@ -75,6 +75,18 @@ def named(pid: int) -> str:
     except psutil.Error:
         whose = ""
     return f"{_shown(name)} (process {pid}{whose})"
+
+
+def user_name(uid: int) -> str:
+    """Return what the user is called, or the id where it has no name."""
+    if sys.platform == "win32":
+        return str(uid)
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)
 
 
 def _shown(name: str) -> str:

@@ -1,12 +1,9 @@
 """
-Settings and folders.
+What a user may choose about the daemon, and where each choice stands.
 
 A setting comes from, in order of strength rising: its default, ``config.toml``, an environment variable
 ``UPSTASH_HELPER_<KEY>``, a flag. An unknown key or a bad value is an error that names where it stands: a setting that
 is silently ignored is worse than none.
-
-A *profile* is a world of its own: folders, keyring entry, discovery file. ``UPSTASH_HELPER_HOME`` puts every folder
-under one root.
 """
 
 from __future__ import annotations
@@ -14,11 +11,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import re
-import sys
 import tomllib
 import typing
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -26,28 +20,19 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from upstash_helper.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from platformdirs import PlatformDirs
-
-DEFAULT_PROFILE: Final = "default"
-ENV_PREFIX: Final = "UPSTASH_HELPER_"
-
 # Variables with our prefix that choose the world and are therefore no settings of it.
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
 
-_PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 SHORTEST_IDLE_EXIT: Final = 5
 """Seconds. A service manager takes a daemon that is started again and again within less for one that cannot run."""
 API_PORTS: Final = (26300, 26301, 26302)
 """Where pages look for a helper that leaves port 3000 alone. Below what systems hand out by themselves; unassigned."""
 
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class SettingsError(Exception):
-    """A setting that cannot be used. ``str()`` names where it stands, the key, what is wrong and what is taken."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,30 +85,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def console_url(self) -> str | None:
         """Upstash's console; None where the Developer API is not Upstash's own."""
         return "https://console.upstash.com" if self.api_url == Settings().api_url else None
-
-
-class Folders(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one profile keeps its files. None of them is made before it is needed."""
-
-    config: Path
-    state: Path
-    runtime: Path
-    logs: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The settings file; it need not exist."""
-        return self.config / "config.toml"
-
-    @property
-    def ledger_file(self) -> Path:
-        """What the daemon remembers: the apps that were let in, and what they did."""
-        return self.state / "ledger.db"
-
-    @property
-    def log_file(self) -> Path:
-        """The daemon's log."""
-        return self.logs / "upstash-helper.log"
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +162,7 @@ def load_world(
         profile=name,
         folders=folders,
         settings=settings,
-        root=_root(environ),
+        root=root_of(environ),
         sources=sources,
     )
 
@@ -225,50 +186,6 @@ def _check_ports(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingsError(message)
 
 
-def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, Folders]:
-    """
-    Return the profile's name and its folders, without reading a setting.
-
-    Raises:
-        SettingsError: If the name cannot be a folder's.
-    """
-    environ = os.environ if environ is None else environ
-    name = profile or environ.get(f"{ENV_PREFIX}PROFILE") or DEFAULT_PROFILE
-    if not _PROFILE_NAME.fullmatch(name):
-        message = f"Profile name {name!r}: take 1 to 32 of a-z, 0-9, '-' and '_', beginning with a letter or digit."
-        raise SettingsError(message)
-
-    folders = _roots(environ)
-    if name != DEFAULT_PROFILE:
-        folders = Folders(
-            config=folders.config / "profiles" / name,
-            state=folders.state / "profiles" / name,
-            runtime=folders.runtime / "profiles" / name,
-            logs=folders.logs / "profiles" / name,
-        )
-    return name, folders
-
-
-def _roots(environ: Mapping[str, str]) -> Folders:
-    root = _root(environ)
-    if root is not None:
-        return Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
-
-    from platformdirs import PlatformDirs
-
-    dirs = PlatformDirs("upstash-helper", appauthor=False)
-    state = dirs.user_state_path
-    runtime = _sessions_runtime(dirs, environ)
-    if runtime is None:
-        runtime = state / "run"
-    return Folders(config=dirs.user_config_path, state=state, runtime=runtime, logs=dirs.user_log_path)
-
-
-def _root(environ: Mapping[str, str]) -> Path | None:
-    home = environ.get(f"{ENV_PREFIX}HOME")
-    return Path(home).expanduser().absolute() if home else None
-
-
 def _from_file(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -282,25 +199,6 @@ def _from_file(path: Path) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         message = f"{path}: not valid TOML: {error}"
         raise SettingsError(message) from error
-
-
-def _sessions_runtime(dirs: PlatformDirs, environ: Mapping[str, str]) -> Path | None:
-    """
-    Return the runtime folder that the user's session has, or None if it has none that can be trusted.
-
-    Where XDG_RUNTIME_DIR is not set, or not this user's (after ``su``), platformdirs names a folder below /tmp, where
-    any user can be first to make it; and fails, if one was.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there is no such folder is dealt with here
-            runtime = dirs.user_runtime_path
-    except PermissionError:
-        return None
-    given = environ.get("XDG_RUNTIME_DIR")
-    if sys.platform != "linux" or runtime.is_relative_to("/run") or (given and runtime.is_relative_to(given)):
-        return runtime
-    return None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:

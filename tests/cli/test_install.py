@@ -44,7 +44,7 @@ except (OSError, urllib.error.URLError) as error:
 PAIR = """
 import json, os, sys, urllib.request
 from upstash_helper.client.daemon import DaemonClient
-from upstash_helper.settings import locate
+from upstash_helper.profiles import locate
 client = DaemonClient.discover(locate()[1].runtime)
 body = json.dumps({"name": "Kept", "scopes": ["databases:read"]}).encode()
 asked = urllib.request.Request(client.base_url + "/v1/pairings", body, {"Content-Type": "application/json"})

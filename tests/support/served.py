@@ -15,8 +15,9 @@ from upstash_helper.compose import Machine, compose
 from upstash_helper.listeners import Listeners, open_listeners
 from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
 from upstash_helper.peers import SystemPeers
+from upstash_helper.profiles import Folders
 from upstash_helper.serve import serve
-from upstash_helper.settings import Folders, Settings, World
+from upstash_helper.settings import Settings, World
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 from upstash_helper.storage.sign_in_file import SignInFile

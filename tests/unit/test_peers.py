@@ -19,7 +19,7 @@ import pytest
 from tests.support.others import NOBODY, Other, another, skip_unless_root
 from upstash_helper import socket_owners
 from upstash_helper.broker.identity import Identity
-from upstash_helper.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of, user_name
+from upstash_helper.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,13 +282,6 @@ def test_a_process_that_has_gone_has_no_connections() -> None:
         process.kill()
 
     assert [] == list(of_process(gone))
-
-
-def test_a_user_has_a_name_or_a_number() -> None:
-    """
-    Messages name a user by the name, or by the id if it has none.
-    """
-    assert ["root", "4000000000", "-2"] == [user_name(uid) for uid in (0, 4_000_000_000, -2)]
 
 
 def test_the_defaults_ask_the_kernel_first() -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.settings import Settings, SettingsError, load_world, locate
+from upstash_helper.profiles import SettingsError, locate
+from upstash_helper.settings import Settings, load_world
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from upstash_helper.settings import ENV_PREFIX, Settings
+from upstash_helper.profiles import ENV_PREFIX
+from upstash_helper.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

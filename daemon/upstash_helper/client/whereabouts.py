@@ -9,7 +9,7 @@ from upstash_helper.client import discovery, knock, waiting
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import ClientError, DaemonUnreachable
 from upstash_helper.client.transport import not_running, restart_command
-from upstash_helper.settings import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
+from upstash_helper.profiles import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
 
 if TYPE_CHECKING:
     from pathlib import Path

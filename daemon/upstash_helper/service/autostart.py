@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from upstash_helper.client import private
+from upstash_helper.profiles import DEFAULT_PROFILE
 from upstash_helper.service import desktop_entry, marks, quoting
 from upstash_helper.service.program import this_program, without_console
 from upstash_helper.service.templates import fill
-from upstash_helper.settings import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
