@@ -37,7 +37,7 @@ _ELSEWHERE: Final = (
     Fact("BROWSER", "The browser that is opened, as Python's webbrowser module reads it."),
 )
 
-# As a user writes them; the tests compare them with the folders of settings.py.
+# As a user writes them; the tests compare them with the folders of profiles.py.
 _FOLDERS: Final[Mapping[str, Mapping[str, str]]] = {
     "darwin": {
         "config": "~/Library/Application Support/upstash-helper",
