@@ -319,8 +319,25 @@ async def test_a_bus_that_goes_while_there_is_much_to_tell_ends_the_icon(
         for number in range(_MORE_THAN_THE_KERNEL_KEEPS):
             icon.menu = _menu(f"{number} databases", [])
         session.kill_bus()
-        for number in range(100):
-            icon.menu = _menu(f"{number} apps", [])
+        await running.ended()
+
+    assert isinstance(running.error, BusLost)
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_bus_that_is_found_gone_by_telling_something_ends_the_icon(
+    session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same where the icon's own thread has not yet heard of it."""
+
+    def go_and_tell() -> None:
+        session.kill_bus()
+        for number in range(3):
+            icon.menu = _menu(f"{number} databases", [])
+
+    async with RunningIcon.of(icon) as running:
+        await host.item()
+        icon._post(go_and_tell)
         await running.ended()
 
     assert isinstance(running.error, BusLost)

@@ -9,7 +9,7 @@ from upstash_helper.cli.app_reading import show
 from upstash_helper.cli.apps import app_argument, find
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command, confirm, yes_option
-from upstash_helper.cli.output import Progress, print_json, quoted, shown
+from upstash_helper.cli.output import print_json, quoted, shown
 from upstash_helper.cli.session import Session, pass_session
 
 
@@ -29,7 +29,7 @@ def rename(session: Session, *, app: str, new_name: str) -> None:
     """Give an app the name that you want to see. Who it is does not change."""
     found = find(session, app)
 
-    with Progress("Writing it down"):
+    with session.progress("Writing it down"):
         renamed = session.client.rename_app(found.id, new_name)
     show(session, renamed)
 
@@ -49,7 +49,7 @@ def revoke(session: Session, *, app: str, yes: bool) -> None:
     whom = f"{quoted(found.name)} ({shown(lasting(found.identity))})"
     confirm(f"Revoke {whom}? Its token stops working at once.", yes=yes)
 
-    with Progress("Writing it down"):
+    with session.progress("Writing it down"):
         session.client.revoke_app(found.id)
     if session.json:
         print_json(Revoked(revoked=True, id=found.id, name=found.name))

@@ -11,7 +11,7 @@ from upstash_helper.cli.approvals import find, pairing_argument
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command, confirm, yes_option
-from upstash_helper.cli.output import Progress, interactive, print_json, quoted, shown
+from upstash_helper.cli.output import interactive, print_json, quoted, shown
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.wire_apps import Scope
 
@@ -49,7 +49,7 @@ def approve(
     if not yes:
         _ask(pairing, chosen, all_databases=all_databases, once=once)
 
-    with Progress(WRITING):
+    with session.progress(WRITING):
         approved = session.client.approve(pairing.id, scopes=chosen, all_databases=all_databases, once=once)
     if session.json:
         print_json(approved)
@@ -64,7 +64,7 @@ def deny(session: Session, *, request: str | None) -> None:
     """Do not let an app in. It may ask again after a while, which grows with each no."""
     pairing = find(session, request)
 
-    with Progress(WRITING):
+    with session.progress(WRITING):
         denied = session.client.deny(pairing.id)
     if session.json:
         print_json(denied)
@@ -87,7 +87,7 @@ def block(session: Session, *, request: str | None, yes: bool) -> None:
     pairing = find(session, request)
     confirm(f"Never be asked again by {whom_a_block_is_for(pairing)}?", yes=yes)
 
-    with Progress(WRITING):
+    with session.progress(WRITING):
         blocked = session.client.block(pairing.id)
     if session.json:
         print_json(blocked)

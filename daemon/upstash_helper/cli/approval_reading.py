@@ -13,7 +13,7 @@ from upstash_helper.cli.completing import quietly
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import Progress, moment, note, print_json, shown, table
+from upstash_helper.cli.output import moment, note, print_json, shown, table
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def list_approvals(session: Session) -> None:
     from upstash_helper.cli.approval_prompt import described
     from upstash_helper.client.wire_apps import PairingList
 
-    with Progress("Reading"):
+    with session.progress("Reading"):
         found = session.client.pairings()
 
     if session.json:
@@ -61,7 +61,7 @@ def blocked(session: Session) -> None:
     """List the web pages, extensions and programs that may not ask."""
     from upstash_helper.client.wire_apps import BlockList
 
-    with Progress("Reading"):
+    with session.progress("Reading"):
         found = session.client.blocks()
 
     if session.json:
@@ -93,7 +93,7 @@ def unblock(session: Session, *, block: str) -> None:
     """
     found = _find(session, block)
 
-    with Progress("Writing it down"):
+    with session.progress("Writing it down"):
         session.client.unblock(found.id)
     if session.json:
         print_json(Unblocked(unblocked=True, id=found.id, identity=lasting(found.identity)))

@@ -10,7 +10,7 @@ import click
 from upstash_helper.cli.completing import is_word, quietly
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import Progress, moment, note, print_json, quoted, shown, table
+from upstash_helper.cli.output import moment, note, print_json, quoted, shown, table
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def audit(session: Session, *, app: str | None, since: str | None, limit: int) -
     """Show the audit."""
     from upstash_helper.client.wire_apps import AuditPage
 
-    with Progress("Reading the audit"):
+    with session.progress("Reading the audit"):
         pages = list(session.client.audit(app=app, since=since, limit=limit))
 
     entries = tuple(entry for page in pages for entry in page.entries)

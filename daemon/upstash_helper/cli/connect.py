@@ -10,7 +10,7 @@ import click
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.options import command, confirm, yes_option
-from upstash_helper.cli.output import Progress, interactive, note, print_json
+from upstash_helper.cli.output import interactive, note, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.cli.status import described
 from upstash_helper.client.wire import Connection
@@ -103,7 +103,7 @@ def _with_api_key(session: Session, email: str | None) -> Connection:
         api_key = sys.stdin.readline().strip()
     if not api_key:
         raise Failure("No API key came on stdin.", code="usage", exit_code=exit_codes.USAGE)
-    with Progress("Asking Upstash whether it takes the key"):
+    with session.progress("Asking Upstash whether it takes the key"):
         return client.use_api_key(email=email, api_key=api_key)
 
 
@@ -126,7 +126,7 @@ def _pasted(session: Session, timeout: float | None) -> Attempt:
             raise Failure("No address came on stdin.", code="usage", exit_code=exit_codes.USAGE)
         client.redirect_attempt(attempt.attempt_id, address)
     try:
-        with Progress("Storing an API key"):
+        with session.progress("Storing an API key"):
             return client.wait_for_attempt(attempt.attempt_id, timeout=timeout)
     except WaitTimedOut:
         raise _late(attempt, timeout) from None

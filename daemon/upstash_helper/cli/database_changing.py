@@ -11,7 +11,7 @@ from msgspec import UNSET
 from upstash_helper.cli.database_reading import show
 from upstash_helper.cli.databases import complete_region, database_argument, find
 from upstash_helper.cli.options import command, confirm, yes_option
-from upstash_helper.cli.output import Progress, print_json
+from upstash_helper.cli.output import print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client import wire
 
@@ -90,7 +90,7 @@ def reset_password(session: Session, *, database: str, yes: bool) -> None:
     found = find(session, database)
     confirm(f"Reset the password of {found.name} ({found.id})? Clients with the old one are shut out.", yes=yes)
 
-    with Progress("Resetting the password"):
+    with session.progress("Resetting the password"):
         changed = session.client.reset_password(found.id)
     if session.json:
         print_json(changed)
@@ -108,7 +108,7 @@ def delete(session: Session, *, database: str, yes: bool) -> None:
     found = find(session, database)
     confirm(f"Delete {found.name} ({found.id}, {found.primary_region}) and what is in it, for good?", yes=yes)
 
-    with Progress("Deleting"):
+    with session.progress("Deleting"):
         session.client.delete_database(found.id)
     if session.json:
         print_json(Deleted(deleted=True, id=found.id, name=found.name))
@@ -118,6 +118,6 @@ def delete(session: Session, *, database: str, yes: bool) -> None:
 
 def _change(session: Session, named: str, change: wire.ChangeDatabase) -> None:
     found = find(session, named)
-    with Progress(f"Changing {found.name}"):
+    with session.progress(f"Changing {found.name}"):
         changed = session.client.change_database(found.id, change)
     show(session, changed)

@@ -9,7 +9,7 @@ import click
 from upstash_helper.cli.database_reading import show
 from upstash_helper.cli.databases import complete_region
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import Progress, note
+from upstash_helper.cli.output import note
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client import wire
 
@@ -68,7 +68,7 @@ def _make(session: Session, new: wire.CreateDatabase, key: str) -> wire.Database
 
     client = session.client  # if this is unreachable, nothing was sent and no key is worth telling
     try:
-        with Progress(f"Creating {new.name}"):
+        with session.progress(f"Creating {new.name}"):
             return client.create_database(new, idempotency_key=key)
     except (ApiProblem, DaemonUnreachable, KeyboardInterrupt) as error:
         if not isinstance(error, ApiProblem) or error.code in _UNCERTAIN:

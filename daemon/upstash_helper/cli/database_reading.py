@@ -8,7 +8,7 @@ import click
 
 from upstash_helper.cli.databases import database_argument, find
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import Progress, moment, note, print_json, sheet, table, yes_no
+from upstash_helper.cli.output import moment, note, print_json, sheet, table, yes_no
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.env_lines import EnvFormat, env_lines
 
@@ -23,7 +23,7 @@ def list_databases(session: Session, *, refresh: bool) -> None:
     """List the databases of the account."""
     from upstash_helper.client.wire import DatabaseList
 
-    with Progress("Asking Upstash"):
+    with session.progress("Asking Upstash"):
         found = tuple(session.client.databases(refresh=refresh))
 
     if session.json:

@@ -13,7 +13,7 @@ import click
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.options import command
-from upstash_helper.cli.output import Progress, note, print_json, shown, styled
+from upstash_helper.cli.output import note, print_json, shown, styled
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _report(facts: Facts, findings: list[Finding], place: Path, *, force: bool) 
     from upstash_helper.cli.report import text_of, write
 
     try:
-        with Progress("Writing the report"):
+        with facts.session.progress("Writing the report"):
             write(place, text_of(facts, findings), force=force)
     except FileExistsError:
         message = f"{place} has come into being meanwhile, and stays as it is. Name another file, or pass --force."

@@ -87,14 +87,16 @@ def quoted(text: str) -> str:
 class Progress:
     """Tells on stderr that something goes on, if it takes longer than a second."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, terminal_only: bool = False) -> None:
         """
         Args:
             what: In the manner of ``Creating the database``.
+            terminal_only: Tell it a person alone, with a line that goes away again.
         """
         self._what = what
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._tell, daemon=True)
+        self._terminal_only = terminal_only
         self._moving = sys.stderr is not None and sys.stderr.isatty()
 
     def __enter__(self) -> None:
@@ -111,7 +113,8 @@ class Progress:
         if self._done.wait(_PATIENCE_SECONDS):
             return
         if not self._moving:
-            note(f"{self._what} …")
+            if not self._terminal_only:
+                note(f"{self._what} …")
             return
         while True:
             click.echo(f"\r{self._what} … {time.monotonic() - began:.0f} s", nl=False, err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from upstash_helper.cli.output import Progress
 from upstash_helper.profiles import DEFAULT_PROFILE, Folders, locate
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ class Session:
         """Return a command line of ours for this profile, to be shown to the user."""
         profile = () if self.profile == DEFAULT_PROFILE else ("--profile", self.profile)
         return shlex.join(("upstash-helper", *profile, *arguments))
+
+    def progress(self, what: str) -> Progress:
+        """
+        Return what tells that ``what`` goes on, while its block runs.
+
+        With ``--json`` only a person at a terminal is told: a program that reads the errors finds nothing else.
+        """
+        return Progress(what, terminal_only=self.json)
 
     @cached_property
     def client(self) -> DaemonClient:

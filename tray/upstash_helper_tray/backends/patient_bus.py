@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import sys
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,7 +62,10 @@ class PatientBus(MessageBus):
             return sent
         self._held.append((msg, sent))
         if not self._waits:
-            self._send_what_goes()
+            self._waits = True
+            # Not at once: a bus that is found gone makes dbus-fast forget the interfaces, and it may be going through
+            # them right now to have one of them tell something.
+            self._loop.call_soon(self._send_what_goes)
         return sent
 
     def _send_what_goes(self) -> None:
@@ -77,7 +81,12 @@ class PatientBus(MessageBus):
                 self._loop.add_writer(self._socket, self._room_again)
                 return
             message, sent = self._held.popleft()
-            self._last = super().send(message)
+            try:
+                self._last = super().send(message)
+            except OSError:
+                # It has found the bus gone and hung up, and then tried to watch the socket all the same.
+                sent.cancel()
+                return
             self._last.add_done_callback(partial(_hand_on, sent))
 
     def _give_up(self) -> None:
@@ -94,6 +103,8 @@ class PatientBus(MessageBus):
         self._send_what_goes()
 
     def _has_room(self) -> bool:
+        if sys.platform == "win32":  # which has neither this bus nor `poll`
+            return True
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
         return bool(poll.poll(0))
