@@ -59,12 +59,8 @@ def run_tray(request: TrayRequest) -> Outcome:
     """
     world = load_world(profile=request.profile)
     lock = DaemonLock(world.folders.runtime, file=TRAY_LOCK_FILE)
-    try:
-        lock.acquire()
-    except AlreadyHeld:
-        if not (request.replace and _ended(world.folders.runtime, request)):
-            return "running"
-        lock.acquire()
+    if not (_acquired(lock) or (request.replace and _ended(world.folders.runtime, request) and _acquired(lock))):
+        return "running"
     try:
         from upstash_helper_tray.backends import open_screen
         from upstash_helper_tray.tray import Tray
@@ -74,6 +70,14 @@ def run_tray(request: TrayRequest) -> Outcome:
     finally:
         lock.release()
     return "ended"
+
+
+def _acquired(lock: DaemonLock) -> bool:
+    try:
+        lock.acquire()
+    except AlreadyHeld:
+        return False
+    return True
 
 
 def _ended(runtime: Path, request: TrayRequest) -> bool:
