@@ -19,6 +19,7 @@ import redis
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
+from tests.support.demos import turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ END_SECONDS = 30
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A user whose temporary files can be counted."""
     # As short a path as a user's: unix sockets have names of about 100 bytes.
-    with tempfile.TemporaryDirectory(prefix="uh-") as folder:
+    with turn(), tempfile.TemporaryDirectory(prefix="uh-") as folder:
         yield clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "TMPDIR": folder}
 
 
@@ -48,8 +49,9 @@ def demo(
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        lines = [json.loads(process.stdout.readline()) for _ in range(STEPS + 1)]
-        yield process, lines[-1], psutil.Process(process.pid).children(recursive=True)
+        lines = [process.stdout.readline() for _ in range(STEPS + 1)]
+        assert all(lines), process.communicate()[1]
+        yield process, json.loads(lines[-1]), psutil.Process(process.pid).children(recursive=True)
     finally:
         process.kill()
         process.communicate()
@@ -101,6 +103,17 @@ def test_killed_demo_leaves_no_process(environment: dict[str, str]) -> None:
         process.kill()
 
         assert gone(children)
+
+
+async def test_demo_runs_once(environment: dict[str, str]) -> None:
+    """
+    The first command of the README ends by itself with ``--once``, and leaves nothing behind.
+    """
+    ran = await run_cli("demo", "--once", environment=environment)
+
+    assert 0 == ran.code, ran.err
+    assert STEPS == ran.out.count("✓")
+    assert [] == list(Path(environment["TMPDIR"]).iterdir())
 
 
 async def test_demo_takes_another_port_if_its_own_is_taken(environment: dict[str, str]) -> None:

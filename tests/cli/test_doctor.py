@@ -95,8 +95,10 @@ async def test_taken_address_of_a_running_daemon_is_found(tmp_path: Path) -> Non
         taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
         pytest.skip("platform: this machine has no ::1")
-    with taken, DaemonProcess.running(tmp_path, port=taken.getsockname()[1]) as daemon:
-        ran = await run_cli("doctor", "--json", environment=daemon.environment)
+    port = taken.getsockname()[1]
+    with taken, DaemonProcess.running(tmp_path, port=port) as daemon:
+        # The settings say so as well: else doctor looks at port 3000 too, which is this machine's and not the test's.
+        ran = await run_cli("doctor", "--json", environment=daemon.environment | {"UPSTASH_HELPER_PORT": str(port)})
 
     found = check(ran, "Port")
     assert "error" == found["state"]

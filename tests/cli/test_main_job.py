@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -245,14 +244,3 @@ async def test_an_api_key_is_typed_and_never_an_argument(daemon: DaemonProcess, 
     assert 0 == right.code, right.err
     assert "connected" == (await cli(daemon, "status", "--json")).json["connection"]["state"]
     assert key not in right.out + right.err + wrong.err
-
-
-async def test_the_demo_runs_once() -> None:
-    """The first command of the README, and it leaves nothing behind."""
-    # A test's own folder may have too long a path for the sockets in it.
-    with tempfile.TemporaryDirectory(prefix="uh") as short:
-        ran = await run_cli("demo", "--once", environment={**clean_environment(), "TMPDIR": short})
-
-        assert 0 == ran.code, ran.err
-        assert 12 == ran.out.count("✓")
-        assert [] == list(Path(short).iterdir())

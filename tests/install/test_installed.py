@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.support.daemon import clean_environment, free_port
+from tests.support.demos import turn
 from tests.support.packages import Pip, build, copy_of_checkout, empty_environment
 from tests.support.until import until
 from upstash_helper import __version__
@@ -222,7 +223,8 @@ def test_the_extra_of_the_sandbox_is_all_it_needs(with_sandbox: Installed) -> No
     but = ("upstash_helper.sandbox.fakeredis",) if sys.platform != "win32" else ("upstash_helper.sandbox.valkey",)
     assert not with_sandbox.import_all("upstash_helper.sandbox", *but)
 
-    done = with_sandbox.run("demo", "--once")
+    with turn():
+        done = with_sandbox.run("demo", "--once")
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert "SET and GET over TCP" in done.stdout + done.stderr

@@ -35,7 +35,9 @@ class DemoWorld:
         self.home = home
         self._stack = stack
         self._environ = _clean_environment() | {"UPSTASH_HELPER_HOME": str(home)}
-        self.port = _choose_port()
+        # Held until the daemon takes it: the sandbox, which has to know it, starts in between.
+        self._held = stack.enter_context(_free_port())
+        self.port = int(self._held.getsockname()[1])
         self.email = f"demo-{secrets.token_hex(3)}@example.com"
         self.password = secrets.token_urlsafe(12)
         self.sandbox: dict[str, Any] = {}
@@ -81,6 +83,7 @@ class DemoWorld:
             "--credential-store": "memory",
         }
         flags = [word for pair in settings.items() for word in pair]
+        self._held.close()
         process, log = self._start(
             "daemon", command_line("run", "--no-browser", "--stop-with-parent", *flags), subprocess.DEVNULL
         )
@@ -138,18 +141,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _choose_port() -> int:
-    """Return 3000 if nobody has it, on either family, else any that is free."""
+def _free_port() -> socket.socket:
+    """Return a socket that holds port 3000 of 127.0.0.1 if nobody has it, on either family, else any that is free."""
     for port in (PORT, 0):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            first = stack.enter_context(socket.socket(socket.AF_INET))
-            if sys.platform != "win32":
-                first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            first.bind(("127.0.0.1", port))
-            first.listen(1)
-            chosen = int(first.getsockname()[1])
-            if not _taken_on_v6(chosen):
-                return chosen
+        with contextlib.suppress(OSError):
+            held = socket.socket(socket.AF_INET)
+            try:
+                if sys.platform != "win32":
+                    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                held.bind(("127.0.0.1", port))
+                held.listen(1)
+                if not _taken_on_v6(held.getsockname()[1]):
+                    return held
+            except OSError:
+                held.close()
+                raise
+            held.close()
     message = "No free port was found on 127.0.0.1."
     raise Failure(message, code="no_port")
 
