@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,10 +33,9 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("lint-imports", ("-c", _LINT_IMPORTS, "--no-logo")),
 )
 
-# One process more than there are cores, for a third of the time tests wait for other processes; more than four wait for
-# each other. The tests of a file stay together: they share a sandbox, a daemon or a browser.
-_PROCESSES = min(4, 1 + (os.cpu_count() or 1))
-_IN_PARALLEL = ("-n", str(_PROCESSES), "--dist", "loadfile")
+# A process for each core; the tests of a file stay together, for they share a sandbox, a daemon or a browser. More than
+# that is faster by a minute, and then a busy machine makes tests fail that look at what happens within a time.
+_IN_PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL, "--cov", "--cov-report=term")
 
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"

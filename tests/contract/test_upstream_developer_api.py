@@ -450,7 +450,7 @@ async def test_t48_a_create_that_may_have_arrived_is_sent_once_and_unknown(http:
     A database costs money: if nobody can tell whether it was made, the user is told to look.
     """
     async with faulty(step, FINE["create"]) as far_side:
-        error = await failed("create", api(http, far_side, seconds=0.3))
+        error = await failed("create", api(http, far_side, seconds=1.0))
 
         assert ("outcome_unknown", 1) == (error.code, len(far_side.requests))
         assert "'cache' may have been made" in error.detail
@@ -515,7 +515,7 @@ async def test_t48_no_secret_is_logged_or_told(
     asyncio.get_running_loop().set_debug(True)
     async with faulty(*[step] * 3) as far_side:
         try:
-            told = repr(await VERBS[verb](api(http, far_side, seconds=0.3)))
+            told = repr(await VERBS[verb](api(http, far_side, seconds=1.0)))
         except HelperError as error:
             logging.getLogger("test").exception("failed")
             told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"

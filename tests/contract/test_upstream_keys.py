@@ -105,7 +105,7 @@ async def test_t36_a_request_for_a_key_is_sent_once(http: Upstream, step: Step, 
     However it fails it has a name, and no second request leaves an orphan key in the account.
     """
     async with faulty(step, answer(MADE)) as far_side:
-        failure = await failed(http, far_side.url, seconds=0.3)
+        failure = await failed(http, far_side.url, seconds=1.0)
 
         assert reason == failure.reason
         assert 1 == len(far_side.requests)
@@ -133,7 +133,7 @@ async def test_a_lost_answer_names_the_key_to_look_for(http: Upstream, step: Ste
     If a key may have been made, the user learns its name and where to delete it.
     """
     async with faulty(step) as far_side:
-        failure = await failed(http, far_side.url, seconds=0.3)
+        failure = await failed(http, far_side.url, seconds=1.0)
 
     assert NAME in failure.detail
     assert "Account → Management API" in failure.detail
@@ -173,7 +173,7 @@ async def test_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCap
     async with faulty(step) as far_side:
         try:
             told = repr(
-                await Keys(http=http, api_url=far_side.url, issue_seconds=0.3).issue(access_token=TOKEN, name=NAME)
+                await Keys(http=http, api_url=far_side.url, issue_seconds=1.0).issue(access_token=TOKEN, name=NAME)
             )
         except AuthorizationFailed as failure:
             logging.getLogger("test").exception("failed")

@@ -383,7 +383,7 @@ async def test_no_email_is_no_failure(http: Upstream, step: Step) -> None:
     If nothing tells the e-mail, the user is asked; the sign-in goes on.
     """
     async with faulty(*[step] * 3) as far_side:
-        assert () == await oauth(http, far_side.url, seconds=0.3).email_of(TOKENS)
+        assert () == await oauth(http, far_side.url, seconds=1.0).email_of(TOKENS)
 
 
 # --- giving the tokens back -------------------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ async def test_t36_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.Lo
     asyncio.get_running_loop().set_debug(True)
     told: list[str] = []
     async with faulty(*[step] * 10) as far_side:
-        server = oauth(http, far_side.url, seconds=0.3)
+        server = oauth(http, far_side.url, seconds=1.0)
         try:
             told.append(repr(await server.exchange(code=CODE, code_verifier=VERIFIER)))
         except AuthorizationFailed as failure:
