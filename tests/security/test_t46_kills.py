@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox import Sandbox
 
-KILLS = 20
+KILLS = 32
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: there is no kill -9 on Windows")
 

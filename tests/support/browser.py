@@ -100,21 +100,20 @@ _TRANSITIONS_ARE_OVER = """() => Promise.allSettled(
         .filter((animation) => animation.effect.getComputedTiming().endTime !== Infinity)
         .map((animation) => animation.finished))"""
 
-_AXE_RUN = "axe.run(matchMedia('(prefers-color-scheme: dark)').matches ? { runOnly: ['color-contrast'] } : {})"
-
 
 async def violations(page: Page) -> list[str]:
     """
     Return what axe-core finds wrong with ``page``: one line for each element; none is what tests want.
 
-    Colours are looked at once they are what they will be; a spinner turns for ever, and is not waited for. In the dark
-    only they are looked at: all else is as it is in the light. Skips where axe-core cannot be had.
+    Colours are looked at once they are what they will be; a spinner turns for ever, and is not waited for.
+
+    Skips where axe-core cannot be had.
     """
     script = await installed_package(AXE) / "axe-core" / "axe.min.js"
     # By the debugger and not by a script element, which the page's own Content-Security-Policy forbids.
     await page.evaluate(f"{script.read_text(encoding='utf-8')}; 0")
     await page.evaluate(_TRANSITIONS_ARE_OVER)
-    found: list[dict[str, Any]] = (await page.evaluate(_AXE_RUN))["violations"]
+    found: list[dict[str, Any]] = (await page.evaluate("axe.run()"))["violations"]
     return [
         f"{violation['id']} ({violation['impact']}): {violation['help']}: {node['target']} {node['html'][:200]}"
         for violation in found

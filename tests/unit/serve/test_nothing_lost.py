@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IDLE_SECONDS = 0.05
-ROUNDS = 14
-STOPS = 8
+ROUNDS = 24
+STOPS = 10
 # From well before the daemon decides to leave to well after its process has ended.
-PAUSES = [0.8 * IDLE_SECONDS + 0.02 * number for number in range(ROUNDS)]
+PAUSES = [0.8 * IDLE_SECONDS + 0.01 * number for number in range(ROUNDS)]
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def test_many_at_once_are_answered_however_often_the_daemon_leaves(tmp_path: Pat
     """
     With several clients that take no heed of each other, there is always one that meets the daemon on its way out.
     """
-    paces = [PAUSES[number:] + PAUSES[:number] for number in (0, 3, 7, 10)]
+    paces = [PAUSES[number:] + PAUSES[:number] for number in (0, 5, 11, 17)]
     with (
         Activated.listening(tmp_path, idle_seconds=IDLE_SECONDS) as daemon,
         concurrent.futures.ThreadPoolExecutor(len(paces)) as pool,
