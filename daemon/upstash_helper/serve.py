@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__, logs, patience, process
 from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
-from upstash_helper.client import discovery, knock
-from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.client import knock
 from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.folders import claim
 from upstash_helper.idle import IdleExit
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.notify import notify
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.errors import DiscoveryRefused
 from upstash_helper.single import AlreadyRunning, single
 from upstash_helper.startup import quick_imports
 

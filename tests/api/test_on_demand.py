@@ -22,8 +22,9 @@ from tests.support.process import own_name
 from tests.support.stranger import stranger
 from tests.support.world import PASSWORD, free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import Helper, MemoryTokens, wire
+from upstash_helper.client import Helper, MemoryTokens
 from upstash_helper.client.errors import ApiProblem
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.app_side import AppSide
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import wire_apps
+from upstash_helper.protocol import wire_apps
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

@@ -13,7 +13,8 @@ import pytest
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import DaemonClient, discovery
+from upstash_helper.client import DaemonClient
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
 from upstash_helper.cli.completion import SHELLS, completion_script
 from upstash_helper.cli.failures import Failure
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

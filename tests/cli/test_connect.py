@@ -20,7 +20,7 @@ from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.visitor import Visitor
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from tests.support.terminal import at_terminal
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

@@ -16,7 +16,7 @@ import pytest
 from tests.support.command_line import Ran, run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.world import PASSWORD
-from upstash_helper.client import discovery
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

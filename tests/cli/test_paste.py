@@ -20,7 +20,7 @@ from tests.support.terminal import at_terminal
 from tests.support.tls import tls_hello
 from tests.support.world import PASSWORD, World
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping

@@ -12,8 +12,8 @@ from tests.support.daemon import DaemonProcess
 from tests.support.until import until
 from tests.support.watched import Watched
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import discovery
-from upstash_helper.client.discovery import API_VERSION
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.discovery import API_VERSION
 from upstash_helper_tray.menu import menu_for
 from upstash_helper_tray.status import sign_of, tooltip_for
 from upstash_helper_tray.view import Sign

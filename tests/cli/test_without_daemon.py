@@ -12,7 +12,7 @@ import pytest
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment, free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import discovery
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from pathlib import Path

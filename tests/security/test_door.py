@@ -21,7 +21,7 @@ from tests.support.stranger import stranger
 from tests.support.tls import tls_hello
 from tests.support.until import until, until_async
 from tests.support.world import World, free_port
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

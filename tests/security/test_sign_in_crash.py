@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.daemon import DaemonProcess
 from tests.support.world import PASSWORD, free_port
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

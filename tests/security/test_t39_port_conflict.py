@@ -20,8 +20,8 @@ from tests.support.rawhttp import get
 from tests.support.stranger import stranger
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import wire
 from upstash_helper.client.errors import ApiProblem
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox

@@ -12,7 +12,7 @@ from tests.support.clock import FakeClock
 from tests.support.stream import follow
 from tests.support.tls import tls_hello
 from tests.support.world import World
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -14,7 +14,8 @@ import msgspec
 from tests.support.activator import HOSTS, Activator, listening
 from tests.support.process import COMMAND, environment
 from tests.support.until import until
-from upstash_helper.client import DaemonClient, discovery
+from upstash_helper.client import DaemonClient
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

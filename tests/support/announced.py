@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.daemon import clean_environment
 from upstash_helper import __version__
 from upstash_helper.api.daemon import API_VERSION
-from upstash_helper.client import discovery
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client.discovery import DaemonLock
+from upstash_helper.protocol.discovery import DaemonLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import msgspec
 
 from tests.support.tray_facts import connected, status
 from tests.support.until import SECONDS
-from upstash_helper.client import discovery, wire
+from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import msgspec
 
-from upstash_helper.client import wire
 from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.machine import SystemClock
 from upstash_helper.peers import SystemPeers
 from upstash_helper.profiles import Folders
+from upstash_helper.protocol import wire
 from upstash_helper.serve import serve
 from upstash_helper.settings import Settings
 from upstash_helper.settings import World as Profile

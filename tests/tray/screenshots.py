@@ -22,7 +22,7 @@ from tests.support.panel import HEIGHT, Panel
 from tests.support.sandbox import Sandbox
 from tests.support.tray_process import TrayProcess
 from tests.support.world import PASSWORD, as_page
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,7 +15,7 @@ from tests.support.tray_host import TrayHost
 from tests.support.tray_process import TrayProcess
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from pathlib import Path

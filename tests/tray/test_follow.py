@@ -15,8 +15,8 @@ from tests.support.impostor import impostor, problem
 from tests.support.until import until
 from tests.support.watched import Watched
 from tests.support.world import PASSWORD
-from upstash_helper.client import discovery, wire
 from upstash_helper.client.daemon import Tray
+from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from tests.tray.views import ADA, app, attempt, database, page, pairing, running
-from upstash_helper.client.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
-from upstash_helper.client.wire_apps import WishedScope
+from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
+from upstash_helper.protocol.wire_apps import WishedScope
 from upstash_helper_tray import view as views
 from upstash_helper_tray.entries import Separator, walk
 from upstash_helper_tray.menu import menu_for

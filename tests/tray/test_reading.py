@@ -10,8 +10,8 @@ import msgspec
 from tests.support.impostor import Impostor, impostor
 from tests.support.tray_facts import connected, database, event, in_state, status
 from tests.support.until import SECONDS, until
-from upstash_helper.client import wire
 from upstash_helper.client.daemon import DaemonClient
+from upstash_helper.protocol import wire
 from upstash_helper_tray import fold
 from upstash_helper_tray.reading import Reader
 from upstash_helper_tray.views import Views

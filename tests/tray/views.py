@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from upstash_helper.client.wire import Account, Attempt, Connection, ConnectionState, Database
-from upstash_helper.client.wire_apps import App, Identity, Pairing, WishedScope
+from upstash_helper.protocol.wire import Account, Attempt, Connection, ConnectionState, Database
+from upstash_helper.protocol.wire_apps import App, Identity, Pairing, WishedScope
 from upstash_helper_tray.view import View
 
 NOON = "2026-10-03T12:00:00Z"

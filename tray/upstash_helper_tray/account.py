@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.client.env_lines import env_lines
 from upstash_helper.client.errors import ApiProblem
-from upstash_helper.client.wire import Connection, DatabaseCredentials
+from upstash_helper.protocol.wire import Connection, DatabaseCredentials
 from upstash_helper_tray.actions import Approve, Block, CopyCredentials, Deny
 from upstash_helper_tray.notices import Notice
 from upstash_helper_tray.wording import short

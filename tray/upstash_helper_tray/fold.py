@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.client.wire import Attempt, Connection, DaemonStatus, Database
-from upstash_helper.client.wire_apps import App, Pairing, RevokedApp
+from upstash_helper.protocol.wire import Attempt, Connection, DaemonStatus, Database
+from upstash_helper.protocol.wire_apps import App, Pairing, RevokedApp
 from upstash_helper_tray.view import View
 
 if TYPE_CHECKING:

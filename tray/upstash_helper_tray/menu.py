@@ -20,7 +20,7 @@ from upstash_helper_tray.menu_databases import databases_menu
 from upstash_helper_tray.menu_parts import choice, confirmed, grouped, said
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Connection
+    from upstash_helper.protocol.wire import Connection
     from upstash_helper_tray.entries import Menu
     from upstash_helper_tray.view import View
 

@@ -16,7 +16,7 @@ from upstash_helper_tray.status import asking
 from upstash_helper_tray.wording import lines, quoted, short, whole
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire_apps import Identity, Pairing
+    from upstash_helper.protocol.wire_apps import Identity, Pairing
     from upstash_helper_tray.entries import Menu
 
 _KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}

@@ -10,7 +10,7 @@ from upstash_helper_tray.menu_parts import MOST, choice, confirmed, grouped, nam
 from upstash_helper_tray.wording import moment, short
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire_apps import App
+    from upstash_helper.protocol.wire_apps import App
     from upstash_helper_tray.entries import Menu
 
 

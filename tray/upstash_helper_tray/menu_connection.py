@@ -10,7 +10,7 @@ from upstash_helper_tray.status import WAITING_FOR_SIGN_IN, running_attempt, wor
 from upstash_helper_tray.wording import short
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Attempt, Connection, ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
     from upstash_helper_tray.entries import Menu
 
 # Of these the helper's own words say more; of the others they name commands for a terminal.

@@ -12,7 +12,7 @@ from upstash_helper_tray.menu_parts import MOST, choice, grouped, named, rest, s
 if TYPE_CHECKING:
     from typing import Literal
 
-    from upstash_helper.client.wire import Database
+    from upstash_helper.protocol.wire import Database
     from upstash_helper_tray.entries import Menu
     from upstash_helper_tray.view import View
 

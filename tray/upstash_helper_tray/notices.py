@@ -6,15 +6,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client.wire_apps import RevokedApp
+from upstash_helper.protocol.wire_apps import RevokedApp
 from upstash_helper_tray.wording import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from upstash_helper.client.events import Event
-    from upstash_helper.client.wire import Connection
-    from upstash_helper.client.wire_apps import Pairing
+    from upstash_helper.protocol.wire import Connection
+    from upstash_helper.protocol.wire_apps import Pairing
     from upstash_helper_tray.view import View
 
 _REMEMBERED: Final = 1000

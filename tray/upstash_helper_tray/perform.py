@@ -11,7 +11,8 @@ from upstash_helper import __version__
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient
 from upstash_helper.client.dashboard_page import leave_page
 from upstash_helper.client.env_lines import NotExpressible
-from upstash_helper.client.errors import ClientError, DaemonUnreachable
+from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.protocol.errors import ClientError
 from upstash_helper_tray import account, actions, fold
 from upstash_helper_tray.clipboard import ClipboardUnavailable
 from upstash_helper_tray.lanes import Lanes

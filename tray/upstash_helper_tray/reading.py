@@ -8,7 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from upstash_helper.client.errors import ApiProblem, ClientError
+from upstash_helper.client.errors import ApiProblem
+from upstash_helper.protocol.errors import ClientError
 from upstash_helper_tray import fold
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from upstash_helper.client.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
+from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
 from upstash_helper.service import tray_process
 from upstash_helper.settings import load_world
 from upstash_helper_tray.screen import NoTray

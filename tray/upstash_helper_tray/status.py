@@ -8,7 +8,7 @@ from upstash_helper_tray.view import Sign
 from upstash_helper_tray.wording import short
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Attempt, Connection, ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
     from upstash_helper_tray.view import View
 
 # A tooltip of Windows (NOTIFYICONDATAW.szTip) has room for 128 UTF-16 code units, the closing zero among them.

@@ -7,8 +7,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Connection, Database
-    from upstash_helper.client.wire_apps import App, Pairing
+    from upstash_helper.protocol.wire import Connection, Database
+    from upstash_helper.protocol.wire_apps import App, Pairing
 
 DaemonState = Literal["absent", "mismatched", "starting", "running"]
 """``mismatched``: it runs, and it and the tray are of versions that do not understand each other."""

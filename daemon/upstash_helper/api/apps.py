@@ -13,7 +13,7 @@ from upstash_helper.api.problems import decode
 from upstash_helper.api.routes import BODY, Parameter, Route, caller_of
 from upstash_helper.broker.errors import AppNotFound, InvalidPageToken, InvalidRequest
 from upstash_helper.broker.ledger import AuditQuery
-from upstash_helper.client import wire_apps as wire
+from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps import Apps

@@ -9,7 +9,7 @@ from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
 from upstash_helper.api.routes import BODY, Route, caller_of
 from upstash_helper.broker.secret import Secret
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from upstash_helper.api import render, render_apps
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Route
 from upstash_helper.broker.hints import https_forced
-from upstash_helper.client import discovery, wire
+from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:
     import asyncio

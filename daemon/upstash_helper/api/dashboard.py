@@ -13,7 +13,7 @@ from upstash_helper.api.routes import BODY, Route
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.secret import Secret
 from upstash_helper.broker.sessions import IDLE_SECONDS, TICKET_SECONDS
-from upstash_helper.client import wire_apps as wire
+from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock

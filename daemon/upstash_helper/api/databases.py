@@ -19,7 +19,7 @@ from upstash_helper.api.routes import BODY, TARGET, Parameter, Route, caller_of
 from upstash_helper.broker import idempotency, models
 from upstash_helper.broker.errors import InvalidPageToken, InvalidRequest
 from upstash_helper.broker.regions import REGIONS
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ from upstash_helper.api.routes import BODY, ORIGIN, TARGET, Route
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.broker.pairings import POLL_SECONDS, Wish
-from upstash_helper.client import wire_apps as wire
+from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
     from upstash_helper.broker.approvals import Approvals

@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from upstash_helper.broker import errors
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from upstash_helper.broker.attempts import Attempt

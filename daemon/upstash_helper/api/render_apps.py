@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 from upstash_helper.api.render import timestamp
 from upstash_helper.broker import ledger as records
 from upstash_helper.broker.scopes import ALL_DATABASES, MEANING, SCOPES
-from upstash_helper.client import wire_apps as wire
-from upstash_helper.client.wire import LedgerStatus
+from upstash_helper.protocol import wire_apps as wire
+from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps import Revoked

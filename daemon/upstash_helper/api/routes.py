@@ -11,7 +11,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from upstash_helper.api.guard import Policy
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.client import wire
+    from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,14 +14,14 @@ from upstash_helper.cli.output import Progress, moment, note, print_json, sheet,
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire_apps import App
+    from upstash_helper.protocol.wire_apps import App
 
 
 @command("list")
 @pass_session
 def list_apps(session: Session) -> None:
     """List the apps that are let in, the newest first: who each is, its name, and what it may do."""
-    from upstash_helper.client.wire_apps import AppList
+    from upstash_helper.protocol.wire_apps import AppList
 
     with Progress("Reading"):
         found = session.client.apps()

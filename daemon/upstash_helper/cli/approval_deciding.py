@@ -13,10 +13,10 @@ from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import interactive, print_json, quoted, shown
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client.wire_apps import Scope
+from upstash_helper.protocol.wire_apps import Scope
 
 if typing.TYPE_CHECKING:
-    from upstash_helper.client.wire_apps import Blocked, Pairing
+    from upstash_helper.protocol.wire_apps import Blocked, Pairing
 
 WRITING = "Writing it down"
 

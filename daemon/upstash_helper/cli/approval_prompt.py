@@ -15,7 +15,7 @@ from upstash_helper.cli.output import note, quoted, sheet
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from upstash_helper.client.wire_apps import Identity, Pairing, Scope
+    from upstash_helper.protocol.wire_apps import Identity, Pairing, Scope
 
 _KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}
 

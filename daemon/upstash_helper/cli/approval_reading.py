@@ -19,7 +19,7 @@ from upstash_helper.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.client.wire_apps import Blocked
+    from upstash_helper.protocol.wire_apps import Blocked
 
 
 class Unblocked(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ def list_approvals(session: Session) -> None:
     First comes who is asking, as the browser or the operating system tells it. What an app says of itself is in quotes.
     """
     from upstash_helper.cli.approval_prompt import described
-    from upstash_helper.client.wire_apps import PairingList
+    from upstash_helper.protocol.wire_apps import PairingList
 
     with session.progress("Reading"):
         found = session.client.pairings()
@@ -59,7 +59,7 @@ def list_approvals(session: Session) -> None:
 @pass_session
 def blocked(session: Session) -> None:
     """List the web pages, extensions and programs that may not ask."""
-    from upstash_helper.client.wire_apps import BlockList
+    from upstash_helper.protocol.wire_apps import BlockList
 
     with session.progress("Reading"):
         found = session.client.blocks()

@@ -15,7 +15,7 @@ from upstash_helper.cli.output import interactive, note, print_json
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire_apps import Pairing
+    from upstash_helper.protocol.wire_apps import Pairing
 
 _QUESTION = "Let it in? y: yes, n: no, b: never ask again, l: later"
 

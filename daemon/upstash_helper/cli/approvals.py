@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.client.wire_apps import Pairing
+    from upstash_helper.protocol.wire_apps import Pairing
 
 
 @click.group(

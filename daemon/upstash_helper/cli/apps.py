@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.client.wire_apps import App
+    from upstash_helper.protocol.wire_apps import App
 
 
 @click.group(

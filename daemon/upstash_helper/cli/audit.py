@@ -16,7 +16,7 @@ from upstash_helper.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.client.wire_apps import AuditEntry
+    from upstash_helper.protocol.wire_apps import AuditEntry
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])")
@@ -77,7 +77,7 @@ is `ok`, `started` (it was begun, and nobody knows how it ended), or the code of
 @pass_session
 def audit(session: Session, *, app: str | None, since: str | None, limit: int) -> None:
     """Show the audit."""
-    from upstash_helper.client.wire_apps import AuditPage
+    from upstash_helper.protocol.wire_apps import AuditPage
 
     with session.progress("Reading the audit"):
         pages = list(session.client.audit(app=app, since=since, limit=limit))

@@ -12,10 +12,10 @@ from upstash_helper.cli.options import command
 from upstash_helper.cli.output import note, print_json
 from upstash_helper.cli.run_command import setting_flags
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client import discovery
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import DaemonStatus
+    from upstash_helper.protocol.wire import DaemonStatus
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upstash_helper.cli.facts import Facts
-    from upstash_helper.client.wire import DaemonStatus, Listener
+    from upstash_helper.protocol.wire import DaemonStatus, Listener
 
 
 def daemon(facts: Facts) -> Iterator[Finding]:

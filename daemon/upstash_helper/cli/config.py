@@ -10,7 +10,7 @@ import msgspec
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import print_json, table
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client import discovery
+from upstash_helper.protocol import discovery
 from upstash_helper.settings import load_world
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import interactive, note, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.cli.status import described
-from upstash_helper.client.wire import Connection
+from upstash_helper.protocol.wire import Connection
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Attempt, StartedAttempt
+    from upstash_helper.protocol.wire import Attempt, StartedAttempt
 
 
 @command("connect")

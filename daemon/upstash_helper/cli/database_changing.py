@@ -13,7 +13,7 @@ from upstash_helper.cli.databases import complete_region, database_argument, fin
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import print_json
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):

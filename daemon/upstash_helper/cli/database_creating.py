@@ -11,7 +11,7 @@ from upstash_helper.cli.databases import complete_region
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import note
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 PLANS = typing.get_args(wire.Plan)
 

@@ -13,7 +13,7 @@ from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.env_lines import EnvFormat, env_lines
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import Database
+    from upstash_helper.protocol.wire import Database
 
 
 @command("list")
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pass_session
 def list_databases(session: Session, *, refresh: bool) -> None:
     """List the databases of the account."""
-    from upstash_helper.client.wire import DatabaseList
+    from upstash_helper.protocol.wire import DatabaseList
 
     with session.progress("Asking Upstash"):
         found = tuple(session.client.databases(refresh=refresh))
@@ -105,7 +105,7 @@ def env(session: Session, *, database: str, form: str, export: bool) -> None:
 @pass_session
 def regions(session: Session) -> None:
     """List the regions that a database can be in."""
-    from upstash_helper.client.wire import RegionList
+    from upstash_helper.protocol.wire import RegionList
 
     found = session.client.regions()
 

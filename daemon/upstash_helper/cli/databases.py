@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.client.wire import Database
+    from upstash_helper.protocol.wire import Database
 
 
 @click.group(

@@ -20,7 +20,7 @@ from upstash_helper.cli.sandbox import require_sandbox
 if TYPE_CHECKING:
     from upstash_helper.cli.demo_world import DemoWorld
     from upstash_helper.client.daemon import DaemonClient
-    from upstash_helper.client.wire import Database, DatabaseCredentials
+    from upstash_helper.protocol.wire import Database, DatabaseCredentials
 
 CONNECTED: Final = "Your account has been connected"
 _ATTEMPT_SECONDS: Final = 60.0
@@ -53,7 +53,7 @@ def demo(*, once: bool, as_json: bool) -> None:
 
 def _main_job(world: DemoWorld, teller: Teller) -> tuple[DaemonClient, Database, DatabaseCredentials]:
     from upstash_helper.cli.visitor import Visitor
-    from upstash_helper.client import wire
+    from upstash_helper.protocol import wire
 
     step = teller.step
     try:

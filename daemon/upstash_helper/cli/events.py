@@ -48,8 +48,8 @@ def _line(event: Event) -> str:
 
 
 def _told(event: Event) -> str:
-    from upstash_helper.client.wire import Attempt, Connection, DatabaseChange
-    from upstash_helper.client.wire_apps import Pairing, RevokedApp
+    from upstash_helper.protocol.wire import Attempt, Connection, DatabaseChange
+    from upstash_helper.protocol.wire_apps import Pairing, RevokedApp
 
     match event.data:
         case Connection():

@@ -12,9 +12,9 @@ from upstash_helper.settings import Settings, World, load_world
 
 if TYPE_CHECKING:
     from upstash_helper.cli.session import Session
-    from upstash_helper.client.errors import ClientError
-    from upstash_helper.client.wire import DaemonStatus
     from upstash_helper.profiles import Folders
+    from upstash_helper.protocol.errors import ClientError
+    from upstash_helper.protocol.wire import DaemonStatus
 
 ANSWER_SECONDS: Final = 5.0
 """The daemon answers from memory."""
@@ -73,9 +73,9 @@ class Facts:
             return self._answer
 
     def _ask(self) -> Answer:
-        from upstash_helper.client import discovery
         from upstash_helper.client.daemon import DaemonClient
-        from upstash_helper.client.errors import ClientError
+        from upstash_helper.protocol import discovery
+        from upstash_helper.protocol.errors import ClientError
 
         runtime = self.folders.runtime
         try:

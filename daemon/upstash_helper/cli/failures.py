@@ -13,7 +13,7 @@ from upstash_helper.cli import exit_codes
 from upstash_helper.profiles import SettingsError
 
 if TYPE_CHECKING:
-    from upstash_helper.client.errors import ClientError
+    from upstash_helper.protocol.errors import ClientError
 
 
 class Failure(Exception):
@@ -70,6 +70,7 @@ def _of_client(error: BaseException) -> Told | None:
     if "upstash_helper.client.errors" not in sys.modules:
         return None
     from upstash_helper.client import errors
+    from upstash_helper.protocol import errors
 
     match error:
         case errors.ApiProblem():
@@ -86,6 +87,7 @@ def _of_client(error: BaseException) -> Told | None:
 
 def _code_of(error: ClientError) -> str:
     from upstash_helper.client import errors
+    from upstash_helper.protocol import errors
 
     codes = {
         errors.DiscoveryRefused: "discovery_refused",

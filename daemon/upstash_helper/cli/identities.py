@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire_apps import Identity
+    from upstash_helper.protocol.wire_apps import Identity
 
 
 def lasting(identity: Identity) -> str:

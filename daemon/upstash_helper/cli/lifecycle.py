@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.failures import Failure
-from upstash_helper.client import discovery, waiting
+from upstash_helper.client import waiting
+from upstash_helper.protocol import discovery
 from upstash_helper.service.plan import ServiceError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.cli.session import Session
     from upstash_helper.client.daemon import DaemonClient
-    from upstash_helper.client.wire import DaemonStatus
+    from upstash_helper.protocol.wire import DaemonStatus
     from upstash_helper.service.control import Installed
 
 # A cold start on a slow disk takes seconds; past this, something is wrong.
@@ -90,7 +91,8 @@ def halt(session: Session) -> bool:
     Raises:
         Failure: If it does not stop.
     """
-    from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
+    from upstash_helper.client.errors import DaemonUnreachable
+    from upstash_helper.protocol.errors import VersionMismatch
 
     runtime = session.folders.runtime
     was_running = discovery.is_running(runtime)
@@ -214,7 +216,7 @@ def _refuse_mismatch(session: Session) -> None:
     Raises:
         VersionMismatch: If it is.
     """
-    from upstash_helper.client.errors import ClientError, VersionMismatch
+    from upstash_helper.protocol.errors import ClientError, VersionMismatch
 
     try:
         client(session)
@@ -225,7 +227,8 @@ def _refuse_mismatch(session: Session) -> None:
 
 
 def _answer(session: Session) -> DaemonStatus | None:
-    from upstash_helper.client.errors import DaemonUnreachable, DiscoveryRefused
+    from upstash_helper.client.errors import DaemonUnreachable
+    from upstash_helper.protocol.errors import DiscoveryRefused
 
     try:
         return client(session).status()

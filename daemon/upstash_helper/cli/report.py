@@ -100,8 +100,8 @@ def redactor_for(facts: Facts) -> Redactor:
 
 
 def _known(facts: Facts) -> Iterator[tuple[str, str]]:
-    from upstash_helper.client import discovery
-    from upstash_helper.client.errors import ClientError
+    from upstash_helper.protocol import discovery
+    from upstash_helper.protocol.errors import ClientError
 
     if facts.settings.client_id:
         yield facts.settings.client_id, _shortened(facts.settings.client_id)

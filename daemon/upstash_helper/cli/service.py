@@ -15,7 +15,7 @@ from upstash_helper.cli.output import moment, note, print_json, sheet
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.client.wire import DaemonStatus
+    from upstash_helper.protocol.wire import DaemonStatus
     from upstash_helper.service.control import Installed
 
 _LINES = 50
@@ -88,7 +88,7 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
 
 def _status(session: Session) -> ServiceStatus:
     from upstash_helper.cli.lifecycle import daemon_status
-    from upstash_helper.client import discovery
+    from upstash_helper.protocol import discovery
     from upstash_helper.service import planning
     from upstash_helper.service.control import find
     from upstash_helper.service.facts import gather

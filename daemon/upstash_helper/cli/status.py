@@ -14,7 +14,7 @@ from upstash_helper.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from upstash_helper.client.wire import Connection, DaemonStatus, Listener, TrayStatus
+    from upstash_helper.protocol.wire import Connection, DaemonStatus, Listener, TrayStatus
 
 _WORDS = {
     "disconnected": "not connected",
@@ -129,7 +129,7 @@ def _advise(session: Session, found: DaemonStatus) -> None:
 
 def _waiting(session: Session) -> int:
     """Return how many apps wait for the user. Not knowing that is no reason to show nothing else."""
-    from upstash_helper.client.errors import ClientError
+    from upstash_helper.protocol.errors import ClientError
 
     try:
         return len(session.client.pairings())

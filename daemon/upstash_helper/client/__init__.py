@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from upstash_helper.client.errors import (
         ApiProblem,
         AppBlocked,
-        ClientError,
         DaemonUnreachable,
         DatabaseNotFound,
-        DiscoveryRefused,
         InsufficientScope,
         NotConnected,
         NotTheCreator,
@@ -47,15 +45,15 @@ if TYPE_CHECKING:
         TokenStoreUnavailable,
         TooManyPairings,
         UnexpectedAnswer,
-        VersionMismatch,
         WaitTimedOut,
     )
     from upstash_helper.client.events import Event
     from upstash_helper.client.helper import Helper
     from upstash_helper.client.keyring_tokens import KeyringTokens
     from upstash_helper.client.tokens import FileTokens, MemoryTokens, TokenStore
-    from upstash_helper.client.wire import Connection, Database, DatabaseCredentials, Region
-    from upstash_helper.client.wire_apps import Scope, TokenInfo
+    from upstash_helper.protocol.errors import ClientError, DiscoveryRefused, VersionMismatch
+    from upstash_helper.protocol.wire import Connection, Database, DatabaseCredentials, Region
+    from upstash_helper.protocol.wire_apps import Scope, TokenInfo
 
 __all__ = [
     "ApiProblem",

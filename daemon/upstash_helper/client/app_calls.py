@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from upstash_helper.client import wire_apps
 from upstash_helper.client.calls import Calls
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient
+from upstash_helper.protocol import wire_apps
 
 
 class AppCalls(Calls):

@@ -9,13 +9,13 @@ from msgspec import UNSET
 
 from upstash_helper.client.deadline import Deadline
 from upstash_helper.client.errors import DaemonUnreachable, OutcomeUnknown, RequestInProgress
-from upstash_helper.client.wire import ChangeDatabase, CreateDatabase
+from upstash_helper.protocol.wire import ChangeDatabase, CreateDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from upstash_helper.client.app_session import AppSession
-    from upstash_helper.client.wire import Database, DatabaseCredentials, Plan, Platform
+    from upstash_helper.protocol.wire import Database, DatabaseCredentials, Plan, Platform
 
 CREATE_SECONDS: Final = 150.0
 """The daemon is sure after two minutes that a create whose answer was lost has made nothing."""

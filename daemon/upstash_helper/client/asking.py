@@ -12,12 +12,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from upstash_helper.client.errors import ClientError, PairingPending, TooManyPairings, WaitTimedOut
+from upstash_helper.client.errors import PairingPending, TooManyPairings, WaitTimedOut
+from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
     from upstash_helper.client.app_calls import AppClient
     from upstash_helper.client.deadline import Deadline
-    from upstash_helper.client.wire_apps import AskPairing, NewToken, StartedPairing
+    from upstash_helper.protocol.wire_apps import AskPairing, NewToken, StartedPairing
 
 OnCode = Callable[[str, datetime], object]
 """Is called with the code that the user sees in the prompt too, and with the time (UTC) at which the request ends."""

@@ -10,7 +10,7 @@ from upstash_helper.client.errors import UnexpectedAnswer
 
 if TYPE_CHECKING:
     from upstash_helper.client.transport import Transport
-    from upstash_helper.client.wire import Wanted
+    from upstash_helper.protocol.wire import Wanted
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 

@@ -9,12 +9,14 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.client import discovery, knock, waiting, wire
+from upstash_helper.client import knock, waiting
 from upstash_helper.client.databases import DatabaseCalls
-from upstash_helper.client.errors import DaemonUnreachable, VersionMismatch
+from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
 from upstash_helper.client.owner import OwnerCalls
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
+from upstash_helper.protocol import discovery, wire
+from upstash_helper.protocol.errors import VersionMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

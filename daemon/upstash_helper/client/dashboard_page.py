@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client import discovery, private
+from upstash_helper.client import private
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from upstash_helper.client import wire
 from upstash_helper.client.calls import Calls
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

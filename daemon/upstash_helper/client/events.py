@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.client.errors import UnexpectedAnswer
-from upstash_helper.client.wire import Attempt, Connection, DatabaseChange
-from upstash_helper.client.wire_apps import Pairing, RevokedApp
+from upstash_helper.protocol.wire import Attempt, Connection, DatabaseChange
+from upstash_helper.protocol.wire_apps import Pairing, RevokedApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,8 +16,8 @@ from upstash_helper.client.app_session import AppSession
 from upstash_helper.client.asking import ask_user, print_code
 from upstash_helper.client.deadline import Deadline
 from upstash_helper.client.errors import SignInFailed
-from upstash_helper.client.wire import Connection
-from upstash_helper.client.wire_apps import AskPairing
+from upstash_helper.protocol.wire import Connection
+from upstash_helper.protocol.wire_apps import AskPairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from upstash_helper.client.asking import OnCode
     from upstash_helper.client.events import Event
     from upstash_helper.client.tokens import TokenStore
-    from upstash_helper.client.wire import Region
-    from upstash_helper.client.wire_apps import NewToken, Scope, TokenInfo
+    from upstash_helper.protocol.wire import Region
+    from upstash_helper.protocol.wire_apps import NewToken, Scope, TokenInfo
 
 
 def print_url(url: str) -> None:

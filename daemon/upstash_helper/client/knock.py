@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from upstash_helper.client import discovery, private
-from upstash_helper.client.errors import DiscoveryRefused
+from upstash_helper.client import private
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.errors import DiscoveryRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
-from upstash_helper.client import wire_apps
 from upstash_helper.client.calls import Calls
+from upstash_helper.protocol import wire_apps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

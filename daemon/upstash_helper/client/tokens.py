@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from upstash_helper.client import private
-from upstash_helper.client.discovery import make_private
 from upstash_helper.client.errors import TokenStoreUnavailable
-from upstash_helper.client.wire import Sensitive
+from upstash_helper.protocol.discovery import make_private
+from upstash_helper.protocol.wire import Sensitive
 
 if TYPE_CHECKING:
     import os

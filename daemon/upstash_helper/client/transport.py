@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, of_problem
-from upstash_helper.client.wire import Problem
+from upstash_helper.protocol.wire import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

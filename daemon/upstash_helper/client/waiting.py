@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.client import discovery, private
+from upstash_helper.client import private
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from upstash_helper.client import private
-from upstash_helper.client.discovery import make_private
+from upstash_helper.protocol.discovery import make_private
 from upstash_helper.service import run_values
 from upstash_helper.service.execution import Action, Execution, Step
 from upstash_helper.service.plan import File, Plan, ServiceError

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
+from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
 
 if TYPE_CHECKING:
     import psutil

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from upstash_helper.broker.scopes import MEANING, SCOPES, Scope, ordered
-from upstash_helper.client import wire_apps
+from upstash_helper.protocol import wire_apps
 
 
 def test_the_wire_has_the_brokers_scopes() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from upstash_helper.broker.models import Credential, DatabaseSecrets, IssuedKey, TokenSet
 from upstash_helper.broker.secret import Secret
-from upstash_helper.client import wire
+from upstash_helper.protocol import wire
 
 HIDDEN = "hidden-7f3a"
 

@@ -5,16 +5,9 @@ import pytest
 
 from tests.support.scripted import HANG, Hanging, Scripted, answer, stream
 from tests.support.world import free_port
-from upstash_helper.client import (
-    ApiProblem,
-    DaemonClient,
-    DaemonUnreachable,
-    UnexpectedAnswer,
-    WaitTimedOut,
-    discovery,
-    wire,
-)
-from upstash_helper.client.discovery import DaemonLock, Discovery
+from upstash_helper.client import ApiProblem, DaemonClient, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut
+from upstash_helper.protocol import discovery, wire
+from upstash_helper.protocol.discovery import DaemonLock, Discovery
 
 BYE = "event: bye\ndata: {}\n\n"
 ATTEMPT = wire.Attempt(attempt_id="a1", state="pending", expires_at="2026-01-01T00:00:00Z")

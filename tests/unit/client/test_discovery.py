@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import discovery
-from upstash_helper.client.discovery import AlreadyHeld, DaemonLock, Discovery
-from upstash_helper.client.errors import DiscoveryRefused, VersionMismatch
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.discovery import AlreadyHeld, DaemonLock, Discovery
+from upstash_helper.protocol.errors import DiscoveryRefused, VersionMismatch
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes and owners")
 
 HOLD = """
 import sys
 from pathlib import Path
-from upstash_helper.client.discovery import DaemonLock
+from upstash_helper.protocol.discovery import DaemonLock
 with DaemonLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

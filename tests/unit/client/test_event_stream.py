@@ -1,9 +1,9 @@
 import msgspec
 import pytest
 
-from upstash_helper.client import wire, wire_apps
 from upstash_helper.client.errors import UnexpectedAnswer
 from upstash_helper.client.events import Event, Frame, FrameParser, typed
+from upstash_helper.protocol import wire, wire_apps
 
 PAIRING = wire_apps.Pairing(
     id="p",

@@ -10,9 +10,10 @@ import pytest
 
 from tests.support.stranger import stranger
 from upstash_helper import __version__
-from upstash_helper.client import DaemonUnreachable, DiscoveryRefused, Helper, VersionMismatch, discovery
+from upstash_helper.client import DaemonUnreachable, DiscoveryRefused, Helper, VersionMismatch
 from upstash_helper.client.daemon import DaemonClient
-from upstash_helper.client.discovery import API_VERSION, FORMAT, DaemonLock
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.discovery import API_VERSION, FORMAT, DaemonLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import ClientError, DaemonUnreachable, discovery, knock, whereabouts
-from upstash_helper.client.discovery import DaemonLock, Discovery
+from upstash_helper.client import ClientError, DaemonUnreachable, knock, whereabouts
 from upstash_helper.client.whereabouts import Whereabouts
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.discovery import DaemonLock, Discovery
 
 URL = "http://127.0.0.1:3917"
 

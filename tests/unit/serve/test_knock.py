@@ -21,7 +21,7 @@ from tests.support.others import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import knock
-from upstash_helper.client.discovery import DaemonLock
+from upstash_helper.protocol.discovery import DaemonLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
 from tests.support.until import until
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import discovery, waiting
+from upstash_helper.client import waiting
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

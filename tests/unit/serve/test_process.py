@@ -18,7 +18,7 @@ import pytest
 from tests.support.process import DaemonProcess, daemon_process, environment, own_name, run
 from tests.support.world import free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import discovery
+from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

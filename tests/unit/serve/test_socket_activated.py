@@ -22,8 +22,9 @@ from tests.support.process import COMMAND, Manager, daemon_process, environment,
 from tests.support.until import until
 from tests.support.world import free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import DaemonClient, discovery, knock
-from upstash_helper.client.wire import StartedAttempt
+from upstash_helper.client import DaemonClient, knock
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.wire import StartedAttempt
 
 
 def test_the_first_request_starts_it(tmp_path: Path) -> None:

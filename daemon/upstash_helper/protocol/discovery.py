@@ -16,8 +16,8 @@ import msgspec
 
 from upstash_helper import __version__
 from upstash_helper.client import private
-from upstash_helper.client.errors import DiscoveryRefused, Speaks, VersionMismatch
-from upstash_helper.client.wire import Sensitive
+from upstash_helper.protocol.errors import DiscoveryRefused, Speaks, VersionMismatch
+from upstash_helper.protocol.wire import Sensitive
 
 if TYPE_CHECKING:
     from types import TracebackType

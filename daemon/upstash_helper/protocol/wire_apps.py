@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from upstash_helper.client.wire import Sensitive, Shown, Wanted
+from upstash_helper.protocol.wire import Sensitive, Shown, Wanted
 
 Scope = Literal[
     "connection:read",
