@@ -16,8 +16,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.port_holders import holder
 from upstash_helper.protocol import wire
+from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

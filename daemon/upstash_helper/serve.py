@@ -18,7 +18,6 @@ from upstash_helper import __version__, logs, patience, process
 from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
 from upstash_helper.client import knock
 from upstash_helper.door import Door, api_and_door, open_first
-from upstash_helper.folders import claim
 from upstash_helper.idle import IdleExit
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.notify import notify
@@ -26,6 +25,7 @@ from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import DiscoveryRefused
 from upstash_helper.single import AlreadyRunning, single
 from upstash_helper.startup import quick_imports
+from upstash_helper.system.folders import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -273,12 +273,12 @@ def _door(settings: Settings, listeners: Listeners) -> Door | None:
 
 def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
     from upstash_helper.compose import Machine
-    from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
-    from upstash_helper.notifications import DesktopNotifier
-    from upstash_helper.peers import SystemPeers
     from upstash_helper.storage import sign_in_file
     from upstash_helper.storage.ledger import SqliteLedger
     from upstash_helper.storage.sign_in_file import SignInFile
+    from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
+    from upstash_helper.system.notifications import DesktopNotifier
+    from upstash_helper.system.peers import SystemPeers
 
     return Machine(
         clock=SystemClock(),

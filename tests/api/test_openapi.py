@@ -24,9 +24,9 @@ from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.sessions import Sessions
-from upstash_helper.peers import SystemPeers
 from upstash_helper.protocol import wire, wire_apps
 from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

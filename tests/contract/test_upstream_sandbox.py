@@ -15,7 +15,7 @@ from upstash_helper.broker.errors import DatabaseNotFound, ReconnectRequired, Up
 from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.broker.secret import Secret
-from upstash_helper.machine import SystemClock
+from upstash_helper.system.clock_and_browser import SystemClock
 from upstash_helper.upstream.developer_api import DeveloperApi
 from upstash_helper.upstream.http import Upstream
 from upstash_helper.upstream.keys import Keys

@@ -14,9 +14,9 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.others import NOBODY, HttpServer, another, skip_unless_root
 from tests.support.process import own_name
 from upstash_helper.cli import exit_codes
-from upstash_helper.port_holders import holder
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import DaemonLock
+from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
     from pathlib import Path

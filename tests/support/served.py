@@ -13,14 +13,14 @@ from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, Unsupp
 from upstash_helper.api.connections import Counts, Limits
 from upstash_helper.compose import Machine, compose
 from upstash_helper.listeners import Listeners, open_listeners
-from upstash_helper.machine import SilentNotifier, SystemBrowser, SystemClock
-from upstash_helper.peers import SystemPeers
 from upstash_helper.profiles import Folders
 from upstash_helper.serve import serve
 from upstash_helper.settings import Settings, World
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 from upstash_helper.storage.sign_in_file import SignInFile
+from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
+from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

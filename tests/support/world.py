@@ -20,8 +20,6 @@ import msgspec
 
 from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.door import Door, api_and_door, open_first
-from upstash_helper.machine import SystemClock
-from upstash_helper.peers import SystemPeers
 from upstash_helper.profiles import Folders
 from upstash_helper.protocol import wire
 from upstash_helper.serve import serve
@@ -30,6 +28,8 @@ from upstash_helper.settings import World as Profile
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 from upstash_helper.storage.sign_in_file import SignInFile
+from upstash_helper.system.clock_and_browser import SystemClock
+from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.machine import SystemClock
+from upstash_helper.system.clock_and_browser import SystemClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ URL = "https://auth.example/authorize?state=a%2Bb&scope=openid%20email"
 def opened(environment: dict[str, str]) -> bool:
     """Open ``URL`` in a process of its own: ``webbrowser`` looks at the environment once."""
     code = (
-        "import asyncio, sys; from upstash_helper.machine import SystemBrowser;"
+        "import asyncio, sys; from upstash_helper.system.clock_and_browser import SystemBrowser;"
         "print(asyncio.run(SystemBrowser().open(sys.argv[1])))"
     )
     done = subprocess.run(

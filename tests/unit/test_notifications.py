@@ -13,19 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.support.notifications import Desktop, session_bus
-from upstash_helper.notifications import (
-    DesktopNotifier,
-    by_command,
-    osascript,
-    over_dbus,
-    powershell,
-)
+from upstash_helper.system.notifications import DesktopNotifier, by_command, osascript, over_dbus, powershell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.support.keyring import PrivateKeyring
-    from upstash_helper.notifications import Command
+    from upstash_helper.system.notifications import Command
 
 HOSTILE = (
     "plain",
@@ -232,7 +226,7 @@ def test_nothing_is_loaded_before_it_is_needed() -> None:
     A daemon that shows nothing does not load what it would show it with.
     """
     code = (
-        "import sys; from upstash_helper.notifications import DesktopNotifier; DesktopNotifier();"
+        "import sys; from upstash_helper.system.notifications import DesktopNotifier; DesktopNotifier();"
         "print({'jeepney', 'secretstorage', 'keyring'} & set(sys.modules))"
     )
 

@@ -17,14 +17,14 @@ import psutil
 import pytest
 
 from tests.support.others import NOBODY, Other, another, skip_unless_root
-from upstash_helper import socket_owners
 from upstash_helper.broker.identity import Identity
-from upstash_helper.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of
+from upstash_helper.system import socket_owners
+from upstash_helper.system.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.socket_owners import Address
+    from upstash_helper.system.socket_owners import Address
 
 if sys.platform != "linux":
     pytest.skip("platform: the users of connections are told on Linux alone", allow_module_level=True)

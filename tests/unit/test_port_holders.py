@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.port_holders import UNNAMED, holder, listening, named, user_name
+from upstash_helper.system.ports import UNNAMED, holder, listening, named, user_name
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="platform: users have numbers on POSIX")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.session_bus import find_session_bus, session_bus_address
+from upstash_helper.system.session_bus import find_session_bus, session_bus_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

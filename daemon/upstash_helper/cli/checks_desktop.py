@@ -119,7 +119,7 @@ class _NoBus(Exception):
 def _bus() -> Iterator[Any]:
     from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
 
-    from upstash_helper.session_bus import session_bus_address
+    from upstash_helper.system.session_bus import session_bus_address
 
     address = session_bus_address()
     if address is None:

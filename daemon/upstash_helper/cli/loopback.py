@@ -11,8 +11,8 @@ import socket
 import sys
 from typing import Final, Literal, NamedTuple
 
-from upstash_helper import port_holders
 from upstash_helper.cli.facts import own_uid
+from upstash_helper.system import ports
 
 CONNECT_SECONDS: Final = 1.0
 FAMILIES: Final = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
@@ -30,19 +30,19 @@ def look(host: str, port: int) -> Held:
     """Return how an address of the loopback interface is."""
     if not _exists(host):
         return Held("absent")
-    listening = port_holders.listening(port)
+    listening = ports.listening(port)
     if listening is None:
         return Held("taken", "another program") if _answers(host, port) else Held("free")
     # The exact address is a better match than one that stands for all.
-    wanted = [one for own in (host, port_holders.ANY[host]) for one in listening if one[0] == own]
+    wanted = [one for own in (host, ports.ANY[host]) for one in listening if one[0] == own]
     if not wanted and any(ip == "::" for ip, _ in listening) and _answers(host, port):
         wanted = [one for one in listening if one[0] == "::"]  # which may stand for IPv4 as well
     if not wanted:
         return Held("free")
     ip, pid = wanted[0]
     if pid is None:
-        return Held("taken", port_holders.owner(ip, port))
-    return Held("on-demand" if _is_own_systemd(pid) else "taken", port_holders.named(pid))
+        return Held("taken", ports.owner(ip, port))
+    return Held("on-demand" if _is_own_systemd(pid) else "taken", ports.named(pid))
 
 
 def address(host: str, port: int) -> str:

@@ -74,9 +74,9 @@ def write(place: Path, text: str, *, force: bool) -> None:
     """
     data = text.encode("utf-8", "replace")
     if force:
-        from upstash_helper.client import private
+        from upstash_helper.system import token_files
 
-        private.write(place, data)
+        token_files.write(place, data)
         return
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(place, flags, 0o600)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client import private
 from upstash_helper.protocol import discovery
+from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def leave_page(runtime: Path, url: str) -> Path:
 """
     discovery.make_private(runtime)
     file = runtime / PAGE
-    private.write(file, page.encode())
+    token_files.write(file, page.encode())
     return file
 
 

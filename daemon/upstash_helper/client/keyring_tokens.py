@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from upstash_helper.client.errors import TokenStoreLocked, TokenStoreUnavailable
 from upstash_helper.keyrings import secret_service
-from upstash_helper.keyrings.trusted import TRUSTED, ChoiceRefused, candidates, is_secret_service
-from upstash_helper.session_bus import find_session_bus
+from upstash_helper.system.keyrings import TRUSTED, ChoiceRefused, candidates, is_secret_service
+from upstash_helper.system.session_bus import find_session_bus
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

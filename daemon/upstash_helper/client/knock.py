@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from upstash_helper.client import private
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import DiscoveryRefused
+from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def leave_note(state: Path, base_url: str) -> None:
         OSError: If it cannot be written.
     """
     discovery.make_private(state)
-    private.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
+    token_files.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
 
 
 def remove_note(state: Path) -> None:
@@ -64,8 +64,8 @@ def remove_note(state: Path) -> None:
 def noted(state: Path) -> str | None:
     """Return where to knock, or None if there is no note, or none that can be trusted."""
     try:
-        note = msgspec.json.decode(private.read(state / FILE), type=Note)
-    except (OSError, private.NotPrivate, msgspec.MsgspecError):
+        note = msgspec.json.decode(token_files.read(state / FILE), type=Note)
+    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
         return None
     return note.base_url if _port(note.base_url) else None
 

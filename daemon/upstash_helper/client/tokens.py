@@ -6,10 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from upstash_helper.client import private
 from upstash_helper.client.errors import TokenStoreUnavailable
 from upstash_helper.protocol.discovery import make_private
 from upstash_helper.protocol.wire import Sensitive
+from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     import os
@@ -84,10 +84,10 @@ class FileTokens:
             TokenStoreUnavailable: If the file cannot be read, is another user's, or can be read by others.
         """
         try:
-            content = private.read(self._path)
+            content = token_files.read(self._path)
         except FileNotFoundError:
             return None
-        except private.NotPrivate as error:
+        except token_files.NotPrivate as error:
             raise TokenStoreUnavailable(f"{self._path}: {error}. Remove it, and pair again.") from error
         except OSError as error:
             raise self._unusable(error) from error
@@ -102,7 +102,7 @@ class FileTokens:
         """
         try:
             make_private(self._path.parent)
-            private.write(self._path, token.encode())
+            token_files.write(self._path, token.encode())
         except OSError as error:
             raise self._unusable(error) from error
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.client import private
 from upstash_helper.protocol import discovery
+from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def tell(runtime: Path, waiting: Waiting) -> None:
         OSError: If it cannot be written.
     """
     discovery.make_private(runtime)
-    private.write(runtime / FILE, msgspec.json.encode(waiting))
+    token_files.write(runtime / FILE, msgspec.json.encode(waiting))
 
 
 def over(runtime: Path) -> None:
@@ -47,8 +47,8 @@ def over(runtime: Path) -> None:
 def found(runtime: Path) -> Waiting | None:
     """Return the daemon that waits; None if none runs, it serves, or what is there cannot be trusted."""
     try:
-        told = msgspec.json.decode(private.read(runtime / FILE), type=Waiting)
-    except (OSError, private.NotPrivate, msgspec.MsgspecError):
+        told = msgspec.json.decode(token_files.read(runtime / FILE), type=Waiting)
+    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
         return None
     # Whoever is killed while it waits leaves the file behind.
     return told if discovery.is_running(runtime) else None

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.client import private
 from upstash_helper.protocol.errors import DiscoveryRefused, Speaks, VersionMismatch
 from upstash_helper.protocol.wire import Sensitive
+from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -111,8 +111,8 @@ def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> st
 def read_pid(runtime: Path) -> int | None:
     """Return the process that announced itself, whatever its version; None if that cannot be told."""
     try:
-        return msgspec.json.decode(private.read(discovery_file(runtime)), type=_Process).pid
-    except (OSError, private.NotPrivate, msgspec.MsgspecError):
+        return msgspec.json.decode(token_files.read(discovery_file(runtime)), type=_Process).pid
+    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
         return None
 
 
@@ -124,7 +124,7 @@ def write(runtime: Path, discovery: Discovery) -> None:
         OSError: If the file cannot be written.
     """
     make_private(runtime)
-    private.write(discovery_file(runtime), msgspec.json.encode(discovery))
+    token_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
 
 
 def remove(runtime: Path) -> None:
@@ -238,10 +238,10 @@ def make_private(folder: Path) -> None:
 
 def _read(path: Path, kind: type[_Told], restart_command: str) -> _Told | None:
     try:
-        content = private.read(path)
+        content = token_files.read(path)
     except FileNotFoundError:
         return None
-    except private.NotPrivate as error:
+    except token_files.NotPrivate as error:
         message = f"{path}: {error}. Who wrote it could pose as the daemon. Restart the daemon: it makes a new one."
         raise DiscoveryRefused(message) from error
     except OSError as error:

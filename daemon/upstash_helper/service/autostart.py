@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.client import private
 from upstash_helper.profiles import DEFAULT_PROFILE
 from upstash_helper.service import desktop_entry, marks, quoting
 from upstash_helper.service.program import this_program, without_console
 from upstash_helper.service.templates import fill
+from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +134,7 @@ class DesktopAutostart:
     def enable(self) -> None:
         """Write the entry, in place of one that is switched off or leads to a Python that is gone."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private.write(self.file, self.content().encode())
+        token_files.write(self.file, self.content().encode())
 
     def disable(self) -> None:
         """Remove the entry."""
@@ -178,7 +178,7 @@ class LaunchAgent:
     def enable(self) -> None:
         """Write the agent. It is not loaded now, for a tray is running already."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private.write(self.file, self.content())
+        token_files.write(self.file, self.content())
 
     def disable(self) -> None:
         """Remove the agent."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from upstash_helper.client import private
 from upstash_helper.protocol.discovery import make_private
 from upstash_helper.service import run_values
 from upstash_helper.service.execution import Action, Execution, Step
 from upstash_helper.service.plan import File, Plan, ServiceError
+from upstash_helper.system import token_files
 
 
 class Installer(Execution):
@@ -92,7 +92,7 @@ class Installer(Execution):
             return
         try:
             file.path.parent.mkdir(parents=True, exist_ok=True)
-            private.write(file.path, file.content)
+            token_files.write(file.path, file.content)
         except OSError as error:
             message = f"{file.path}: cannot be written: {error.strerror}. Mend that and run install again."
             raise ServiceError(message, code="not_written") from error

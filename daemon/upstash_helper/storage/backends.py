@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.keyrings import trusted as known
-from upstash_helper.keyrings.trusted import TRUSTED, native
+from upstash_helper.system import keyrings as known
+from upstash_helper.system.keyrings import TRUSTED, native
 
 if TYPE_CHECKING:
     from pathlib import Path

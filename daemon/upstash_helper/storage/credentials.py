@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.keyrings import secret_service
-from upstash_helper.keyrings.trusted import is_secret_service
-from upstash_helper.session_bus import find_session_bus
 from upstash_helper.storage import backends
 from upstash_helper.storage.keyring_failures import explain, locked, none_yet
 from upstash_helper.storage.record import decode, encode
-from upstash_helper.storage.worker import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.keyrings import is_secret_service
+from upstash_helper.system.session_bus import find_session_bus
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

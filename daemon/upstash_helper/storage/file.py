@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.storage import private_files
 from upstash_helper.storage.record import decode, encode
-from upstash_helper.storage.worker import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system import private_files
+from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
 
 if TYPE_CHECKING:
     from pathlib import Path

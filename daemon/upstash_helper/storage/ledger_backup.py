@@ -14,8 +14,8 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage import private_files
 from upstash_helper.storage.ledger_faults import Damaged, fault_of
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
-from upstash_helper.storage.private_files import NotPrivate
+from upstash_helper.system.private_files import NotPrivate
 
 if TYPE_CHECKING:
     from pathlib import Path

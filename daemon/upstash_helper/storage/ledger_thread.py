@@ -13,7 +13,7 @@ from upstash_helper.broker.ledger import LedgerHealth
 from upstash_helper.storage.ledger_faults import explain, fault_of
 from upstash_helper.storage.ledger_open import move_aside, open_file, open_memory, read_only
 from upstash_helper.storage.ledger_schema import Step, transaction
-from upstash_helper.storage.worker import Abandoned, Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Abandoned, Busy, Call, JobFailed, Overdue, Worker
 
 if TYPE_CHECKING:
     import sqlite3

@@ -11,7 +11,7 @@ import msgspec
 from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.kept_sign_in import KeptSignIn
 from upstash_helper.broker.secret import Secret
-from upstash_helper.storage import private_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ import pytest
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.secret import Secret
-from upstash_helper.storage import private_files
 from upstash_helper.storage.file import FileStore
+from upstash_helper.system import private_files
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"
 CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from upstash_helper.storage.worker import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
 
 NAME = "worker-under-test"
 

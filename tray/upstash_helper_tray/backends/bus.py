@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dbus_fast import Message, MessageType
 
-from upstash_helper.session_bus import session_bus_address
+from upstash_helper.system.session_bus import session_bus_address
 from upstash_helper_tray.backends.patient_bus import PatientBus
 
 if TYPE_CHECKING:

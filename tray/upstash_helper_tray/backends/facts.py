@@ -10,7 +10,7 @@ import time
 from functools import cached_property
 from typing import Final
 
-from upstash_helper.session_bus import session_bus_address
+from upstash_helper.system.session_bus import session_bus_address
 
 _BETTER_SECONDS: Final = 5.0
 """To wait for a panel of the new kind where one of the old kind is there and would do."""

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper import socket_owners
 from upstash_helper.broker.identity import Identity
-from upstash_helper.socket_owners import Address
+from upstash_helper.system import socket_owners
+from upstash_helper.system.socket_owners import Address
 
 if TYPE_CHECKING:
     import psutil

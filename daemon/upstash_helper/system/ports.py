@@ -48,7 +48,7 @@ def listening(port: int) -> list[tuple[str, int | None]] | None:
 
 def owner(host: str, port: int) -> str:
     """Return whose program listens, in words, where the system hides which one it is."""
-    from upstash_helper import socket_owners
+    from upstash_helper.system import socket_owners
 
     try:
         uid = socket_owners.listening((host, port))

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from upstash_helper.broker.wording import clean
-from upstash_helper.session_bus import session_bus_address
-from upstash_helper.storage.worker import Busy, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, JobFailed, Overdue, Worker
+from upstash_helper.system.session_bus import session_bus_address
 
 logger = logging.getLogger(__name__)
 

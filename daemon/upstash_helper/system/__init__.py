@@ -1,0 +1,1 @@
+"""The operating system: private files, blocking calls, keyrings, notifications, sockets, and peers."""
