@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.listeners import V4, V6, Listeners
-from upstash_helper.profiles import SettingsError
+from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping, Sequence

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import wire
-    from upstash_helper.settings import Settings, World
+    from upstash_helper.settings.config.config import Settings, World
     from upstash_helper.upstream.http import Upstream
 
 

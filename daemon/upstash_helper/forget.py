@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.service.purge import Forgotten
-from upstash_helper.settings import Settings, World, load_world
+from upstash_helper.settings.config.config import Settings, World, load_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

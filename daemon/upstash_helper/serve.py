@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
-    from upstash_helper.settings import Settings, World
+    from upstash_helper.settings.config.config import Settings, World
 
 __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 

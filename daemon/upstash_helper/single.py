@@ -11,7 +11,7 @@ from upstash_helper.protocol import discovery
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.settings import World
+    from upstash_helper.settings.config.config import World
 
 
 class AlreadyRunning(Exception):

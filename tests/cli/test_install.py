@@ -44,7 +44,7 @@ except (OSError, urllib.error.URLError) as error:
 PAIR = """
 import json, os, sys, urllib.request
 from upstash_helper.client.daemon import DaemonClient
-from upstash_helper.profiles import locate
+from upstash_helper.settings.profiles import locate
 client = DaemonClient.discover(locate()[1].runtime)
 body = json.dumps({"name": "Kept", "scopes": ["databases:read"]}).encode()
 asked = urllib.request.Request(client.base_url + "/v1/pairings", body, {"Content-Type": "application/json"})
@@ -58,7 +58,7 @@ STORE = """
 import asyncio
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.secret import Secret
-from upstash_helper.settings import load_world
+from upstash_helper.settings.config import load_world
 from upstash_helper.storage.credentials import KeyringStore
 store = KeyringStore("upstash-helper", load_world().credential_name)
 credential = Credential(email="zoe@example.com", api_key=Secret("k-1"), method="oauth", since=1.0, key_name="helper-1")
@@ -67,7 +67,7 @@ asyncio.run(store.save(credential))
 
 STORED = """
 import asyncio
-from upstash_helper.settings import load_world
+from upstash_helper.settings.config import load_world
 from upstash_helper.storage.credentials import KeyringStore
 print(asyncio.run(KeyringStore("upstash-helper", load_world().credential_name).load()))
 """

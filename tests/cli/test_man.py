@@ -21,8 +21,8 @@ from upstash_helper import __released__, __version__
 from upstash_helper.cli import exit_codes, manual_facts
 from upstash_helper.cli.app import cli
 from upstash_helper.cli.manpage import contexts, man_pages, page_name
-from upstash_helper.profiles import locate
-from upstash_helper.settings import Settings
+from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.profiles import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

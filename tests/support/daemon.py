@@ -20,7 +20,7 @@ from typing import Any, Self
 from tests.support.world import free_port
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.client.errors import DaemonUnreachable
-from upstash_helper.profiles import Folders, locate
+from upstash_helper.settings.profiles import Folders, locate
 
 __all__ = ["DaemonFailed", "DaemonProcess", "clean_environment", "free_port"]
 

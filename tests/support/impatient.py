@@ -12,7 +12,7 @@ import os
 import msgspec
 
 from upstash_helper import activation, serve
-from upstash_helper.settings import load_world
+from upstash_helper.settings.config.config import load_world
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, Unsupp
 from upstash_helper.api.connections import Counts, Limits
 from upstash_helper.compose import Machine, compose
 from upstash_helper.listeners import Listeners, open_listeners
-from upstash_helper.profiles import Folders
 from upstash_helper.serve import serve
-from upstash_helper.settings import Settings, World
+from upstash_helper.settings.config.config import Settings, World
+from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 from upstash_helper.storage.sign_in_file import SignInFile

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from upstash_helper.profiles import Folders
 from upstash_helper.service.execution import Ran
 from upstash_helper.service.facts import Facts
+from upstash_helper.settings.profiles import Folders
 
 AWKWARD = [
     "/home/a b/.venv/bin/python",

@@ -20,11 +20,11 @@ import msgspec
 
 from upstash_helper.compose import Daemon, Machine, compose
 from upstash_helper.door import Door, api_and_door, open_first
-from upstash_helper.profiles import Folders
 from upstash_helper.protocol import wire
 from upstash_helper.serve import serve
-from upstash_helper.settings import Settings
-from upstash_helper.settings import World as Profile
+from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.config.config import World as Profile
+from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 from upstash_helper.storage.sign_in_file import SignInFile

@@ -20,9 +20,9 @@ from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.until import until
 from tests.support.watched import Watched
-from upstash_helper.profiles import Folders, locate
 from upstash_helper.protocol import wire
 from upstash_helper.service.autostart import DesktopAutostart
+from upstash_helper.settings.profiles import Folders, locate
 from upstash_helper_tray.actions import (
     Action,
     Approve,

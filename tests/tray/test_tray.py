@@ -15,8 +15,8 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.process import hangups_heard
 from tests.support.until import SECONDS, until
-from upstash_helper.profiles import locate
 from upstash_helper.service.autostart import NoAutostart
+from upstash_helper.settings.profiles import locate
 from upstash_helper_tray.actions import Approve, OpenDashboard, Quit
 from upstash_helper_tray.clipboard import Clipboard
 from upstash_helper_tray.entries import walk
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.support.daemon import DaemonProcess
     from tests.support.display import Desk
-    from upstash_helper.profiles import Folders
+    from upstash_helper.settings.profiles import Folders
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.entries import Menu
 
@@ -171,7 +171,7 @@ def test_a_screen_that_cannot_be_shown_is_the_callers_to_tell(tmp_path: Path) ->
 _DEAF = """
 import ctypes, os, signal
 from tests.tray.test_tray import RecordingScreen
-from upstash_helper.profiles import locate
+from upstash_helper.settings.profiles import locate
 from upstash_helper.service.autostart import NoAutostart
 from upstash_helper_tray.tray import Tray
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.profiles import SettingsError, locate
-from upstash_helper.settings import Settings, load_world
+from upstash_helper.settings.config.config import Settings, load_world
+from upstash_helper.settings.profiles import SettingsError, locate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from upstash_helper_tray.notices import Notice
 from upstash_helper_tray.start_daemon import StartFailed, start_daemon
 
 if TYPE_CHECKING:
-    from upstash_helper.profiles import Folders
     from upstash_helper.service.autostart import Autostart
+    from upstash_helper.settings.profiles import Folders
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.clipboard import Clipboard
     from upstash_helper_tray.follow import Follower

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.daemon import Tray as Introduction
-from upstash_helper.profiles import DEFAULT_PROFILE
 from upstash_helper.service.autostart import autostart_here
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper_tray.actions import OpenDashboard, Quit
 from upstash_helper_tray.clipboard import Clipboard
 from upstash_helper_tray.follow import Follower
@@ -25,8 +25,8 @@ from upstash_helper_tray.views import Views
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
-    from upstash_helper.profiles import Folders
     from upstash_helper.service.autostart import Autostart
+    from upstash_helper.settings.profiles import Folders
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.opener import Opener
     from upstash_helper_tray.screen import Screen

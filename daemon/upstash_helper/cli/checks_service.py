@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from upstash_helper.cli.facts import own_uid
 from upstash_helper.cli.finding import Finding, error, ok, warning
-from upstash_helper.profiles import DEFAULT_PROFILE
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]*")
 
 def quietly(ctx: click.Context, ask: Callable[[Session], Iterable[_Thing]]) -> list[_Thing]:
     """Return what the daemon answers, or nothing: a completion has no place for an error."""
-    from upstash_helper.profiles import SettingsError
     from upstash_helper.protocol.errors import ClientError
+    from upstash_helper.settings.profiles import SettingsError
 
     profile = ctx.find_root().params.get("profile")
     try:

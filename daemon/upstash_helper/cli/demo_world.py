@@ -18,7 +18,7 @@ from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.spawn import command_line, tail
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.client.errors import DaemonUnreachable
-from upstash_helper.profiles import Folders, locate
+from upstash_helper.settings.profiles import Folders, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

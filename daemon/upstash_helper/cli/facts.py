@@ -7,14 +7,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.profiles import SettingsError
-from upstash_helper.settings import Settings, World, load_world
+from upstash_helper.settings.config.config import Settings, World, load_world
+from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
     from upstash_helper.cli.session import Session
-    from upstash_helper.profiles import Folders
     from upstash_helper.protocol.errors import ClientError
     from upstash_helper.protocol.wire import DaemonStatus
+    from upstash_helper.settings.profiles import Folders
 
 ANSWER_SECONDS: Final = 5.0
 """The daemon answers from memory."""

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.profiles import SettingsError
+from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.errors import ClientError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from upstash_helper.profiles import ENV_PREFIX
-from upstash_helper.settings import Settings
+from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.profiles import ENV_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from upstash_helper.cli.output import Progress
-from upstash_helper.profiles import DEFAULT_PROFILE, Folders, locate
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders, locate
 
 if TYPE_CHECKING:
     from upstash_helper.client.daemon import DaemonClient

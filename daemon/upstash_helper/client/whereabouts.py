@@ -9,9 +9,9 @@ from upstash_helper.client import knock, waiting
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.transport import not_running, restart_command
-from upstash_helper.profiles import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import ClientError
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
 
 if TYPE_CHECKING:
     from pathlib import Path

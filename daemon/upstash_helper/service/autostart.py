@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.profiles import DEFAULT_PROFILE
 from upstash_helper.service import desktop_entry, marks, quoting
 from upstash_helper.service.program import this_program, without_console
 from upstash_helper.service.templates import fill
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper.system import token_files
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from upstash_helper.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 from upstash_helper.service import linux, macos, marks, programs, windows
 from upstash_helper.service.autostart import config_home
 from upstash_helper.service.execution import Ran, Runner, run
 from upstash_helper.service.facts import own_uid
 from upstash_helper.service.plan import Manager, ServiceError
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
 _PROPERTIES: Final = ("ActiveState", "SubState", "Result", "MainPID", "UnitFileState", "ActiveEnterTimestamp", "Listen")
 

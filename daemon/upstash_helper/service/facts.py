@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from upstash_helper import __version__
-from upstash_helper.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 from upstash_helper.protocol import discovery
 from upstash_helper.service import program, tray_process
 from upstash_helper.service.autostart import config_home, data_home
-from upstash_helper.settings import World, load_world
+from upstash_helper.settings.config.config import World, load_world
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
 _SECONDS: Final = 5.0
 

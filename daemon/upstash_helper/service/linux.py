@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.profiles import DEFAULT_PROFILE
 from upstash_helper.service import desktop_entry, marks
 from upstash_helper.service.autostart import DesktopAutostart, tray_command, tray_name
 from upstash_helper.service.plan import Command, File, Plan
 from upstash_helper.service.quoting import systemd_command, systemd_text, systemd_word
 from upstash_helper.service.templates import fill
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upstash_helper.profiles import DEFAULT_PROFILE
 from upstash_helper.service import marks
 from upstash_helper.service.autostart import LaunchAgent, tray_command, tray_label
 from upstash_helper.service.linux import TRAY_ELSEWHERE, TRAY_MISSING, document_patterns, documents, tray_now
 from upstash_helper.service.plan import Command, File, Plan
 from upstash_helper.service.quoting import xml_strings, xml_text
 from upstash_helper.service.templates import fill
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from pathlib import Path

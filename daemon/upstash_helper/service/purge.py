@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from upstash_helper.profiles import DEFAULT_PROFILE, Folders
 from upstash_helper.service import traces
 from upstash_helper.service.plan import ServiceError
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders
 
 PROFILES: Final = "profiles"
 """Below the folders of the default profile are those of the others."""

@@ -20,8 +20,8 @@ from upstash_helper.service.templates import fill
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from upstash_helper.profiles import Folders
     from upstash_helper.service.facts import Facts
+    from upstash_helper.settings.profiles import Folders
 
 
 def task_file(folders: Folders) -> Path:

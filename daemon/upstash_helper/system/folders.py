@@ -7,8 +7,8 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from upstash_helper.profiles import SettingsError
 from upstash_helper.protocol.discovery import make_private
+from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

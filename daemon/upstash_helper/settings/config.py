@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from upstash_helper.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
+from upstash_helper.settings.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
