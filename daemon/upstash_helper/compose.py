@@ -29,25 +29,25 @@ from upstash_helper.api.pages import PagesResource
 from upstash_helper.api.pairings import PairingsResource
 from upstash_helper.api.passthrough import PassThroughResource
 from upstash_helper.api.witness import Witness
-from upstash_helper.broker.approvals import Approvals
-from upstash_helper.broker.apps import Apps
+from upstash_helper.broker.account.api_key import ConsoleKey
+from upstash_helper.broker.account.connection import Connection
+from upstash_helper.broker.account.credential_cache import Vault
+from upstash_helper.broker.account.sign_in import SignIn
+from upstash_helper.broker.apps.approvals import Approvals
+from upstash_helper.broker.apps.dashboard_sessions import Sessions
+from upstash_helper.broker.apps.pairing_queue import WaitingRoom
+from upstash_helper.broker.apps.pairings import Pairings
+from upstash_helper.broker.apps.rate_limits import Turnstile
+from upstash_helper.broker.apps.registry.registry import Apps
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
-from upstash_helper.broker.connection import Connection
-from upstash_helper.broker.console_key import ConsoleKey
-from upstash_helper.broker.create import CreateDatabase
 from upstash_helper.broker.credentials import ReadCredentials
-from upstash_helper.broker.databases import Databases
+from upstash_helper.broker.databases.create import CreateDatabase
+from upstash_helper.broker.databases.operations.operations import Databases
+from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus
-from upstash_helper.broker.pairings import Pairings
-from upstash_helper.broker.pass_through import PassThrough
-from upstash_helper.broker.rest import Rest
-from upstash_helper.broker.sessions import Sessions
-from upstash_helper.broker.sign_in import SignIn
+from upstash_helper.broker.idle import Rest
 from upstash_helper.broker.trays import Trays, UnlessTray
-from upstash_helper.broker.turnstile import Turnstile
-from upstash_helper.broker.vault import Vault
-from upstash_helper.broker.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard import Callers
     from upstash_helper.api.routes import Route
-    from upstash_helper.broker.kept_sign_in import SignInStore
+    from upstash_helper.broker.account.kept_sign_in import SignInStore
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import wire

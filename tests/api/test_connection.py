@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.world import PASSWORD, World
+from upstash_helper.broker.account.sign_in import NAMES_TRIED
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.broker.sign_in import NAMES_TRIED
 from upstash_helper.storage.file import FileStore
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from upstash_helper.api.problems import STATUS_OF
 from upstash_helper.api.routes import Route
 from upstash_helper.api.witness import Witness
 from upstash_helper.broker import errors
-from upstash_helper.broker.apps import Apps
+from upstash_helper.broker.apps.dashboard_sessions import Sessions
+from upstash_helper.broker.apps.registry.registry import Apps
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
-from upstash_helper.broker.sessions import Sessions
 from upstash_helper.protocol import wire, wire_apps
 from upstash_helper.storage.ledger import SqliteLedger
 from upstash_helper.system.peers import SystemPeers

@@ -12,9 +12,9 @@ from upstash_helper.api import outcomes
 from upstash_helper.api.failure_words import WORDS
 from upstash_helper.api.files import CSP
 from upstash_helper.broker import hints
-from upstash_helper.broker.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.callers import OWNER, Caller
-from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ports import FailureReason
 from upstash_helper.broker.secret import Secret
 from upstash_helper.broker.states import Status

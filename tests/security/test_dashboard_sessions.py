@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.world import World, as_page
-from upstash_helper.broker.sessions import IDLE_SECONDS, TICKET_SECONDS
+from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

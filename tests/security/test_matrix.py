@@ -15,7 +15,7 @@ from tests.support.clock import FakeClock
 from tests.support.world import World
 from upstash_helper.api.openapi import statuses
 from upstash_helper.broker.app_register import digest_of
-from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.scopes import SCOPES
 from upstash_helper.storage.ledger import SqliteLedger

@@ -18,7 +18,7 @@ from tests.support.stream import follow
 from tests.support.world import PASSWORD, App, Reply, World, as_page
 from upstash_helper.api.gate import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
 from upstash_helper.broker.app_register import ONCE_SECONDS
-from upstash_helper.broker.apps import MOST_MISMATCHES
+from upstash_helper.broker.apps.registry.registry import MOST_MISMATCHES
 from upstash_helper.broker.scopes import SCOPES, Scope
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps import Apps
+    from upstash_helper.broker.apps.registry.registry import Apps
     from upstash_helper.broker.audit import Audit
 
 PAGE: Final = 100

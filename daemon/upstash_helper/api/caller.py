@@ -11,8 +11,8 @@ from upstash_helper.broker.callers import OWNER, Caller
 from upstash_helper.broker.secret import Secret
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps import Apps
-    from upstash_helper.broker.sessions import Sessions
+    from upstash_helper.broker.apps.dashboard_sessions import Sessions
+    from upstash_helper.broker.apps.registry.registry import Apps
 
 
 class Tokens:

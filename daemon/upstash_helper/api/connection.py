@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.broker.connection import Connection
-    from upstash_helper.broker.console_key import ConsoleKey
-    from upstash_helper.broker.vault import Vault
+    from upstash_helper.broker.account.api_key import ConsoleKey
+    from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.account.credential_cache import Vault
 
 _READ = Policy("token", "connection:read")
 _CANCEL = Policy("token", "connection:write", audit="connection.cancel")

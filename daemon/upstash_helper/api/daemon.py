@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.account.credential_cache import Vault
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.trays import Trays
-    from upstash_helper.broker.vault import Vault
 
 API_VERSION: Final = discovery.API_VERSION
 _HEALTH: Final = msgspec.json.encode(wire.Health(status="ok", service="upstash-helper"))

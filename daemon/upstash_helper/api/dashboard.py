@@ -11,13 +11,13 @@ from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
 from upstash_helper.api.routes import BODY, Route
 from upstash_helper.api.tokens import token_of
+from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.sessions import IDLE_SECONDS, TICKET_SECONDS
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.dashboard_sessions import Sessions
     from upstash_helper.broker.ports import Clock
-    from upstash_helper.broker.sessions import Sessions
 
 
 class DashboardResource:

@@ -24,9 +24,9 @@ from upstash_helper.protocol import wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upstash_helper.broker.create import CreateDatabase
     from upstash_helper.broker.credentials import ReadCredentials
-    from upstash_helper.broker.databases import Databases
+    from upstash_helper.broker.databases.create import CreateDatabase
+    from upstash_helper.broker.databases.operations.operations import Databases
 
 PAGE: Final = 50
 LARGEST_PAGE: Final = 200

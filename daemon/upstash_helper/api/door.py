@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from upstash_helper.api.gate import Gate
+    from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.connection import Connection
 
 # Of no attempt: the page then says that the sign-in is over.
 _NONE: Final = "none"

@@ -11,8 +11,8 @@ from aiohttp_sse import EventSourceResponse
 from upstash_helper.api import problems, render, render_apps
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route, caller_of
-from upstash_helper.broker.apps import Revoked
-from upstash_helper.broker.attempts import Attempt
+from upstash_helper.broker.account.attempts import Attempt
+from upstash_helper.broker.apps.registry.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.ledger import Pairing
 from upstash_helper.broker.states import Status
@@ -21,9 +21,9 @@ from upstash_helper.broker.trays import Tray
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.events import EventBus, Subscription
-    from upstash_helper.broker.pairings import Pairings
     from upstash_helper.broker.ports import Clock
     from upstash_helper.broker.trays import Trays
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard import Callers, Surface
     from upstash_helper.api.witness import Witness
-    from upstash_helper.broker.apps import Apps
+    from upstash_helper.broker.apps.registry.registry import Apps
     from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.ports import Clock, Peers
 

@@ -16,8 +16,8 @@ import msgspec
 from upstash_helper.api import denials
 from upstash_helper.api.denials import Deny
 from upstash_helper.api.tokens import token_of
+from upstash_helper.broker.apps.identity import of_origin
 from upstash_helper.broker.callers import Caller
-from upstash_helper.broker.identity import of_origin
 from upstash_helper.broker.scopes import Scope
 
 Access = Literal[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.api.denials import Deny
-from upstash_helper.broker.identity import of_origin
+from upstash_helper.broker.apps.identity import of_origin
 
 if TYPE_CHECKING:
     from upstash_helper.api.guard import Facts, Surface

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.api.failure_words import AGAIN, API_KEY, DASHBOARD, PASTE, WORDS
 from upstash_helper.api.page import Fact, Page, Step
-from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.attempts import Attempt
+    from upstash_helper.broker.account.attempts import Attempt
     from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.states import Status
 

@@ -15,11 +15,11 @@ from upstash_helper.api import outcomes, redirects
 from upstash_helper.api.files import CSP, read
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
-from upstash_helper.broker.attempts import Expired, Pending
+from upstash_helper.broker.account.attempts import Expired, Pending
 from upstash_helper.broker.errors import AttemptNotFound
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.connection import Connection
+    from upstash_helper.broker.account.connection import Connection
 
 _HTML: Final = "text/html"
 

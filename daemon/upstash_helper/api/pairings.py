@@ -12,14 +12,14 @@ from upstash_helper.api.guard import Policy
 from upstash_helper.api.problems import decode
 from upstash_helper.api.routes import BODY, ORIGIN, TARGET, Route
 from upstash_helper.api.tokens import token_of
-from upstash_helper.broker.identity import Identity, of_origin
-from upstash_helper.broker.pairings import POLL_SECONDS, Wish
+from upstash_helper.broker.apps.identity import Identity, of_origin
+from upstash_helper.broker.apps.pairings import POLL_SECONDS, Wish
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.approvals import Approvals
+    from upstash_helper.broker.apps.approvals import Approvals
+    from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.ledger import Pairing
-    from upstash_helper.broker.pairings import Pairings
     from upstash_helper.broker.ports import Peers
 
 _OWNER = Policy("owner")

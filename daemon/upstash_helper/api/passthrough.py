@@ -20,7 +20,7 @@ from upstash_helper.broker.ports import PassedRequest
 from upstash_helper.broker.scopes import Scope
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.pass_through import PassThrough
+    from upstash_helper.broker.databases.pass_through import PassThrough
     from upstash_helper.broker.ports import PassedAnswer
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
-from upstash_helper.broker.attempts import Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.attempts import Attempt
-    from upstash_helper.broker.databases import Access
+    from upstash_helper.broker.account.attempts import Attempt
+    from upstash_helper.broker.databases.operations.operations import Access
     from upstash_helper.broker.models import Database
     from upstash_helper.broker.ports import StoreHealth
     from upstash_helper.broker.states import Started, Status

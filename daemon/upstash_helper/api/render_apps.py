@@ -11,9 +11,9 @@ from upstash_helper.protocol import wire_apps as wire
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps import Revoked
+    from upstash_helper.broker.apps.identity import Identity
+    from upstash_helper.broker.apps.registry.registry import Revoked
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.scopes import Scope
     from upstash_helper.broker.secret import Secret

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.scopes import Scope
 
 

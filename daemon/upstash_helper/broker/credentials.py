@@ -8,7 +8,7 @@ from upstash_helper.broker.errors import NotTheCreator
 
 if TYPE_CHECKING:
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.databases import Access, Databases
+    from upstash_helper.broker.databases.operations.operations import Access, Databases
     from upstash_helper.broker.ledger import CreateJournal
 
 

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.models import Database
 from upstash_helper.broker.scopes import Scope
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.identity import Identity
+from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, IssuedKey, NewDatabase, TokenSet
 from upstash_helper.broker.secret import Secret
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from upstash_helper.broker.attempts import Attempt, Exchanging, Pending
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending
 from upstash_helper.broker.models import Method
 from upstash_helper.broker.secret import Secret
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from upstash_helper.broker.wording import clean
+from upstash_helper.broker.apps.display_text import clean
 from upstash_helper.system.blocking_call import Busy, JobFailed, Overdue, Worker
 from upstash_helper.system.session_bus import session_bus_address
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.callers import OWNER, Caller
 from upstash_helper.broker.events import REPLAYED, Event, EventBus, Subscription
-from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.scopes import Scope
 
 

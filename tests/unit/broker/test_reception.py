@@ -8,8 +8,8 @@ import contextlib
 import pytest
 
 from tests.support.until import until_async
+from upstash_helper.broker.account.pending_sign_in import Reception
 from upstash_helper.broker.background import Background
-from upstash_helper.broker.reception import Reception
 
 
 class Address:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from tests.support.clock import FakeClock
+from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.apps.rate_limits import COOLDOWN_SECONDS, LONGEST_COOLDOWN_SECONDS, MOST_ALIVE, Turnstile
 from upstash_helper.broker.errors import PairingPending, TooManyPairings
-from upstash_helper.broker.identity import Identity
-from upstash_helper.broker.turnstile import COOLDOWN_SECONDS, LONGEST_COOLDOWN_SECONDS, MOST_ALIVE, Turnstile
 
 APP = Identity(kind="web", name="https://app.example.com")
 

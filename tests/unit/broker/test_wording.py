@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from upstash_helper.broker.wording import LONGEST_NAME, clean
+from upstash_helper.broker.apps.display_text import LONGEST_NAME, clean
 
 ZWJ, VS16, RLO, PDF = "\u200d", "\ufe0f", "\u202e", "\u202c"
 

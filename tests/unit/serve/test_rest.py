@@ -10,8 +10,8 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.until import until_async
 from tests.support.world import World
-from upstash_helper.broker.attempts import LIFETIME
-from upstash_helper.broker.sessions import TICKET_SECONDS
+from upstash_helper.broker.account.attempts import LIFETIME
+from upstash_helper.broker.apps.dashboard_sessions import TICKET_SECONDS
 from upstash_helper.storage.file import FileStore
 
 if TYPE_CHECKING:

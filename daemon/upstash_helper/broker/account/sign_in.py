@@ -12,11 +12,11 @@ from upstash_helper.broker.models import Credential
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.account.credential_cache import Vault
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import IssuedKey, TokenSet
     from upstash_helper.broker.ports import AuthorizationServer, Clock, DatabasesApi, FailureReason, KeyIssuer
     from upstash_helper.broker.secret import Secret
-    from upstash_helper.broker.vault import Vault
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from upstash_helper.broker.app_register import ONCE_SECONDS, AppRegister, digest_of
+from upstash_helper.broker.apps.display_text import LONGEST_NAME, clean
 from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.wording import LONGEST_NAME, clean
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.identity import Identity
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
-    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import AppRecords, Grant
     from upstash_helper.broker.ports import Clock
 

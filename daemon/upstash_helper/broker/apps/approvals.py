@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.broker import errors
+from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.scopes import Scope, ordered
-from upstash_helper.broker.waiting_room import LIFETIME
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.pairing_queue import WaitingRoom
+    from upstash_helper.broker.apps.rate_limits import Turnstile
     from upstash_helper.broker.ports import Clock
-    from upstash_helper.broker.turnstile import Turnstile
-    from upstash_helper.broker.waiting_room import WaitingRoom
 
 
 class Approvals:

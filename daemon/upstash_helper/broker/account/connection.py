@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.attempts import Attempt, Exchanging, Pending
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending
+from upstash_helper.broker.account.kept_sign_in import Keeping, SignInStore
+from upstash_helper.broker.account.oauth_flow import Flow
+from upstash_helper.broker.account.pending_sign_in import Reception
 from upstash_helper.broker.errors import (
     ClientIdMissing,
     EmailRequired,
@@ -14,15 +17,14 @@ from upstash_helper.broker.errors import (
     ReconnectRequired,
     StoreLocked,
 )
-from upstash_helper.broker.flow import Flow
-from upstash_helper.broker.kept_sign_in import Keeping, SignInStore
 from upstash_helper.broker.models import Credential
-from upstash_helper.broker.reception import Reception
 from upstash_helper.broker.states import Started, State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.events import EventBus
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
         CallbackAddress,
         Clock,
     )
-    from upstash_helper.broker.sign_in import SignIn
-    from upstash_helper.broker.vault import Vault
 
 T = TypeVar("T")
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from upstash_helper.broker.attempts import Attempt, Attempts, Exchanging, Expired, Failed, Pending, Succeeded, refusal
+from upstash_helper.broker.account.attempts import (
+    Attempt,
+    Attempts,
+    Exchanging,
+    Expired,
+    Failed,
+    Pending,
+    Succeeded,
+    refusal,
+)
 from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
 from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
 
@@ -13,12 +22,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
+    from upstash_helper.broker.account.kept_sign_in import KeptSignIn
+    from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.kept_sign_in import KeptSignIn
     from upstash_helper.broker.ports import AuthorizationServer, Clock
     from upstash_helper.broker.secret import Secret
-    from upstash_helper.broker.sign_in import SignIn
     from upstash_helper.broker.states import Redirect
 
 logger = logging.getLogger(__name__)

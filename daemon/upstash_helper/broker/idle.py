@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.oauth_flow import Flow
+    from upstash_helper.broker.apps.dashboard_sessions import Sessions
+    from upstash_helper.broker.apps.pairing_queue import WaitingRoom
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.flow import Flow
-    from upstash_helper.broker.sessions import Sessions
-    from upstash_helper.broker.vault import Vault
-    from upstash_helper.broker.waiting_room import WaitingRoom
 
 
 class Rest:

@@ -13,22 +13,22 @@ import msgspec
 
 from upstash_helper.broker import errors
 from upstash_helper.broker.app_register import digest_of
-from upstash_helper.broker.apps import caller
+from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON, clean
+from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.registry.registry import caller
 from upstash_helper.broker.callers import Caller
-from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.scopes import Scope, ordered
 from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.waiting_room import LIFETIME
-from upstash_helper.broker.wording import LONGEST_NAME, LONGEST_REASON, clean
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps import Apps
+    from upstash_helper.broker.apps.pairing_queue import WaitingRoom
+    from upstash_helper.broker.apps.rate_limits import Turnstile
+    from upstash_helper.broker.apps.registry.registry import Apps
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.ports import Clock, Notifier
-    from upstash_helper.broker.turnstile import Turnstile
-    from upstash_helper.broker.waiting_room import WaitingRoom
 
 POLL_SECONDS: Final = 2.0
 """How often an app may look; it waits for a person."""

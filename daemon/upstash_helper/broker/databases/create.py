@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.databases import DatabaseChanged
+from upstash_helper.broker.databases.operations.operations import DatabaseChanged
 from upstash_helper.broker.errors import HelperError, InvalidRequest, OutcomeUnknown
 from upstash_helper.broker.idempotency import LIFETIME, Running, check_same
 from upstash_helper.broker.ledger import CreateRecord
 from upstash_helper.broker.regions import find
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.connection import Connection
-    from upstash_helper.broker.databases import Databases
+    from upstash_helper.broker.databases.operations.operations import Databases
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ledger import CreateJournal, CreateKey
     from upstash_helper.broker.models import Database, NewDatabase

@@ -11,8 +11,8 @@ from upstash_helper.broker.errors import PathNotAllowed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from upstash_helper.broker.connection import Connection
-    from upstash_helper.broker.databases import Databases
+    from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.databases.operations.operations import Databases
     from upstash_helper.broker.ports import Passage, PassedAnswer, PassedRequest
 
 _READING: Final = frozenset({"GET", "HEAD"})

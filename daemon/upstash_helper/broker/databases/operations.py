@@ -14,8 +14,8 @@ from upstash_helper.broker.models import Change, Database, DatabaseSecrets, Rese
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.connection import Connection
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ports import Clock, DatabasesApi
 

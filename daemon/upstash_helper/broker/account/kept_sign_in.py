@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from upstash_helper.broker.attempts import Attempt, Pending
+from upstash_helper.broker.account.attempts import Attempt, Pending
 from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.secret import Secret
 

@@ -20,8 +20,8 @@ from upstash_helper.broker.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from upstash_helper.broker.account.kept_sign_in import KeptSignIn
     from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.kept_sign_in import KeptSignIn
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 LIFETIME: Final = 600.0

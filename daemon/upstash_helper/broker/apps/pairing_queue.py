@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.rate_limits import Turnstile
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ledger import PairingRecords
     from upstash_helper.broker.ports import Clock
-    from upstash_helper.broker.turnstile import Turnstile
 
 LIFETIME: Final = 120.0
 """Seconds that the user has for deciding, and then the app for fetching its token."""

@@ -10,7 +10,7 @@ from upstash_helper.broker.limits import Window
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from upstash_helper.broker.identity import Identity
+    from upstash_helper.broker.apps.identity import Identity
     from upstash_helper.broker.ports import Clock
 
 MOST_A_MINUTE: Final = 5

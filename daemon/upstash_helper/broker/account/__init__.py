@@ -1,0 +1,1 @@
+"""The daemon's connection to one Upstash account: signing in, the credential, disconnecting."""

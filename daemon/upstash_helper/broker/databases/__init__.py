@@ -1,0 +1,1 @@
+"""The account's databases: listing, creating, changing, and requests that are passed through."""
