@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import wire
     from upstash_helper.settings.config.config import Settings, World
-    from upstash_helper.upstream.http import Upstream
+    from upstash_helper.upstream.http_client import Upstream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
         world: The profile and its settings.
         stop: Is set when the daemon is asked to stop through its API.
     """
-    from upstash_helper.upstream.http import Upstream
+    from upstash_helper.upstream.http_client import Upstream
 
     settings, counts, surface = world.settings, Counts(), Surface(port=machine.port)
     http = Upstream(clock=machine.clock)
@@ -215,10 +215,10 @@ def _gate(machine: Machine, broker: Broker, surface: Surface, tokens: Callers) -
 
 
 def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: Upstream, counts: Counts) -> Broker:
+    from upstash_helper.upstream.api_keys import Keys
     from upstash_helper.upstream.developer_api import DeveloperApi
-    from upstash_helper.upstream.keys import Keys
     from upstash_helper.upstream.oauth import OAuth
-    from upstash_helper.upstream.passage import DeveloperApiPassage
+    from upstash_helper.upstream.pass_through import DeveloperApiPassage
 
     clock, ledger, trays = machine.clock, machine.ledger, Trays()
     events, background, sessions = EventBus(), Background(), Sessions(clock=machine.clock)

@@ -17,7 +17,7 @@ from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase
 from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.developer_api import DeveloperApi
-from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.http_client import Upstream
 
 CREDENTIAL = Credential(email="adä@b.example", api_key=Secret("key-s3cret"), method="oauth", since=0.0)
 NEW = NewDatabase(name="cache", primary_region="us-east-1")

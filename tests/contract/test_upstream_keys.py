@@ -13,8 +13,8 @@ from tests.support.retries import retries
 from upstash_helper.broker.models import IssuedKey
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 from upstash_helper.broker.secret import Secret
-from upstash_helper.upstream.http import Upstream
-from upstash_helper.upstream.keys import Keys
+from upstash_helper.upstream.api_keys import Keys
+from upstash_helper.upstream.http_client import Upstream
 
 NAME = "UPSTASH_HELPER_API_KEY_1784000000"
 TOKEN = Secret("access-s3cret")

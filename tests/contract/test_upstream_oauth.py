@@ -17,7 +17,7 @@ from tests.support.retries import retries
 from upstash_helper.broker.models import TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.broker.secret import Secret
-from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.oauth import OAuth
 
 CODE = Secret("c0de-s3cret")

@@ -23,8 +23,8 @@ from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamU
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.ports import PassedAnswer, PassedRequest
 from upstash_helper.broker.secret import Secret
-from upstash_helper.upstream.http import Upstream
-from upstash_helper.upstream.passage import DeveloperApiPassage
+from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.pass_through import DeveloperApiPassage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,9 +16,9 @@ from upstash_helper.broker.models import Change, Credential, Database, DatabaseS
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.broker.secret import Secret
 from upstash_helper.system.clock_and_browser import SystemClock
+from upstash_helper.upstream.api_keys import Keys
 from upstash_helper.upstream.developer_api import DeveloperApi
-from upstash_helper.upstream.http import Upstream
-from upstash_helper.upstream.keys import Keys
+from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.oauth import OAuth
 
 PASSWORD = "correct horse battery staple"

@@ -22,14 +22,14 @@ from upstash_helper.broker.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from upstash_helper.upstream.calls import Call, Resend, TransportFailed
-from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.request import Call, Resend, TransportFailed
 from upstash_helper.upstream.wire import DatabaseDocument
 from upstash_helper.upstream.words import words_of
 
 if TYPE_CHECKING:
     from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase
-    from upstash_helper.upstream.reply import Reply
+    from upstash_helper.upstream.response import Reply
 
 READ_SECONDS: Final = 15.0
 WRITE_SECONDS: Final = 30.0

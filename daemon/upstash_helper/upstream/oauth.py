@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from upstash_helper.broker.models import TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.broker.secret import Secret
-from upstash_helper.upstream.calls import Call, Resend, TransportFailed
 from upstash_helper.upstream.claims import claims_of, emails_of
-from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.reasons import failed_as, refusal
+from upstash_helper.upstream.request import Call, Resend, TransportFailed
 from upstash_helper.upstream.words import parsed
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from oauthlib.oauth2 import WebApplicationClient
 
-    from upstash_helper.upstream.reply import Reply
+    from upstash_helper.upstream.response import Reply
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
 from upstash_helper.upstream.words import fit, words_of
 
 if TYPE_CHECKING:
-    from upstash_helper.upstream.calls import TransportFailed
-    from upstash_helper.upstream.reply import Reply
+    from upstash_helper.upstream.request import TransportFailed
+    from upstash_helper.upstream.response import Reply
 
 REASONS: Final[dict[str, FailureReason]] = {
     "access_denied": "access_denied",

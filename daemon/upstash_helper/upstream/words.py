@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from upstash_helper.upstream.reply import Reply
+    from upstash_helper.upstream.response import Reply
 
 LONGEST: Final = 300
 # Some characters more than are shown, so that a secret across the cut is still found.

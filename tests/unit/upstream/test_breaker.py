@@ -1,5 +1,5 @@
 from tests.support.clock import FakeClock
-from upstash_helper.upstream.breaker import Breaker
+from upstash_helper.upstream.circuit_breaker import Breaker
 
 
 def broken(clock: FakeClock, failures: int = 5) -> Breaker:

@@ -12,8 +12,8 @@ from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, answer, faulty, late, tunnel
 from tests.support.retries import retries
 from upstash_helper import __version__
-from upstash_helper.upstream.calls import Call, Resend, TransportFailed
-from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.request import Call, Resend, TransportFailed
 
 EVERY_RESEND = list(Resend)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from upstash_helper.upstream.reply import Reply, retry_after
+from upstash_helper.upstream.response import Reply, retry_after
 
 NOW = 1_784_000_000.0  # Tue, 14 Jul 2026 03:33:20 GMT
 

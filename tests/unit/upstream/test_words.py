@@ -1,6 +1,6 @@
 import pytest
 
-from upstash_helper.upstream.reply import Reply
+from upstash_helper.upstream.response import Reply
 from upstash_helper.upstream.words import words_of
 
 

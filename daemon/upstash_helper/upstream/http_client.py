@@ -14,12 +14,12 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper import __version__
-from upstash_helper.upstream.breaker import Breaker
-from upstash_helper.upstream.calls import Call, Resend, TransportFailed, failure_of
+from upstash_helper.upstream.circuit_breaker import Breaker
 from upstash_helper.upstream.connector import PROGRESS, Progress, WitnessedConnector
 from upstash_helper.upstream.network import is_loopback, proxy_for
-from upstash_helper.upstream.opening import Opening, opened
-from upstash_helper.upstream.reply import Reply, read
+from upstash_helper.upstream.request import Call, Resend, TransportFailed, failure_of
+from upstash_helper.upstream.response import Reply, read
+from upstash_helper.upstream.streaming import Opening, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

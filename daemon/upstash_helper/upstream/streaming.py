@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
-from upstash_helper.upstream.calls import TransportFailed, failure_of
 from upstash_helper.upstream.connector import PROGRESS, Progress
+from upstash_helper.upstream.request import TransportFailed, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -12,10 +12,10 @@ from yarl import URL
 
 from upstash_helper.broker.errors import InvalidRequest, ReconnectRequired, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.ports import PassedAnswer
-from upstash_helper.upstream.calls import TransportFailed, failure_of
 from upstash_helper.upstream.developer_api import basic, transport_error
-from upstash_helper.upstream.opening import Opening
 from upstash_helper.upstream.passage_headers import Fields, to_app, to_upstash
+from upstash_helper.upstream.request import TransportFailed, failure_of
+from upstash_helper.upstream.streaming import Opening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.models import Credential
     from upstash_helper.broker.ports import PassedRequest
-    from upstash_helper.upstream.http import Upstream
+    from upstash_helper.upstream.http_client import Upstream
 
 ANSWER_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 60.0

@@ -10,14 +10,14 @@ import msgspec
 from upstash_helper.broker.models import IssuedKey
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 from upstash_helper.broker.secret import Secret
-from upstash_helper.upstream.calls import Call, Resend, TransportFailed
 from upstash_helper.upstream.claims import email
-from upstash_helper.upstream.http import Upstream
+from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.reasons import failed_as
+from upstash_helper.upstream.request import Call, Resend, TransportFailed
 from upstash_helper.upstream.words import words_of
 
 if TYPE_CHECKING:
-    from upstash_helper.upstream.reply import Reply
+    from upstash_helper.upstream.response import Reply
 
 ISSUE_SECONDS: Final = 20.0
 LARGEST_ANSWER: Final = 64 * 1024
