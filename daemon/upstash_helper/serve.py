@@ -274,7 +274,7 @@ def _door(settings: Settings, listeners: Listeners) -> Door | None:
 def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
     from upstash_helper.compose import Machine
     from upstash_helper.storage import sign_in_file
-    from upstash_helper.storage.ledger import SqliteLedger
+    from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
     from upstash_helper.storage.sign_in_file import SignInFile
     from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier
@@ -298,11 +298,11 @@ def _this_machine(world: World, listeners: Listeners, door: Door | None, *, acti
 def _store(world: World) -> CredentialStore:
     match world.settings.credential_store:
         case "keyring":
-            from upstash_helper.storage.credentials import KeyringStore
+            from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
 
             return KeyringStore("upstash-helper", world.credential_name)
         case "file":
-            from upstash_helper.storage.file import FileStore
+            from upstash_helper.storage.credentials.file_store import FileStore
 
             logger.warning("credential_in_clear", extra={"file": str(world.credential_file)})
             return FileStore(world.credential_file)

@@ -13,7 +13,7 @@ from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.sign_in import NAMES_TRIED
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.storage.file import FileStore
+from upstash_helper.storage.credentials.file_store import FileStore
 
 if TYPE_CHECKING:
     from pathlib import Path

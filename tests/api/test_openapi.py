@@ -25,7 +25,7 @@ from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
 from upstash_helper.protocol import wire, wire_apps
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:

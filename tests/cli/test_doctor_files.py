@@ -18,8 +18,8 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.examined import Examined
 from tests.support.mounts import run_with_mounts
 from upstash_helper.cli import checks_files, checks_machine
-from upstash_helper.storage.ledger import SqliteLedger
-from upstash_helper.storage.ledger_schema import STEPS
+from upstash_helper.storage.ledger.schema import STEPS
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -373,7 +373,7 @@ def test_the_look_is_one_line_of_json(ledger: Path) -> None:
     """
     The child says what was found, and neither a warning nor a traceback.
     """
-    command = [sys.executable, "-P", "-m", "upstash_helper.storage.ledger_check", str(ledger)]
+    command = [sys.executable, "-P", "-m", "upstash_helper.storage.ledger.check", str(ledger)]
 
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
 

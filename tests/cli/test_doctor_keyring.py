@@ -114,7 +114,7 @@ def test_a_keyring_that_hangs_is_given_up(examined: Examined, session: PrivateKe
     assert "warning" == left.state
     assert "an entry of the probe may be left" in left.detail
     children = [child.cmdline() for child in psutil.Process().children(recursive=True)]
-    assert not any("upstash_helper.storage.keyring_probe" in command for command in children)
+    assert not any("upstash_helper.storage.credentials.probe" in command for command in children)
 
 
 def test_a_keyring_that_is_not_trusted_is_not_used(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_keyring_that_is_not_used_is_not_looked_at(examined: Examined, store: 
 
 def probed(*arguments: str) -> Any:
     """Run the probe as `doctor` does, and return what it says."""
-    command = [sys.executable, "-P", "-m", "upstash_helper.storage.keyring_probe", *arguments]
+    command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.probe", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "" == ran.stderr
     return msgspec.json.decode(ran.stdout)

@@ -13,8 +13,8 @@ from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.ports import CredentialStore
 from upstash_helper.broker.secret import Secret
-from upstash_helper.storage.credentials import KeyringStore
-from upstash_helper.storage.file import FileStore
+from upstash_helper.storage.credentials.file_store import FileStore
+from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
 from upstash_helper.storage.memory import MemoryStore
 
 OpenStore = Callable[[], CredentialStore]

@@ -29,7 +29,7 @@ from upstash_helper.broker.ledger import (
     Waiting,
 )
 from upstash_helper.broker.models import Database
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 NOW = 1_790_000_000.25
 
@@ -676,7 +676,7 @@ WRITE_AND_SAY_SO = """
 import asyncio, pathlib, sys
 sys.path.insert(0, sys.argv[2])
 from tests.contract.test_ledger import fill
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 async def main():
     await fill(SqliteLedger(pathlib.Path(sys.argv[1])))

@@ -12,7 +12,7 @@ from tests.support.clock import FakeClock
 from tests.support.effects import no_effect
 from tests.support.world import App, Reply, World
 from upstash_helper.broker.idempotency import LIFETIME
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:

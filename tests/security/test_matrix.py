@@ -18,7 +18,7 @@ from upstash_helper.broker.app_register import digest_of
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.scopes import SCOPES
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -21,8 +21,8 @@ from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.secret import Secret
 from upstash_helper.storage.backends import TRUSTED
-from upstash_helper.storage.credentials import LIMIT, QUIET, KeyringStore
-from upstash_helper.storage.record import encode
+from upstash_helper.storage.credentials.keyring_store.keyring_store import LIMIT, QUIET, KeyringStore
+from upstash_helper.storage.credentials.record import encode
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"
 CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
@@ -412,7 +412,7 @@ def test_t44_a_program_ends_though_its_keyring_hangs(keyring: PrivateKeyring) ->
     program = """
         import asyncio
         from upstash_helper.broker.errors import StoreLocked
-        from upstash_helper.storage.credentials import KeyringStore
+        from upstash_helper.storage.credentials.keyring_store import KeyringStore
 
         async def main():
             try:

@@ -21,7 +21,7 @@ from tests.support.mounts import ROOT, run_with_mounts
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.errors import HelperError, LedgerUnavailable
 from upstash_helper.broker.ledger import App, AuditEntry, AuditQuery, Ledger
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 NOW = 1_790_000_000.0
 APP = App(
@@ -360,7 +360,7 @@ async def test_t51_what_cannot_be_written_is_read(path: Path, read_only: str) ->
 
 CRASH = """
 import asyncio, os, pathlib, signal, sys
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 async def main():
     await SqliteLedger(pathlib.Path(sys.argv[1])).apps.remove("app-1")

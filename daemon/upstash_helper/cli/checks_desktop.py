@@ -24,7 +24,7 @@ CLEAN_UP_SECONDS: Final = 4.0
 BUS_SECONDS: Final = 3.0
 TRAY_SECONDS: Final = 12.0
 
-_PROBE: Final = "upstash_helper.storage.keyring_probe"
+_PROBE: Final = "upstash_helper.storage.credentials.probe"
 _NOTIFICATIONS: Final = "org.freedesktop.Notifications"
 _WATCHER: Final = "org.kde.StatusNotifierWatcher"
 _TEXT_BROWSERS: Final = frozenset({"www-browser", "lynx", "links", "elinks", "w3m"})

@@ -156,7 +156,7 @@ def ledger(facts: Facts) -> Iterator[Finding]:
     from upstash_helper.cli.spawn import command_line
 
     name, file = "Ledger", facts.folders.ledger_file
-    command = command_line(str(file), module="upstash_helper.storage.ledger_check")
+    command = command_line(str(file), module="upstash_helper.storage.ledger.check")
     ended = child.run(command, seconds=LEDGER_SECONDS)
     checked = ended.last_line(_Checked)
     if checked is None:

@@ -26,7 +26,7 @@ _SECONDS: Final = 150.0
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the credential (what ``python -m upstash_helper.forget`` prints)."""
+    """What became of the credential (what ``python -m upstash_helper.storage.credentials.delete_credential`` prints)."""
 
     entries: tuple[str, ...] = ()
     """The keyring's entries that are gone now."""
@@ -65,7 +65,7 @@ def folders_of(folders: Folders, *, profile: str, root: Path | None) -> list[Pat
 
 def forget(profile: str) -> Forgotten:
     """Delete the credential in a process of the daemon's own, which alone knows the keyring."""
-    command = [sys.executable, "-P", "-m", "upstash_helper.forget", profile]
+    command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.delete_credential", profile]
     try:
         ended = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False

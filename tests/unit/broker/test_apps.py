@@ -17,7 +17,7 @@ from upstash_helper.broker.background import Background
 from upstash_helper.broker.errors import AppNotFound, InvalidRequest, LedgerUnavailable
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.ledger import App, AppRecords, Grant
-from upstash_helper.storage.ledger import SqliteLedger
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from tests.support.until import until_async
 from tests.support.world import World
 from upstash_helper.broker.account.attempts import LIFETIME
 from upstash_helper.broker.apps.dashboard_sessions import TICKET_SECONDS
-from upstash_helper.storage.file import FileStore
+from upstash_helper.storage.credentials.file_store import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,8 +13,8 @@ from tests.support.stubborn import NAME, Stubborn
 from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.secret import Secret
-from upstash_helper.storage.credentials import KeyringStore
-from upstash_helper.storage.record import encode
+from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
+from upstash_helper.storage.credentials.record import encode
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"
 CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)

@@ -20,9 +20,9 @@ from tests.contract.test_ledger import APP, ENTRY, FILLED, everything, fill
 from tests.support.clock import FakeClock
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.broker.ledger import AuditQuery
-from upstash_helper.storage.ledger import SqliteLedger
-from upstash_helper.storage.ledger_audit import MOST
-from upstash_helper.storage.ledger_schema import STEPS
+from upstash_helper.storage.ledger.audit import MOST
+from upstash_helper.storage.ledger.schema import STEPS
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
@@ -196,7 +196,7 @@ def test_a_daemon_that_did_not_use_it_yet_has_not_loaded_sqlite() -> None:
     script = """if True:
         import sys
         sys.modules.pop("sqlite3", None)  # what measures the coverage uses it
-        from upstash_helper.storage.ledger import SqliteLedger
+        from upstash_helper.storage.ledger.sqlite import SqliteLedger
         SqliteLedger(None)
         print("sqlite3" in sys.modules)
     """

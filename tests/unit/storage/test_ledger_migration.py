@@ -20,9 +20,9 @@ from tests.security.test_t51_ledger import fill as fill_disk
 from tests.support.mounts import ROOT, run_with_mounts
 from tests.support.until import until
 from upstash_helper.broker.errors import LedgerUnavailable
-from upstash_helper.storage import ledger_backup
-from upstash_helper.storage.ledger import SqliteLedger
-from upstash_helper.storage.ledger_schema import STEPS, Step
+from upstash_helper.storage.ledger import backup
+from upstash_helper.storage.ledger.schema import STEPS, Step
+from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
@@ -137,7 +137,7 @@ async def test_after_a_failure_a_mended_program_succeeds(filled: Path) -> None:
 
 BRING = """
     import asyncio, pathlib, sys
-    from upstash_helper.storage.ledger import SqliteLedger
+    from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from tests.unit.storage.test_ledger_migration import LONG, NEXT
 
     ledger = SqliteLedger(pathlib.Path(sys.argv[1]), steps=(*NEXT, (LONG,)), deadline=600.0)
@@ -164,7 +164,7 @@ async def test_a_kill_in_the_middle_loses_nothing(filled: Path) -> None:
         program.kill()
         program.wait()
 
-    assert before == dump(ledger_backup.path_of(filled, 1))
+    assert before == dump(backup.path_of(filled, 1))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
@@ -184,7 +184,7 @@ async def test_a_copy_that_was_cut_off_does_not_pass_for_one(filled: Path) -> No
     await bring(filled, NEXT)
 
     assert {"ledger.db", "ledger.db.v1.bak"} == names(filled)
-    assert before == dump(ledger_backup.path_of(filled, 1))
+    assert before == dump(backup.path_of(filled, 1))
 
 
 # --- full -------------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ async def test_the_copy_has_what_was_written_last(filled: Path) -> None:
 
         await bring(filled, NEXT)
 
-    assert "written last" == look(ledger_backup.path_of(filled, 1), "SELECT name FROM apps")
+    assert "written last" == look(backup.path_of(filled, 1), "SELECT name FROM apps")
 
 
 async def test_there_is_one_copy_for_each_of_the_latest_formats(filled: Path) -> None:
@@ -256,7 +256,7 @@ async def test_a_link_in_its_place_is_not_followed(filled: Path, tmp_path: Path)
     """
     other = tmp_path / "somebody-elses"
     other.write_text("precious")
-    copy = ledger_backup.path_of(filled, 1)
+    copy = backup.path_of(filled, 1)
     copy.symlink_to(other)
 
     await bring(filled, NEXT)
@@ -271,7 +271,7 @@ async def test_an_older_program_names_the_way_back(filled: Path) -> None:
     Who goes back to the version before is told of the copy, and that it works.
     """
     await bring(filled, NEXT)
-    copy = ledger_backup.path_of(filled, 1)
+    copy = backup.path_of(filled, 1)
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
         await bring(filled, STEPS)

@@ -16,7 +16,7 @@ import pytest
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.secret import Secret
-from upstash_helper.storage.file import FileStore
+from upstash_helper.storage.credentials.file_store import FileStore
 from upstash_helper.system import private_files
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"

@@ -9,7 +9,7 @@ import pytest
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.secret import Secret
-from upstash_helper.storage.record import decode, encode
+from upstash_helper.storage.credentials.record import decode, encode
 
 CREDENTIAL = Credential(
     email="ada@example.com", api_key=Secret("made-up-key"), method="oauth", since=1.5, key_name="the key"

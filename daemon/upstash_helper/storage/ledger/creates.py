@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.broker.ledger import CreateKey, CreateRecord
 from upstash_helper.broker.models import Database
-from upstash_helper.storage.ledger_rows import Run, as_json, record
+from upstash_helper.storage.ledger.rows import Run, as_json, record
 
 if TYPE_CHECKING:
     import sqlite3

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage.ledger_faults import Damaged, Refused
-from upstash_helper.storage.ledger_schema import Step, check, migrate
+from upstash_helper.storage.ledger.errors import Damaged, Refused
+from upstash_helper.storage.ledger.schema import Step, check, migrate
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import msgspec
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.keyrings import secret_service
 from upstash_helper.storage import backends
-from upstash_helper.storage.credentials import Entry
+from upstash_helper.storage.credentials.keyring_store.keyring_store import Entry
 from upstash_helper.storage.keyring_failures import explain, locked, none_yet
 from upstash_helper.system.keyrings import is_secret_service
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.storage.ledger_schema import APPLICATION_ID, STEPS
+from upstash_helper.storage.ledger.schema import APPLICATION_ID, STEPS
 
 if TYPE_CHECKING:
     import sqlite3

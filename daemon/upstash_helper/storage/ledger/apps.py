@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.broker.ledger import App, Block, Decision, Pairing
 from upstash_helper.broker.scopes import Scope
-from upstash_helper.storage.ledger_rows import Run, as_json, identity_columns, record, with_identity
+from upstash_helper.storage.ledger.rows import Run, as_json, identity_columns, record, with_identity
 
 if TYPE_CHECKING:
     import sqlite3

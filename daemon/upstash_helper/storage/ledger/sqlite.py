@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from upstash_helper.storage.ledger_apps import SqliteAppRecords, SqlitePairingRecords
-from upstash_helper.storage.ledger_audit import SqliteAuditRecords
-from upstash_helper.storage.ledger_creates import SqliteCreateJournal
-from upstash_helper.storage.ledger_schema import STEPS, Step
-from upstash_helper.storage.ledger_thread import Transactions
+from upstash_helper.storage.ledger.apps import SqliteAppRecords, SqlitePairingRecords
+from upstash_helper.storage.ledger.audit import SqliteAuditRecords
+from upstash_helper.storage.ledger.creates import SqliteCreateJournal
+from upstash_helper.storage.ledger.schema import STEPS, Step
+from upstash_helper.storage.ledger.transactions import Transactions
 
 if TYPE_CHECKING:
     from pathlib import Path

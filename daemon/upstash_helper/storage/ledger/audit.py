@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.broker.callers import OWNER
 from upstash_helper.broker.ledger import AuditEntry, AuditQuery
-from upstash_helper.storage.ledger_rows import Run, record
+from upstash_helper.storage.ledger.rows import Run, record
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,7 +14,7 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage.ledger_faults import Damaged, fault_of
+from upstash_helper.storage.ledger.errors import Damaged, fault_of
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 """
-``python -m upstash_helper.forget PROFILE``: delete a profile's credential, without a daemon.
+``python -m upstash_helper.storage.credentials.delete_credential PROFILE``: delete a profile's credential, without a daemon.
 
 For ``uninstall --purge``, which is a client and knows no keyring. Prints what became of it as JSON, and never the key.
 """
@@ -32,8 +32,8 @@ def names_of(world: World) -> list[str]:
 async def forget(world: World) -> Forgotten:
     """Delete the credential wherever it may be; what a file holds goes with its folder."""
     from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
-    from upstash_helper.storage.credentials import PATIENCE, KeyringStore
-    from upstash_helper.storage.file import FileStore
+    from upstash_helper.storage.credentials.file_store import FileStore
+    from upstash_helper.storage.credentials.keyring_store.keyring_store import PATIENCE, KeyringStore
 
     found: list[Credential] = []
     gone: list[str] = []

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage import ledger_backup
-from upstash_helper.storage.ledger_faults import Damaged, Refused, fault_of
+from upstash_helper.storage.ledger import backup
+from upstash_helper.storage.ledger.errors import Damaged, Refused, fault_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -152,7 +152,7 @@ def check(connection: sqlite3.Connection, steps: tuple[Step, ...], name: str) ->
 
 
 def _way_back(name: str, version: int) -> str:
-    copy = ledger_backup.path_of(Path(name), version)
+    copy = backup.path_of(Path(name), version)
     if not copy.is_file():
         return ""
     return f" Or put {copy} in its place: what this version knew, the apps that you have revoked since among it."
@@ -178,21 +178,21 @@ def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...], path: Path 
     if path is None or version == 0:
         _take(connection, steps, version)
         return
-    copy = ledger_backup.make(connection, path, version)
+    copy = backup.make(connection, path, version)
     try:
         _take(connection, steps, version)
     except Exception as error:
         if fault_of(error, path) not in {"other", "damaged"}:
             raise  # a full disk and the like: SQLite has undone all
         if isinstance(error, _Escaped):
-            ledger_backup.restore(connection, copy)
+            backup.restore(connection, copy)
         _log.error("ledger_migration_failed", extra={"error": type(error).__name__})
         message = (
             f"{path} could not be brought from format {version} to {len(steps)}, which this version of upstash-helper "
             "needs. It is as it was before: install the version before again, and report this, please."
         )
         raise Refused(message) from None
-    ledger_backup.prune(path)
+    backup.prune(path)
 
 
 class _Escaped(Exception):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
 from upstash_helper.broker.ledger import LedgerHealth
-from upstash_helper.storage.ledger_faults import explain, fault_of
-from upstash_helper.storage.ledger_open import move_aside, open_file, open_memory, read_only
-from upstash_helper.storage.ledger_schema import Step, transaction
+from upstash_helper.storage.ledger.errors import explain, fault_of
+from upstash_helper.storage.ledger.files import move_aside, open_file, open_memory, read_only
+from upstash_helper.storage.ledger.schema import Step, transaction
 from upstash_helper.system.blocking_call import Abandoned, Busy, Call, JobFailed, Overdue, Worker
 
 if TYPE_CHECKING:

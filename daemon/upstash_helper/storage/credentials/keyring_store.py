@@ -19,8 +19,8 @@ from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.keyrings import secret_service
 from upstash_helper.storage import backends
+from upstash_helper.storage.credentials.record import decode, encode
 from upstash_helper.storage.keyring_failures import explain, locked, none_yet
-from upstash_helper.storage.record import decode, encode
 from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
 from upstash_helper.system.keyrings import is_secret_service
 from upstash_helper.system.session_bus import find_session_bus

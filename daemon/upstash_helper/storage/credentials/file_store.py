@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.storage.record import decode, encode
+from upstash_helper.storage.credentials.record import decode, encode
 from upstash_helper.system import private_files
 from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
 

@@ -1,0 +1,1 @@
+"""The credential stores: the system's keyring, a private file, and memory."""

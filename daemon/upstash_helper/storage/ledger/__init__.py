@@ -1,0 +1,1 @@
+"""The ledger, one SQLite file: apps, pairings, the audit, and the journal of created databases."""
