@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.api.app import create_app
-from upstash_helper.api.apps import AppsResource
 from upstash_helper.api.bridge import BridgeResource
-from upstash_helper.api.caller import Tokens
-from upstash_helper.api.connection import ConnectionResource
-from upstash_helper.api.connections import Counts
-from upstash_helper.api.daemon import About, DaemonResource
-from upstash_helper.api.dashboard import DashboardResource
-from upstash_helper.api.databases import DatabasesResource
 from upstash_helper.api.door import Nobody, create_door
-from upstash_helper.api.events import EventsResource
-from upstash_helper.api.files import FilesResource
-from upstash_helper.api.gate import Gate
-from upstash_helper.api.guard import Surface
-from upstash_helper.api.pages import PagesResource
-from upstash_helper.api.pairings import PairingsResource
-from upstash_helper.api.passthrough import PassThroughResource
-from upstash_helper.api.witness import Witness
+from upstash_helper.api.guard.audit import Witness
+from upstash_helper.api.guard.middleware import Gate
+from upstash_helper.api.guard.policy.policy import Surface
+from upstash_helper.api.guard.tokens import Tokens
+from upstash_helper.api.pages.callback.callback import PagesResource
+from upstash_helper.api.pages.static import FilesResource
+from upstash_helper.api.resources.apps import AppsResource
+from upstash_helper.api.resources.connection import ConnectionResource
+from upstash_helper.api.resources.daemon import About, DaemonResource
+from upstash_helper.api.resources.dashboard import DashboardResource
+from upstash_helper.api.resources.databases import DatabasesResource
+from upstash_helper.api.resources.events import EventsResource
+from upstash_helper.api.resources.pairings import PairingsResource
+from upstash_helper.api.resources.passthrough import PassThroughResource
+from upstash_helper.api.server.app import create_app
+from upstash_helper.api.server.connections import Counts
 from upstash_helper.broker.account.api_key import ConsoleKey
 from upstash_helper.broker.account.connection import Connection
 from upstash_helper.broker.account.credential_cache import Vault
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.api.guard import Callers
-    from upstash_helper.api.routes import Route
+    from upstash_helper.api.guard.policy.policy import Callers
+    from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.kept_sign_in import SignInStore
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
@@ -324,6 +324,6 @@ def _daemon_resource(
 
 def _describe(routes: list[Route], port: int) -> bytes:
     # Asked for by developers, and not by every daemon that starts: the schemas are made then.
-    from upstash_helper.api.openapi import describe
+    from upstash_helper.api.server.openapi import describe
 
     return describe(routes, port=port)

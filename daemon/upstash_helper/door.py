@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.api.connections import Connections, Counts, Limits
+    from upstash_helper.api.server.connections import Connections, Counts, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Door:
         """
         from aiohttp import web
 
-        from upstash_helper.api.connections import Connections, Limits
+        from upstash_helper.api.server.connections import Connections, Limits
 
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()

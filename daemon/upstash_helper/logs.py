@@ -35,7 +35,7 @@ USUAL_BUDGET: Final = 120
 """Lines that one logger may write in a window."""
 NOISY_BUDGET: Final = 10
 """The same for loggers whose lines anybody who can open a connection causes."""
-_NOISY: Final = ("aiohttp", "asyncio", "upstash_helper.api.connections", "upstash_helper.loop")
+_NOISY: Final = ("aiohttp", "asyncio", "upstash_helper.api.server.connections", "upstash_helper.loop")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.api.connections import Connections, Counts, Limits
+    from upstash_helper.api.server.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.compose import Daemon, Machine
     from upstash_helper.settings.config.config import Settings, World
@@ -95,7 +95,7 @@ def run_daemon(world: World, passed: Passed | None = None, *, wait: Callable[[st
             from aiohttp import web  # noqa: F401 - loaded here for all
 
             from upstash_helper import compose  # noqa: F401
-            from upstash_helper.api import connections  # noqa: F401
+            from upstash_helper.api.server import connections  # noqa: F401
         asyncio.run(_run(world, listeners, activated=activated))
 
 
@@ -123,7 +123,7 @@ async def serve(
     """
     from aiohttp import web
 
-    from upstash_helper.api.connections import Connections, Counts, Limits
+    from upstash_helper.api.server.connections import Connections, Counts, Limits
 
     serving: list[Connections] = []
 
@@ -214,7 +214,7 @@ def _idle_exit(world: World, daemon: Daemon, stop: asyncio.Event, *, activated: 
 @contextlib.contextmanager
 def _announced(world: World, daemon: Daemon, port: int, *, activated: bool) -> Iterator[None]:
     """Let clients and the service manager know, first that the daemon serves and then that it no longer does."""
-    from upstash_helper.api.daemon import API_VERSION
+    from upstash_helper.api.resources.daemon import API_VERSION
 
     base_url = f"http://127.0.0.1:{port}"
     if activated:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tests.support.stream import follow
-from upstash_helper.api.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MOST_STREAMS
 
 if TYPE_CHECKING:
     from tests.support.world import World

@@ -11,13 +11,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.clock import FakeClock
 from tests.support.world import World
-from upstash_helper.api.app import create_app
-from upstash_helper.api.caller import Tokens
-from upstash_helper.api.gate import Gate, UndeclaredRoute
-from upstash_helper.api.guard import Access, Policy, Surface
-from upstash_helper.api.problems import STATUS_OF
-from upstash_helper.api.routes import Route
-from upstash_helper.api.witness import Witness
+from upstash_helper.api.guard.audit import Witness
+from upstash_helper.api.guard.middleware import Gate, UndeclaredRoute
+from upstash_helper.api.guard.policy.policy import Access, Policy, Surface
+from upstash_helper.api.guard.tokens import Tokens
+from upstash_helper.api.server.app import create_app
+from upstash_helper.api.server.problems import STATUS_OF
+from upstash_helper.api.server.routes import Route
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.dashboard_sessions import Sessions
 from upstash_helper.broker.apps.registry.registry import Apps

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.stream import Stream, follow
-from upstash_helper.api.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MOST_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from tests.support.browser import Site
-from upstash_helper.api import outcomes
 from upstash_helper.api.failure_words import WORDS
-from upstash_helper.api.files import CSP
+from upstash_helper.api.pages import outcome
+from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker import hints
 from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
 from upstash_helper.broker.apps.identity import Identity
@@ -22,7 +22,7 @@ from upstash_helper.broker.states import Status
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from upstash_helper.api.page import Page
+    from upstash_helper.api.pages.page import Page
 
 REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
 
@@ -47,7 +47,7 @@ def failed(reason: FailureReason) -> Failed:
 
 def page_of(attempt: Attempt, status: Status = DISCONNECTED, *askers: Caller) -> Page:
     """Return the page of ``attempt``."""
-    return outcomes.outcome(attempt, status, askers)
+    return outcome.outcome(attempt, status, askers)
 
 
 def pages() -> dict[str, Page]:
@@ -71,8 +71,8 @@ def pages() -> dict[str, Page]:
         "waiting-long": page_of(hinted, DISCONNECTED, APP),
         "needs-email": page_of(Succeeded(id="a", expires_at=0.0, needs_email=True), CONNECTED, APP),
         "expired": page_of(Expired(id="a", expires_at=0.0), DISCONNECTED, APP),
-        "noise": outcomes.noise(),
-        "over": outcomes.over("There is no such attempt (they are forgotten when the helper restarts)."),
+        "noise": outcome.noise(),
+        "over": outcome.over("There is no such attempt (they are forgotten when the helper restarts)."),
         **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in WORDS},
     }
 

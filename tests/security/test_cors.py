@@ -10,7 +10,7 @@ from tests.support.clock import FakeClock
 from tests.support.effects import no_effect
 from tests.support.stream import follow
 from tests.support.world import Reply, World, as_page
-from upstash_helper.api.gate import REQUESTS_AT_ONCE
+from upstash_helper.api.guard.middleware import REQUESTS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ from tests.support.effects import no_effect
 from tests.support.rawhttp import request
 from tests.support.stream import Stream, follow
 from tests.support.world import App, World, as_page
-from upstash_helper.api.events import MOST_OF_AN_APP, MOST_STREAMS, SEND_SECONDS
+from upstash_helper.api.resources.events import MOST_OF_AN_APP, MOST_STREAMS, SEND_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

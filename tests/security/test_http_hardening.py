@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.rawhttp import Answer, connected, exchange, get, request
 from tests.support.served import LocalDaemon, Witness
-from upstash_helper.api.body import BODY_LIMIT, BODY_SECONDS
-from upstash_helper.api.connections import Limits
+from upstash_helper.api.server.body import BODY_LIMIT, BODY_SECONDS
+from upstash_helper.api.server.connections import Limits
 from upstash_helper.logs import NOISY_BUDGET, logging_to
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.world import World
-from upstash_helper.api.openapi import statuses
+from upstash_helper.api.server.openapi import statuses
 from upstash_helper.broker.app_register import digest_of
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.ledger import App
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
-    from upstash_helper.api.guard import Policy
-    from upstash_helper.api.routes import Route
+    from upstash_helper.api.guard.policy.policy import Policy
+    from upstash_helper.api.server.routes import Route
 
 PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32
 OTHER, STRANGER = "https://other.example.com", "https://stranger.example"

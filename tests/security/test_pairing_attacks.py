@@ -12,7 +12,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.effects import no_effect, state
 from tests.support.world import Reply, World, as_page
-from upstash_helper.api.pairings import PairingsResource
+from upstash_helper.api.resources.pairings import PairingsResource
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger

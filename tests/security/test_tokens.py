@@ -16,7 +16,7 @@ from tests.support.rawhttp import connected, request
 from tests.support.recorded import recorded
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, App, Reply, World, as_page
-from upstash_helper.api.gate import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
+from upstash_helper.api.guard.middleware import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
 from upstash_helper.broker.app_register import ONCE_SECONDS
 from upstash_helper.broker.apps.registry.registry import MOST_MISMATCHES
 from upstash_helper.broker.scopes import SCOPES, Scope
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
-    from upstash_helper.api.routes import Route
+    from upstash_helper.api.server.routes import Route
 
 PAGE = "https://app.example.com"
 OTHER = "https://other.example.com"

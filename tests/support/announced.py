@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.daemon import clean_environment
 from upstash_helper import __version__
-from upstash_helper.api.daemon import API_VERSION
+from upstash_helper.api.resources.daemon import API_VERSION
 from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:

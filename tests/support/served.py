@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
-from upstash_helper.api.connections import Counts, Limits
+from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
+from upstash_helper.api.server.connections import Counts, Limits
 from upstash_helper.compose import Machine, compose
 from upstash_helper.listeners import Listeners, open_listeners
 from upstash_helper.serve import serve

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from upstash_helper.api.files import CSP, read
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Route
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.pages.static import CSP, read
+from upstash_helper.api.server.routes import Route
 
 
 class BridgeResource:

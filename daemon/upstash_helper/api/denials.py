@@ -11,7 +11,7 @@ import msgspec
 from upstash_helper.broker.callers import Caller
 
 if TYPE_CHECKING:
-    from upstash_helper.api.guard import Facts
+    from upstash_helper.api.guard.policy.policy import Facts
     from upstash_helper.broker.scopes import Scope
 
 LONGEST_TARGET: Final = 2048

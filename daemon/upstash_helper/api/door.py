@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from upstash_helper.api import redirects
-from upstash_helper.api.app import create_app
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Route
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server.app import create_app
+from upstash_helper.api.server.routes import Route
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from upstash_helper.api.gate import Gate
+    from upstash_helper.api.guard.middleware import Gate
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.callers import Caller
 

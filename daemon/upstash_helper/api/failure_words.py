@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from upstash_helper.api.page import Step
+from upstash_helper.api.pages.page import Step
 from upstash_helper.api.signs import Sign
 from upstash_helper.broker.ports import FailureReason
 

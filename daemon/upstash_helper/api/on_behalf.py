@@ -16,7 +16,7 @@ from upstash_helper.api.denials import Deny
 from upstash_helper.broker.apps.identity import of_origin
 
 if TYPE_CHECKING:
-    from upstash_helper.api.guard import Facts, Surface
+    from upstash_helper.api.guard.policy.policy import Facts, Surface
 
 HEADER: Final = "Upstash-Helper-On-Behalf-Of"
 

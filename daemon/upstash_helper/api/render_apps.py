@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from upstash_helper.api.render import timestamp
+from upstash_helper.api.server.render import timestamp
 from upstash_helper.broker import ledger as records
 from upstash_helper.broker.scopes import ALL_DATABASES, MEANING, SCOPES
 from upstash_helper.protocol import wire_apps as wire

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from upstash_helper.api.guard import Facts
+    from upstash_helper.api.guard.policy.policy import Facts
 
 # Without the fragment: to the same address with it, a browser would go without asking us.
 _SCRIPT: Final = """\

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from upstash_helper.api.denials import Deny
-from upstash_helper.api.guard import Allow, Facts, Policy, Surface, decide, may_read
+from upstash_helper.api.guard.policy.policy import Allow, Facts, Policy, Surface, decide, may_read
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.callers import OWNER, Caller

@@ -21,7 +21,7 @@ from tests.unit.api.test_guard import (
     said,
 )
 from upstash_helper.api.denials import Deny
-from upstash_helper.api.guard import Allow, Facts, Policy, decide
+from upstash_helper.api.guard.policy.policy import Allow, Facts, Policy, decide
 from upstash_helper.api.on_behalf import speaking
 
 # As the bridge sends them.

@@ -17,7 +17,7 @@ from tests.support.rawhttp import connected, exchange, get, request
 from tests.support.stranger import stranger
 from tests.support.until import until_async
 from tests.support.world import free_port
-from upstash_helper.api.connections import Counts
+from upstash_helper.api.server.connections import Counts
 from upstash_helper.door import Door, open_first
 from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api.files import CSP, read
+from upstash_helper.api.pages.static import CSP, read
 from upstash_helper.api.signs import SIGNS, Sign
 
 Tone = Literal["good", "bad", "plain", "busy"]

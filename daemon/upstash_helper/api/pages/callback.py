@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from upstash_helper.api import outcomes, redirects
-from upstash_helper.api.files import CSP, read
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Parameter, Route
+from upstash_helper.api import redirects
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.pages import outcome
+from upstash_helper.api.pages.static import CSP, read
+from upstash_helper.api.server.routes import Parameter, Route
 from upstash_helper.broker.account.attempts import Expired, Pending
 from upstash_helper.broker.errors import AttemptNotFound
 
@@ -58,12 +59,12 @@ class PagesResource:
             return await self._home()
         redirect = redirects.read(request.query.items())
         if redirect is None:
-            return outcomes.noise().response(status=400)
+            return outcome.noise().response(status=400)
 
         attempt = await self._connection.flow.redirected(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
-            return outcomes.noise().response(status=400)
+            return outcome.noise().response(status=400)
         # RFC 9700, section 4.3.1: the code leaves the address, and with it the history and the Referer.
         return web.Response(status=303, headers={"Location": f"/?attempt={attempt.id}"})
 
@@ -71,9 +72,9 @@ class PagesResource:
         try:
             attempt = self._connection.flow.attempt(attempt_id)
         except AttemptNotFound as error:
-            return outcomes.over(error.detail).response(status=404)
+            return outcome.over(error.detail).response(status=404)
         status = await self._connection.status()
-        return outcomes.outcome(attempt, status, self._connection.flow.askers(attempt.id)).response()
+        return outcome.outcome(attempt, status, self._connection.flow.askers(attempt.id)).response()
 
     async def state(self, request: web.Request) -> web.Response:
         """
@@ -82,7 +83,7 @@ class PagesResource:
         """
         attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
 
-        return web.Response(text=outcomes.STATES[type(attempt)])
+        return web.Response(text=outcome.STATES[type(attempt)])
 
     async def _home(self) -> web.Response:
         """Answer with the dashboard: a shell that holds nothing, and asks for all of it with its session's token."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from upstash_helper.api import problems
-from upstash_helper.api.body import BodyTimeout, BodyTooLarge, MalformedBody
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Route
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import problems
+from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
+from upstash_helper.api.server.routes import Route
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import PassedRequest
 from upstash_helper.broker.scopes import Scope

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Parameter, Route
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server.routes import Parameter, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp_sse import EventSourceResponse
 
-from upstash_helper.api import problems, render, render_apps
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Parameter, Route, caller_of
+from upstash_helper.api import render_apps
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import problems, render
+from upstash_helper.api.server.routes import Parameter, Route, caller_of
 from upstash_helper.broker.account.attempts import Attempt
 from upstash_helper.broker.apps.registry.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest

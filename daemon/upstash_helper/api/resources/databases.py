@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import web
 from msgspec import UNSET
 
-from upstash_helper.api import render
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, TARGET, Parameter, Route, caller_of
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import render
+from upstash_helper.api.server.problems import decode
+from upstash_helper.api.server.routes import BODY, TARGET, Parameter, Route, caller_of
 from upstash_helper.broker import idempotency, models
 from upstash_helper.broker.errors import InvalidPageToken, InvalidRequest
 from upstash_helper.broker.regions import REGIONS

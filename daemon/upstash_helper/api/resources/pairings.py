@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api import render, render_apps
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, ORIGIN, TARGET, Route
+from upstash_helper.api import render_apps
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import render
+from upstash_helper.api.server.problems import decode
+from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, Route
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.apps.identity import Identity, of_origin
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, Wish

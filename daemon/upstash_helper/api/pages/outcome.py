@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.api.failure_words import AGAIN, API_KEY, DASHBOARD, PASTE, WORDS
-from upstash_helper.api.page import Fact, Page, Step
+from upstash_helper.api.pages.page import Fact, Page, Step
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from upstash_helper.protocol import wire
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from upstash_helper.api.routes import Route
+    from upstash_helper.api.server.routes import Route
 
 _REF: Final = "#/components/schemas/{name}"
 # What every id, and every name of a file, is made of: nothing else in its place in the path leads anywhere.

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api import render, render_apps
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.routes import Route
+from upstash_helper.api import render_apps
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import render
+from upstash_helper.api.server.routes import Route
 from upstash_helper.broker.hints import https_forced
 from upstash_helper.protocol import discovery, wire
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from upstash_helper.api import redirects, render
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, Route, caller_of
+from upstash_helper.api import redirects
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import render
+from upstash_helper.api.server.problems import decode
+from upstash_helper.api.server.routes import BODY, Route, caller_of
 from upstash_helper.broker.secret import Secret
 from upstash_helper.protocol import wire
 

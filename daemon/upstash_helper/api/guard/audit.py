@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from upstash_helper.api.body import BodyError
-from upstash_helper.api.problems import BodyInvalid
-from upstash_helper.api.routes import CALLER, TARGET
+from upstash_helper.api.server.body import BodyError
+from upstash_helper.api.server.problems import BodyInvalid
+from upstash_helper.api.server.routes import CALLER, TARGET
 from upstash_helper.broker.audit import OK
 from upstash_helper.broker.errors import HelperError
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from upstash_helper.api.guard import Policy
+    from upstash_helper.api.guard.policy.policy import Policy
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.callers import Caller

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
-from upstash_helper.api import render, render_apps
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, Parameter, Route, caller_of
+from upstash_helper.api import render_apps
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import render
+from upstash_helper.api.server.problems import decode
+from upstash_helper.api.server.routes import BODY, Parameter, Route, caller_of
 from upstash_helper.broker.errors import AppNotFound, InvalidPageToken, InvalidRequest
 from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.protocol import wire_apps as wire

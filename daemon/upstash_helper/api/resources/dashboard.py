@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import hdrs, web
 
-from upstash_helper.api import render
-from upstash_helper.api.guard import Policy
-from upstash_helper.api.problems import decode
-from upstash_helper.api.routes import BODY, Route
+from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.server import render
+from upstash_helper.api.server.problems import decode
+from upstash_helper.api.server.routes import BODY, Route
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 from upstash_helper.broker.secret import Secret

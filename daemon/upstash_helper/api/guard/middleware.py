@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from upstash_helper.api import cors, on_behalf, problems, workers
-from upstash_helper.api.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
-from upstash_helper.api.connections import Connection
+from upstash_helper.api import cors, on_behalf, workers
 from upstash_helper.api.denials import Deny
-from upstash_helper.api.guard import Facts, Policy, admit, may_read, turned_away
-from upstash_helper.api.routes import BODY, CALLER, ORIGIN
+from upstash_helper.api.guard.policy.policy import Facts, Policy, admit, may_read, turned_away
+from upstash_helper.api.server import problems
+from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
+from upstash_helper.api.server.connections import Connection
+from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.errors import HelperError, RateLimited
 from upstash_helper.broker.limits import Buckets
@@ -20,8 +21,8 @@ from upstash_helper.broker.limits import Buckets
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-    from upstash_helper.api.guard import Callers, Surface
-    from upstash_helper.api.witness import Witness
+    from upstash_helper.api.guard.audit import Witness
+    from upstash_helper.api.guard.policy.policy import Callers, Surface
     from upstash_helper.broker.apps.registry.registry import Apps
     from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.ports import Clock, Peers

@@ -11,8 +11,8 @@ from upstash_helper.api import cors
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from upstash_helper.api.gate import Gate
-    from upstash_helper.api.routes import Route
+    from upstash_helper.api.guard.middleware import Gate
+    from upstash_helper.api.server.routes import Route
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
