@@ -273,7 +273,7 @@ def test_commands_load_only_what_they_need(environment: dict[str, str]) -> None:
         "from upstash_helper.cli.app import cli\n"
         "try: cli.main(['status'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'aiohttp', 'asyncio', 'keyring', 'psutil', 'redis', 'oauthlib', 'upstash_helper.serve'}\n"
+        "heavy = {'aiohttp', 'asyncio', 'keyring', 'psutil', 'redis', 'oauthlib', 'upstash_helper.runtime.serve'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
 

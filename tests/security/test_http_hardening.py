@@ -17,7 +17,7 @@ from tests.support.rawhttp import Answer, connected, exchange, get, request
 from tests.support.served import LocalDaemon, Witness
 from upstash_helper.api.server.body import BODY_LIMIT, BODY_SECONDS
 from upstash_helper.api.server.connections import Limits
-from upstash_helper.logs import NOISY_BUDGET, logging_to
+from upstash_helper.runtime.logs import NOISY_BUDGET, logging_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

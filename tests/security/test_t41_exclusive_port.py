@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from upstash_helper.listeners import open_listeners
+from upstash_helper.runtime.listeners import open_listeners
 
 
 def sharing(option: str, host: str, port: int) -> str:

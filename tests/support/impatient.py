@@ -11,13 +11,13 @@ import os
 
 import msgspec
 
-from upstash_helper import activation, serve
+from upstash_helper.runtime import serve, systemd
 from upstash_helper.settings.config.config import load_world
 
 
 def main() -> None:
     """Be the daemon."""
-    passed = activation.take()
+    passed = systemd.take()
     seconds = float(os.environ["IMPATIENT_SECONDS"])
     world = load_world()
     # A struct that is made in code is not validated.

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
 from upstash_helper.api.server.connections import Counts, Limits
-from upstash_helper.compose import Machine, compose
-from upstash_helper.listeners import Listeners, open_listeners
-from upstash_helper.serve import serve
+from upstash_helper.runtime.compose import Machine, compose
+from upstash_helper.runtime.listeners import Listeners, open_listeners
+from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config.config import Settings, World
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from upstash_helper.idle import IdleExit
+    from upstash_helper.runtime.idle_exit import IdleExit
 
 BODY_SECONDS = 0.4
 

@@ -182,7 +182,7 @@ def two_users() -> Iterator[tuple[User, User]]:
 def _skip_unless_they_can_run(user: User) -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv (of the package util-linux) is not installed")
-    command = user.command(sys.executable, "-c", "import upstash_helper.serve")
+    command = user.command(sys.executable, "-c", "import upstash_helper.runtime.serve")
     done = subprocess.run(command, env=user.environment, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode and ("unshare" in done.stderr or "mount" in done.stderr):
         pytest.skip(f"platform: nothing can be mounted here: {done.stderr.strip()}")

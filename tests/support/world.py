@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import msgspec
 
-from upstash_helper.compose import Daemon, Machine, compose
-from upstash_helper.door import Door, api_and_door, open_first
 from upstash_helper.protocol import wire
-from upstash_helper.serve import serve
+from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
+from upstash_helper.runtime.compose import Daemon, Machine, compose
+from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config.config import Settings
 from upstash_helper.settings.config.config import World as Profile
 from upstash_helper.settings.profiles import Folders

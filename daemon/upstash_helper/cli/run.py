@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
     # The one place of the command line that reaches into the daemon.
-    from upstash_helper import activation, serve
+    from upstash_helper.runtime import serve, systemd
 
-    passed = activation.take()
+    passed = systemd.take()
 
     def refused(detail: str, exit_code: int, code: str) -> int:
         _say(detail, exit_code, code, as_json=as_json)

@@ -17,8 +17,8 @@ from tests.support.activator import listening
 from tests.support.rawhttp import get
 from tests.support.served import Witness
 from tests.support.world import free_port
-from upstash_helper import activation
-from upstash_helper.activation import ActivationRefused, Passed
+from upstash_helper.runtime import systemd
+from upstash_helper.runtime.systemd import ActivationRefused, Passed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def handed_over(*sockets: socket.socket) -> Iterator[Passed]:
     for number, one in enumerate(sockets):
         os.dup2(one.fileno(), FIRST + number, inheritable=True)
         one.close()
-    passed = activation.take(variables(len(sockets)), first=FIRST)
+    passed = systemd.take(variables(len(sockets)), first=FIRST)
     try:
         yield passed
     finally:
@@ -119,7 +119,7 @@ def test_without_a_manager_nothing_is_taken() -> None:
     """
     A daemon that a person starts has been handed over nothing.
     """
-    assert not activation.take({"HOME": "/"})
+    assert not systemd.take({"HOME": "/"})
 
 
 def test_what_is_another_process_s_is_left_alone() -> None:
@@ -128,7 +128,7 @@ def test_what_is_another_process_s_is_left_alone() -> None:
     """
     environ = variables(1, pid=os.getppid())
 
-    passed = activation.take(environ)
+    passed = systemd.take(environ)
 
     assert not passed
     assert {"HOME": "/"} == environ
@@ -142,7 +142,7 @@ def test_children_inherit_neither_the_variables_nor_the_sockets() -> None:
     os.dup2(listening("127.0.0.1", port).detach(), FIRST, inheritable=True)
     environ = variables(1)
 
-    passed = activation.take(environ, first=FIRST)
+    passed = systemd.take(environ, first=FIRST)
 
     assert {"HOME": "/"} == environ
     assert not os.get_inheritable(FIRST)
@@ -155,7 +155,7 @@ def test_a_count_that_is_none_is_refused(count: str) -> None:
     A number of sockets that cannot be is named in the error.
     """
     with pytest.raises(ActivationRefused, match="LISTEN_FDS"):
-        activation.take(variables(count), first=FIRST).listeners([3000])
+        systemd.take(variables(count), first=FIRST).listeners([3000])
 
 
 def datagrams(port: int) -> socket.socket:
@@ -235,7 +235,7 @@ def test_a_descriptor_that_is_no_socket_is_refused() -> None:
     os.dup2(reading, FIRST)
     try:
         with pytest.raises(ActivationRefused, match=f"descriptor {FIRST}, which is no socket"):
-            activation.take(variables(1), first=FIRST).listeners([3000])
+            systemd.take(variables(1), first=FIRST).listeners([3000])
     finally:
         for descriptor in (reading, writing, FIRST):
             os.close(descriptor)
@@ -245,7 +245,7 @@ def test_systemd_is_known_by_the_process_that_it_started() -> None:
     """
     What systemd's own child was told is believed in that process, and not in a shell that has inherited it.
     """
-    own = activation.started_by_manager({"SYSTEMD_EXEC_PID": str(os.getpid())})
-    inherited = activation.started_by_manager({"SYSTEMD_EXEC_PID": str(os.getppid())})
+    own = systemd.started_by_manager({"SYSTEMD_EXEC_PID": str(os.getpid())})
+    inherited = systemd.started_by_manager({"SYSTEMD_EXEC_PID": str(os.getppid())})
 
-    assert (True, False, False) == (own, inherited, activation.started_by_manager({}))
+    assert (True, False, False) == (own, inherited, systemd.started_by_manager({}))

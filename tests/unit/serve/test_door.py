@@ -18,8 +18,8 @@ from tests.support.stranger import stranger
 from tests.support.until import until_async
 from tests.support.world import free_port
 from upstash_helper.api.server.connections import Counts
-from upstash_helper.door import Door, open_first
-from upstash_helper.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.callback_port import Door, open_first
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

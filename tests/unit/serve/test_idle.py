@@ -16,8 +16,8 @@ if sys.platform == "win32":
 from tests.support.rawhttp import connected, get, request
 from tests.support.served import Witness, serving
 from tests.support.until import until_async
-from upstash_helper.idle import IdleExit
-from upstash_helper.listeners import open_listeners
+from upstash_helper.runtime.idle_exit import IdleExit
+from upstash_helper.runtime.listeners import open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from tests.support.process import own_name
 from tests.support.rawhttp import exchange, get
 from tests.support.served import Witness, serving
 from tests.support.stranger import stranger
-from upstash_helper.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from upstash_helper.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, logging_to, redact
+from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, logging_to, redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +178,7 @@ def test_a_noisy_logger_is_bounded_and_says_what_was_left_out() -> None:
     budget = Budget(now=lambda: now)
 
     taken = [budget.take("aiohttp.server") for _ in range(100)]
-    other = budget.take("upstash_helper.serve")
+    other = budget.take("upstash_helper.runtime.serve")
     now = WINDOW_SECONDS
     later = budget.take("aiohttp.server")
 

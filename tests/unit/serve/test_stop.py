@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.support.rawhttp import connected, request
 from tests.support.served import Witness, serving
-from upstash_helper.listeners import open_listeners
+from upstash_helper.runtime.listeners import open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -12,8 +12,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.listeners import V4, V6, Listeners, PortBusy, open_listeners, why_not
 from upstash_helper.protocol import wire
+from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, open_listeners, why_not
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -14,8 +14,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.client import waiting
-from upstash_helper.listeners import Listeners, PortBusy, is_free
 from upstash_helper.notify import notify
+from upstash_helper.runtime.listeners import Listeners, PortBusy, is_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable

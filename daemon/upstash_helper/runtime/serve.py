@@ -14,15 +14,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper import __version__, logs, patience, process
-from upstash_helper.activation import ActivationRefused, Passed, started_by_manager
+from upstash_helper import __version__
 from upstash_helper.client import knock
-from upstash_helper.door import Door, api_and_door, open_first
-from upstash_helper.idle import IdleExit
-from upstash_helper.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.notify import notify
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import DiscoveryRefused
+from upstash_helper.runtime import logs, port_wait, process
+from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
+from upstash_helper.runtime.idle_exit import IdleExit
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.systemd import ActivationRefused, Passed, started_by_manager
 from upstash_helper.single import AlreadyRunning, single
 from upstash_helper.startup import quick_imports
 from upstash_helper.system.folders import claim
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.server.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
-    from upstash_helper.compose import Daemon, Machine
+    from upstash_helper.runtime.compose import Daemon, Machine
     from upstash_helper.settings.config.config import Settings, World
 
 __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
@@ -84,7 +85,7 @@ def run_daemon(world: World, passed: Passed | None = None, *, wait: Callable[[st
                 # Without a traceback: it is told above.
                 logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400
                 raise
-            listeners = patience.wait_for_port(
+            listeners = port_wait.wait_for_port(
                 settings, folders.runtime, functools.partial(_open, settings), error, say=wait
             )
         except ActivationRefused as error:
@@ -94,8 +95,8 @@ def run_daemon(world: World, passed: Passed | None = None, *, wait: Callable[[st
         with quick_imports():
             from aiohttp import web  # noqa: F401 - loaded here for all
 
-            from upstash_helper import compose  # noqa: F401
             from upstash_helper.api.server import connections  # noqa: F401
+            from upstash_helper.runtime import compose  # noqa: F401
         asyncio.run(_run(world, listeners, activated=activated))
 
 
@@ -177,7 +178,7 @@ async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:
 
 
 async def _run(world: World, listeners: Listeners, *, activated: bool) -> None:
-    from upstash_helper.compose import compose
+    from upstash_helper.runtime.compose import compose
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(process.note_failure)
@@ -272,7 +273,7 @@ def _door(settings: Settings, listeners: Listeners) -> Door | None:
 
 
 def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
-    from upstash_helper.compose import Machine
+    from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage import sign_in_file
     from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
     from upstash_helper.storage.sign_in_file import SignInFile

@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.listeners import V4, V6, Listeners
+from upstash_helper.runtime.listeners import V4, V6, Listeners
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:

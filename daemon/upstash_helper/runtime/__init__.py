@@ -1,0 +1,1 @@
+"""The daemon's process: composition, listeners, logs, signals, systemd, and exit when idle."""
