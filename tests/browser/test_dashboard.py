@@ -14,7 +14,7 @@ from tests.support.clock import FakeClock
 from tests.support.web_tool import BUTTON, example, in_state
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.hints import PATIENCE
-from upstash_helper.client.dashboard_page import leave_page
+from upstash_helper.client.dashboard_link import leave_page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from upstash_helper.client.env_lines import EnvFormat, NotExpressible, env_lines
+from upstash_helper.client.dotenv import EnvFormat, NotExpressible, env_lines
 
 VALUES = {
     "PLAIN": "AXkzACQgMmZ-_.~",

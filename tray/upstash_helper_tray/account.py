@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client.env_lines import env_lines
+from upstash_helper.client.dotenv import env_lines
 from upstash_helper.client.errors import ApiProblem
 from upstash_helper.protocol.wire import Connection, DatabaseCredentials
 from upstash_helper_tray.actions import Approve, Block, CopyCredentials, Deny

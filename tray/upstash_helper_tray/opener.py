@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.client.dashboard_page import browse
+from upstash_helper.client.dashboard_link import browse
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient
-from upstash_helper.client.dashboard_page import leave_page
-from upstash_helper.client.env_lines import NotExpressible
+from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.client.dotenv import NotExpressible
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
 from upstash_helper_tray import account, actions, fold

@@ -10,7 +10,7 @@ from upstash_helper.cli.databases import database_argument, find
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import moment, note, print_json, sheet, table, yes_no
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client.env_lines import EnvFormat, env_lines
+from upstash_helper.client.dotenv import EnvFormat, env_lines
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire import Database

@@ -37,10 +37,10 @@ def bring_up(session: Session, flags: dict[str, object]) -> DaemonStatus:
         Failure: As ``launch``.
         SettingsError: As ``launch``.
     """
-    from upstash_helper.client import knock
+    from upstash_helper.client import wake
 
     # The service manager has the port, and knows nothing of flags.
-    if not flags and knock.wake(session.folders.runtime, session.folders.state):
+    if not flags and wake.wake(session.folders.runtime, session.folders.state):
         return running(session)
     return launch(session, flags)
 

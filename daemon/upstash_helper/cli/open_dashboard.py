@@ -7,7 +7,7 @@ import click
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import note, print_json
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client.dashboard_page import browse, leave_page
+from upstash_helper.client.dashboard_link import browse, leave_page
 
 
 @command("open")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from upstash_helper.client.app_calls import AppClient
 from upstash_helper.client.deadline import Deadline
 from upstash_helper.client.errors import SignedOut, TokenRevoked, TokenStoreUnavailable
-from upstash_helper.client.tokens import Held
+from upstash_helper.client.token_store import Held
 from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
-    from upstash_helper.client.tokens import TokenStore
-    from upstash_helper.client.whereabouts import Whereabouts
+    from upstash_helper.client.locate import Whereabouts
+    from upstash_helper.client.token_store import TokenStore
     from upstash_helper.protocol.wire_apps import NewToken, TokenInfo
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from upstash_helper.client import whereabouts
+from upstash_helper.client import locate
 from upstash_helper.client.app_calls import AppClient
 from upstash_helper.client.app_databases import Databases
 from upstash_helper.client.app_session import AppSession
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.client.asking import OnCode
     from upstash_helper.client.events import Event
-    from upstash_helper.client.tokens import TokenStore
+    from upstash_helper.client.token_store import TokenStore
     from upstash_helper.protocol.wire import Region
     from upstash_helper.protocol.wire_apps import NewToken, Scope, TokenInfo
 
@@ -103,7 +103,7 @@ class Helper:
             UnexpectedAnswer: If another program is at its address. It was sent no token.
             ValueError: If ``base_url`` is not on this machine's loopback.
         """
-        daemon = whereabouts.find(base_url)
+        daemon = locate.find(base_url)
         session = AppSession(daemon, _keyring(name, daemon.world) if token_store is None else token_store)
         known = session.resume()
         if known is not None and set(scopes if required is None else required) <= set(known.scopes):

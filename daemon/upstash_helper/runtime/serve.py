@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.client import knock
+from upstash_helper.client import wake
 from upstash_helper.notify import notify
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import DiscoveryRefused
@@ -244,7 +244,7 @@ def _announced(world: World, daemon: Daemon, port: int, *, activated: bool) -> I
 def _leave_note(world: World, base_url: str) -> None:
     """Let clients know where they can have the daemon started, when it is not there."""
     try:
-        knock.leave_note(world.folders.state, base_url)
+        wake.leave_note(world.folders.state, base_url)
     except OSError as error:
         # Pages and apps that know the port start it all the same.
         logger.warning("note_not_left", extra={"error": type(error).__name__})

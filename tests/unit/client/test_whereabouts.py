@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import ClientError, DaemonUnreachable, knock, whereabouts
-from upstash_helper.client.whereabouts import Whereabouts
+from upstash_helper.client import ClientError, DaemonUnreachable, locate, wake
+from upstash_helper.client.locate import Whereabouts
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import DaemonLock, Discovery
 
@@ -32,7 +32,7 @@ def test_an_address_that_is_given_is_taken() -> None:
     """
     Who names the address gets it, and tokens of a world of its own.
     """
-    assert Whereabouts(URL, world=f"at {URL}") == whereabouts.find(f"{URL}")
+    assert Whereabouts(URL, world=f"at {URL}") == locate.find(f"{URL}")
 
 
 def test_a_daemon_that_runs_is_found_where_it_announced_itself(home: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_daemon_that_runs_is_found_where_it_announced_itself(home: Path) -> No
     announce(home / "run")
 
     with DaemonLock(home / "run"):
-        found = whereabouts.find()
+        found = locate.find()
 
     assert Whereabouts(URL, world=f"in {home}") == found
 
@@ -56,7 +56,7 @@ def test_a_profile_is_a_world_of_its_own(home: Path, monkeypatch: pytest.MonkeyP
     announce(runtime)
 
     with DaemonLock(runtime):
-        found = whereabouts.find()
+        found = locate.find()
 
     assert Whereabouts(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found
 
@@ -68,7 +68,7 @@ def test_a_left_over_announcement_is_not_believed(home: Path) -> None:
     announce(home / "run")
 
     with pytest.raises(DaemonUnreachable, match="upstash-helper start"):
-        whereabouts.find()
+        locate.find()
 
 
 def test_the_daemon_of_a_profile_is_not_looked_for_in_the_usual_place(
@@ -80,7 +80,7 @@ def test_the_daemon_of_a_profile_is_not_looked_for_in_the_usual_place(
     monkeypatch.setenv("UPSTASH_HELPER_PROFILE", "sandbox")
 
     with pytest.raises(DaemonUnreachable, match="upstash-helper --profile sandbox start"):
-        whereabouts.find()
+        locate.find()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: nobody starts the daemon on demand on Windows")
@@ -91,9 +91,9 @@ def test_a_daemon_that_is_started_on_demand_is_started(home: Path) -> None:
     from tests.support.activated import Activated
 
     with Activated.listening(home) as daemon:
-        knock.leave_note(home / "state", f"http://127.0.0.1:{daemon.port}")
+        wake.leave_note(home / "state", f"http://127.0.0.1:{daemon.port}")
 
-        found = whereabouts.find()
+        found = locate.find()
 
         assert Whereabouts(f"http://127.0.0.1:{daemon.port}", world=f"in {home}") == found
         assert 1 == len(daemon.activator.pids)
@@ -109,7 +109,7 @@ def test_the_users_usual_daemon_is_in_the_usual_place(monkeypatch: pytest.Monkey
     for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
 
-    assert Whereabouts("http://127.0.0.1:3000") == whereabouts.find()
+    assert Whereabouts("http://127.0.0.1:3000") == locate.find()
 
 
 def test_the_owners_token_is_not_even_read(home: Path) -> None:
@@ -130,4 +130,4 @@ def test_a_profile_that_cannot_be_one_is_told(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("UPSTASH_HELPER_PROFILE", "../other")
 
     with pytest.raises(ClientError, match="Profile name"):
-        whereabouts.find()
+        locate.find()

@@ -20,7 +20,7 @@ from tests.support.command_line import run_cli
 from tests.support.others import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import knock
+from upstash_helper.client import wake
 from upstash_helper.protocol.discovery import DaemonLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_the_note_is_the_users_alone_and_holds_no_secret(tmp_path: Path) -> None
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
 
-        file = daemon.state / knock.FILE
+        file = daemon.state / wake.FILE
         assert 0o600 == stat.S_IMODE(file.stat().st_mode)
         assert 0o700 == stat.S_IMODE(file.parent.stat().st_mode)
         assert f'{{"base_url":"http://127.0.0.1:{daemon.port}","format":1}}' == file.read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ async def test_a_stranger_on_the_port_is_sent_no_token(tmp_path: Path) -> None:
     command says that the daemon does not run.
     """
     async with HttpServer.listening() as stranger:
-        knock.leave_note(tmp_path / "state", f"http://127.0.0.1:{stranger.port}")
+        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{stranger.port}")
 
         ran = await run_cli("status", environment=environment(tmp_path, stranger.port))
         heard = await stranger.heard()
@@ -153,13 +153,13 @@ def test_a_stranger_that_answers_costs_no_time(tmp_path: Path) -> None:
     """
     with Activated.listening(tmp_path / "other") as other:
         other.get()
-        knock.leave_note(tmp_path / "state", f"http://127.0.0.1:{other.port}")
+        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{other.port}")
         began = time.monotonic()
 
-        woken = knock.wake(tmp_path / "run", tmp_path / "state")
+        woken = wake.wake(tmp_path / "run", tmp_path / "state")
 
         assert not woken
-        assert time.monotonic() - began < knock.STRANGER_SECONDS
+        assert time.monotonic() - began < wake.STRANGER_SECONDS
 
 
 def test_a_stranger_that_says_nothing_is_given_up(tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_a_stranger_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     Who accepts connections and never answers holds a command up for two seconds and not for as long as a start takes.
     """
     with listening("127.0.0.1") as mute:
-        knock.leave_note(tmp_path / "state", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{mute.getsockname()[1]}")
         began = time.monotonic()
 
-        woken = knock.wake(tmp_path / "run", tmp_path / "state")
+        woken = wake.wake(tmp_path / "run", tmp_path / "state")
 
         assert not woken
-        assert time.monotonic() - began < knock.START_SECONDS / 2
+        assert time.monotonic() - began < wake.START_SECONDS / 2
 
 
 def test_a_daemon_that_starts_slowly_is_waited_for(tmp_path: Path) -> None:
@@ -181,13 +181,13 @@ def test_a_daemon_that_starts_slowly_is_waited_for(tmp_path: Path) -> None:
     Once a daemon of the profile has taken its lock, a start that takes longer is no stranger.
     """
     with listening("127.0.0.1") as slow, DaemonLock(tmp_path / "run"):
-        knock.leave_note(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
+        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
         began = time.monotonic()
 
-        woken = knock.wake(tmp_path / "run", tmp_path / "state", patience=knock.STRANGER_SECONDS + 1)
+        woken = wake.wake(tmp_path / "run", tmp_path / "state", patience=wake.STRANGER_SECONDS + 1)
 
         assert not woken
-        assert time.monotonic() - began > knock.STRANGER_SECONDS
+        assert time.monotonic() - began > wake.STRANGER_SECONDS
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
@@ -196,13 +196,13 @@ def test_a_service_manager_that_is_slow_is_waited_for(tmp_path: Path) -> None:
     Where it is systemd that has the port, nobody else is there who could be a stranger, however slow the disk is.
     """
     with as_systemd(tmp_path) as manager:
-        knock.leave_note(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
+        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
         began = time.monotonic()
 
-        woken = knock.wake(tmp_path / "run", tmp_path / "state", patience=2 * knock.STRANGER_SECONDS)
+        woken = wake.wake(tmp_path / "run", tmp_path / "state", patience=2 * wake.STRANGER_SECONDS)
 
         assert not woken
-        assert time.monotonic() - began >= 2 * knock.STRANGER_SECONDS
+        assert time.monotonic() - began >= 2 * wake.STRANGER_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -223,29 +223,29 @@ def test_a_note_that_is_none_is_not_followed(tmp_path: Path, content: bytes) -> 
     """
     Nobody is spoken to for a note that does not name an address of this machine.
     """
-    knock.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / knock.FILE).write_bytes(content)
+    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake.FILE).write_bytes(content)
 
-    assert knock.noted(tmp_path) is None
-    assert not knock.wake(tmp_path, tmp_path)
+    assert wake.noted(tmp_path) is None
+    assert not wake.wake(tmp_path, tmp_path)
 
 
 def test_a_note_that_others_could_have_written_is_not_followed(tmp_path: Path) -> None:
     """
     Nor for a note that may be another user's doing.
     """
-    knock.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / knock.FILE).chmod(0o644)
+    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake.FILE).chmod(0o644)
 
-    assert knock.noted(tmp_path) is None
+    assert wake.noted(tmp_path) is None
 
 
 def test_a_note_that_is_removed_is_gone(tmp_path: Path) -> None:
     """
     Whoever uninstalls the socket removes the note; one that is not there is no error.
     """
-    knock.leave_note(tmp_path, "http://127.0.0.1:3000")
-    knock.remove_note(tmp_path)
-    knock.remove_note(tmp_path)
+    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
+    wake.remove_note(tmp_path)
+    wake.remove_note(tmp_path)
 
     assert [] == list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.client import knock, waiting
+from upstash_helper.client import waiting, wake
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.transport import not_running, restart_command
@@ -51,7 +51,7 @@ def find(base_url: str | None = None) -> Whereabouts:
     world = _world(profile, os.environ.get(f"{ENV_PREFIX}HOME"))
     restart = restart_command(start)
     found = _announced(folders.runtime, restart)
-    if found is None and knock.wake(folders.runtime, folders.state):
+    if found is None and wake.wake(folders.runtime, folders.state):
         found = _announced(folders.runtime, restart)
     if found is not None:
         return Whereabouts(found, world, start)
