@@ -15,7 +15,7 @@ import pytest
 from tests.support.service_facts import AWKWARD, facts, listing
 from tests.support.until import until
 from tests.support.user_systemd import UserSystemd
-from upstash_helper.service import linux, program
+from upstash_helper.service import executable, linux
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ SOCKET, SERVICE = "upstash-helper.socket", "upstash-helper.service"
 AWKWARD_HOME = 'Zoë\'s %h $x "home"'
 
 # A checkout below /tmp is one that install refuses to make a service of.
-INSTALL = ("install", *(("--force",) if program.obstacle(program.this_program()) else ()))
+INSTALL = ("install", *(("--force",) if executable.obstacle(executable.this_program()) else ()))
 
 ASK = """
 import sys, urllib.error, urllib.request

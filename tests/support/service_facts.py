@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from upstash_helper.service.execution import Ran
+from upstash_helper.service.executor import Ran
 from upstash_helper.service.facts import Facts
 from upstash_helper.settings.profiles import Folders
 

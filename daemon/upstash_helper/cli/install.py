@@ -15,7 +15,7 @@ from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import note, print_json, shown, table
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.service.execution import Execution, Step
+from upstash_helper.service.executor import Execution, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,17 +64,17 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     """Install."""
     from upstash_helper.cli.documents import documents
     from upstash_helper.cli.lifecycle import halt
-    from upstash_helper.service import planning
+    from upstash_helper.service import planner
     from upstash_helper.service.facts import gather, passing
     from upstash_helper.service.installing import Installer
     from upstash_helper.service.plan import ServiceError
 
     facts = gather(session.profile_flag, tray=not no_tray, documents=documents())
-    hindrances = [planning.obstacle(facts), None if force else planning.passing_program(facts)]
+    hindrances = [planner.obstacle(facts), None if force else planner.passing_program(facts)]
     hindered = [hindrance for hindrance in hindrances if hindrance is not None]
     if hindered and not dry_run:
         raise failure(hindered[0])
-    executor = Installer(planning.plan(facts), force=force, dry=dry_run, halt=lambda: halt(session))
+    executor = Installer(planner.plan(facts), force=force, dry=dry_run, halt=lambda: halt(session))
     executor.notes += [f"Without --dry-run it would end here: {hindrance}" for hindrance in hindered]
     executor.notes += [
         f"The service does not see {name}, which only this terminal has. For good: {session.folders.config_file}"

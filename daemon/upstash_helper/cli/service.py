@@ -89,7 +89,7 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
 def _status(session: Session) -> ServiceStatus:
     from upstash_helper.cli.lifecycle import daemon_status
     from upstash_helper.protocol import discovery
-    from upstash_helper.service import planning
+    from upstash_helper.service import planner
     from upstash_helper.service.control import find
     from upstash_helper.service.facts import gather
 
@@ -109,7 +109,7 @@ def _status(session: Session) -> ServiceStatus:
         changed_files=tuple(str(path) for path in found.changed_files()),
         enabled=found.enabled(),
         states=_states(found),
-        outdated=planning.is_outdated(gather(session.profile_flag)),
+        outdated=planner.is_outdated(gather(session.profile_flag)),
         program=found.program,
     )
 

@@ -10,7 +10,7 @@ from upstash_helper.cli.failures import Failure
 from upstash_helper.cli.install import dry_run_option, failure, report
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.service.execution import Execution, Step
+from upstash_helper.service.executor import Execution, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     """Uninstall."""
     from upstash_helper.cli.lifecycle import halt
     from upstash_helper.client import wake
-    from upstash_helper.service import planning
+    from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
     from upstash_helper.service.facts import gather
     from upstash_helper.service.plan import ServiceError
@@ -46,7 +46,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     paths = purging.folders_of(facts.folders, profile=facts.profile, root=facts.root)
     if purge and not dry_run:
         confirm(_question(facts, paths), yes=yes)
-    executor = Uninstaller(planning.whole_plan(facts), dry=dry_run, halt=lambda: halt(session))
+    executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, halt=lambda: halt(session))
     executor.notes.clear()  # they are about installing
     try:
         if facts.tray_running:

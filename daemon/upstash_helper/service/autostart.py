@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.service import desktop_entry, marks, quoting
-from upstash_helper.service.program import this_program, without_console
-from upstash_helper.service.templates import fill
+from upstash_helper.service import desktop_entry, managed_files, quoting
+from upstash_helper.service.executable import this_program, without_console
+from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper.system import token_files
 
@@ -148,7 +148,7 @@ class DesktopAutostart:
             "EXEC": desktop_entry.string(desktop_entry.exec_value(self._command)),
         }
         text = fill("desktop/upstash-helper-tray.desktop", values)
-        return marks.marked(text, ending=".desktop", world=marks.USUAL)
+        return managed_files.marked(text, ending=".desktop", world=managed_files.USUAL)
 
 
 class LaunchAgent:
@@ -192,7 +192,7 @@ class LaunchAgent:
             values,
             lines={"PROGRAM_ARGUMENTS": quoting.xml_strings(self._command)},
         )
-        return marks.marked(text, ending=".plist", world=marks.USUAL).encode()
+        return managed_files.marked(text, ending=".plist", world=managed_files.USUAL).encode()
 
 
 if sys.platform == "win32":

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from upstash_helper.service import linux, macos, marks, programs, windows
+from upstash_helper.service import installed_command, linux, macos, managed_files, windows
 from upstash_helper.service.autostart import config_home
-from upstash_helper.service.execution import Ran, Runner, run
+from upstash_helper.service.executor import Ran, Runner, run
 from upstash_helper.service.facts import own_uid
 from upstash_helper.service.plan import Manager, ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
@@ -92,13 +92,13 @@ class Installed:
     def program(self) -> tuple[str, ...]:
         """The command that it runs; empty if its file does not tell."""
         try:
-            return programs.command_in(self.files[0])
+            return installed_command.command_in(self.files[0])
         except OSError:
             return ()
 
     def changed_files(self) -> list[Path]:
         """Return which files somebody has changed since they were installed."""
-        return [path for path in self.files if marks.look(path).whose in {"changed", "foreign"}]
+        return [path for path in self.files if managed_files.look(path).whose in {"changed", "foreign"}]
 
     @property
     def socket(self) -> str:
@@ -137,7 +137,7 @@ def find(
     """
     environ = os.environ if environ is None else environ
     home = environ.get(f"{ENV_PREFIX}HOME")
-    world = marks.world_name(Path(home).expanduser().absolute() if home else None)
+    world = managed_files.world_name(Path(home).expanduser().absolute() if home else None)
     for manager, name, files in _places(profile, folders, environ):
         if any(_belongs(path, world) for path in files):
             return Installed(manager=manager, name=name, files=files, environment=_told(environ), runner=runner)
@@ -161,7 +161,7 @@ def _places(profile: str, folders: Folders, environ: Mapping[str, str]) -> list[
 
 def _belongs(path: Path, world: str) -> bool:
     try:
-        whose, found = marks.look(path)
+        whose, found = managed_files.look(path)
     except OSError:
         return False
     return whose in {"ours", "changed"} and found == world

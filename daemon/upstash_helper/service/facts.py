@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from upstash_helper import __version__
 from upstash_helper.protocol import discovery
-from upstash_helper.service import program, tray_process
+from upstash_helper.service import executable, tray_process
 from upstash_helper.service.autostart import config_home, data_home
 from upstash_helper.settings.config.config import World, load_world
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
@@ -37,7 +37,7 @@ class Facts:
 
     platform: Platform
     profile: str
-    program: tuple[str, ...]
+    executable: tuple[str, ...]
     """What runs upstash-helper, to be followed by its arguments."""
     folders: Folders
     port: int
@@ -118,7 +118,7 @@ def gather(
     return Facts(
         platform="win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux",
         profile=world.profile,
-        program=program.without_console(program.this_program()),
+        program=executable.without_console(executable.this_program()),
         folders=world.folders,
         port=world.settings.api_ports[0],
         root=world.root,

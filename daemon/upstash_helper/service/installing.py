@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from upstash_helper.protocol.discovery import make_private
-from upstash_helper.service import run_values
-from upstash_helper.service.execution import Action, Execution, Step
+from upstash_helper.service import registry
+from upstash_helper.service.executor import Action, Execution, Step
 from upstash_helper.service.plan import File, Plan, ServiceError
 from upstash_helper.system import token_files
 
@@ -49,10 +49,10 @@ class Installer(Execution):
 
     def _write_values(self) -> None:
         for value in self.plan.values:
-            if run_values.is_due(value):
+            if registry.is_due(value):
                 self.steps.append(Step(action="write", what=rf"HKCU\…\Run\{value.name}", why=value.why))
                 if not self.dry:
-                    run_values.write(value)
+                    registry.write(value)
 
     def _is_due(self, file: File) -> bool:
         """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.service import desktop_entry, marks
+from upstash_helper.service import desktop_entry, managed_files
 from upstash_helper.service.autostart import DesktopAutostart, tray_command, tray_name
 from upstash_helper.service.plan import Command, File, Plan
 from upstash_helper.service.quoting import systemd_command, systemd_text, systemd_word
-from upstash_helper.service.templates import fill
+from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def documents(facts: Facts) -> tuple[File, ...]:
     for name, text in sorted(facts.documents.items()):
         path = facts.data_home / name
         why = "A man page." if path.suffix == ".1" else f"Tab completion for {_shell(name)}."
-        content = marks.marked(text, ending=path.suffix, world=marks.USUAL).encode()
+        content = managed_files.marked(text, ending=path.suffix, world=managed_files.USUAL).encode()
         files.append(File(path=path, content=content, why=why, kind="document"))
     return tuple(files)
 
@@ -79,16 +79,16 @@ def unit_files(facts: Facts) -> tuple[File, File]:
     values["VERSION"] = facts.version
     values["EXEC_START"] = systemd_command(facts.daemon)
     service = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": _environment(facts.environment)})
-    folder, world = unit_folder(facts.config_home), marks.world_name(facts.root)
+    folder, world = unit_folder(facts.config_home), managed_files.world_name(facts.root)
     return (
         File(
             path=folder / f"{facts.name}.socket",
-            content=marks.marked(socket, ending=".socket", world=world).encode(),
+            content=managed_files.marked(socket, ending=".socket", world=world).encode(),
             why=f"systemd holds port {facts.port} and starts the daemon with the first request.",
         ),
         File(
             path=folder / f"{facts.name}.service",
-            content=marks.marked(service, ending=".service", world=world).encode(),
+            content=managed_files.marked(service, ending=".service", world=world).encode(),
             why="How the daemon is started, and started anew after a crash.",
         ),
     )
@@ -101,7 +101,7 @@ def _with_systemd(facts: Facts) -> Plan:
     return Plan(
         manager="systemd",
         name=facts.name,
-        world=marks.world_name(facts.root),
+        world=managed_files.world_name(facts.root),
         files=(*unit_files(facts), *tray_files, *documents(facts)),
         before=(
             Command(
@@ -173,7 +173,7 @@ def _with_systemd(facts: Facts) -> Plan:
 def _with_autostart(facts: Facts) -> Plan:
     # Its manager cannot be asked, so its units are only files here.
     by_systemd = _with_systemd(facts)
-    world = marks.world_name(facts.root)
+    world = managed_files.world_name(facts.root)
     command = facts.daemon
     if facts.environment:
         command = ("/usr/bin/env", *(f"{name}={value}" for name, value in facts.environment.items()), *command)
@@ -188,7 +188,7 @@ def _with_autostart(facts: Facts) -> Plan:
     )
     entry = File(
         path=entry_file(facts.config_home, facts.profile),
-        content=marks.marked(text, ending=".desktop", world=world).encode(),
+        content=managed_files.marked(text, ending=".desktop", world=world).encode(),
         why="The desktop starts the daemon at login.",
     )
     tray_files, notes = _tray(facts)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upstash_helper.service import marks
+from upstash_helper.service import managed_files
 from upstash_helper.service.autostart import LaunchAgent, tray_command, tray_label
 from upstash_helper.service.linux import TRAY_ELSEWHERE, TRAY_MISSING, document_patterns, documents, tray_now
 from upstash_helper.service.plan import Command, File, Plan
 from upstash_helper.service.quoting import xml_strings, xml_text
-from upstash_helper.service.templates import fill
+from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def plan(facts: Facts) -> Plan:
     domain = f"gui/{facts.uid}"
     agents = agent_folder(facts.home)
     file = agents / f"{daemon}.plist"
-    world = marks.world_name(facts.root)
+    world = managed_files.world_name(facts.root)
     text = fill(
         "launchd/upstash-helper.plist",
         {
@@ -50,7 +50,7 @@ def plan(facts: Facts) -> Plan:
     files = [
         File(
             path=file,
-            content=marks.marked(text, ending=".plist", world=world).encode(),
+            content=managed_files.marked(text, ending=".plist", world=world).encode(),
             why="launchd starts the daemon at login, and again after a crash.",
         )
     ]

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.service import marks
+from upstash_helper.service import managed_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def siblings(plan: Plan) -> list[str]:
         path.stem
         for folder, pattern in plan.siblings
         for path in sorted(folder.glob(pattern))
-        if path not in mine and marks.look(path).whose in {"ours", "changed"}
+        if path not in mine and managed_files.look(path).whose in {"ours", "changed"}
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upstash_helper.service import marks, run_values, traces
-from upstash_helper.service.execution import Execution, Step
+from upstash_helper.service import managed_files, registry, traces
+from upstash_helper.service.executor import Execution, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ class Uninstaller(Execution):
     def _take_away(self, path: Path, *, purge: bool) -> None:
         # An entry of the tray is changed where a desktop lets its user switch it off.
         trays = {file.path for file in self.plan.files if file.kind == "tray"}
-        if marks.look(path).whose == "changed" and not purge and path not in trays:
+        if managed_files.look(path).whose == "changed" and not purge and path not in trays:
             self.back_up(path)
         else:
             self.remove(path, "It was written by install.")
@@ -64,10 +64,10 @@ class Uninstaller(Execution):
 
     def _remove_values(self) -> None:
         for value in self.plan.values:
-            if run_values.is_there(value):
+            if registry.is_there(value):
                 self.steps.append(Step(action="remove", what=rf"HKCU\…\Run\{value.name}", why=value.why))
                 if not self.dry:
-                    run_values.remove(value)
+                    registry.remove(value)
 
     def _deal_with_additions(self, *, purge: bool) -> None:
         for path in traces.additions(self.plan):
@@ -82,7 +82,7 @@ class Uninstaller(Execution):
             return False
         tray = any(file.path == path and file.kind == "tray" for file in self.plan.files)
         document = path in set(traces.documents(self.plan))
-        wanted = marks.USUAL if document else self.plan.world
+        wanted = managed_files.USUAL if document else self.plan.world
         if tray or (whose in {"ours", "changed"} and world == wanted):
             return True
         words = "was not written by install" if whose == "foreign" else "belongs to another UPSTASH_HELPER_HOME"

@@ -10,12 +10,12 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from upstash_helper.service import marks
+from upstash_helper.service import managed_files
 from upstash_helper.service.autostart import tray_command, tray_name
 from upstash_helper.service.linux import TRAY_MISSING, tray_now
 from upstash_helper.service.plan import Command, File, Plan, RunValue
 from upstash_helper.service.quoting import xml_text
-from upstash_helper.service.templates import fill
+from upstash_helper.service.templating import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def task_file(folders: Folders) -> Path:
 def plan(facts: Facts) -> Plan:
     """Return how the helper is installed on a Windows."""
     file = task_file(facts.folders)
-    world = marks.world_name(facts.root)
+    world = managed_files.world_name(facts.root)
     program, *arguments = facts.daemon
     text = fill(
         "windows/upstash-helper.xml",
@@ -46,7 +46,7 @@ def plan(facts: Facts) -> Plan:
         },
     )
     # With a byte order mark: schtasks takes no other encoding reliably.
-    content = marks.marked(text, ending=".xml", world=world).replace("\n", "\r\n").encode("utf-16")
+    content = managed_files.marked(text, ending=".xml", world=world).replace("\n", "\r\n").encode("utf-16")
     values: tuple[RunValue, ...] = ()
     icon: tuple[Command, ...] = ()
     if facts.tray == "wanted":

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.service_facts import Recorder, facts
-from upstash_helper.service import control, planning, programs
+from upstash_helper.service import control, installed_command, planner
 from upstash_helper.service.control import Installed
-from upstash_helper.service.execution import Ran
+from upstash_helper.service.executor import Ran
 from upstash_helper.service.installing import Installer
 from upstash_helper.service.plan import Manager, ServiceError
 
@@ -55,20 +55,20 @@ def test_a_manager_that_refuses_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("platform", "systemd"), [("linux", True), ("linux", False), ("darwin", False)])
 def test_the_program_is_read_from_what_is_installed(tmp_path: Path, platform: str, systemd: bool) -> None:  # noqa: FBT001
     """Whichever version wrote it."""
-    plan = planning.plan(facts(tmp_path, platform=platform, systemd=systemd, program=PROGRAM))
+    plan = planner.plan(facts(tmp_path, platform=platform, systemd=systemd, program=PROGRAM))
     Installer(plan, runner=Recorder()).install()
 
     service = next(file.path for file in plan.files if file.kind == "service" and file.path.suffix != ".socket")
 
-    assert (*PROGRAM, "run", "--wait-for-port") == programs.command_in(service)
+    assert (*PROGRAM, "run", "--wait-for-port") == installed_command.command_in(service)
 
 
 def test_the_program_of_a_task_is_read_too(tmp_path: Path) -> None:
     """It is a program and a line of arguments there."""
-    plan = planning.plan(facts(tmp_path, platform="win32", program=(r"C:\a & b\pythonw.exe", "-P")))
+    plan = planner.plan(facts(tmp_path, platform="win32", program=(r"C:\a & b\pythonw.exe", "-P")))
     Installer(plan, runner=Recorder()).install()
 
-    assert (r"C:\a & b\pythonw.exe", "-P run --wait-for-port") == programs.command_in(plan.files[0].path)
+    assert (r"C:\a & b\pythonw.exe", "-P run --wait-for-port") == installed_command.command_in(plan.files[0].path)
 
 
 @pytest.mark.parametrize("ending", [".service", ".desktop", ".plist", ".xml"])
@@ -78,7 +78,7 @@ def test_a_file_that_names_no_program_has_none(tmp_path: Path, ending: str, cont
     file = tmp_path / f"it{ending}"
     file.write_bytes(content)
 
-    assert () == programs.command_in(file)
+    assert () == installed_command.command_in(file)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: the folders are Linux's")
@@ -86,7 +86,7 @@ def test_only_this_worlds_service_is_found(tmp_path: Path) -> None:
     """Another's has the same name; one of somebody else's making is none of ours."""
     environ = {"XDG_CONFIG_HOME": str(tmp_path / ".config")}
     found = facts(tmp_path)
-    Installer(planning.plan(found), runner=Recorder()).install()
+    Installer(planner.plan(found), runner=Recorder()).install()
 
     usual = control.find("default", found.folders, environ=environ)
     other = control.find("default", found.folders, environ={**environ, "UPSTASH_HELPER_HOME": str(tmp_path)})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.service_facts import facts
-from upstash_helper.service import planning
+from upstash_helper.service import planner
 from upstash_helper.service.autostart import autostart_here
 from upstash_helper.service.facts import gather, passing
 
@@ -99,11 +99,11 @@ def test_what_is_in_the_way_is_named_with_the_way_out(
     tmp_path: Path, changes: dict[str, bool], code: str, way_out: str
 ) -> None:
     """Before anything is written."""
-    hindrance = planning.obstacle(facts(tmp_path, **changes))
+    hindrance = planner.obstacle(facts(tmp_path, **changes))
 
     assert hindrance is not None
     assert (code, True) == (hindrance.code, way_out in str(hindrance))
-    assert planning.obstacle(facts(tmp_path)) is None
+    assert planner.obstacle(facts(tmp_path)) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: macOS and Windows have ways of their own")
@@ -112,7 +112,7 @@ def test_install_writes_what_the_trays_own_menu_writes(tmp_path: Path) -> None:
     environ = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_RUNTIME_DIR": str(tmp_path)}
     found = replace(gather(None, environ=environ), tray="wanted")
 
-    [written] = [file for file in planning.plan(found).files if file.kind == "tray"]
+    [written] = [file for file in planner.plan(found).files if file.kind == "tray"]
     autostart = autostart_here("default", environ=environ)
     autostart.enable()
 

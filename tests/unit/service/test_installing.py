@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.service_facts import Recorder, facts, listing
-from upstash_helper.service import marks, planning
-from upstash_helper.service.execution import Execution
+from upstash_helper.service import managed_files, planner
+from upstash_helper.service.executor import Execution
 from upstash_helper.service.facts import Facts
 from upstash_helper.service.installing import Installer
 from upstash_helper.service.plan import ServiceError
@@ -37,14 +37,14 @@ class Home:
 
     def install(self, found: Facts | None = None, **options: Any) -> Execution:
         """Install."""
-        plan = planning.plan(found or self.facts())
+        plan = planner.plan(found or self.facts())
         execution = Installer(plan, runner=self.manager, halt=self._halt, **options)
         execution.install()
         return execution
 
     def uninstall(self, found: Facts | None = None, *, purge: bool = False, **options: Any) -> Execution:
         """Uninstall."""
-        plan = planning.whole_plan(found or self.facts())
+        plan = planner.whole_plan(found or self.facts())
         execution = Uninstaller(plan, runner=self.manager, halt=self._halt, **options)
         execution.uninstall(purge=purge)
         return execution
@@ -358,7 +358,7 @@ def test_a_link_in_the_place_of_a_unit_is_not_followed(home: Home, tmp_path: Pat
 @pytest.mark.parametrize("ending", [".service", ".desktop", ".plist", ".xml", ".1", ""])
 def test_the_mark_knows_its_own_file_from_a_changed_one(tmp_path: Path, ending: str) -> None:
     """In every format, and in the encoding of Windows."""
-    text = marks.marked("first\nsecond\n", ending=ending, world="usual")
+    text = managed_files.marked("first\nsecond\n", ending=ending, world="usual")
     file = tmp_path / f"file{ending}"
     seen = []
     for content in (
@@ -370,7 +370,7 @@ def test_the_mark_knows_its_own_file_from_a_changed_one(tmp_path: Path, ending: 
         b"\xff\x00\xfa",
     ):
         file.write_bytes(content)
-        seen.append(marks.look(file).whose)
+        seen.append(managed_files.look(file).whose)
 
     assert ["ours", "ours", "changed", "foreign", "foreign", "foreign"] == seen
-    assert "absent" == marks.look(tmp_path / "none").whose
+    assert "absent" == managed_files.look(tmp_path / "none").whose

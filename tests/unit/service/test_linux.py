@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.service_facts import AWKWARD, facts
-from upstash_helper.service import desktop_entry, linux, programs
+from upstash_helper.service import desktop_entry, installed_command, linux
 from upstash_helper.service.plan import Plan
 from upstash_helper.service.quoting import systemd_command, systemd_command_in, systemd_words
 
@@ -99,7 +99,7 @@ def test_the_desktop_entry_runs_exactly_the_command(tmp_path: Path, path: str) -
     assert path == desktop_entry.read(text)["TryExec"]
     file = tmp_path / "it.desktop"
     file.write_text(text)
-    assert (path, "-P", "-m", "upstash_helper", "run", "--wait-for-port") == programs.command_in(file)
+    assert (path, "-P", "-m", "upstash_helper", "run", "--wait-for-port") == installed_command.command_in(file)
 
 
 @pytest.mark.parametrize("profile", ["default", "tray", "daemon"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.service_facts import AWKWARD, facts
-from upstash_helper.service import planning
+from upstash_helper.service import planner
 from upstash_helper.service.facts import Facts
 
 
@@ -20,7 +20,7 @@ def mac(home: Path, **changes: Any) -> Facts:
 
 def agents(found: Facts) -> dict[str, Any]:
     """Return the agents by their files' names."""
-    plan = planning.plan(found)
+    plan = planner.plan(found)
     return {file.path.name: plistlib.loads(file.content) for file in plan.files if file.path.suffix == ".plist"}
 
 
@@ -51,7 +51,7 @@ def test_launchd_runs_exactly_the_command(tmp_path: Path, path: str) -> None:
 
 def test_agents_go_into_the_users_library_and_domain(tmp_path: Path) -> None:
     """No administrator is needed. What is loaded already is loaded anew only if it has changed."""
-    plan = planning.plan(mac(tmp_path, profile="work"))
+    plan = planner.plan(mac(tmp_path, profile="work"))
 
     file = tmp_path / "Library" / "LaunchAgents" / "io.upstash-helper.daemon-work.plist"
     assert file in {one.path for one in plan.files}
@@ -74,7 +74,7 @@ def test_the_tray_is_an_agent_of_its_own(tmp_path: Path) -> None:
 
 def test_an_icon_that_is_shown_makes_room_for_a_newer_one(tmp_path: Path) -> None:
     """At once, and not at the next login."""
-    shown = planning.plan(mac(tmp_path, tray_running=True)).after[-1]
+    shown = planner.plan(mac(tmp_path, tray_running=True)).after[-1]
 
     assert ("changed", False, "--replace") == (shown.when, shown.waits, shown.argv[-1])
-    assert not any("--replace" in command.argv for command in planning.plan(mac(tmp_path)).after)
+    assert not any("--replace" in command.argv for command in planner.plan(mac(tmp_path)).after)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.service import program
+from upstash_helper.service import executable
 
 STAYS = [
     "/home/zoe/.local/share/pipx/venvs/upstash-helper/bin/python",
@@ -34,14 +34,14 @@ ENVIRON = {"UV_CACHE_DIR": "/elsewhere/cache", "XDG_RUNTIME_DIR": "/run/user/100
 @pytest.mark.parametrize("path", STAYS)
 def test_what_is_installed_for_good_can_be_a_service(path: str) -> None:
     """By pipx, by uv, in a virtual environment, in the system."""
-    assert program.obstacle((path, "-P", "-m", "upstash_helper"), ENVIRON) is None
+    assert executable.obstacle((path, "-P", "-m", "upstash_helper"), ENVIRON) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: the paths are those of Unix")
 @pytest.mark.parametrize(("path", "place"), PASSES)
 def test_what_will_vanish_is_refused_with_the_way_out(path: str, place: str) -> None:
     """A service that leads nowhere would only be noticed at the next login."""
-    told = program.obstacle((path, "-P", "-m", "upstash_helper"), ENVIRON)
+    told = executable.obstacle((path, "-P", "-m", "upstash_helper"), ENVIRON)
 
     assert told is not None
     assert place in told
@@ -51,7 +51,7 @@ def test_what_will_vanish_is_refused_with_the_way_out(path: str, place: str) -> 
 
 def test_a_path_that_is_no_text_is_refused() -> None:
     """A service manager could not be told."""
-    told = program.obstacle(("/home/zo\udceb/python",), {})
+    told = executable.obstacle(("/home/zo\udceb/python",), {})
 
     assert told is not None
     assert "not UTF-8" in told
@@ -59,6 +59,6 @@ def test_a_path_that_is_no_text_is_refused() -> None:
 
 def test_this_very_python_is_named_by_its_whole_path() -> None:
     """With its own link, by which it finds the packages of its virtual environment."""
-    python, *arguments = program.this_program()
+    python, *arguments = executable.this_program()
 
     assert (Path(sys.executable).absolute(), ["-P", "-m", "upstash_helper"]) == (Path(python), arguments)

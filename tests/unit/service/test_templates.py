@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.service.templates import TemplateMissing, fill, template
+from upstash_helper.service.templating import TemplateMissing, fill, template
 
 ROOT = Path(__file__).parents[3]
 NAMES = sorted(
@@ -58,5 +58,5 @@ def test_a_wheel_has_them_all(tmp_path: Path) -> None:
         inside = {name: files.read(name) for name in files.namelist() if name.startswith("upstash_helper/service/te")}
 
     wanted = {f"upstash_helper/service/templates/{name}": (ROOT / "install" / name).read_bytes() for name in NAMES}
-    del inside["upstash_helper/service/templates.py"]
+    del inside["upstash_helper/service/templating.py"]
     assert wanted == inside

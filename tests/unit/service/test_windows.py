@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.service_facts import AWKWARD, facts
-from upstash_helper.service import planning
+from upstash_helper.service import planner
 from upstash_helper.service.facts import Facts
 from upstash_helper.service.plan import File
 
@@ -24,7 +24,7 @@ def pc(home: Path, **changes: Any) -> Facts:
 
 def task_of(found: Facts) -> tuple[File, ET.Element]:
     """Return the file that the task is made from, and what is in it."""
-    [file] = planning.plan(found).files
+    [file] = planner.plan(found).files
     return file, ET.fromstring(file.content)  # noqa: S314 - it is our own
 
 
@@ -107,7 +107,7 @@ def test_windows_runs_exactly_the_command(tmp_path: Path, path: str) -> None:
 
 def test_the_task_is_made_run_and_deleted_by_its_name(tmp_path: Path) -> None:
     """A profile has one of its own."""
-    plan = planning.plan(pc(tmp_path, profile="work"))
+    plan = planner.plan(pc(tmp_path, profile="work"))
 
     create, start = (command.argv for command in plan.after if command.waits)
     assert ("schtasks", "/Create", "/TN", "upstash-helper-work", "/XML", str(plan.files[0].path), "/F") == create
@@ -117,23 +117,23 @@ def test_the_task_is_made_run_and_deleted_by_its_name(tmp_path: Path) -> None:
 
 def test_a_daemon_that_runs_is_not_started_again(tmp_path: Path) -> None:
     """Unless its task has changed."""
-    [start] = [command for command in planning.plan(pc(tmp_path, daemon_running=True)).after if "/Run" in command.argv]
+    [start] = [command for command in planner.plan(pc(tmp_path, daemon_running=True)).after if "/Run" in command.argv]
 
     assert "changed" == start.when
 
 
 def test_the_tray_is_a_value_of_the_run_key(tmp_path: Path) -> None:
     """As its own menu writes it."""
-    [value] = planning.plan(pc(tmp_path)).values
+    [value] = planner.plan(pc(tmp_path)).values
 
     assert "upstash-helper-tray" == value.name
     assert [*pc(tmp_path).program, "tray", "--wait", "60"] == split(value.command)
-    assert () == planning.plan(pc(tmp_path, tray="unwanted")).values
+    assert () == planner.plan(pc(tmp_path, tray="unwanted")).values
 
 
 def test_an_icon_that_is_shown_makes_room_for_a_newer_one(tmp_path: Path) -> None:
     """At once and not at the next login; and only if something is newer."""
-    now = {running: planning.plan(pc(tmp_path, tray_running=running)).after[-1] for running in (False, True)}
+    now = {running: planner.plan(pc(tmp_path, tray_running=running)).after[-1] for running in (False, True)}
 
     assert ("always", "60") == (now[False].when, now[False].argv[-1])
     assert ("changed", "--replace") == (now[True].when, now[True].argv[-1])
@@ -141,7 +141,7 @@ def test_an_icon_that_is_shown_makes_room_for_a_newer_one(tmp_path: Path) -> Non
 
 def test_a_world_of_its_own_cannot_be_a_task(tmp_path: Path) -> None:
     """A task has no environment; the user is told to take a profile."""
-    hindrance = planning.obstacle(pc(tmp_path, root=tmp_path))
+    hindrance = planner.obstacle(pc(tmp_path, root=tmp_path))
 
     assert hindrance is not None
     assert ("no_environment", True) == (hindrance.code, "--profile NAME" in str(hindrance))

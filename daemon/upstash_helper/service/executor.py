@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from upstash_helper.service import marks, traces
+from upstash_helper.service import managed_files, traces
 from upstash_helper.service.plan import Command, Plan, ServiceError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Execution:
             message = f"{path}: cannot be removed: {error.strerror}. Mend that and run uninstall again."
             raise ServiceError(message, code="not_removed") from error
 
-    def look(self, path: Path) -> marks.Mark:
+    def look(self, path: Path) -> managed_files.Mark:
         """
         Return whose a file is.
 
@@ -126,7 +126,7 @@ class Execution:
             ServiceError: If it cannot be read.
         """
         try:
-            return marks.look(path)
+            return managed_files.look(path)
         except OSError as error:
             message = f"{path}: cannot be read: {error.strerror}."
             raise ServiceError(message, code="not_read") from error

@@ -7,7 +7,7 @@ import plistlib
 import re
 from typing import TYPE_CHECKING
 
-from upstash_helper.service import desktop_entry, marks
+from upstash_helper.service import desktop_entry, managed_files
 from upstash_helper.service.quoting import systemd_command_in
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def command_in(file: Path) -> tuple[str, ...]:
         OSError: If it cannot be read.
     """
     content = file.read_bytes()
-    text = marks.decoded(content) or ""
+    text = managed_files.decoded(content) or ""
     match file.suffix:
         case ".service":
             found = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from upstash_helper.service import linux, macos, program, windows
+from upstash_helper.service import executable, linux, macos, windows
 from upstash_helper.service.plan import Plan, ServiceError
 
 if TYPE_CHECKING:
@@ -59,5 +59,5 @@ def obstacle(facts: Facts) -> ServiceError | None:
 
 def passing_program(facts: Facts) -> ServiceError | None:
     """Return why what runs now will not be there to be run later, and what to do; None if it will."""
-    found = program.obstacle(facts.program)
+    found = executable.obstacle(facts.program)
     return None if found is None else ServiceError(found, code="passing_program")
