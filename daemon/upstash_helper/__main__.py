@@ -10,7 +10,7 @@ def main() -> NoReturn:
     """Do what the command line says, and exit."""
     arguments = sys.argv[1:]
     if "run" in arguments[:3]:
-        from upstash_helper.cli.run_flags import read_plainly
+        from upstash_helper.cli.daemon.run_flags import read_plainly
 
         request = read_plainly(arguments)
         if request is not None:
@@ -18,7 +18,7 @@ def main() -> NoReturn:
             import gc
 
             gc.disable()
-            from upstash_helper.cli.run import become_daemon
+            from upstash_helper.cli.daemon.run import become_daemon
 
             sys.exit(become_daemon(request))
 

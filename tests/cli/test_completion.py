@@ -14,8 +14,8 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
-from upstash_helper.cli.completion import SHELLS, completion_script
-from upstash_helper.cli.failures import Failure
+from upstash_helper.cli.errors import Failure
+from upstash_helper.cli.manual.completion import SHELLS, completion_script
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:

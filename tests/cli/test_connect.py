@@ -19,7 +19,7 @@ from tests.support.daemon import DaemonProcess
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.visitor import Visitor
+from upstash_helper.cli.demo.browserless_login import Visitor
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_
 
 
 def _look(url: str) -> None:
-    from upstash_helper.cli.visitor import PageUnexpected
+    from upstash_helper.cli.demo.browserless_login import PageUnexpected
 
     with contextlib.suppress(PageUnexpected):  # the page says that it did not work
         Visitor().follow(url)

@@ -12,8 +12,7 @@ import pytest
 from tests.support.examined import Examined
 from tests.support.notifications import Desktop, session_bus
 from tests.support.tray_host import TrayHost
-from upstash_helper.cli import checks_desktop as desktop
-from upstash_helper.cli import checks_service as service
+from upstash_helper.cli.doctor import desktop, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,7 +195,7 @@ def test_a_browser_that_shows_text_alone_is_a_warning(
 
 def browsers() -> str:
     """Say what is found. It is called in a fresh process, because `webbrowser` looks around once."""
-    from upstash_helper.cli.facts import Facts
+    from upstash_helper.cli.doctor.context import Facts
     from upstash_helper.cli.session import Session
 
     (found,) = desktop.browser(Facts(Session()))

@@ -17,7 +17,7 @@ from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.examined import Examined
 from tests.support.mounts import run_with_mounts
-from upstash_helper.cli import checks_files, checks_machine
+from upstash_helper.cli.doctor import files, machine
 from upstash_helper.storage.ledger.schema import STEPS
 from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
@@ -53,7 +53,7 @@ def test_what_is_not_there_yet_is_no_mistake(examined: Examined) -> None:
     """
     Before the first start there is neither a folder nor a file, and none is made by looking.
     """
-    for check in (checks_files.folders, checks_files.files, checks_files.disk, checks_files.ledger):
+    for check in (files.folders, files.files, files.disk, files.ledger):
         assert ["ok"] == [one.state for one in examined.all(check)]
 
     assert not examined.home.exists()
@@ -69,7 +69,7 @@ def test_a_folder_that_others_can_write_to_is_an_error(examined: Examined, mode:
     folder.mkdir(parents=True)
     folder.chmod(mode)
 
-    found = examined.worst(checks_files.folders)
+    found = examined.worst(files.folders)
 
     assert ("error", f"{folder} can be written to by {who}") == (
         found.state,
@@ -85,7 +85,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(examined: Examined) -> None
     """
     made(examined.home / "log")
 
-    found = examined.worst(checks_files.folders)
+    found = examined.worst(files.folders)
 
     assert ("error", f"{examined.home / 'log'} is no folder.") == (found.state, found.detail)
 
@@ -99,7 +99,7 @@ def test_a_folder_of_somebody_else_is_an_error(examined: Examined) -> None:
     folder.mkdir(parents=True, mode=0o700)
     os.chown(folder, STRANGER, -1)
 
-    found = examined.worst(checks_files.folders)
+    found = examined.worst(files.folders)
 
     assert ("error", True) == (found.state, f"belongs to the user with id {STRANGER}" in found.detail)
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_not_the_users_alone_is_marked(
     """
     path = made(examined.home / file, mode=mode)
 
-    (found,) = examined.all(checks_files.files)
+    (found,) = examined.all(files.files)
 
     assert (state, True) == (found.state, words in found.detail), found.detail
     assert f"chmod 600 {path}" == found.fix
@@ -138,7 +138,7 @@ def test_files_as_they_should_be_are_counted(examined: Examined) -> None:
     for file in ("run/daemon.json", "state/ledger.db", "log/upstash-helper.log"):
         made(examined.home / file)
 
-    (found,) = examined.all(checks_files.files)
+    (found,) = examined.all(files.files)
 
     assert ("ok", "3 files, each yours alone") == (found.state, found.detail)
 
@@ -151,7 +151,7 @@ def test_a_link_is_an_error(examined: Examined, tmp_path: Path) -> None:
     (examined.home / "state").mkdir(parents=True, mode=0o700)
     (examined.home / "state" / "ledger.db").symlink_to(tmp_path / "elsewhere")
 
-    (found,) = examined.all(checks_files.files)
+    (found,) = examined.all(files.files)
 
     assert ("error", True) == (found.state, "is a link" in found.detail)
 
@@ -164,7 +164,7 @@ def test_a_file_of_somebody_else_is_an_error(examined: Examined) -> None:
     path = made(examined.home / "run" / "daemon.json")
     os.chown(path, STRANGER, -1)
 
-    (found,) = examined.all(checks_files.files)
+    (found,) = examined.all(files.files)
 
     assert ("error", True) == (found.state, f"id {STRANGER}" in found.detail)
 
@@ -183,8 +183,8 @@ def test_a_settings_file_that_cannot_be_read_is_an_error(examined: Examined, con
     """
     made(examined.home / "config" / "config.toml").write_bytes(content)
 
-    found = examined.worst(checks_machine.settings_file)
-    values = examined.worst(checks_machine.settings)
+    found = examined.worst(machine.settings_file)
+    values = examined.worst(machine.settings)
 
     assert ("error", True) == (found.state, words in found.detail), found.detail
     assert "error" == values.state
@@ -196,9 +196,9 @@ def test_a_settings_file_that_others_can_write_is_an_error(examined: Examined) -
     Who can write it can send the sign-in elsewhere. That others can read it is fine: there is no secret in it.
     """
     file = made(examined.home / "config" / "config.toml", mode=0o664)
-    before = examined.worst(checks_machine.settings_file)
+    before = examined.worst(machine.settings_file)
     file.chmod(0o644)
-    after = examined.worst(checks_machine.settings_file)
+    after = examined.worst(machine.settings_file)
 
     assert ("error", f"chmod go-w '{file}'", "ok") == (before.state, before.fix, after.state)
 
@@ -297,7 +297,7 @@ def test_the_ledger_is_looked_at_and_not_touched(
     damage(ledger)
     before = everything(ledger.parent)
 
-    found = examined.worst(checks_files.ledger)
+    found = examined.worst(files.ledger)
 
     assert (state, True) == (found.state, words in found.detail), found.detail
     assert (state == "error") == bool(found.fix)
@@ -311,7 +311,7 @@ def test_damage_of_the_past_is_told(examined: Examined, ledger: Path) -> None:
     for number in (1, 2):
         made(ledger.with_name(f"ledger.db.damaged-{number}"))
 
-    sound, damaged = examined.all(checks_files.ledger)
+    sound, damaged = examined.all(files.ledger)
 
     assert ("ok", "warning") == (sound.state, damaged.state)
     assert "2 damaged files lie beside it" in damaged.detail
@@ -325,7 +325,7 @@ def test_a_ledger_that_cannot_be_read_is_an_error(examined: Examined, ledger: Pa
     """
     ledger.chmod(0)
 
-    found = examined.worst(checks_files.ledger)
+    found = examined.worst(files.ledger)
 
     assert ("error", True) == (found.state, "cannot be read" in found.detail)
 
@@ -339,7 +339,7 @@ def test_the_ledger_of_a_running_daemon_is_not_disturbed(tmp_path: Path, monkeyp
         assert daemon.folders.ledger_file.exists()
         examined = Examined(monkeypatch, tmp_path / "home")
 
-        found = [examined.worst(checks_files.ledger) for _ in range(3)]
+        found = [examined.worst(files.ledger) for _ in range(3)]
 
         assert ["ok"] * 3 == [one.state for one in found]
         status = daemon.client.status().ledger
@@ -362,7 +362,7 @@ os._exit(0)
     log = ledger.with_name("ledger.db-wal")
     before = log.read_bytes()
 
-    found = examined.worst(checks_files.ledger)
+    found = examined.worst(files.ledger)
 
     assert found.state in {"ok", "warning"}
     assert "sound" in found.detail

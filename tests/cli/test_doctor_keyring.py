@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.examined import Examined
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
-from upstash_helper.cli import checks_desktop as desktop
+from upstash_helper.cli.doctor import desktop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

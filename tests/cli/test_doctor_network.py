@@ -15,7 +15,7 @@ import trustme
 from tests.support.daemon import free_port
 from tests.support.examined import Examined
 from tests.support.tls_server import connect_proxy, service
-from upstash_helper.cli import checks_network as network
+from upstash_helper.cli.doctor import network
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from tests.support.daemon import DaemonProcess, free_port
 from tests.support.examined import Examined
 from tests.support.impostor import impostor
 from tests.support.stranger import stranger
-from upstash_helper.cli import checks_daemon as daemon
+from upstash_helper.cli.doctor import daemon
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.command_line import SECONDS, Ran, run_cli
 from tests.support.daemon import clean_environment, free_port
-from upstash_helper.cli.report import LOG_LINES
+from upstash_helper.cli.doctor.report import LOG_LINES
 from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:

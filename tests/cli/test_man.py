@@ -20,7 +20,7 @@ from tests.support.daemon import clean_environment
 from upstash_helper import __released__, __version__
 from upstash_helper.cli import exit_codes, manual_facts
 from upstash_helper.cli.app import cli
-from upstash_helper.cli.manpage import contexts, man_pages, page_name
+from upstash_helper.cli.manual.pages import contexts, man_pages, page_name
 from upstash_helper.settings.config.config import Settings
 from upstash_helper.settings.profiles import locate
 

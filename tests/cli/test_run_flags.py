@@ -2,7 +2,7 @@ import click
 import pytest
 
 from upstash_helper.cli.app import cli
-from upstash_helper.cli.run_flags import RUN_FLAGS, SWITCHES, RunRequest, read_plainly
+from upstash_helper.cli.daemon.run_flags import RUN_FLAGS, SWITCHES, RunRequest, read_plainly
 from upstash_helper.settings.config.config import Settings
 
 

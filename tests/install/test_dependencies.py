@@ -35,7 +35,7 @@ ELSEWHERE = {
 }
 
 # What a file imports that only runs where an extra is: the command asks for it first, and says how to get it.
-ASKED_FOR_FIRST = {DAEMON / "cli/demo.py": {"redis"}}
+ASKED_FOR_FIRST = {DAEMON / "cli/demo/command.py": {"redis"}}
 
 
 class Import(NamedTuple):
@@ -128,4 +128,4 @@ def test_the_daemon_never_loads_what_only_the_sandbox_needs() -> None:
         for found in imports_of(DAEMON, but=SANDBOX)
         if found.distributions & only
     }
-    assert {"cli/demo.py": "redis"} == loads
+    assert {"cli/demo/command.py": "redis"} == loads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upstash_helper.cli.facts import Facts
+from upstash_helper.cli.doctor.context import Facts
 from upstash_helper.cli.session import Session
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from upstash_helper.cli.finding import Finding
+    from upstash_helper.cli.doctor.check import Finding
 
 _ORDER = ("error", "warning", "ok")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")

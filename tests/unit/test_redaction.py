@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from upstash_helper.chance import looks_random
-from upstash_helper.redaction import GONE, Redactor
+from upstash_helper.cli.doctor.redaction import GONE, Redactor
 
 REDACTOR = Redactor(
     home="/home/ada",

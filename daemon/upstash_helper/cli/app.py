@@ -11,7 +11,7 @@ import click
 
 from upstash_helper import __version__
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.failures import explained, tell
+from upstash_helper.cli.errors import explained, tell
 from upstash_helper.cli.lazy_group import Lazy, LazyGroup
 from upstash_helper.cli.session import Session
 

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from upstash_helper.cli.app_reading import show
-from upstash_helper.cli.apps import app_argument, find
+from upstash_helper.cli.commands.apps import app_argument, find
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import print_json, quoted, shown

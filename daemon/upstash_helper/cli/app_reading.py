@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from upstash_helper.cli.apps import app_argument, find
+from upstash_helper.cli.commands.apps import app_argument, find
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import Progress, moment, note, print_json, sheet, table

@@ -7,8 +7,8 @@ import typing
 import click
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.approvals import find, pairing_argument
-from upstash_helper.cli.failures import Failure
+from upstash_helper.cli.commands.approvals import find, pairing_argument
+from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import interactive, print_json, quoted, shown

@@ -9,8 +9,8 @@ import msgspec
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.abbreviations import with_id
-from upstash_helper.cli.completing import quietly
-from upstash_helper.cli.failures import Failure
+from upstash_helper.cli.arguments import quietly
+from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.identities import lasting
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import moment, note, print_json, shown, table

@@ -9,7 +9,7 @@ import click
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.approval_deciding import told_approved, told_blocked, told_denied
 from upstash_helper.cli.approval_prompt import described, present
-from upstash_helper.cli.failures import Failure
+from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import interactive, note, print_json
 from upstash_helper.cli.session import Session, pass_session

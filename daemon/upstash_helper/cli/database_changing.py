@@ -8,8 +8,8 @@ import click
 import msgspec
 from msgspec import UNSET
 
+from upstash_helper.cli.commands.databases import complete_region, database_argument, find
 from upstash_helper.cli.database_reading import show
-from upstash_helper.cli.databases import complete_region, database_argument, find
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import print_json
 from upstash_helper.cli.session import Session, pass_session

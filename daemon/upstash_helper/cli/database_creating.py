@@ -6,8 +6,8 @@ import typing
 
 import click
 
+from upstash_helper.cli.commands.databases import complete_region
 from upstash_helper.cli.database_reading import show
-from upstash_helper.cli.databases import complete_region
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import note
 from upstash_helper.cli.session import Session, pass_session

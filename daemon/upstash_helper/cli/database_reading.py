@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from upstash_helper.cli.databases import database_argument, find
+from upstash_helper.cli.commands.databases import database_argument, find
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import moment, note, print_json, sheet, table, yes_no
 from upstash_helper.cli.session import Session, pass_session

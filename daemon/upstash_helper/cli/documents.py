@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from upstash_helper.cli.completion import completion_script
-from upstash_helper.cli.manpage import man_pages
+from upstash_helper.cli.manual.completion import completion_script
+from upstash_helper.cli.manual.pages import man_pages
 
 # Below XDG_DATA_HOME, where each shell looks by itself; zsh if its fpath has the folder.
 _COMPLETIONS: Final = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.failures import Failure
+from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.output import interactive
 from upstash_helper.cli.session import Session
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from upstash_helper.cli.failures import Failure
-from upstash_helper.cli.install import dry_run_option, failure, report
+from upstash_helper.cli.commands.install import dry_run_option, failure, report
+from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.service.executor import Execution, Step
@@ -32,7 +32,7 @@ removes these as well, of this profile. Your account at Upstash and its database
 @pass_session
 def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> None:
     """Uninstall."""
-    from upstash_helper.cli.lifecycle import halt
+    from upstash_helper.cli.daemon.lifecycle import halt
     from upstash_helper.client import wake
     from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
@@ -84,7 +84,7 @@ def _question(facts: Facts, paths: list[Path]) -> str:
 
 
 def _purge(session: Session, facts: Facts, executor: Execution, paths: list[Path], *, dry: bool) -> None:
-    from upstash_helper.cli.lifecycle import halt
+    from upstash_helper.cli.daemon.lifecycle import halt
     from upstash_helper.service import purge as purging
 
     if not dry:

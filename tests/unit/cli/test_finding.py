@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tests.support.until import until
-from upstash_helper.cli import child
-from upstash_helper.cli.finding import Finding, Look, findings_of, ok
+from upstash_helper.cli.doctor import subprocesses
+from upstash_helper.cli.doctor.check import Finding, Look, findings_of, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def test_one_that_hangs_does_not_keep_the_program_from_ending() -> None:
     """
     program = """
         import threading
-        from upstash_helper.cli.finding import Look, findings_of
+        from upstash_helper.cli.doctor.check import Look, findings_of
         print([one.state for one in findings_of([Look("hangs", threading.Event().wait, 0.1)])])
     """
 
@@ -96,9 +96,9 @@ def test_a_program_past_its_time_is_killed_with_what_it_started(tmp_path: Path) 
         time.sleep(600)
     """
 
-    ended = child.run([sys.executable, "-c", textwrap.dedent(script)], seconds=5.0)
+    ended = subprocesses.run([sys.executable, "-c", textwrap.dedent(script)], seconds=5.0)
 
-    assert child.Ended(None, "", "") == ended
+    assert subprocesses.Ended(None, "", "") == ended
     until(lambda: not psutil.pid_exists(int(noted.read_text())) or _is_dead(int(noted.read_text())))
 
 
@@ -111,7 +111,7 @@ def test_nothing_outlives_a_program_that_is_interrupted(tmp_path: Path) -> None:
     program = f"""
         import sys
         from upstash_helper.cli import child
-        from upstash_helper.cli.finding import Look, findings_of
+        from upstash_helper.cli.doctor.check import Look, findings_of
         hangs = lambda: child.run([sys.executable, "-c", {hangs!r}], seconds=600.0)
         print([one.state for one in findings_of([Look("hangs", hangs, 8.0)])])
     """
@@ -134,6 +134,6 @@ def test_what_a_program_says_is_read_from_its_last_line() -> None:
     Warnings of a library before it are no obstacle; what is no such answer is none.
     """
     answer = '{"name":"x","state":"ok","detail":"y"}'
-    assert ok("x", "y") == child.Ended(0, f"warning\n{answer}\n", "").last_line(Finding)
-    assert child.Ended(0, "", "").last_line(Finding) is None
-    assert child.Ended(0, "[]\n", "").last_line(Finding) is None
+    assert ok("x", "y") == subprocesses.Ended(0, f"warning\n{answer}\n", "").last_line(Finding)
+    assert subprocesses.Ended(0, "", "").last_line(Finding) is None
+    assert subprocesses.Ended(0, "[]\n", "").last_line(Finding) is None

@@ -1,0 +1,176 @@
+"""The demo's world: a sandbox and a daemon as processes, in folders that are gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from upstash_helper.cli.daemon.spawn import command_line, tail
+from upstash_helper.cli.errors import Failure
+from upstash_helper.client.daemon import DaemonClient
+from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.settings.profiles import Folders, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PORT: Final = 3000
+_READY_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 10.0
+
+
+class DemoWorld:
+    """What runs while the demo runs."""
+
+    def __init__(self, home: Path, stack: contextlib.ExitStack) -> None:
+        self.home = home
+        self._stack = stack
+        self._environ = _clean_environment() | {"UPSTASH_HELPER_HOME": str(home)}
+        # Held until the daemon takes it: the sandbox, which has to know it, starts in between.
+        self._held = stack.enter_context(_free_port())
+        self.port = int(self._held.getsockname()[1])
+        self.email = f"demo-{secrets.token_hex(3)}@example.com"
+        self.password = secrets.token_urlsafe(12)
+        self.sandbox: dict[str, Any] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def folders(self) -> Folders:
+        """The folders of the demo's daemon."""
+        return locate(environ=self._environ)[1]
+
+    def start_sandbox(self) -> None:
+        """
+        Start the sandbox and wait until it serves.
+
+        Raises:
+            Failure: If it ends instead.
+        """
+        data = self.home / "sandbox"
+        arguments = ["--data", str(data), "--port", "0", "--redirect-uri", f"http://localhost:{self.port}"]
+        arguments.append("--stop-with-parent")
+        process, log = self._start(
+            "sandbox", command_line(*arguments, module="upstash_helper.sandbox"), subprocess.PIPE
+        )
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        line = process.stdout.readline()
+        if not line:
+            raise _did_not_start("sandbox", log)
+        self.sandbox = json.loads(line)
+
+    def start_daemon(self) -> DaemonClient:
+        """
+        Start the daemon against the sandbox and wait until it is ready.
+
+        Raises:
+            Failure: If it ends instead.
+        """
+        settings = {
+            "--port": str(self.port),
+            "--client-id": self.sandbox["client_id"],
+            "--auth-url": self.sandbox["auth_url"],
+            "--api-url": self.sandbox["api_url"],
+            "--rest-url": self.sandbox["rest_url"],
+            "--credential-store": "memory",
+        }
+        flags = [word for pair in settings.items() for word in pair]
+        self._held.close()
+        process, log = self._start(
+            "daemon", command_line("run", "--no-browser", "--stop-with-parent", *flags), subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(DaemonUnreachable):
+                return DaemonClient.discover(self.folders.runtime)
+            time.sleep(0.01)
+        raise _did_not_start("daemon", log)
+
+    def traces(self) -> Iterator[str]:
+        """Yield what helps to see why something failed: which process has ended, and the ends of the logs."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                yield f"The {name} has ended with code {process.returncode}."
+        logs = {"daemon's log": self.folders.log_file}
+        logs |= {f"{name}'s output": self.home / f"{name}.log" for name in self._processes}
+        for name, path in logs.items():
+            end = tail(path)
+            if end:
+                yield f"The end of the {name}:\n{end}"
+
+    def _start(self, name: str, command: list[str], stdout: int) -> tuple[subprocess.Popen[bytes], Path]:
+        log = self.home / f"{name}.log"
+        with log.open("wb") as errors:
+            # Its standard input ends when this process does, however it does: then it stops too.
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=stdout, stderr=errors, env=self._environ, cwd=self.home
+            )
+        self._processes[name] = process
+        self._stack.callback(_stop, process)
+        return process, log
+
+
+@contextlib.contextmanager
+def demo_world() -> Iterator[DemoWorld]:
+    """Make a world, and leave nothing of it."""
+    # Windows may keep a file open for a moment after its process has ended.
+    temporary = tempfile.TemporaryDirectory(prefix="upstash-helper-demo-", ignore_cleanup_errors=True)
+    with temporary as folder, contextlib.ExitStack() as stack:
+        yield DemoWorld(Path(folder), stack)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _free_port() -> socket.socket:
+    """Return a socket that holds port 3000 of 127.0.0.1 if nobody has it, on either family, else any that is free."""
+    for port in (PORT, 0):
+        with contextlib.suppress(OSError):
+            held = socket.socket(socket.AF_INET)
+            try:
+                if sys.platform != "win32":
+                    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                held.bind(("127.0.0.1", port))
+                held.listen(1)
+                if not _taken_on_v6(held.getsockname()[1]):
+                    return held
+            except OSError:
+                held.close()
+                raise
+            held.close()
+    message = "No free port was found on 127.0.0.1."
+    raise Failure(message, code="no_port")
+
+
+def _taken_on_v6(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("::1", port), timeout=1):
+        return True
+    return False
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return the environment without the user's own settings of the helper: the demo has its own."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("UPSTASH_HELPER_")}
+
+
+def _did_not_start(name: str, log: Path) -> Failure:
+    return Failure(f"The {name} did not start.\n{tail(log)}", code=f"{name}_not_started")

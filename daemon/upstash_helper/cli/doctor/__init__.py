@@ -1,0 +1,1 @@
+"""``doctor``: the checks, and the report for a bug."""

@@ -1,0 +1,275 @@
+"""The checks of the way to Upstash: names, addresses, the proxy, TLS, the clock. Nobody else is asked anything."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import sys
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from upstash_helper.cli.doctor.context import Facts
+
+REACH_SECONDS: Final = 3.0
+"""For each step: a name, an address, a handshake."""
+MOST_SKEW: Final = 60.0
+"""Seconds. Beyond it certificates and tokens begin to look expired, or not valid yet."""
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOK: Final = "Look at the network, the firewall, and the proxy settings of this machine."
+
+
+class _Route(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to a service."""
+
+    host: str
+    port: int
+    tls: bool
+    proxy: tuple[str, int] | None = None
+    proxy_headers: dict[str, str] = {}
+
+    @property
+    def first(self) -> tuple[str, int]:
+        """The address that is connected to."""
+        return self.proxy or (self.host, self.port)
+
+    @property
+    def words(self) -> str:
+        """That address for a person; what a proxy's password is stays out of it."""
+        host, port = self.first
+        return f"the proxy {host}:{port} for {self.host}" if self.proxy else f"{host}:{port}"
+
+    def connection(self, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+        """Return a connection that is not yet open."""
+        host, port = self.first
+        if not self.tls or context is None:
+            connection = http.client.HTTPConnection(host, port, timeout=REACH_SECONDS)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=REACH_SECONDS, context=context)
+        if self.proxy and self.tls:
+            connection.set_tunnel(self.host, self.port, headers=self.proxy_headers)
+        return connection
+
+
+def sign_in(facts: Facts) -> Iterator[Finding]:
+    """Whether the authorization server can be reached, and is who it says."""
+    yield from _reached("Sign-in", facts.settings.auth_url)
+
+
+def developer_api(facts: Facts) -> Iterator[Finding]:
+    """Whether the Developer API can be reached, and is who it says."""
+    yield from _reached("Developer API", facts.settings.api_url)
+
+
+def _reached(name: str, url: str) -> Iterator[Finding]:
+    route = _route(url)
+    host, port = route.first
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as problem:
+        fix = "Look at the network, and at the name servers of this machine."
+        yield error(name, f"the name {host} cannot be resolved: {_reason(problem)}", fix)
+        return
+    try:
+        socket.create_connection((host, port), timeout=REACH_SECONDS).close()
+    except OSError as problem:
+        yield error(name, f"{route.words} cannot be reached: {_reason(problem)}", _LOOK)
+        return
+    yield ok(name, f"{route.words} can be reached")
+    if route.tls:
+        yield _tls(route)
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+def _tls(route: _Route) -> Finding:
+    name = "TLS"
+    connection = route.connection(ssl.create_default_context())
+    try:
+        with contextlib.closing(connection):
+            connection.connect()
+            return ok(name, f"{route.host}: {_described(connection.sock)}")
+    except ssl.SSLCertVerificationError as problem:
+        issuer = _issuer(route)
+        by = f" It was issued by {issuer}." if issuer else ""
+        detail = f"{route.host}: the certificate is not trusted: {problem.verify_message}.{by}"
+        return error(name, detail, _fix_of(problem))
+    except ssl.SSLError as problem:
+        detail = f"{route.host}: no TLS: {(problem.reason or 'the handshake failed').replace('_', ' ').lower()}"
+        return error(name, detail, "Something on the way does not speak TLS: look at the proxy and the firewall.")
+    except (OSError, http.client.HTTPException) as problem:
+        # A proxy that will not pass it on says so in an OSError without a number.
+        return error(name, f"{route.words}: no TLS: {_reason(problem)}", _LOOK)
+
+
+def _described(connected: socket.socket) -> str:
+    if not isinstance(connected, ssl.SSLSocket):
+        return "no TLS"
+    certificate = connected.getpeercert() or {}
+    return f"{connected.version()}, a certificate of {_issuer_in(certificate) or 'a trusted issuer'}"
+
+
+def _fix_of(problem: ssl.SSLCertVerificationError) -> str:
+    # x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH
+    if problem.verify_code in {9, 10}:
+        return "See whether the clock of this machine is right; if it is, whoever issued it must renew it."
+    if problem.verify_code == 62:
+        return "Something on the way answers in its place: look at the proxy, the name servers and /etc/hosts."
+    return (
+        "If your company's proxy looks into connections, have it trusted: put its certificate in a file, name that in"
+        " SSL_CERT_FILE where the daemon is started, and restart it. Else do not go on in this network."
+    )
+
+
+def _issuer(route: _Route) -> str:
+    """
+    Return who issued the certificate that was not trusted.
+
+    The library takes apart only certificates that it trusts. So this one is fetched without trust, and then trusted for
+    a second handshake, in which nothing is sent.
+    """
+    try:
+        with contextlib.closing(route.connection(_trusting_anybody())) as connection:
+            connection.connect()
+            der = _certificate(connection)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=der)
+        with contextlib.closing(route.connection(context)) as connection:
+            connection.connect()
+            return _issuer_in(connection.sock.getpeercert() if isinstance(connection.sock, ssl.SSLSocket) else None)
+    except (OSError, http.client.HTTPException, ValueError):
+        return ""
+
+
+def _certificate(connection: http.client.HTTPConnection) -> bytes:
+    found = connection.sock.getpeercert(binary_form=True) if isinstance(connection.sock, ssl.SSLSocket) else None
+    return found or b""
+
+
+def _trusting_anybody() -> ssl.SSLContext:
+    """For what is not secret and not believed: who issued a certificate, and what time it is elsewhere."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _issuer_in(certificate: object) -> str:
+    if not isinstance(certificate, dict):
+        return ""
+    names = {key: value for part in certificate.get("issuer", ()) for key, value in part}
+    found = [names[key] for key in ("organizationName", "commonName") if names.get(key)]
+    return "".join(one for one in ", ".join(found) if one.isprintable())[:120]
+
+
+# --- the clock --------------------------------------------------------------------------------------------------------
+
+
+def clock(facts: Facts) -> Iterator[Finding]:
+    """Whether this machine's clock agrees with the authorization server's."""
+    name, route = "Clock", _route(facts.settings.auth_url)
+    began = time.time()
+    try:
+        date = _date(route, facts.settings.auth_url)
+    except (OSError, http.client.HTTPException) as problem:
+        yield warning(name, f"it could not be compared with that of {route.host}: {_reason(problem)}")
+        return
+    ended = time.time()
+    if date is None:
+        yield warning(name, f"it could not be compared with that of {route.host}, which does not tell the time")
+        return
+    # The header has whole seconds, and was written at some moment between the two.
+    skew = 0.0 if began - 1 <= date <= ended else (began + ended) / 2 - date - 0.5
+    if abs(skew) <= MOST_SKEW:
+        yield ok(name, f"right within {max(abs(skew), 1):.0f} s, by that of {route.host}")
+        return
+    which = "ahead of" if skew > 0 else "behind"
+    detail = f"{_span(abs(skew))} {which} that of {route.host}: certificates and sign-ins may be refused for it"
+    yield warning(name, detail, _CLOCK_FIX.get(sys.platform, "Set it by the network's time."))
+
+
+_CLOCK_FIX: Final = {
+    "linux": "Have it set by the network's time: timedatectl set-ntp true",
+    "darwin": "Have it set by the network's time: System Settings, General, Date & Time",
+    "win32": "Have it set by the network's time: w32tm /resync",
+}
+
+
+def _date(route: _Route, url: str) -> float | None:
+    # Whoever it is that answers: where the clock is wrong, a certificate may not be trusted for that very reason.
+    with contextlib.closing(route.connection(_trusting_anybody())) as connection:
+        through = route.proxy and not route.tls
+        connection.request("HEAD", url if through else "/", headers=route.proxy_headers if through else {})
+        with connection.getresponse() as response:
+            said = response.headers.get("Date", "")
+    try:
+        return parsedate_to_datetime(said).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+# --- the way ----------------------------------------------------------------------------------------------------------
+
+
+def _route(url: str) -> _Route:
+    parts = urlsplit(url)
+    host, tls = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if tls else 80)
+    proxy = _proxy(parts.scheme, host)
+    if proxy is None:
+        return _Route(host=host, port=port, tls=tls)
+    place = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return _Route(
+        host=host,
+        port=port,
+        tls=tls,
+        proxy=(place.hostname or "", place.port or (443 if place.scheme == "https" else 80)),
+        proxy_headers=_authorization(place.username, place.password),
+    )
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """Return the proxy that the daemon uses: the system's, as curl would."""
+    from urllib.request import getproxies, proxy_bypass
+
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    return getproxies().get(scheme)
+
+
+def _authorization(user: str | None, password: str | None) -> dict[str, str]:
+    if user is None:
+        return {}
+    import base64
+
+    pair = f"{unquote(user)}:{unquote(password or '')}".encode()
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, TimeoutError):
+        return f"no answer within {REACH_SECONDS:.0f} s"
+    if isinstance(problem, OSError):
+        return problem.strerror or str(problem)
+    return type(problem).__name__

@@ -1,0 +1,1 @@
+"""The manual pages and the completion scripts."""
