@@ -13,11 +13,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from upstash_helper.sandbox.backend import choose_backend, find_valkey
 from upstash_helper.sandbox.errors import PortTaken
 from upstash_helper.sandbox.folder import Folder
-from upstash_helper.sandbox.servers import Capability, DatabaseServer, Passwords, Setup, free_ports
-from upstash_helper.sandbox.tls import Authority, TlsFront
+from upstash_helper.sandbox.redis.backend import choose_backend, find_valkey
+from upstash_helper.sandbox.redis.servers import Capability, DatabaseServer, Passwords, Setup, free_ports
+from upstash_helper.sandbox.redis.tls import Authority, TlsFront
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -44,7 +44,7 @@ def make_valkey(folder: Folder) -> DatabaseServer:
 
 def make_fakeredis(folder: Folder) -> DatabaseServer:
     """Return a fakeredis."""
-    from upstash_helper.sandbox.fakeredis_server import FakeredisServer
+    from upstash_helper.sandbox.redis.fakeredis_server import FakeredisServer
 
     return FakeredisServer(folder=folder.database("fake"), front=TlsFront(Authority(folder, SETUP.host)))
 

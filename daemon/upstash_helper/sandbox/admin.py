@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Account, Accounts
 from upstash_helper.sandbox.answers import error_answer, json_answer, read_json
-from upstash_helper.sandbox.audit import Audit
+from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
+from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.errors import Refused
 from upstash_helper.sandbox.faults import Fault, Faults
 from upstash_helper.sandbox.switches import Switches

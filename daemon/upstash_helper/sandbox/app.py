@@ -8,27 +8,27 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Accounts
 from upstash_helper.sandbox.admin import AdminApi
 from upstash_helper.sandbox.answers import LARGEST_BODY, errors_as_json
-from upstash_helper.sandbox.audit import Audit
-from upstash_helper.sandbox.authorization import AuthorizationServer
-from upstash_helper.sandbox.backend import Backend
-from upstash_helper.sandbox.backups import Backups
-from upstash_helper.sandbox.databases import Databases
-from upstash_helper.sandbox.dataplane import DataPlane, errors_as_rest
-from upstash_helper.sandbox.developer_api import AccountApi, Gate
+from upstash_helper.sandbox.developer_api.account_api.account_api import AccountApi, Gate
+from upstash_helper.sandbox.developer_api.accounts import Accounts
+from upstash_helper.sandbox.developer_api.audit import Audit
+from upstash_helper.sandbox.developer_api.redis_api import RedisApi
 from upstash_helper.sandbox.faults import Faults
 from upstash_helper.sandbox.folder import Folder
-from upstash_helper.sandbox.grants import Grants
-from upstash_helper.sandbox.oauth_api import OAuthApi
-from upstash_helper.sandbox.records import Records
-from upstash_helper.sandbox.redis_api import RedisApi
-from upstash_helper.sandbox.sign_in import SignInPages
+from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
+from upstash_helper.sandbox.oauth.endpoints import OAuthApi
+from upstash_helper.sandbox.oauth.grants import Grants
+from upstash_helper.sandbox.oauth.sign_in import SignInPages
+from upstash_helper.sandbox.oauth.tokens import TokenSigner
+from upstash_helper.sandbox.oauth.validator import Validator
+from upstash_helper.sandbox.redis.backend import Backend
+from upstash_helper.sandbox.redis.backups import Backups
+from upstash_helper.sandbox.redis.databases import Databases
+from upstash_helper.sandbox.redis.records import Records
+from upstash_helper.sandbox.redis.rest import DataPlane, errors_as_rest
 from upstash_helper.sandbox.store import Facts
 from upstash_helper.sandbox.switches import Switches
-from upstash_helper.sandbox.tokens import TokenSigner
-from upstash_helper.sandbox.validator import Validator
 
 LARGEST_COMMAND = 10 * 1024 * 1024
 """Bytes of one request to the data plane: ``db_max_request_size`` of the Developer API."""

@@ -20,12 +20,12 @@ import msgspec
 from aiohttp import web
 
 from upstash_helper.sandbox.app import Admin, Applications, compose
-from upstash_helper.sandbox.backend import choose_backend
 from upstash_helper.sandbox.errors import CannotStart
 from upstash_helper.sandbox.folder import Folder, default_root
-from upstash_helper.sandbox.servers import free_ports
+from upstash_helper.sandbox.redis.backend import choose_backend
+from upstash_helper.sandbox.redis.servers import free_ports
+from upstash_helper.sandbox.redis.tls import Authority
 from upstash_helper.sandbox.store import Facts, open_store
-from upstash_helper.sandbox.tls import Authority
 
 FIRST_PORT = 3100
 FIRST_REDIRECT_URI = "http://localhost:3000"

@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from upstash_helper.sandbox import pages
-from upstash_helper.sandbox.accounts import Account, Accounts
-from upstash_helper.sandbox.authorization import AuthorizationRequest, AuthorizationServer, SendBack
+from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
 from upstash_helper.sandbox.errors import Refused
+from upstash_helper.sandbox.oauth import pages
+from upstash_helper.sandbox.oauth.authorization import AuthorizationRequest, AuthorizationServer, SendBack
 
 COOKIE = "upstash_sandbox_form"
 

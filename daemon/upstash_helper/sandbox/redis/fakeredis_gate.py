@@ -20,7 +20,7 @@ from fakeredis._helpers import SimpleError
 from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_commands_by_category
 
-from upstash_helper.sandbox.servers import Passwords, Role
+from upstash_helper.sandbox.redis.servers import Passwords, Role
 
 # RESTORE unpickles what it is given, which would let a client run code in here.
 FORBIDDEN = frozenset(

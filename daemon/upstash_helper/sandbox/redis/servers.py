@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
-from upstash_helper.sandbox.resp import Connection
+from upstash_helper.sandbox.redis.resp import Connection
 
 Role = Literal["default", "default_ro"]
 """The ACL users of a database: everything, and reading only. Upstash calls them so, too."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from upstash_helper.sandbox.servers import DatabaseServer
+from upstash_helper.sandbox.redis.servers import DatabaseServer
 
 _CALLS = re.compile(r"calls=(\d+),usec=(\d+)")
 _P99 = re.compile(r"p99=([\d.]+)")

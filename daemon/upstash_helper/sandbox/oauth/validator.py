@@ -11,10 +11,10 @@ import msgspec
 from oauthlib.oauth2 import InvalidRequestError
 from oauthlib.openid import RequestValidator
 
-from upstash_helper.sandbox.accounts import Account, Accounts
-from upstash_helper.sandbox.grants import Code, Grants, Token
+from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
+from upstash_helper.sandbox.oauth.grants import Code, Grants, Token
+from upstash_helper.sandbox.oauth.tokens import TokenSigner
 from upstash_helper.sandbox.switches import Switches
-from upstash_helper.sandbox.tokens import TokenSigner
 
 if TYPE_CHECKING:
     from oauthlib.common import Request

@@ -17,11 +17,11 @@ import msgspec
 from fakeredis import FakeRedis
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
-from upstash_helper.sandbox.fakeredis_gate import GatedServer, commands_in
 from upstash_helper.sandbox.folder import write_private_bytes
-from upstash_helper.sandbox.resp import Connection
-from upstash_helper.sandbox.servers import Capability, Passwords, Role, Setup
-from upstash_helper.sandbox.tls import TlsFront
+from upstash_helper.sandbox.redis.fakeredis_gate import GatedServer, commands_in
+from upstash_helper.sandbox.redis.resp import Connection
+from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, Setup
+from upstash_helper.sandbox.redis.tls import TlsFront
 
 POLL_SECONDS = 0.1
 

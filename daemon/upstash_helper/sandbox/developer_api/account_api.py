@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Accounts, Caller
 from upstash_helper.sandbox.answers import error_answer, json_answer
-from upstash_helper.sandbox.audit import Audit
+from upstash_helper.sandbox.developer_api.accounts import Accounts, Caller
+from upstash_helper.sandbox.developer_api.audit import Audit
 
 Operation = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox import wire
-from upstash_helper.sandbox.accounts import Caller
 from upstash_helper.sandbox.answers import json_answer, read_json
-from upstash_helper.sandbox.audit import Audit
-from upstash_helper.sandbox.backups import Backups
-from upstash_helper.sandbox.databases import Database, Databases, new_secrets, passwords_of, read_regions
-from upstash_helper.sandbox.developer_api import Gate, Operation
+from upstash_helper.sandbox.developer_api import wire
+from upstash_helper.sandbox.developer_api.account_api.account_api import Gate, Operation
+from upstash_helper.sandbox.developer_api.accounts import Caller
+from upstash_helper.sandbox.developer_api.audit import Audit
+from upstash_helper.sandbox.developer_api.stats import stats_of
 from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.records import DatabaseRecord
-from upstash_helper.sandbox.stats import stats_of
+from upstash_helper.sandbox.redis.backups import Backups
+from upstash_helper.sandbox.redis.databases import Database, Databases, new_secrets, passwords_of, read_regions
+from upstash_helper.sandbox.redis.records import DatabaseRecord
 
 OK = "OK"
 

@@ -8,15 +8,15 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Account, Accounts
 from upstash_helper.sandbox.answers import error_answer, json_answer, read_json
-from upstash_helper.sandbox.audit import Audit
-from upstash_helper.sandbox.authorization import AuthorizationServer, Reply
+from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
+from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.grants import Token
+from upstash_helper.sandbox.oauth.authorization import AuthorizationServer, Reply
+from upstash_helper.sandbox.oauth.grants import Token
+from upstash_helper.sandbox.oauth.tokens import TokenSigner
+from upstash_helper.sandbox.oauth.validator import AUDIENCE, SCOPES
 from upstash_helper.sandbox.switches import Switches
-from upstash_helper.sandbox.tokens import TokenSigner
-from upstash_helper.sandbox.validator import AUDIENCE, SCOPES
 
 
 class NewKey(msgspec.Struct):

@@ -8,7 +8,7 @@ import uuid
 
 import msgspec
 
-from upstash_helper.sandbox.accounts import Account
+from upstash_helper.sandbox.developer_api.accounts import Account
 
 KEPT_SECONDS = 180 * 86_400
 NEWEST = 1000

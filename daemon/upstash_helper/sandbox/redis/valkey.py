@@ -20,9 +20,9 @@ import msgspec
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
 from upstash_helper.sandbox.folder import write_private
-from upstash_helper.sandbox.resp import Connection, Failure
-from upstash_helper.sandbox.servers import Capability, Passwords, Role, Setup
-from upstash_helper.sandbox.tls import TlsFront
+from upstash_helper.sandbox.redis.resp import Connection, Failure
+from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, Setup
+from upstash_helper.sandbox.redis.tls import TlsFront
 
 ADMIN = "sandbox"
 ASK_SECONDS = 1.0

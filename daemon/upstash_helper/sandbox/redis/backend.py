@@ -10,8 +10,8 @@ import msgspec
 
 from upstash_helper.sandbox.errors import CannotStart
 from upstash_helper.sandbox.folder import Folder
-from upstash_helper.sandbox.servers import DatabaseServer
-from upstash_helper.sandbox.tls import Authority, TlsFront
+from upstash_helper.sandbox.redis.servers import DatabaseServer
+from upstash_helper.sandbox.redis.tls import Authority, TlsFront
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ def find_valkey() -> Path:
 
 
 def _valkey(folder: Folder, authority: Authority, binary: Path) -> Backend:
-    from upstash_helper.sandbox.valkey import ValkeyServer
+    from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
     def new_server(database_id: str) -> DatabaseServer:
         return ValkeyServer(
@@ -69,7 +69,7 @@ def _valkey(folder: Folder, authority: Authority, binary: Path) -> Backend:
 
 def _fakeredis(folder: Folder, authority: Authority, reason: str) -> Backend:
     try:
-        from upstash_helper.sandbox.fakeredis_server import FakeredisServer
+        from upstash_helper.sandbox.redis.fakeredis_server import FakeredisServer
     except ImportError as error:
         message = (
             f"No database server: {reason}, and neither is fakeredis. Install the sandbox's packages with "

@@ -16,13 +16,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from upstash_helper.sandbox import wire
-from upstash_helper.sandbox.accounts import Account
+from upstash_helper.sandbox.developer_api import wire
+from upstash_helper.sandbox.developer_api.accounts import Account
 from upstash_helper.sandbox.errors import PortTaken, Refused, ServerFailed
 from upstash_helper.sandbox.folder import Folder
-from upstash_helper.sandbox.records import DatabaseRecord, Records
-from upstash_helper.sandbox.resp import Connection
-from upstash_helper.sandbox.servers import DatabaseServer, Passwords, Role, Setup, free_ports
+from upstash_helper.sandbox.redis.records import DatabaseRecord, Records
+from upstash_helper.sandbox.redis.resp import Connection
+from upstash_helper.sandbox.redis.servers import DatabaseServer, Passwords, Role, Setup, free_ports
 
 MOST_AT_ONCE = 8
 """How many servers are started at the same time."""

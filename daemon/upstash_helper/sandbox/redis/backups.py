@@ -7,10 +7,10 @@ import time
 import uuid
 from pathlib import Path
 
-from upstash_helper.sandbox.databases import Database, Databases
+from upstash_helper.sandbox.developer_api.wire import Backup
 from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.records import Records
-from upstash_helper.sandbox.wire import Backup
+from upstash_helper.sandbox.redis.databases import Database, Databases
+from upstash_helper.sandbox.redis.records import Records
 
 
 class Backups:

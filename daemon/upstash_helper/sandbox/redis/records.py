@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from upstash_helper.sandbox.wire import Backup, Plan
+from upstash_helper.sandbox.developer_api.wire import Backup, Plan
 
 
 class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from aiohttp import web
 
 from upstash_helper.sandbox.answers import errors_as_json, json_answer
-from upstash_helper.sandbox.databases import Database, Databases
 from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.resp import Failure, Reply, Status, encode_reply
-from upstash_helper.sandbox.servers import Role
+from upstash_helper.sandbox.redis.databases import Database, Databases
+from upstash_helper.sandbox.redis.resp import Failure, Reply, Status, encode_reply
+from upstash_helper.sandbox.redis.servers import Role
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler

@@ -20,11 +20,11 @@ from oauthlib.oauth2 import (
 )
 from oauthlib.openid.connect.core.grant_types import AuthorizationCodeGrant
 
-from upstash_helper.sandbox.accounts import Account
+from upstash_helper.sandbox.developer_api.accounts import Account
 from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.grants import Grants, Token
+from upstash_helper.sandbox.oauth.grants import Grants, Token
+from upstash_helper.sandbox.oauth.validator import Grantee, Validator, audience_of
 from upstash_helper.sandbox.switches import Switches
-from upstash_helper.sandbox.validator import Grantee, Validator, audience_of
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from upstash_helper.sandbox.accounts import digest
+from upstash_helper.sandbox.developer_api.accounts import digest
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
 from upstash_helper.sandbox.folder import Folder, write_private
-from upstash_helper.sandbox.resp import Address, connect
+from upstash_helper.sandbox.redis.resp import Address, connect
 
 CHUNK = 64 * 1024
 

@@ -1,0 +1,1 @@
+"""The sandbox's Developer API: accounts, API keys, and the control plane of databases."""

@@ -1,0 +1,1 @@
+"""The sandbox's databases: real servers, their REST API, TLS, and backups."""
