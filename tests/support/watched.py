@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from upstash_helper_tray.follow import Follower
+from upstash_helper_tray.sync.follow import Follower
 from upstash_helper_tray.views import Views
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from upstash_helper.client.events import Event
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.state import View
 
 
 class Watched:

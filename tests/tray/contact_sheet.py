@@ -12,8 +12,8 @@ from typing import Final
 
 from PIL import Image
 
-from upstash_helper_tray.pictures import renderings
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.icons import renderings
+from upstash_helper_tray.state import Sign
 
 PANELS: Final = ((255, 255, 255), (246, 246, 246), (128, 128, 128), (32, 32, 32), (0, 0, 0))
 _MAGNIFIED: Final = 24

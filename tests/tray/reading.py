@@ -5,9 +5,9 @@ from __future__ import annotations
 from textwrap import dedent, indent
 
 from upstash_helper_tray.actions import Action
-from upstash_helper_tray.entries import Menu, Separator, walk
-from upstash_helper_tray.menu import menu_for
-from upstash_helper_tray.view import View
+from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.entries import Menu, Separator, walk
+from upstash_helper_tray.state import View
 
 
 def as_text(menu: Menu) -> str:

@@ -18,7 +18,7 @@ from tests.support.tray_host import TrayHost
 from tests.support.until import until
 from upstash_helper_tray.backends.facts import SystemFacts
 from upstash_helper_tray.backends.host import host_is_there
-from upstash_helper_tray.backends.opening import find_backend
+from upstash_helper_tray.backends.selection import find_backend
 from upstash_helper_tray.backends.xembed import tray_is_there
 from upstash_helper_tray.screen import NoTray
 

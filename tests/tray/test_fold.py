@@ -20,7 +20,7 @@ from tests.support.tray_facts import (
 )
 from upstash_helper_tray import fold
 from upstash_helper_tray.fold import folded
-from upstash_helper_tray.view import View
+from upstash_helper_tray.state import View
 
 STATE: frozenset[fold.Need] = frozenset({"state"})
 APPS: frozenset[fold.Need] = frozenset({"apps"})

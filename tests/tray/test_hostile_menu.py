@@ -12,12 +12,12 @@ import pytest
 from tests.tray.views import ADA, app, attempt, database, page, pairing, running
 from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
 from upstash_helper.protocol.wire_apps import WishedScope
-from upstash_helper_tray import view as views
-from upstash_helper_tray.entries import Separator, walk
-from upstash_helper_tray.menu import menu_for
+from upstash_helper_tray import state as views
+from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.entries import Separator, walk
+from upstash_helper_tray.state import Sign, View
 from upstash_helper_tray.status import sign_of, tooltip_for
-from upstash_helper_tray.view import Sign, View
-from upstash_helper_tray.wording import LONGEST_LINE, LONGEST_NAME, lines, one_line, quoted, short, whole
+from upstash_helper_tray.text import LONGEST_LINE, LONGEST_NAME, lines, one_line, quoted, short, whole
 
 SEEDS = range(150)
 HOSTILE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.support.until import SECONDS, until
-from upstash_helper_tray.lanes import Lanes
+from upstash_helper_tray.worker_queues import Lanes
 
 
 def test_a_job_that_hangs_holds_up_its_lane_alone() -> None:

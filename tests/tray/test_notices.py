@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support.tray_facts import connected, event, failed_attempt, in_state, pairing, revoked
-from upstash_helper_tray.notices import Herald, Notice
-from upstash_helper_tray.view import View
+from upstash_helper_tray.notifications import Herald, Notice
+from upstash_helper_tray.state import View
 
 ABSENT = View()
 CONNECTED = View(daemon="running", connection=connected())

@@ -13,8 +13,8 @@ from tests.support.panel import HEIGHT, Panel
 from tests.support.tray_process import TrayProcess
 from tests.support.until import until
 from tests.support.world import PASSWORD
-from upstash_helper_tray.pictures import renderings
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.icons import renderings
+from upstash_helper_tray.state import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

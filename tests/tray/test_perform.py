@@ -44,14 +44,14 @@ from upstash_helper_tray.actions import (
     StopDaemon,
 )
 from upstash_helper_tray.clipboard import Clipboard
-from upstash_helper_tray.perform import Performer
+from upstash_helper_tray.dispatch import Performer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tests.support.display import Desk
     from tests.support.sandbox import Sandbox
-    from upstash_helper_tray.notices import Notice
+    from upstash_helper_tray.notifications import Notice
 
 PAGE = "https://orders.example.com"
 a_browser_is_a_script = pytest.mark.skipif(

@@ -7,8 +7,8 @@ from itertools import combinations
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from upstash_helper_tray.pictures import SIZES, renderings
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.icons import SIZES, renderings
+from upstash_helper_tray.state import Sign
 
 LIGHT = ((255, 255, 255), (246, 246, 246))
 DARK = ((32, 32, 32), (0, 0, 0))
@@ -140,7 +140,7 @@ def test_importing_them_does_not_load_pillow() -> None:
     """
     Whoever only wants to know whether a tray can be shown does not wait for Pillow.
     """
-    code = "import sys, upstash_helper_tray.pictures; print('PIL' in sys.modules)"
+    code = "import sys, upstash_helper_tray.icons; print('PIL' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -14,10 +14,10 @@ from tests.support.tray_host import TrayHost
 from tests.support.tray_icon import SECONDS, eventually, icon_class
 from upstash_helper_tray.actions import Approve, OpenDashboard, Quit, ShowLog, StartAtLogin
 from upstash_helper_tray.backends import open_screen
-from upstash_helper_tray.entries import Entry, Separator
-from upstash_helper_tray.pictures import SIZES, renderings
+from upstash_helper_tray.icons import SIZES, renderings
+from upstash_helper_tray.menu.entries import Entry, Separator
 from upstash_helper_tray.screen import NoTray
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.state import Sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

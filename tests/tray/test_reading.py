@@ -13,7 +13,7 @@ from tests.support.until import SECONDS, until
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.protocol import wire
 from upstash_helper_tray import fold
-from upstash_helper_tray.reading import Reader
+from upstash_helper_tray.sync.read import Reader
 from upstash_helper_tray.views import Views
 
 if TYPE_CHECKING:

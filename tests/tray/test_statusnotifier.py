@@ -18,8 +18,8 @@ from tests.support.notifications import Desktop, session_bus
 from tests.support.tray_host import Item, Refused, TrayHost
 from tests.support.tray_icon import RunningIcon, eventually, icon_class
 from upstash_helper_tray.backends.bus import BusLost
-from upstash_helper_tray.pictures import renderings
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.icons import renderings
+from upstash_helper_tray.state import Sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

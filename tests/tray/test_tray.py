@@ -19,10 +19,10 @@ from upstash_helper.service.autostart import NoAutostart
 from upstash_helper.settings.profiles import locate
 from upstash_helper_tray.actions import Approve, OpenDashboard, Quit
 from upstash_helper_tray.clipboard import Clipboard
-from upstash_helper_tray.entries import walk
+from upstash_helper_tray.menu.entries import walk
 from upstash_helper_tray.screen import NoTray
+from upstash_helper_tray.state import Sign
 from upstash_helper_tray.tray import Tray
-from upstash_helper_tray.view import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.support.display import Desk
     from upstash_helper.settings.profiles import Folders
     from upstash_helper_tray.actions import Action
-    from upstash_helper_tray.entries import Menu
+    from upstash_helper_tray.menu.entries import Menu
 
 PAGE = "https://orders.example.com"
 

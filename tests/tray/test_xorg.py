@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 from upstash_helper_tray.actions import OpenDashboard
 from upstash_helper_tray.backends import open_screen
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.state import Sign
 
 screen = open_screen("xorg", wait=30)
 screen.show(Sign.CONNECTED, "A tooltip", ())

@@ -6,7 +6,7 @@ from typing import Any
 
 from upstash_helper.protocol.wire import Account, Attempt, Connection, ConnectionState, Database
 from upstash_helper.protocol.wire_apps import App, Identity, Pairing, WishedScope
-from upstash_helper_tray.view import View
+from upstash_helper_tray.state import View
 
 NOON = "2026-10-03T12:00:00Z"
 ADA = Account(email="ada@example.com")

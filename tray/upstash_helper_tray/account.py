@@ -8,8 +8,8 @@ from upstash_helper.client.dotenv import env_lines
 from upstash_helper.client.errors import ApiProblem
 from upstash_helper.protocol.wire import Connection, DatabaseCredentials
 from upstash_helper_tray.actions import Approve, Block, CopyCredentials, Deny
-from upstash_helper_tray.notices import Notice
-from upstash_helper_tray.wording import short
+from upstash_helper_tray.notifications import Notice
+from upstash_helper_tray.text import short
 
 if TYPE_CHECKING:
     from upstash_helper.client.daemon import DaemonClient

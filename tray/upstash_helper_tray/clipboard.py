@@ -20,7 +20,7 @@ PATIENCE: Final = 5.0
 QUIT_SECONDS: Final = 1.5
 """The same when the tray ends."""
 
-_WORK: Final = "upstash_helper_tray.clipboard_work"
+_WORK: Final = "upstash_helper_tray.clipboard_process"
 
 
 class ClipboardUnavailable(Exception):

@@ -9,7 +9,7 @@ import msgspec
 
 from upstash_helper.protocol.wire import Attempt, Connection, DaemonStatus, Database
 from upstash_helper.protocol.wire_apps import App, Pairing, RevokedApp
-from upstash_helper_tray.view import View
+from upstash_helper_tray.state import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from upstash_helper_tray.actions import OpenDashboard, Revoke
-from upstash_helper_tray.entries import Entry
+from upstash_helper_tray.menu.entries import Entry
 from upstash_helper_tray.menu_parts import MOST, choice, confirmed, grouped, named, rest, said, submenu
-from upstash_helper_tray.wording import moment, short
+from upstash_helper_tray.text import moment, short
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import App
-    from upstash_helper_tray.entries import Menu
+    from upstash_helper_tray.menu.entries import Menu
 
 
 def apps_menu(apps: tuple[App, ...]) -> Menu:

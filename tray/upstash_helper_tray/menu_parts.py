@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper_tray.entries import Entry, Menu, Separator
-from upstash_helper_tray.wording import lines, short
+from upstash_helper_tray.menu.entries import Entry, Menu, Separator
+from upstash_helper_tray.text import lines, short
 
 if TYPE_CHECKING:
     from upstash_helper_tray.actions import Action

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper_tray.actions import Action
-    from upstash_helper_tray.entries import Menu
-    from upstash_helper_tray.view import Sign
+    from upstash_helper_tray.menu.entries import Menu
+    from upstash_helper_tray.state import Sign
 
 
 Backend = Literal["statusnotifier", "appindicator", "gtk", "xorg", "win32", "darwin"]

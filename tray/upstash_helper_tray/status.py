@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper_tray.view import Sign
-from upstash_helper_tray.wording import short
+from upstash_helper_tray.state import Sign
+from upstash_helper_tray.text import short
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.state import View
 
 # A tooltip of Windows (NOTIFYICONDATAW.szTip) has room for 128 UTF-16 code units, the closing zero among them.
 LONGEST_TOOLTIP: Final = 127

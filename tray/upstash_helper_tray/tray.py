@@ -13,15 +13,15 @@ from upstash_helper.service.autostart import autostart_here
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper_tray.actions import OpenDashboard, Quit
 from upstash_helper_tray.clipboard import Clipboard
-from upstash_helper_tray.follow import Follower
-from upstash_helper_tray.lanes import Lanes
-from upstash_helper_tray.menu import menu_for
-from upstash_helper_tray.notices import Herald, Notice
+from upstash_helper_tray.dispatch import Performer
+from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.notifications import Herald, Notice
 from upstash_helper_tray.opener import SystemOpener
-from upstash_helper_tray.perform import Performer
 from upstash_helper_tray.signals import ending_on_signals
 from upstash_helper_tray.status import sign_of, tooltip_for
+from upstash_helper_tray.sync.follow import Follower
 from upstash_helper_tray.views import Views
+from upstash_helper_tray.worker_queues import Lanes
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.opener import Opener
     from upstash_helper_tray.screen import Screen
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.state import View
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from upstash_helper_tray.view import View
+from upstash_helper_tray.state import View
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event

@@ -6,6 +6,6 @@ How an icon gets on a panel: the one place that knows pystray, D-Bus and X11.
 
 from __future__ import annotations
 
-from upstash_helper_tray.backends.opening import find_backend, open_screen
+from upstash_helper_tray.backends.selection import find_backend, open_screen
 
 __all__ = ["find_backend", "open_screen"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dbus_fast import Message, MessageType
 
 from upstash_helper.system.session_bus import session_bus_address
-from upstash_helper_tray.backends.patient_bus import PatientBus
+from upstash_helper_tray.backends.bus_connection import PatientBus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

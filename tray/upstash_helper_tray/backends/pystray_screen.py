@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pystray
 
-from upstash_helper_tray.entries import Entry
-from upstash_helper_tray.pictures import renderings
+from upstash_helper_tray.icons import renderings
+from upstash_helper_tray.menu.entries import Entry
 from upstash_helper_tray.screen import NoTray
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.state import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper_tray.actions import Action
-    from upstash_helper_tray.entries import Menu
+    from upstash_helper_tray.menu.entries import Menu
     from upstash_helper_tray.screen import Backend
 
 logger = logging.getLogger(__name__)

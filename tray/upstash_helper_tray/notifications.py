@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol.wire_apps import RevokedApp
-from upstash_helper_tray.wording import quoted
+from upstash_helper_tray.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from upstash_helper.client.events import Event
     from upstash_helper.protocol.wire import Connection
     from upstash_helper.protocol.wire_apps import Pairing
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.state import View
 
 _REMEMBERED: Final = 1000
 

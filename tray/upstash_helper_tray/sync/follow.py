@@ -17,14 +17,14 @@ from upstash_helper.client.transport import not_running
 from upstash_helper.protocol.errors import ClientError, VersionMismatch
 from upstash_helper_tray import fold
 from upstash_helper_tray.pace import Pace
-from upstash_helper_tray.reading import Reader
 from upstash_helper_tray.start_daemon import StartFailed
+from upstash_helper_tray.sync.read import Reader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from upstash_helper.client.events import Event
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.state import View
     from upstash_helper_tray.views import Views
 
 logger = logging.getLogger(__name__)

@@ -15,17 +15,17 @@ from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
 from upstash_helper_tray import account, actions, fold
 from upstash_helper_tray.clipboard import ClipboardUnavailable
-from upstash_helper_tray.lanes import Lanes
-from upstash_helper_tray.notices import Notice
+from upstash_helper_tray.notifications import Notice
 from upstash_helper_tray.start_daemon import StartFailed, start_daemon
+from upstash_helper_tray.worker_queues import Lanes
 
 if TYPE_CHECKING:
     from upstash_helper.service.autostart import Autostart
     from upstash_helper.settings.profiles import Folders
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.clipboard import Clipboard
-    from upstash_helper_tray.follow import Follower
     from upstash_helper_tray.opener import Opener
+    from upstash_helper_tray.sync.follow import Follower
     from upstash_helper_tray.views import Views
 
 logger = logging.getLogger(__name__)

@@ -13,16 +13,16 @@ from upstash_helper_tray.actions import (
     StartDaemon,
     StopDaemon,
 )
-from upstash_helper_tray.menu_approvals import approvals
+from upstash_helper_tray.menu.approvals import approvals
+from upstash_helper_tray.menu.connection import connection_choices, heading
+from upstash_helper_tray.menu.lists import databases_menu
 from upstash_helper_tray.menu_apps import apps_menu
-from upstash_helper_tray.menu_connection import connection_choices, heading
-from upstash_helper_tray.menu_databases import databases_menu
 from upstash_helper_tray.menu_parts import choice, confirmed, grouped, said
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire import Connection
-    from upstash_helper_tray.entries import Menu
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.menu.entries import Menu
+    from upstash_helper_tray.state import View
 
 
 def menu_for(view: View) -> Menu:

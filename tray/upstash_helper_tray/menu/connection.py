@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper_tray.actions import CancelConnect, Connect, Disconnect, OpenDashboard
 from upstash_helper_tray.menu_parts import choice, confirmed, said
 from upstash_helper_tray.status import WAITING_FOR_SIGN_IN, running_attempt, words_for
-from upstash_helper_tray.wording import short
+from upstash_helper_tray.text import short
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
-    from upstash_helper_tray.entries import Menu
+    from upstash_helper_tray.menu.entries import Menu
 
 # Of these the helper's own words say more; of the others they name commands for a terminal.
 _TOLD: Final[frozenset[ConnectionState]] = frozenset({"keyring_locked", "keyring_unavailable", "port_conflict"})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper_tray.view import Sign
+from upstash_helper_tray.state import Sign
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from upstash_helper_tray.actions import CopyCredentials, OpenConsole, OpenDashboard, RefreshDatabases
-from upstash_helper_tray.entries import Entry
+from upstash_helper_tray.menu.entries import Entry
 from upstash_helper_tray.menu_parts import MOST, choice, grouped, named, rest, said, submenu
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from upstash_helper.protocol.wire import Database
-    from upstash_helper_tray.entries import Menu
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.menu.entries import Menu
+    from upstash_helper_tray.state import View
 
 _COPIES: Final[tuple[tuple[str, Literal["redis_url", "rest", "dotenv"]], ...]] = (
     ("Copy Redis URL", "redis_url"),

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper_tray.actions import Approve, Block, Deny, OpenDashboard
-from upstash_helper_tray.entries import Entry
+from upstash_helper_tray.menu.entries import Entry
 from upstash_helper_tray.menu_parts import MOST, choice, confirmed, grouped, named, rest, said, submenu
 from upstash_helper_tray.status import asking
-from upstash_helper_tray.wording import lines, quoted, short, whole
+from upstash_helper_tray.text import lines, quoted, short, whole
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import Identity, Pairing
-    from upstash_helper_tray.entries import Menu
+    from upstash_helper_tray.menu.entries import Menu
 
 _KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}
 _LONGEST_CODE: Final = 12

@@ -1,5 +1,5 @@
 """
-The clipboard, in a process of its own: ``python -m upstash_helper_tray.clipboard_work put|clear [MECHANISM]``.
+The clipboard, in a process of its own: ``python -m upstash_helper_tray.clipboard_process put|clear [MECHANISM]``.
 
 Whoever owns the clipboard may hang, and with it whoever asks for its content; a process can be ended then. What is
 secret comes in on standard input, and nothing goes out but the exit code.

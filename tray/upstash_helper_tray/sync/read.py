@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.client.daemon import DaemonClient
-    from upstash_helper_tray.view import View
+    from upstash_helper_tray.state import View
     from upstash_helper_tray.views import Views
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The menu as data: a pure function of the tray's state."""

@@ -1,0 +1,1 @@
+"""Keeping the tray's state in step with the daemon."""
