@@ -67,32 +67,32 @@ def explained(error: BaseException) -> Told | None:
 
 def _of_client(error: BaseException) -> Told | None:
     # Imported late: it is there already if one of its errors is, and a command may do without it.
-    if "upstash_helper.client.errors" not in sys.modules:
+    if "upstash_helper.protocol.errors" not in sys.modules:
         return None
     from upstash_helper.client import errors
-    from upstash_helper.protocol import errors
+    from upstash_helper.protocol.errors import ClientError, VersionMismatch
 
     match error:
         case errors.ApiProblem():
             return _of_problem(error)
         case errors.DaemonUnreachable():
             return _told(str(error), exit_codes.NOT_RUNNING, "daemon_unreachable", str(error))
-        case errors.VersionMismatch():
+        case VersionMismatch():
             return _told(f"Error: {error}", exit_codes.VERSION_MISMATCH, "version_mismatch", str(error))
-        case errors.ClientError():
+        case ClientError():
             return _told(f"Error: {error}", exit_codes.FAILURE, _code_of(error), str(error))
         case _:
             return None
 
 
 def _code_of(error: ClientError) -> str:
-    from upstash_helper.client import errors
-    from upstash_helper.protocol import errors
+    from upstash_helper.client.errors import UnexpectedAnswer, WaitTimedOut
+    from upstash_helper.protocol.errors import DiscoveryRefused
 
     codes = {
-        errors.DiscoveryRefused: "discovery_refused",
-        errors.UnexpectedAnswer: "unexpected_answer",
-        errors.WaitTimedOut: "timed_out",
+        DiscoveryRefused: "discovery_refused",
+        UnexpectedAnswer: "unexpected_answer",
+        WaitTimedOut: "timed_out",
     }
     return codes.get(type(error), "failure")
 

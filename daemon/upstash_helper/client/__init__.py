@@ -97,29 +97,32 @@ __all__ = [
     "WaitTimedOut",
 ]
 
-# Those of ``errors`` are not named here.
+# Where each name is defined; the others are in ``client.errors``.
 _MODULES = {
-    "Connection": "wire",
-    "DaemonClient": "daemon",
-    "Database": "wire",
-    "DatabaseCredentials": "wire",
-    "Event": "events",
-    "FileTokens": "tokens",
-    "Helper": "helper",
-    "KeyringTokens": "keyring_tokens",
-    "MemoryTokens": "tokens",
-    "Region": "wire",
-    "Scope": "wire_apps",
-    "TokenInfo": "wire_apps",
-    "TokenStore": "tokens",
+    "ClientError": "protocol.errors",
+    "Connection": "protocol.wire",
+    "DaemonClient": "client.daemon",
+    "Database": "protocol.wire",
+    "DatabaseCredentials": "protocol.wire",
+    "DiscoveryRefused": "protocol.errors",
+    "Event": "client.events",
+    "FileTokens": "client.token_store",
+    "Helper": "client.helper",
+    "KeyringTokens": "client.token_store",
+    "MemoryTokens": "client.token_store",
+    "Region": "protocol.wire",
+    "Scope": "protocol.wire_apps",
+    "TokenInfo": "protocol.wire_apps",
+    "TokenStore": "client.token_store",
+    "VersionMismatch": "protocol.errors",
 }
 
 
 def __getattr__(name: str) -> object:
-    # The daemon imports the wire types from this package, and should not have to load an HTTP client for it.
+    # Imported on first use: reading the discovery file, for example, does not load an HTTP client.
     if name not in __all__:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    return getattr(import_module(f"upstash_helper.{_MODULES.get(name, 'client.errors')}"), name)
