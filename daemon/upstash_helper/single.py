@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from upstash_helper.client import waiting
 from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def single(world: World) -> Iterator[None]:
     # What a killed daemon announced would pass for this one's from now on, and whoever has its port be told its token.
     with contextlib.suppress(OSError):
         discovery.remove(world.folders.runtime)
-        waiting.over(world.folders.runtime)
+        discovery.over(world.folders.runtime)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.client import waiting, wake
+from upstash_helper.client import wake
 from upstash_helper.client.databases import DatabaseCalls
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
@@ -107,7 +107,7 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
         if found is None and state is not None and wake.wake(runtime, state):
             found = _alive(runtime, restart)
         if found is None:
-            raise DaemonUnreachable(waiting.reason(runtime) or not_running(start_command))
+            raise DaemonUnreachable(discovery.reason(runtime) or not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.client import waiting, wake
+from upstash_helper.client import wake
 from upstash_helper.client.daemon import START_COMMAND
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.client.transport import not_running, restart_command
@@ -55,7 +55,7 @@ def find(base_url: str | None = None) -> Whereabouts:
         found = _announced(folders.runtime, restart)
     if found is not None:
         return Whereabouts(found, world, start)
-    if (reason := waiting.reason(folders.runtime)) is not None:
+    if (reason := discovery.reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if world:
         raise DaemonUnreachable(not_running(start))

@@ -13,8 +13,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client import waiting
 from upstash_helper.notify import notify
+from upstash_helper.protocol import discovery
 from upstash_helper.runtime.listeners import Listeners, PortBusy, is_free
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def wait_for_port(
                 logger.info("port_freed", extra={"port": listeners.port, "waited": round(time.monotonic() - began)})
                 return listeners
     finally:
-        waiting.over(runtime)
+        discovery.over(runtime)
 
 
 def _tell(runtime: Path, busy: PortBusy, say: Callable[[str], None]) -> None:
     reason = f"The daemon waits for its port, and will answer as soon as it has it. {busy.detail}"
     say(reason)
     with contextlib.suppress(OSError):
-        waiting.tell(runtime, waiting.Waiting(pid=os.getpid(), reason=reason))
+        discovery.tell(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
     # Ready, for all that a service manager can do about it: the login goes on, and is not held up by somebody's server.
     notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")

@@ -15,7 +15,6 @@ from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
 from tests.support.until import until
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import waiting
 from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Stage:
 
     def is_waiting(self) -> bool:
         """Return whether it has said that it waits."""
-        return waiting.found(self.runtime) is not None
+        return discovery.found(self.runtime) is not None
 
 
 @pytest.fixture(name="stage")
@@ -70,7 +69,7 @@ async def test_it_serves_once_the_port_is_free(stage: Stage) -> None:
 
     assert (0, stage.daemon.pid) == (ran.code, ran.json["pid"])
     assert ["starting", "waiting_for_port", "port_freed", "ready"] == stage.events
-    assert not (stage.runtime / waiting.FILE).exists()
+    assert not (stage.runtime / discovery.FILE).exists()
 
 
 @pytest.mark.parametrize(("command", "code"), [("status", exit_codes.NOT_RUNNING), ("start", exit_codes.PORT_BUSY)])
@@ -90,7 +89,7 @@ async def test_it_can_be_stopped_while_it_waits(stage: Stage) -> None:
     assert (0, True) == (ran.code, ran.json["was_running"])
     assert stage.daemon.wait(30) is not None
     assert not discovery.is_running(stage.runtime)
-    assert waiting.found(stage.runtime) is None
+    assert discovery.found(stage.runtime) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
@@ -111,5 +110,5 @@ def test_a_word_left_behind_is_not_believed(stage: Stage) -> None:
     stage.daemon.kill()
     stage.daemon.wait()
 
-    assert (stage.runtime / waiting.FILE).exists()
-    assert waiting.found(stage.runtime) is None
+    assert (stage.runtime / discovery.FILE).exists()
+    assert discovery.found(stage.runtime) is None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.errors import Failure
-from upstash_helper.client import waiting
 from upstash_helper.protocol import discovery
 from upstash_helper.service.plan import ServiceError
 
@@ -115,7 +114,7 @@ def halt(session: Session) -> bool:
         client(session).stop()
     except DaemonUnreachable:
         # It may be about to end, or not have begun to serve.
-        _terminate(waits.pid if (waits := waiting.found(runtime)) else None)
+        _terminate(waits.pid if (waits := discovery.found(runtime)) else None)
     except VersionMismatch:
         _terminate(before)
     if not _wait(gone, STOP_SECONDS):
@@ -204,7 +203,7 @@ def running(session: Session) -> DaemonStatus:
 
 
 def _raise_if_waiting(session: Session) -> None:
-    reason = waiting.reason(session.folders.runtime)
+    reason = discovery.reason(session.folders.runtime)
     if reason is not None:
         raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
 
