@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from upstash_helper.client.errors import TokenStoreLocked, TokenStoreUnavailable
-from upstash_helper.keyrings import secret_service
+from upstash_helper.system import keyrings
 from upstash_helper.system.keyrings import TRUSTED, ChoiceRefused, candidates, is_secret_service
 from upstash_helper.system.session_bus import find_session_bus
 
@@ -122,12 +122,12 @@ class KeyringTokens:
         backend = self._choose()
         if not is_secret_service(backend):
             return backend
-        collection = getattr(backend, "preferred_collection", secret_service.DEFAULT)
-        state = secret_service.state(collection)
-        if state == "locked" and not secret_service.unlock(collection, patience=self._patience):
+        collection = getattr(backend, "preferred_collection", keyrings.DEFAULT)
+        state = keyrings.state(collection)
+        if state == "locked" and not keyrings.unlock(collection, patience=self._patience):
             raise _locked()
         if state == "absent":
-            return backend if make and secret_service.make() else None
+            return backend if make and keyrings.make() else None
         return backend
 
     def _choose(self) -> KeyringBackend:
@@ -185,7 +185,7 @@ class _Call(Generic[T]):
 def _explained(error: BaseException) -> TokenStoreUnavailable:
     if isinstance(error, TokenStoreUnavailable):
         return error.with_traceback(None)
-    if _is(error, "KeyringLocked") or secret_service.says_locked(error):
+    if _is(error, "KeyringLocked") or keyrings.says_locked(error):
         return _locked()
     return TokenStoreUnavailable(
         f"The keyring failed ({type(error).__name__}). See that it is running, then try again. {OTHERWISE}"

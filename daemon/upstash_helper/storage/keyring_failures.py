@@ -11,8 +11,8 @@ import sys
 from typing import Final
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
-from upstash_helper.keyrings import secret_service
 from upstash_helper.storage import backends
+from upstash_helper.system import keyrings
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def explain(error: BaseException, *, kind: str) -> StoreLocked | StoreUnavailabl
     """Say what went wrong, without the text of an error that is not ours: it may quote what it was given."""
     if isinstance(error, (StoreLocked, StoreUnavailable)):
         return error.with_traceback(None)  # its frames held the key
-    if _is(error, "KeyringLocked") or secret_service.says_locked(error) or _asked_nobody(error):
+    if _is(error, "KeyringLocked") or keyrings.says_locked(error) or _asked_nobody(error):
         return locked(kind)
     if _is(error, "InitError"):
         return none_yet(kind)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import configparser
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +98,61 @@ def _configured(config: Path) -> str | None:
         raise ChoiceRefused(message) from None
     name = parser.get("backend", "default-keyring", fallback=None)
     return None if name is None else name.strip()
+
+
+# The collection that is the default one, whatever its name.
+DEFAULT: Final = "/org/freedesktop/secrets/aliases/default"
+
+State = Literal["absent", "locked", "open"]
+
+
+def state(collection: str = DEFAULT) -> State:
+    """Return how the collection is, without asking the user for anything."""
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as bus:
+        try:
+            return "locked" if secretstorage.Collection(bus, collection).is_locked() else "open"
+        except secretstorage.ItemNotFoundException:
+            return "absent"
+
+
+def unlock(collection: str = DEFAULT, *, patience: float) -> bool:
+    """
+    Unlock the collection; the service asks the user for the password, if there is a screen to ask on.
+
+    Args:
+        collection: Its object path.
+        patience: Seconds that the user has. Then the question is taken back.
+
+    Returns:
+        Whether it is open.
+    """
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as bus:
+        keys = secretstorage.Collection(bus, collection)
+        try:
+            keys.unlock(timeout=patience)
+        except TimeoutError:
+            return False
+        return not keys.is_locked()
+
+
+def make() -> bool:
+    """Make a default collection; the service asks the user for its new password. Return whether there is one now."""
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as bus:
+        try:
+            secretstorage.create_collection(bus, "Default", "default")
+        except secretstorage.PromptDismissedException:
+            return False
+        return True
+
+
+def says_locked(error: BaseException) -> bool:
+    """Whether ``error`` says that the user has not unlocked something."""
+    # What was never imported did not raise it.
+    errors = sys.modules.get("secretstorage.exceptions")
+    return errors is not None and isinstance(error, (errors.LockedException, errors.PromptDismissedException))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.keyrings import secret_service
 from upstash_helper.storage import backends
 from upstash_helper.storage.credentials.record import decode, encode
 from upstash_helper.storage.keyring_failures import explain, locked, none_yet
+from upstash_helper.system import keyrings
 from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
 from upstash_helper.system.keyrings import is_secret_service
 from upstash_helper.system.session_bus import find_session_bus
@@ -228,17 +228,17 @@ class Entry:
         """
         if not is_secret_service(backend):
             return True
-        collection = getattr(backend, "preferred_collection", secret_service.DEFAULT)
-        state = secret_service.state(collection)
+        collection = getattr(backend, "preferred_collection", keyrings.DEFAULT)
+        state = keyrings.state(collection)
         if state == "locked":
             self._unlock(collection, insist=insist)
-        if state == "absent" and insist and not secret_service.make():
+        if state == "absent" and insist and not keyrings.make():
             raise none_yet(self.kind)
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
         if insist or self._monotonic() >= self._quiet_until:
-            if secret_service.unlock(collection, patience=self._patience):
+            if keyrings.unlock(collection, patience=self._patience):
                 return
             self._quiet_until = self._monotonic() + QUIET
         raise locked(self.kind)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
-from upstash_helper.keyrings import secret_service
 from upstash_helper.storage import backends
 from upstash_helper.storage.credentials.keyring_store.keyring_store import Entry
 from upstash_helper.storage.keyring_failures import explain, locked, none_yet
+from upstash_helper.system import keyrings
 from upstash_helper.system.keyrings import is_secret_service
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ class Probe(Entry):
         return Probed(state=state, kind=self.kind, detail=why.detail.removesuffix(backends.OTHERWISE).rstrip())
 
 
-def _state(backend: Any) -> secret_service.State:
+def _state(backend: Any) -> keyrings.State:
     """Return whether the keyring is open; one that cannot say so is tried."""
     if not is_secret_service(backend):
         return "open"
-    return secret_service.state(getattr(backend, "preferred_collection", secret_service.DEFAULT))
+    return keyrings.state(getattr(backend, "preferred_collection", keyrings.DEFAULT))
 
 
 def main(arguments: Sequence[str]) -> None:
