@@ -21,8 +21,7 @@ from tests.support.far_api import FarApi, far_api, ok
 from tests.support.faulty import Bytes, Step, faulty
 from tests.support.world import World
 from upstash_helper.broker.errors import StoreLocked
-from upstash_helper.broker.models import Credential
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:

@@ -11,13 +11,11 @@ from tests.support.browser import Site
 from upstash_helper.api.failure_words import WORDS
 from upstash_helper.api.pages import outcome
 from upstash_helper.api.pages.static import CSP
-from upstash_helper.broker import hints
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.broker.apps.identity import Identity
-from upstash_helper.broker.callers import OWNER, Caller
+from upstash_helper.broker.account import attempts
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Status, Succeeded
+from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
+from upstash_helper.broker.models import Secret
 from upstash_helper.broker.ports import FailureReason
-from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.states import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,7 +58,7 @@ def pages() -> dict[str, Page]:
     )  # fmt: skip
     hinted = Pending(
         id="pending", authorization_url="", expires_at=0.0, began=0.0, tls_before=0, state=Secret("s"),
-        code_verifier=Secret("v"), hint=hints.NO_CALLBACK,
+        code_verifier=Secret("v"), hint=attempts.NO_CALLBACK,
     )  # fmt: skip
     return {
         "connected": page_of(succeeded, CONNECTED, APP),

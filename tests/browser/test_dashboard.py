@@ -13,7 +13,7 @@ from tests.browser.person import sign_up
 from tests.support.clock import FakeClock
 from tests.support.web_tool import BUTTON, example, in_state
 from tests.support.world import PASSWORD, World
-from upstash_helper.broker.hints import PATIENCE
+from upstash_helper.broker.account.attempts import PATIENCE
 from upstash_helper.client.dashboard_link import leave_page
 
 if TYPE_CHECKING:

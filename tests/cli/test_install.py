@@ -57,7 +57,7 @@ urllib.request.urlopen(urllib.request.Request(f"{client.base_url}/v1/pairings/{p
 STORE = """
 import asyncio
 from upstash_helper.broker.models import Credential
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Secret
 from upstash_helper.settings.config import load_world
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
 store = KeyringStore("upstash-helper", load_world().credential_name)

@@ -14,8 +14,7 @@ from tests.support.faulty import Answer, Bytes, Faulty, Flood, Hang, Reset, Step
 from tests.support.retries import retries
 from upstash_helper.broker import models
 from upstash_helper.broker.errors import HelperError
-from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase, Secret
 from upstash_helper.upstream.developer_api import DeveloperApi
 from upstash_helper.upstream.http_client import Upstream
 

@@ -10,9 +10,8 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
 from tests.support.retries import retries
-from upstash_helper.broker.models import IssuedKey
+from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.api_keys import Keys
 from upstash_helper.upstream.http_client import Upstream
 

@@ -14,9 +14,8 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
 from tests.support.retries import retries
-from upstash_helper.broker.models import TokenSet
+from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.oauth import OAuth
 

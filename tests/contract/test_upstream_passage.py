@@ -20,9 +20,8 @@ from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer
 from tests.support.retries import retries
 from upstash_helper import __version__
 from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamUnavailable
-from upstash_helper.broker.models import Credential
+from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.broker.ports import PassedAnswer, PassedRequest
-from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.pass_through import DeveloperApiPassage
 

@@ -12,9 +12,8 @@ from redis.asyncio import Redis
 from tests.support.sandbox import Sandbox
 from upstash_helper.broker import models
 from upstash_helper.broker.errors import DatabaseNotFound, ReconnectRequired, UpstreamRejected
-from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, TokenSet
+from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.broker.secret import Secret
 from upstash_helper.system.clock_and_browser import SystemClock
 from upstash_helper.upstream.api_keys import Keys
 from upstash_helper.upstream.developer_api import DeveloperApi

@@ -11,7 +11,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.effects import no_effect
 from tests.support.world import App, Reply, World
-from upstash_helper.broker.idempotency import LIFETIME
+from upstash_helper.broker.databases.create import LIFETIME
 from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 from upstash_helper.storage.memory import MemoryStore
 

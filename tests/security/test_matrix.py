@@ -14,10 +14,9 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.world import World
 from upstash_helper.api.server.openapi import statuses
-from upstash_helper.broker.app_register import digest_of
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.apps.identity import SCOPES, Identity
+from upstash_helper.broker.apps.registry import digest_of
 from upstash_helper.broker.ledger import App
-from upstash_helper.broker.scopes import SCOPES
 from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
 
 if TYPE_CHECKING:

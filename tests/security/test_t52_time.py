@@ -10,8 +10,7 @@ from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, World
-from upstash_helper.broker.models import Credential
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:

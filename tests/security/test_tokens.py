@@ -17,9 +17,9 @@ from tests.support.recorded import recorded
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, App, Reply, World, as_page
 from upstash_helper.api.guard.middleware import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
-from upstash_helper.broker.app_register import ONCE_SECONDS
+from upstash_helper.broker.apps.identity import SCOPES, Scope
+from upstash_helper.broker.apps.registry import ONCE_SECONDS
 from upstash_helper.broker.apps.registry.registry import MOST_MISMATCHES
-from upstash_helper.broker.scopes import SCOPES, Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.world import PASSWORD, World
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

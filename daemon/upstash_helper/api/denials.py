@@ -8,11 +8,11 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from upstash_helper.broker.callers import Caller
+from upstash_helper.broker.apps.identity import Caller
 
 if TYPE_CHECKING:
     from upstash_helper.api.guard.policy.policy import Facts
-    from upstash_helper.broker.scopes import Scope
+    from upstash_helper.broker.apps.identity import Scope
 
 LONGEST_TARGET: Final = 2048
 

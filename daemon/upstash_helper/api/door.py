@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.middleware import Gate
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.callers import Caller
+    from upstash_helper.broker.apps.identity import Caller
 
 # Of no attempt: the page then says that the sign-in is over.
 _NONE: Final = "none"

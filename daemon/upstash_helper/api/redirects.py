@@ -11,9 +11,9 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from upstash_helper.broker.account.attempts import Redirect
 from upstash_helper.broker.errors import InvalidRequest
-from upstash_helper.broker.secret import Secret
-from upstash_helper.broker.states import Redirect
+from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

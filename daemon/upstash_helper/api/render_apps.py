@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from upstash_helper.api.server.render import timestamp
 from upstash_helper.broker import ledger as records
-from upstash_helper.broker.scopes import ALL_DATABASES, MEANING, SCOPES
+from upstash_helper.broker.apps.identity import ALL_DATABASES, MEANING, SCOPES
 from upstash_helper.protocol import wire_apps as wire
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.identity import Identity
+    from upstash_helper.broker.apps.identity import Caller, Identity, Scope
     from upstash_helper.broker.apps.registry.registry import Revoked
-    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.ledger import LedgerHealth
-    from upstash_helper.broker.scopes import Scope
-    from upstash_helper.broker.secret import Secret
+    from upstash_helper.broker.models import Secret
 
 _STATE_OF: Final[dict[type[records.Decision], wire.PairingState]] = {
     records.Waiting: "pending",

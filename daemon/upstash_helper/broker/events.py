@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.callers import OWNER, Caller
-from upstash_helper.broker.scopes import Scope
+from upstash_helper.broker.apps.identity import OWNER, Caller, Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,9 +12,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.apps.identity import Identity, Scope
 from upstash_helper.broker.models import Database
-from upstash_helper.broker.scopes import Scope
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 

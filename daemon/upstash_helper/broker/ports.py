@@ -14,8 +14,16 @@ from typing import Literal, Protocol
 import msgspec
 
 from upstash_helper.broker.apps.identity import Identity
-from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, IssuedKey, NewDatabase, TokenSet
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import (
+    Change,
+    Credential,
+    Database,
+    DatabaseSecrets,
+    IssuedKey,
+    NewDatabase,
+    Secret,
+    TokenSet,
+)
 
 
 class Clock(Protocol):

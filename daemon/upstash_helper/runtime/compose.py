@@ -41,8 +41,8 @@ from upstash_helper.broker.apps.rate_limits import Turnstile
 from upstash_helper.broker.apps.registry.registry import Apps
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
-from upstash_helper.broker.credentials import ReadCredentials
 from upstash_helper.broker.databases.create import CreateDatabase
+from upstash_helper.broker.databases.operations import ReadCredentials
 from upstash_helper.broker.databases.operations.operations import Databases
 from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from upstash_helper.broker.account.kept_sign_in import KeptSignIn
-from upstash_helper.broker.callers import Caller
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.apps.identity import Caller
+from upstash_helper.broker.models import Secret
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:

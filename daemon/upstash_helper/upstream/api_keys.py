@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from upstash_helper.broker.models import IssuedKey
+from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.claims import email
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.reasons import failed_as

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from upstash_helper.broker import models, regions
+from upstash_helper.broker import models
+from upstash_helper.broker.databases import operations
 from upstash_helper.broker.errors import (
     DatabaseNotFound,
     HelperError,
@@ -157,7 +158,7 @@ def basic(credential: Credential) -> str:
 
 def _order(new: NewDatabase) -> dict[str, Any]:
     """Return the body of a create in the current dialect, with the fields that were given and no other."""
-    region = regions.find(new.primary_region)
+    region = operations.find(new.primary_region)
     order: dict[str, Any] = {
         "database_name": new.name,
         "platform": new.platform or (region.platform if region else "aws"),

@@ -8,9 +8,8 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from upstash_helper.broker.models import TokenSet
+from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.broker.secret import Secret
 from upstash_helper.upstream.claims import claims_of, emails_of
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.reasons import failed_as, refusal

@@ -7,8 +7,7 @@ from typing import Final
 
 import msgspec
 
-from upstash_helper.broker.models import Database, DatabaseSecrets
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Database, DatabaseSecrets, Secret
 
 _DOMAIN: Final = "upstash.io"
 _PORT: Final = 6379

@@ -12,8 +12,7 @@ import pytest
 from upstash_helper.api.denials import Deny
 from upstash_helper.api.guard.policy.policy import Allow, Facts, Policy, Surface, decide, may_read
 from upstash_helper.api.tokens import token_of
-from upstash_helper.broker.apps.identity import Identity
-from upstash_helper.broker.callers import OWNER, Caller
+from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
 
 SURFACE = Surface(port=3000)
 PAGE_ORIGIN = "https://app.example"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.app_register import IDLE_SECONDS, ONCE_SECONDS
 from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.apps.registry import IDLE_SECONDS, ONCE_SECONDS
 from upstash_helper.broker.apps.registry.registry import MOST_MISMATCHES, Apps, Revoked
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background

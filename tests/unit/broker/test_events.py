@@ -6,10 +6,8 @@ import asyncio
 
 import pytest
 
-from upstash_helper.broker.apps.identity import Identity
-from upstash_helper.broker.callers import OWNER, Caller
+from upstash_helper.broker.apps.identity import OWNER, Caller, Identity, Scope
 from upstash_helper.broker.events import REPLAYED, Event, EventBus, Subscription
-from upstash_helper.broker.scopes import Scope
 
 
 async def gathered(subscription: Subscription) -> list[Event]:

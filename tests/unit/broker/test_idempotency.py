@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.support.clock import FakeClock
+from upstash_helper.broker.databases.create import Running, check_same, parse
 from upstash_helper.broker.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyRequired,
     IdempotencyKeyReused,
     RequestInProgress,
 )
-from upstash_helper.broker.idempotency import Running, check_same, parse
 from upstash_helper.broker.ledger import CreateRecord
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.limits import Buckets, Window
+from upstash_helper.broker.apps.rate_limits import Buckets, Window
 
 
 def window(clock: FakeClock, *, keys: int = 100) -> Window:

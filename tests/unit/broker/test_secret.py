@@ -9,8 +9,7 @@ import traceback
 import msgspec
 import pytest
 
-from upstash_helper.broker.models import Credential, DatabaseSecrets, IssuedKey, TokenSet
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, DatabaseSecrets, IssuedKey, Secret, TokenSet
 from upstash_helper.protocol import wire
 
 HIDDEN = "hidden-7f3a"

@@ -11,8 +11,7 @@ from keyring.errors import InitError, KeyringError, KeyringLocked, PasswordSetEr
 
 from tests.support.stubborn import NAME, Stubborn
 from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
-from upstash_helper.broker.models import Credential
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
 from upstash_helper.storage.credentials.record import encode
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.credentials.file_store import FileStore
 from upstash_helper.system import private_files
 

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.credentials.record import decode, encode
 
 CREDENTIAL = Credential(

@@ -15,16 +15,16 @@ from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge,
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN
 from upstash_helper.api.tokens import token_of
+from upstash_helper.broker.apps.rate_limits import Buckets
 from upstash_helper.broker.errors import HelperError, RateLimited
-from upstash_helper.broker.limits import Buckets
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from upstash_helper.api.guard.audit import Witness
     from upstash_helper.api.guard.policy.policy import Callers, Surface
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.apps.registry.registry import Apps
-    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.ports import Clock, Peers
 
 logger = logging.getLogger(__name__)

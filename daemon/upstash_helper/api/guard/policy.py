@@ -16,9 +16,7 @@ import msgspec
 from upstash_helper.api import denials
 from upstash_helper.api.denials import Deny
 from upstash_helper.api.tokens import token_of
-from upstash_helper.broker.apps.identity import of_origin
-from upstash_helper.broker.callers import Caller
-from upstash_helper.broker.scopes import Scope
+from upstash_helper.broker.apps.identity import Caller, Scope, of_origin
 
 Access = Literal[
     "open",  # anyone, also a page of a foreign origin: the answer is a constant that such a page cannot read

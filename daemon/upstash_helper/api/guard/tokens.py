@@ -7,8 +7,8 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.broker.callers import OWNER, Caller
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.apps.identity import OWNER, Caller
+from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.dashboard_sessions import Sessions

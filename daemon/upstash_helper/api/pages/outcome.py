@@ -9,9 +9,8 @@ from upstash_helper.api.pages.page import Fact, Page, Step
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import Attempt
-    from upstash_helper.broker.callers import Caller
-    from upstash_helper.broker.states import Status
+    from upstash_helper.broker.account.attempts import Attempt, Status
+    from upstash_helper.broker.apps.identity import Caller
 
 _CLOSE: Final = "You can close this window."
 _KEPT: Final = (

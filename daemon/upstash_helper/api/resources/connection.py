@@ -9,7 +9,7 @@ from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, Route, caller_of
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:

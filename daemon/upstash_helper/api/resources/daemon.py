@@ -11,7 +11,7 @@ from upstash_helper.api import render_apps
 from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.routes import Route
-from upstash_helper.broker.hints import https_forced
+from upstash_helper.broker.account.attempts import https_forced
 from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, Route
 from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:

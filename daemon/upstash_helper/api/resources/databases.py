@@ -16,16 +16,17 @@ from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, TARGET, Parameter, Route, caller_of
-from upstash_helper.broker import idempotency, models
+from upstash_helper.broker import models
+from upstash_helper.broker.databases import create as idempotency
+from upstash_helper.broker.databases.operations import REGIONS
 from upstash_helper.broker.errors import InvalidPageToken, InvalidRequest
-from upstash_helper.broker.regions import REGIONS
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upstash_helper.broker.credentials import ReadCredentials
     from upstash_helper.broker.databases.create import CreateDatabase
+    from upstash_helper.broker.databases.operations import ReadCredentials
     from upstash_helper.broker.databases.operations.operations import Databases
 
 PAGE: Final = 50

@@ -12,18 +12,17 @@ from upstash_helper.api import render_apps
 from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Route, caller_of
-from upstash_helper.broker.account.attempts import Attempt
+from upstash_helper.broker.account.attempts import Attempt, Status
 from upstash_helper.broker.apps.registry.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.ledger import Pairing
-from upstash_helper.broker.states import Status
 from upstash_helper.broker.trays import Tray
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.apps.pairings import Pairings
-    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.events import EventBus, Subscription
     from upstash_helper.broker.ports import Clock
     from upstash_helper.broker.trays import Trays

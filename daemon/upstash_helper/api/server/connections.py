@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import hdrs, web
 
-from upstash_helper.broker.hints import https_forced
+from upstash_helper.broker.account.attempts import https_forced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

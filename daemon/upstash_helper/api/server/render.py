@@ -14,11 +14,10 @@ from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, 
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import Attempt
+    from upstash_helper.broker.account.attempts import Attempt, Started, Status
     from upstash_helper.broker.databases.operations.operations import Access
     from upstash_helper.broker.models import Database
     from upstash_helper.broker.ports import StoreHealth
-    from upstash_helper.broker.states import Started, Status
     from upstash_helper.broker.trays import Tray
 
 _ENCODER = msgspec.json.Encoder()

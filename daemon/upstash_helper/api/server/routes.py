@@ -10,7 +10,7 @@ from aiohttp import web
 
 if TYPE_CHECKING:
     from upstash_helper.api.guard.policy.policy import Policy
-    from upstash_helper.broker.callers import Caller
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]

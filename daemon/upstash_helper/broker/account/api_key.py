@@ -10,12 +10,12 @@ from upstash_helper.broker.errors import CredentialRefused, NothingToName, Recon
 from upstash_helper.broker.models import Credential
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.account.attempts import Status
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.account.credential_cache import Vault
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.models import Secret
     from upstash_helper.broker.ports import Clock, DatabasesApi
-    from upstash_helper.broker.secret import Secret
-    from upstash_helper.broker.states import Status
 
 
 class ConsoleKey:

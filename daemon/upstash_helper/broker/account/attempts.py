@@ -9,20 +9,103 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.broker import hints
+from upstash_helper.broker.models import Method, Secret
 from upstash_helper.broker.ports import FailureReason
-from upstash_helper.broker.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.broker.account.kept_sign_in import KeptSignIn
-    from upstash_helper.broker.callers import Caller
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.ports import AuthorizationServer, Clock
+
+PATIENCE: Final = 90.0
+"""
+Seconds after which an attempt says what may be in the way. Signing in takes less than that as a rule, and whoever is
+told too early goes on signing in.
+"""
+
+PASTE: Final = "copy the whole address from the browser's address bar and run: upstash-helper connect --paste"
+
+NO_CALLBACK: Final = (
+    "The browser has not come back yet. If you are still signing in, go on. If it shows an error or another program's "
+    "page at localhost instead, something on this computer is in the way (a service worker or an extension of another "
+    f"local app, or HSTS, which forces https): {PASTE}"
+)
+
+
+def no_callback(tls_hellos: int) -> str:
+    """
+    Return what to say of an attempt whose browser has not come back in ``PATIENCE`` seconds.
+
+    Args:
+        tls_hellos: How many connections have asked for TLS since it began.
+    """
+    if tls_hellos:
+        return f"{https_forced(tls_hellos)} To finish this sign-in: {PASTE}"
+    return NO_CALLBACK
+
+
+def https_forced(tls_hellos: int) -> str:
+    """
+    Return what to say of connections to the port that asked for TLS.
+
+    Args:
+        tls_hellos: How many; at least one.
+    """
+    times = "once" if tls_hellos == 1 else f"{tls_hellos} times"
+    return (
+        f"Something asked for https on the helper's port {times}, and only http:// is spoken there. Most likely a "
+        "browser forces https on localhost because another local program once told it to (HSTS). To clear that: in "
+        "Chrome and Edge, delete localhost at chrome://net-internals/#hsts; in Firefox, choose Forget About This Site "
+        "for localhost in the history."
+    )
+
+
+State = Literal[
+    "disconnected",
+    "connecting",
+    "connected",
+    "needs_email",
+    "reconnect_required",
+    "keyring_locked",
+    "keyring_unavailable",
+    "port_conflict",
+]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What the connection is now."""
+
+    state: State
+    detail: str | None = None
+    email: str | None = None
+    method: Method | None = None
+    since: float | None = None
+    key_name: str | None = None
+    attempt: Attempt | None = None
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a connect that has something to do."""
+
+    attempt: Pending | Exchanging
+    joined: bool
+    browser_opened: bool
+
+
+class Redirect(msgspec.Struct, frozen=True, kw_only=True):
+    """What the authorization server sent the browser back with (RFC 6749, section 4.1.2; RFC 9207)."""
+
+    state: str | None
+    code: Secret | None
+    error: str | None = None
+    issuer: str | None = None
+
 
 LIFETIME: Final = 600.0
 """Seconds that a user has for signing in or up, mail confirmation included."""
@@ -49,7 +132,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hinted(self) -> float:
         """When it says what may be in the way."""
-        return self.began + hints.PATIENCE
+        return self.began + PATIENCE
 
     @property
     def deadline(self) -> float:
@@ -173,7 +256,7 @@ class Attempts:
             self.put(expired)
             return expired
         if now >= attempt.hinted:
-            hint = hints.no_callback(self._tls_hellos() - attempt.tls_before)
+            hint = no_callback(self._tls_hellos() - attempt.tls_before)
             return msgspec.structs.replace(attempt, hint=hint)
         return attempt
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending, Started, State, Status
 from upstash_helper.broker.account.kept_sign_in import Keeping, SignInStore
 from upstash_helper.broker.account.oauth_flow import Flow
 from upstash_helper.broker.account.pending_sign_in import Reception
@@ -18,15 +18,14 @@ from upstash_helper.broker.errors import (
     StoreLocked,
 )
 from upstash_helper.broker.models import Credential
-from upstash_helper.broker.states import Started, State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from upstash_helper.broker.account.credential_cache import Vault
     from upstash_helper.broker.account.sign_in import SignIn
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.callers import Caller
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ports import (
         AuthorizationServer,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from upstash_helper.broker.account.attempts import Attempt, Pending
-from upstash_helper.broker.callers import Caller
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.apps.identity import Caller
+from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable

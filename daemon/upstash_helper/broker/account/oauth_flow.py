@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
+    from upstash_helper.broker.account.attempts import Redirect
     from upstash_helper.broker.account.kept_sign_in import KeptSignIn
     from upstash_helper.broker.account.sign_in import SignIn
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.callers import Caller
+    from upstash_helper.broker.models import Secret
     from upstash_helper.broker.ports import AuthorizationServer, Clock
-    from upstash_helper.broker.secret import Secret
-    from upstash_helper.broker.states import Redirect
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,8 @@ from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 if TYPE_CHECKING:
     from upstash_helper.broker.account.credential_cache import Vault
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.models import IssuedKey, TokenSet
+    from upstash_helper.broker.models import IssuedKey, Secret, TokenSet
     from upstash_helper.broker.ports import AuthorizationServer, Clock, DatabasesApi, FailureReason, KeyIssuer
-    from upstash_helper.broker.secret import Secret
 
 logger = logging.getLogger(__name__)
 

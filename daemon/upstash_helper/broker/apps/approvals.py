@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.broker import errors
+from upstash_helper.broker.apps.identity import Scope, ordered
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
-from upstash_helper.broker.scopes import Scope, ordered
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairing_queue import WaitingRoom

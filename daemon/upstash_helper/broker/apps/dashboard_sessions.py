@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.app_register import digest_of
-from upstash_helper.broker.callers import Caller
+from upstash_helper.broker.apps.identity import Caller
+from upstash_helper.broker.apps.registry import digest_of
 from upstash_helper.broker.errors import TicketNotValid
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock

@@ -8,9 +8,43 @@ is always shown second.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
+
+Scope = Literal[
+    "connection:read",
+    "connection:write",
+    "databases:read",
+    "databases:write",
+    "databases:delete",
+    "databases:credentials",
+    "upstash:read",
+    "upstash:write",
+]
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+MEANING: Final[dict[Scope, str]] = {
+    "connection:read": "See whether an Upstash account is connected, and its e-mail",
+    "connection:write": "Start connecting an Upstash account; you still sign in yourself",
+    "databases:read": "List your databases and their settings, without passwords",
+    "databases:write": "Create databases, rename and change them, and reset their passwords; that may cost money",
+    "databases:delete": "Delete databases with all that is in them",
+    "databases:credentials": "Read the passwords and tokens of databases that it created",
+    "upstash:read": "Read everything in your Upstash account, passwords of all databases included",
+    "upstash:write": "Do everything in your Upstash account that your API key can, deleting and spending included",
+}
+"""Each begins as the answer to "It would like to …"."""
+
+ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that it created"
+"""What the choice "all databases" adds to ``databases:credentials``."""
+
+
+def ordered(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    """Return ``scopes``, each once, in the order in which they are always shown."""
+    return tuple(scope for scope in SCOPES if scope in scopes)
+
 
 LOCAL_PROGRAM: Final = "a local program"
 
@@ -81,3 +115,36 @@ def of_origin(origin: str) -> Identity | None:
     if port is not None and (int(port) > 65_535 or port == _DEFAULT_PORT[origin.partition(":")[0]]):
         return None
     return Identity(kind="web", name=origin)
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a token is, and what that lets it do."""
+
+    kind: Literal["owner", "app"]
+    id: str
+    name: str
+    identity: Identity | None = None
+    """None for the owner, who is known by a file that only this user can read."""
+    scopes: tuple[Scope, ...] = ()
+    all_databases: bool = False
+    page: str | None = None
+    """The origin of the daemon's own page in which the owner calls; None for a program of the owner's."""
+    owns_as: str | None = None
+    """By what the databases that it creates are known as its own; None for the owner, to whom all belong."""
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this is the user's own tools."""
+        return self.kind == "owner"
+
+    def has(self, scope: Scope) -> bool:
+        """Return whether the caller was granted ``scope``; the owner has every one."""
+        return self.is_owner or scope in self.scopes
+
+    @property
+    def shown(self) -> str:
+        """The verified identity, for a person."""
+        return "this user's own tools" if self.identity is None else self.identity.lasting
+
+
+OWNER: Final = Caller(kind="owner", id="owner", name="owner")

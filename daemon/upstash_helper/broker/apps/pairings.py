@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from upstash_helper.broker import errors
-from upstash_helper.broker.app_register import digest_of
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON, clean
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.apps.identity import Caller, Identity, Scope, ordered
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.registry import digest_of
 from upstash_helper.broker.apps.registry.registry import caller
-from upstash_helper.broker.callers import Caller
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
-from upstash_helper.broker.scopes import Scope, ordered
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairing_queue import WaitingRoom

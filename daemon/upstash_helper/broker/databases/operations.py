@@ -8,16 +8,59 @@ from urllib.parse import quote
 
 import msgspec
 
-from upstash_helper.broker.errors import HelperError, PartlyApplied, PreconditionFailed
-from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword
+from upstash_helper.broker.errors import HelperError, NotTheCreator, PartlyApplied, PreconditionFailed
+from upstash_helper.broker.models import Change, Database, DatabaseSecrets, Platform, ResetPassword
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.databases.operations.operations import Access, Databases
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.ledger import CreateJournal
     from upstash_helper.broker.ports import Clock, DatabasesApi
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A place where a database can be."""
+
+    id: str
+    name: str
+    platform: Platform = "aws"
+    read: bool = True
+    primary: bool = True
+
+
+REGIONS: Final = (
+    Region("us-east-1", "N. Virginia, USA"),
+    Region("us-east-2", "Ohio, USA"),
+    Region("us-west-1", "N. California, USA"),
+    Region("us-west-2", "Oregon, USA"),
+    Region("ca-central-1", "Montreal, Canada"),
+    Region("eu-central-1", "Frankfurt, Germany"),
+    Region("eu-west-1", "Dublin, Ireland"),
+    Region("eu-west-2", "London, United Kingdom"),
+    Region("sa-east-1", "São Paulo, Brazil"),
+    Region("ap-south-1", "Mumbai, India"),
+    Region("ap-northeast-1", "Tokyo, Japan"),
+    Region("ap-southeast-1", "Singapore"),
+    Region("ap-southeast-2", "Sydney, Australia"),
+    Region("af-south-1", "Cape Town, South Africa", read=False),
+    Region("us-central1", "Iowa, USA", "gcp", read=False),
+    Region("us-east4", "N. Virginia, USA", "gcp", read=False),
+    Region("europe-west1", "St. Ghislain, Belgium", "gcp", read=False),
+    Region("asia-northeast1", "Tokyo, Japan", "gcp", read=False),
+)
+
+_BY_ID: Final = {region.id: region for region in REGIONS}
+
+
+def find(region_id: str) -> Region | None:
+    """Return the region, or None if it is not one that is known here."""
+    return _BY_ID.get(region_id)
+
 
 # Long enough for a page that asks in bursts, short enough that a change made in the console is soon seen.
 LIST_SECONDS: Final = 5.0
@@ -206,3 +249,31 @@ class Databases:
         if still is not None and not still(await self.get(database_id)):
             message = "The database has changed since it was read. Read it again and decide anew."
             raise PreconditionFailed(message)
+
+
+class ReadCredentials:
+    """An app reads those of databases that it created; of others only if the user granted all of them."""
+
+    def __init__(self, *, databases: Databases, journal: CreateJournal) -> None:
+        self._databases = databases
+        self._journal = journal
+
+    async def __call__(self, database_id: str, caller: Caller) -> Access:
+        """
+        Return a database with its secrets.
+
+        Raises:
+            NotTheCreator: If ``caller`` is an app that did not create it; Upstash is not asked then.
+            DatabaseNotFound: If the account has none of that id.
+            LedgerUnavailable: If it is not known who created it.
+            HelperError: As ``Databases.access``.
+        """
+        if not caller.is_owner and not caller.all_databases:
+            creator = await self._journal.creator(database_id)
+            if creator is None or creator != caller.owns_as:
+                message = (
+                    "This app may read the credentials of databases that it created, and this is another one. The user "
+                    'can allow all of them: ask with a new pairing, and let the user choose "all databases".'
+                )
+                raise NotTheCreator(message)
+        return await self._databases.access(database_id)

@@ -11,8 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential, Method
-from upstash_helper.broker.secret import Secret
+from upstash_helper.broker.models import Credential, Method, Secret
 
 VERSION: Final = 1
 
