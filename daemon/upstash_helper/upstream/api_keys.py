@@ -9,11 +9,10 @@ import msgspec
 
 from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.upstream.claims import email
 from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.reasons import failed_as
+from upstash_helper.upstream.oauth import email, failed_as
 from upstash_helper.upstream.request import Call, Resend, TransportFailed
-from upstash_helper.upstream.words import words_of
+from upstash_helper.upstream.response import words_of
 
 if TYPE_CHECKING:
     from upstash_helper.upstream.response import Reply

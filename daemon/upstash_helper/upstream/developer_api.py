@@ -25,8 +25,8 @@ from upstash_helper.broker.errors import (
 )
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.request import Call, Resend, TransportFailed
+from upstash_helper.upstream.response import words_of
 from upstash_helper.upstream.wire import DatabaseDocument
-from upstash_helper.upstream.words import words_of
 
 if TYPE_CHECKING:
     from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import ipaddress
 import logging
 import ssl
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from yarl import URL
 from upstash_helper import __version__
 from upstash_helper.upstream.circuit_breaker import Breaker
 from upstash_helper.upstream.connector import PROGRESS, Progress, WitnessedConnector
-from upstash_helper.upstream.network import is_loopback, proxy_for
 from upstash_helper.upstream.request import Call, Resend, TransportFailed, failure_of
 from upstash_helper.upstream.response import Reply, read
 from upstash_helper.upstream.streaming import Opening, opened
@@ -28,6 +28,30 @@ if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
     from upstash_helper.broker.ports import Clock
+
+
+def is_loopback(url: URL) -> bool:
+    """Return whether ``url`` is on this machine's loopback interface."""
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def proxy_for(url: URL) -> URL | None:
+    """Return the proxy that the system names for ``url``: the environment, or Windows' and macOS' settings."""
+    from urllib.request import getproxies, proxy_bypass
+
+    host = url.host or ""
+    if is_loopback(url) or proxy_bypass(host):
+        return None
+    proxy = getproxies().get(url.scheme)
+    if not proxy:
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")
+
 
 logger = logging.getLogger(__name__)
 

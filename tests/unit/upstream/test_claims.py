@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from upstash_helper.upstream.claims import claims_of, email, emails_of
+from upstash_helper.upstream.oauth import claims_of, email, emails_of
 
 
 def jwt(claims: Any) -> str:

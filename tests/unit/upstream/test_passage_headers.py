@@ -2,7 +2,7 @@
 
 import pytest
 
-from upstash_helper.upstream.passage_headers import VIA, to_app, to_upstash
+from upstash_helper.upstream.pass_through import VIA, to_app, to_upstash
 
 ADDED_TO_REQUESTS = (("Accept-Encoding", "identity"), ("Via", VIA))
 

@@ -1,7 +1,6 @@
 import pytest
 
-from upstash_helper.upstream.response import Reply
-from upstash_helper.upstream.words import words_of
+from upstash_helper.upstream.response import Reply, words_of
 
 
 def reply(body: str | bytes, media_type: str = "application/json") -> Reply:
