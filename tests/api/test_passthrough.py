@@ -22,7 +22,7 @@ from tests.support.faulty import Bytes, Step, faulty
 from tests.support.world import World
 from upstash_helper.broker.errors import StoreLocked
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.memory import MemoryStore
+from upstash_helper.storage.credentials.file_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

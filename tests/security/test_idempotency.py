@@ -12,8 +12,8 @@ from tests.support.clock import FakeClock
 from tests.support.effects import no_effect
 from tests.support.world import App, Reply, World
 from upstash_helper.broker.databases.create import LIFETIME
+from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
-from upstash_helper.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from tests.support.sandbox import Sandbox
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.memory import MemoryStore
+from upstash_helper.storage.credentials.file_store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

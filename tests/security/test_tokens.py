@@ -322,7 +322,7 @@ async def test_t29_no_secret_is_in_any_answer_but_its_own(
 
 def replace_store(world: World) -> World:
     """Return the world without its credential store: that is where the key belongs."""
-    from upstash_helper.storage.memory import MemoryStore
+    from upstash_helper.storage.credentials.file_store import MemoryStore
 
     return replace(world, store=MemoryStore())
 

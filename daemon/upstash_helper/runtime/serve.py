@@ -308,6 +308,6 @@ def _store(world: World) -> CredentialStore:
             logger.warning("credential_in_clear", extra={"file": str(world.credential_file)})
             return FileStore(world.credential_file)
         case "memory":
-            from upstash_helper.storage.memory import MemoryStore
+            from upstash_helper.storage.credentials.file_store import MemoryStore
 
             return MemoryStore()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.storage.backends import candidates
+from upstash_helper.storage.credentials.keyring_store import candidates
 from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, native
 
 KWALLET = "keyring.backends.kwallet.DBusKeyring"

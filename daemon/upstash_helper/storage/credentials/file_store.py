@@ -102,3 +102,26 @@ class FileStore:
             case _:
                 _log.error("The credential file failed in a way that is not known: %s.", type(error).__name__)
                 return StoreUnavailable(f"{self._path} cannot be used ({type(error).__name__}).")
+
+
+class MemoryStore:
+    """The ``CredentialStore`` port without a trace: for trying things out, and for tests."""
+
+    def __init__(self) -> None:
+        self._credential: Credential | None = None
+
+    async def load(self) -> Credential | None:
+        """Return what was saved since the start."""
+        return self._credential
+
+    async def save(self, credential: Credential) -> None:
+        """Keep ``credential`` until the daemon stops."""
+        self._credential = credential
+
+    async def delete(self) -> None:
+        """Forget it."""
+        self._credential = None
+
+    def health(self) -> StoreHealth:
+        """Memory is always there."""
+        return StoreHealth(kind="memory", state="ok")

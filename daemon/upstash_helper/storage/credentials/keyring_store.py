@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -17,18 +18,83 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
-from upstash_helper.storage import backends
 from upstash_helper.storage.credentials.record import decode, encode
-from upstash_helper.storage.keyring_failures import explain, locked, none_yet
 from upstash_helper.system import keyrings
+from upstash_helper.system import keyrings as known
 from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
-from upstash_helper.system.keyrings import is_secret_service
+from upstash_helper.system.keyrings import TRUSTED, is_secret_service, native
 from upstash_helper.system.session_bus import find_session_bus
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from keyring.backend import KeyringBackend
 
     from upstash_helper.broker.models import Credential
+
+__all__ = ["OTHERWISE", "TRUSTED", "candidates", "native"]
+
+OTHERWISE: Final = (
+    'On a machine without a keyring, credential_store = "file" in config.toml keeps the API key in a file, in clear.'
+)
+
+
+def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config: Path) -> tuple[str, ...]:
+    """
+    Return the backends to try, best first; the arguments are those of ``keyrings.trusted.candidates``.
+
+    Raises:
+        StoreUnavailable: If the one that the user has named is not trusted: it is not even imported.
+    """
+    try:
+        return known.candidates(trusted=trusted, environ=environ, config=config)
+    except known.ChoiceRefused as error:
+        raise StoreUnavailable(f"{error} {OTHERWISE}") from None
+
+
+# Security.framework, SecBase.h, errSecInteractionNotAllowed: locked, and nobody can be asked (over SSH).
+_INTERACTION_NOT_ALLOWED: Final = -25308
+
+
+def locked(kind: str) -> StoreLocked:
+    """Return what to raise when the user has not unlocked the keyring."""
+    return StoreLocked(
+        f"The keyring ({kind}) is locked. Unlock it with your desktop's password tool, or log in anew, then try again."
+    )
+
+
+def none_yet(kind: str) -> StoreUnavailable:
+    """Return what to raise when no keyring was ever made, and the user did not make one now."""
+    return StoreUnavailable(
+        f"There is no keyring ({kind}) yet and none was made: that asks for a password on a screen. Make one with your"
+        f" desktop's password tool. {OTHERWISE}"
+    )
+
+
+def explain(error: BaseException, *, kind: str) -> StoreLocked | StoreUnavailable:
+    """Say what went wrong, without the text of an error that is not ours: it may quote what it was given."""
+    if isinstance(error, (StoreLocked, StoreUnavailable)):
+        return error.with_traceback(None)  # its frames held the key
+    if _is(error, "KeyringLocked") or keyrings.says_locked(error) or _asked_nobody(error):
+        return locked(kind)
+    if _is(error, "InitError"):
+        return none_yet(kind)
+    _log.warning("The keyring failed: %s.", type(error).__name__)
+    return StoreUnavailable(
+        f"The keyring ({kind}) failed ({type(error).__name__}). See that it is running, then try again. {OTHERWISE}"
+    )
+
+
+def _is(error: BaseException, name: str) -> bool:
+    # What was never imported did not raise it, and importing it here would hold up the event loop.
+    errors = sys.modules.get("keyring.errors")
+    return errors is not None and isinstance(error, getattr(errors, name))
+
+
+def _asked_nobody(error: BaseException) -> bool:
+    cause = error.__cause__
+    return cause is not None and cause.args[:1] == (_INTERACTION_NOT_ALLOWED,)
+
 
 T = TypeVar("T")
 
@@ -61,7 +127,7 @@ class KeyringStore:
         *,
         deadline: float = 5.0,
         patience: float = PATIENCE,
-        trusted: Mapping[str, str] = backends.TRUSTED,
+        trusted: Mapping[str, str] = TRUSTED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -134,7 +200,7 @@ class Entry:
         username: str,
         *,
         patience: float = PATIENCE,
-        trusted: Mapping[str, str] = backends.TRUSTED,
+        trusted: Mapping[str, str] = TRUSTED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """The arguments are those of ``KeyringStore``."""
@@ -144,7 +210,7 @@ class Entry:
         self._monotonic = monotonic
         self._backend: KeyringBackend | None = None
         self._quiet_until = monotonic()
-        self.kind = trusted.get(backends.native()[0], "keyring")
+        self.kind = trusted.get(native()[0], "keyring")
 
     @property
     def _place(self) -> str:
@@ -176,7 +242,7 @@ class Entry:
                 if kept != text or not call.settle():
                     self._put_back(backend, before)
         if kept != text:
-            detail = f"The keyring ({self.kind}) does not keep what it is given. {backends.OTHERWISE}"
+            detail = f"The keyring ({self.kind}) does not keep what it is given. {OTHERWISE}"
             raise StoreUnavailable(detail)
 
     def delete(self, call: Call) -> None:
@@ -204,7 +270,7 @@ class Entry:
         from keyring.util.platform_ import config_root
 
         find_session_bus()
-        names = backends.candidates(trusted=self._trusted, environ=os.environ, config=config_root() / "keyringrc.cfg")
+        names = candidates(trusted=self._trusted, environ=os.environ, config=config_root() / "keyringrc.cfg")
         reasons: dict[str, str] = {}
         for name in names:
             self.kind = self._trusted[name]
@@ -215,7 +281,7 @@ class Entry:
                 reasons.setdefault(self.kind, str(error) or type(error).__name__)
         self.kind = self._trusted[names[0]]
         tried = "; ".join(f"{kind}: {reason.rstrip('.')}" for kind, reason in reasons.items())
-        detail = f"No keyring can be used here. {tried}. Start one, then try again. {backends.OTHERWISE}"
+        detail = f"No keyring can be used here. {tried}. Start one, then try again. {OTHERWISE}"
         raise StoreUnavailable(detail)
 
     def _ready(self, backend: KeyringBackend, *, insist: bool) -> bool:

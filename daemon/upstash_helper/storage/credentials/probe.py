@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
-from upstash_helper.storage import backends
+from upstash_helper.storage.credentials import keyring_store
+from upstash_helper.storage.credentials.keyring_store import explain, locked, none_yet
 from upstash_helper.storage.credentials.keyring_store.keyring_store import Entry
-from upstash_helper.storage.keyring_failures import explain, locked, none_yet
 from upstash_helper.system import keyrings
 from upstash_helper.system.keyrings import is_secret_service
 
@@ -105,7 +105,7 @@ class Probe(Entry):
         return self._probed("locked" if isinstance(explained, StoreLocked) else "broken", explained)
 
     def _probed(self, state: State, why: StoreLocked | StoreUnavailable) -> Probed:
-        return Probed(state=state, kind=self.kind, detail=why.detail.removesuffix(backends.OTHERWISE).rstrip())
+        return Probed(state=state, kind=self.kind, detail=why.detail.removesuffix(keyring_store.OTHERWISE).rstrip())
 
 
 def _state(backend: Any) -> keyrings.State:
