@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from tests.support.browser import Site
-from upstash_helper.api.failure_words import WORDS
 from upstash_helper.api.pages import outcome
+from upstash_helper.api.pages.outcome import WORDS
 from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker.account import attempts
 from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Status, Succeeded

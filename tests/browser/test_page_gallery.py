@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.gallery import REASONS, failed, gallery, page_of, pages
 from tests.support.browser import violations, wider_than_its_window
-from upstash_helper.api.failure_words import WORDS
+from upstash_helper.api.pages.outcome import WORDS
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page

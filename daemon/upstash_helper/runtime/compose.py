@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.api.bridge import BridgeResource
-from upstash_helper.api.door import Nobody, create_door
 from upstash_helper.api.guard.audit import Witness
 from upstash_helper.api.guard.middleware import Gate
 from upstash_helper.api.guard.policy.policy import Surface
 from upstash_helper.api.guard.tokens import Tokens
+from upstash_helper.api.pages.callback import Nobody, create_door
 from upstash_helper.api.pages.callback.callback import PagesResource
-from upstash_helper.api.pages.static import FilesResource
+from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
 from upstash_helper.api.resources.connection import ConnectionResource
 from upstash_helper.api.resources.daemon import About, DaemonResource

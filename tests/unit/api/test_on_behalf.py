@@ -20,9 +20,9 @@ from tests.unit.api.test_guard import (
     SURFACE,
     said,
 )
-from upstash_helper.api.denials import Deny
+from upstash_helper.api.guard.middleware import speaking
+from upstash_helper.api.guard.policy import Deny
 from upstash_helper.api.guard.policy.policy import Allow, Facts, Policy, decide
-from upstash_helper.api.on_behalf import speaking
 
 # As the bridge sends them.
 GET: Final = Facts(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api import cors, on_behalf, workers
-from upstash_helper.api.denials import Deny
+from upstash_helper.api.guard.policy import Deny
 from upstash_helper.api.guard.policy.policy import Facts, Policy, admit, may_read, turned_away
+from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN
-from upstash_helper.api.tokens import token_of
+from upstash_helper.broker.apps.identity import of_origin
 from upstash_helper.broker.apps.rate_limits import Buckets
 from upstash_helper.broker.errors import HelperError, RateLimited
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp.typedefs import Handler, Middleware
 
     from upstash_helper.api.guard.audit import Witness
@@ -26,6 +29,102 @@ if TYPE_CHECKING:
     from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.apps.registry.registry import Apps
     from upstash_helper.broker.ports import Clock, Peers
+
+_READER: web.RequestKey[str] = web.RequestKey("reader", str)
+
+ALLOWED_HEADERS: Final = "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id"
+EXPOSED_HEADERS: Final = (
+    "etag, idempotency-replayed, location, retry-after, upstash-helper-probe, via, www-authenticate"
+)
+MAX_AGE: Final = 600
+"""Seconds. A browser that remembers a yes for longer would ask on after the user has revoked the app."""
+
+
+def let_read(request: web.Request, origin: str | None) -> None:
+    """Let the page of ``origin`` read the answer to ``request``."""
+    if origin is not None:
+        request[_READER] = origin
+
+
+def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Say so in the answer, whatever it is: an error that the page cannot read helps nobody."""
+    if hdrs.ORIGIN in request.headers:
+        response.headers[hdrs.VARY] = "Origin"
+    origin = request.get(_READER)
+    if origin is not None:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
+
+
+def preflight(methods: Iterable[str]) -> web.Response:
+    """Answer a browser that asks first."""
+    return web.Response(
+        status=204,
+        headers={
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: ", ".join(sorted(methods)),
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
+            hdrs.ACCESS_CONTROL_MAX_AGE: str(MAX_AGE),
+        },
+    )
+
+
+# Without the fragment: to the same address with it, a browser would go without asking us.
+_SCRIPT: Final = """\
+// upstash-helper runs at this address now. It has no service worker, and this takes out the one that was here before.
+addEventListener("install", () => skipWaiting());
+addEventListener("activate", (event) => event.waitUntil((async () => {
+  await registration.unregister();
+  for (const client of await clients.matchAll({ type: "window" })) client.navigate(client.url.split("#")[0]);
+})()));
+"""
+
+
+def updated(facts: Facts) -> bool:
+    """Return whether a browser looks for a new version of a service worker. We never registered one."""
+    return facts.method == "GET" and facts.fetch_dest == "serviceworker" and facts.fetch_site == "same-origin"
+
+
+def last_version() -> web.Response:
+    """Return the script that ends it."""
+    return web.Response(text=_SCRIPT, content_type="text/javascript")
+
+
+HEADER: Final = "Upstash-Helper-On-Behalf-Of"
+
+# Constant: whoever is refused here learns nothing but that.
+NOT_ALLOWED: Final = Deny(
+    status=403,
+    code="on_behalf_not_allowed",
+    detail=f"{HEADER} is for the helper's own bridge page, which names the origin of one web page with it.",
+)
+
+
+def speaking(facts: Facts, surface: Surface) -> Facts | Deny:
+    """
+    Return the facts as they are to be judged: those of the page that a request was carried for, if it was.
+
+    A preflight is never one of ours, for our page and our API are of one origin.
+    """
+    if not facts.on_behalf:
+        return facts
+    if len(facts.on_behalf) > 1 or facts.preflight or not _from_ours(facts, surface):
+        return NOT_ALLOWED
+    [origin] = facts.on_behalf
+    named = None if origin in surface.origins else of_origin(origin)
+    if named is None or named.kind != "web":
+        # Extensions reach us by themselves. Our own pages are let in by nobody, so nothing is done for them either.
+        return NOT_ALLOWED
+    return msgspec.structs.replace(facts, origins=(origin,))
+
+
+def _from_ours(facts: Facts, surface: Surface) -> bool:
+    """Return whether a page of ours has sent it. With a GET the browser says no origin, but that it is the same."""
+    if facts.fetch_site not in (None, "same-origin"):
+        return False
+    if facts.origins:
+        return len(facts.origins) == 1 and facts.origins[0] in surface.origins
+    return facts.fetch_site == "same-origin"
+
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +186,7 @@ class Gate:
 
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         sent = await self._facts(request)
-        facts = on_behalf.speaking(sent, self._surface)
+        facts = speaking(sent, self._surface)
         if isinstance(facts, Deny):
             return await self._deny(turned_away(sent, self._surface) or facts, sent)
         request[ORIGIN] = facts.origin
@@ -95,15 +194,15 @@ class Gate:
         if refusal is None or not refusal.close:
             await self._learn(facts, needed=refusal is None and not facts.preflight)
             if may_read(facts, self._surface, self._tokens):
-                cors.let_read(request, facts.origin)
-        if refusal is not None and refusal.status == 404 and self._surface.has_api and workers.updated(facts):
-            return workers.last_version()
+                let_read(request, facts.origin)
+        if refusal is not None and refusal.status == 404 and self._surface.has_api and updated(facts):
+            return last_version()
         decision = refusal or admit(facts, self._surface, self._tokens)
         if isinstance(decision, Deny):
             return await self._deny(decision, facts)
         policy = facts.policy
         if facts.preflight or policy is None:
-            return cors.preflight(facts.allowed_methods)
+            return preflight(facts.allowed_methods)
         self._count(facts, decision.caller)
         if policy.body != "any":
             request[BODY] = await read_body(request) if facts.has_body else b""
@@ -176,7 +275,7 @@ class Gate:
             target=request.raw_path,
             hosts=tuple(headers.getall(hdrs.HOST, [])),
             origins=tuple(headers.getall(hdrs.ORIGIN, [])),
-            on_behalf=tuple(headers.getall(on_behalf.HEADER, [])),
+            on_behalf=tuple(headers.getall(HEADER, [])),
             other_user=self._is_other_user(request),
             fetch_site=headers.get("Sec-Fetch-Site"),
             fetch_mode=headers.get("Sec-Fetch-Mode"),

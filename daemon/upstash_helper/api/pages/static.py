@@ -88,3 +88,23 @@ def names() -> Mapping[str, str]:
 def read(name: str) -> bytes:
     """Return a file of the pages. They do not change while the daemon runs."""
     return files("upstash_helper.web").joinpath(name).read_bytes()
+
+
+class BridgeResource:
+    """The handler."""
+
+    def routes(self) -> list[Route]:
+        """Return what is served here."""
+        return [
+            Route(
+                method="GET", path="/bridge", handler=self.page, policy=Policy("landing"),
+                operation_id="openBridge", summary="A window that carries the requests of the page that opened it",
+                answers={200: "text/html"},
+            ),
+        ]  # fmt: skip
+
+    async def page(self, _request: web.Request) -> web.Response:
+        """Answer with the page. It is the same for all: who has opened it, the browser tells its script."""
+        response = web.Response(body=read("bridge.html"), content_type="text/html", charset="utf-8")
+        response.headers["Content-Security-Policy"] = CSP
+        return response

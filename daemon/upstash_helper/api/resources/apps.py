@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
-from upstash_helper.api import render_apps
 from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
@@ -94,13 +93,13 @@ class AppsResource:
         """Answer with all apps."""
         apps = await self._apps.all()
 
-        return render.json(wire.AppList(apps=tuple(render_apps.app(it) for it in apps)))
+        return render.json(wire.AppList(apps=tuple(render.app(it) for it in apps)))
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with one app."""
         app = await self._apps.get(_id(request))
 
-        return render.json(render_apps.app(app))
+        return render.json(render.app(app))
 
     async def rename(self, request: web.Request) -> web.Response:
         """Rename one app."""
@@ -108,7 +107,7 @@ class AppsResource:
 
         app = await self._apps.rename(_id(request), wanted.name)
 
-        return render.json(render_apps.app(app))
+        return render.json(render.app(app))
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Revoke one app."""
@@ -121,7 +120,7 @@ class AppsResource:
         caller = caller_of(request)
         app = None if caller.is_owner else await self._apps.get(caller.id)
 
-        return render.json(render_apps.token_info(caller, app))
+        return render.json(render.token_info(caller, app))
 
     async def sign_out(self, request: web.Request) -> web.Response:
         """Revoke the caller itself."""
@@ -133,7 +132,7 @@ class AppsResource:
         """Give the caller a new token."""
         app, token = await self._apps.rotate(_app_id(request))
 
-        return render.json(render_apps.new_token(app, token))
+        return render.json(render.new_token(app, token))
 
     async def audit(self, request: web.Request) -> web.Response:
         """Answer with one page of the audit."""
@@ -147,7 +146,7 @@ class AppsResource:
         entries = await self._audit.page(query)
 
         more = str(entries[-1].id) if len(entries) == query.limit else None
-        return render.json(wire.AuditPage(entries=tuple(render_apps.entry(it) for it in entries), next_page_token=more))
+        return render.json(wire.AuditPage(entries=tuple(render.entry(it) for it in entries), next_page_token=more))
 
 
 def _id(request: web.Request) -> str:

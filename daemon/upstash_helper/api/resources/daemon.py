@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api import render_apps
 from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.routes import Route
@@ -110,7 +109,7 @@ class DaemonResource:
                 connection=render.connection(connection, self._vault.health()),
                 hints=self._hints(),
                 log_file=self._about.log_file,
-                ledger=render_apps.ledger(self._ledger.health()),
+                ledger=render.ledger(self._ledger.health()),
                 tray=render.tray(self._trays.first),
                 console_url=self._about.console_url,
                 started_by=self._about.started_by,

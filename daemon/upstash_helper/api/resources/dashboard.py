@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import hdrs, web
 
 from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, Route
-from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp_sse import EventSourceResponse
 
-from upstash_helper.api import render_apps
 from upstash_helper.api.guard.policy.policy import Policy
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Route, caller_of
@@ -130,9 +129,9 @@ class EventsResource:
             case Status():
                 return render.connection(data)
             case Pairing():
-                return render_apps.pairing(data, over=self._pairings.is_over(data))
+                return render.pairing(data, over=self._pairings.is_over(data))
             case Revoked():
-                return render_apps.revoked(data)
+                return render.revoked(data)
             case _ if isinstance(data, Attempt):
                 return render.attempt(data)
             case _:

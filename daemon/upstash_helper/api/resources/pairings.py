@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api import render_apps
 from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, Route
-from upstash_helper.api.tokens import token_of
 from upstash_helper.broker.apps.identity import Identity, of_origin
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, Wish
 from upstash_helper.protocol import wire_apps as wire
@@ -113,7 +112,7 @@ class PairingsResource:
         """Answer with what became of it."""
         pairing = await self._pairings.find(_id(request), _secret(request), request[ORIGIN])
 
-        return render.json(render_apps.status(pairing, over=self._pairings.is_over(pairing)))
+        return render.json(render.status(pairing, over=self._pairings.is_over(pairing)))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         """Let the prompt go away."""
@@ -125,7 +124,7 @@ class PairingsResource:
         """Hand out the token."""
         app, token = await self._pairings.token(_id(request), _secret(request), request[ORIGIN])
 
-        return render.json(render_apps.new_token(app, token))
+        return render.json(render.new_token(app, token))
 
     async def waiting(self, _request: web.Request) -> web.Response:
         """Answer with the requests that wait."""
@@ -156,13 +155,13 @@ class PairingsResource:
         block = await self._approvals.block(_id(request))
 
         request[TARGET] = block.identity.lasting
-        return render.json(render_apps.block(block))
+        return render.json(render.block(block))
 
     async def blocks(self, _request: web.Request) -> web.Response:
         """Answer with who may not ask."""
         blocks = await self._approvals.blocks()
 
-        return render.json(wire.BlockList(blocks=tuple(render_apps.block(it) for it in blocks)))
+        return render.json(wire.BlockList(blocks=tuple(render.block(it) for it in blocks)))
 
     async def unblock(self, request: web.Request) -> web.Response:
         """Let somebody ask again."""
@@ -171,7 +170,7 @@ class PairingsResource:
         return web.Response(status=204)
 
     def _shown(self, pairing: Pairing) -> wire.Pairing:
-        return render_apps.pairing(pairing, over=self._pairings.is_over(pairing))
+        return render.pairing(pairing, over=self._pairings.is_over(pairing))
 
     async def _identity(self, request: web.Request) -> Identity:
         """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from upstash_helper.api import cors
+from upstash_helper.api.guard import middleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,6 @@ def create_app(routes: Iterable[Route], *, gate: Gate) -> web.Application:
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    cors.add_headers(request, response)
+    middleware.add_headers(request, response)
     # Neither the server's version nor a clock is anybody's business.
     response.headers.popall(hdrs.SERVER, None)

@@ -18,7 +18,7 @@ from upstash_helper.protocol import wire
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from upstash_helper.api.denials import Deny
+    from upstash_helper.api.guard.policy import Deny
 
 CONTENT_TYPE: Final = "application/problem+json"
 
