@@ -13,9 +13,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.notify import notify
 from upstash_helper.protocol import discovery
 from upstash_helper.runtime.listeners import Listeners, PortBusy, is_free
+from upstash_helper.runtime.systemd import notify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

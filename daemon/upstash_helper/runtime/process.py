@@ -4,16 +4,71 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from upstash_helper.protocol import discovery
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
+
+    from upstash_helper.settings.config.config import World
+
+
+@contextlib.contextmanager
+def quick_imports() -> Iterator[None]:
+    """
+    Import within this, and imports cost less time and memory.
+
+    - No garbage collection: modules are not garbage. What they made is frozen afterwards, so that later collections
+      need not look at it.
+    - No trust store: ``aiohttp.connector`` makes two TLS contexts when it is imported and loads every certificate
+      authority of the system into each, for a daemon that may not speak TLS for days.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with without_trust_store():
+            yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def without_trust_store() -> Iterator[None]:
+    """
+    Let TLS contexts that are made within this trust nobody.
+
+    It fails closed: such a context still demands a certificate and a matching name, and no certificate satisfies it.
+    What speaks TLS makes a context of its own later, and passes it explicitly.
+    """
+    context = ssl.SSLContext
+    load = context.load_default_certs
+
+    def load_nothing(self: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> None:
+        """Leave the context as it is."""
+
+    def set_nothing(self: ssl.SSLContext) -> None:
+        """Leave the context as it is."""
+
+    context.load_default_certs = load_nothing  # type: ignore[method-assign]
+    # Inherited from the C type: set on the class it hides that one, and deleted it shows it again.
+    context.set_default_verify_paths = set_nothing  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        context.load_default_certs = load  # type: ignore[method-assign]
+        del context.set_default_verify_paths
+
 
 logger = logging.getLogger(__name__)
 
@@ -91,3 +146,38 @@ def note_failure(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     fields = {"what": context.get("message"), "error": None if error is None else type(error).__name__}
     logging.getLogger("upstash_helper.loop").error("loop_failure", extra=fields)
+
+
+class AlreadyRunning(Exception):
+    """A daemon of this profile is running. ``pid`` is its process, if it says so."""
+
+    def __init__(self, detail: str, pid: int | None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.pid = pid
+
+
+@contextlib.contextmanager
+def single(world: World) -> Iterator[None]:
+    """
+    Be the only daemon of ``world`` for the duration of the block.
+
+    Raises:
+        AlreadyRunning: If there is one.
+    """
+    lock = discovery.DaemonLock(world.folders.runtime)
+    try:
+        lock.acquire()
+    except discovery.AlreadyHeld:
+        pid = discovery.read_pid(world.folders.runtime)
+        which = "" if pid is None else f" as process {pid}"
+        detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
+        raise AlreadyRunning(detail, pid) from None
+    # What a killed daemon announced would pass for this one's from now on, and whoever has its port be told its token.
+    with contextlib.suppress(OSError):
+        discovery.remove(world.folders.runtime)
+        discovery.over(world.folders.runtime)
+    try:
+        yield
+    finally:
+        lock.release()

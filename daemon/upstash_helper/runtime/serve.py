@@ -16,16 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.client import wake
-from upstash_helper.notify import notify
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import DiscoveryRefused
 from upstash_helper.runtime import logs, port_wait, process
 from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
 from upstash_helper.runtime.idle_exit import IdleExit
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
-from upstash_helper.runtime.systemd import ActivationRefused, Passed, started_by_manager
-from upstash_helper.single import AlreadyRunning, single
-from upstash_helper.startup import quick_imports
+from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single
+from upstash_helper.runtime.systemd import ActivationRefused, Passed, notify, started_by_manager
 from upstash_helper.system.folders import claim
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from upstash_helper.runtime.listeners import V4, V6, Listeners
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
 FIRST: Final = 3
 """SD_LISTEN_FDS_START: the descriptors begin behind the standard ones."""
@@ -207,3 +207,25 @@ async def _turn_away(listening: Iterable[socket.socket]) -> int:
         await asyncio.sleep(TURN_AWAY_SECONDS)
     await asyncio.sleep(_READ_SECONDS)
     return turned_away
+
+
+def notify(*states: str, environ: Mapping[str, str] | None = None) -> bool:
+    """
+    Send ``states`` (``READY=1``, ``STATUS=…``) to the service manager; return whether there is one that took them.
+
+    Args:
+        states: As in sd_notify(3); none of them is secret.
+        environ: Where ``NOTIFY_SOCKET`` is looked for, by default the process's own environment.
+    """
+    path = (os.environ if environ is None else environ).get("NOTIFY_SOCKET", "")
+    if path[:1] not in {"/", "@"} or not hasattr(socket, "AF_UNIX"):
+        return False
+    # A leading @ stands for the NUL byte of Linux's abstract namespace.
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)  # a manager that is stuck must not stop the daemon, too
+        try:
+            sender.sendto("\n".join(states).encode(), address)
+        except OSError:
+            return False
+    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import Manager
-from upstash_helper.notify import notify
+from upstash_helper.runtime.systemd import notify
 
 if sys.platform == "win32":
     pytest.skip("platform: there is no sd_notify", allow_module_level=True)

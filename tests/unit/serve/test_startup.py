@@ -7,11 +7,11 @@ import ssl
 import subprocess
 import sys
 
-from upstash_helper.startup import quick_imports, without_trust_store
+from upstash_helper.runtime.process import quick_imports, without_trust_store
 
 IMPORT = """
 import gc
-from upstash_helper.startup import quick_imports
+from upstash_helper.runtime.process import quick_imports
 with quick_imports():
     import aiohttp.connector as connector
 contexts = connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED
