@@ -30,7 +30,7 @@ from upstash_helper.client import (
     UnexpectedAnswer,
     WaitTimedOut,
 )
-from upstash_helper.client.asking import print_code
+from upstash_helper.client.app_session import print_code
 from upstash_helper.client.helper import print_url
 
 if TYPE_CHECKING:

@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     )
     from upstash_helper.client.events import Event
     from upstash_helper.client.helper import Helper
-    from upstash_helper.client.keyring_tokens import KeyringTokens
-    from upstash_helper.client.token_store import FileTokens, MemoryTokens, TokenStore
+    from upstash_helper.client.token_store import FileTokens, KeyringTokens, MemoryTokens, TokenStore
     from upstash_helper.protocol.errors import ClientError, DiscoveryRefused, VersionMismatch
     from upstash_helper.protocol.wire import Connection, Database, DatabaseCredentials, Region
     from upstash_helper.protocol.wire_apps import Scope, TokenInfo

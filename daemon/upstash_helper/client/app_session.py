@@ -4,21 +4,143 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
 
-from upstash_helper.client.app_calls import AppClient
-from upstash_helper.client.deadline import Deadline
-from upstash_helper.client.errors import SignedOut, TokenRevoked, TokenStoreUnavailable
+from upstash_helper.client.daemon import START_COMMAND, Calls, DaemonClient
+from upstash_helper.client.errors import (
+    PairingPending,
+    SignedOut,
+    TokenRevoked,
+    TokenStoreUnavailable,
+    TooManyPairings,
+    WaitTimedOut,
+)
 from upstash_helper.client.token_store import Held
+from upstash_helper.client.transport import Deadline
+from upstash_helper.protocol import wire_apps
 from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
     from upstash_helper.client.locate import Whereabouts
     from upstash_helper.client.token_store import TokenStore
-    from upstash_helper.protocol.wire_apps import NewToken, TokenInfo
+    from upstash_helper.protocol.wire_apps import AskPairing, NewToken, StartedPairing, TokenInfo
+
+
+class AppCalls(Calls):
+    """The methods for pairing and for the token. They raise what ``DaemonClient`` says."""
+
+    def ask_pairing(self, wish: wire_apps.AskPairing) -> wire_apps.StartedPairing:
+        """Ask the user to let the app in."""
+        return self._ask("POST", "/v1/pairings", wire_apps.StartedPairing, body=wish)
+
+    def pairing(self, pairing_id: str) -> wire_apps.PairingStatus:
+        """Return what became of a pairing; the client's token is its ``poll_secret``."""
+        return self._ask("GET", _pairing(pairing_id), wire_apps.PairingStatus)
+
+    def fetch_token(self, pairing_id: str) -> wire_apps.NewToken:
+        """Return the app's token, which is done once; the client's token is the pairing's ``poll_secret``."""
+        return self._ask("POST", f"{_pairing(pairing_id)}/token", wire_apps.NewToken)
+
+    def withdraw_pairing(self, pairing_id: str) -> None:
+        """Ask no longer; the client's token is the pairing's ``poll_secret``."""
+        self._send("DELETE", _pairing(pairing_id))
+
+    def token(self) -> wire_apps.TokenInfo:
+        """Return what the token is."""
+        return self._ask("GET", "/v1/token", wire_apps.TokenInfo)
+
+    def rotate_token(self) -> wire_apps.NewToken:
+        """Return a new token; the old one stops working."""
+        return self._ask("POST", "/v1/token/rotate", wire_apps.NewToken)
+
+    def revoke_token(self) -> None:
+        """Sign the app out: its token stops working."""
+        self._send("DELETE", "/v1/token")
+
+
+class AppClient(DaemonClient, AppCalls):
+    """The daemon as an app sees it. Nothing is sent to a program that does not say that it is the helper."""
+
+    def __init__(self, base_url: str, token: str | None, *, start_command: str = START_COMMAND) -> None:
+        """
+        Args:
+            base_url: Such as ``http://127.0.0.1:3000``.
+            token: The app's token, or a pairing's ``poll_secret``; None for the calls that need none.
+            start_command: What to tell the user to run if the daemon is not there.
+
+        Raises:
+            ValueError: If ``base_url`` is not on this machine's loopback.
+        """
+        super().__init__(base_url, token, start_command=start_command, prove=True)
+
+
+def _pairing(pairing_id: str) -> str:
+    return f"/v1/pairings/{quote(pairing_id, safe='')}"
+
+
+OnCode = Callable[[str, datetime], object]
+"""Is called with the code that the user sees in the prompt too, and with the time (UTC) at which the request ends."""
+
+
+def print_code(user_code: str, expires_at: datetime) -> None:
+    """Show the code on stderr, with what to do."""
+    until = expires_at.astimezone().strftime("%H:%M:%S")
+    sys.stderr.write(
+        f"This program asks to be let in, with the code {user_code}. Decide until {until}:"
+        " upstash-helper approvals approve\n"
+    )
+
+
+def ask_user(
+    wish: AskPairing, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
+) -> NewToken:
+    """
+    Ask the user, show the code, and wait until there is a decision. Return the token.
+
+    Args:
+        wish: What the app asks for.
+        connect: Makes a client with a token, or with none.
+        on_code: Shows the code.
+        deadline: For all of it.
+
+    Raises:
+        PairingRefused: As its subclasses say.
+        WaitTimedOut: If the user has not decided at the deadline.
+        ClientError: As ``DaemonClient``.
+    """
+    started = _asked(wish, connect(None), deadline)
+    on_code(started.user_code, datetime.fromisoformat(started.expires_at))
+    client = connect(started.poll_secret)
+    try:
+        while client.pairing(started.id).state == "pending":
+            if not deadline.wait(started.interval):
+                raise WaitTimedOut(
+                    f"You have not decided in time about the request with the code {started.user_code}. Start this"
+                    " program again, and decide: upstash-helper approvals list"
+                )
+    except (KeyboardInterrupt, WaitTimedOut):
+        # Nobody is there any more to take the token: the prompt goes, and the next run may ask at once.
+        with contextlib.suppress(ClientError):
+            client.withdraw_pairing(started.id)
+        raise
+    return client.fetch_token(started.id)  # which says why, if there is none
+
+
+def _asked(wish: AskPairing, client: AppClient, deadline: Deadline) -> StartedPairing:
+    while True:
+        try:
+            return client.ask_pairing(wish)
+        except (PairingPending, TooManyPairings) as refusal:
+            # Whoever set no time does not expect minutes of silence: the error says how long it would be.
+            if refusal.retry_after is None or deadline.left is None or not deadline.wait(refusal.retry_after):
+                raise
+
 
 T = TypeVar("T")
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from upstash_helper import __version__
 from upstash_helper.client import wake
-from upstash_helper.client.databases import DatabaseCalls
-from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
-from upstash_helper.client.owner import OwnerCalls
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
-from upstash_helper.protocol import discovery, wire
+from upstash_helper.protocol import discovery, wire, wire_apps
 from upstash_helper.protocol.errors import VersionMismatch
 
 if TYPE_CHECKING:
@@ -23,7 +21,249 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from upstash_helper.client.hangup import Hangup
+    from upstash_helper.client.transport import Hangup
+    from upstash_helper.protocol.wire import Wanted
+
+LARGEST_AUDIT_PAGE: Final = 500
+"""Entries that the API answers at once."""
+
+
+class OwnerCalls(Calls):
+    """The methods for pairings, apps, the audit and the dashboard. They raise what ``DaemonClient`` says."""
+
+    # --- who wants in -------------------------------------------------------------------------------------------------
+
+    def pairings(self) -> tuple[wire_apps.Pairing, ...]:
+        """Return the requests that wait for the user, the oldest first."""
+        return self._ask("GET", "/v1/pairings", wire_apps.PairingList).pairings
+
+    def approve(
+        self,
+        pairing_id: str,
+        *,
+        scopes: tuple[wire_apps.Scope, ...] | None = None,
+        all_databases: bool = False,
+        once: bool = False,
+    ) -> wire_apps.Pairing:
+        """
+        Let an app in. A second yes changes nothing.
+
+        Args:
+            pairing_id: Whose.
+            scopes: Fewer than it wishes for; None: all of them.
+            all_databases: With ``databases:credentials``: of all databases, not only of those that it created.
+            once: For an hour.
+        """
+        body = wire_apps.Approve(scopes=scopes, all_databases=all_databases, once=once)
+        return self._ask("POST", f"{_pairing(pairing_id)}/approve", wire_apps.Pairing, body=body)
+
+    def deny(self, pairing_id: str) -> wire_apps.Pairing:
+        """Do not let an app in. It may ask again after a while."""
+        return self._ask("POST", f"{_pairing(pairing_id)}/deny", wire_apps.Pairing)
+
+    def block(self, pairing_id: str) -> wire_apps.Blocked:
+        """Do not let an app in, and never be asked by it again."""
+        return self._ask("POST", f"{_pairing(pairing_id)}/block", wire_apps.Blocked)
+
+    def blocks(self) -> tuple[wire_apps.Blocked, ...]:
+        """Return who may not ask."""
+        return self._ask("GET", "/v1/blocks", wire_apps.BlockList).blocks
+
+    def unblock(self, block_id: str) -> None:
+        """Let somebody ask again."""
+        self._send("DELETE", f"/v1/blocks/{quote(block_id, safe='')}")
+
+    # --- who is in ----------------------------------------------------------------------------------------------------
+
+    def apps(self) -> tuple[wire_apps.App, ...]:
+        """Return the apps that are let in, the newest first."""
+        return self._ask("GET", "/v1/apps", wire_apps.AppList).apps
+
+    def app(self, app_id: str) -> wire_apps.App:
+        """Return one app."""
+        return self._ask("GET", _app(app_id), wire_apps.App)
+
+    def rename_app(self, app_id: str, name: str) -> wire_apps.App:
+        """Give an app the name that the user wants to see."""
+        return self._ask("PATCH", _app(app_id), wire_apps.App, body=wire_apps.RenameApp(name=name))
+
+    def revoke_app(self, app_id: str) -> None:
+        """Let an app in no longer. Its token stops working at once."""
+        self._send("DELETE", _app(app_id))
+
+    # --- who did what -------------------------------------------------------------------------------------------------
+
+    def audit_page(
+        self,
+        *,
+        app: str | None = None,
+        since: str | None = None,
+        page_size: int | None = None,
+        page_token: str | None = None,
+    ) -> wire_apps.AuditPage:
+        """
+        Return one page of the audit, the newest entry first.
+
+        Args:
+            app: Only of the app with this id or name; ``owner`` for the user's own tools.
+            since: Only from this moment on (RFC 3339).
+            page_size: Entries, at most ``LARGEST_AUDIT_PAGE``; None leaves it to the daemon.
+            page_token: Of the page before.
+        """
+        query = {"app": app, "since": since, "page_size": page_size, "page_token": page_token}
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        return self._ask("GET", f"/v1/audit?{given}" if given else "/v1/audit", wire_apps.AuditPage)
+
+    def audit(
+        self, *, app: str | None = None, since: str | None = None, limit: int | None = None
+    ) -> Iterator[wire_apps.AuditPage]:
+        """
+        Yield the audit page by page, the newest entry first.
+
+        Args:
+            app: As for ``audit_page``.
+            since: As for ``audit_page``.
+            limit: How many entries there are at most on all pages together; None: all.
+        """
+        left, token = limit, None
+        while left is None or left > 0:
+            size = LARGEST_AUDIT_PAGE if left is None else min(left, LARGEST_AUDIT_PAGE)
+            page = self.audit_page(app=app, since=since, page_size=size, page_token=token)
+            yield page
+            token = page.next_page_token
+            if token is None:
+                return
+            left = None if left is None else left - len(page.entries)
+
+    # --- the dashboard ------------------------------------------------------------------------------------------------
+
+    def open_dashboard(self) -> wire_apps.DashboardTicket:
+        """
+        Return an address that opens the dashboard with all that its user may do, once, within a minute. It is a secret:
+        it belongs on no command line and in no log.
+        """
+        return self._ask("POST", "/v1/dashboard/tickets", wire_apps.DashboardTicket)
+
+
+def _pairing(pairing_id: str) -> str:
+    return f"/v1/pairings/{quote(pairing_id, safe='')}"
+
+
+def _app(app_id: str) -> str:
+    return f"/v1/apps/{quote(app_id, safe='')}"
+
+
+class DatabaseCalls(Calls):
+    """The methods for databases. They raise what ``DaemonClient`` says."""
+
+    def regions(self) -> tuple[wire.Region, ...]:
+        """Return the regions that a database can be made in."""
+        return self._ask("GET", "/v1/regions", wire.RegionList).regions
+
+    def database_page(
+        self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
+    ) -> wire.DatabaseList:
+        """Return one page of the databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
+        query = {
+            "page_size": page_size,
+            "page_token": page_token,
+            "refresh": "true" if refresh else None,
+        }
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        return self._ask("GET", f"/v1/databases?{given}" if given else "/v1/databases", wire.DatabaseList)
+
+    def databases(self, *, refresh: bool = False) -> Iterator[wire.Database]:
+        """Yield all databases of the account, by name."""
+        page = self.database_page(refresh=refresh)
+        yield from page.databases
+        while page.next_page_token is not None:
+            page = self.database_page(page_token=page.next_page_token)
+            yield from page.databases
+
+    def create_database(self, new: wire.CreateDatabase, *, idempotency_key: str) -> wire.Database:
+        """
+        Make a database.
+
+        Args:
+            new: What to make.
+            idempotency_key: Repeat a call whose outcome is not known with the same key, and there will be one database.
+        """
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._ask("POST", "/v1/databases", wire.Database, body=new, headers=headers)
+
+    def database(self, database_id: str) -> wire.Database:
+        """Return one database."""
+        return self._ask("GET", _database(database_id), wire.Database)
+
+    def credentials(self, database_id: str) -> wire.DatabaseCredentials:
+        """Return what lets a client into one database."""
+        return self._ask("GET", f"{_database(database_id)}/credentials", wire.DatabaseCredentials)
+
+    def change_database(self, database_id: str, change: wire.ChangeDatabase) -> wire.Database:
+        """Change what ``change`` names, and return the database as it is then."""
+        return self._ask("PATCH", _database(database_id), wire.Database, body=change)
+
+    def reset_password(self, database_id: str) -> wire.Database:
+        """Give the database a new password and new REST tokens; the old ones stop working."""
+        return self._ask("POST", f"{_database(database_id)}/reset-password", wire.Database)
+
+    def delete_database(self, database_id: str) -> None:
+        """Delete the database and what is in it."""
+        self._send("DELETE", _database(database_id))
+
+
+def _database(database_id: str) -> str:
+    return f"/v1/databases/{quote(database_id, safe='')}"
+
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
+
+
+class Calls:
+    """What the methods of a client are made of. It keeps nothing between two calls."""
+
+    def __init__(self, transport: Transport, *, timeout: float, daemon_version: str) -> None:
+        """
+        Args:
+            transport: Sends the requests.
+            timeout: Seconds to wait for an answer.
+            daemon_version: The version the daemon announced, to explain an answer that cannot be read.
+        """
+        self._transport = transport
+        self._timeout = timeout
+        self._daemon_version = daemon_version
+
+    @property
+    def base_url(self) -> str:
+        """Where the daemon is."""
+        return self._transport.base_url
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[_Answer],
+        *,
+        body: Wanted | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> _Answer:
+        return self._decode(self._send(method, path, body=body, headers=headers), kind)
+
+    def _send(
+        self, method: str, path: str, *, body: Wanted | None = None, headers: dict[str, str] | None = None
+    ) -> bytes:
+        content = None if body is None else msgspec.json.encode(body)
+        with self._transport.open(method, path, body=content, headers=headers, timeout=self._timeout) as response:
+            return self._transport.read(response)
+
+    def _decode(self, content: bytes, kind: type[_Answer]) -> _Answer:
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.MsgspecError as error:
+            why = f"it has version {self._daemon_version}" if self._daemon_version else "it may be another program"
+            message = f"The answer of {self.base_url} cannot be read ({why}). Try: upstash-helper restart"
+            raise UnexpectedAnswer(message) from error
+
 
 START_COMMAND: Final = "upstash-helper start"
 

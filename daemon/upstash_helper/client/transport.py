@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -20,9 +21,71 @@ from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, Wa
 from upstash_helper.protocol.wire import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class Deadline:
+    """Begins to run when it is made."""
+
+    def __init__(self, seconds: float | None) -> None:
+        """
+        Args:
+            seconds: How long the call may wait; None: as long as it takes.
+        """
+        self._ends_at = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left; None: no end."""
+        return None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for ``seconds``. Return False, at once, if that is longer than what is left."""
+        left = self.left
+        if left is not None and seconds > left:
+            return False
+        time.sleep(seconds)
+        return True
+
+
+class Hangup:
+    """Ends one stream from another thread, although its reader is blocked; used once."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._hung_up = False
+
+    def hang_up(self) -> None:
+        """End the stream, at once or as soon as it is open. Returns at once."""
+        with self._turn:
+            self._hung_up = True
+            self._shut_down()
+
+    @contextlib.contextmanager
+    def over(self, connected: socket.socket) -> Generator[None]:
+        """Be able to end what is read from ``connected``, for the duration of the block."""
+        with self._turn:
+            self._socket = connected
+            if self._hung_up:
+                self._shut_down()
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._socket = None
+
+    def _shut_down(self) -> None:
+        # Closing would not wake up a reader on Linux, and the number could be another file's by then.
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from upstash_helper.client.hangup import Hangup
+    pass  # FOLDED
 
 # The kernel answers for a listening loopback socket even if the program behind it is busy.
 CONNECT_SECONDS: Final = 3.0

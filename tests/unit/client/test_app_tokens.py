@@ -19,7 +19,7 @@ from upstash_helper.client import (
     TokenStoreLocked,
     TokenStoreUnavailable,
 )
-from upstash_helper.client.keyring_tokens import SERVICE
+from upstash_helper.client.token_store import SERVICE
 
 TOKEN = "uha_one-made-up-token"
 OTHER = "uha_another-made-up-token"

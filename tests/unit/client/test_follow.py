@@ -12,7 +12,7 @@ from tests.support.scripted import Hanging, Scripted, stream
 from tests.support.until import SECONDS
 from upstash_helper.client.daemon import DaemonClient, Tray
 from upstash_helper.client.errors import DaemonUnreachable
-from upstash_helper.client.hangup import Hangup
+from upstash_helper.client.transport import Hangup
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event

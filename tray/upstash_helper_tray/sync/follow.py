@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient, Tray
 from upstash_helper.client.errors import ApiProblem, DaemonUnreachable
 from upstash_helper.client.events import GOODBYE
-from upstash_helper.client.hangup import Hangup
-from upstash_helper.client.transport import not_running
+from upstash_helper.client.transport import Hangup, not_running
 from upstash_helper.protocol.errors import ClientError, VersionMismatch
 from upstash_helper_tray import fold
 from upstash_helper_tray.pace import Pace
