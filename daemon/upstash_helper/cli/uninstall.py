@@ -36,9 +36,9 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     from upstash_helper.client import wake
     from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
+    from upstash_helper.service.executor import Uninstaller
     from upstash_helper.service.facts import gather
     from upstash_helper.service.plan import ServiceError
-    from upstash_helper.service.uninstalling import Uninstaller
 
     facts = gather(session.profile_flag)
     if facts.superuser and not dry_run:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.service import desktop_entry, managed_files, quoting
+from upstash_helper.service import managed_files, templating
 from upstash_helper.service.executable import this_program, without_console
 from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
@@ -124,7 +124,7 @@ class DesktopAutostart:
     def state(self) -> bool | None:
         """Return whether the entry is there and counts. The user may have switched it off where desktops do."""
         try:
-            keys = desktop_entry.read(self.file.read_text(encoding="utf-8", errors="replace"))
+            keys = templating.read(self.file.read_text(encoding="utf-8", errors="replace"))
         except OSError:
             return False
         switched_off = keys.get("Hidden") == "true" or keys.get("X-GNOME-Autostart-enabled") == "false"
@@ -143,9 +143,9 @@ class DesktopAutostart:
     def content(self) -> str:
         """Return the entry."""
         values = {
-            "DESCRIPTION": desktop_entry.string("upstash-helper"),
-            "TRY_EXEC": desktop_entry.string(self._command[0]),
-            "EXEC": desktop_entry.string(desktop_entry.exec_value(self._command)),
+            "DESCRIPTION": templating.string("upstash-helper"),
+            "TRY_EXEC": templating.string(self._command[0]),
+            "EXEC": templating.string(templating.exec_value(self._command)),
         }
         text = fill("desktop/upstash-helper-tray.desktop", values)
         return managed_files.marked(text, ending=".desktop", world=managed_files.USUAL)
@@ -186,11 +186,11 @@ class LaunchAgent:
 
     def content(self) -> bytes:
         """Return the agent."""
-        values = {"LABEL": quoting.xml_text(self._label)}
+        values = {"LABEL": templating.xml_text(self._label)}
         text = fill(
             "launchd/upstash-helper-tray.plist",
             values,
-            lines={"PROGRAM_ARGUMENTS": quoting.xml_strings(self._command)},
+            lines={"PROGRAM_ARGUMENTS": templating.xml_strings(self._command)},
         )
         return managed_files.marked(text, ending=".plist", world=managed_files.USUAL).encode()
 

@@ -7,8 +7,8 @@ import plistlib
 import re
 from typing import TYPE_CHECKING
 
-from upstash_helper.service import desktop_entry, managed_files
-from upstash_helper.service.quoting import systemd_command_in
+from upstash_helper.service import managed_files, templating
+from upstash_helper.service.templating import systemd_command_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def command_in(file: Path) -> tuple[str, ...]:
             parts = [re.search(rf"<{tag}>(.*)</{tag}>", text) for tag in ("Command", "Arguments")]
             return tuple(html.unescape(part[1]) for part in parts if part)
         case _:
-            return tuple(desktop_entry.exec_words(desktop_entry.read(text).get("Exec", "")))
+            return tuple(templating.exec_words(templating.read(text).get("Exec", "")))
 
 
 def _of_property_list(content: bytes) -> tuple[str, ...]:

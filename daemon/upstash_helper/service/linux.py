@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.service import desktop_entry, managed_files
+from upstash_helper.service import managed_files, templating
 from upstash_helper.service.autostart import DesktopAutostart, tray_command, tray_name
 from upstash_helper.service.plan import Command, File, Plan
-from upstash_helper.service.quoting import systemd_command, systemd_text, systemd_word
-from upstash_helper.service.templating import fill
+from upstash_helper.service.templating import fill, systemd_command, systemd_text, systemd_word
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
@@ -181,9 +180,9 @@ def _with_autostart(facts: Facts) -> Plan:
         "desktop/upstash-helper.desktop",
         {
             "VERSION": facts.version,
-            "DESCRIPTION": desktop_entry.string(facts.description),
-            "TRY_EXEC": desktop_entry.string(facts.program[0]),
-            "EXEC": desktop_entry.string(desktop_entry.exec_value(command)),
+            "DESCRIPTION": templating.string(facts.description),
+            "TRY_EXEC": templating.string(facts.program[0]),
+            "EXEC": templating.string(templating.exec_value(command)),
         },
     )
     entry = File(

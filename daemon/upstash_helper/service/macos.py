@@ -8,8 +8,7 @@ from upstash_helper.service import managed_files
 from upstash_helper.service.autostart import LaunchAgent, tray_command, tray_label
 from upstash_helper.service.linux import TRAY_ELSEWHERE, TRAY_MISSING, document_patterns, documents, tray_now
 from upstash_helper.service.plan import Command, File, Plan
-from upstash_helper.service.quoting import xml_strings, xml_text
-from upstash_helper.service.templating import fill
+from upstash_helper.service.templating import fill, xml_strings, xml_text
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from upstash_helper.service import traces
+from upstash_helper.service import managed_files
 from upstash_helper.service.plan import ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders
 
@@ -87,7 +87,7 @@ def remove(paths: list[Path], *, folders: Folders) -> None:
     for path in paths:
         try:
             if path.exists() or path.is_symlink():
-                traces.remove(path)
+                managed_files.remove(path)
         except OSError as error:
             message = f"{error.filename or path}: cannot be removed: {error.strerror}. Mend that and purge again."
             raise ServiceError(message, code="not_removed") from error

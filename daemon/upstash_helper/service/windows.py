@@ -14,8 +14,7 @@ from upstash_helper.service import managed_files
 from upstash_helper.service.autostart import tray_command, tray_name
 from upstash_helper.service.linux import TRAY_MISSING, tray_now
 from upstash_helper.service.plan import Command, File, Plan, RunValue
-from upstash_helper.service.quoting import xml_text
-from upstash_helper.service.templating import fill
+from upstash_helper.service.templating import fill, xml_text
 
 if TYPE_CHECKING:
     from pathlib import Path

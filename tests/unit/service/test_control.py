@@ -11,8 +11,7 @@ import pytest
 from tests.support.service_facts import Recorder, facts
 from upstash_helper.service import control, installed_command, planner
 from upstash_helper.service.control import Installed
-from upstash_helper.service.executor import Ran
-from upstash_helper.service.installing import Installer
+from upstash_helper.service.executor import Installer, Ran
 from upstash_helper.service.plan import Manager, ServiceError
 
 PROGRAM = ("/opt/a b/'python'", "-P", "-m", "upstash_helper")

@@ -10,11 +10,9 @@ import pytest
 
 from tests.support.service_facts import Recorder, facts, listing
 from upstash_helper.service import managed_files, planner
-from upstash_helper.service.executor import Execution
+from upstash_helper.service.executor import Execution, Installer, Uninstaller
 from upstash_helper.service.facts import Facts
-from upstash_helper.service.installing import Installer
 from upstash_helper.service.plan import ServiceError
-from upstash_helper.service.uninstalling import Uninstaller
 
 SERVICE = ".config/systemd/user/upstash-helper.service"
 SOCKET = ".config/systemd/user/upstash-helper.socket"

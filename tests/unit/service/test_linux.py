@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.service_facts import AWKWARD, facts
-from upstash_helper.service import desktop_entry, installed_command, linux
+from upstash_helper.service import installed_command, linux, templating
 from upstash_helper.service.plan import Plan
-from upstash_helper.service.quoting import systemd_command, systemd_command_in, systemd_words
+from upstash_helper.service.templating import systemd_command, systemd_command_in, systemd_words
 
 
 def text_of(plan: Plan, ending: str) -> str:
@@ -96,7 +96,7 @@ def test_the_desktop_entry_runs_exactly_the_command(tmp_path: Path, path: str) -
     plan = linux.plan(facts(tmp_path, systemd=False, program=(path, "-P", "-m", "upstash_helper")))
 
     text = text_of(plan, "upstash-helper-daemon.desktop")
-    assert path == desktop_entry.read(text)["TryExec"]
+    assert path == templating.read(text)["TryExec"]
     file = tmp_path / "it.desktop"
     file.write_text(text)
     assert (path, "-P", "-m", "upstash_helper", "run", "--wait-for-port") == installed_command.command_in(file)

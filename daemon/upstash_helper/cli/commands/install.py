@@ -65,8 +65,8 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     from upstash_helper.cli.daemon.lifecycle import halt
     from upstash_helper.cli.documents import documents
     from upstash_helper.service import planner
+    from upstash_helper.service.executor import Installer
     from upstash_helper.service.facts import gather, passing
-    from upstash_helper.service.installing import Installer
     from upstash_helper.service.plan import ServiceError
 
     facts = gather(session.profile_flag, tray=not no_tray, documents=documents())
