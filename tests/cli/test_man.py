@@ -18,8 +18,9 @@ from install.environment import ROOT
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
 from upstash_helper import __released__, __version__
-from upstash_helper.cli import exit_codes, manual_facts
+from upstash_helper.cli import exit_codes
 from upstash_helper.cli.app import cli
+from upstash_helper.cli.manual import pages
 from upstash_helper.cli.manual.pages import contexts, man_pages, page_name
 from upstash_helper.settings.config.config import Settings
 from upstash_helper.settings.profiles import locate
@@ -127,7 +128,7 @@ def test_every_setting_says_what_it_is_for() -> None:
     """
     The sentence below a setting's definition is its documentation; none is without.
     """
-    docs = manual_facts.setting_docs()
+    docs = pages.setting_docs()
 
     assert {field.name for field in msgspec.structs.fields(Settings)} <= set(docs)
     assert all(docs.values())
@@ -144,7 +145,7 @@ def test_files_are_where_the_daemon_has_them_on_linux(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/ann")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
     _, folders = locate(environ={"XDG_RUNTIME_DIR": "/run/user/1000"})
-    told = [fact.term for fact in manual_facts.files("linux")]
+    told = [fact.term for fact in pages.files("linux")]
 
     expected = [
         folders.config_file, folders.ledger_file, folders.state / "credential.json",
@@ -165,7 +166,7 @@ def test_files_are_where_the_daemon_has_them_on_macos(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", "/Users/ann")
     dirs = MacOS("upstash-helper", appauthor=False)
-    told = [fact.term.replace("~", "/Users/ann") for fact in manual_facts.files("darwin")]
+    told = [fact.term.replace("~", "/Users/ann") for fact in pages.files("darwin")]
 
     assert [
         f"{dirs.user_config_dir}/config.toml", f"{dirs.user_state_dir}/ledger.db",

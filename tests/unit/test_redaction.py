@@ -14,8 +14,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from upstash_helper.chance import looks_random
-from upstash_helper.cli.doctor.redaction import GONE, Redactor
+from upstash_helper.cli.doctor.redaction import GONE, Redactor, looks_random
 
 REDACTOR = Redactor(
     home="/home/ada",

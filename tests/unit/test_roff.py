@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from upstash_helper.cli import roff
+from upstash_helper.cli.manual import pages
 
 
 def rendered(*lines: str) -> str:
@@ -37,8 +37,8 @@ def test_text_is_read_as_it_was_written(text: str) -> None:
     """
     Dots and apostrophes at the beginning, backslashes, hyphens and quotes: each comes out as itself.
     """
-    assert text == rendered(roff.prose(text))
-    assert f"    {text}" == rendered(*roff.example(text))
+    assert text == rendered(pages.prose(text))
+    assert f"    {text}" == rendered(*pages.example(text))
 
 
 def test_any_line_is_read_as_it_was_written() -> None:
@@ -50,7 +50,7 @@ def test_any_line_is_read_as_it_was_written() -> None:
     texts = ["".join(chance.choices(printable, k=chance.randint(1, 60))) for _ in range(200)]
     texts += [first + second for first in printable for second in "'.\\-(["]
 
-    found = rendered(*roff.example("\n".join(texts)), *(line for text in texts for line in (".br", roff.prose(text))))
+    found = rendered(*pages.example("\n".join(texts)), *(line for text in texts for line in (".br", pages.prose(text))))
 
     lines = found.split("\n")
     assert [f"    {text}".rstrip() for text in texts] == lines[: len(texts)]
@@ -61,8 +61,8 @@ def test_quoted_code_becomes_bold() -> None:
     """
     What stands in backquotes is bold, without them; a backquote alone is one.
     """
-    assert r"Stop it with \fBupstash\-helper stop\fR." == roff.prose("Stop it with `upstash-helper stop`.")
-    assert r"a \(ga b" == roff.prose("a ` b")
+    assert r"Stop it with \fBupstash\-helper stop\fR." == pages.prose("Stop it with `upstash-helper stop`.")
+    assert r"a \(ga b" == pages.prose("a ` b")
 
 
 def test_an_example_keeps_its_lines() -> None:
@@ -71,26 +71,26 @@ def test_an_example_keeps_its_lines() -> None:
     """
     text = "one:\n\n  two\n.three"
 
-    assert "    one:\n\n      two\n    .three" == rendered(*roff.example(text))
+    assert "    one:\n\n      two\n    .three" == rendered(*pages.example(text))
 
 
 def test_lines_are_joined_to_a_paragraph() -> None:
     """
     A paragraph is one line of the page, wherever its source was broken: none of its words begins one.
     """
-    assert "see\n.profile" != roff.prose("see\n.profile")
-    assert "see .profile" == rendered(roff.prose("see\n.profile"))
+    assert "see\n.profile" != pages.prose("see\n.profile")
+    assert "see .profile" == rendered(pages.prose("see\n.profile"))
 
 
 def test_a_terminal_is_told_nothing() -> None:
     """
     A control character becomes a mark: it does not reach the terminal of whoever reads the page.
     """
-    assert "a\N{REPLACEMENT CHARACTER}[31mb" == rendered(roff.prose("a\x1b[31mb"))
+    assert "a\N{REPLACEMENT CHARACTER}[31mb" == rendered(pages.prose("a\x1b[31mb"))
 
 
 def test_an_argument_of_a_macro_is_one() -> None:
     """
     Spaces and quotes do not end it.
     """
-    assert r'.TH "A \(dqB\(dq" "1"' == roff.macro("TH", 'A "B"', "1")
+    assert r'.TH "A \(dqB\(dq" "1"' == pages.macro("TH", 'A "B"', "1")

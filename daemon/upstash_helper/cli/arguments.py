@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from upstash_helper.cli.session import Session
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import click
+
+    from upstash_helper.protocol.wire_apps import Identity
 
 _Thing = TypeVar("_Thing")
 
@@ -34,3 +36,30 @@ def quietly(ctx: click.Context, ask: Callable[[Session], Iterable[_Thing]]) -> l
 def is_word(text: str) -> bool:
     """Return whether ``text`` can be offered although somebody else chose it."""
     return _WORD.fullmatch(text) is not None
+
+
+SHORTEST: Final = 4
+"""Characters of an id. Fewer would soon name another thing than the one that was meant."""
+
+
+class Identified(Protocol):
+    """Something with an id."""
+
+    @property
+    def id(self) -> str:
+        """The id."""
+
+
+_Thing_abbreviations = TypeVar("_Thing", bound=Identified)
+
+
+def with_id(known: Iterable[_Thing_abbreviations], named: str) -> list[_Thing_abbreviations]:
+    """Return what has the id ``named``; if nothing has, all whose ids begin with it."""
+    things = list(known)
+    exact = [one for one in things if one.id == named]
+    return exact or [one for one in things if len(named) >= SHORTEST and one.id.startswith(named.lower())]
+
+
+def lasting(identity: Identity) -> str:
+    """Return who an app is without the process that it was when it asked, which is long gone or another's by now."""
+    return identity.name or "a program that the system cannot name"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.until import until
-from upstash_helper.cli.log_lines import followed, last, readable
+from upstash_helper.cli.commands.service import followed, last, readable
 
 
 def test_the_last_lines_are_shown(tmp_path: Path) -> None:

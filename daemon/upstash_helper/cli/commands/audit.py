@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from upstash_helper.cli.arguments import is_word, quietly
-from upstash_helper.cli.identities import lasting
+from upstash_helper.cli.arguments import is_word, lasting, quietly
 from upstash_helper.cli.options import command
 from upstash_helper.cli.output import moment, note, print_json, quoted, shown, table
 from upstash_helper.cli.session import Session, pass_session

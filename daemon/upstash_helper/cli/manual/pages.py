@@ -2,18 +2,189 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+import typing
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
+import msgspec
 
 from upstash_helper import __released__, __version__
-from upstash_helper.cli import exit_codes, manual_facts, roff
+from upstash_helper.cli import exit_codes
+from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.profiles import ENV_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+# What the typesetter would take for its own or for a typographic sign. A hyphen that is meant to be typed is `\-`.
+_SPECIAL: Final = {
+    "\\": r"\e",
+    "-": r"\-",
+    "'": r"\(aq",
+    "`": r"\(ga",
+    "^": r"\(ha",
+    "~": r"\(ti",
+    '"': r"\(dq",
+    "\t": "    ",
+    "\N{NO-BREAK SPACE}": r"\ ",
+}
+# A line that begins with one of these is a request. An apostrophe never stands there: it is `\(aq` by then.
+_CONTROL: Final = "."
+
+BREAK_AFTER_BAR: Final = r"|\:"
+"""A bar behind which a line may end, without a hyphen."""
+
+_CODE: Final = re.compile(r"`([^`\n]+)`")
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` without anything that the typesetter would act on, as part of a line."""
+    return "".join(_SPECIAL.get(character) or _plain(character) for character in text)
+
+
+def line(text: str) -> str:
+    """Return ``text``, which is roff already, so that it can begin a line: no request, and no empty line."""
+    flat = " ".join(text.split("\n")).strip(" ")
+    return rf"\&{flat}" if flat.startswith(_CONTROL) or not flat else flat
+
+
+def prose(text: str) -> str:
+    """Return a sentence or more as one line; what stands in backquotes becomes bold, as what is typed is in a page."""
+    parts = _CODE.split(text)
+    return line("".join(bold(part) if place % 2 else escaped(part) for place, part in enumerate(parts)))
+
+
+def bold(text: str) -> str:
+    """Return ``text`` as what is typed as it stands."""
+    return rf"\fB{escaped(text)}\fR"
+
+
+def italic(text: str) -> str:
+    """Return ``text`` as what is replaced by the reader's own."""
+    return rf"\fI{escaped(text)}\fR"
+
+
+def macro(name: str, *arguments: str) -> str:
+    """Return a call of a macro; an argument is one whatever spaces are in it."""
+    return " ".join([f".{name}", *(f'"{escaped(argument)}"' for argument in arguments)])
+
+
+def example(text: str) -> list[str]:
+    """Return lines that stay as they are, indented."""
+    return [".RS 4", ".nf", *(line_as_it_is(each) for each in text.split("\n")), ".fi", ".RE"]
+
+
+def line_as_it_is(text: str) -> str:
+    """Return a line whose spaces count; an empty one remains one."""
+    return rf"\&{escaped(text.rstrip())}" if not text.strip() or text.startswith((_CONTROL, " ")) else escaped(text)
+
+
+def _plain(character: str) -> str:
+    if character == "\n" or (character.isascii() and character.isprintable()):
+        return character
+    # A control character has no place in a page, least of all an escape sequence for the reader's terminal.
+    return rf"\[u{ord(character):04X}]" if character.isprintable() else r"\[uFFFD]"
+
+
+class Fact(NamedTuple):
+    """A term, and what it means."""
+
+    term: str
+    meaning: str
+
+
+WORLD_VARIABLES: Final = (
+    Fact(f"{ENV_PREFIX}PROFILE", "The profile to use where `--profile` names none."),
+    Fact(
+        f"{ENV_PREFIX}HOME",
+        "A folder: all files are below it, in `config`, `state`, `run` and `log`, not where the system has them.",
+    ),
+)
+
+_ELSEWHERE: Final = (
+    Fact("NO_COLOR", "If set to anything, nothing is colored."),
+    Fact("BROWSER", "The browser that is opened, as Python's webbrowser module reads it."),
+)
+
+# As a user writes them; the tests compare them with the folders of profiles.py.
+_FOLDERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "darwin": {
+        "config": "~/Library/Application Support/upstash-helper",
+        "state": "~/Library/Application Support/upstash-helper",
+        "runtime": "~/Library/Caches/TemporaryItems/upstash-helper",
+        "logs": "~/Library/Logs/upstash-helper",
+    },
+    "linux": {
+        "config": "~/.config/upstash-helper",
+        "state": "~/.local/state/upstash-helper",
+        "runtime": "$XDG_RUNTIME_DIR/upstash-helper",
+        "logs": "~/.local/state/upstash-helper/log",
+    },
+}
+
+
+def variables() -> list[Fact]:
+    """Return every environment variable that is read."""
+    return [*WORLD_VARIABLES, *_setting_variables(), *_ELSEWHERE]
+
+
+def files(platform: str) -> list[Fact]:
+    """
+    Return the files of the default profile.
+
+    Args:
+        platform: As ``sys.platform``. One without manual pages of its own is told where Linux has them.
+    """
+    where = _FOLDERS.get(platform, _FOLDERS["linux"])
+    return [
+        Fact(f"{where['config']}/config.toml", "The settings, for good. It need not exist; see `config path`."),
+        Fact(f"{where['state']}/ledger.db", "The apps that were let in, and what they did. No API key is in it."),
+        Fact(
+            f"{where['state']}/credential.json",
+            'The API key, in clear, only with `credential_store = "file"`. Otherwise the system\'s keyring has it.',
+        ),
+        Fact(
+            f"{where['runtime']}/daemon.json",
+            "Where the running daemon is, and the owner's token. It is new at every start, and only you can read it.",
+        ),
+        Fact(f"{where['logs']}/upstash-helper.log", "What the daemon did, as lines of JSON. No secret is in it."),
+    ]
+
+
+def setting_docs() -> dict[str, str]:
+    """Return what each setting is for, as its definition says it: Python keeps no docstring of an attribute."""
+    [definition] = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - it is the source of a class
+    return dict(_documented(definition.body))
+
+
+def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for statement, following in itertools.pairwise(body):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text).replace("``", "`")
+            case _:
+                continue
+
+
+def _setting_variables() -> Iterator[Fact]:
+    docs = setting_docs()
+    kinds = typing.get_type_hints(Settings)
+    for field in msgspec.structs.fields(Settings):
+        choices = [str(choice) for choice in typing.get_args(kinds[field.name]) if isinstance(choice, str)]
+        taken = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+        default = "" if field.default is None else f" Default: `{_as_variable(field.default)}`."
+        yield Fact(f"{ENV_PREFIX}{field.name.upper()}", f"{docs[field.name]}{taken}{default}")
+
+
+def _as_variable(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
 
 SECTION: Final = "1"
 
@@ -52,15 +223,15 @@ def render(ctx: click.Context, *, platform: str = sys.platform) -> str:
     """Return the page of a command."""
     name = page_name(ctx)
     lines = [
-        roff.macro("TH", name.upper(), SECTION, __released__, f"upstash-helper {__version__}", "User Commands"),
+        macro("TH", name.upper(), SECTION, __released__, f"upstash-helper {__version__}", "User Commands"),
         # Neither hyphens nor stretched spaces: what is typed must be found by searching, and copied as it is.
         ".nh",
         ".ad l",
-        roff.macro("SH", "NAME"),
-        rf"{roff.escaped(name)} \- {roff.escaped(_summary(ctx))}",
-        roff.macro("SH", "SYNOPSIS"),
+        macro("SH", "NAME"),
+        rf"{escaped(name)} \- {escaped(_summary(ctx))}",
+        macro("SH", "SYNOPSIS"),
         _synopsis(ctx),
-        roff.macro("SH", "DESCRIPTION"),
+        macro("SH", "DESCRIPTION"),
         *_paragraphs(_help_of(ctx.command)),
         *_options(ctx),
         *_commands(ctx),
@@ -102,12 +273,12 @@ def _summary(ctx: click.Context) -> str:
 
 
 def _synopsis(ctx: click.Context) -> str:
-    pieces = " ".join(roff.escaped(piece) for piece in ctx.command.collect_usage_pieces(ctx))
-    return f"{roff.bold(ctx.command_path)} {_PLACEHOLDER.sub(_in_italics, pieces)}".rstrip()
+    pieces = " ".join(escaped(piece) for piece in ctx.command.collect_usage_pieces(ctx))
+    return f"{bold(ctx.command_path)} {_PLACEHOLDER.sub(_in_italics, pieces)}".rstrip()
 
 
 def _in_italics(found: re.Match[str]) -> str:
-    return roff.italic(found[0])
+    return italic(found[0])
 
 
 def _paragraphs(text: str) -> Iterator[str]:
@@ -117,9 +288,9 @@ def _paragraphs(text: str) -> Iterator[str]:
         head, _, rest = paragraph.partition("\n")
         if head.strip() == _VERBATIM:
             # A first line that is not indented introduces the others.
-            yield from roff.example(rest)
+            yield from example(rest)
         else:
-            yield roff.prose(paragraph)
+            yield prose(paragraph)
 
 
 def _options(ctx: click.Context) -> Iterator[str]:
@@ -127,55 +298,55 @@ def _options(ctx: click.Context) -> Iterator[str]:
     shown = [(option, record[1]) for option, record in records if isinstance(option, click.Option) and record]
     if not shown:
         return
-    yield roff.macro("SH", "OPTIONS")
+    yield macro("SH", "OPTIONS")
     for option, text in shown:
         yield from _entry(_names_of(option, ctx), text)
 
 
 def _names_of(option: click.Option, ctx: click.Context) -> str:
-    names = ", ".join(roff.bold(name) for name in [*option.opts, *option.secondary_opts])
+    names = ", ".join(bold(name) for name in [*option.opts, *option.secondary_opts])
     if option.is_flag or option.count:
         return names
     # A long list of choices may be broken between two of them.
-    return f"{names} {roff.italic(option.make_metavar(ctx)).replace('|', roff.BREAK_AFTER_BAR)}"
+    return f"{names} {italic(option.make_metavar(ctx)).replace('|', BREAK_AFTER_BAR)}"
 
 
 def _commands(ctx: click.Context) -> Iterator[str]:
     children = _children(ctx)
     if not children:
         return
-    yield roff.macro("SH", "COMMANDS")
+    yield macro("SH", "COMMANDS")
     for child in children:
         yield from _entry(_reference(child), f"{_summary(child)}.")
 
 
 def _exit_status(ctx: click.Context) -> Iterator[str]:
-    yield roff.macro("SH", "EXIT STATUS")
+    yield macro("SH", "EXIT STATUS")
     if ctx.parent is not None and not isinstance(ctx.command, click.Group):
-        yield roff.prose("Those of them that apply here; they mean the same for every command.")
+        yield prose("Those of them that apply here; they mean the same for every command.")
     for code, meaning in exit_codes.MEANING.items():
-        yield from _entry(roff.bold(str(code)), f"{meaning[:1].upper()}{meaning[1:]}.")
+        yield from _entry(bold(str(code)), f"{meaning[:1].upper()}{meaning[1:]}.")
 
 
 def _environment(ctx: click.Context) -> Iterator[str]:
-    yield roff.macro("SH", "ENVIRONMENT")
+    yield macro("SH", "ENVIRONMENT")
     root = ctx.parent is None
-    for fact in manual_facts.variables() if root else manual_facts.WORLD_VARIABLES:
-        yield from _entry(roff.bold(fact.term), fact.meaning)
+    for fact in variables() if root else WORLD_VARIABLES:
+        yield from _entry(bold(fact.term), fact.meaning)
     if not root:
         yield ".PP"
         yield f"Every setting can be given as a variable: see {_reference(ctx.find_root())}."
 
 
 def _files(ctx: click.Context, platform: str) -> Iterator[str]:
-    yield roff.macro("SH", "FILES")
+    yield macro("SH", "FILES")
     if ctx.parent is not None:
         yield f"See {_reference(ctx.find_root())}."
         return
-    for fact in manual_facts.files(platform):
-        yield from _entry(roff.italic(fact.term), fact.meaning)
+    for fact in files(platform):
+        yield from _entry(italic(fact.term), fact.meaning)
     yield ".PP"
-    yield roff.prose("A profile has the same files below `profiles/NAME` in these folders.")
+    yield prose("A profile has the same files below `profiles/NAME` in these folders.")
 
 
 def _see_also(ctx: click.Context) -> Iterator[str]:
@@ -184,14 +355,14 @@ def _see_also(ctx: click.Context) -> Iterator[str]:
     if ctx.parent is not None:
         beside = [] if ctx.parent.parent is None else _children(ctx.parent)
         near = [ctx.parent, *(it for it in beside if it.info_name != ctx.info_name), *near]
-    yield roff.macro("SH", "SEE ALSO")
+    yield macro("SH", "SEE ALSO")
     yield ",\n".join(_reference(it) for it in near)
 
 
 def _reference(ctx: click.Context) -> str:
-    return f"{roff.bold(page_name(ctx))}({SECTION})"
+    return f"{bold(page_name(ctx))}({SECTION})"
 
 
 def _entry(term: str, text: str) -> Iterable[str]:
     """Return a term (roff already) with its explanation below."""
-    return (".TP", term, roff.prose(text))
+    return (".TP", term, prose(text))
