@@ -243,7 +243,7 @@ class Sandbox:
 
     async def settings(self, **switches: Any) -> dict[str, Any]:
         """
-        Set switches (see ``upstash_helper.sandbox.switches``), put all others back, and return all.
+        Set switches (see ``upstash_helper.sandbox.faults``), put all others back, and return all.
 
         Without arguments everything is as after the start.
         """

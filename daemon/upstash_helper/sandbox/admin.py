@@ -12,8 +12,7 @@ from upstash_helper.sandbox.answers import error_answer, json_answer, read_json
 from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
 from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.faults import Fault, Faults
-from upstash_helper.sandbox.switches import Switches
+from upstash_helper.sandbox.faults import Fault, Faults, Switches
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler

@@ -14,7 +14,7 @@ from upstash_helper.sandbox.developer_api.account_api.account_api import Account
 from upstash_helper.sandbox.developer_api.accounts import Accounts
 from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.developer_api.redis_api import RedisApi
-from upstash_helper.sandbox.faults import Faults
+from upstash_helper.sandbox.faults import Faults, Switches
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
 from upstash_helper.sandbox.oauth.endpoints import OAuthApi
@@ -28,7 +28,6 @@ from upstash_helper.sandbox.redis.databases import Databases
 from upstash_helper.sandbox.redis.records import Records
 from upstash_helper.sandbox.redis.rest import DataPlane, errors_as_rest
 from upstash_helper.sandbox.store import Facts
-from upstash_helper.sandbox.switches import Switches
 
 LARGEST_COMMAND = 10 * 1024 * 1024
 """Bytes of one request to the data plane: ``db_max_request_size`` of the Developer API."""

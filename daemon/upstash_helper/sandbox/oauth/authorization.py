@@ -22,9 +22,9 @@ from oauthlib.openid.connect.core.grant_types import AuthorizationCodeGrant
 
 from upstash_helper.sandbox.developer_api.accounts import Account
 from upstash_helper.sandbox.errors import Refused
+from upstash_helper.sandbox.faults import Switches
 from upstash_helper.sandbox.oauth.grants import Grants, Token
 from upstash_helper.sandbox.oauth.validator import Grantee, Validator, audience_of
-from upstash_helper.sandbox.switches import Switches
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

@@ -12,11 +12,11 @@ from upstash_helper.sandbox.answers import error_answer, json_answer, read_json
 from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
 from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.errors import Refused
+from upstash_helper.sandbox.faults import Switches
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer, Reply
 from upstash_helper.sandbox.oauth.grants import Token
 from upstash_helper.sandbox.oauth.tokens import TokenSigner
 from upstash_helper.sandbox.oauth.validator import AUDIENCE, SCOPES
-from upstash_helper.sandbox.switches import Switches
 
 
 class NewKey(msgspec.Struct):

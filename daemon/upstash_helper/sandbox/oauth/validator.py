@@ -12,9 +12,9 @@ from oauthlib.oauth2 import InvalidRequestError
 from oauthlib.openid import RequestValidator
 
 from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
+from upstash_helper.sandbox.faults import Switches
 from upstash_helper.sandbox.oauth.grants import Code, Grants, Token
 from upstash_helper.sandbox.oauth.tokens import TokenSigner
-from upstash_helper.sandbox.switches import Switches
 
 if TYPE_CHECKING:
     from oauthlib.common import Request
