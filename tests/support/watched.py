@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from upstash_helper_tray.state import Views
 from upstash_helper_tray.sync.follow import Follower
-from upstash_helper_tray.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

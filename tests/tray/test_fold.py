@@ -18,9 +18,8 @@ from tests.support.tray_facts import (
     revoked,
     status,
 )
-from upstash_helper_tray import fold
-from upstash_helper_tray.fold import folded
-from upstash_helper_tray.state import View
+from upstash_helper_tray import state as fold
+from upstash_helper_tray.state import View, folded
 
 STATE: frozenset[fold.Need] = frozenset({"state"})
 APPS: frozenset[fold.Need] = frozenset({"apps"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upstash_helper_tray.pace import GOOD_STREAM, LONGEST_LOOK, LONGEST_REFUSAL, Pace
+from upstash_helper_tray.sync.follow import GOOD_STREAM, LONGEST_LOOK, LONGEST_REFUSAL, Pace
 
 
 def test_pauses_grow_to_their_longest() -> None:

@@ -12,9 +12,9 @@ from tests.support.tray_facts import connected, database, event, in_state, statu
 from tests.support.until import SECONDS, until
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.protocol import wire
-from upstash_helper_tray import fold
+from upstash_helper_tray import state
+from upstash_helper_tray.state import Views
 from upstash_helper_tray.sync.read import Reader
-from upstash_helper_tray.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_news_that_came_before_the_answer_is_not_undone_by_it(tmp_path: Path) ->
     with reading(tmp_path, in_state("disconnected")) as (views, reader, daemon):
         reader.want("status")
         until(lambda: DAEMON in daemon.asked)
-        views.change(lambda view: fold.folded(view, event("connection", connected())).view)
+        views.change(lambda view: state.folded(view, event("connection", connected())).view)
         daemon.held[DAEMON].release()
 
         until(lambda: views.current.daemon == "running")
@@ -58,7 +58,7 @@ def test_news_that_came_before_the_answer_is_not_undone_by_it(tmp_path: Path) ->
 def test_what_is_wanted_while_it_is_read_is_read_once_more(tmp_path: Path) -> None:
     """Once, however often it was wanted: the answer that comes may be of the time before."""
     with reading(tmp_path, connected()) as (views, reader, daemon):
-        views.change(lambda view: fold.with_connection(view, connected()).view)
+        views.change(lambda view: state.with_connection(view, connected()).view)
         reader.want("databases")
         until(lambda: daemon.asked == [DATABASES])
         for _ in range(20):
@@ -77,7 +77,7 @@ def test_what_is_wanted_while_it_is_read_is_read_once_more(tmp_path: Path) -> No
 def test_a_refresh_is_not_followed_by_another_read(tmp_path: Path) -> None:
     """It knows all that the other would."""
     with reading(tmp_path, connected()) as (views, reader, daemon):
-        views.change(lambda view: fold.with_connection(view, connected()).view)
+        views.change(lambda view: state.with_connection(view, connected()).view)
         daemon.held[DATABASES].release(99)
         reader.want("databases", "refresh")
 

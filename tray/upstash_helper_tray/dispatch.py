@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper import __version__
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient
 from upstash_helper.client.dashboard_link import leave_page
-from upstash_helper.client.dotenv import NotExpressible
-from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.client.dotenv import NotExpressible, env_lines
+from upstash_helper.client.errors import ApiProblem, DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
-from upstash_helper_tray import account, actions, fold
+from upstash_helper.protocol.wire import Connection, DatabaseCredentials
+from upstash_helper_tray import actions
+from upstash_helper_tray import state as fold
+from upstash_helper_tray.actions import Approve, Block, CopyCredentials, Deny
 from upstash_helper_tray.clipboard import ClipboardUnavailable
 from upstash_helper_tray.notifications import Notice
 from upstash_helper_tray.start_daemon import StartFailed, start_daemon
+from upstash_helper_tray.text import short
 from upstash_helper_tray.worker_queues import Lanes
 
 if TYPE_CHECKING:
@@ -25,8 +29,86 @@ if TYPE_CHECKING:
     from upstash_helper_tray.actions import Action
     from upstash_helper_tray.clipboard import Clipboard
     from upstash_helper_tray.opener import Opener
+    from upstash_helper_tray.state import Views
     from upstash_helper_tray.sync.follow import Follower
-    from upstash_helper_tray.views import Views
+
+Decision = Approve | Deny | Block
+
+# Not found, decided already, and expired or withdrawn.
+_NO_LONGER_WAITS: Final = frozenset({404, 409, 410})
+_REST: Final = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
+
+
+def decide(client: DaemonClient, decision: Decision) -> Notice | None:
+    """Let an app in, or not. The menu shows that it was done; what is told is that nothing waited any longer."""
+    try:
+        match decision:
+            case Approve(pairing_id=pairing, once=once):
+                client.approve(pairing, once=once)
+            case Deny(pairing_id=pairing):
+                client.deny(pairing)
+            case Block(pairing_id=pairing):
+                client.block(pairing)
+    except ApiProblem as error:
+        if error.status in _NO_LONGER_WAITS:
+            return Notice("The request no longer waits", error.detail)
+        raise
+    return None
+
+
+def revoke(client: DaemonClient, app_id: str) -> None:
+    """Let an app in no longer; one that is not let in is revoked."""
+    try:
+        client.revoke_app(app_id)
+    except ApiProblem as error:
+        if error.status != 404:
+            raise
+
+
+def connect(client: DaemonClient, opener: Opener, *, again: bool) -> Notice | None:
+    """Sign in. The daemon opens the browser; where it cannot, having no display for instance, the tray does."""
+    answer = client.connect(open_browser=True, force=again)
+    if isinstance(answer, Connection):
+        email = answer.account.email if answer.account else "your account"
+        return Notice("Connected to Upstash", f"{email} is connected already.")
+    # Of a sign-in that runs already, the user may have closed the page.
+    if answer.browser_opened or opener.page(answer.authorization_url):
+        return None
+    return Notice("Sign in to Upstash", f"No browser could be opened. Open this address: {answer.authorization_url}")
+
+
+def cancel(client: DaemonClient, attempt_id: str) -> None:
+    """Give up a sign-in; one that is over is given up."""
+    try:
+        client.cancel_attempt(attempt_id)
+    except ApiProblem as error:
+        if error.status != 404:
+            raise
+
+
+def disconnect(client: DaemonClient) -> Notice:
+    """Forget the account."""
+    return Notice("Disconnected from Upstash", client.disconnect().detail)
+
+
+def text_of(credentials: DatabaseCredentials, form: str) -> tuple[str, str]:
+    """
+    Return what goes on the clipboard, and what that is called.
+
+    Raises:
+        NotExpressible: If a value cannot stand in a line.
+    """
+    if form == "redis_url":
+        return credentials.redis_url, "Redis URL"
+    if form == "rest":
+        return env_lines({name: credentials.env[name] for name in _REST}, "dotenv"), "REST URL and token"
+    return env_lines(credentials.env, "dotenv"), ".env lines"
+
+
+def copied(action: CopyCredentials, what: str, seconds: float) -> Notice:
+    """Return what is told after a copy: never the secret itself."""
+    return Notice(f"Copied: {what} of {short(action.name)}", f"The clipboard is cleared in {seconds:.0f} s.")
+
 
 logger = logging.getLogger(__name__)
 
@@ -132,13 +214,13 @@ class Performer:
             case actions.Approve() | actions.Deny() | actions.Block():
                 return self._decide(action)
             case actions.Revoke(app_id=app_id):
-                account.revoke(self._client(), app_id)
+                revoke(self._client(), app_id)
             case actions.Connect(again=again):
-                return account.connect(self._client(), self._opener, again=again)
+                return connect(self._client(), self._opener, again=again)
             case actions.CancelConnect(attempt_id=attempt_id):
-                account.cancel(self._client(), attempt_id)
+                cancel(self._client(), attempt_id)
             case actions.Disconnect():
-                return account.disconnect(self._client())
+                return disconnect(self._client())
             case actions.CopyCredentials():
                 return self._copy(action)
             case _:
@@ -185,16 +267,16 @@ class Performer:
         runtime, state = self._folders.runtime, self._folders.state
         return DaemonClient.discover(runtime, state=state, start_command=self._start_command)
 
-    def _decide(self, decision: account.Decision) -> Notice | None:
-        notice = account.decide(self._client(), decision)
+    def _decide(self, decision: Decision) -> Notice | None:
+        notice = decide(self._client(), decision)
         if notice is not None:
             self._views.change(lambda view: fold.without_pairing(view, decision.pairing_id))
         return notice
 
     def _copy(self, action: actions.CopyCredentials) -> Notice:
-        text, what = account.text_of(self._client().credentials(action.database_id), action.form)
+        text, what = text_of(self._client().credentials(action.database_id), action.form)
         self._clipboard.put_secret(text)
-        return account.copied(action, what, self._clipboard.clear_after)
+        return copied(action, what, self._clipboard.clear_after)
 
     def _start_daemon(self) -> None:
         with self._follower.starting():

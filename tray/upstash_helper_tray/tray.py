@@ -18,9 +18,9 @@ from upstash_helper_tray.menu.build.build import menu_for
 from upstash_helper_tray.notifications import Herald, Notice
 from upstash_helper_tray.opener import SystemOpener
 from upstash_helper_tray.signals import ending_on_signals
+from upstash_helper_tray.state import Views
 from upstash_helper_tray.status import sign_of, tooltip_for
 from upstash_helper_tray.sync.follow import Follower
-from upstash_helper_tray.views import Views
 from upstash_helper_tray.worker_queues import Lanes
 
 if TYPE_CHECKING:

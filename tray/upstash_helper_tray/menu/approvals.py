@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper_tray.actions import Approve, Block, Deny, OpenDashboard
-from upstash_helper_tray.menu.entries import Entry
-from upstash_helper_tray.menu_parts import MOST, choice, confirmed, grouped, named, rest, said, submenu
+from upstash_helper_tray.menu.entries import MOST, Entry, choice, confirmed, grouped, named, rest, said, submenu
 from upstash_helper_tray.status import asking
 from upstash_helper_tray.text import lines, quoted, short, whole
 

@@ -15,9 +15,8 @@ from upstash_helper_tray.actions import (
 )
 from upstash_helper_tray.menu.approvals import approvals
 from upstash_helper_tray.menu.connection import connection_choices, heading
-from upstash_helper_tray.menu.lists import databases_menu
-from upstash_helper_tray.menu_apps import apps_menu
-from upstash_helper_tray.menu_parts import choice, confirmed, grouped, said
+from upstash_helper_tray.menu.entries import choice, confirmed, grouped, said
+from upstash_helper_tray.menu.lists import apps_menu, databases_menu
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire import Connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper_tray.actions import CancelConnect, Connect, Disconnect, OpenDashboard
-from upstash_helper_tray.menu_parts import choice, confirmed, said
+from upstash_helper_tray.menu.entries import choice, confirmed, said
 from upstash_helper_tray.status import WAITING_FOR_SIGN_IN, running_attempt, words_for
 from upstash_helper_tray.text import short
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from upstash_helper.client.errors import ApiProblem
 from upstash_helper.protocol.errors import ClientError
-from upstash_helper_tray import fold
+from upstash_helper_tray import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.client.daemon import DaemonClient
-    from upstash_helper_tray.state import View
-    from upstash_helper_tray.views import Views
+    from upstash_helper_tray.state import View, Views
 
 logger = logging.getLogger(__name__)
 
@@ -129,12 +128,12 @@ class Reader:
         except ClientError as error:
             self._tell_failure(client, error)
             return
-        needs: set[fold.Need] = set()
+        needs: set[state.Need] = set()
 
         def with_status(view: View) -> View:
             # An event that came in the meantime may be younger than the answer.
             newest = status.connection if view.connection is seen or view.connection is None else view.connection
-            folded = fold.with_status(view, status, newest)
+            folded = state.with_status(view, status, newest)
             needs.update(folded.needs)
             return folded.view
 
@@ -145,7 +144,7 @@ class Reader:
 
     def _read_databases(self, client: DaemonClient, *, refresh: bool) -> None:
         of = self._views.current.connection
-        if not fold.is_connected(self._views.current):
+        if not state.is_connected(self._views.current):
             return
         with self._changed:
             self._retry_at = None
@@ -155,10 +154,10 @@ class Reader:
             found = tuple(itertools.islice(client.databases(refresh=refresh), MOST_DATABASES))
         except ClientError as error:
             trouble = str(error)
-            self._views.change(lambda view: fold.without_databases(view, of, trouble))
+            self._views.change(lambda view: state.without_databases(view, of, trouble))
             self._note_failure(client, error)
         else:
-            self._views.change(lambda view: fold.with_databases(view, of, found))
+            self._views.change(lambda view: state.with_databases(view, of, found))
             self._failures = 0
         finally:
             self._not_before = time.monotonic() + LEAST_SECONDS
