@@ -13,19 +13,19 @@ from tests.support.clock import FakeClock
 from tests.support.world import World
 from upstash_helper.api.guard.audit import Witness
 from upstash_helper.api.guard.middleware import Gate, UndeclaredRoute
-from upstash_helper.api.guard.policy.policy import Access, Policy, Surface
+from upstash_helper.api.guard.policy import Access, Policy, Surface
 from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.server.app import create_app
 from upstash_helper.api.server.problems import STATUS_OF
 from upstash_helper.api.server.routes import Route
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.dashboard_sessions import Sessions
-from upstash_helper.broker.apps.registry.registry import Apps
+from upstash_helper.broker.apps.registry import Apps
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
 from upstash_helper.protocol import wire, wire_apps
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:

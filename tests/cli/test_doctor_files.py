@@ -19,7 +19,7 @@ from tests.support.examined import Examined
 from tests.support.mounts import run_with_mounts
 from upstash_helper.cli.doctor import files, machine
 from upstash_helper.storage.ledger.schema import STEPS
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

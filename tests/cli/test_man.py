@@ -22,7 +22,7 @@ from upstash_helper.cli import exit_codes
 from upstash_helper.cli.app import cli
 from upstash_helper.cli.manual import pages
 from upstash_helper.cli.manual.pages import contexts, man_pages, page_name
-from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.config import Settings
 from upstash_helper.settings.profiles import locate
 
 if TYPE_CHECKING:

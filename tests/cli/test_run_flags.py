@@ -3,7 +3,7 @@ import pytest
 
 from upstash_helper.cli.app import cli
 from upstash_helper.cli.daemon.run_flags import RUN_FLAGS, SWITCHES, RunRequest, read_plainly
-from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.config import Settings
 
 
 @pytest.mark.parametrize(

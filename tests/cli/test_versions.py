@@ -14,7 +14,7 @@ from tests.support.watched import Watched
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import API_VERSION
-from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.state import Sign
 from upstash_helper_tray.status import sign_of, tooltip_for
 

@@ -13,7 +13,7 @@ from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.broker.ports import CredentialStore
 from upstash_helper.storage.credentials.file_store import FileStore, MemoryStore
-from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
+from upstash_helper.storage.credentials.keyring_store import KeyringStore
 
 OpenStore = Callable[[], CredentialStore]
 

@@ -29,7 +29,7 @@ from upstash_helper.broker.ledger import (
     Waiting,
 )
 from upstash_helper.broker.models import Database
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 NOW = 1_790_000_000.25
 

@@ -13,7 +13,7 @@ from tests.support.effects import no_effect
 from tests.support.world import App, Reply, World
 from upstash_helper.broker.databases.create import LIFETIME
 from upstash_helper.storage.credentials.file_store import MemoryStore
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

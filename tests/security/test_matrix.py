@@ -17,14 +17,14 @@ from upstash_helper.api.server.openapi import statuses
 from upstash_helper.broker.apps.identity import SCOPES, Identity
 from upstash_helper.broker.apps.registry import digest_of
 from upstash_helper.broker.ledger import App
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
-    from upstash_helper.api.guard.policy.policy import Policy
+    from upstash_helper.api.guard.policy import Policy
     from upstash_helper.api.server.routes import Route
 
 PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32

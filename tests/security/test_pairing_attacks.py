@@ -15,7 +15,7 @@ from tests.support.world import Reply, World, as_page
 from upstash_helper.api.resources.pairings import PairingsResource
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

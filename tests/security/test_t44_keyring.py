@@ -19,8 +19,7 @@ from tests.support.clock import FakeClock
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.credentials.keyring_store import TRUSTED
-from upstash_helper.storage.credentials.keyring_store.keyring_store import LIMIT, QUIET, KeyringStore
+from upstash_helper.storage.credentials.keyring_store import LIMIT, QUIET, TRUSTED, KeyringStore
 from upstash_helper.storage.credentials.record import encode
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"

@@ -21,7 +21,7 @@ from tests.support.mounts import ROOT, run_with_mounts
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.errors import HelperError, LedgerUnavailable
 from upstash_helper.broker.ledger import App, AuditEntry, AuditQuery, Ledger
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 NOW = 1_790_000_000.0
 APP = App(

@@ -12,7 +12,7 @@ import os
 import msgspec
 
 from upstash_helper.runtime import serve, systemd
-from upstash_helper.settings.config.config import load_world
+from upstash_helper.settings.config import load_world
 
 
 def main() -> None:

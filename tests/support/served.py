@@ -14,10 +14,10 @@ from upstash_helper.api.server.connections import Counts, Limits
 from upstash_helper.runtime.compose import Machine, compose
 from upstash_helper.runtime.listeners import Listeners, open_listeners
 from upstash_helper.runtime.serve import serve
-from upstash_helper.settings.config.config import Settings, World
+from upstash_helper.settings.config import Settings, World
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 from upstash_helper.storage.sign_in_file import SignInFile
 from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
 from upstash_helper.system.peers import SystemPeers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent, indent
 
 from upstash_helper_tray.actions import Action
-from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Menu, Separator, walk
 from upstash_helper_tray.state import View
 

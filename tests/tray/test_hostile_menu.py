@@ -13,7 +13,7 @@ from tests.tray.views import ADA, app, attempt, database, page, pairing, running
 from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
 from upstash_helper.protocol.wire_apps import WishedScope
 from upstash_helper_tray import state as views
-from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 from upstash_helper_tray.state import Sign, View
 from upstash_helper_tray.status import sign_of, tooltip_for

@@ -16,7 +16,7 @@ from tests.tray.views import (
 from upstash_helper.protocol.wire import ConnectionState
 from upstash_helper_tray import actions
 from upstash_helper_tray.actions import Action
-from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 from upstash_helper_tray.state import View
 

@@ -11,7 +11,7 @@ from tests.tray.reading import as_text, chosen, sub, text_of
 from tests.tray.views import DELETE, LIST, NOON, app, database, page, pairing, running
 from upstash_helper.protocol.wire_apps import Pairing, WishedScope
 from upstash_helper_tray import actions
-from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 
 # --- the databases ----------------------------------------------------------------------------------------------------

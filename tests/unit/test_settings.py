@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.settings.config.config import Settings, load_world
+from upstash_helper.settings.config import Settings, load_world
 from upstash_helper.settings.profiles import SettingsError, locate
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
 from upstash_helper.service import tray_process
-from upstash_helper.settings.config.config import load_world
+from upstash_helper.settings.config import load_world
 from upstash_helper_tray.screen import NoTray
 
 if TYPE_CHECKING:

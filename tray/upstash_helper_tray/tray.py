@@ -14,7 +14,7 @@ from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper_tray.actions import OpenDashboard, Quit
 from upstash_helper_tray.clipboard import Clipboard
 from upstash_helper_tray.dispatch import Performer
-from upstash_helper_tray.menu.build.build import menu_for
+from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.notifications import Herald, Notice
 from upstash_helper_tray.opener import SystemOpener
 from upstash_helper_tray.signals import ending_on_signals

@@ -50,10 +50,10 @@ class Identified(Protocol):
         """The id."""
 
 
-_Thing_abbreviations = TypeVar("_Thing", bound=Identified)
+_Identified = TypeVar("_Identified", bound=Identified)
 
 
-def with_id(known: Iterable[_Thing_abbreviations], named: str) -> list[_Thing_abbreviations]:
+def with_id(known: Iterable[_Identified], named: str) -> list[_Identified]:
     """Return what has the id ``named``; if nothing has, all whose ids begin with it."""
     things = list(known)
     exact = [one for one in things if one.id == named]

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
-from upstash_helper.client.daemon import START_COMMAND, Calls, DaemonClient
+from upstash_helper.client.daemon import START_COMMAND, DaemonClient
 from upstash_helper.client.errors import (
     PairingPending,
     SignedOut,
@@ -32,8 +32,20 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import AskPairing, NewToken, StartedPairing, TokenInfo
 
 
-class AppCalls(Calls):
-    """The methods for pairing and for the token. They raise what ``DaemonClient`` says."""
+class AppClient(DaemonClient):
+    """The daemon as an app sees it. Nothing is sent to a program that does not say that it is the helper."""
+
+    def __init__(self, base_url: str, token: str | None, *, start_command: str = START_COMMAND) -> None:
+        """
+        Args:
+            base_url: Such as ``http://127.0.0.1:3000``.
+            token: The app's token, or a pairing's ``poll_secret``; None for the calls that need none.
+            start_command: What to tell the user to run if the daemon is not there.
+
+        Raises:
+            ValueError: If ``base_url`` is not on this machine's loopback.
+        """
+        super().__init__(base_url, token, start_command=start_command, prove=True)
 
     def ask_pairing(self, wish: wire_apps.AskPairing) -> wire_apps.StartedPairing:
         """Ask the user to let the app in."""
@@ -62,22 +74,6 @@ class AppCalls(Calls):
     def revoke_token(self) -> None:
         """Sign the app out: its token stops working."""
         self._send("DELETE", "/v1/token")
-
-
-class AppClient(DaemonClient, AppCalls):
-    """The daemon as an app sees it. Nothing is sent to a program that does not say that it is the helper."""
-
-    def __init__(self, base_url: str, token: str | None, *, start_command: str = START_COMMAND) -> None:
-        """
-        Args:
-            base_url: Such as ``http://127.0.0.1:3000``.
-            token: The app's token, or a pairing's ``poll_secret``; None for the calls that need none.
-            start_command: What to tell the user to run if the daemon is not there.
-
-        Raises:
-            ValueError: If ``base_url`` is not on this machine's loopback.
-        """
-        super().__init__(base_url, token, start_command=start_command, prove=True)
 
 
 def _pairing(pairing_id: str) -> str:

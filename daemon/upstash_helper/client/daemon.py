@@ -27,9 +27,268 @@ if TYPE_CHECKING:
 LARGEST_AUDIT_PAGE: Final = 500
 """Entries that the API answers at once."""
 
+START_COMMAND: Final = "upstash-helper start"
 
-class OwnerCalls(Calls):
-    """The methods for pairings, apps, the audit and the dashboard. They raise what ``DaemonClient`` says."""
+# A stream that ends without a goodbye is resumed; the pause keeps a daemon that cannot serve it from being hammered.
+_RESUME_SECONDS: Final = 0.5
+_MOST_RESUMES: Final = 5
+
+_FINAL_STATES: Final = frozenset({"succeeded", "failed", "expired"})
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
+
+
+class Tray(NamedTuple):
+    """How the tray icon introduces itself to the daemon."""
+
+    backend: str
+    """How it gets on the panel: lower-case letters, digits and hyphens."""
+    notifies: bool
+    """Whether it tells the user by itself that an app waits."""
+
+
+class DaemonClient:
+    """
+    Calls the daemon. One instance may be used by several threads, for it keeps nothing between two calls.
+
+    Every method raises ``DaemonUnreachable`` if the daemon is not there, ``ApiProblem`` if it refuses or fails, and
+    ``UnexpectedAnswer`` if what answers is not this version of the API.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None,
+        *,
+        timeout: float = ANSWER_SECONDS,
+        start_command: str = START_COMMAND,
+        daemon_version: str = "",
+        prove: bool = False,
+        renew: Callable[[], str | None] | None = None,
+    ) -> None:
+        """
+        Args:
+            base_url: Such as ``http://127.0.0.1:3000``.
+            token: The owner's or an app's token; None for the calls that need none.
+            timeout: Seconds to wait for an answer.
+            start_command: What to tell the user to run if the daemon is not there.
+            daemon_version: The version it announced, to explain an answer that cannot be read.
+            prove: See with each connection that it is the helper that answers, before the token is sent.
+            renew: Returns the token of the daemon that runs now, for when another has been started meanwhile.
+
+        Raises:
+            ValueError: If ``base_url`` is not on this machine's loopback.
+        """
+        self._transport = Transport(base_url, token, start_command=start_command, prove=prove, renew=renew)
+        self._timeout = timeout
+        self._daemon_version = daemon_version
+
+    @classmethod
+    def discover(
+        cls,
+        runtime: Path,
+        *,
+        state: Path | None = None,
+        timeout: float = ANSWER_SECONDS,
+        start_command: str = START_COMMAND,
+    ) -> DaemonClient:
+        """
+        Return a client of the daemon that announced itself in the runtime folder ``runtime``, as its owner.
+
+        Args:
+            runtime: The profile's runtime folder.
+            state: Its state folder, to have a daemon started that a service manager starts on demand; None leaves one
+                that is not there alone.
+            timeout: Seconds to wait for an answer.
+            start_command: What to tell the user to run if the daemon is not there.
+
+        Raises:
+            DaemonUnreachable: If none did.
+            DiscoveryRefused: If the announcement may be another user's.
+            VersionMismatch: If the daemon that runs speaks another version of the protocol.
+        """
+        restart = restart_command(start_command)
+        found = _alive(runtime, restart)
+        if found is None and state is not None and wake.wake(runtime, state):
+            found = _alive(runtime, restart)
+        if found is None:
+            raise DaemonUnreachable(discovery.reason(runtime) or not_running(start_command))
+        base_url = found.base_url
+        version = "" if found.version == __version__ else found.version
+        return cls(
+            found.base_url,
+            found.owner_token,
+            timeout=timeout,
+            start_command=start_command,
+            daemon_version=version,
+            renew=lambda: _token_at(base_url, runtime, restart),
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Where the daemon is."""
+        return self._transport.base_url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is kept open; ``with`` reads well and leaves room."""
+
+    # --- the daemon ---------------------------------------------------------------------------------------------------
+
+    def health(self) -> wire.Health:
+        """Return the constant that says that it is an upstash-helper that answers."""
+        return self._ask("GET", "/health", wire.Health)
+
+    def status(self) -> wire.DaemonStatus:
+        """Return the daemon's own state and that of the connection."""
+        return self._ask("GET", "/v1/daemon", wire.DaemonStatus)
+
+    def stop(self) -> None:
+        """Ask the daemon to stop cleanly. It answers before it does."""
+        self._send("POST", "/v1/daemon/stop")
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def connection(self) -> wire.Connection:
+        """Return what the connection is now."""
+        return self._ask("GET", "/v1/connection", wire.Connection)
+
+    def connect(
+        self, *, open_browser: bool | None = None, force: bool = False
+    ) -> wire.StartedAttempt | wire.Connection:
+        """
+        Start connecting an account. Returns the attempt, or the connection if there is nothing to do.
+
+        Args:
+            open_browser: Whether the daemon opens the user's browser; None: as it is configured.
+            force: Sign in anew although an account is connected or an attempt runs.
+        """
+        body = msgspec.json.encode(wire.Connect(open_browser=open_browser, force=force))
+        with self._transport.open("POST", "/v1/connection", body=body, timeout=self._timeout) as response:
+            content = self._transport.read(response)
+            if response.status == 202:
+                return self._decode(content, wire.StartedAttempt)
+            return self._decode(content, wire.Connection)
+
+    def attempt(self, attempt_id: str) -> wire.Attempt:
+        """Return what became of an attempt."""
+        return self._ask("GET", _attempt(attempt_id), wire.Attempt)
+
+    def cancel_attempt(self, attempt_id: str) -> wire.Attempt:
+        """Give up an attempt."""
+        return self._ask("DELETE", _attempt(attempt_id), wire.Attempt)
+
+    def redirect_attempt(self, attempt_id: str, address: str) -> wire.Attempt:
+        """
+        Give the ``address`` that the browser ended at, where it did not reach the daemon by itself.
+
+        It goes over the wire once, and is neither kept nor repeated in an error.
+        """
+        body = wire.PastedAddress(address=address)
+        return self._ask("POST", f"{_attempt(attempt_id)}/redirect", wire.Attempt, body=body)
+
+    def wait_for_attempt(
+        self, attempt_id: str, *, timeout: float | None = None, tell: Callable[[wire.Attempt], None] | None = None
+    ) -> wire.Attempt:
+        """
+        Wait until an attempt has succeeded, failed or expired, and return it.
+
+        Args:
+            attempt_id: As the attempt's start answered it.
+            timeout: Seconds; None: as long as the attempt lives.
+            tell: Is called with the attempt whenever there is news of it and it is not over.
+
+        Raises:
+            WaitTimedOut: If it is still running then.
+        """
+        for event in self.events(timeout=timeout, hello=True):
+            if event.event in {"hello", "reset"}:
+                # What happened before the stream was open is not in it.
+                attempt = self.attempt(attempt_id)
+            elif isinstance(event.data, wire.Attempt) and event.data.attempt_id == attempt_id:
+                attempt = event.data
+            else:
+                continue
+            if attempt.state in _FINAL_STATES:
+                return attempt
+            if tell is not None:
+                tell(attempt)
+        message = "The daemon was stopped while the sign-in was running."
+        raise DaemonUnreachable(message)
+
+    def disconnect(self) -> wire.Disconnected:
+        """Forget the account."""
+        return self._ask("DELETE", "/v1/connection", wire.Disconnected)
+
+    def use_api_key(self, *, email: str, api_key: str) -> wire.Connection:
+        """Connect with an API key that was made in the Upstash console. It is proved by one call, then stored."""
+        body = wire.ApiKey(email=email, api_key=api_key)
+        return self._ask("PUT", "/v1/connection/api-key", wire.Connection, body=body)
+
+    def give_email(self, email: str) -> wire.Connection:
+        """Name the account when the sign-in did not (state ``needs_email``)."""
+        return self._ask("PUT", "/v1/connection/email", wire.Connection, body=wire.Email(email=email))
+
+    # --- databases ----------------------------------------------------------------------------------------------------
+
+    def regions(self) -> tuple[wire.Region, ...]:
+        """Return the regions that a database can be made in."""
+        return self._ask("GET", "/v1/regions", wire.RegionList).regions
+
+    def database_page(
+        self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
+    ) -> wire.DatabaseList:
+        """Return one page of the databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
+        query = {
+            "page_size": page_size,
+            "page_token": page_token,
+            "refresh": "true" if refresh else None,
+        }
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        return self._ask("GET", f"/v1/databases?{given}" if given else "/v1/databases", wire.DatabaseList)
+
+    def databases(self, *, refresh: bool = False) -> Iterator[wire.Database]:
+        """Yield all databases of the account, by name."""
+        page = self.database_page(refresh=refresh)
+        yield from page.databases
+        while page.next_page_token is not None:
+            page = self.database_page(page_token=page.next_page_token)
+            yield from page.databases
+
+    def create_database(self, new: wire.CreateDatabase, *, idempotency_key: str) -> wire.Database:
+        """
+        Make a database.
+
+        Args:
+            new: What to make.
+            idempotency_key: Repeat a call whose outcome is not known with the same key, and there will be one database.
+        """
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._ask("POST", "/v1/databases", wire.Database, body=new, headers=headers)
+
+    def database(self, database_id: str) -> wire.Database:
+        """Return one database."""
+        return self._ask("GET", _database(database_id), wire.Database)
+
+    def credentials(self, database_id: str) -> wire.DatabaseCredentials:
+        """Return what lets a client into one database."""
+        return self._ask("GET", f"{_database(database_id)}/credentials", wire.DatabaseCredentials)
+
+    def change_database(self, database_id: str, change: wire.ChangeDatabase) -> wire.Database:
+        """Change what ``change`` names, and return the database as it is then."""
+        return self._ask("PATCH", _database(database_id), wire.Database, body=change)
+
+    def reset_password(self, database_id: str) -> wire.Database:
+        """Give the database a new password and new REST tokens; the old ones stop working."""
+        return self._ask("POST", f"{_database(database_id)}/reset-password", wire.Database)
+
+    def delete_database(self, database_id: str) -> None:
+        """Delete the database and what is in it."""
+        self._send("DELETE", _database(database_id))
 
     # --- who wants in -------------------------------------------------------------------------------------------------
 
@@ -144,325 +403,6 @@ class OwnerCalls(Calls):
         """
         return self._ask("POST", "/v1/dashboard/tickets", wire_apps.DashboardTicket)
 
-
-def _pairing(pairing_id: str) -> str:
-    return f"/v1/pairings/{quote(pairing_id, safe='')}"
-
-
-def _app(app_id: str) -> str:
-    return f"/v1/apps/{quote(app_id, safe='')}"
-
-
-class DatabaseCalls(Calls):
-    """The methods for databases. They raise what ``DaemonClient`` says."""
-
-    def regions(self) -> tuple[wire.Region, ...]:
-        """Return the regions that a database can be made in."""
-        return self._ask("GET", "/v1/regions", wire.RegionList).regions
-
-    def database_page(
-        self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
-    ) -> wire.DatabaseList:
-        """Return one page of the databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
-        query = {
-            "page_size": page_size,
-            "page_token": page_token,
-            "refresh": "true" if refresh else None,
-        }
-        given = urlencode({key: value for key, value in query.items() if value is not None})
-        return self._ask("GET", f"/v1/databases?{given}" if given else "/v1/databases", wire.DatabaseList)
-
-    def databases(self, *, refresh: bool = False) -> Iterator[wire.Database]:
-        """Yield all databases of the account, by name."""
-        page = self.database_page(refresh=refresh)
-        yield from page.databases
-        while page.next_page_token is not None:
-            page = self.database_page(page_token=page.next_page_token)
-            yield from page.databases
-
-    def create_database(self, new: wire.CreateDatabase, *, idempotency_key: str) -> wire.Database:
-        """
-        Make a database.
-
-        Args:
-            new: What to make.
-            idempotency_key: Repeat a call whose outcome is not known with the same key, and there will be one database.
-        """
-        headers = {"Idempotency-Key": idempotency_key}
-        return self._ask("POST", "/v1/databases", wire.Database, body=new, headers=headers)
-
-    def database(self, database_id: str) -> wire.Database:
-        """Return one database."""
-        return self._ask("GET", _database(database_id), wire.Database)
-
-    def credentials(self, database_id: str) -> wire.DatabaseCredentials:
-        """Return what lets a client into one database."""
-        return self._ask("GET", f"{_database(database_id)}/credentials", wire.DatabaseCredentials)
-
-    def change_database(self, database_id: str, change: wire.ChangeDatabase) -> wire.Database:
-        """Change what ``change`` names, and return the database as it is then."""
-        return self._ask("PATCH", _database(database_id), wire.Database, body=change)
-
-    def reset_password(self, database_id: str) -> wire.Database:
-        """Give the database a new password and new REST tokens; the old ones stop working."""
-        return self._ask("POST", f"{_database(database_id)}/reset-password", wire.Database)
-
-    def delete_database(self, database_id: str) -> None:
-        """Delete the database and what is in it."""
-        self._send("DELETE", _database(database_id))
-
-
-def _database(database_id: str) -> str:
-    return f"/v1/databases/{quote(database_id, safe='')}"
-
-
-_Answer = TypeVar("_Answer", bound=msgspec.Struct)
-
-
-class Calls:
-    """What the methods of a client are made of. It keeps nothing between two calls."""
-
-    def __init__(self, transport: Transport, *, timeout: float, daemon_version: str) -> None:
-        """
-        Args:
-            transport: Sends the requests.
-            timeout: Seconds to wait for an answer.
-            daemon_version: The version the daemon announced, to explain an answer that cannot be read.
-        """
-        self._transport = transport
-        self._timeout = timeout
-        self._daemon_version = daemon_version
-
-    @property
-    def base_url(self) -> str:
-        """Where the daemon is."""
-        return self._transport.base_url
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[_Answer],
-        *,
-        body: Wanted | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> _Answer:
-        return self._decode(self._send(method, path, body=body, headers=headers), kind)
-
-    def _send(
-        self, method: str, path: str, *, body: Wanted | None = None, headers: dict[str, str] | None = None
-    ) -> bytes:
-        content = None if body is None else msgspec.json.encode(body)
-        with self._transport.open(method, path, body=content, headers=headers, timeout=self._timeout) as response:
-            return self._transport.read(response)
-
-    def _decode(self, content: bytes, kind: type[_Answer]) -> _Answer:
-        try:
-            return msgspec.json.decode(content, type=kind)
-        except msgspec.MsgspecError as error:
-            why = f"it has version {self._daemon_version}" if self._daemon_version else "it may be another program"
-            message = f"The answer of {self.base_url} cannot be read ({why}). Try: upstash-helper restart"
-            raise UnexpectedAnswer(message) from error
-
-
-START_COMMAND: Final = "upstash-helper start"
-
-# A stream that ends without a goodbye is resumed; the pause keeps a daemon that cannot serve it from being hammered.
-_RESUME_SECONDS: Final = 0.5
-_MOST_RESUMES: Final = 5
-
-_FINAL_STATES: Final = frozenset({"succeeded", "failed", "expired"})
-
-
-class Tray(NamedTuple):
-    """How the tray icon introduces itself to the daemon."""
-
-    backend: str
-    """How it gets on the panel: lower-case letters, digits and hyphens."""
-    notifies: bool
-    """Whether it tells the user by itself that an app waits."""
-
-
-class DaemonClient(DatabaseCalls, OwnerCalls):
-    """
-    Calls the daemon. One instance may be used by several threads, for it keeps nothing between two calls.
-
-    Every method raises ``DaemonUnreachable`` if the daemon is not there, ``ApiProblem`` if it refuses or fails, and
-    ``UnexpectedAnswer`` if what answers is not this version of the API.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        token: str | None,
-        *,
-        timeout: float = ANSWER_SECONDS,
-        start_command: str = START_COMMAND,
-        daemon_version: str = "",
-        prove: bool = False,
-        renew: Callable[[], str | None] | None = None,
-    ) -> None:
-        """
-        Args:
-            base_url: Such as ``http://127.0.0.1:3000``.
-            token: The owner's or an app's token; None for the calls that need none.
-            timeout: Seconds to wait for an answer.
-            start_command: What to tell the user to run if the daemon is not there.
-            daemon_version: The version it announced, to explain an answer that cannot be read.
-            prove: See with each connection that it is the helper that answers, before the token is sent.
-            renew: Returns the token of the daemon that runs now, for when another has been started meanwhile.
-
-        Raises:
-            ValueError: If ``base_url`` is not on this machine's loopback.
-        """
-        transport = Transport(base_url, token, start_command=start_command, prove=prove, renew=renew)
-        super().__init__(transport, timeout=timeout, daemon_version=daemon_version)
-
-    @classmethod
-    def discover(
-        cls,
-        runtime: Path,
-        *,
-        state: Path | None = None,
-        timeout: float = ANSWER_SECONDS,
-        start_command: str = START_COMMAND,
-    ) -> DaemonClient:
-        """
-        Return a client of the daemon that announced itself in the runtime folder ``runtime``, as its owner.
-
-        Args:
-            runtime: The profile's runtime folder.
-            state: Its state folder, to have a daemon started that a service manager starts on demand; None leaves one
-                that is not there alone.
-            timeout: Seconds to wait for an answer.
-            start_command: What to tell the user to run if the daemon is not there.
-
-        Raises:
-            DaemonUnreachable: If none did.
-            DiscoveryRefused: If the announcement may be another user's.
-            VersionMismatch: If the daemon that runs speaks another version of the protocol.
-        """
-        restart = restart_command(start_command)
-        found = _alive(runtime, restart)
-        if found is None and state is not None and wake.wake(runtime, state):
-            found = _alive(runtime, restart)
-        if found is None:
-            raise DaemonUnreachable(discovery.reason(runtime) or not_running(start_command))
-        base_url = found.base_url
-        version = "" if found.version == __version__ else found.version
-        return cls(
-            found.base_url,
-            found.owner_token,
-            timeout=timeout,
-            start_command=start_command,
-            daemon_version=version,
-            renew=lambda: _token_at(base_url, runtime, restart),
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is kept open; ``with`` reads well and leaves room."""
-
-    # --- the daemon ---------------------------------------------------------------------------------------------------
-
-    def health(self) -> wire.Health:
-        """Return the constant that says that it is an upstash-helper that answers."""
-        return self._ask("GET", "/health", wire.Health)
-
-    def status(self) -> wire.DaemonStatus:
-        """Return the daemon's own state and that of the connection."""
-        return self._ask("GET", "/v1/daemon", wire.DaemonStatus)
-
-    def stop(self) -> None:
-        """Ask the daemon to stop cleanly. It answers before it does."""
-        self._send("POST", "/v1/daemon/stop")
-
-    # --- the connection -----------------------------------------------------------------------------------------------
-
-    def connection(self) -> wire.Connection:
-        """Return what the connection is now."""
-        return self._ask("GET", "/v1/connection", wire.Connection)
-
-    def connect(
-        self, *, open_browser: bool | None = None, force: bool = False
-    ) -> wire.StartedAttempt | wire.Connection:
-        """
-        Start connecting an account. Returns the attempt, or the connection if there is nothing to do.
-
-        Args:
-            open_browser: Whether the daemon opens the user's browser; None: as it is configured.
-            force: Sign in anew although an account is connected or an attempt runs.
-        """
-        body = msgspec.json.encode(wire.Connect(open_browser=open_browser, force=force))
-        with self._transport.open("POST", "/v1/connection", body=body, timeout=self._timeout) as response:
-            content = self._transport.read(response)
-            if response.status == 202:
-                return self._decode(content, wire.StartedAttempt)
-            return self._decode(content, wire.Connection)
-
-    def attempt(self, attempt_id: str) -> wire.Attempt:
-        """Return what became of an attempt."""
-        return self._ask("GET", _attempt(attempt_id), wire.Attempt)
-
-    def cancel_attempt(self, attempt_id: str) -> wire.Attempt:
-        """Give up an attempt."""
-        return self._ask("DELETE", _attempt(attempt_id), wire.Attempt)
-
-    def redirect_attempt(self, attempt_id: str, address: str) -> wire.Attempt:
-        """
-        Give the ``address`` that the browser ended at, where it did not reach the daemon by itself.
-
-        It goes over the wire once, and is neither kept nor repeated in an error.
-        """
-        body = wire.PastedAddress(address=address)
-        return self._ask("POST", f"{_attempt(attempt_id)}/redirect", wire.Attempt, body=body)
-
-    def wait_for_attempt(
-        self, attempt_id: str, *, timeout: float | None = None, tell: Callable[[wire.Attempt], None] | None = None
-    ) -> wire.Attempt:
-        """
-        Wait until an attempt has succeeded, failed or expired, and return it.
-
-        Args:
-            attempt_id: As the attempt's start answered it.
-            timeout: Seconds; None: as long as the attempt lives.
-            tell: Is called with the attempt whenever there is news of it and it is not over.
-
-        Raises:
-            WaitTimedOut: If it is still running then.
-        """
-        for event in self.events(timeout=timeout, hello=True):
-            if event.event in {"hello", "reset"}:
-                # What happened before the stream was open is not in it.
-                attempt = self.attempt(attempt_id)
-            elif isinstance(event.data, wire.Attempt) and event.data.attempt_id == attempt_id:
-                attempt = event.data
-            else:
-                continue
-            if attempt.state in _FINAL_STATES:
-                return attempt
-            if tell is not None:
-                tell(attempt)
-        message = "The daemon was stopped while the sign-in was running."
-        raise DaemonUnreachable(message)
-
-    def disconnect(self) -> wire.Disconnected:
-        """Forget the account."""
-        return self._ask("DELETE", "/v1/connection", wire.Disconnected)
-
-    def use_api_key(self, *, email: str, api_key: str) -> wire.Connection:
-        """Connect with an API key that was made in the Upstash console. It is proved by one call, then stored."""
-        body = wire.ApiKey(email=email, api_key=api_key)
-        return self._ask("PUT", "/v1/connection/api-key", wire.Connection, body=body)
-
-    def give_email(self, email: str) -> wire.Connection:
-        """Name the account when the sign-in did not (state ``needs_email``)."""
-        return self._ask("PUT", "/v1/connection/email", wire.Connection, body=wire.Email(email=email))
-
     # --- events -------------------------------------------------------------------------------------------------------
 
     def events(
@@ -521,6 +461,32 @@ class DaemonClient(DatabaseCalls, OwnerCalls):
             for frame in parser.frames(lines):
                 yield typed(frame)
 
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[_Answer],
+        *,
+        body: Wanted | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> _Answer:
+        return self._decode(self._send(method, path, body=body, headers=headers), kind)
+
+    def _send(
+        self, method: str, path: str, *, body: Wanted | None = None, headers: dict[str, str] | None = None
+    ) -> bytes:
+        content = None if body is None else msgspec.json.encode(body)
+        with self._transport.open(method, path, body=content, headers=headers, timeout=self._timeout) as response:
+            return self._transport.read(response)
+
+    def _decode(self, content: bytes, kind: type[_Answer]) -> _Answer:
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.MsgspecError as error:
+            why = f"it has version {self._daemon_version}" if self._daemon_version else "it may be another program"
+            message = f"The answer of {self.base_url} cannot be read ({why}). Try: upstash-helper restart"
+            raise UnexpectedAnswer(message) from error
+
 
 def _alive(runtime: Path, restart: str) -> discovery.Discovery | None:
     try:
@@ -540,3 +506,15 @@ def _token_at(base_url: str, runtime: Path, restart: str) -> str | None:
 
 def _attempt(attempt_id: str) -> str:
     return f"/v1/connection/attempts/{quote(attempt_id, safe='')}"
+
+
+def _database(database_id: str) -> str:
+    return f"/v1/databases/{quote(database_id, safe='')}"
+
+
+def _pairing(pairing_id: str) -> str:
+    return f"/v1/pairings/{quote(pairing_id, safe='')}"
+
+
+def _app(app_id: str) -> str:
+    return f"/v1/apps/{quote(app_id, safe='')}"

@@ -7,7 +7,7 @@ the daemon refuses is an ``ApiProblem``; the refusals that an app may want to te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 

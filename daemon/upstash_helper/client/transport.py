@@ -85,7 +85,7 @@ class Hangup:
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    pass  # FOLDED
+    # FOLDED
 
 # The kernel answers for a listening loopback socket even if the program behind it is busy.
 CONNECT_SECONDS: Final = 3.0

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-from msgspec import UNSET
-
-if TYPE_CHECKING:
-    from upstash_helper.protocol.wire import Attempt, Problem
+from typing import Final, NamedTuple
 
 
 class Speaks(NamedTuple):

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper import __version__
 from upstash_helper.api.guard.audit import Witness
 from upstash_helper.api.guard.middleware import Gate
-from upstash_helper.api.guard.policy.policy import Surface
+from upstash_helper.api.guard.policy import Surface
 from upstash_helper.api.guard.tokens import Tokens
-from upstash_helper.api.pages.callback import Nobody, create_door
-from upstash_helper.api.pages.callback.callback import PagesResource
+from upstash_helper.api.pages.callback import Nobody, PagesResource, create_door
 from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
 from upstash_helper.api.resources.connection import ConnectionResource
@@ -37,12 +36,11 @@ from upstash_helper.broker.apps.dashboard_sessions import Sessions
 from upstash_helper.broker.apps.pairing_queue import WaitingRoom
 from upstash_helper.broker.apps.pairings import Pairings
 from upstash_helper.broker.apps.rate_limits import Turnstile
-from upstash_helper.broker.apps.registry.registry import Apps
+from upstash_helper.broker.apps.registry import Apps
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.databases.create import CreateDatabase
-from upstash_helper.broker.databases.operations import ReadCredentials
-from upstash_helper.broker.databases.operations.operations import Databases
+from upstash_helper.broker.databases.operations import Databases, ReadCredentials
 from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.idle import Rest
@@ -54,13 +52,13 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.api.guard.policy.policy import Callers
+    from upstash_helper.api.guard.policy import Callers
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.kept_sign_in import SignInStore
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import wire
-    from upstash_helper.settings.config.config import Settings, World
+    from upstash_helper.settings.config import Settings, World
     from upstash_helper.upstream.http_client import Upstream
 
 

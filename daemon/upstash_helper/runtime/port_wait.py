@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from upstash_helper.settings.config.config import Settings
+    from upstash_helper.settings.config import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
 
-    from upstash_helper.settings.config.config import World
+    from upstash_helper.settings.config import World
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.server.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.runtime.compose import Daemon, Machine
-    from upstash_helper.settings.config.config import Settings, World
+    from upstash_helper.settings.config import Settings, World
 
 __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 
@@ -273,7 +273,7 @@ def _door(settings: Settings, listeners: Listeners) -> Door | None:
 def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage import sign_in_file
-    from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+    from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from upstash_helper.storage.sign_in_file import SignInFile
     from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier
@@ -297,7 +297,7 @@ def _this_machine(world: World, listeners: Listeners, door: Door | None, *, acti
 def _store(world: World) -> CredentialStore:
     match world.settings.credential_store:
         case "keyring":
-            from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
+            from upstash_helper.storage.credentials.keyring_store import KeyringStore
 
             return KeyringStore("upstash-helper", world.credential_name)
         case "file":

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from upstash_helper.sandbox.admin import AdminApi
 from upstash_helper.sandbox.answers import LARGEST_BODY, errors_as_json
-from upstash_helper.sandbox.developer_api.account_api.account_api import AccountApi, Gate
+from upstash_helper.sandbox.developer_api.account_api import AccountApi, Gate
 from upstash_helper.sandbox.developer_api.accounts import Accounts
 from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.developer_api.redis_api import RedisApi

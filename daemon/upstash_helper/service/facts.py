@@ -15,7 +15,7 @@ from upstash_helper import __version__
 from upstash_helper.protocol import discovery
 from upstash_helper.service import executable, tray_process
 from upstash_helper.service.autostart import config_home, data_home
-from upstash_helper.settings.config.config import World, load_world
+from upstash_helper.settings.config import World, load_world
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
 _SECONDS: Final = 5.0
@@ -37,7 +37,7 @@ class Facts:
 
     platform: Platform
     profile: str
-    executable: tuple[str, ...]
+    program: tuple[str, ...]
     """What runs upstash-helper, to be followed by its arguments."""
     folders: Folders
     port: int

@@ -26,7 +26,7 @@ _SECONDS: Final = 150.0
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the credential (what ``python -m upstash_helper.storage.credentials.delete_credential`` prints)."""
+    """What became of the credential: the output of ``storage.credentials.delete_credential``."""
 
     entries: tuple[str, ...] = ()
     """The keyring's entries that are gone now."""

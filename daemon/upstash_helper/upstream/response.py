@@ -71,9 +71,6 @@ def retry_after(header: str | None, *, now: float) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
-if TYPE_CHECKING:
-    pass  # FOLDED
-
 LONGEST: Final = 300
 # Some characters more than are shown, so that a secret across the cut is still found.
 _LOOKED_AT: Final = 4096

@@ -9,8 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from upstash_helper.api.guard.policy import Deny
-from upstash_helper.api.guard.policy.policy import Allow, Facts, Policy, Surface, decide, may_read
+from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, Surface, decide, may_read
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
 

@@ -21,8 +21,7 @@ from tests.unit.api.test_guard import (
     said,
 )
 from upstash_helper.api.guard.middleware import speaking
-from upstash_helper.api.guard.policy import Deny
-from upstash_helper.api.guard.policy.policy import Allow, Facts, Policy, decide
+from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, decide
 
 # As the bridge sends them.
 GET: Final = Facts(

@@ -10,14 +10,13 @@ import pytest
 
 from tests.support.clock import FakeClock
 from upstash_helper.broker.apps.identity import Identity
-from upstash_helper.broker.apps.registry import IDLE_SECONDS, ONCE_SECONDS
-from upstash_helper.broker.apps.registry.registry import MOST_MISMATCHES, Apps, Revoked
+from upstash_helper.broker.apps.registry import IDLE_SECONDS, MOST_MISMATCHES, ONCE_SECONDS, Apps, Revoked
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.errors import AppNotFound, InvalidRequest, LedgerUnavailable
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.ledger import App, AppRecords, Grant
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.service_facts import listing
 from upstash_helper.service import purge
-from upstash_helper.settings.config.config import load_world
+from upstash_helper.settings.config import load_world
 from upstash_helper.settings.profiles import Folders, locate
 from upstash_helper.storage.credentials.delete_credential import names_of
 

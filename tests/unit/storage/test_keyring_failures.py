@@ -12,7 +12,7 @@ from keyring.errors import InitError, KeyringError, KeyringLocked, PasswordSetEr
 from tests.support.stubborn import NAME, Stubborn
 from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.credentials.keyring_store.keyring_store import KeyringStore
+from upstash_helper.storage.credentials.keyring_store import KeyringStore
 from upstash_helper.storage.credentials.record import encode
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"

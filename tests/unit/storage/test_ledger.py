@@ -22,7 +22,7 @@ from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.storage.ledger.audit import MOST
 from upstash_helper.storage.ledger.schema import STEPS
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 

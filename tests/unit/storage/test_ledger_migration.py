@@ -22,7 +22,7 @@ from tests.support.until import until
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.storage.ledger import backup
 from upstash_helper.storage.ledger.schema import STEPS, Step
-from upstash_helper.storage.ledger.sqlite.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 

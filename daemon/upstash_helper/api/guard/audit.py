@@ -16,7 +16,7 @@ from upstash_helper.broker.errors import HelperError
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from upstash_helper.api.guard.policy.policy import Policy
+    from upstash_helper.api.guard.policy import Policy
     from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background

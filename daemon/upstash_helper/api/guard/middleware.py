@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api.guard.policy import Deny
-from upstash_helper.api.guard.policy.policy import Facts, Policy, admit, may_read, turned_away
+from upstash_helper.api.guard.policy import Deny, Facts, Policy, admit, may_read, turned_away
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from upstash_helper.api.guard.audit import Witness
-    from upstash_helper.api.guard.policy.policy import Callers, Surface
+    from upstash_helper.api.guard.policy import Callers, Surface
     from upstash_helper.broker.apps.identity import Caller
-    from upstash_helper.broker.apps.registry.registry import Apps
+    from upstash_helper.broker.apps.registry import Apps
     from upstash_helper.broker.ports import Clock, Peers
 
 _READER: web.RequestKey[str] = web.RequestKey("reader", str)

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.broker.apps.identity import Caller, Scope, of_origin
-
-if TYPE_CHECKING:
-    from upstash_helper.api.guard.policy.policy import Facts
 
 LONGEST_TARGET: Final = 2048
 

@@ -14,7 +14,7 @@ from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.dashboard_sessions import Sessions
-    from upstash_helper.broker.apps.registry.registry import Apps
+    from upstash_helper.broker.apps.registry import Apps
 
 
 def token_of(authorizations: tuple[str, ...], *, basic: bool = False) -> bytes | None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.pages import outcome
 from upstash_helper.api.pages.static import CSP, read
 from upstash_helper.api.server.app import create_app
@@ -37,7 +37,7 @@ _ONE_EACH: Final = frozenset({"code", "state", "error", "iss"})
 _PLACE: Final = re.compile(r"(?:https?://)?(?P<host>[^/]+)/?", re.IGNORECASE)
 
 
-def read(query: Iterable[tuple[str, str]]) -> Redirect | None:
+def parse_redirect(query: Iterable[tuple[str, str]]) -> Redirect | None:
     """Return what a query says; None where it says a thing twice, or what no authorization server sends."""
     values: dict[str, str] = {}
     for name, value in query:
@@ -55,7 +55,7 @@ def read(query: Iterable[tuple[str, str]]) -> Redirect | None:
     return Redirect(state=state, code=None if code is None else Secret(code), error=error, issuer=values.get("iss"))
 
 
-def of_address(address: str, *, hosts: Sequence[str]) -> Redirect:
+def parse_pasted_address(address: str, *, hosts: Sequence[str]) -> Redirect:
     """
     Return what an address says that the user copied: all of it, all but its scheme, or its query alone.
 
@@ -75,7 +75,7 @@ def of_address(address: str, *, hosts: Sequence[str]) -> Redirect:
     if place and (found is None or found["host"].lower() not in hosts):
         message = f"This is not an address of the helper: it would begin with http://{hosts[0]}/?"
         raise InvalidRequest(message, pointer="/address")
-    redirect = read(parse_qsl(query, keep_blank_values=True))
+    redirect = parse_redirect(parse_qsl(query, keep_blank_values=True))
     if redirect is None:
         message = (
             "This address is not what a sign-in ends at: it must have code and state (or error and state) once each. "
@@ -120,7 +120,7 @@ class PagesResource:
             return await self._outcome(query["attempt"])
         if not {"code", "error", "state"} & query.keys():
             return await self._home()
-        redirect = read(request.query.items())
+        redirect = parse_redirect(request.query.items())
         if redirect is None:
             return outcome.noise().response(status=400)
 
@@ -214,7 +214,7 @@ class DoorResource:
         """
         if not {"code", "error", "state"} & request.query.keys():
             raise web.HTTPNotFound
-        redirect = read(request.query.items())
+        redirect = parse_redirect(request.query.items())
 
         attempt = None if redirect is None else await self._connection.flow.redirected(redirect)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, Parameter, Route, caller_of
@@ -16,7 +16,7 @@ from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.registry.registry import Apps
+    from upstash_helper.broker.apps.registry import Apps
     from upstash_helper.broker.audit import Audit
 
 PAGE: Final = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.pages import callback
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
@@ -147,7 +147,7 @@ class ConnectionResource:
     async def redirect(self, request: web.Request) -> web.Response:
         """Take the redirect as the user pasted it."""
         given = cast("wire.PastedAddress", decode(request[BODY], wire.PastedAddress))
-        redirect = callback.of_address(given.address, hosts=self._hosts)
+        redirect = callback.parse_pasted_address(given.address, hosts=self._hosts)
 
         attempt = await self._connection.flow.pasted(request.match_info["attempt_id"], redirect)
 

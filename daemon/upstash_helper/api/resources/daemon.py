@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.routes import Route
 from upstash_helper.broker.account.attempts import https_forced

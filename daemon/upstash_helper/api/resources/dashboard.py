@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import hdrs, web
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiohttp import web
 from msgspec import UNSET
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, TARGET, Parameter, Route, caller_of
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.broker.databases.create import CreateDatabase
-    from upstash_helper.broker.databases.operations import ReadCredentials
-    from upstash_helper.broker.databases.operations.operations import Databases
+    from upstash_helper.broker.databases.operations import Databases, ReadCredentials
 
 PAGE: Final = 50
 LARGEST_PAGE: Final = 200

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp_sse import EventSourceResponse
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Route, caller_of
 from upstash_helper.broker.account.attempts import Attempt, Status
-from upstash_helper.broker.apps.registry.registry import Revoked
+from upstash_helper.broker.apps.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.ledger import Pairing
 from upstash_helper.broker.trays import Tray

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from upstash_helper.api.guard.policy.policy import Policy
+from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
 from upstash_helper.api.server.routes import Route

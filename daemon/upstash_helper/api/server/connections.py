@@ -184,7 +184,7 @@ class Connection(web.RequestHandler):
             max_line_size=limits.line_bytes,
             max_field_size=limits.line_bytes,
             max_headers=limits.header_fields,
-            # Bodies are never decompressed, so that none can be a bomb; api/server/body.py refuses them by their header.
+            # Bodies are never decompressed, so none can be a bomb: api/server/body.py refuses them by their header.
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp is told to keep none
             logger=logger,

@@ -13,15 +13,14 @@ from msgspec import UNSET
 from upstash_helper.broker import ledger as records
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 from upstash_helper.broker.apps.identity import ALL_DATABASES, MEANING, SCOPES
-from upstash_helper.protocol import wire
-from upstash_helper.protocol import wire_apps as wire
+from upstash_helper.protocol import wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import Attempt, Started, Status
     from upstash_helper.broker.apps.identity import Caller, Identity, Scope
-    from upstash_helper.broker.apps.registry.registry import Revoked
-    from upstash_helper.broker.databases.operations.operations import Access
+    from upstash_helper.broker.apps.registry import Revoked
+    from upstash_helper.broker.databases.operations import Access
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.models import Database, Secret
     from upstash_helper.broker.ports import StoreHealth
@@ -141,7 +140,7 @@ def credentials(access: Access) -> wire.DatabaseCredentials:
     )
 
 
-_STATE_OF: Final[dict[type[records.Decision], wire.PairingState]] = {
+_STATE_OF: Final[dict[type[records.Decision], wire_apps.PairingState]] = {
     records.Waiting: "pending",
     records.Approved: "approved",
     records.Delivered: "approved",
@@ -150,26 +149,26 @@ _STATE_OF: Final[dict[type[records.Decision], wire.PairingState]] = {
 }
 
 
-def identity(it: Identity) -> wire.Identity:
+def identity(it: Identity) -> wire_apps.Identity:
     """Return an identity."""
-    return wire.Identity(kind=it.kind, name=it.name, shown=it.shown, program=it.program, pid=it.pid)
+    return wire_apps.Identity(kind=it.kind, name=it.name, shown=it.shown, program=it.program, pid=it.pid)
 
 
-def state(it: records.Pairing, *, over: bool) -> wire.PairingState:
+def state(it: records.Pairing, *, over: bool) -> wire_apps.PairingState:
     """Return where a pairing is; ``over``: its time has run out."""
     return "expired" if over else _STATE_OF[type(it.decision)]
 
 
-def status(it: records.Pairing, *, over: bool) -> wire.PairingStatus:
+def status(it: records.Pairing, *, over: bool) -> wire_apps.PairingStatus:
     """Return what its app gets to know of a pairing."""
-    return wire.PairingStatus(
+    return wire_apps.PairingStatus(
         id=it.id, state=state(it, over=over), user_code=it.user_code, expires_at=timestamp(it.expires_at)
     )
 
 
-def pairing(it: records.Pairing, *, over: bool) -> wire.Pairing:
+def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
     """Return what the user gets to know of a pairing."""
-    return wire.Pairing(
+    return wire_apps.Pairing(
         id=it.id,
         identity=identity(it.identity),
         claimed_name=it.name,
@@ -183,14 +182,14 @@ def pairing(it: records.Pairing, *, over: bool) -> wire.Pairing:
     )
 
 
-def block(it: records.Block) -> wire.Blocked:
+def block(it: records.Block) -> wire_apps.Blocked:
     """Return who may not ask."""
-    return wire.Blocked(id=it.id, identity=identity(it.identity), blocked_at=timestamp(it.blocked_at))
+    return wire_apps.Blocked(id=it.id, identity=identity(it.identity), blocked_at=timestamp(it.blocked_at))
 
 
-def app(it: records.App) -> wire.App:
+def app(it: records.App) -> wire_apps.App:
     """Return an app."""
-    return wire.App(
+    return wire_apps.App(
         id=it.id,
         name=it.name,
         identity=identity(it.identity),
@@ -203,9 +202,9 @@ def app(it: records.App) -> wire.App:
     )
 
 
-def new_token(it: records.App, token: Secret) -> wire.NewToken:
+def new_token(it: records.App, token: Secret) -> wire_apps.NewToken:
     """Return an app's token; with rotation the only place where it is written out."""
-    return wire.NewToken(
+    return wire_apps.NewToken(
         token=token.reveal(),
         app_id=it.id,
         scopes=it.scopes,
@@ -214,11 +213,11 @@ def new_token(it: records.App, token: Secret) -> wire.NewToken:
     )
 
 
-def token_info(caller: Caller, it: records.App | None) -> wire.TokenInfo:
+def token_info(caller: Caller, it: records.App | None) -> wire_apps.TokenInfo:
     """Return what a caller's token is; ``it`` is None for the owner's."""
     if it is None:
-        return wire.TokenInfo(kind="owner", name=caller.name, scopes=SCOPES, all_databases=True)
-    return wire.TokenInfo(
+        return wire_apps.TokenInfo(kind="owner", name=caller.name, scopes=SCOPES, all_databases=True)
+    return wire_apps.TokenInfo(
         kind="app",
         app_id=it.id,
         name=it.name,
@@ -229,16 +228,16 @@ def token_info(caller: Caller, it: records.App | None) -> wire.TokenInfo:
     )
 
 
-def revoked(it: Revoked) -> wire.RevokedApp:
+def revoked(it: Revoked) -> wire_apps.RevokedApp:
     """Return the data of the event."""
-    return wire.RevokedApp(app_id=it.app_id, name=it.name, reason=it.reason)
+    return wire_apps.RevokedApp(app_id=it.app_id, name=it.name, reason=it.reason)
 
 
-def entry(it: records.AuditEntry) -> wire.AuditEntry:
+def entry(it: records.AuditEntry) -> wire_apps.AuditEntry:
     """Return an entry of the audit."""
-    fields = {name: getattr(it, name) for name in wire.AuditEntry.__struct_fields__}
+    fields = {name: getattr(it, name) for name in wire_apps.AuditEntry.__struct_fields__}
     fields |= {"at": timestamp(it.at), "last_at": timestamp(it.last_at)}
-    return wire.AuditEntry(**cast("dict[str, object]", fields))  # type: ignore[arg-type]
+    return wire_apps.AuditEntry(**cast("dict[str, object]", fields))  # type: ignore[arg-type]
 
 
 def ledger(it: LedgerHealth) -> LedgerStatus:
@@ -246,8 +245,8 @@ def ledger(it: LedgerHealth) -> LedgerStatus:
     return LedgerStatus(state=it.state, detail=it.detail)
 
 
-def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire.WishedScope, ...]:
-    return tuple(wire.WishedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
+def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.WishedScope, ...]:
+    return tuple(wire_apps.WishedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
 
 
 def _optional(unix: float | None) -> str | None:

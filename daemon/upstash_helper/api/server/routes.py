@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from upstash_helper.api.guard.policy.policy import Policy
+    from upstash_helper.api.guard.policy import Policy
     from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.protocol import wire
 

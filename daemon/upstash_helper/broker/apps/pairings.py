@@ -15,15 +15,14 @@ from upstash_helper.broker import errors
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON, clean
 from upstash_helper.broker.apps.identity import Caller, Identity, Scope, ordered
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
-from upstash_helper.broker.apps.registry import digest_of
-from upstash_helper.broker.apps.registry.registry import caller
+from upstash_helper.broker.apps.registry import caller, digest_of
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairing_queue import WaitingRoom
     from upstash_helper.broker.apps.rate_limits import Turnstile
-    from upstash_helper.broker.apps.registry.registry import Apps
+    from upstash_helper.broker.apps.registry import Apps
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.ports import Clock, Notifier

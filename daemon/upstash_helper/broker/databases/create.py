@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.databases.operations import find
-from upstash_helper.broker.databases.operations.operations import DatabaseChanged
+from upstash_helper.broker.databases.operations import DatabaseChanged, find
 from upstash_helper.broker.errors import (
     HelperError,
     IdempotencyKeyInvalid,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.databases.operations.operations import Databases
+    from upstash_helper.broker.databases.operations import Databases
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ledger import CreateJournal
     from upstash_helper.broker.models import Database, NewDatabase

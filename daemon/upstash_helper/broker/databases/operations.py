@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.databases.operations.operations import Access, Databases
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ledger import CreateJournal
     from upstash_helper.broker.ports import Clock, DatabasesApi

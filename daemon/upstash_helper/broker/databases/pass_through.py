@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.databases.operations.operations import Databases
+    from upstash_helper.broker.databases.operations import Databases
     from upstash_helper.broker.ports import Passage, PassedAnswer, PassedRequest
 
 _READING: Final = frozenset({"GET", "HEAD"})

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     "approvals",
     cls=LazyGroup,
     lazy={
-        "list": Lazy("approval_reading:list_approvals", "Show the apps that wait for your decision."),
-        "approve": Lazy("approval_deciding:approve", "Let an app in."),
-        "deny": Lazy("approval_deciding:deny", "Do not let an app in."),
-        "block": Lazy("approval_deciding:block", "Never be asked by an app again."),
-        "watch": Lazy("approval_watching:watch", "Wait for apps, and decide about each as it comes."),
-        "blocked": Lazy("approval_reading:blocked", "List who may not ask."),
-        "unblock": Lazy("approval_reading:unblock", "Let somebody ask again."),
+        "list": Lazy("commands.approvals:list_approvals", "Show the apps that wait for your decision."),
+        "approve": Lazy("commands.approvals:approve", "Let an app in."),
+        "deny": Lazy("commands.approvals:deny", "Do not let an app in."),
+        "block": Lazy("commands.approvals:block", "Never be asked by an app again."),
+        "watch": Lazy("commands.approvals:watch", "Wait for apps, and decide about each as it comes."),
+        "blocked": Lazy("commands.approvals:blocked", "List who may not ask."),
+        "unblock": Lazy("commands.approvals:unblock", "Let somebody ask again."),
     },
 )
 def approvals() -> None:
@@ -190,7 +190,7 @@ def list_approvals(session: Session) -> None:
 
     First comes who is asking, as the browser or the operating system tells it. What an app says of itself is in quotes.
     """
-    pass  # FOLDED
+    # FOLDED
     from upstash_helper.protocol.wire_apps import PairingList
 
     with session.progress("Reading"):
@@ -392,7 +392,7 @@ def _check(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_databases:
 
 
 def _ask(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_databases: bool, once: bool) -> None:
-    pass  # FOLDED
+    # FOLDED
 
     if interactive():
         present(described(pairing), granted(pairing, scopes=scopes, all_databases=all_databases, once=once))

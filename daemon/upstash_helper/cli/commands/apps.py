@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     "apps",
     cls=LazyGroup,
     lazy={
-        "list": Lazy("app_reading:list_apps", "List the apps that are let in."),
-        "show": Lazy("app_reading:show_app", "Show one app and what it may do."),
-        "rename": Lazy("app_changing:rename", "Give an app the name that you want to see."),
-        "revoke": Lazy("app_changing:revoke", "Let an app in no longer."),
+        "list": Lazy("commands.apps:list_apps", "List the apps that are let in."),
+        "show": Lazy("commands.apps:show_app", "Show one app and what it may do."),
+        "rename": Lazy("commands.apps:rename", "Give an app the name that you want to see."),
+        "revoke": Lazy("commands.apps:revoke", "Let an app in no longer."),
     },
 )
 def apps() -> None:

@@ -11,7 +11,7 @@ from upstash_helper.cli.options import command
 from upstash_helper.cli.output import print_json, table
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol import discovery
-from upstash_helper.settings.config.config import load_world
+from upstash_helper.settings.config import load_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

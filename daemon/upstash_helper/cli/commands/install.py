@@ -83,7 +83,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     """Install."""
     from upstash_helper.cli.daemon.lifecycle import halt
 
-    pass  # FOLDED
+    # FOLDED
     from upstash_helper.service import planner
     from upstash_helper.service.executor import Installer
     from upstash_helper.service.facts import gather, passing

@@ -80,7 +80,7 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
 
     With --json as it is in the file: one JSON object a line.
     """
-    pass  # FOLDED
+    # FOLDED
     from upstash_helper.service.control import find
 
     file = session.folders.log_file

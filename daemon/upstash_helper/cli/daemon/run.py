@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.settings.config.config import load_world
+from upstash_helper.settings.config import load_world
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.settings.config.config import Settings, World, load_world
+from upstash_helper.settings.config import Settings, World, load_world
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import msgspec
 
 from upstash_helper import __released__, __version__
 from upstash_helper.cli import exit_codes
-from upstash_helper.settings.config.config import Settings
+from upstash_helper.settings.config import Settings
 from upstash_helper.settings.profiles import ENV_PREFIX
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from upstash_helper.sandbox.answers import json_answer, read_json
 from upstash_helper.sandbox.developer_api import wire
-from upstash_helper.sandbox.developer_api.account_api.account_api import Gate, Operation
+from upstash_helper.sandbox.developer_api.account_api import Gate, Operation
 from upstash_helper.sandbox.developer_api.accounts import Caller
 from upstash_helper.sandbox.developer_api.audit import Audit
 from upstash_helper.sandbox.developer_api.stats import stats_of

@@ -1,5 +1,5 @@
 """
-``python -m upstash_helper.storage.credentials.delete_credential PROFILE``: delete a profile's credential, without a daemon.
+Deletes a profile's credential without a daemon: ``python -m`` this module, with the profile's name.
 
 For ``uninstall --purge``, which is a client and knows no keyring. Prints what became of it as JSON, and never the key.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.service.purge import Forgotten
-from upstash_helper.settings.config.config import Settings, World, load_world
+from upstash_helper.settings.config import Settings, World, load_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ async def forget(world: World) -> Forgotten:
     """Delete the credential wherever it may be; what a file holds goes with its folder."""
     from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
     from upstash_helper.storage.credentials.file_store import FileStore
-    from upstash_helper.storage.credentials.keyring_store.keyring_store import PATIENCE, KeyringStore
+    from upstash_helper.storage.credentials.keyring_store import PATIENCE, KeyringStore
 
     found: list[Credential] = []
     gone: list[str] = []

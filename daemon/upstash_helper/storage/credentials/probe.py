@@ -15,8 +15,7 @@ import msgspec
 
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.storage.credentials import keyring_store
-from upstash_helper.storage.credentials.keyring_store import explain, locked, none_yet
-from upstash_helper.storage.credentials.keyring_store.keyring_store import Entry
+from upstash_helper.storage.credentials.keyring_store import Entry, explain, locked, none_yet
 from upstash_helper.system import keyrings
 from upstash_helper.system.keyrings import is_secret_service
 
