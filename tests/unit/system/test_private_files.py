@@ -200,7 +200,7 @@ async def test_t51_a_disk_that_is_full_leaves_the_old_credential(path: Path) -> 
     program = f"""
         import resource
         from pathlib import Path
-        from upstash_helper.storage import private_files
+        from upstash_helper.system import private_files
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         try:

@@ -110,9 +110,9 @@ def test_nothing_outlives_a_program_that_is_interrupted(tmp_path: Path) -> None:
     hangs = f"import os, pathlib, time; pathlib.Path({str(noted)!r}).write_text(str(os.getpid())); time.sleep(600)"
     program = f"""
         import sys
-        from upstash_helper.cli import child
+        from upstash_helper.cli.doctor import subprocesses
         from upstash_helper.cli.doctor.check import Look, findings_of
-        hangs = lambda: child.run([sys.executable, "-c", {hangs!r}], seconds=600.0)
+        hangs = lambda: subprocesses.run([sys.executable, "-c", {hangs!r}], seconds=600.0)
         print([one.state for one in findings_of([Look("hangs", hangs, 8.0)])])
     """
 
