@@ -12,14 +12,14 @@ import os
 import msgspec
 
 from upstash_helper.runtime import serve, systemd
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 
 
 def main() -> None:
     """Be the daemon."""
     passed = systemd.take()
     seconds = float(os.environ["IMPATIENT_SECONDS"])
-    world = load_world()
+    world = load_profile()
     # A struct that is made in code is not validated.
     settings = msgspec.structs.replace(world.settings, idle_exit=seconds)
     serve.run_daemon(msgspec.structs.replace(world, settings=settings), passed)

@@ -14,7 +14,7 @@ from upstash_helper.api.server.connections import Counts, Limits
 from upstash_helper.runtime.compose import Machine, compose
 from upstash_helper.runtime.listeners import Listeners, open_listeners
 from upstash_helper.runtime.serve import serve
-from upstash_helper.settings.config import Settings, World
+from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
@@ -154,7 +154,7 @@ class LocalDaemon:
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
         settings = Settings(port=listeners.port, open_browser=False)
-        daemon = compose(machine, World(profile="t", folders=folders, settings=settings, sources={}), stop=stop)
+        daemon = compose(machine, Profile(profile="t", folders=folders, settings=settings, sources={}), stop=stop)
         async with serving(daemon.app, listeners, limits=limits, counts=daemon.counts, stop=stop):
             yield cls(port=listeners.port, token=daemon.tokens.owner_token.reveal())
 

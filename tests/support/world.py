@@ -22,8 +22,7 @@ from upstash_helper.protocol import wire
 from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
 from upstash_helper.runtime.compose import Daemon, Machine, compose
 from upstash_helper.runtime.serve import serve
-from upstash_helper.settings.config import Settings
-from upstash_helper.settings.config import World as Profile
+from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger

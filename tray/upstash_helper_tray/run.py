@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
 from upstash_helper.service import tray_process
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 from upstash_helper_tray.screen import NoTray
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run_tray(request: TrayRequest) -> Outcome:
         NoTray: If no icon can be shown, or it no longer can.
         SettingsError: If a setting cannot be used.
     """
-    world = load_world(profile=request.profile)
+    world = load_profile(profile=request.profile)
     lock = DaemonLock(world.folders.runtime, file=TRAY_LOCK_FILE)
     if not (_acquired(lock) or (request.replace and _ended(world.folders.runtime, request) and _acquired(lock))):
         return "running"

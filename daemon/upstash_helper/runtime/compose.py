@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import wire
-    from upstash_helper.settings.config import Settings, World
+    from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import Upstream
 
 
@@ -123,7 +123,7 @@ class Broker:
     rest: Rest
 
 
-def compose(machine: Machine, world: World, *, stop: asyncio.Event) -> Daemon:
+def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
     """
     Return the daemon of ``world`` on ``machine``. Nothing is opened before it is needed.
 
@@ -290,7 +290,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
 
 def _daemon_resource(
     machine: Machine,
-    world: World,
+    world: Profile,
     broker: Broker,
     *,
     counts: Counts,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
 
-    from upstash_helper.settings.config import World
+    from upstash_helper.settings.config import Profile
 
 
 @contextlib.contextmanager
@@ -158,7 +158,7 @@ class AlreadyRunning(Exception):
 
 
 @contextlib.contextmanager
-def single(world: World) -> Iterator[None]:
+def single(world: Profile) -> Iterator[None]:
     """
     Be the only daemon of ``world`` for the duration of the block.
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.server.connections import Connections, Counts, Limits
     from upstash_helper.broker.ports import CredentialStore
     from upstash_helper.runtime.compose import Daemon, Machine
-    from upstash_helper.settings.config import Settings, World
+    from upstash_helper.settings.config import Profile, Settings
 
 __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 
@@ -53,7 +53,7 @@ _LOOK_SECONDS: Final = 0.005
 _WORKERS: Final = 8
 
 
-def run_daemon(world: World, passed: Passed | None = None, *, wait: Callable[[str], None] | None = None) -> None:
+def run_daemon(world: Profile, passed: Passed | None = None, *, wait: Callable[[str], None] | None = None) -> None:
     """
     Be the daemon of ``world`` until SIGTERM, SIGINT, a stop through the API, or nothing to do for ``idle_exit``.
 
@@ -175,7 +175,7 @@ async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:
         logger.error("stop_failed", extra={"error": type(error).__name__})
 
 
-async def _run(world: World, listeners: Listeners, *, activated: bool) -> None:
+async def _run(world: Profile, listeners: Listeners, *, activated: bool) -> None:
     from upstash_helper.runtime.compose import compose
 
     loop = asyncio.get_running_loop()
@@ -200,7 +200,7 @@ async def _run(world: World, listeners: Listeners, *, activated: bool) -> None:
             process.end_threads(executor)
 
 
-def _idle_exit(world: World, daemon: Daemon, stop: asyncio.Event, *, activated: bool) -> IdleExit | None:
+def _idle_exit(world: Profile, daemon: Daemon, stop: asyncio.Event, *, activated: bool) -> IdleExit | None:
     seconds = world.settings.idle_exit
     if seconds and not activated:
         # It would be gone, and nobody would start it again.
@@ -211,7 +211,7 @@ def _idle_exit(world: World, daemon: Daemon, stop: asyncio.Event, *, activated: 
 
 
 @contextlib.contextmanager
-def _announced(world: World, daemon: Daemon, port: int, *, activated: bool) -> Iterator[None]:
+def _announced(world: Profile, daemon: Daemon, port: int, *, activated: bool) -> Iterator[None]:
     """Let clients and the service manager know, first that the daemon serves and then that it no longer does."""
     from upstash_helper.api.resources.daemon import API_VERSION
 
@@ -239,7 +239,7 @@ def _announced(world: World, daemon: Daemon, port: int, *, activated: bool) -> I
         _withdraw(world)
 
 
-def _leave_note(world: World, base_url: str) -> None:
+def _leave_note(world: Profile, base_url: str) -> None:
     """Let clients know where they can have the daemon started, when it is not there."""
     try:
         wake.leave_note(world.folders.state, base_url)
@@ -248,7 +248,7 @@ def _leave_note(world: World, base_url: str) -> None:
         logger.warning("note_not_left", extra={"error": type(error).__name__})
 
 
-def _withdraw(world: World) -> None:
+def _withdraw(world: Profile) -> None:
     """Remove the discovery file, if it is this process's."""
     with contextlib.suppress(DiscoveryRefused, OSError):
         announced = discovery.read(world.folders.runtime)
@@ -270,7 +270,7 @@ def _door(settings: Settings, listeners: Listeners) -> Door | None:
     return Door(settings.port)
 
 
-def _this_machine(world: World, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
+def _this_machine(world: Profile, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage import sign_in_file
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
@@ -294,7 +294,7 @@ def _this_machine(world: World, listeners: Listeners, door: Door | None, *, acti
     )
 
 
-def _store(world: World) -> CredentialStore:
+def _store(world: Profile) -> CredentialStore:
     match world.settings.credential_store:
         case "keyring":
             from upstash_helper.storage.credentials.keyring_store import KeyringStore

@@ -15,7 +15,7 @@ from upstash_helper import __version__
 from upstash_helper.protocol import discovery
 from upstash_helper.service import executable, tray_process
 from upstash_helper.service.autostart import config_home, data_home
-from upstash_helper.settings.config import World, load_world
+from upstash_helper.settings.config import Profile, load_profile
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
 _SECONDS: Final = 5.0
@@ -140,7 +140,7 @@ def gather(
     )
 
 
-def lasting_world(profile: str | None, environ: Mapping[str, str]) -> World:
+def lasting_world(profile: str | None, environ: Mapping[str, str]) -> Profile:
     """
     Return the world as the service will see it: without the settings that only this terminal's environment has.
 
@@ -148,7 +148,7 @@ def lasting_world(profile: str | None, environ: Mapping[str, str]) -> World:
         SettingsError: If a setting cannot be used.
     """
     kept = {name: value for name, value in environ.items() if name not in passing(environ)}
-    return load_world(profile=profile, environ=kept)
+    return load_profile(profile=profile, environ=kept)
 
 
 def passing(environ: Mapping[str, str]) -> list[str]:
@@ -164,7 +164,7 @@ def own_uid() -> int:
     return os.getuid()
 
 
-def _environment(world: World, environ: Mapping[str, str]) -> dict[str, str]:
+def _environment(world: Profile, environ: Mapping[str, str]) -> dict[str, str]:
     if world.root is not None:
         return {f"{ENV_PREFIX}HOME": str(world.root)}
     if sys.platform != "linux":

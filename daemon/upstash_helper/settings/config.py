@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return "https://console.upstash.com" if self.api_url == Settings().api_url else None
 
 
-class World(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """One profile: its name, its folders, its settings, and where each setting came from."""
 
     profile: str
@@ -122,12 +122,12 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         return self.folders.state / f"credential-{digest}.json"
 
 
-def load_world(
+def load_profile(
     *,
     profile: str | None = None,
     flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
-) -> World:
+) -> Profile:
     """
     Read the settings of a profile.
 
@@ -158,7 +158,7 @@ def load_world(
 
     settings = msgspec.convert(values, Settings)
     _check_ports(settings, sources)
-    return World(
+    return Profile(
         profile=name,
         folders=folders,
         settings=settings,

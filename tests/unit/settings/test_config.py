@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper.settings.config import Settings, load_world
+from upstash_helper.settings.config import Settings, load_profile
 from upstash_helper.settings.profiles import SettingsError, locate
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write(home: Path, text: str, profile: str = "") -> Path:
 
 def test_without_anything_the_defaults_hold(home: Path) -> None:
     """A fresh installation asks Upstash itself, on port 3000, and keeps the key in the keyring."""
-    settings = load_world(environ=environ(home)).settings
+    settings = load_profile(environ=environ(home)).settings
 
     assert Settings() == settings
     assert (3000, "keyring", "https://auth.upstash.com", "https://api.upstash.com") == (
@@ -45,7 +45,7 @@ def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(home: Path) -> No
     """And each setting knows where it came from."""
     path = write(home, 'port = 1111\nlog_level = "debug"\nclient_id = "from-file"\n')
 
-    world = load_world(environ=environ(home, PORT="2222", LOG_LEVEL="error"), flags={"port": 3333, "client_id": None})
+    world = load_profile(environ=environ(home, PORT="2222", LOG_LEVEL="error"), flags={"port": 3333, "client_id": None})
 
     assert (3333, "error", "from-file") == (world.settings.port, world.settings.log_level, world.settings.client_id)
     assert {
@@ -79,7 +79,7 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_file(home: Path, text: 
     path = write(home, text)
 
     with pytest.raises(SettingsError) as caught:
-        load_world(environ=environ(home))
+        load_profile(environ=environ(home))
 
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
@@ -89,14 +89,14 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_file(home: Path, text: 
 def test_a_variable_that_cannot_be_used_is_named(home: Path, name: str, value: str) -> None:
     """A misspelt variable does not go unnoticed."""
     with pytest.raises(SettingsError, match=f"UPSTASH_HELPER_{name}"):
-        load_world(environ=environ(home, **{name: value}))
+        load_profile(environ=environ(home, **{name: value}))
 
 
 @pytest.mark.parametrize(("text", "value"), [("false", False), ("0", False), ("true", True), ("1", True)])
 def test_text_is_read_as_what_the_setting_is(home: Path, text: str, value: bool) -> None:  # noqa: FBT001 - a parameter
     """Variables are text; so are flags."""
-    assert value is load_world(environ=environ(home, OPEN_BROWSER=text)).settings.open_browser
-    assert value is load_world(environ=environ(home), flags={"open_browser": text}).settings.open_browser
+    assert value is load_profile(environ=environ(home, OPEN_BROWSER=text)).settings.open_browser
+    assert value is load_profile(environ=environ(home), flags={"open_browser": text}).settings.open_browser
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_text_is_read_as_what_the_setting_is(home: Path, text: str, value: bool)
 )
 def test_plain_http_is_taken_on_this_machine_alone(home: Path, url: str) -> None:
     """Secrets travel to it: anywhere else it must be https."""
-    assert url == load_world(environ=environ(home, API_URL=url)).settings.api_url
+    assert url == load_profile(environ=environ(home, API_URL=url)).settings.api_url
 
 
 def test_a_file_that_cannot_be_read_is_said(home: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read_is_said(home: Path) -> None:
     path.mkdir(parents=True)
 
     with pytest.raises(SettingsError, match="cannot be read"):
-        load_world(environ=environ(home))
+        load_profile(environ=environ(home))
 
 
 def test_profiles_are_worlds_apart(home: Path) -> None:
@@ -121,7 +121,7 @@ def test_profiles_are_worlds_apart(home: Path) -> None:
     write(home, "port = 1111\n")
     write(home, "port = 2222\n", "profiles/work")
 
-    one, two = (load_world(profile=name, environ=environ(home)) for name in (None, "work"))
+    one, two = (load_profile(profile=name, environ=environ(home)) for name in (None, "work"))
 
     assert (1111, 2222) == (one.settings.port, two.settings.port)
     assert one.credential_name != two.credential_name
@@ -147,8 +147,8 @@ def test_a_profile_that_cannot_be_a_folder_is_refused(home: Path, name: str) -> 
 
 def test_a_key_belongs_to_the_service_that_made_it(home: Path) -> None:
     """A daemon pointed at a sandbox for a while neither finds the real key nor overwrites it."""
-    real = load_world(environ=environ(home))
-    sandbox = load_world(environ=environ(home, API_URL="http://127.0.0.1:3100"))
+    real = load_profile(environ=environ(home))
+    sandbox = load_profile(environ=environ(home, API_URL="http://127.0.0.1:3100"))
 
     assert real.credential_name != sandbox.credential_name
     assert real.credential_file != sandbox.credential_file
@@ -156,8 +156,8 @@ def test_a_key_belongs_to_the_service_that_made_it(home: Path) -> None:
 
 def test_a_world_of_its_own_has_a_keyring_entry_of_its_own(home: Path) -> None:
     """Trying something out below another root does not touch the user's own entry."""
-    assert load_world(environ=environ(home)).credential_name != load_world(environ={}).credential_name
-    assert "default" == load_world(environ={}).credential_name
+    assert load_profile(environ=environ(home)).credential_name != load_profile(environ={}).credential_name
+    assert "default" == load_profile(environ={}).credential_name
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_ports_that_would_not_be_used_are_refused(
     (tmp_path / "config" / "config.toml").write_text(text)
 
     with pytest.raises(SettingsError) as refused:
-        load_world(environ={"UPSTASH_HELPER_HOME": str(tmp_path), **environ}, flags=flags)
+        load_profile(environ={"UPSTASH_HELPER_HOME": str(tmp_path), **environ}, flags=flags)
 
     assert said in str(refused.value)
 
@@ -188,7 +188,7 @@ def test_ports_that_would_not_be_used_are_refused(
 @pytest.mark.parametrize("seconds", [0, 5, 86_400])
 def test_how_long_an_idle_daemon_stays(seconds: int) -> None:
     """For ever, or long enough for a service manager not to take its leaving for a failure."""
-    assert seconds == load_world(environ={"UPSTASH_HELPER_IDLE_EXIT": str(seconds)}).settings.idle_exit
+    assert seconds == load_profile(environ={"UPSTASH_HELPER_IDLE_EXIT": str(seconds)}).settings.idle_exit
 
 
 @pytest.mark.parametrize("seconds", [-1, 1, 4, 86_401])
@@ -198,12 +198,12 @@ def test_a_daemon_that_would_leave_too_soon_is_refused(tmp_path: Path, seconds: 
     home = {"UPSTASH_HELPER_HOME": str(tmp_path)}
 
     with pytest.raises(SettingsError, match="UPSTASH_HELPER_IDLE_EXIT: setting 'idle_exit': "):
-        load_world(environ={**home, "UPSTASH_HELPER_IDLE_EXIT": str(seconds)})
+        load_profile(environ={**home, "UPSTASH_HELPER_IDLE_EXIT": str(seconds)})
     with pytest.raises(SettingsError, match="flag: setting 'idle_exit': "):
-        load_world(environ=home, flags={"idle_exit": str(seconds)})
+        load_profile(environ=home, flags={"idle_exit": str(seconds)})
     (tmp_path / "config" / "config.toml").write_text(f"idle_exit = {seconds}\n")
     with pytest.raises(SettingsError, match=r"config\.toml: setting 'idle_exit': "):
-        load_world(environ=home)
+        load_profile(environ=home)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_daemon_that_would_leave_too_soon_is_refused(tmp_path: Path, seconds: 
 )
 def test_where_the_api_may_be(tmp_path: Path, values: dict[str, object], ports: tuple[int, ...]) -> None:
     """On the one port of everything; or on a port of its own, which is never that of sign-ins."""
-    settings = load_world(environ={"UPSTASH_HELPER_HOME": str(tmp_path)}, flags=values).settings
+    settings = load_profile(environ={"UPSTASH_HELPER_HOME": str(tmp_path)}, flags=values).settings
 
     assert ports == settings.api_ports
     assert f"http://localhost:{settings.port}" == settings.redirect_uri

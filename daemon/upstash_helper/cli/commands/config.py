@@ -11,7 +11,7 @@ from upstash_helper.cli.options import command
 from upstash_helper.cli.output import print_json, table
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol import discovery
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def show(session: Session) -> None:
 
     From weak to strong: default, config.toml, an environment variable UPSTASH_HELPER_<KEY>, a flag of `run`.
     """
-    world = load_world(profile=session.profile_flag)
+    world = load_profile(profile=session.profile_flag)
     values: Mapping[str, Any] = msgspec.structs.asdict(world.settings)
     settings = {key: Setting(value=value, source=world.sources.get(key, "default")) for key, value in values.items()}
 

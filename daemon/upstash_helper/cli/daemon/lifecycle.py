@@ -53,10 +53,10 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         SettingsError: If a setting cannot be used, or the folder of the logs may not be.
     """
     from upstash_helper.cli.daemon import spawn
-    from upstash_helper.settings.config import load_world
+    from upstash_helper.settings.config import load_profile
     from upstash_helper.system.folders import claim
 
-    load_world(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
+    load_profile(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
     folders = session.folders
     installed = installed_service(session)
     if installed is not None and installed.starts:

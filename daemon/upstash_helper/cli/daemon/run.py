@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
         return exit_code
 
     try:
-        world = load_world(profile=request.profile, flags=request.flags)
+        world = load_profile(profile=request.profile, flags=request.flags)
         if request.stop_with_parent:
             _stop_with_parent()
         # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.settings.config import Settings, World, load_world
+from upstash_helper.settings.config import Profile, Settings, load_profile
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class Facts:
         """
         self.session: Final = session
         self.folders: Final[Folders] = session.folders
-        self.world: World | None = None
+        self.world: Profile | None = None
         self.settings = Settings()
         """As they come, where they cannot be read."""
         self.settings_error: SettingsError | None = None
         try:
-            self.world = load_world(profile=session.profile_flag)
+            self.world = load_profile(profile=session.profile_flag)
             self.settings = self.world.settings
         except SettingsError as error:
             self.settings_error = error

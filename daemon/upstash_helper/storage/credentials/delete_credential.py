@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.service.purge import Forgotten
-from upstash_helper.settings.config import Settings, World, load_world
+from upstash_helper.settings.config import Profile, Settings, load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import CredentialStore
 
 
-def names_of(world: World) -> list[str]:
+def names_of(world: Profile) -> list[str]:
     """Return the names of the entries that the profile may have: for the API of its settings, and for Upstash's own."""
     usual = msgspec.structs.replace(world.settings, api_url=Settings().api_url)
     at_upstash = msgspec.structs.replace(world, settings=usual)
     return list(dict.fromkeys((world.credential_name, at_upstash.credential_name)))
 
 
-async def forget(world: World) -> Forgotten:
+async def forget(world: Profile) -> Forgotten:
     """Delete the credential wherever it may be; what a file holds goes with its folder."""
     from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
     from upstash_helper.storage.credentials.file_store import FileStore
@@ -81,7 +81,7 @@ def _first(texts: Iterable[str | None]) -> str | None:
 
 def main() -> None:
     """Do it."""
-    sys.stdout.write(msgspec.json.encode(asyncio.run(forget(load_world(profile=sys.argv[1])))).decode())
+    sys.stdout.write(msgspec.json.encode(asyncio.run(forget(load_profile(profile=sys.argv[1])))).decode())
 
 
 if __name__ == "__main__":
