@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from tests.support.tray_facts import connected, status
+from tests.support.tray_values import connected, status
 from tests.support.until import SECONDS
 from upstash_helper.protocol import discovery, wire
 

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from upstash_helper_tray.backends import selection
+from upstash_helper_tray.backends import factory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ SECONDS = 30.0
 
 def icon_class() -> Any:
     """Return the class; pystray can be imported after this, with or without a display."""
-    return selection._icon_class("statusnotifier")
+    return factory.icon_class("statusnotifier")
 
 
 class RunningIcon:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textwrap import dedent, indent
 
-from upstash_helper_tray.actions import Action
+from upstash_helper_tray.menu.actions import Action
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Menu, Separator, walk
-from upstash_helper_tray.state import View
+from upstash_helper_tray.sync.state import TrayState
 
 
 def as_text(menu: Menu) -> str:
@@ -29,11 +29,11 @@ def text_of(literal: str) -> str:
     return dedent(literal).strip("\n").rstrip()
 
 
-def sub(view: View, *path: str) -> Menu:
+def sub(view: TrayState, *path: str) -> Menu:
     """Return the submenu at ``path``."""
     return next(entry.entries for texts, entry in walk(menu_for(view)) if texts == path)
 
 
-def chosen(view: View, *path: str) -> Action | None:
+def chosen(view: TrayState, *path: str) -> Action | None:
     """Return what the entry at ``path`` does."""
     return next(entry.action for texts, entry in walk(menu_for(view)) if texts == path)

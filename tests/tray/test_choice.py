@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from upstash_helper_tray.backends.choice import choose
-from upstash_helper_tray.screen import Backend, NoTray
+from upstash_helper_tray.backends.screen import Backend, TrayUnavailable
 
 LINUX = ("statusnotifier", "appindicator", "gtk", "xorg")
 
@@ -49,7 +49,7 @@ def test_the_first_that_can_show_an_icon_is_taken(platform: str, here: Here, exp
 
 def test_a_panel_of_the_old_kind_needs_pygobject() -> None:
     """What can be installed is named, and what does without."""
-    with pytest.raises(NoTray, match="PyGObject") as refused:
+    with pytest.raises(TrayUnavailable, match="PyGObject") as refused:
         choose("linux", Here(xembed_tray=True))
 
     assert "python3-gi" in refused.value.advice
@@ -77,7 +77,7 @@ def test_a_panel_of_the_old_kind_needs_pygobject() -> None:
 )
 def test_without_a_panel_the_desktop_s_own_way_is_named(desktop: str, named: str) -> None:
     """The advice is for this desktop, and says what does the same without an icon."""
-    with pytest.raises(NoTray) as refused:
+    with pytest.raises(TrayUnavailable) as refused:
         choose("linux", Here(desktop=desktop))
 
     assert "No panel here shows tray icons." == str(refused.value)
@@ -94,7 +94,7 @@ def test_without_a_panel_the_desktop_s_own_way_is_named(desktop: str, named: str
 )
 def test_without_a_desktop_session_that_is_said(here: Here, said: str) -> None:
     """As for root over SSH, and for a system service."""
-    with pytest.raises(NoTray, match=said):
+    with pytest.raises(TrayUnavailable, match=said):
         choose("linux", here)
 
 
@@ -120,7 +120,7 @@ def test_what_is_wanted_is_taken_where_it_can_work(wanted: str) -> None:
 )
 def test_what_is_wanted_is_refused_where_it_cannot_work(wanted: str, here: Here, said: str) -> None:
     """In one sentence, instead of an icon that nobody sees."""
-    with pytest.raises(NoTray, match=said) as refused:
+    with pytest.raises(TrayUnavailable, match=said) as refused:
         choose("linux", here, wanted)
 
     assert refused.value.advice
@@ -132,13 +132,13 @@ def test_another_system_s_backend_is_refused(platform: str) -> None:
     own = {platform} & set(get_args(Backend)) or set(LINUX)
 
     for wanted in set(get_args(Backend)) - own:
-        with pytest.raises(NoTray, match=f"The backend {wanted} is for "):
+        with pytest.raises(TrayUnavailable, match=f"The backend {wanted} is for "):
             choose(platform, EVERYTHING, wanted)
 
 
 def test_an_unknown_backend_is_refused() -> None:
     """With the names that there are."""
-    with pytest.raises(NoTray, match="no backend 'qt'") as refused:
+    with pytest.raises(TrayUnavailable, match="no backend 'qt'") as refused:
         choose("linux", EVERYTHING, "qt")
 
     assert all(name in refused.value.advice for name in ("auto", *get_args(Backend)))

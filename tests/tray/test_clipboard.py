@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.until import until
-from upstash_helper_tray.clipboard import Clipboard, ClipboardUnavailable, mechanism
+from upstash_helper_tray.dispatch.clipboard import Clipboard, ClipboardUnavailable, mechanism
 
 if TYPE_CHECKING:
     from tests.support.display import Desk

@@ -18,12 +18,14 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
+from tests.support.recorded_follower import RecordedFollower
 from tests.support.until import until
-from tests.support.watched import Watched
 from upstash_helper.protocol import wire
 from upstash_helper.service.autostart import DesktopAutostart
 from upstash_helper.settings.profiles import Folders, locate
-from upstash_helper_tray.actions import (
+from upstash_helper_tray.dispatch.clipboard import Clipboard
+from upstash_helper_tray.dispatch.dispatcher import Dispatcher
+from upstash_helper_tray.menu.actions import (
     Action,
     Approve,
     Block,
@@ -43,15 +45,13 @@ from upstash_helper_tray.actions import (
     StartDaemon,
     StopDaemon,
 )
-from upstash_helper_tray.clipboard import Clipboard
-from upstash_helper_tray.dispatch import Performer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tests.support.display import Desk
     from tests.support.sandbox import Sandbox
-    from upstash_helper_tray.notifications import Notice
+    from upstash_helper_tray.presentation.notifications import Notification
 
 PAGE = "https://orders.example.com"
 a_browser_is_a_script = pytest.mark.skipif(
@@ -83,18 +83,18 @@ class Shown:
 class Hand:
     """A user before the tray's menu."""
 
-    watched: Watched
+    watched: RecordedFollower
     folders: Folders
     environ: dict[str, str]
     autostart: DesktopAutostart
     shown: Shown = field(default_factory=Shown)
-    told: list[Notice] = field(default_factory=list)
+    told: list[Notification] = field(default_factory=list)
     sees: bool = True
     """Whether notifications can be seen."""
 
     def __post_init__(self) -> None:
         self.clipboard = Clipboard(environ=self.environ)
-        self.performer = Performer(
+        self.performer = Dispatcher(
             views=self.watched.views,
             follower=self.watched.follower,
             profile="default",
@@ -111,7 +111,7 @@ class Hand:
     def before(cls, folders: Folders, tmp_path: Path, environ: dict[str, str] | None = None) -> Iterator[Hand]:
         """Follow the daemon with these folders, and choose."""
         autostart = DesktopAutostart(tmp_path / "autostart", "tray", [sys.executable, "-c", "pass"])
-        with Watched.following(folders.runtime) as watched:
+        with RecordedFollower.following(folders.runtime) as watched:
             hand = cls(watched, folders, environ or {}, autostart)
             try:
                 yield hand
@@ -123,14 +123,14 @@ class Hand:
         """Choose something."""
         self.performer.do(action)
 
-    def does(self, action: Action) -> list[Notice]:
+    def does(self, action: Action) -> list[Notification]:
         """Choose something, wait until it is done, and return what was told about it."""
         before = len(self.told)
         self.choose(action)
         until(lambda: action not in self.performer._lanes._pending, seconds=60)
         return self.told[before:]
 
-    def _tell(self, notice: Notice) -> bool:
+    def _tell(self, notice: Notification) -> bool:
         self.told.append(notice)
         return self.sees
 
@@ -320,7 +320,7 @@ async def test_databases_are_read_anew(hand: Hand, connected: str, far_side: San
 
     hand.does(RefreshDatabases())
 
-    until(lambda: hand.watched.now.databases_trouble)
+    until(lambda: hand.watched.now.databases_error)
     assert () == hand.watched.now.databases
 
 
@@ -369,7 +369,7 @@ async def test_the_daemon_is_started_and_stopped(home: Path, tmp_path: Path) -> 
 
     assert [] == told
     assert "starting" == started[0]
-    assert "" == hand.watched.now.trouble
+    assert "" == hand.watched.now.error_text
 
 
 async def test_a_daemon_that_cannot_start_says_why(home: Path, tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ async def test_a_daemon_that_cannot_start_says_why(home: Path, tmp_path: Path) -
 
     assert "The helper did not start" == notice.title
     assert str(port) in notice.body
-    assert notice.body == hand.watched.now.trouble
+    assert notice.body == hand.watched.now.error_text
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ async def test_the_daemon_is_killed_under_the_tray_and_started_again(login: Logi
 
 
 async def test_the_tray_is_killed_under_the_daemon_and_started_again(login: Login, far_side: Sandbox) -> None:
-    """The daemon notices, and misses nothing; the next tray knows all that the last one knew."""
+    """The daemon notifications, and misses nothing; the next tray knows all that the last one knew."""
     await login.connect(far_side)
     item = await login.item()
     await item.until(says("Connected"))

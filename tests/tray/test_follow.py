@@ -12,8 +12,8 @@ import pytest
 from tests.support.app_side import AppSide
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.impostor import impostor, problem
+from tests.support.recorded_follower import RecordedFollower
 from tests.support.until import until
-from tests.support.watched import Watched
 from tests.support.world import PASSWORD
 from upstash_helper.client.daemon import Tray
 from upstash_helper.protocol import discovery, wire
@@ -28,9 +28,9 @@ PAGE = "https://orders.example.com"
 
 
 @pytest.fixture
-def watched(running: DaemonProcess) -> Iterator[Watched]:
+def watched(running: DaemonProcess) -> Iterator[RecordedFollower]:
     """A follower of a daemon that runs."""
-    with Watched.following(running.folders.runtime) as watched:
+    with RecordedFollower.following(running.folders.runtime) as watched:
         until(lambda: watched.now.connection)
         yield watched
 
@@ -45,7 +45,7 @@ async def asked(far_side: Sandbox) -> None:
 # --- what the daemon tells --------------------------------------------------------------------------------------------
 
 
-async def test_the_view_follows_a_sign_in(watched: Watched, running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_the_view_follows_a_sign_in(watched: RecordedFollower, running: DaemonProcess, far_side: Sandbox) -> None:
     """From the click to the databases of the account, without a look of the user's."""
     started = running.client.connect(open_browser=False)
     assert isinstance(started, wire.StartedAttempt)
@@ -63,7 +63,7 @@ async def test_the_view_follows_a_sign_in(watched: Watched, running: DaemonProce
     assert watched.now.databases is None
 
 
-def test_a_request_comes_and_goes(watched: Watched, running: DaemonProcess) -> None:
+def test_a_request_comes_and_goes(watched: RecordedFollower, running: DaemonProcess) -> None:
     """It is there while it waits for the user, and not any longer."""
     app = AppSide.asks(running, origin=PAGE)
     waiting = until(lambda: watched.now.pairings)
@@ -73,7 +73,7 @@ def test_a_request_comes_and_goes(watched: Watched, running: DaemonProcess) -> N
     assert [(app.id, app.code)] == [(one.id, one.user_code) for one in waiting]
 
 
-def test_an_app_that_is_let_in_is_shown_until_it_is_revoked(watched: Watched, running: DaemonProcess) -> None:
+def test_an_app_that_is_let_in_is_shown_until_it_is_revoked(watched: RecordedFollower, running: DaemonProcess) -> None:
     """Whoever let it in."""
     app = AppSide.let_in(running, origin=PAGE)
     until(lambda: [one.id for one in watched.now.apps] == [app.app_id])
@@ -87,7 +87,7 @@ def test_what_waits_already_is_found(running: DaemonProcess) -> None:
     app = AppSide.asks(running, origin=PAGE)
     let_in = AppSide.let_in(running, origin="https://other.example.com")
 
-    with Watched.following(running.folders.runtime) as watched:
+    with RecordedFollower.following(running.folders.runtime) as watched:
         until(lambda: watched.now.connection)
 
         assert [app.id] == [one.id for one in watched.now.pairings]
@@ -96,7 +96,9 @@ def test_what_waits_already_is_found(running: DaemonProcess) -> None:
 
 def test_the_daemon_knows_its_tray(running: DaemonProcess) -> None:
     """For as long as there is one."""
-    with Watched.following(running.folders.runtime, introduction=lambda: Tray("xorg", notifies=True)) as watched:
+    with RecordedFollower.following(
+        running.folders.runtime, introduction=lambda: Tray("xorg", notifies=True)
+    ) as watched:
         until(lambda: watched.now.connection)
         tray = running.client.status().tray
 
@@ -109,7 +111,7 @@ def test_the_daemon_knows_its_tray(running: DaemonProcess) -> None:
 
 
 def test_databases_that_are_made_and_deleted_are_noticed(
-    connected: str, watched: Watched, running: DaemonProcess
+    connected: str, watched: RecordedFollower, running: DaemonProcess
 ) -> None:
     """Through whichever app."""
     new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
@@ -123,7 +125,7 @@ def test_databases_that_are_made_and_deleted_are_noticed(
 
 
 async def test_upstash_is_not_asked_while_nothing_happens(
-    connected: str, watched: Watched, running: DaemonProcess, far_side: Sandbox
+    connected: str, watched: RecordedFollower, running: DaemonProcess, far_side: Sandbox
 ) -> None:
     """One read at the beginning; an app that comes and goes is none of Upstash's business."""
     until(lambda: watched.now.databases is not None)
@@ -136,7 +138,7 @@ async def test_upstash_is_not_asked_while_nothing_happens(
     assert [] == await far_side.requests()
 
 
-async def test_a_refresh_asks_upstash(connected: str, watched: Watched, far_side: Sandbox) -> None:
+async def test_a_refresh_asks_upstash(connected: str, watched: RecordedFollower, far_side: Sandbox) -> None:
     """Although the daemon knows a list that is young."""
     until(lambda: watched.now.databases is not None)
     await far_side.forget_requests()
@@ -147,7 +149,7 @@ async def test_a_refresh_asks_upstash(connected: str, watched: Watched, far_side
 
 
 async def test_a_slow_upstash_does_not_keep_a_request_waiting(
-    connected: str, watched: Watched, running: DaemonProcess, far_side: Sandbox
+    connected: str, watched: RecordedFollower, running: DaemonProcess, far_side: Sandbox
 ) -> None:
     """Whoever waits for a yes is shown although the databases are being read."""
     until(lambda: watched.now.databases is not None)
@@ -167,11 +169,11 @@ async def test_databases_that_cannot_be_read_say_why_and_are_tried_again(
     """The network may come after the login."""
     await far_side.fault(path="/v2/redis/databases", status=503, times=4)
 
-    with Watched.following(running.folders.runtime, retries=(0.01,) * 4) as watched:
+    with RecordedFollower.following(running.folders.runtime, retries=(0.01,) * 4) as watched:
         until(lambda: watched.now.databases is not None)
 
-    assert any(view.databases_trouble and view.databases is None for view in watched.seen)
-    assert "" == watched.now.databases_trouble
+    assert any(view.databases_error and view.databases is None for view in watched.seen)
+    assert "" == watched.now.databases_error
 
 
 # --- the daemon goes and comes ----------------------------------------------------------------------------------------
@@ -181,21 +183,21 @@ def test_without_a_daemon_there_is_nothing_to_show(tmp_path: Path) -> None:
     """And nothing more to say than that; when one comes it is found."""
     daemon = DaemonProcess(tmp_path / "home")
     try:
-        with Watched.following(daemon.folders.runtime) as watched:
+        with RecordedFollower.following(daemon.folders.runtime) as watched:
             daemon.start()
             until(lambda: watched.now.daemon == "running")
     finally:
         daemon.kill()
 
-    assert {""} == {view.trouble for view in watched.seen}
+    assert {""} == {view.error_text for view in watched.seen}
 
 
-def test_a_daemon_that_stops_is_gone_at_once(watched: Watched, running: DaemonProcess) -> None:
+def test_a_daemon_that_stops_is_gone_at_once(watched: RecordedFollower, running: DaemonProcess) -> None:
     """It says goodbye."""
     running.client.stop()
 
     until(lambda: watched.now.daemon == "absent")
-    assert (None, "") == (watched.now.connection, watched.now.trouble)
+    assert (None, "") == (watched.now.connection, watched.now.error_text)
 
 
 def test_a_killed_daemon_is_found_again_on_another_port_within_five_seconds(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_killed_daemon_is_found_again_on_another_port_within_five_seconds(tmp_
     second = DaemonProcess(tmp_path / "home", port=free_port())
     try:
         first.start()
-        with Watched.following(first.folders.runtime) as watched:
+        with RecordedFollower.following(first.folders.runtime) as watched:
             until(lambda: watched.now.daemon == "running")
             first.kill()
             until(lambda: watched.now.daemon == "absent")
@@ -218,7 +220,7 @@ def test_a_killed_daemon_is_found_again_on_another_port_within_five_seconds(tmp_
         second.kill()
 
 
-def test_the_end_does_not_wait_for_news(watched: Watched) -> None:
+def test_the_end_does_not_wait_for_news(watched: RecordedFollower) -> None:
     """Although the thread sleeps in the kernel."""
     watched.follower.stop()
 
@@ -230,10 +232,10 @@ def test_the_end_does_not_wait_for_news(watched: Watched) -> None:
 
 def test_streams_that_break_again_and_again_are_told_and_not_hammered(tmp_path: Path) -> None:
     """Each time a little later, and in the end the user is told."""
-    with impostor(tmp_path) as daemon, Watched.following(tmp_path) as watched:
-        until(lambda: watched.now.trouble)
+    with impostor(tmp_path) as daemon, RecordedFollower.following(tmp_path) as watched:
+        until(lambda: watched.now.error_text)
 
-        assert "again and again" in watched.now.trouble
+        assert "again and again" in watched.now.error_text
         assert "absent" == watched.now.daemon
         assert 4 == daemon.asked.count("/v1/events")
 
@@ -251,8 +253,8 @@ def test_streams_that_break_again_and_again_are_told_and_not_hammered(tmp_path: 
 )
 def test_what_cannot_be_understood_is_told_in_words(tmp_path: Path, answers: dict[str, Any], words: str) -> None:
     """And never ends the tray."""
-    with impostor(tmp_path, **answers), Watched.following(tmp_path) as watched:
-        until(lambda: words in watched.now.trouble)
+    with impostor(tmp_path, **answers), RecordedFollower.following(tmp_path) as watched:
+        until(lambda: words in watched.now.error_text)
 
         assert "absent" == watched.now.daemon
         assert watched.follower._thread.is_alive()
@@ -263,8 +265,8 @@ def test_an_announcement_of_somebody_elses_is_not_believed(tmp_path: Path) -> No
     """Its address would get the token."""
     with impostor(tmp_path) as daemon:
         discovery.discovery_file(tmp_path).chmod(0o644)
-        with Watched.following(tmp_path) as watched:
-            until(lambda: "0644" in watched.now.trouble)
+        with RecordedFollower.following(tmp_path) as watched:
+            until(lambda: "0644" in watched.now.error_text)
 
     assert [] == daemon.asked
 
@@ -273,5 +275,5 @@ def test_a_ledger_that_cannot_be_read_takes_nothing_else_away(tmp_path: Path) ->
     """Nobody can ask to be let in then; the connection is shown all the same."""
     ill = problem(503, "ledger_unavailable", "The disk is full.")
 
-    with impostor(tmp_path, pairings=ill, apps=ill), Watched.following(tmp_path) as watched:
+    with impostor(tmp_path, pairings=ill, apps=ill), RecordedFollower.following(tmp_path) as watched:
         until(lambda: any(view.connection and view.connection.state == "connected" for view in watched.seen))

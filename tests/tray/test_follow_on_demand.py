@@ -13,8 +13,8 @@ if sys.platform == "win32":
     pytest.skip("platform: sockets are handed over on Unix", allow_module_level=True)
 
 from tests.support.activated import Activated
+from tests.support.recorded_follower import RecordedFollower
 from tests.support.until import until
-from tests.support.watched import Watched
 from upstash_helper.client import wake
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_it_is_started_when_the_tray_looks_for_it(tmp_path: Path) -> None:
     with Activated.listening(tmp_path) as daemon:
         wake.leave_note(daemon.state, f"http://127.0.0.1:{daemon.port}")
 
-        with Watched.following(daemon.runtime, state=daemon.state) as watched:
+        with RecordedFollower.following(daemon.runtime, state=daemon.state) as watched:
             until(lambda: watched.now.connection)
 
         assert 1 == len(daemon.activator.pids)
@@ -36,7 +36,7 @@ def test_it_is_started_again_after_a_crash(tmp_path: Path) -> None:
     """The tray's look after a crash is what brings it back."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
-        with Watched.following(daemon.runtime, state=daemon.state) as watched:
+        with RecordedFollower.following(daemon.runtime, state=daemon.state) as watched:
             until(lambda: watched.now.connection)
             daemon.activator.signal(signal.SIGKILL)
 
@@ -49,7 +49,7 @@ def test_it_is_not_started_again_by_the_tray_when_it_was_stopped(tmp_path: Path)
     """Who stops the daemon does not have it come back because a tray is there; when it is started, the tray follows."""
     with Activated.listening(tmp_path, CLIENT_ID="client") as daemon:
         daemon.get()
-        with Watched.following(daemon.runtime, state=daemon.state) as watched:
+        with RecordedFollower.following(daemon.runtime, state=daemon.state) as watched:
             until(lambda: watched.now.connection)
             # What it learns by an event it learns after it has asked for all that there was before: it only listens.
             daemon.client.connect(open_browser=False)

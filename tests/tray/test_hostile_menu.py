@@ -9,15 +9,15 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from tests.tray.views import ADA, app, attempt, database, page, pairing, running
+from tests.tray.states import ADA, app, attempt, database, page, pairing, running
 from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
 from upstash_helper.protocol.wire_apps import WishedScope
-from upstash_helper_tray import state as views
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
-from upstash_helper_tray.state import Sign, View
-from upstash_helper_tray.status import sign_of, tooltip_for
-from upstash_helper_tray.text import LONGEST_LINE, LONGEST_NAME, lines, one_line, quoted, short, whole
+from upstash_helper_tray.presentation.status import icon_status, tooltip_for
+from upstash_helper_tray.presentation.text import LONGEST_LINE, LONGEST_NAME, lines, one_line, quoted, short, whole
+from upstash_helper_tray.sync import state as views
+from upstash_helper_tray.sync.state import IconStatus, TrayState
 
 SEEDS = range(150)
 HOSTILE = (
@@ -44,7 +44,7 @@ HOSTILE = (
 )
 
 
-def hostile_view(seed: int) -> View:
+def hostile_view(seed: int) -> TrayState:
     pick = random.Random(seed)
 
     def text() -> str:
@@ -69,9 +69,9 @@ def hostile_view(seed: int) -> View:
             "detail": text(),
         },
         daemon=pick.choice(get_args(views.DaemonState)),
-        trouble=text(),
+        error_text=text(),
         databases=pick.choice((None, some(lambda: database(text(), host=text()), 1_000))),
-        databases_trouble=pick.choice(("", text())),
+        databases_error=pick.choice(("", text())),
         pairings=some(a_pairing, 20),
         apps=some(lambda: app(text(), identity=an_identity(), last_used_at=text()), 100),
         console_url=pick.choice((None, "https://console.example")),
@@ -221,47 +221,47 @@ def test_lines_say_all_or_tell_that_they_do_not() -> None:
 @pytest.mark.parametrize(
     ("view", "sign", "tooltip"),
     [
-        (View(pairings=(pairing(),)), Sign.ABSENT, "not running"),
-        (View(daemon="starting"), Sign.CONNECTING, "starting"),
-        (running("disconnected"), Sign.DISCONNECTED, "No account is connected"),
-        (running("connecting"), Sign.CONNECTING, "Waiting for your sign-in"),
-        (running("connecting", connection={"attempt": attempt()}), Sign.CONNECTING, "Waiting for your sign-in"),
+        (TrayState(pairings=(pairing(),)), IconStatus.ABSENT, "not running"),
+        (TrayState(daemon="starting"), IconStatus.CONNECTING, "starting"),
+        (running("disconnected"), IconStatus.DISCONNECTED, "No account is connected"),
+        (running("connecting"), IconStatus.CONNECTING, "Waiting for your sign-in"),
+        (running("connecting", connection={"attempt": attempt()}), IconStatus.CONNECTING, "Waiting for your sign-in"),
         (
             running("connecting", connection={"attempt": attempt(waiting="no_callback")}),
-            Sign.ATTENTION,
+            IconStatus.ATTENTION,
             "Waiting for your sign-in",
         ),
-        (running("connected"), Sign.CONNECTED, "Connected as ada@example.com"),
+        (running("connected"), IconStatus.CONNECTED, "Connected as ada@example.com"),
         (
             running("connected", connection={"attempt": attempt(state="succeeded")}),
-            Sign.CONNECTED,
+            IconStatus.CONNECTED,
             "Connected as ada@example.com",
         ),
         (
             running("connected", connection={"attempt": attempt()}),
-            Sign.CONNECTING,
+            IconStatus.CONNECTING,
             "Connected as ada@example.com. Waiting for your sign-in",
         ),
-        (running("reconnect_required"), Sign.ATTENTION, "Upstash no longer takes the API key"),
+        (running("reconnect_required"), IconStatus.ATTENTION, "Upstash no longer takes the API key"),
         (
             running("reconnect_required", connection={"attempt": attempt()}),
-            Sign.CONNECTING,
+            IconStatus.CONNECTING,
             "Upstash no longer takes the API key",
         ),
-        (running("needs_email"), Sign.ATTENTION, "One thing is missing"),
-        (running("keyring_locked"), Sign.ATTENTION, "The keyring is locked"),
-        (running("keyring_unavailable"), Sign.ATTENTION, "There is no keyring"),
-        (running("port_conflict"), Sign.ATTENTION, "Another program has the helper's port"),
+        (running("needs_email"), IconStatus.ATTENTION, "One thing is missing"),
+        (running("keyring_locked"), IconStatus.ATTENTION, "The keyring is locked"),
+        (running("keyring_unavailable"), IconStatus.ATTENTION, "There is no keyring"),
+        (running("port_conflict"), IconStatus.ATTENTION, "Another program has the helper's port"),
         (
             running("connected", pairings=(pairing(), pairing())),
-            Sign.ATTENTION,
+            IconStatus.ATTENTION,
             "2 apps ask to be let in. Connected as ada@example.com",
         ),
     ],
 )
-def test_the_icon_says_what_matters_most(view: View, sign: Sign, tooltip: str) -> None:
+def test_the_icon_says_what_matters_most(view: TrayState, sign: IconStatus, tooltip: str) -> None:
     """
     The icon shows that somebody waits for the user before how the connection is; the tooltip says both.
     """
-    assert sign is sign_of(view)
+    assert sign is icon_status(view)
     assert f"Upstash helper: {tooltip}" == tooltip_for(view)

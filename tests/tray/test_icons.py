@@ -7,8 +7,8 @@ from itertools import combinations
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from upstash_helper_tray.icons import SIZES, renderings
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import SIZES, renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 LIGHT = ((255, 255, 255), (246, 246, 246))
 DARK = ((32, 32, 32), (0, 0, 0))
@@ -52,8 +52,8 @@ def box(picture: Image.Image, panel: Colour) -> tuple[int, int]:
     return right - left, bottom - top
 
 
-@pytest.mark.parametrize("sign", Sign)
-def test_every_size_that_panels_ask_for_is_there(sign: Sign) -> None:
+@pytest.mark.parametrize("sign", IconStatus)
+def test_every_size_that_panels_ask_for_is_there(sign: IconStatus) -> None:
     """
     A panel finds its size, and the double of it, without scaling: from 16 to 64 pixels, the smallest first.
     """
@@ -69,18 +69,18 @@ def test_no_two_signs_look_alike_without_colours(panel: Colour, size: int) -> No
     """
     In greyscale each sign differs from every other by more than a stroke: nobody has to tell colours apart.
     """
-    grey = {sign: on(panel, renderings(sign)[size]).convert("L") for sign in Sign}
+    grey = {sign: on(panel, renderings(sign)[size]).convert("L") for sign in IconStatus}
 
-    for one, other in combinations(Sign, 2):
+    for one, other in combinations(IconStatus, 2):
         difference = ImageChops.difference(grey[one], grey[other])
         # Fewer than 64 of 256 levels are a shade of the same thing. A twelfth of the pixels is a shape.
         changed = ImageStat.Stat(difference.point(lambda level: 255 * (level >= 64))).mean[0] / 255
         assert changed >= 1 / 12, (one, other, changed)
 
 
-@pytest.mark.parametrize("sign", Sign)
+@pytest.mark.parametrize("sign", IconStatus)
 @pytest.mark.parametrize("panel", [*LIGHT, *DARK], ids=str)
-def test_it_stands_out_from_light_and_dark_panels(panel: Colour, sign: Sign) -> None:
+def test_it_stands_out_from_light_and_dark_panels(panel: Colour, sign: IconStatus) -> None:
     """
     On light and on dark panels the outline is seen at its full size, by a contrast of 3:1.
     """
@@ -90,8 +90,8 @@ def test_it_stands_out_from_light_and_dark_panels(panel: Colour, sign: Sign) -> 
         assert min(width, height) >= picture.width * 0.8
 
 
-@pytest.mark.parametrize("sign", Sign)
-def test_it_is_told_on_any_panel(sign: Sign) -> None:
+@pytest.mark.parametrize("sign", IconStatus)
+def test_it_is_told_on_any_panel(sign: IconStatus) -> None:
     """
     Even on a panel of the tile's own grey it can be read: light and dark parts of the picture differ by 4.5:1.
     """
@@ -104,8 +104,8 @@ def test_it_is_told_on_any_panel(sign: Sign) -> None:
         assert min(len(light), len(dark)) / len(opaque) >= 0.05, picture.size
 
 
-@pytest.mark.parametrize("sign", Sign)
-def test_the_tile_has_round_corners(sign: Sign) -> None:
+@pytest.mark.parametrize("sign", IconStatus)
+def test_the_tile_has_round_corners(sign: IconStatus) -> None:
     """
     Around the tile the panel is seen.
     """
@@ -119,7 +119,7 @@ def test_straight_lines_are_sharp() -> None:
     """
     At each size the cup's arms and the tile's sides are on whole pixels: a row across them has two colours alone.
     """
-    for picture in renderings(Sign.DISCONNECTED):
+    for picture in renderings(IconStatus.DISCONNECTED):
         y = picture.height * 7 // 16  # above the cup's turn
         row = {picture.getpixel((x, y)) for x in range(picture.width)}
 
@@ -130,17 +130,17 @@ def test_pictures_are_drawn_alike_each_time_and_but_once() -> None:
     """
     The same sign has the same picture, so that a screen can tell that nothing has changed.
     """
-    again = renderings.__wrapped__(Sign.CONNECTED)
+    again = renderings.__wrapped__(IconStatus.CONNECTED)
 
-    assert [one.tobytes() for one in renderings(Sign.CONNECTED)] == [one.tobytes() for one in again]
-    assert renderings(Sign.CONNECTED) is renderings(Sign.CONNECTED)
+    assert [one.tobytes() for one in renderings(IconStatus.CONNECTED)] == [one.tobytes() for one in again]
+    assert renderings(IconStatus.CONNECTED) is renderings(IconStatus.CONNECTED)
 
 
 def test_importing_them_does_not_load_pillow() -> None:
     """
     Whoever only wants to know whether a tray can be shown does not wait for Pillow.
     """
-    code = "import sys, upstash_helper_tray.icons; print('PIL' in sys.modules)"
+    code = "import sys, upstash_helper_tray.presentation.icons; print('PIL' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

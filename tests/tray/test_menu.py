@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from tests.tray.reading import as_text, chosen, sub, text_of
-from tests.tray.views import (
+from tests.tray.states import (
     ADA,
     app,
     attempt,
@@ -14,11 +14,11 @@ from tests.tray.views import (
     running,
 )
 from upstash_helper.protocol.wire import ConnectionState
-from upstash_helper_tray import actions
-from upstash_helper_tray.actions import Action
+from upstash_helper_tray.menu import actions
+from upstash_helper_tray.menu.actions import Action
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
-from upstash_helper_tray.state import View
+from upstash_helper_tray.sync.state import TrayState
 
 TAIL = """
     ---
@@ -134,7 +134,9 @@ def test_without_a_daemon_it_can_be_started() -> None:
     """
     Where the helper is not running, the menu says so and why, starts it, and offers nothing that needs it.
     """
-    view = View(trouble="Port 3000 belongs to nginx.", starts_at_login=False, pairings=(pairing(),), apps=(app(),))
+    view = TrayState(
+        error_text="Port 3000 belongs to nginx.", starts_at_login=False, pairings=(pairing(),), apps=(app(),)
+    )
 
     expected = """
         (The helper is not running)
@@ -151,8 +153,8 @@ def test_without_a_daemon_it_can_be_started() -> None:
     assert text_of(expected) == as_text(menu_for(view))
 
 
-@pytest.mark.parametrize("view", [View(daemon="starting"), View(daemon="running", connection=None)])
-def test_while_it_starts_there_is_nothing_to_choose_but_the_tray(view: View) -> None:
+@pytest.mark.parametrize("view", [TrayState(daemon="starting"), TrayState(daemon="running", connection=None)])
+def test_while_it_starts_there_is_nothing_to_choose_but_the_tray(view: TrayState) -> None:
     """
     While the helper starts, the menu says so; where the tray cannot be started at login, no entry offers it.
     """
@@ -230,7 +232,7 @@ def test_who_has_the_port_is_told() -> None:
 # --- all that can be chosen -------------------------------------------------------------------------------------------
 
 EVERYTHING = (
-    View(starts_at_login=False),
+    TrayState(starts_at_login=False),
     *(running(state) for state in get_args(ConnectionState)),
     running("connecting", connection={"attempt": attempt()}),
     running(
@@ -273,6 +275,6 @@ def test_start_at_login_turns_over(*, ticked: bool) -> None:
     """
     The tick shows what is, and choosing it wants the other.
     """
-    view = View(starts_at_login=ticked)
+    view = TrayState(starts_at_login=ticked)
 
     assert actions.StartAtLogin(not ticked) == chosen(view, "Start at login")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.tray.reading import as_text, chosen, sub, text_of
-from tests.tray.views import DELETE, LIST, NOON, app, database, page, pairing, running
+from tests.tray.states import DELETE, LIST, NOON, app, database, page, pairing, running
 from upstash_helper.protocol.wire_apps import Pairing, WishedScope
-from upstash_helper_tray import actions
+from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 
@@ -56,7 +56,7 @@ def test_without_a_console_there_is_no_way_to_it() -> None:
     ("known", "expected"),
     [
         ({"databases": ()}, "(None yet)\n---\nCreate…\nRefresh"),
-        ({"databases_trouble": "Upstash is slow."}, "(Upstash is slow.)\n---\nCreate…\nRefresh"),
+        ({"databases_error": "Upstash is slow."}, "(Upstash is slow.)\n---\nCreate…\nRefresh"),
     ],
 )
 def test_no_databases_are_told_from_unknown_ones(known: dict[str, Any], expected: str) -> None:
@@ -68,9 +68,9 @@ def test_no_databases_are_told_from_unknown_ones(known: dict[str, Any], expected
 
 def test_databases_that_were_read_stay_when_they_cannot_be_read_anew() -> None:
     """
-    A trouble is told above what was known before it.
+    A error_text is told above what was known before it.
     """
-    view = running(databases=(database(),), databases_trouble="Upstash is slow.")
+    view = running(databases=(database(),), databases_error="Upstash is slow.")
 
     assert as_text(sub(view, "Databases")).startswith("(Upstash is slow.)\n---\nmain >")
 

@@ -6,25 +6,25 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.tray_facts import connected, event, failed_attempt, in_state, pairing, revoked
-from upstash_helper_tray.notifications import Herald, Notice
-from upstash_helper_tray.state import View
+from tests.support.tray_values import connected, event, failed_attempt, in_state, pairing, revoked
+from upstash_helper_tray.presentation.notifications import Notification, NotificationTracker
+from upstash_helper_tray.sync.state import TrayState
 
-ABSENT = View()
-CONNECTED = View(daemon="running", connection=connected())
-DISCONNECTED = View(daemon="running", connection=in_state("disconnected"))
+ABSENT = TrayState()
+CONNECTED = TrayState(daemon="running", connection=connected())
+DISCONNECTED = TrayState(daemon="running", connection=in_state("disconnected"))
 
 
-def told(*views: View) -> list[Notice]:
+def told(*views: TrayState) -> list[Notification]:
     """Return what is told about views that follow each other."""
-    herald = Herald()
+    herald = NotificationTracker()
     return [notice for view in views for notice in herald.news(view)]
 
 
 def test_what_was_so_before_is_no_news() -> None:
     """Whoever starts the tray knows that they are connected, or sees it."""
     assert [] == told(ABSENT, CONNECTED)
-    assert [] == told(ABSENT, View(daemon="running", connection=in_state("keyring_locked")))
+    assert [] == told(ABSENT, TrayState(daemon="running", connection=in_state("keyring_locked")))
 
 
 def test_a_request_is_told_with_what_is_vouched_for_first() -> None:
@@ -66,11 +66,11 @@ def test_a_daemon_that_comes_back_as_it_was_is_no_news() -> None:
 )
 def test_a_connection_that_needs_a_hand_is_told_once(state: str) -> None:
     """In the daemon's own words, which say what to do."""
-    broken = View(daemon="running", connection=in_state(state, detail="Do this."))
+    broken = TrayState(daemon="running", connection=in_state(state, detail="Do this."))
 
-    notices = told(CONNECTED, broken, ABSENT, broken)
+    notifications = told(CONNECTED, broken, ABSENT, broken)
 
-    assert ["Do this."] == [notice.body for notice in notices]
+    assert ["Do this."] == [notice.body for notice in notifications]
 
 
 def test_a_sign_in_that_failed_is_told() -> None:
@@ -86,20 +86,20 @@ def test_a_sign_in_that_failed_is_told() -> None:
 @pytest.mark.parametrize(("reason", "count"), [("misused", 1), ("expired", 1), ("owner", 0), ("app", 0)])
 def test_an_app_that_lost_its_access_is_told_unless_somebody_wanted_that(reason: str, count: int) -> None:
     """The name that the app gave itself comes last."""
-    notices = Herald().news(CONNECTED, revoked(reason))  # type: ignore[arg-type]
+    notifications = NotificationTracker().news(CONNECTED, revoked(reason))  # type: ignore[arg-type]
 
-    assert count == len(notices)
-    assert all(notice.body.endswith("“Orders”.") for notice in notices)
+    assert count == len(notifications)
+    assert all(notice.body.endswith("“Orders”.") for notice in notifications)
 
 
 def test_other_events_say_nothing() -> None:
     """Only the view does."""
-    assert [] == Herald().news(CONNECTED, event("hello"))
+    assert [] == NotificationTracker().news(CONNECTED, event("hello"))
 
 
 def test_memory_is_bounded() -> None:
     """An app that asks a thousand times does not fill it."""
-    herald = Herald()
+    herald = NotificationTracker()
     for number in range(1500):
         herald.news(replace(CONNECTED, pairings=(pairing(str(number)),)))
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 _SCRIPT = """
 import sys
 from pathlib import Path
-from upstash_helper_tray.opener import SystemOpener
+from upstash_helper_tray.dispatch.opener import SystemOpener
 
 opener = SystemOpener(patience=float(sys.argv[3]))
 print(opener.page(sys.argv[2]) if sys.argv[1] == "page" else opener.folder(Path(sys.argv[2])), flush=True)

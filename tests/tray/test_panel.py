@@ -13,8 +13,8 @@ from tests.support.panel import HEIGHT, Panel
 from tests.support.tray_process import TrayProcess
 from tests.support.until import until
 from tests.support.world import PASSWORD
-from upstash_helper_tray.icons import renderings
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,16 +41,16 @@ class Desktop:
         opened = self._folder / "opened"
         return opened.read_text().splitlines() if opened.exists() else []
 
-    def shows(self, sign: Sign) -> Image:
+    def shows(self, sign: IconStatus) -> Image:
         """Wait until the icon shows ``sign``, and return what is on the display then."""
         return self.panel.until(looks_like(sign), keep=self._folder / "last.png")
 
 
-def looks_like(sign: Sign) -> Callable[[Image], bool]:
+def looks_like(sign: IconStatus) -> Callable[[Image], bool]:
     """Return what tells whether a picture of the panel has ``sign`` in it, and no other as much."""
 
     def sees(icon: Image) -> bool:
-        by_sign = {one: distance(icon, one) for one in Sign}
+        by_sign = {one: distance(icon, one) for one in IconStatus}
         return by_sign[sign] < ALIKE and min(by_sign, key=by_sign.__getitem__) == sign
 
     return sees
@@ -60,7 +60,7 @@ ALIKE = 25.0
 """Of 255 levels, in the mean over the icon: the panel scales it. Two different signs are more than 50 apart."""
 
 
-def distance(icon: Image, sign: Sign) -> float:
+def distance(icon: Image, sign: IconStatus) -> float:
     """Return how much a picture of the panel differs from ``sign``, in the size and at the place that fits best."""
     return min(
         _distance(icon, rendering, (icon.width - rendering.width) // 2 + dx, (icon.height - rendering.height) // 2 + dy)
@@ -71,7 +71,7 @@ def distance(icon: Image, sign: Sign) -> float:
 
 
 @cache
-def scaled(sign: Sign) -> tuple[Image, ...]:
+def scaled(sign: IconStatus) -> tuple[Image, ...]:
     """Return a sign as the panel may scale it: it takes one size and makes of it what it has room for."""
     sizes = range(HEIGHT // 2, HEIGHT - 5, 2)
     return tuple(one.resize((size, size)) for one in renderings(sign) if one.width < HEIGHT for size in sizes)
@@ -111,16 +111,16 @@ def desktop(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Des
 
 async def test_the_icon_follows_a_sign_in_and_the_end_of_the_daemon(desktop: Desktop, far_side: Sandbox) -> None:
     """From disconnected over connecting to connected, then absent: each is a picture of its own on the screen."""
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
     email = f"panel-{secrets.token_hex(4)}@example.com"
     started = desktop.daemon.client.connect(open_browser=False)
-    desktop.shows(Sign.CONNECTING)
+    desktop.shows(IconStatus.CONNECTING)
     await visit(await far_side.authorize(started.authorization_url, email, PASSWORD))  # type: ignore[union-attr]
-    desktop.shows(Sign.CONNECTED)
+    desktop.shows(IconStatus.CONNECTED)
     desktop.daemon.kill()
-    desktop.shows(Sign.ABSENT)
+    desktop.shows(IconStatus.ABSENT)
     desktop.daemon.start()
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
 
 
 async def visit(address: str) -> None:
@@ -134,7 +134,7 @@ async def visit(address: str) -> None:
 
 def test_a_click_opens_the_dashboard(desktop: Desktop) -> None:
     """The browser gets a file that leads there, and no ticket on its command line."""
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.click()
     [address] = until(desktop.opened)
 
@@ -144,7 +144,7 @@ def test_a_click_opens_the_dashboard(desktop: Desktop) -> None:
 
 def test_the_menu_opens_and_does_what_is_chosen(desktop: Desktop) -> None:
     """With the right button and the keyboard, as on any other icon: the last entry quits, and the daemon goes on."""
-    before = desktop.shows(Sign.DISCONNECTED)
+    before = desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.click(right=True)
     until(lambda: differs(before, desktop.panel.picture()))
     desktop.panel.press("Up", "Up", "Return")
@@ -155,10 +155,10 @@ def test_the_menu_opens_and_does_what_is_chosen(desktop: Desktop) -> None:
 
 def test_a_panel_that_crashed_gets_the_icon_again(desktop: Desktop) -> None:
     """It is there as soon as the panel is."""
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.kill()
     desktop.panel.start()
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
 
 
 def differs(before: Image, after: Image) -> bool:

@@ -12,19 +12,19 @@ import pytest
 from tests.support.notifications import Desktop, session_bus
 from tests.support.tray_host import TrayHost
 from tests.support.tray_icon import SECONDS, eventually, icon_class
-from upstash_helper_tray.actions import Approve, OpenDashboard, Quit, ShowLog, StartAtLogin
-from upstash_helper_tray.backends import open_screen
-from upstash_helper_tray.icons import SIZES, renderings
+from upstash_helper_tray.backends.factory import open_screen
+from upstash_helper_tray.backends.screen import TrayUnavailable
+from upstash_helper_tray.menu.actions import Approve, OpenDashboard, Quit, ShowLog, StartAtLogin
 from upstash_helper_tray.menu.entries import Entry, Separator
-from upstash_helper_tray.screen import NoTray
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import SIZES, renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.support.keyring import PrivateKeyring
-    from upstash_helper_tray.actions import Action
-    from upstash_helper_tray.screen import Screen
+    from upstash_helper_tray.backends.screen import Screen
+    from upstash_helper_tray.menu.actions import Action
 
 MENU = (
     Entry(text="Connected as a_b@example.com"),
@@ -81,8 +81,8 @@ class Running:
             self.ready.set()
 
         try:
-            self.screen.run(ready=ready, chosen=self.chosen.append, opened=OpenDashboard())
-        except NoTray as error:
+            self.screen.run(ready=ready, chosen=self.chosen.append, clicked=OpenDashboard())
+        except TrayUnavailable as error:
             self.error = error
 
 
@@ -94,11 +94,11 @@ async def test_what_is_shown_is_on_the_panel(host: TrayHost) -> None:
     """Picture, tooltip and menu, at first and whenever there is news."""
     screen = await opened()
     async with Running.of(screen):
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
         item = await host.item()
         menu, tooltip = await item.menu(), await item.tooltip()
         pixmaps = (await item.properties())["IconPixmap"]
-        screen.show(Sign.ATTENTION, "Another", MENU[-1:])
+        screen.show(IconStatus.ATTENTION, "Another", MENU[-1:])
 
         assert ("statusnotifier", True) == (screen.backend, screen.notifies)
         assert "A tooltip" == tooltip
@@ -120,7 +120,7 @@ async def test_what_is_shown_is_on_the_panel(host: TrayHost) -> None:
 async def test_what_was_to_be_shown_before_is_shown_at_first(host: TrayHost) -> None:
     """Nothing flashes up that is not so."""
     screen = await opened()
-    screen.show(Sign.CONNECTED, "Before", MENU)
+    screen.show(IconStatus.CONNECTED, "Before", MENU)
 
     async with Running.of(screen):
         item = await host.item()
@@ -133,12 +133,12 @@ async def test_what_did_not_change_is_not_sent(host: TrayHost) -> None:
     """An equal menu is the same menu."""
     screen = await opened()
     async with Running.of(screen):
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
         item = await host.item()
         await item.properties()
         host.signals.clear()
 
-        screen.show(Sign.CONNECTED, "A tooltip", tuple(MENU))
+        screen.show(IconStatus.CONNECTED, "A tooltip", tuple(MENU))
         await item.properties()
 
         assert [] == host.signals
@@ -148,7 +148,7 @@ async def test_a_choice_comes_back_as_its_action(host: TrayHost) -> None:
     """And a click on the icon as the one that is for that, though it is not in the menu."""
     screen = await opened()
     async with Running.of(screen) as running:
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
         item = await host.item()
         await item.click("R&D", "Let in")
         await item.click("Start at login")
@@ -162,10 +162,10 @@ async def test_a_choice_from_a_menu_that_is_gone_is_the_one_that_was_seen(host: 
     """Between looking and clicking another app asks: yes is for the one that was read."""
     screen = await opened()
     async with Running.of(screen) as running:
-        screen.show(Sign.ATTENTION, "", (Entry(text="Let in", action=Approve("p1")),))
+        screen.show(IconStatus.ATTENTION, "", (Entry(text="Let in", action=Approve("p1")),))
         item = await host.item()
         seen = (await item.menu()).find("Let in")
-        screen.show(Sign.ATTENTION, "", (Entry(text="Let in", action=Approve("p2")),))
+        screen.show(IconStatus.ATTENTION, "", (Entry(text="Let in", action=Approve("p2")),))
         await item.click_id(seen.id)
 
     assert [Approve("p1")] == running.chosen
@@ -220,7 +220,7 @@ async def test_a_bus_that_goes_is_told(session: PrivateKeyring, host: TrayHost) 
         await asyncio.to_thread(session.kill_bus)
         await running.ended()
 
-    assert isinstance(running.error, NoTray)
+    assert isinstance(running.error, TrayUnavailable)
     assert "session bus" in str(running.error)
     assert running.error.advice
 
@@ -236,7 +236,7 @@ async def test_a_beginning_that_fails_ends_it(host: TrayHost) -> None:
     async with Running.of(screen, ready=fail) as running:
         await running.ended()
 
-    assert isinstance(running.error, NoTray)
+    assert isinstance(running.error, TrayUnavailable)
     assert "of a test" in str(running.error)
 
 
@@ -280,7 +280,7 @@ def pystray_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_no_character_marks_an_access_key(pystray_loads: None, backend: str, text: str) -> None:
     """Windows takes an ampersand for that."""
     screen, icon = on_another_system(backend)
-    screen.show(Sign.CONNECTED, "A tooltip", MENU)
+    screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
 
     async with Running.of(screen):
         assert text == list(icon().menu)[2].text
@@ -290,7 +290,7 @@ async def test_no_character_marks_an_access_key(pystray_loads: None, backend: st
 async def test_a_click_on_the_icon_is_reached_without_being_seen(pystray_loads: None, backend: str) -> None:
     """The menu is called for it, on Windows and in GTK alike."""
     screen, icon = on_another_system(backend)
-    screen.show(Sign.CONNECTED, "A tooltip", (Entry(text="Log", action=ShowLog()),))
+    screen.show(IconStatus.CONNECTED, "A tooltip", (Entry(text="Log", action=ShowLog()),))
 
     async with Running.of(screen) as running:
         icon().menu(icon())
@@ -304,9 +304,9 @@ async def test_a_backend_that_takes_one_picture_gets_the_largest(pystray_loads: 
     screen, icon = on_another_system("win32")
 
     async with Running.of(screen):
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
 
-        assert renderings(Sign.CONNECTED)[-1] is icon().icon
+        assert renderings(IconStatus.CONNECTED)[-1] is icon().icon
 
 
 @pytest.mark.parametrize(

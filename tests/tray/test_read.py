@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.support.impostor import Impostor, impostor
-from tests.support.tray_facts import connected, database, event, in_state, status
+from tests.support.tray_values import connected, database, event, in_state, status
 from tests.support.until import SECONDS, until
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.protocol import wire
-from upstash_helper_tray import state
-from upstash_helper_tray.state import Views
+from upstash_helper_tray.sync import state
 from upstash_helper_tray.sync.read import Reader
+from upstash_helper_tray.sync.state import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +26,11 @@ FOUND = (200, msgspec.json.encode(wire.DatabaseList(databases=(database("orders"
 
 
 @contextlib.contextmanager
-def reading(runtime: Path, connection: wire.Connection) -> Iterator[tuple[Views, Reader, type[Impostor]]]:
+def reading(runtime: Path, connection: wire.Connection) -> Iterator[tuple[StateStore, Reader, type[Impostor]]]:
     """Read from a daemon each of whose answers is given when the test says so."""
     told = (200, msgspec.json.encode(status(connection)))
     with impostor(runtime, held=(DAEMON, DATABASES), daemon=told, databases=FOUND) as daemon:
-        views = Views(lambda _before, _after, _event: None)
+        views = StateStore(lambda _before, _after, _event: None)
         reader = Reader(views, failed=lambda _error: None)
         reader.read_from(DaemonClient.discover(runtime))
         reader.start()
@@ -48,7 +48,7 @@ def test_news_that_came_before_the_answer_is_not_undone_by_it(tmp_path: Path) ->
     with reading(tmp_path, in_state("disconnected")) as (views, reader, daemon):
         reader.want("status")
         until(lambda: DAEMON in daemon.asked)
-        views.change(lambda view: state.folded(view, event("connection", connected())).view)
+        views.change(lambda view: state.reduce_event(view, event("connection", connected())).view)
         daemon.held[DAEMON].release()
 
         until(lambda: views.current.daemon == "running")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from upstash_helper_tray.start_daemon import StartFailed, _reason, start_daemon
+from upstash_helper_tray.sync.start_daemon import StartFailed, _reason, start_daemon
 
 if TYPE_CHECKING:
     from pathlib import Path

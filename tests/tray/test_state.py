@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.tray_facts import (
+from tests.support.tray_values import (
     app,
     changed,
     connected,
@@ -18,26 +18,26 @@ from tests.support.tray_facts import (
     revoked,
     status,
 )
-from upstash_helper_tray import state as fold
-from upstash_helper_tray.state import View, folded
+from upstash_helper_tray.sync import state as fold
+from upstash_helper_tray.sync.state import TrayState, reduce_event
 
 STATE: frozenset[fold.Need] = frozenset({"state"})
 APPS: frozenset[fold.Need] = frozenset({"apps"})
 DATABASES: frozenset[fold.Need] = frozenset({"databases"})
-RUNNING = View(daemon="running", connection=connected(), databases=(database("orders"),))
+RUNNING = TrayState(daemon="running", connection=connected(), databases=(database("orders"),))
 
 
 @pytest.mark.parametrize("kind", ["hello", "reset"])
 def test_a_stream_that_is_open_or_has_missed_something_asks_for_all(kind: str) -> None:
     """What happened before, or in between, is not in it."""
-    after = folded(RUNNING, event(kind))
+    after = reduce_event(RUNNING, event(kind))
 
     assert (RUNNING, STATE) == (after.view, after.needs)
 
 
 def test_an_event_of_a_later_version_is_passed_over() -> None:
     """It changes nothing, and nothing is read for it."""
-    after = folded(RUNNING, event("weather", {"sun": True}))
+    after = reduce_event(RUNNING, event("weather", {"sun": True}))
 
     assert (RUNNING, frozenset()) == (after.view, after.needs)
 
@@ -47,16 +47,16 @@ def test_an_event_of_a_later_version_is_passed_over() -> None:
 
 def test_an_account_that_is_connected_has_its_databases_read() -> None:
     """And shows none until then."""
-    before = View(daemon="running", connection=in_state("disconnected"))
+    before = TrayState(daemon="running", connection=in_state("disconnected"))
 
-    after = folded(before, event("connection", connected()))
+    after = reduce_event(before, event("connection", connected()))
 
     assert (connected(), None, DATABASES) == (after.view.connection, after.view.databases, after.needs)
 
 
 def test_news_of_the_same_account_reads_nothing() -> None:
     """Upstash is not asked again because another sign-in was begun."""
-    after = folded(RUNNING, event("connection", connected(attempt=failed_attempt())))
+    after = reduce_event(RUNNING, event("connection", connected(attempt=failed_attempt())))
 
     assert (RUNNING.databases, frozenset()) == (after.view.databases, after.needs)
 
@@ -64,7 +64,7 @@ def test_news_of_the_same_account_reads_nothing() -> None:
 @pytest.mark.parametrize("other", [connected("bob@example.com"), connected(since="2026-11-26T13:00:00Z")])
 def test_the_databases_of_another_account_are_never_shown(other: object) -> None:
     """Not for the time that it takes to read those of the new one."""
-    after = folded(RUNNING, event("connection", other))
+    after = reduce_event(RUNNING, event("connection", other))
 
     assert (None, DATABASES) == (after.view.databases, after.needs)
 
@@ -72,14 +72,14 @@ def test_the_databases_of_another_account_are_never_shown(other: object) -> None
 @pytest.mark.parametrize("state", ["disconnected", "reconnect_required", "keyring_locked", "needs_email"])
 def test_without_an_account_there_are_no_databases(state: str) -> None:
     """And none are asked for."""
-    after = folded(RUNNING, event("connection", in_state(state)))
+    after = reduce_event(RUNNING, event("connection", in_state(state)))
 
     assert (None, frozenset()) == (after.view.databases, after.needs)
 
 
 def test_an_attempt_is_part_of_the_connection() -> None:
     """So the menu can show the one that runs."""
-    after = folded(RUNNING, event("attempt", failed_attempt()))
+    after = reduce_event(RUNNING, event("attempt", failed_attempt()))
 
     assert after.view.connection is not None
     assert failed_attempt() == after.view.connection.attempt
@@ -90,7 +90,7 @@ def test_an_attempt_is_part_of_the_connection() -> None:
 
 def test_a_database_that_changed_has_them_read_anew() -> None:
     """Those that are known stay until then."""
-    after = folded(RUNNING, changed())
+    after = reduce_event(RUNNING, changed())
 
     assert (RUNNING.databases, DATABASES) == (after.view.databases, after.needs)
 
@@ -107,8 +107,8 @@ def test_databases_that_were_read_before_stay_when_a_read_fails() -> None:
     """With why they may be out of date."""
     after = fold.without_databases(RUNNING, connected(), "Upstash cannot be reached.")
 
-    assert (RUNNING.databases, "Upstash cannot be reached.") == (after.databases, after.databases_trouble)
-    assert "" == fold.with_databases(after, connected(), []).databases_trouble
+    assert (RUNNING.databases, "Upstash cannot be reached.") == (after.databases, after.databases_error)
+    assert "" == fold.with_databases(after, connected(), []).databases_error
 
 
 # --- who wants in, and who is in --------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_requests_wait_in_the_order_in_which_they_came() -> None:
     """One that is told twice waits once."""
     view = RUNNING
     for one in (pairing("p1"), pairing("p2"), pairing("p2")):
-        view = folded(view, event("pairing", one)).view
+        view = reduce_event(view, event("pairing", one)).view
 
     assert ["p1", "p2"] == [one.id for one in view.pairings]
 
@@ -128,29 +128,29 @@ def test_a_request_that_is_over_waits_no_longer(state: str) -> None:
     """However it ended."""
     before = replace(RUNNING, pairings=(pairing("p1"), pairing("p2")))
 
-    after = folded(before, event("pairing", pairing("p1", state)))  # type: ignore[arg-type]
+    after = reduce_event(before, event("pairing", pairing("p1", state)))  # type: ignore[arg-type]
 
     assert (("p2",), frozenset()) == (tuple(one.id for one in after.view.pairings), after.needs)
 
 
 def test_an_approved_request_has_the_apps_read() -> None:
     """No event says who was let in."""
-    after = folded(replace(RUNNING, pairings=(pairing(),)), event("pairing", pairing(state="approved")))
+    after = reduce_event(replace(RUNNING, pairings=(pairing(),)), event("pairing", pairing(state="approved")))
 
     assert ((), APPS) == (after.view.pairings, after.needs)
 
 
 def test_a_request_is_shown_before_the_daemon_has_told_its_state() -> None:
     """The state may wait for the keyring; whoever waits for a yes does not."""
-    view = fold.with_pairings(View(), [pairing()])
+    view = fold.with_pairings(TrayState(), [pairing()])
 
     assert ("running", None) == (view.daemon, view.connection)
-    assert "absent" == fold.with_pairings(View(), []).daemon
+    assert "absent" == fold.with_pairings(TrayState(), []).daemon
 
 
 def test_a_revoked_app_is_gone() -> None:
     """The others stay."""
-    after = folded(replace(RUNNING, apps=(app("a1"), app("a2"))), revoked("owner"))
+    after = reduce_event(replace(RUNNING, apps=(app("a1"), app("a2"))), revoked("owner"))
 
     assert ("a2",) == tuple(one.id for one in after.view.apps)
 
@@ -170,5 +170,5 @@ def test_a_daemon_that_is_gone_leaves_nothing_behind() -> None:
     """But for what is the tray's own."""
     full = replace(RUNNING, pairings=(pairing(),), apps=(app(),), console_url="https://c.example", starts_at_login=True)
 
-    assert View(daemon="absent", trouble="Why.", starts_at_login=True) == fold.absent(full, "Why.")
-    assert View(daemon="starting", starts_at_login=True) == fold.absent(full, "Why.", starting=True)
+    assert TrayState(daemon="absent", error_text="Why.", starts_at_login=True) == fold.absent(full, "Why.")
+    assert TrayState(daemon="starting", starts_at_login=True) == fold.absent(full, "Why.", starting=True)

@@ -18,8 +18,8 @@ from tests.support.notifications import Desktop, session_bus
 from tests.support.tray_host import Item, Refused, TrayHost
 from tests.support.tray_icon import RunningIcon, eventually, icon_class
 from upstash_helper_tray.backends.bus import BusLost
-from upstash_helper_tray.icons import renderings
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -61,12 +61,12 @@ def clicks() -> list[str]:
 @pytest.fixture
 def icon(bus: str, clicks: list[str]) -> Any:
     """An icon that nobody sees yet."""
-    made = icon_class()("a-test", _picture(Sign.CONNECTED), "A title\nand more", _menu("Open", clicks))
-    made.renderings = renderings(Sign.CONNECTED)
+    made = icon_class()("a-test", _picture(IconStatus.CONNECTED), "A title\nand more", _menu("Open", clicks))
+    made.renderings = renderings(IconStatus.CONNECTED)
     return made
 
 
-def _picture(sign: Sign) -> Any:
+def _picture(sign: IconStatus) -> Any:
     return renderings(sign)[-1]
 
 
@@ -142,14 +142,14 @@ async def test_news_is_told_once_and_what_is_no_news_is_not(host: TrayHost, icon
         await eventually(lambda: host.said("NewStatus"))
         host.signals.clear()
 
-        icon.icon = _picture(Sign.CONNECTED)
+        icon.icon = _picture(IconStatus.CONNECTED)
         icon.title = "A title\nand more"
         icon.menu = icon.menu
         icon.update_menu()
         await _all_is_said(item)
         nothing = list(host.signals)
-        icon.renderings = renderings(Sign.ATTENTION)
-        icon.icon = _picture(Sign.ATTENTION)
+        icon.renderings = renderings(IconStatus.ATTENTION)
+        icon.icon = _picture(IconStatus.ATTENTION)
         icon.title = "Another"
         icon.menu = _menu("Something else", clicks)
         await _all_is_said(item)
@@ -157,7 +157,7 @@ async def test_news_is_told_once_and_what_is_no_news_is_not(host: TrayHost, icon
         assert [] == nothing
         assert ["NewIcon", "NewTitle", "NewToolTip", "LayoutUpdated"] == [member for member, _ in host.signals]
         properties = await item.properties()
-        assert renderings(Sign.ATTENTION)[0].width == properties["IconPixmap"][0][0]
+        assert renderings(IconStatus.ATTENTION)[0].width == properties["IconPixmap"][0][0]
         assert "Another" == await item.tooltip()
         assert ["Something else"] == (await item.menu()).texts()
 
@@ -376,7 +376,7 @@ async def test_setters_are_safe_from_any_thread(host: TrayHost, icon: Any) -> No
             for number in range(100):
                 icon.title = f"{thread} {number}"
                 icon.menu = pystray.Menu(pystray.MenuItem(f"{thread} {number}", None))
-                icon.icon = _picture(Sign.ATTENTION if number % 2 else Sign.CONNECTED)
+                icon.icon = _picture(IconStatus.ATTENTION if number % 2 else IconStatus.CONNECTED)
 
         threads = [threading.Thread(target=change, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -469,9 +469,9 @@ async def test_a_notification_that_is_not_shown_ends_nothing(
 async def test_the_whole_costs_little(session: PrivateKeyring, host: TrayHost) -> None:
     """In a process of its own: no GTK, no X11, and few megabytes."""
     code = (
-        "from upstash_helper_tray.backends import open_screen\n"
-        "from upstash_helper_tray.actions import Quit\n"
-        "open_screen('auto').run(ready=lambda: None, chosen=lambda _: None, opened=Quit())\n"
+        "from upstash_helper_tray.backends.factory import open_screen\n"
+        "from upstash_helper_tray.menu.actions import Quit\n"
+        "open_screen('auto').run(ready=lambda: None, chosen=lambda _: None, clicked=Quit())\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", code, env=session.env)
     try:

@@ -17,12 +17,12 @@ from tests.support.process import hangups_heard
 from tests.support.until import SECONDS, until
 from upstash_helper.service.autostart import NoAutostart
 from upstash_helper.settings.profiles import locate
-from upstash_helper_tray.actions import Approve, OpenDashboard, Quit
-from upstash_helper_tray.clipboard import Clipboard
+from upstash_helper_tray.backends.screen import TrayUnavailable
+from upstash_helper_tray.dispatch.clipboard import Clipboard
+from upstash_helper_tray.menu.actions import Approve, OpenDashboard, Quit
 from upstash_helper_tray.menu.entries import walk
-from upstash_helper_tray.screen import NoTray
-from upstash_helper_tray.state import Sign
-from upstash_helper_tray.tray import Tray
+from upstash_helper_tray.runtime.tray import Tray
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.support.daemon import DaemonProcess
     from tests.support.display import Desk
     from upstash_helper.settings.profiles import Folders
-    from upstash_helper_tray.actions import Action
+    from upstash_helper_tray.menu.actions import Action
     from upstash_helper_tray.menu.entries import Menu
 
 PAGE = "https://orders.example.com"
@@ -44,7 +44,7 @@ class RecordingScreen:
     def __init__(self, *, notifies: bool = True, fails: bool = False) -> None:
         self.notifies = notifies
         self.fails = fails
-        self.signs: list[Sign] = []
+        self.signs: list[IconStatus] = []
         self.tooltips: list[str] = []
         self.menus: list[Menu] = []
         self.notified: list[tuple[str, str]] = []
@@ -55,13 +55,13 @@ class RecordingScreen:
     def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], opened: Action) -> None:
         """Show until closed."""
         if self.fails:
-            raise NoTray("There is no panel.", advice="Get one.")
+            raise TrayUnavailable("There is no panel.", advice="Get one.")
         self.chosen, self.opened = chosen, opened
         ready()
         ready()  # a panel that was restarted
         assert self.closed.wait(SECONDS)
 
-    def show(self, sign: Sign, tooltip: str, menu: Menu) -> None:
+    def show(self, sign: IconStatus, tooltip: str, menu: Menu) -> None:
         """Note what is shown."""
         self.signs.append(sign)
         self.tooltips.append(tooltip)
@@ -107,9 +107,9 @@ def test_the_icon_follows_the_daemon(running: DaemonProcess) -> None:
     screen = RecordingScreen()
 
     with shown(running.folders, screen):
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
+        until(lambda: screen.signs[-1] is IconStatus.DISCONNECTED)
         running.client.stop()
-        until(lambda: screen.signs[-1] is Sign.ABSENT)
+        until(lambda: screen.signs[-1] is IconStatus.ABSENT)
 
     assert OpenDashboard() == screen.opened
     assert "not running" in screen.tooltips[-1]
@@ -120,14 +120,14 @@ def test_a_request_is_notified_and_decided_in_the_menu(running: DaemonProcess) -
     screen = RecordingScreen()
 
     with shown(running.folders, screen):
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
+        until(lambda: screen.signs[-1] is IconStatus.DISCONNECTED)
         app = AppSide.asks(running, origin=PAGE)
-        until(lambda: screen.signs[-1] is Sign.ATTENTION)
+        until(lambda: screen.signs[-1] is IconStatus.ATTENTION)
         ((title, body),) = until(lambda: list(screen.notified))
         assert screen.chosen is not None
         assert Approve(app.id) in screen.actions()
         screen.chosen(Approve(app.id))
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
+        until(lambda: screen.signs[-1] is IconStatus.DISCONNECTED)
 
         assert 200 == app.fetch().status
 
@@ -143,9 +143,9 @@ def test_who_tells_of_a_request_is_agreed_with_the_daemon(
     screen = RecordingScreen(notifies=notifies)
 
     with shown(running.folders, screen, notifications=notifications):
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
+        until(lambda: screen.signs[-1] is IconStatus.DISCONNECTED)
         AppSide.asks(running, origin=PAGE)
-        until(lambda: screen.signs[-1] is Sign.ATTENTION)
+        until(lambda: screen.signs[-1] is IconStatus.ATTENTION)
         tray = running.client.status().tray
 
     assert tray is not None
@@ -159,7 +159,7 @@ def test_a_screen_that_cannot_be_shown_is_the_callers_to_tell(tmp_path: Path) ->
     tray = Tray(RecordingScreen(fails=True), profile="default", folders=folders, autostart=NoAutostart())
     handlers = signal.getsignal(signal.SIGTERM)
 
-    with pytest.raises(NoTray):
+    with pytest.raises(TrayUnavailable):
         tray.run()
 
     assert handlers == signal.getsignal(signal.SIGTERM)
@@ -173,7 +173,7 @@ import ctypes, os, signal
 from tests.tray.test_tray import RecordingScreen
 from upstash_helper.settings.profiles import locate
 from upstash_helper.service.autostart import NoAutostart
-from upstash_helper_tray.tray import Tray
+from upstash_helper_tray.runtime.tray import Tray
 
 class Deaf(RecordingScreen):
     def run(self, *, ready, chosen, opened):

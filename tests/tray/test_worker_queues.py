@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.support.until import SECONDS, until
-from upstash_helper_tray.worker_queues import Lanes
+from upstash_helper_tray.dispatch.worker_queues import WorkerQueues
 
 
 def test_a_job_that_hangs_holds_up_its_lane_alone() -> None:
@@ -17,7 +17,7 @@ def test_a_job_that_hangs_holds_up_its_lane_alone() -> None:
             hang.wait(SECONDS)
         done.append(job)
 
-    lanes: Lanes[str] = Lanes(work)
+    lanes: WorkerQueues[str] = WorkerQueues(work)
     lanes.put("copies", "hangs")
     lanes.put("copies", "next")
     lanes.put("decisions", "yes")
@@ -39,7 +39,7 @@ def test_what_waits_already_is_done_once() -> None:
         hang.wait(SECONDS)
         done.append(job)
 
-    lanes: Lanes[str] = Lanes(work)
+    lanes: WorkerQueues[str] = WorkerQueues(work)
     for _ in range(5):
         lanes.put("copies", "copy")
     hang.set()
@@ -61,7 +61,7 @@ def test_after_the_end_nothing_is_begun() -> None:
         hang.wait(SECONDS)
         done.append(job)
 
-    lanes: Lanes[str] = Lanes(work)
+    lanes: WorkerQueues[str] = WorkerQueues(work)
     lanes.put("copies", "first")
     assert begun.wait(SECONDS)
     lanes.put("copies", "second")

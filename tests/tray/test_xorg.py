@@ -13,18 +13,18 @@ from tests.support.until import until
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-from upstash_helper_tray.actions import OpenDashboard
-from upstash_helper_tray.backends import open_screen
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.menu.actions import OpenDashboard
+from upstash_helper_tray.backends.factory import open_screen
+from upstash_helper_tray.sync.state import IconStatus
 
 screen = open_screen("xorg", wait=30)
-screen.show(Sign.CONNECTED, "A tooltip", ())
+screen.show(IconStatus.CONNECTED, "A tooltip", ())
 
 def chosen(action):
     print(action.section, flush=True)
     screen.close()
 
-screen.run(ready=lambda: print("ready", flush=True), chosen=chosen, opened=OpenDashboard("apps"))
+screen.run(ready=lambda: print("ready", flush=True), chosen=chosen, clicked=OpenDashboard("apps"))
 print("ended", flush=True)
 """
 

@@ -27,7 +27,7 @@ from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
-    from upstash_helper.client.locate import Whereabouts
+    from upstash_helper.client.locate import DaemonLocation
     from upstash_helper.client.token_store import TokenStore
     from upstash_helper.protocol.wire_apps import AskPairing, NewToken, StartedPairing, TokenInfo
 
@@ -150,7 +150,7 @@ class AppSession:
     has rotated the token, the others take it from there.
     """
 
-    def __init__(self, daemon: Whereabouts, store: TokenStore) -> None:
+    def __init__(self, daemon: DaemonLocation, store: TokenStore) -> None:
         """
         Args:
             daemon: Where it is.

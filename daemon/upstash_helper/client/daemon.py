@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from upstash_helper.client.transport import Hangup
+    from upstash_helper.client.transport import CancelToken
     from upstash_helper.protocol.wire import Wanted
 
 LARGEST_AUDIT_PAGE: Final = 500
@@ -436,19 +436,19 @@ class DaemonClient:
         message = f"The daemon at {self.base_url} breaks off its event stream again and again. See its log."
         raise DaemonUnreachable(message)
 
-    def follow(self, *, tray: Tray | None = None, hangup: Hangup | None = None) -> Iterator[Event]:
+    def follow(self, *, tray: Tray | None = None, cancel_token: CancelToken | None = None) -> Iterator[Event]:
         """
         Yield what happens for as long as one stream lasts: first ``hello``, from which on nothing is missed, and last
         ``bye`` if the daemon stops. A stream that breaks just ends.
 
         Args:
             tray: Follow as the tray icon.
-            hangup: Ends it from another thread.
+            cancel_token: Ends it from another thread.
         """
-        yield from self._stream(FrameParser(), None, tray, hangup)
+        yield from self._stream(FrameParser(), None, tray, cancel_token)
 
     def _stream(
-        self, parser: FrameParser, deadline: float | None, tray: Tray | None, hangup: Hangup | None = None
+        self, parser: FrameParser, deadline: float | None, tray: Tray | None, cancel_token: CancelToken | None = None
     ) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"}
         if parser.last_id:
@@ -456,7 +456,7 @@ class DaemonClient:
         path = "/v1/events"
         if tray is not None:
             path += f"?{urlencode({'tray': tray.backend, 'notifies': str(tray.notifies).lower()})}"
-        with self._transport.stream(path, headers, deadline=deadline, hangup=hangup) as lines:
+        with self._transport.stream(path, headers, deadline=deadline, cancel_token=cancel_token) as lines:
             yield Event(id=parser.last_id, event="hello", data=None)
             for frame in parser.frames(lines):
                 yield typed(frame)

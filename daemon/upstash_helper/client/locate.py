@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USUAL_URL: Final = "http://127.0.0.1:3000"
 
 
-class Whereabouts(NamedTuple):
+class DaemonLocation(NamedTuple):
     """A daemon."""
 
     base_url: str
@@ -28,7 +28,7 @@ class Whereabouts(NamedTuple):
     start_command: str = START_COMMAND
 
 
-def find(base_url: str | None = None) -> Whereabouts:
+def find(base_url: str | None = None) -> DaemonLocation:
     """
     Return where the daemon is: at ``base_url`` if that is given, else where the user's daemon has announced itself
     (that of ``UPSTASH_HELPER_PROFILE`` and ``UPSTASH_HELPER_HOME``, if they are set), else where it usually is.
@@ -42,7 +42,7 @@ def find(base_url: str | None = None) -> Whereabouts:
         ClientError: If the environment names a profile that cannot be one.
     """
     if base_url is not None:
-        return Whereabouts(base_url, world=f"at {base_url.removesuffix('/')}")
+        return DaemonLocation(base_url, world=f"at {base_url.removesuffix('/')}")
     try:
         profile, folders = locate()
     except SettingsError as error:
@@ -54,12 +54,12 @@ def find(base_url: str | None = None) -> Whereabouts:
     if found is None and wake.wake(folders.runtime, folders.state):
         found = _announced(folders.runtime, restart)
     if found is not None:
-        return Whereabouts(found, world, start)
+        return DaemonLocation(found, world, start)
     if (reason := discovery.reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if world:
         raise DaemonUnreachable(not_running(start))
-    return Whereabouts(USUAL_URL, world, start)
+    return DaemonLocation(USUAL_URL, world, start)
 
 
 def _announced(runtime: Path, restart: str) -> str | None:

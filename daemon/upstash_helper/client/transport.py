@@ -48,7 +48,7 @@ class Deadline:
         return True
 
 
-class Hangup:
+class CancelToken:
     """Ends one stream from another thread, although its reader is blocked; used once."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Hangup:
         self._socket: socket.socket | None = None
         self._hung_up = False
 
-    def hang_up(self) -> None:
+    def cancel(self) -> None:
         """End the stream, at once or as soon as it is open. Returns at once."""
         with self._turn:
             self._hung_up = True
@@ -115,7 +115,7 @@ class _Request(NamedTuple):
     body: bytes | None = None
     headers: Mapping[str, str] | None = None
     timeout: float = ANSWER_SECONDS
-    hangup: Hangup | None = None
+    cancel_token: CancelToken | None = None
 
 
 class Transport:
@@ -185,7 +185,7 @@ class Transport:
 
     @contextlib.contextmanager
     def stream(
-        self, path: str, headers: Mapping[str, str], *, deadline: float | None, hangup: Hangup | None = None
+        self, path: str, headers: Mapping[str, str], *, deadline: float | None, cancel_token: CancelToken | None = None
     ) -> Generator[Iterator[bytes]]:
         """
         Open a stream and hand out its lines as they come. A stream that breaks just ends.
@@ -194,13 +194,13 @@ class Transport:
             path: What to follow.
             headers: Of the request.
             deadline: In terms of ``time.monotonic()``; None waits for ever.
-            hangup: Ends it from another thread, as if it broke.
+            cancel_token: Ends it from another thread, as if it broke.
 
         Raises:
             WaitTimedOut: From the lines, at the deadline.
             ClientError: As ``open``.
         """
-        with self._exchange(_Request("GET", path, headers=headers, hangup=hangup)) as (connected, response):
+        with self._exchange(_Request("GET", path, headers=headers, cancel_token=cancel_token)) as (connected, response):
             yield _lines(connected, response, deadline)
 
     def read(self, response: http.client.HTTPResponse) -> bytes:
@@ -239,8 +239,8 @@ class Transport:
             with self._failures(sent=False):
                 connection.connect()
                 connected = connection.sock  # http.client forgets it as soon as the answer has begun
-                if request.hangup is not None:
-                    stack.enter_context(request.hangup.over(connected))
+                if request.cancel_token is not None:
+                    stack.enter_context(request.cancel_token.over(connected))
                 if self._prove:
                     connected.settimeout(HEALTH_SECONDS)
                     self._see_who_answers(connection)

@@ -12,7 +12,7 @@ from tests.support.scripted import Hanging, Scripted, stream
 from tests.support.until import SECONDS
 from upstash_helper.client.daemon import DaemonClient, Tray
 from upstash_helper.client.errors import DaemonUnreachable
-from upstash_helper.client.transport import Hangup
+from upstash_helper.client.transport import CancelToken
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
@@ -39,32 +39,32 @@ def test_a_stream_that_breaks_just_ends() -> None:
 
 def test_it_can_be_ended_although_its_reader_is_blocked() -> None:
     """From another thread, without a timeout that wakes the reader up."""
-    hangup, begun, ended = Hangup(), threading.Event(), threading.Event()
+    cancel_token, begun, ended = CancelToken(), threading.Event(), threading.Event()
 
     def follow(url: str) -> None:
-        for _ in DaemonClient(url, "t").follow(hangup=hangup):
+        for _ in DaemonClient(url, "t").follow(cancel_token=cancel_token):
             begun.set()
         ended.set()
 
     with Scripted.running(Hanging(OPEN)) as server:
         threading.Thread(target=follow, args=(server.url,)).start()
         assert begun.wait(SECONDS)
-        hangup.hang_up()
+        cancel_token.cancel()
 
         assert ended.wait(SECONDS)
 
 
 def test_one_that_is_not_open_yet_is_ended_as_well() -> None:
     """Whether nobody has answered yet, or not even been asked."""
-    hangup = Hangup()
+    cancel_token = CancelToken()
 
     def follow(url: str) -> list[Event]:
-        return list(DaemonClient(url, "t").follow(hangup=hangup))
+        return list(DaemonClient(url, "t").follow(cancel_token=cancel_token))
 
     # The kernel takes connections for a server that does not.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        timer = threading.Timer(0.05, hangup.hang_up)
+        timer = threading.Timer(0.05, cancel_token.cancel)
         timer.start()
         with pytest.raises(DaemonUnreachable):
             follow(url)

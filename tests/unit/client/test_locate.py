@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from upstash_helper.client import ClientError, DaemonUnreachable, locate, wake
-from upstash_helper.client.locate import Whereabouts
+from upstash_helper.client.locate import DaemonLocation
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import DaemonLock, Discovery
 
@@ -32,7 +32,7 @@ def test_an_address_that_is_given_is_taken() -> None:
     """
     Who names the address gets it, and tokens of a world of its own.
     """
-    assert Whereabouts(URL, world=f"at {URL}") == locate.find(f"{URL}")
+    assert DaemonLocation(URL, world=f"at {URL}") == locate.find(f"{URL}")
 
 
 def test_a_daemon_that_runs_is_found_where_it_announced_itself(home: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_daemon_that_runs_is_found_where_it_announced_itself(home: Path) -> No
     with DaemonLock(home / "run"):
         found = locate.find()
 
-    assert Whereabouts(URL, world=f"in {home}") == found
+    assert DaemonLocation(URL, world=f"in {home}") == found
 
 
 def test_a_profile_is_a_world_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_a_profile_is_a_world_of_its_own(home: Path, monkeypatch: pytest.MonkeyP
     with DaemonLock(runtime):
         found = locate.find()
 
-    assert Whereabouts(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found
+    assert DaemonLocation(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found
 
 
 def test_a_left_over_announcement_is_not_believed(home: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_daemon_that_is_started_on_demand_is_started(home: Path) -> None:
 
         found = locate.find()
 
-        assert Whereabouts(f"http://127.0.0.1:{daemon.port}", world=f"in {home}") == found
+        assert DaemonLocation(f"http://127.0.0.1:{daemon.port}", world=f"in {home}") == found
         assert 1 == len(daemon.activator.pids)
 
 
@@ -109,7 +109,7 @@ def test_the_users_usual_daemon_is_in_the_usual_place(monkeypatch: pytest.Monkey
     for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
 
-    assert Whereabouts("http://127.0.0.1:3000") == locate.find()
+    assert DaemonLocation("http://127.0.0.1:3000") == locate.find()
 
 
 def test_the_owners_token_is_not_even_read(home: Path) -> None:

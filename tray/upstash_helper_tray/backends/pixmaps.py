@@ -1,4 +1,4 @@
-"""Pictures as StatusNotifierItem wants them."""
+"""Images in the format of StatusNotifierItem."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixmaps = list[list[object]]
-"""Of each picture its width, its height and its pixels: D-Bus signature ``a(iiay)``."""
+"""Width, height, and pixels of each image: D-Bus signature ``a(iiay)``."""
 
 
-def pixmaps(pictures: Sequence[Image]) -> Pixmaps:
+def pixmaps(images: Sequence[Image]) -> Pixmaps:
     """
-    Return pictures as ARGB32 in network byte order.
+    Return images as ARGB32 in network byte order.
 
     https://www.freedesktop.org/wiki/Specifications/StatusNotifierItem/Icons/
     """
     from PIL import Image
 
-    made: Pixmaps = []
-    for picture in pictures:
-        red, green, blue, alpha = picture.convert("RGBA").split()
-        made.append([picture.width, picture.height, Image.merge("RGBA", (alpha, red, green, blue)).tobytes()])
-    return made
+    converted: Pixmaps = []
+    for image in images:
+        red, green, blue, alpha = image.convert("RGBA").split()
+        converted.append([image.width, image.height, Image.merge("RGBA", (alpha, red, green, blue)).tobytes()])
+    return converted

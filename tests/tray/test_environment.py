@@ -16,11 +16,11 @@ from tests.support.display import x_display
 from tests.support.notifications import session_bus
 from tests.support.tray_host import TrayHost
 from tests.support.until import until
-from upstash_helper_tray.backends.facts import SystemFacts
-from upstash_helper_tray.backends.host import host_is_there
-from upstash_helper_tray.backends.selection import find_backend
-from upstash_helper_tray.backends.xembed import tray_is_there
-from upstash_helper_tray.screen import NoTray
+from upstash_helper_tray.backends.environment import SystemEnvironment
+from upstash_helper_tray.backends.factory import find_backend
+from upstash_helper_tray.backends.screen import TrayUnavailable
+from upstash_helper_tray.backends.sni_host import sni_host_present
+from upstash_helper_tray.backends.xembed import xembed_tray_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,14 +52,14 @@ def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 async def there(*, wait: float = 0.0) -> bool:
     """Return whether a panel is there; the test's own loop goes on."""
-    return await asyncio.to_thread(host_is_there, wait=wait)
+    return await asyncio.to_thread(sni_host_present, wait=wait)
 
 
 async def test_a_panel_is_found(bus: str) -> None:
     """It is on the bus, and says that it shows icons."""
     async with TrayHost.on(bus):
         assert await there()
-        assert SystemFacts().session_bus
+        assert SystemEnvironment().session_bus
         assert "statusnotifier" == await asyncio.to_thread(find_backend)
 
 
@@ -73,13 +73,13 @@ def test_a_bus_without_a_panel_is_not_waited_for(bus: str) -> None:
     """Unless one wishes to."""
     begun = time.monotonic()
 
-    assert not host_is_there()
+    assert not sni_host_present()
     assert time.monotonic() - begun < 5
 
 
 def test_waiting_has_an_end(bus: str) -> None:
     """A desktop without a tray has none after a minute either."""
-    assert not host_is_there(wait=0.05)
+    assert not sni_host_present(wait=0.05)
 
 
 async def test_a_panel_that_comes_later_is_noticed_at_once(bus: str) -> None:
@@ -214,15 +214,15 @@ def test_a_bus_that_is_not_there_has_no_panel(monkeypatch: pytest.MonkeyPatch, a
     """The variable may have outlived the session."""
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
 
-    assert not host_is_there(wait=1)
+    assert not sni_host_present(wait=1)
 
 
 def test_a_panel_of_the_old_kind_is_found(session: PrivateKeyring, display: str) -> None:
     """It owns the selection of the system tray."""
-    before = SystemFacts().xembed_tray
+    before = SystemEnvironment().xembed_tray
 
     with _tray_owner(display):
-        facts = SystemFacts()
+        facts = SystemEnvironment()
 
         assert (False, True, True) == (before, facts.display, facts.xembed_tray)
 
@@ -230,7 +230,7 @@ def test_a_panel_of_the_old_kind_is_found(session: PrivateKeyring, display: str)
 async def test_a_panel_of_the_old_kind_that_comes_later_is_noticed_at_once(display: str) -> None:
     """At login the tray may be first."""
     begun = time.monotonic()
-    waiting = asyncio.create_task(asyncio.to_thread(tray_is_there, wait=30))
+    waiting = asyncio.create_task(asyncio.to_thread(xembed_tray_present, wait=30))
     await asyncio.to_thread(_until_someone_listens, display)
 
     with _tray_owner(display):
@@ -240,8 +240,8 @@ async def test_a_panel_of_the_old_kind_that_comes_later_is_noticed_at_once(displ
 
 def test_waiting_for_a_panel_of_the_old_kind_has_an_end(display: str) -> None:
     """And is not the default."""
-    assert not tray_is_there()
-    assert not tray_is_there(wait=0.05)
+    assert not xembed_tray_present()
+    assert not xembed_tray_present(wait=0.05)
 
 
 def _until_someone_listens(name: str) -> None:
@@ -282,14 +282,14 @@ def test_a_display_that_is_not_there_has_no_panel(monkeypatch: pytest.MonkeyPatc
     """The variable may have outlived the session."""
     monkeypatch.setenv("DISPLAY", name)
 
-    assert not SystemFacts().xembed_tray
+    assert not SystemEnvironment().xembed_tray
 
 
 def test_what_gtk_needs_is_looked_up_without_gtk(session: PrivateKeyring) -> None:
     """GTK would stay in memory, and fail without a display."""
     import sys
 
-    facts = SystemFacts()
+    facts = SystemEnvironment()
 
     assert facts.gtk in {True, False}
     assert facts.gtk or not facts.appindicator
@@ -303,7 +303,7 @@ def test_nothing_at_all_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
     before = threading.active_count()
 
-    with pytest.raises(NoTray, match="no desktop here"):
+    with pytest.raises(TrayUnavailable, match="no desktop here"):
         find_backend()
 
     assert before == threading.active_count()

@@ -5,28 +5,28 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from upstash_helper_tray.state import Views
 from upstash_helper_tray.sync.follow import Follower
+from upstash_helper_tray.sync.state import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from upstash_helper.client.events import Event
-    from upstash_helper_tray.state import View
+    from upstash_helper_tray.sync.state import TrayState
 
 
-class Watched:
+class RecordedFollower:
     """A follower, and all that it showed."""
 
     def __init__(self, runtime: Path, **options: Any) -> None:
-        self.seen: list[View] = []
-        self.views = Views(self._note)
+        self.seen: list[TrayState] = []
+        self.views = StateStore(self._note)
         self.follower = Follower(self.views, runtime=runtime, **options)
 
     @classmethod
     @contextlib.contextmanager
-    def following(cls, runtime: Path, **options: Any) -> Iterator[Watched]:
+    def following(cls, runtime: Path, **options: Any) -> Iterator[RecordedFollower]:
         """Follow until the block is left."""
         watched = cls(runtime, **options)
         watched.follower.start()
@@ -36,7 +36,7 @@ class Watched:
             watched.follower.stop()
 
     @property
-    def now(self) -> View:
+    def now(self) -> TrayState:
         """What is shown."""
         return self.views.current
 
@@ -46,5 +46,5 @@ class Watched:
         states = [view.connection.state if view.connection else view.daemon for view in self.seen]
         return [state for state, before in zip(states, [None, *states], strict=False) if state != before]
 
-    def _note(self, _before: View, after: View, _event: Event | None) -> None:
+    def _note(self, _before: TrayState, after: TrayState, _event: Event | None) -> None:
         self.seen.append(after)
