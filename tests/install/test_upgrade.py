@@ -1,0 +1,239 @@
+"""An installation of the previous version is upgraded in place: the older wheel, and then this one over it."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.until import until
+from tests.support.upgrade import EMAIL, INSTALL, SERVICE, SOCKET, HelperUser, Wheels, changed, done
+from tests.support.user_systemd import UserSystemd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.user_systemd import Ended
+
+pytestmark = pytest.mark.slow
+
+STATE = ".local/state/upstash-helper/"
+"""What the daemon writes while it runs."""
+
+ASK = """
+import urllib.request
+try:
+    print(urllib.request.urlopen("http://127.0.0.1:3000/health", timeout=30).status)
+except OSError as error:
+    print(type(error.reason).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """The previous version and this one."""
+    return Wheels.built(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[UserSystemd]:
+    """A user who is logged in on a machine with systemd."""
+    with UserSystemd.running(tmp_path / "home") as session:
+        yield session
+
+
+@pytest.fixture
+def user(session: UserSystemd, wheels: Wheels, tmp_path: Path) -> HelperUser:
+    """The user of that session, with a keyring and a panel, who has the previous version and has not set it up yet."""
+    user = HelperUser(session, wheels, tmp_path, {"DISPLAY": ":77"})
+    user.install_previous_version()
+    user.start_bus()
+    user.start_keyring()
+    user.start_panel()
+    user.tell_systemd()
+    user.start_sandbox()
+    return user
+
+
+def ask(user: HelperUser) -> str:
+    """Ask the daemon whether it is well; return the status, or why there is no answer."""
+    return user.run(sys.executable, "-c", ASK).out.strip()
+
+
+def has_icon(user: HelperUser) -> bool:
+    """Return whether the daemon knows of a tray."""
+    return bool(user.json("status")["tray"]["state"] == "attached")
+
+
+def apps_of(user: HelperUser) -> dict[str, Any]:
+    """Return the apps that have access, without what changes with each of their requests."""
+    return {one["id"]: (one["name"], one["scopes"], one["created_at"]) for one in user.json("apps", "list")["apps"]}
+
+
+def audit_of(user: HelperUser) -> set[tuple[Any, ...]]:
+    """Return the entries of the audit, without what changes when the same thing is done again."""
+    stays = ("id", "at", "app_id", "app_name", "identity", "action", "target", "result")
+    return {tuple(entry[name] for name in stays) for entry in user.json("audit")["entries"]}
+
+
+def explained(ended: Ended) -> str:
+    """Return what a command printed, which must not be a traceback."""
+    printed = ended.out + ended.err
+    assert "Traceback" not in printed
+    return printed
+
+
+def test_daemon_answers_until_its_units_start_the_new_version(user: HelperUser) -> None:
+    """Without `install` being run again. App, database, sign-in, and audit are the same before, meanwhile, and after."""
+    previous, current = user.wheels.versions
+    done(user.helper(*INSTALL))
+    user.connect()
+    first = user.app(first=True)
+    until(lambda: has_icon(user))
+    installed, announced, apps, audit = user.files(), user.announced(), apps_of(user), audit_of(user)
+    trays = user.trays()
+
+    user.upgrade()
+    meanwhile, told, outdated = user.json("status"), user.helper("status"), user.json("service", "status")["outdated"]
+    answered = user.app(), apps_of(user), audit <= audit_of(user)
+
+    user.session.log_out()
+    user.session.log_in()
+    user.tell_systemd()
+    at_login = user.run("systemctl", "--user", "is-active", SOCKET, SERVICE).out.split()
+    woken = ask(user)
+    after, newer = user.json("status"), user.announced()
+
+    assert (previous, announced["pid"]) == (meanwhile["version"], meanwhile["pid"])
+    assert f"upstash-helper, version {current}\n" == done(user.helper("--version")).out
+    assert (0, True) == (told.code, outdated)
+    assert current in explained(told)
+    assert "upstash-helper restart" in told.err
+    assert (first, apps, True) == answered
+
+    assert ["active", "inactive"] == at_login
+    assert ("200", current) == (woken, after["version"])
+    assert not {name for name in changed(installed, user.files()) if not name.startswith(STATE)}
+    assert ("connected", EMAIL) == (after["connection"]["state"], after["connection"]["account"]["email"])
+    assert "ok" == after["connection"]["credential_store"]["state"]
+    assert (first, apps) == (user.app(), apps_of(user))
+    assert {entry[5] for entry in audit} >= {"app.let_in", "database.create", "connection.connect"}
+    assert audit <= audit_of(user)
+    assert announced.keys() == newer.keys()
+    assert [announced[name] for name in ("format", "api_version")] == [newer[name] for name in ("format", "api_version")]
+    assert 0o600 == stat.S_IMODE((user.runtime / "daemon.json").stat().st_mode)
+    # The icon is still that of the previous version.
+    until(lambda: has_icon(user))
+    assert trays == user.trays()
+
+
+def test_install_replaces_what_differs_and_purge_leaves_nothing(user: HelperUser) -> None:
+    """The daemon and the icon are then of this version, a second `install` changes nothing, and the apps stay."""
+    previous, current = user.wheels.versions
+    settings = ".config/upstash-helper/config.toml"
+    before = user.files()
+    done(user.helper(*INSTALL))
+    user.connect()
+    first = user.app(first=True)
+    until(lambda: has_icon(user))
+    installed, announced, apps, trays = user.files(), user.announced(), apps_of(user), user.trays()
+
+    user.upgrade()
+    report = user.json(*INSTALL)
+    updated, newer, status = user.files(), user.announced(), user.json("service", "status")
+    until(lambda: len(user.trays()) == 1 and user.trays() != trays and has_icon(user))
+    shown = user.trays()
+    again = user.json(*INSTALL)
+
+    written = {step["what"] for step in report["steps"] if step["action"] in {"write", "replace"}}
+    home = user.session.home
+    assert previous == announced["version"]
+    assert [] == [step for step in report["steps"] if step["action"] not in {"write", "replace", "run"}]
+    assert {str(home / name) for name in changed(installed, updated) if not name.startswith(STATE)} == written
+    assert str(home / ".config/systemd/user" / SERVICE) in written
+    assert (current, True, False) == (newer["version"], status["enabled"], status["outdated"])
+    assert (first, apps) == (user.app(), apps_of(user))
+    assert (False, []) == (again["changed"], again["steps"])
+    assert (newer, shown) == (user.announced(), user.trays())
+    assert ["upstash-helper"] == user.keyring_services()
+
+    gone = done(user.helper("uninstall", "--purge", "--yes"))
+
+    assert before.keys() - {settings} == user.files().keys()
+    assert not user.runtime.exists()
+    assert ([], []) == (user.keyring_services(), user.trays())
+    assert "" == user.run("systemctl", "--user", "list-unit-files", "--no-legend", "upstash-helper*").out
+    assert "ConnectionRefusedError" == ask(user)
+    assert "UPSTASH_HELPER_API_KEY" in explained(gone)
+
+
+def test_autostart_entries_start_the_new_version(wheels: Wheels, tmp_path: Path) -> None:
+    """On a desktop without systemd and without a keyring, where the API key is in a file."""
+    if shutil.which("gio") is None:
+        pytest.skip("gio is missing: apt-get install libglib2.0-bin")
+    _, current = wheels.versions
+    with UserSystemd.running(tmp_path / "home", systemd=False) as session:
+        user = HelperUser(session, wheels, tmp_path, {"DISPLAY": ":77"})
+        user.install_previous_version()
+        before = user.files()
+        user.start_bus()
+        user.start_panel()
+        user.start_sandbox(credential_store="file")
+        done(user.helper(*INSTALL))
+        user.connect()
+        first = user.app(first=True)
+        until(lambda: has_icon(user))
+        installed, apps = user.files(), apps_of(user)
+
+        # The next login.
+        user.upgrade()
+        done(user.helper("stop"))
+        done(user.run("kill", *map(str, user.trays())))
+        until(lambda: not user.trays())
+        user.launch("upstash-helper-daemon.desktop")
+        user.launch("upstash-helper-tray.desktop")
+        until(lambda: ask(user) == "200" and has_icon(user))
+        started, unchanged = user.json("status"), user.files()
+
+        report, again = user.json(*INSTALL), user.json(*INSTALL)
+        updated = user.json("status")
+
+        assert (current, "connected") == (started["version"], started["connection"]["state"])
+        assert not {name for name in changed(installed, unchanged) if not name.startswith(STATE)}
+        assert (first, apps) == (user.app(), apps_of(user))
+        assert ("xdg-autostart", True) == (report["manager"], report["changed"])
+        assert (False, []) == (again["changed"], again["steps"])
+        assert (current, "connected") == (updated["version"], updated["connection"]["state"])
+
+        until(lambda: has_icon(user))
+        done(user.helper("uninstall", "--purge", "--yes"))
+        assert before == user.files()
+        assert ("ConnectionRefusedError", []) == (ask(user), user.trays())
+
+
+def test_password_is_cleared_from_the_clipboard_by_the_previous_tray(
+    session: UserSystemd, wheels: Wheels, tmp_path: Path
+) -> None:
+    """It was copied before the upgrade, and the tray that has to clear it ends when `install` replaces it."""
+    user = HelperUser(session, wheels, tmp_path)
+    user.install_previous_version()
+    user.start_display()
+    user.start_bus()
+    user.start_panel("Databases", "orders", "Copy Redis URL")
+    user.tell_systemd()
+    user.start_sandbox(credential_store="file")
+    done(user.helper(*INSTALL))
+    user.connect()
+    password = user.app(first=True)["password"]
+    until(lambda: password in user.clipboard())
+    trays = user.trays()
+
+    user.upgrade()
+    user.json(*INSTALL)
+    until(lambda: not set(trays) & set(user.trays()))
+
+    assert password not in user.clipboard()
