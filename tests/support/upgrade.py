@@ -310,14 +310,13 @@ def changed(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> set[str]
 
 def _previous_checkout(folder: Path) -> Path:
     """Return the files of the commit before, or skip the test."""
-    if shutil.which("git") is None:
-        pytest.skip("git is missing: apt-get install git")
     if not (ROOT / ".git").exists():
-        pytest.skip("platform: this is no clone of the repository, so there is no previous version in it")
+        pytest.skip("platform: these files are not in a clone of the repository, which has the previous version")
+    _needed("git", package="git")
     # Whoever runs the tests need not be who made the clone.
     git = ("git", "-c", "safe.directory=*", "-C", str(ROOT))
     if subprocess.run([*git, "cat-file", "-e", f"{PREVIOUS}^{{commit}}"], capture_output=True, check=False).returncode:
-        pytest.skip(f"this clone does not have the previous version, {PREVIOUS}: git fetch --unshallow")
+        pytest.skip(f"platform: this clone does not reach back to the previous version: git fetch origin {PREVIOUS}")
     archive = folder.with_suffix(".tar")
     folder.mkdir(parents=True)
     checked([*git, "archive", f"--output={archive}", PREVIOUS])
@@ -331,7 +330,9 @@ def _raise_version(checkout: Path, *, above: str) -> None:
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
     file = checkout / project["tool"]["hatch"]["version"]["path"]
     text = file.read_text(encoding="utf-8")
-    file.write_text(re.sub(rf'^(__version__ = "){re.escape(above)}"', rf'\g<1>{above}.post1"', text, flags=re.MULTILINE))
+    file.write_text(
+        re.sub(rf'^(__version__ = "){re.escape(above)}"', rf'\g<1>{above}.post1"', text, flags=re.MULTILINE)
+    )
 
 
 def _version(wheel: Path) -> str:
