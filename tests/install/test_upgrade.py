@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 STATE = ".local/state/upstash-helper/"
-"""What the daemon writes while it runs."""
+"""The folder that the daemon writes to while it runs."""
 
-ASK = """
+HEALTH = """
 import urllib.request
 try:
     print(urllib.request.urlopen("http://127.0.0.1:3000/health", timeout=30).status)
@@ -41,59 +41,60 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[UserSystemd]:
-    """A user who is logged in on a machine with systemd."""
+    """The login session of a user on a machine with systemd."""
     with UserSystemd.running(tmp_path / "home") as session:
         yield session
 
 
 @pytest.fixture
 def user(session: UserSystemd, wheels: Wheels, tmp_path: Path) -> HelperUser:
-    """The user of that session, with a keyring and a panel, who has the previous version and has not set it up yet."""
+    """A user with a keyring and a panel, and the previous version in an environment. `install` has not been run yet."""
     user = HelperUser(session, wheels, tmp_path, {"DISPLAY": ":77"})
     user.install_previous_version()
     user.start_bus()
     user.start_keyring()
     user.start_panel()
-    user.tell_systemd()
+    user.export_environment()
     user.start_sandbox()
     return user
 
 
-def ask(user: HelperUser) -> str:
-    """Ask the daemon whether it is well; return the status, or why there is no answer."""
-    return user.run(sys.executable, "-c", ASK).out.strip()
+def health(user: HelperUser) -> str:
+    """Return the HTTP status of the daemon's health check, or the name of the error."""
+    return user.run(sys.executable, "-c", HEALTH).out.strip()
 
 
 def is_settled(user: HelperUser) -> bool:
-    """Return whether installing now would do nothing: a tray that has just been started holds its lock by then."""
+    """Return whether `install` would do nothing. A tray that was just started must hold its lock for that."""
     return not user.json(*INSTALL, "--dry-run")["steps"]
 
 
 def has_icon(user: HelperUser) -> bool:
-    """Return whether the daemon knows of a tray."""
+    """Return whether a tray is attached to the daemon."""
     return bool(user.json("status")["tray"]["state"] == "attached")
 
 
 def apps_of(user: HelperUser) -> dict[str, Any]:
-    """Return the apps that have access, without what changes with each of their requests."""
-    return {one["id"]: (one["name"], one["scopes"], one["created_at"]) for one in user.json("apps", "list")["apps"]}
+    """Return the apps that have access, without the fields that change with each request or are display text."""
+    found = user.json("apps", "list")["apps"]
+    return {one["id"]: (one["name"], [it["scope"] for it in one["scopes"]], one["created_at"]) for one in found}
 
 
 def audit_of(user: HelperUser) -> set[tuple[Any, ...]]:
-    """Return the entries of the audit, without what changes when the same thing is done again."""
-    stays = ("id", "at", "app_id", "app_name", "identity", "action", "target", "result")
+    """Return the audit entries, without the fields that change when the same action is repeated."""
+    stays = ("id", "at", "app_id", "action", "target", "result")
     return {tuple(entry[name] for name in stays) for entry in user.json("audit")["entries"]}
 
 
 def explained(ended: Ended) -> str:
-    """Return what a command printed, which must not be a traceback."""
+    """Return all that a command printed. Fails if that has a traceback."""
     printed = ended.out + ended.err
     assert "Traceback" not in printed
     return printed
 
 
 def test_daemon_answers_until_its_units_start_the_new_version(user: HelperUser) -> None:
-    """No `install` is needed. App, database, sign-in, and audit are the same before, meanwhile, and after."""
+    """Apps, databases, sign-in, and audit stay the same throughout. `install` is not run again."""
     previous, current = user.wheels.versions
     done(user.helper(*INSTALL))
     user.connect()
@@ -108,10 +109,10 @@ def test_daemon_answers_until_its_units_start_the_new_version(user: HelperUser) 
 
     user.session.log_out()
     user.session.log_in()
-    user.tell_systemd()
+    user.export_environment()
     at_login = user.run("systemctl", "--user", "is-active", SOCKET, SERVICE).out.split()
-    # The first request starts the daemon; this one by what the previous version noted about its socket.
-    after, woken, newer = user.json("status"), ask(user), user.announced()
+    # The socket's address comes from a file that the previous daemon wrote.
+    after, woken, newer = user.json("status"), health(user), user.announced()
 
     assert (previous, announced["pid"]) == (meanwhile["version"], meanwhile["pid"])
     assert f"upstash-helper, version {current}\n" == done(user.helper("--version")).out
@@ -126,20 +127,18 @@ def test_daemon_answers_until_its_units_start_the_new_version(user: HelperUser) 
     assert ("connected", EMAIL) == (after["connection"]["state"], after["connection"]["account"]["email"])
     assert "ok" == after["connection"]["credential_store"]["state"]
     assert (first, apps) == (user.app(), apps_of(user))
-    assert {entry[5] for entry in audit} >= {"app.let_in", "database.create", "connection.connect"}
+    assert {action for _, _, _, action, _, _ in audit} >= {"app.let_in", "database.create", "connection.connect"}
     assert audit <= audit_of(user)
     assert announced.keys() == newer.keys()
-    assert [announced[name] for name in ("format", "api_version")] == [
-        newer[name] for name in ("format", "api_version")
-    ]
+    assert all(announced[name] == newer[name] for name in ("format", "api_version", "base_url"))
     assert 0o600 == stat.S_IMODE((user.runtime / "daemon.json").stat().st_mode)
-    # The icon is still that of the previous version.
+    # The tray is still the previous version's.
     until(lambda: has_icon(user))
     assert trays == user.trays()
 
 
 def test_install_replaces_what_differs_and_purge_leaves_nothing(user: HelperUser) -> None:
-    """The daemon and the icon are then of this version, a second `install` changes nothing, and the apps stay."""
+    """`install` starts the new daemon and tray and keeps the apps. Running it again changes nothing."""
     previous, current = user.wheels.versions
     settings = ".config/upstash-helper/config.toml"
     before = user.files()
@@ -174,12 +173,12 @@ def test_install_replaces_what_differs_and_purge_leaves_nothing(user: HelperUser
     assert not user.runtime.exists()
     assert ([], []) == (user.keyring_services(), user.trays())
     assert "" == user.run("systemctl", "--user", "list-unit-files", "--no-legend", "upstash-helper*").out
-    assert "ConnectionRefusedError" == ask(user)
+    assert "ConnectionRefusedError" == health(user)
     assert "UPSTASH_HELPER_API_KEY" in explained(gone)
 
 
 def test_autostart_entries_start_the_new_version(wheels: Wheels, tmp_path: Path) -> None:
-    """On a desktop without systemd and without a keyring, where the API key is in a file."""
+    """On a desktop without systemd and keyring. The API key is in a file."""
     if shutil.which("gio") is None:
         pytest.skip("gio is missing: apt-get install libglib2.0-bin")
     _, current = wheels.versions
@@ -203,7 +202,7 @@ def test_autostart_entries_start_the_new_version(wheels: Wheels, tmp_path: Path)
         until(lambda: not user.trays())
         user.launch("upstash-helper-daemon.desktop")
         user.launch("upstash-helper-tray.desktop")
-        until(lambda: ask(user) == "200" and has_icon(user))
+        until(lambda: health(user) == "200" and has_icon(user))
         started, unchanged = user.json("status"), user.files()
 
         report = user.json(*INSTALL)
@@ -219,19 +218,19 @@ def test_autostart_entries_start_the_new_version(wheels: Wheels, tmp_path: Path)
 
         done(user.helper("uninstall", "--purge", "--yes"))
         assert before == user.files()
-        assert ("ConnectionRefusedError", []) == (ask(user), user.trays())
+        assert ("ConnectionRefusedError", []) == (health(user), user.trays())
 
 
 def test_password_is_cleared_from_the_clipboard_by_the_previous_tray(
     session: UserSystemd, wheels: Wheels, tmp_path: Path
 ) -> None:
-    """The tray that copied it before the upgrade still runs, and clears it when it ends."""
+    """The password was copied before the upgrade, and the tray that copied it is still running."""
     user = HelperUser(session, wheels, tmp_path)
     user.install_previous_version()
     user.start_display()
     user.start_bus()
     user.start_panel("Databases", "orders", "Copy Redis URL")
-    user.tell_systemd()
+    user.export_environment()
     user.start_sandbox(credential_store="file")
     done(user.helper(*INSTALL))
     user.connect()

@@ -36,16 +36,15 @@ if TYPE_CHECKING:
     from tests.support.user_systemd import Ended, UserSystemd
 
 PREVIOUS: Final = "ee5429d943ac8308d3d6b4a08e8ab264851792f4"
-"""The commit that the older wheel is built from: the last one before the modules moved."""
+"""The commit that the older wheel is built from: the last one with the flat module layout."""
 
 EMAIL: Final = "zoe@example.com"
 PASSWORD: Final = "correct horse battery staple"
-PORT: Final = 3000
 
 SOCKET: Final = "upstash-helper.socket"
 SERVICE: Final = "upstash-helper.service"
 
-# A test's own folder is below /tmp, from where nothing is installed without it.
+# A test's folder is below /tmp, and `install` refuses a program there without --force.
 INSTALL: Final = ("install", "--force")
 
 _SIGN_IN: Final = """
@@ -71,8 +70,8 @@ helper = Helper.pair(
     name="Orders", scopes=("databases:read", "databases:write", "databases:credentials"), on_code=approve,
     token_store=FileTokens(tokens),
 )
-made = helper.databases.create("orders", primary_region="us-east-1", idempotency_key="orders of Zoë".encode().hex())
-found = {one.name: one.id for one in helper.databases.list(refresh=True)}
+made = helper.databases.create("orders", primary_region="us-east-1", idempotency_key="orders-of-zoe")
+found = [one.id for one in helper.databases.list(refresh=True)]
 password = helper.databases.credentials(made.id).password
 print(json.dumps({"app": helper.token().app_id, "made": made.id, "found": found, "password": password}))
 """
@@ -110,7 +109,7 @@ class Wheels:
 
     @classmethod
     def built(cls, folder: Path) -> Wheels:
-        """Build both. Skips the test where there is no history to build the older one from."""
+        """Build both. Skips the test if there is no git history to build the older one from."""
         previous = build(_previous_checkout(folder / "previous"), "wheel", folder / "previous-wheel")
         checkout = copy_of_checkout(folder / "current")
         _raise_version(checkout, above=_version(previous))
@@ -130,9 +129,9 @@ class HelperUser:
     session: UserSystemd
     wheels: Wheels
     outside: Path
-    """A folder beside the home: for what is not the helper's."""
+    """A folder beside the home, for files that are not the helper's."""
     environ: dict[str, str] = field(default_factory=dict)
-    """What a desktop adds to the environment of its programs."""
+    """The variables that a desktop sets for its programs."""
 
     # --- versions -----------------------------------------------------------------------------------------------------
 
@@ -143,7 +142,7 @@ class HelperUser:
 
     @property
     def launcher(self) -> Path:
-        """The link to the program, on the user's PATH."""
+        """The link on the user's PATH."""
         return self.session.home / ".local/bin/upstash-helper"
 
     @property
@@ -152,19 +151,19 @@ class HelperUser:
         return self.session.runtime / "upstash-helper"
 
     def install_previous_version(self) -> None:
-        """Install the older wheel. What it depends on is that of the tests."""
+        """Install the older wheel. Its dependencies are those of the tests' own environment."""
         python = empty_environment(self.venv)
         self._pip("install", "--no-index", "--no-deps", str(self.wheels.previous))
         asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         site = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
         ours = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
-        # Of a folder that is named in such a file, Python does not read such files: the checkout is not found by them.
+        # Python does not read the .pth files of a folder named in one, so this does not add the editable checkout.
         (site / "dependencies.pth").write_text("".join(f"{folder}\n" for folder in ours), encoding="utf-8")
         self.launcher.parent.mkdir(parents=True)
         self.launcher.symlink_to(self.venv / "bin/upstash-helper")
 
     def upgrade(self) -> None:
-        """Install the wheel of this checkout in its place, and nothing else."""
+        """Install the wheel of this checkout over it, as `pipx upgrade` does, and run nothing."""
         self._pip("install", "--upgrade", "--no-index", "--no-deps", str(self.wheels.current))
 
     def _pip(self, *arguments: str) -> None:
@@ -183,7 +182,7 @@ class HelperUser:
 
     def app(self, *, first: bool = False) -> Any:
         """
-        Run an app, with the client of the version that is installed, that makes a database and looks at all.
+        Run an app that creates a database and lists all, with the client library of the installed version.
 
         Args:
             first: Whether it has to ask for access.
@@ -193,12 +192,12 @@ class HelperUser:
         return done(self.run(python, "-P", "-c", _APP, *arguments)).json
 
     def announced(self) -> dict[str, Any]:
-        """Return what the daemon has announced."""
+        """Return the content of the discovery file."""
         content: dict[str, Any] = json.loads((self.runtime / "daemon.json").read_bytes())
         return content
 
     def start_sandbox(self, **settings: str) -> None:
-        """Start a local Upstash, and write down in the settings where it is, with ``settings`` beside it."""
+        """Start a sandbox, and write a settings file that points at it and has ``settings``."""
         line = self.outside / "sandbox"
         data = ("--data", str(self.outside / "sandbox-data"), "--port", "0")
         self.start(line, sys.executable, "-P", "-m", "upstash_helper", "sandbox", *data)
@@ -211,7 +210,7 @@ class HelperUser:
         config.write_text("\n".join((*lines, "open_browser = false", "notifications = false", "")), encoding="utf-8")
 
     def connect(self) -> None:
-        """Sign in to the sandbox, with a new account."""
+        """Sign in to the sandbox with a new account."""
         address = self.json("connect", "--no-browser", "--no-wait")["authorization_url"]
         landed = done(self.run(sys.executable, "-c", _SIGN_IN, address, EMAIL, PASSWORD)).out
         done(self.helper("connect", "--paste", typed=landed))
@@ -236,12 +235,12 @@ class HelperUser:
         self.environ["DBUS_SESSION_BUS_ADDRESS"] = address
 
     def start_keyring(self) -> None:
-        """Start a keyring, which is open."""
+        """Start an unlocked keyring."""
         _needed("gnome-keyring-daemon", package="gnome-keyring")
         done(self.run("gnome-keyring-daemon", "--unlock", "--components=secrets", typed="password", silent=True))
 
     def start_display(self) -> None:
-        """Start an X display that nobody sees, in place of one that only has a name."""
+        """Start an X server without a screen."""
         _needed("Xvfb", package="xvfb")
         _needed("xclip", package="xclip")
         number = self.outside / "display"
@@ -250,17 +249,17 @@ class HelperUser:
         self.environ["DISPLAY"] = f":{number.read_text().strip()}"
 
     def start_panel(self, *path: str) -> None:
-        """Start a panel. ``path`` is what its user chooses in the first icon's menu, as soon as it is there."""
+        """Start a panel. ``path`` is the menu item that its user clicks as soon as the first icon has it."""
         address = self.environ["DBUS_SESSION_BUS_ADDRESS"]
         self.start(self.outside / "panel", sys.executable, "-c", _PANEL, address, *path)
 
-    def tell_systemd(self) -> None:
-        """Pass the desktop's environment on to the service manager, as desktops do at login."""
+    def export_environment(self) -> None:
+        """Pass the desktop's environment to the service manager, as desktops do at login."""
         variables = [f"{name}={value}" for name, value in self.environ.items()]
         done(self.run("systemctl", "--user", "set-environment", *variables))
 
     def keyring_services(self) -> list[str]:
-        """Return what the entries of the keyring are for."""
+        """Return the service name of each entry in the keyring."""
         found: list[str] = done(self.run(sys.executable, "-c", _KEYRING)).json
         return found
 
@@ -285,14 +284,14 @@ class HelperUser:
         Args:
             argv: The command.
             typed: Its standard input.
-            silent: Whether it leaves processes behind, which would keep the pipes of its output open.
+            silent: Discard its output. For commands that leave processes behind, which would keep the pipes open.
         """
         if silent:
             argv = ("sh", "-c", f"{shlex.join(argv)} > /dev/null 2>&1")
         return self.session.run(*argv, environ=self.environ, typed=typed)
 
     def start(self, output: Path, *argv: str) -> None:
-        """Start a command that runs until the session ends; ``output`` is the file for what it prints."""
+        """Start a command that runs until the session ends, with its standard output in the file ``output``."""
         line = f"{shlex.join(argv)} < /dev/null > {shlex.quote(str(output))} 2> {shlex.quote(f'{output}.errors')} &"
         done(self.session.run("sh", "-c", line, environ=self.environ))
 
@@ -313,7 +312,7 @@ def _previous_checkout(folder: Path) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("platform: these files are not in a clone of the repository, which has the previous version")
     _needed("git", package="git")
-    # Whoever runs the tests need not be who made the clone.
+    # Git refuses a clone that another user made, such as one that is mounted into a container.
     git = ("git", "-c", "safe.directory=*", "-C", str(ROOT))
     if subprocess.run([*git, "cat-file", "-e", f"{PREVIOUS}^{{commit}}"], capture_output=True, check=False).returncode:
         pytest.skip(f"platform: this clone does not reach back to the previous version: git fetch origin {PREVIOUS}")
@@ -326,7 +325,7 @@ def _previous_checkout(folder: Path) -> Path:
 
 
 def _raise_version(checkout: Path, *, above: str) -> None:
-    """Number this version as the next one where it still has the previous one's number: pip would change nothing."""
+    """Raise the version if it is still the previous one: pip would not replace a version with itself."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
     file = checkout / project["tool"]["hatch"]["version"]["path"]
     text = file.read_text(encoding="utf-8")
