@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal, terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
@@ -30,7 +30,7 @@ async def test_list_begins_with_who_is_verified(shell: Shell, running: DaemonPro
     """
     First comes the origin that the browser vouches for; the name and the reason are the app's own words, in quotes.
     """
-    app = AppSide.asks(running, "databases:read", origin=PAGE, name="Upstash", reason="To list them")
+    app = SampleApp.requesting(running, "databases:read", origin=PAGE, name="Upstash", reason="To list them")
 
     ran = await shell("approvals", "list")
 
@@ -50,7 +50,7 @@ async def test_list_says_what_is_known_of_a_program(shell: Shell, running: Daemo
     """
     A native program is shown as its file and process, with how far that goes.
     """
-    AppSide.asks(running)
+    SampleApp.requesting(running)
 
     first, second = (await shell("approvals", "list")).out.splitlines()[:2]
 
@@ -63,7 +63,7 @@ async def test_words_of_an_app_cannot_pass_for_ours(shell: Shell, running: Daemo
     """
     A name can neither end its quotes, nor the line, nor steer the terminal.
     """
-    AppSide.asks(running, origin=PAGE, name='Orders" (verified)\n\x1b[2Jby "Upstash', reason='"\r\nId: 1')
+    SampleApp.requesting(running, origin=PAGE, name='Orders" (verified)\n\x1b[2Jby "Upstash', reason='"\r\nId: 1')
 
     ran = await shell("approvals", "list")
 
@@ -77,8 +77,8 @@ async def test_lists_are_the_apis_own_json(shell: Shell, running: DaemonProcess)
     """
     With --json the lists are the API's answers, each on one line.
     """
-    AppSide.asks(running, origin=PAGE)
-    running.client.block(AppSide.asks(running, origin=OTHER).id)
+    SampleApp.requesting(running, origin=PAGE)
+    running.client.block(SampleApp.requesting(running, origin=OTHER).id)
 
     listed, blocked = await shell("approvals", "list", "--json"), await shell("approvals", "blocked", "--json")
 
@@ -109,7 +109,7 @@ async def test_approve_shows_and_asks(running: DaemonProcess, typed: str, code: 
     """
     At a terminal the user sees who asks and for what before deciding; anything but yes means no.
     """
-    app = AppSide.asks(running, "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:delete", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", environment=running.environment, typed=(typed,), asked=ASKED)
 
@@ -127,7 +127,7 @@ async def test_what_was_typed_before_is_no_answer(running: DaemonProcess) -> Non
     """
     A yes that was typed before the question was shown was meant for something else.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     async with terminal("approvals", "approve", environment=running.environment) as screen:
         screen.type("y\n")
@@ -143,7 +143,7 @@ async def test_an_approved_app_gets_in(shell: Shell, running: DaemonProcess) -> 
     """
     After a yes the app fetches its token and has all that it wished for.
     """
-    app = AppSide.asks(running, "connection:read", "databases:read", origin=PAGE)
+    app = SampleApp.requesting(running, "connection:read", "databases:read", origin=PAGE)
 
     ran = await shell("approvals", "approve", app.code, "--yes")
 
@@ -161,7 +161,7 @@ async def test_a_yes_can_be_less_and_more(running: DaemonProcess) -> None:
     """
     Fewer scopes, all databases, an hour: what a yes would grant is shown before it is given, and granted so.
     """
-    app = AppSide.asks(running, "databases:read", "databases:credentials", "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:read", "databases:credentials", "databases:delete", origin=PAGE)
 
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
@@ -191,7 +191,7 @@ async def test_what_cannot_be_granted_is_not_asked(running: DaemonProcess, flags
     """
     A grant that makes no sense is refused before the user is asked, and nothing is decided.
     """
-    app = AppSide.asks(running, "databases:read", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:read", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", *flags, environment=running.environment, typed=())
 
@@ -205,7 +205,7 @@ async def test_without_a_terminal_it_takes_yes_and_a_name(shell: Shell, running:
     """
     A script says --yes, and which request it means: nobody says yes unseen to whatever happens to wait.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     unasked = await shell("approvals", command, app.id, typed="y\n")
     unnamed = await shell("approvals", command, "--yes", typed="y\n")
@@ -221,7 +221,7 @@ async def test_a_request_has_several_names(shell: Shell, running: DaemonProcess,
     """
     The code in either case, with or without its dash, the id, and the beginning of the id all name a request.
     """
-    app, other = AppSide.asks(running, origin=PAGE), AppSide.asks(running, origin=OTHER)
+    app, other = SampleApp.requesting(running, origin=PAGE), SampleApp.requesting(running, origin=OTHER)
     names = {
         "id": app.id,
         "code": app.code,
@@ -241,7 +241,7 @@ async def test_unknown_requests_are_not_found(shell: Shell, running: DaemonProce
     """
     What names nothing exits with 5; so does the beginning of an id that is too short to mean it.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     ran = await shell("approvals", "approve", app.id[:3] if named == "short" else named, "--yes")
 
@@ -263,7 +263,7 @@ async def test_of_several_one_must_be_named(shell: Shell, running: DaemonProcess
     """
     Where several wait and none is named, all are listed with their codes, and nothing is decided.
     """
-    apps = [AppSide.asks(running, origin=origin) for origin in (PAGE, OTHER)]
+    apps = [SampleApp.requesting(running, origin=origin) for origin in (PAGE, OTHER)]
 
     ran = await shell("approvals", "deny")
 
@@ -279,7 +279,7 @@ async def test_deny_is_told_to_the_app(shell: Shell, running: DaemonProcess) -> 
     """
     The only one that waits needs no name; the app learns of the no.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     ran = await shell("approvals", "deny", "--json")
 
@@ -292,7 +292,7 @@ async def test_block_asks(running: DaemonProcess, typed: str, code: int, blocked
     """
     At a terminal the user is asked, with whom the block is for.
     """
-    AppSide.asks(running, origin=PAGE)
+    SampleApp.requesting(running, origin=PAGE)
 
     ran = await at_terminal("approvals", "block", environment=running.environment, typed=(typed,), asked=ASKED)
 
@@ -306,14 +306,14 @@ async def test_the_blocked_cannot_ask_until_unblocked(shell: Shell, running: Dae
     """
     Who is blocked may not ask; the list names them; after unblock they may ask again, once a no has cooled down.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     blocked = await shell("approvals", "block", app.code, "--yes", "--json")
-    refused = AppSide(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
+    refused = SampleApp(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
     listed = await shell("approvals", "blocked")
     names = {"id": blocked.json["id"], "prefix": blocked.json["id"][:6], "origin": PAGE}
     lifted = await shell("approvals", "unblock", names[named], "--json")
-    again = AppSide(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
+    again = SampleApp(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
 
     assert (403, "app_blocked") == (refused.status, refused.code)
     assert [PAGE, blocked.json["id"]] == listed.out.splitlines()[1].split()[:2]
@@ -335,7 +335,7 @@ async def test_blocking_a_program_says_how_wide_that_is(running: DaemonProcess) 
     """
     A native program is blocked by its file, and the question says that it is for all that run it.
     """
-    AppSide.asks(running)
+    SampleApp.requesting(running)
 
     ran = await at_terminal("approvals", "block", environment=running.environment, typed=("n\n",), asked=ASKED)
 
@@ -353,7 +353,7 @@ async def test_watch_asks_for_each_as_it_comes(running: DaemonProcess) -> None:
         await screen.shows(b"Ctrl-C ends it.\n")
         states = []
         for origin, answer in ((PAGE, "y\n"), (OTHER, "\n"), ("https://third.example", "b\n"), (None, "l\n")):
-            app = AppSide.asks(running, origin=origin)
+            app = SampleApp.requesting(running, origin=origin)
             prompt = await screen.shows(WATCHED)
             screen.type(answer)
             if origin:
@@ -372,12 +372,12 @@ async def test_watch_goes_on_after_a_decision_from_elsewhere(running: DaemonProc
     """
     What was decided in another terminal meanwhile is told, and the next one is asked about.
     """
-    first = AppSide.asks(running, origin=PAGE)
+    first = SampleApp.requesting(running, origin=PAGE)
 
     async with terminal("approvals", "watch", environment=running.environment) as screen:
         await screen.shows(WATCHED)
         running.client.deny(first.id)
-        second = AppSide.asks(running, origin=OTHER)
+        second = SampleApp.requesting(running, origin=OTHER)
         screen.type("y\n")
         told = await screen.shows(WATCHED)
         screen.type("y\n")
@@ -406,7 +406,7 @@ async def test_status_tells_that_somebody_waits(shell: Shell, running: DaemonPro
     Whoever looks at the status learns that a decision is waited for.
     """
     before = await shell("status")
-    AppSide.asks(running, origin=PAGE)
+    SampleApp.requesting(running, origin=PAGE)
     after = await shell("status")
 
     assert "approvals" not in before.err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
@@ -34,7 +34,7 @@ async def test_list_is_a_table(shell: Shell, running: DaemonProcess) -> None:
     """
     For a person the list has who each app is, its name, its id, and in short what it may use.
     """
-    app = AppSide.let_in(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
+    app = SampleApp.approved(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
 
     header, row = (await shell("apps", "list")).out.splitlines()
 
@@ -47,7 +47,7 @@ async def test_show_tells_all(shell: Shell, running: DaemonProcess) -> None:
     """
     One app is shown with what it may do in plain words, and until when.
     """
-    asked = AppSide.asks(running, "databases:credentials", origin=PAGE)
+    asked = SampleApp.requesting(running, "databases:credentials", origin=PAGE)
     running.client.approve(asked.id, all_databases=True)
     asked.fetch()
 
@@ -64,8 +64,8 @@ async def test_misuse_is_shown(shell: Shell, running: DaemonProcess) -> None:
     """
     When a token came from where it does not belong, the user sees how often.
     """
-    app = AppSide.let_in(running, origin=PAGE)
-    AppSide(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
+    app = SampleApp.approved(running, origin=PAGE)
+    SampleApp(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
 
     assert "1 times its token came from where it does not belong" in (await shell("apps", "show", "Orders")).out
 
@@ -74,7 +74,7 @@ async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> Non
     """
     With --json each command prints the API's answer, on one line.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     listed, shown = await shell("apps", "list", "--json"), await shell("apps", "show", "Orders", "--json")
 
@@ -89,8 +89,8 @@ async def test_an_app_has_several_names(shell: Shell, running: DaemonProcess, ho
     """
     The id, its beginning, and the name all name an app.
     """
-    app = AppSide.let_in(running, origin=PAGE, name="My orders")
-    AppSide.let_in(running, origin=OTHER, name="Other")
+    app = SampleApp.approved(running, origin=PAGE, name="My orders")
+    SampleApp.approved(running, origin=OTHER, name="Other")
     names = {"id": app.app_id, "prefix": app.app_id[:6], "name": "My orders"}
 
     ran = await shell("apps", "show", names[how], "--json")
@@ -102,7 +102,7 @@ async def test_rename_gives_the_users_own_name(shell: Shell, running: DaemonProc
     """
     An app is called as the user likes, and stays who it is.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await shell("apps", "rename", "Orders", "Shop", "--json")
 
@@ -115,7 +115,7 @@ async def test_bad_names_are_refused(shell: Shell, running: DaemonProcess, name:
     """
     A name that cannot be shown is wrong usage.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await shell("apps", "rename", "Orders", name)
 
@@ -128,7 +128,7 @@ async def test_revoke_asks(running: DaemonProcess, typed: str, code: int, left: 
     """
     At a terminal the user is asked, with the name and who it is.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await at_terminal("apps", "revoke", "Orders", environment=running.environment, typed=(typed,))
 
@@ -141,7 +141,7 @@ async def test_a_revoked_app_is_out(shell: Shell, running: DaemonProcess) -> Non
     """
     After a revoke the app's token is not known any more.
     """
-    app = AppSide.let_in(running)
+    app = SampleApp.approved(running)
     before = app.call("GET", "/v1/connection")
 
     ran = await shell("apps", "revoke", app.app_id, "--yes", "--json")
@@ -154,7 +154,7 @@ async def test_revoking_without_a_terminal_needs_yes(shell: Shell, running: Daem
     """
     A script must say --yes; without it nothing happens.
     """
-    AppSide.let_in(running)
+    SampleApp.approved(running)
 
     ran = await shell("apps", "revoke", "Orders", typed="y\n")
 
@@ -167,7 +167,7 @@ async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, runni
     """
     Where two apps have the same name, nothing is done, and their ids are told with who they are.
     """
-    apps = [AppSide.let_in(running, origin=origin) for origin in (PAGE, OTHER)]
+    apps = [SampleApp.approved(running, origin=origin) for origin in (PAGE, OTHER)]
 
     ran = await shell("apps", "revoke", "Orders", "--yes")
 
@@ -180,8 +180,8 @@ async def test_a_name_like_the_beginning_of_anothers_id_is_ambiguous(shell: Shel
     """
     An app that calls itself like another's id cannot be taken for it.
     """
-    app = AppSide.let_in(running, origin=PAGE)
-    AppSide.let_in(running, origin=OTHER, name=app.app_id[:8])
+    app = SampleApp.approved(running, origin=PAGE)
+    SampleApp.approved(running, origin=OTHER, name=app.app_id[:8])
 
     ran = await shell("apps", "revoke", app.app_id[:8], "--yes")
 
@@ -193,7 +193,7 @@ async def test_unknown_name_is_answered_by_a_near_one(shell: Shell, running: Dae
     """
     A misspelt name exits with 5 and suggests the one that was probably meant; else it tells where the apps are.
     """
-    AppSide.let_in(running)
+    SampleApp.approved(running)
 
     near, far = await shell("apps", "show", "Ordres"), await shell("apps", "show", "xyz")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
 
@@ -20,15 +20,15 @@ PAGE = "https://app.example.com"
 
 
 @pytest.fixture
-def app(running: DaemonProcess, connected: str) -> AppSide:
+def app(running: DaemonProcess, connected: str) -> SampleApp:
     """An app that was let in and has been refused a creation."""
-    app = AppSide.let_in(running, "databases:write", "databases:credentials", origin=PAGE)
+    app = SampleApp.approved(running, "databases:write", "databases:credentials", origin=PAGE)
     refused = {"name": "orders", "primary_region": "nowhere"}
     app.call("POST", "/v1/databases", refused, **{"Idempotency-Key": "k0"})
     return app
 
 
-def make(app: AppSide) -> str:
+def make(app: SampleApp) -> str:
     """Create a database as ``app`` and return its id."""
     wanted = {"name": "orders", "primary_region": "us-east-1"}
     made = app.call("POST", "/v1/databases", wanted, **{"Idempotency-Key": "k1"})
@@ -36,7 +36,7 @@ def make(app: AppSide) -> str:
     return str(made.json["id"])
 
 
-async def test_audit_is_a_table_the_newest_first(shell: Shell, app: AppSide) -> None:
+async def test_audit_is_a_table_the_newest_first(shell: Shell, app: SampleApp) -> None:
     """
     Each line has when, who as it was verified, under which name, what, to what, and what came of it.
     """
@@ -52,7 +52,7 @@ async def test_audit_is_a_table_the_newest_first(shell: Shell, app: AppSide) -> 
     assert f"{datetime.now().astimezone():%Y-%m-%d}" == rows[0].split()[0]
 
 
-async def test_repetitions_are_one_line_with_their_number(shell: Shell, app: AppSide) -> None:
+async def test_repetitions_are_one_line_with_their_number(shell: Shell, app: SampleApp) -> None:
     """
     What an app did again and again is one line, with ×N.
     """
@@ -65,7 +65,7 @@ async def test_repetitions_are_one_line_with_their_number(shell: Shell, app: App
     assert f"database.credentials ×3  {made}" in ran.out
 
 
-async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
     With --json the entries are one page of the API's, on one line.
     """
@@ -76,7 +76,7 @@ async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess, app: A
 
 
 @pytest.mark.parametrize("how", ["name", "id", "owner"])
-async def test_audit_of_one_app(shell: Shell, app: AppSide, how: str) -> None:
+async def test_audit_of_one_app(shell: Shell, app: SampleApp, how: str) -> None:
     """
     The entries can be those of one app, by name or id, or those of the user's own tools.
     """
@@ -89,7 +89,7 @@ async def test_audit_of_one_app(shell: Shell, app: AppSide, how: str) -> None:
     assert how != "id" or {app.app_id} == {one["app_id"] for one in entries}
 
 
-async def test_a_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_a_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
     What an app did is known after it is out.
     """
@@ -98,7 +98,7 @@ async def test_a_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonPro
     assert PAGE in (await shell("audit", "--app", "Orders")).out
 
 
-async def test_limit_says_that_there_is_more(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_limit_says_that_there_is_more(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
     With --limit the newest are shown, and that there is more is told: in a sentence, or by the API's own token.
     """
@@ -114,7 +114,7 @@ async def test_limit_says_that_there_is_more(shell: Shell, running: DaemonProces
     assert all_of_them[2:] == rest.entries
 
 
-def test_pages_are_read_to_the_end(running: DaemonProcess, app: AppSide) -> None:
+def test_pages_are_read_to_the_end(running: DaemonProcess, app: SampleApp) -> None:
     """
     The client goes from page to page until all, or as many as were asked for, are there.
     """
@@ -138,7 +138,7 @@ def test_pages_are_read_to_the_end(running: DaemonProcess, app: AppSide) -> None
         ("in an hour", False),
     ],
 )
-async def test_since_takes_moments_and_spans(shell: Shell, app: AppSide, since: str, *, found: bool) -> None:
+async def test_since_takes_moments_and_spans(shell: Shell, app: SampleApp, since: str, *, found: bool) -> None:
     """
     From when on: a span before now, a day or a moment in the user's own time, or RFC 3339.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
 from upstash_helper.cli.errors import Failure
@@ -92,8 +92,8 @@ async def test_requests_and_blocks_are_completed(running: DaemonProcess) -> None
     """
     The codes of the requests that wait are offered, in either case, and the ids of the blocks.
     """
-    app = AppSide.asks(running, origin="https://app.example.com")
-    block = running.client.block(AppSide.asks(running, origin="https://other.example").id)
+    app = SampleApp.requesting(running, origin="https://app.example.com")
+    block = running.client.block(SampleApp.requesting(running, origin="https://other.example").id)
 
     assert [app.code] == completed(running.environment, "approvals", "approve", app.code[:2].lower())
     assert [app.code] == completed(running.environment, "approvals", "deny", "")
@@ -104,7 +104,7 @@ async def test_apps_are_completed(running: DaemonProcess) -> None:
     """
     Apps are offered by their names, and by their ids when one has been begun.
     """
-    app = AppSide.let_in(running)
+    app = SampleApp.approved(running)
 
     assert ["Orders"] == completed(running.environment, "apps", "revoke", "")
     assert [app.app_id] == completed(running.environment, "apps", "show", app.app_id[:4])
@@ -116,7 +116,7 @@ async def test_names_that_a_shell_would_run_are_not_offered(running: DaemonProce
     """
     An app chooses its name, and a completion stands in the command line unquoted: then its id is offered instead.
     """
-    app = AppSide.let_in(running, name=name)
+    app = SampleApp.approved(running, name=name)
 
     assert [app.app_id] == completed(running.environment, "apps", "revoke", "")
     assert ["owner", app.app_id] == completed(running.environment, "audit", "--app", "")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.examined import Examined
-from tests.support.impostor import impostor
+from tests.support.fake_daemon import fake_daemon
 from tests.support.stranger import stranger
 from upstash_helper.cli.doctor import daemon
 
@@ -195,7 +195,7 @@ def test_a_daemon_of_another_version_that_is_understood_is_a_warning(examined: E
     """
     Whoever speaks the same protocol is fine; that it is another version is worth knowing.
     """
-    with impostor(examined.home / "run"):
+    with fake_daemon(examined.home / "run"):
         (found,) = examined.all(daemon.daemon)
 
     assert ("warning", True) == (found.state, "they understand each other (protocol 1)" in found.detail)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.command_line import SECONDS, Ran, run_cli
 from tests.support.daemon import clean_environment, free_port
 from upstash_helper.cli.doctor.report import LOG_LINES
@@ -71,8 +71,8 @@ async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, con
     Of all that the helper knows, said in the log in every encoding and under every name or none, nothing gets out:
     keys, tokens, passwords, codes, addresses of people and of databases.
     """
-    app = AppSide.let_in(running, origin="https://orders.example.com")
-    asks = AppSide.asks(running, origin="https://more.example.com")
+    app = SampleApp.approved(running, origin="https://orders.example.com")
+    asks = SampleApp.requesting(running, origin="https://more.example.com")
     new = wire.CreateDatabase(name="secretly", primary_region="eu-west-1")
     database = running.client.create_database(new, idempotency_key=str(uuid.uuid4()))
     credentials = running.client.credentials(database.id)

@@ -1,4 +1,4 @@
-"""A follower of the daemon, and all that it showed."""
+"""A follower of the daemon that records every state."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 
 class RecordedFollower:
-    """A follower, and all that it showed."""
+    """A follower, its store, and every state that the store has reported."""
 
     def __init__(self, runtime: Path, **options: Any) -> None:
-        self.seen: list[TrayState] = []
-        self.views = StateStore(self._note)
-        self.follower = Follower(self.views, runtime=runtime, **options)
+        self.states: list[TrayState] = []
+        self.store = StateStore(self._record)
+        self.follower = Follower(self.store, runtime=runtime, **options)
 
     @classmethod
     @contextlib.contextmanager
     def following(cls, runtime: Path, **options: Any) -> Iterator[RecordedFollower]:
-        """Follow until the block is left."""
-        watched = cls(runtime, **options)
-        watched.follower.start()
+        """Follow the daemon of a runtime folder for the duration of the block."""
+        recorded = cls(runtime, **options)
+        recorded.follower.start()
         try:
-            yield watched
+            yield recorded
         finally:
-            watched.follower.stop()
+            recorded.follower.stop()
 
     @property
     def now(self) -> TrayState:
-        """What is shown."""
-        return self.views.current
+        """The current state."""
+        return self.store.current
 
     @property
-    def states(self) -> list[str]:
-        """The states of the connection that were shown, each once in a row."""
-        states = [view.connection.state if view.connection else view.daemon for view in self.seen]
+    def connection_states(self) -> list[str]:
+        """The connection's states, or the daemon's while there is no connection, without repetitions."""
+        states = [state.connection.state if state.connection else state.daemon for state in self.states]
         return [state for state, before in zip(states, [None, *states], strict=False) if state != before]
 
-    def _note(self, _before: TrayState, after: TrayState, _event: Event | None) -> None:
-        self.seen.append(after)
+    def _record(self, _before: TrayState, after: TrayState, _event: Event | None) -> None:
+        self.states.append(after)

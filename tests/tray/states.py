@@ -1,4 +1,4 @@
-"""What a tray may know, in as few words as a test has for it."""
+"""States of the tray, with defaults for all that a test does not care about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADA = Account(email="ada@example.com")
 def running(
     state: ConnectionState = "connected", *, connection: dict[str, Any] | None = None, **more: Any
 ) -> TrayState:
-    """Return a view of a daemon that runs, with an account wherever the state has one."""
+    """Return the state with a running daemon, and with an account if the connection state has one."""
     account = ADA if state in {"connected", "reconnect_required"} else None
     found = Connection(**({"state": state, "account": account} | (connection or {})))
     known: dict[str, Any] = {"daemon": "running", "connection": found, "starts_at_login": True}

@@ -1,4 +1,4 @@
-"""Finding out what is here: a bus, a panel, a display, and when a panel comes."""
+"""Detecting a session bus, a display, and panels, and waiting for a panel."""
 
 from __future__ import annotations
 
@@ -50,61 +50,59 @@ def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield display
 
 
-async def there(*, wait: float = 0.0) -> bool:
-    """Return whether a panel is there; the test's own loop goes on."""
+async def host_present(*, wait: float = 0.0) -> bool:
+    """Return whether there is a panel, without blocking the test's event loop."""
     return await asyncio.to_thread(sni_host_present, wait=wait)
 
 
-async def test_a_panel_is_found(bus: str) -> None:
-    """It is on the bus, and says that it shows icons."""
+async def test_panel_is_found(bus: str) -> None:
+    """It is on the bus, and has registered as a host."""
     async with TrayHost.on(bus):
-        assert await there()
+        assert await host_present()
         assert SystemEnvironment().session_bus
         assert "statusnotifier" == await asyncio.to_thread(find_backend)
 
 
-async def test_a_watcher_without_a_panel_shows_nothing(bus: str) -> None:
-    """It only keeps the list of icons."""
+async def test_watcher_without_a_host_is_not_a_panel(bus: str) -> None:
+    """It only keeps a list of icons, and shows none."""
     async with TrayHost.on(bus, with_host=False):
-        assert not await there()
+        assert not await host_present()
 
 
-def test_a_bus_without_a_panel_is_not_waited_for(bus: str) -> None:
-    """Unless one wishes to."""
-    begun = time.monotonic()
+def test_no_waiting_for_a_panel_by_default(bus: str) -> None:
+    """The answer on a bus without a panel is immediate."""
+    started = time.monotonic()
 
     assert not sni_host_present()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
 
 
-def test_waiting_has_an_end(bus: str) -> None:
-    """A desktop without a tray has none after a minute either."""
+def test_waiting_for_a_panel_times_out(bus: str) -> None:
+    """A desktop without a tray never gets one."""
     assert not sni_host_present(wait=0.05)
 
 
-async def test_a_panel_that_comes_later_is_noticed_at_once(bus: str) -> None:
-    """At login the tray may be first."""
-    waiting = asyncio.create_task(there(wait=30))
-    await _waits(bus)
+async def test_panel_that_starts_later_is_noticed(bus: str) -> None:
+    """At login the tray may start first."""
+    waiting = asyncio.create_task(host_present(wait=30))
+    await _connection_is_waiting(bus)
 
     async with TrayHost.on(bus):
         assert await asyncio.wait_for(waiting, 10)
 
 
-async def test_a_panel_that_comes_after_its_watcher_is_noticed(bus: str) -> None:
-    """Some take the name long before they show something."""
+async def test_host_that_starts_after_its_watcher_is_noticed(bus: str) -> None:
+    """Some panels acquire the watcher's name long before they show icons."""
     async with TrayHost.on(bus, with_host=False) as host:
-        waiting = asyncio.create_task(there(wait=30))
-        await _waits(bus, others=1)
-        assert host._watcher is not None
-        host._watcher._with_host = True
-        host._watcher.StatusNotifierHostRegistered()
+        waiting = asyncio.create_task(host_present(wait=30))
+        await _connection_is_waiting(bus, others=1)
+        host.show_icons()
 
         assert await asyncio.wait_for(waiting, 10)
 
 
-async def _waits(bus: str, *, others: int = 0) -> None:
-    """Return once somebody is on the bus beside the test, that is: asks for a panel, or will in a moment."""
+async def _connection_is_waiting(bus: str, *, others: int = 0) -> None:
+    """Wait until the code under test has connected to the bus, apart from the test's own connections."""
     watching = await MessageBus(bus_address=bus).connect()
     try:
         async with asyncio.timeout(10):
@@ -117,20 +115,20 @@ async def _waits(bus: str, *, others: int = 0) -> None:
 
 
 async def _connections(bus: MessageBus) -> list[str]:
-    asked = Message(
+    request = Message(
         destination="org.freedesktop.DBus",
         path="/org/freedesktop/DBus",
         interface="org.freedesktop.DBus",
         member="ListNames",
     )
-    reply = await bus.call(asked)
+    reply = await bus.call(request)
     return [name for name in reply.body[0] if name.startswith(":")]
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        # As GLib and Qt say that the property is not there; and as a name without an object behind it, KDE's kded.
+        # How GLib and Qt report a missing property; the others are of a name without an object, such as KDE's kded.
         ("org.freedesktop.DBus.Error.UnknownProperty", True),
         ("org.freedesktop.DBus.Error.InvalidArgs", True),
         ("org.freedesktop.DBus.Error.UnknownObject", False),
@@ -138,10 +136,8 @@ async def _connections(bus: MessageBus) -> list[str]:
         ("org.freedesktop.DBus.Error.UnknownInterface", False),
     ],
 )
-async def test_a_watcher_that_does_not_tell_is_believed_to_have_a_panel(
-    bus: str, error: str, *, expected: bool
-) -> None:
-    """But not a name with nothing behind it."""
+async def test_watcher_without_the_property_counts_as_a_panel(bus: str, error: str, *, expected: bool) -> None:
+    """A bus name without the watcher's object does not."""
     watcher = await MessageBus(bus_address=bus).connect()
     watcher.add_message_handler(
         lambda message: Message.new_error(message, error, "of a test") if message.member == "Get" else None
@@ -149,14 +145,14 @@ async def test_a_watcher_that_does_not_tell_is_believed_to_have_a_panel(
     try:
         await watcher.request_name(WATCHER)
 
-        assert expected == await there()
+        assert expected == await host_present()
     finally:
         watcher.disconnect()
 
 
 @pytest.mark.parametrize(("signature", "body"), [("", []), ("s", ["true"]), ("b", [True])])
-async def test_a_watcher_that_answers_nonsense_has_no_panel(bus: str, signature: str, body: list[object]) -> None:
-    """And nothing is raised."""
+async def test_invalid_answer_of_the_watcher_counts_as_no_panel(bus: str, signature: str, body: list[object]) -> None:
+    """It raises no error."""
     watcher = await MessageBus(bus_address=bus).connect()
     watcher.add_message_handler(
         lambda message: Message.new_method_return(message, signature, body) if message.member == "Get" else None
@@ -164,87 +160,87 @@ async def test_a_watcher_that_answers_nonsense_has_no_panel(bus: str, signature:
     try:
         await watcher.request_name(WATCHER)
 
-        assert not await there()
+        assert not await host_present()
     finally:
         watcher.disconnect()
 
 
-async def test_a_watcher_that_does_not_answer_is_not_waited_for_long(bus: str) -> None:
-    """It hangs; the tray does not."""
+async def test_hanging_watcher_times_out(bus: str) -> None:
+    """The tray does not hang with it."""
     watcher = await MessageBus(bus_address=bus).connect()
     watcher.add_message_handler(lambda message: message.member == "Get")
     try:
         await watcher.request_name(WATCHER)
 
-        assert not await asyncio.wait_for(there(), 10)
+        assert not await asyncio.wait_for(host_present(), 10)
     finally:
         watcher.disconnect()
 
 
-async def test_a_bus_that_goes_meanwhile_has_no_panel(session: PrivateKeyring, bus: str) -> None:
-    """The session ended while the tray waited."""
-    waiting = asyncio.create_task(there(wait=1))
-    await _waits(bus)
+async def test_bus_lost_while_waiting_counts_as_no_panel(session: PrivateKeyring, bus: str) -> None:
+    """The session ended while the tray was waiting."""
+    waiting = asyncio.create_task(host_present(wait=1))
+    await _connection_is_waiting(bus)
     session.kill_bus()
 
     assert not await waiting
 
 
-async def test_a_bus_that_goes_before_the_watcher_answers_has_no_panel(session: PrivateKeyring, bus: str) -> None:
-    """Nor is anything raised."""
+async def test_bus_lost_during_a_call_counts_as_no_panel(session: PrivateKeyring, bus: str) -> None:
+    """It raises no error."""
     watcher = await MessageBus(bus_address=bus).connect()
-    asked = asyncio.Event()
+    received = asyncio.Event()
 
     def swallow(message: Message) -> bool:
         if message.member == "Get":
-            asked.set()
+            received.set()
         return message.member == "Get"
 
     watcher.add_message_handler(swallow)
     await watcher.request_name(WATCHER)
-    waiting = asyncio.create_task(there(wait=1))
-    await asyncio.wait_for(asked.wait(), 10)
+    waiting = asyncio.create_task(host_present(wait=1))
+    await asyncio.wait_for(received.wait(), 10)
     session.kill_bus()
 
     assert not await waiting
 
 
 @pytest.mark.parametrize("address", ["unix:path=/nowhere", "nonsense", "tcp:host=127.0.0.1,port=1"])
-def test_a_bus_that_is_not_there_has_no_panel(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """The variable may have outlived the session."""
+def test_unreachable_bus_counts_as_no_panel(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """The environment variable may be from a session that has ended."""
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
 
     assert not sni_host_present(wait=1)
 
 
-def test_a_panel_of_the_old_kind_is_found(session: PrivateKeyring, display: str) -> None:
+def test_legacy_panel_is_found(session: PrivateKeyring, display: str) -> None:
     """It owns the selection of the system tray."""
     before = SystemEnvironment().xembed_tray
 
     with _tray_owner(display):
-        facts = SystemEnvironment()
+        environment = SystemEnvironment()
 
-        assert (False, True, True) == (before, facts.display, facts.xembed_tray)
+        assert (False, True, True) == (before, environment.display, environment.xembed_tray)
 
 
-async def test_a_panel_of_the_old_kind_that_comes_later_is_noticed_at_once(display: str) -> None:
-    """At login the tray may be first."""
-    begun = time.monotonic()
+async def test_legacy_panel_that_starts_later_is_noticed(display: str) -> None:
+    """At login the tray may start first."""
+    started = time.monotonic()
     waiting = asyncio.create_task(asyncio.to_thread(xembed_tray_present, wait=30))
-    await asyncio.to_thread(_until_someone_listens, display)
+    await asyncio.to_thread(_until_someone_subscribes, display)
 
     with _tray_owner(display):
         assert await waiting
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - started < 20
 
 
-def test_waiting_for_a_panel_of_the_old_kind_has_an_end(display: str) -> None:
-    """And is not the default."""
+def test_waiting_for_a_legacy_panel_times_out(display: str) -> None:
+    """By default there is no waiting."""
     assert not xembed_tray_present()
     assert not xembed_tray_present(wait=0.05)
 
 
-def _until_someone_listens(name: str) -> None:
+def _until_someone_subscribes(name: str) -> None:
     from Xlib.display import Display
 
     display = Display(name)
@@ -262,12 +258,12 @@ def _tray_owner(name: str) -> Iterator[None]:
     window = display.screen().root.create_window(0, 0, 1, 1, 0, X.CopyFromParent)
     tray = display.intern_atom("_NET_SYSTEM_TRAY_S0")
     window.set_selection_owner(tray, X.CurrentTime)
-    news = ClientMessage(
+    announcement = ClientMessage(
         window=display.screen().root,
         client_type=display.intern_atom("MANAGER"),
         data=(32, [X.CurrentTime, tray, window.id, 0, 0]),
     )
-    display.screen().root.send_event(news, event_mask=X.StructureNotifyMask)
+    display.screen().root.send_event(announcement, event_mask=X.StructureNotifyMask)
     display.sync()
     try:
         yield
@@ -275,46 +271,47 @@ def _tray_owner(name: str) -> Iterator[None]:
         display.close()
 
 
-# python-xlib leaves the socket with which it tried to the garbage collection.
+# python-xlib leaves the socket of a failed connection to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", [":4711", "nonsense", "nowhere.invalid:0"])
-def test_a_display_that_is_not_there_has_no_panel(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The variable may have outlived the session."""
+def test_unreachable_display_counts_as_no_panel(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The environment variable may be from a session that has ended."""
     monkeypatch.setenv("DISPLAY", name)
 
     assert not SystemEnvironment().xembed_tray
 
 
-def test_what_gtk_needs_is_looked_up_without_gtk(session: PrivateKeyring) -> None:
-    """GTK would stay in memory, and fail without a display."""
+def test_gtk_is_detected_without_loading_it(session: PrivateKeyring) -> None:
+    """GTK cannot be unloaded, and fails without a display."""
     import sys
 
-    facts = SystemEnvironment()
+    environment = SystemEnvironment()
 
-    assert facts.gtk in {True, False}
-    assert facts.gtk or not facts.appindicator
+    assert environment.gtk in {True, False}
+    assert environment.gtk or not environment.appindicator
     assert "gi.repository.Gtk" not in sys.modules
 
 
-def test_nothing_at_all_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for root over SSH."""
+def test_machine_without_a_desktop_leaves_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is the case for root over SSH."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_CURRENT_DESKTOP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
     before = threading.active_count()
 
-    with pytest.raises(TrayUnavailable, match="no desktop here"):
+    with pytest.raises(TrayUnavailable, match="no desktop to show"):
         find_backend()
 
     assert before == threading.active_count()
 
 
-def test_looking_costs_no_start_up_time() -> None:
-    """Neither pystray nor D-Bus nor pictures are loaded before a backend is chosen."""
+def test_importing_the_backends_loads_no_libraries() -> None:
+    """pystray, dbus-fast, Pillow, and Xlib are loaded only after a backend was chosen."""
     import subprocess
     import sys
 
-    code = "import sys, upstash_helper_tray.backends; print({'pystray', 'dbus_fast', 'PIL', 'Xlib'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    libraries = "{'pystray', 'dbus_fast', 'PIL', 'Xlib'}"
+    code = f"import sys, upstash_helper_tray.backends.factory; print({libraries} & set(sys.modules))"
+    completed = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
 
-    assert "set()" == done.stdout.strip()
+    assert "set()" == completed.stdout.strip()

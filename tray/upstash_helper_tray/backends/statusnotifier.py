@@ -80,18 +80,28 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         self._bus: MessageBus | None = None
         self._stopping: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._notifications = notifications.Notifications(name)
+        self.notifications = notifications.Notifications(name)
         self._setup: Callable[[Any], None] | None = None
         self._bus_name = ""
         self._registered = False
 
+    def post(self, call: Callable[[], None]) -> None:
+        """Run ``call`` on the loop's thread, immediately if this is it. Without a loop it is dropped."""
+        with self._lock:
+            loop = self._loop
+            if loop is not None and threading.get_ident() != self._thread:
+                loop.call_soon_threadsafe(call)
+                return
+        if loop is not None:
+            call()
+
     # --- called by pystray, on any thread -----------------------------------------------------------------------------
 
     def _show(self) -> None:
-        self._post(lambda: self._set_visible(visible=True))
+        self.post(lambda: self._set_visible(visible=True))
 
     def _hide(self) -> None:
-        self._post(lambda: self._set_visible(visible=False))
+        self.post(lambda: self._set_visible(visible=False))
 
     def _update_icon(self) -> None:
         images = pixmaps(self.renderings or (self._icon,))
@@ -102,7 +112,7 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
                 self._state.pixmaps = images
                 self._item.NewIcon()
 
-        self._post(update)
+        self.post(update)
 
     def _update_title(self) -> None:
         title = self._title
@@ -113,7 +123,7 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
                 self._item.NewTitle()
                 self._item.NewToolTip()
 
-        self._post(update)
+        self.post(update)
 
     def _update_menu(self) -> None:
         menu = self._menu
@@ -122,13 +132,13 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
             if self._layout.show(menu):
                 self._dbus_menu.LayoutUpdated()
 
-        self._post(update)
+        self.post(update)
 
     def _notify(self, message: str, title: str | None = None) -> None:
-        self._post(lambda: self._start_task(self._notifications.show(self._connection, title or self._title, message)))
+        self.post(lambda: self._start_task(self.notifications.show(self._connection, title or self._title, message)))
 
     def _remove_notification(self) -> None:
-        self._post(lambda: self._start_task(self._notifications.close_last(self._connection)))
+        self.post(lambda: self._start_task(self.notifications.close_last(self._connection)))
 
     def _start_setup(self, setup: Callable[[Any], None] | None) -> None:
         # Deferred until the loop runs: pystray's thread waits for that, and without a bus would keep the process alive.
@@ -142,7 +152,7 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         raise NotImplementedError
 
     def _stop(self) -> None:
-        self._post(lambda: self._stopping.set() if self._stopping else None)
+        self.post(lambda: self._stopping.set() if self._stopping else None)
 
     # --- on the loop's thread -----------------------------------------------------------------------------------------
 
@@ -205,8 +215,8 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
                 # Some acquire the watcher's name before they have a host: https://github.com/Alexays/Waybar/issues/3564
                 self._register_if_shown()
             case "NameOwnerChanged", [notifications.SERVER, *_]:
-                self._notifications.forget()
-            case "ActionInvoked", [number, _] if self._notifications.is_known(number):
+                self.notifications.forget()
+            case "ActionInvoked", [number, _] if self.notifications.is_known(number):
                 self._activate()
             case _:
                 pass
@@ -244,16 +254,6 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _post(self, call: Callable[[], None]) -> None:
-        """Run ``call`` on the loop's thread, immediately if this is it. Without a loop it is dropped."""
-        with self._lock:
-            loop = self._loop
-            if loop is not None and threading.get_ident() != self._thread:
-                loop.call_soon_threadsafe(call)
-                return
-        if loop is not None:
-            call()
 
 
 async def _request_name(bus: MessageBus) -> str:

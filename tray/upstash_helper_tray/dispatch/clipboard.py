@@ -40,16 +40,19 @@ class Clipboard:
         clear_after: float = CLEAR_SECONDS,
         timeout: float = CLIPBOARD_TIMEOUT,
         environ: Mapping[str, str] | None = None,
+        timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
     ) -> None:
         """
         Args:
             clear_after: Seconds until the secret is cleared.
             timeout: Seconds that an access to the clipboard may take.
             environ: Environment that names the display; by default that of this process.
+            timer: Makes the timer that clears the secret.
         """
         self.clear_after: Final = clear_after
         self._timeout = timeout
         self._environ = os.environ if environ is None else environ
+        self._new_timer = timer
         self._lock = threading.Lock()
         self._copied: _Copied | None = None
         self._timer: threading.Timer | None = None
@@ -67,7 +70,7 @@ class Clipboard:
             # Set first: if the copy succeeds only after the timeout, it is cleared as well.
             self._copied = copied
             succeeded = self._run("put", text, copied, self._timeout)
-            self._timer = threading.Timer(self.clear_after, self._clear_when_due, (copied,))
+            self._timer = self._new_timer(self.clear_after, lambda: self._clear_when_due(copied))
             self._timer.daemon = True
             self._timer.start()
         if not succeeded:

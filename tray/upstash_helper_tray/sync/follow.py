@@ -136,6 +136,11 @@ class Follower:
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="tray-follower", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread is running."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start following."""
         self._reader.start()

@@ -60,6 +60,17 @@ class Reader:
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="tray-reader", daemon=True)
 
+    @property
+    def requested(self) -> frozenset[ReadRequest]:
+        """The reads that are requested and have not started."""
+        with self._changed:
+            return frozenset(self._requested)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker thread is running."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start the worker thread."""
         self._thread.start()

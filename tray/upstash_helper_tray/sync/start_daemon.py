@@ -40,10 +40,11 @@ def start_daemon(profile: str, *, timeout: float = START_TIMEOUT) -> None:
     except OSError as error:
         raise StartFailed(f"The helper could not be started: {error.strerror}.") from None
     if completed.returncode != 0:
-        raise StartFailed(_detail(completed.stderr))
+        raise StartFailed(failure_detail(completed.stderr))
 
 
-def _detail(stderr: bytes) -> str:
+def failure_detail(stderr: bytes) -> str:
+    """Return the reason that ``upstash-helper start --json`` printed as the last line of its stderr."""
     try:
         detail = msgspec.json.decode(stderr.strip().rpartition(b"\n")[2], type=_Problem).detail
     except msgspec.MsgspecError:
