@@ -190,8 +190,8 @@ class PystrayScreen:
         if while_open:
             AppHelper.callAfter(_guarded, call)
             return
-        # pystray resolves a click by the item's position in the menu that is set at that time. If the menu were replaced
-        # while it is open, "Deny" could approve an app. This run loop mode is suspended while a menu is open.
+        # pystray looks a click up by its position in the menu that is set at that time. If the menu were replaced
+        # while the user looks at it, "Deny" could approve an app. This run loop mode is suspended while one is open.
         from Foundation import NSDefaultRunLoopMode, NSRunLoop
 
         NSRunLoop.mainRunLoop().performInModes_block_([NSDefaultRunLoopMode], partial(_guarded, call))
