@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
-from tests.support.until import until
 from tests.support.recorded_follower import RecordedFollower
+from tests.support.until import until
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import API_VERSION
 from upstash_helper_tray.menu.build import menu_for
-from upstash_helper_tray.sync.state import IconStatus
 from upstash_helper_tray.presentation.status import icon_status, tooltip_for
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

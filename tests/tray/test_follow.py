@@ -15,7 +15,7 @@ from tests.support.recorded_follower import RecordedFollower
 from tests.support.sample_app import SampleApp
 from tests.support.until import until
 from tests.support.world import PASSWORD
-from upstash_helper.client.daemon import Tray
+from upstash_helper.client.daemon import TrayInfo
 from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_pending_requests_and_apps_are_found_at_start(running: DaemonProcess) ->
 def test_daemon_knows_its_tray(running: DaemonProcess) -> None:
     """It reports the tray as attached only while its stream is open."""
     with RecordedFollower.following(
-        running.folders.runtime, introduction=lambda: Tray("xorg", notifies=True)
+        running.folders.runtime, introduction=lambda: TrayInfo("xorg", notifies=True)
     ) as recorded:
         until(lambda: recorded.now.connection)
         tray = running.client.status().tray

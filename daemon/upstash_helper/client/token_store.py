@@ -1,4 +1,4 @@
-"""Where an app keeps its token."""
+"""Where an app stores its token."""
 
 from __future__ import annotations
 
@@ -23,59 +23,58 @@ if TYPE_CHECKING:
 
 class TokenStore(Protocol):
     """
-    Keeps one token for one app. ``Helper.pair`` takes any object with these methods.
+    Stores one token for one app. ``Helper.pair`` accepts any object with these methods.
 
-    Every method raises ``TokenStoreUnavailable`` if the store cannot be used now.
+    Every method raises ``TokenStoreUnavailable`` if the store cannot be used.
     """
 
     def load(self) -> str | None:
-        """Return the token that was saved last, or None if there is none."""
+        """Return the stored token, or None if there is none."""
 
     def save(self, token: str) -> None:
-        """Keep ``token`` in the place of the one before. It can be loaded as soon as this returns."""
+        """Store ``token`` and replace the previous one. It can be loaded as soon as this returns."""
 
     def delete(self) -> None:
-        """Forget the token; nothing happens if there is none."""
+        """Delete the token. Does nothing if there is none."""
 
 
-class Held(Sensitive, frozen=True, kw_only=True):
-    """A token in memory. It does not print."""
+class SecretToken(Sensitive, frozen=True, kw_only=True):
+    """A token in memory, which its ``repr`` does not show."""
 
     value: str
 
 
 class MemoryTokens:
-    """A ``TokenStore`` in memory: the user is asked anew with each run of the app. For tests, and short visits."""
+    """A ``TokenStore`` in memory: the user is asked again on each run. For tests and short-lived programs."""
 
     def __init__(self) -> None:
-        self._held: Held | None = None
+        self._token: SecretToken | None = None
 
     def load(self) -> str | None:
         """Return the token, or None if there is none."""
-        return None if self._held is None else self._held.value
+        return None if self._token is None else self._token.value
 
     def save(self, token: str) -> None:
-        """Keep ``token``."""
-        self._held = Held(value=token)
+        """Store ``token``."""
+        self._token = SecretToken(value=token)
 
     def delete(self) -> None:
-        """Forget the token."""
-        self._held = None
+        """Delete the token."""
+        self._token = None
 
 
 class FileTokens:
     """
-    A ``TokenStore`` in a file of its user's alone (mode 0600), in clear: for machines without a keyring.
+    A ``TokenStore`` in a plaintext file that only its owner can read (mode 0600), for machines without a keyring.
 
-    Whoever can read the file can do what the user has let the app do, until the user revokes that. Keep it out of
-    repositories, backups and images.
+    Anyone who can read the file has the app's access until the user revokes it. Keep it out of repositories, backups,
+    and images.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """
         Args:
-            path: The file. Its folder is made when a token is saved, if it is absent. One file is for one app and one
-                daemon.
+            path: The file. Its folder is created if necessary when a token is saved. Use one file per app and daemon.
         """
         self._path = Path(path)
 
@@ -87,7 +86,7 @@ class FileTokens:
         Return the token, or None if there is none.
 
         Raises:
-            TokenStoreUnavailable: If the file cannot be read, is another user's, or can be read by others.
+            TokenStoreUnavailable: If the file cannot be read, belongs to another user, or can be read by others.
         """
         try:
             content = token_files.read(self._path)
@@ -101,7 +100,7 @@ class FileTokens:
 
     def save(self, token: str) -> None:
         """
-        Put ``token`` in the place of the file.
+        Replace the file by one with ``token``.
 
         Raises:
             TokenStoreUnavailable: If it cannot be written.

@@ -105,7 +105,7 @@ def _summary(state: TrayState) -> str:
     if state.daemon == "absent":
         return "not running"
     if state.daemon == "mismatched":
-        return "version differs from this icon's"
+        return "another version than this icon"
     if state.daemon == "starting" or state.connection is None:
         return "starting"
     title = connection_message(state.connection).title

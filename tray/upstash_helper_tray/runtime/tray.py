@@ -7,8 +7,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from upstash_helper.client.daemon import START_COMMAND
-from upstash_helper.client.daemon import Tray as Introduction
+from upstash_helper.client.daemon import START_COMMAND, TrayInfo
 from upstash_helper.service.autostart import autostart_here
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper_tray.dispatch.clipboard import Clipboard
@@ -139,8 +138,8 @@ class Tray:
         self._clipboard.clear()
         self._notification_queue.stop()
 
-    def _introduction(self) -> Introduction:
-        return Introduction(backend=self._screen.backend, notifies=self._screen.notifies and self._notifications)
+    def _introduction(self) -> TrayInfo:
+        return TrayInfo(backend=self._screen.backend, notifies=self._screen.notifies and self._notifications)
 
     def _state_changed(self, _before: TrayState, after: TrayState, event: Event | None) -> None:
         # An error while showing the state must not end the follower's thread.

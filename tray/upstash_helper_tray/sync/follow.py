@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client.daemon import START_COMMAND, DaemonClient, Tray
+from upstash_helper.client.daemon import START_COMMAND, DaemonClient, TrayInfo
 from upstash_helper.client.errors import ApiProblem, DaemonUnreachable
 from upstash_helper.client.events import GOODBYE
 from upstash_helper.client.transport import CancelToken, not_running
@@ -104,7 +104,7 @@ class Follower:
         *,
         runtime: Path,
         state: Path | None = None,
-        introduction: Callable[[], Tray] | None = None,
+        introduction: Callable[[], TrayInfo] | None = None,
         start_command: str = START_COMMAND,
         retries: tuple[float, ...] | None = None,
     ) -> None:

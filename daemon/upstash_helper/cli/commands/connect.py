@@ -149,7 +149,7 @@ def _wait(session: Session, started: StartedAttempt, timeout: float | None) -> A
         # Within the try: a user who reads the address may press Ctrl-C before the next line is written.
         _invite(started)
         note("Waiting for the sign-in (Ctrl-C gives up) …")
-        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, tell=_Teller())
+        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, on_progress=_Teller())
     except KeyboardInterrupt:
         # One that another program started goes on without us.
         if not started.joined:
