@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.sample_app import SampleApp
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.manual.completion import SHELLS, completion_script
 from upstash_helper.protocol import wire

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.sample_app import SampleApp
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes

@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.support.sample_app import SampleApp
 from tests.support.command_line import SECONDS, Ran, run_cli
 from tests.support.daemon import clean_environment, free_port
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli.doctor.report import LOG_LINES
 from upstash_helper.protocol import discovery, wire
 

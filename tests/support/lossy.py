@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Lossy:
-    """A relay that closes the connection instead of forwarding the first answer to a request that begins with ``loses``."""
+    """A relay that drops the connection in place of the first answer to a request that begins with ``loses``."""
 
     def __init__(self, port: int, loses: bytes) -> None:
         self.url = ""
