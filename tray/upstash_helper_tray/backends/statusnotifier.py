@@ -70,6 +70,7 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         super().__init__(name, icon, title, menu, **options)
         self.renderings: Sequence[Image] = ()
         """The image in several sizes for panels to choose from, to be set before ``icon``. Empty: ``icon`` only."""
+        self.notifications = notifications.Notifications(name)
         self._state = ItemState(name=name, title=title)
         self._layout = Layout()
         self._item = StatusNotifierItem(self._state, activated=self._activate)
@@ -80,7 +81,6 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         self._bus: MessageBus | None = None
         self._stopping: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.notifications = notifications.Notifications(name)
         self._setup: Callable[[Any], None] | None = None
         self._bus_name = ""
         self._registered = False

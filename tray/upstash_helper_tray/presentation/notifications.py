@@ -27,7 +27,7 @@ _ACTION_NEEDED: Final = {
     "port_conflict": ("Another program uses the helper's port", "You cannot sign in to Upstash until it is free."),
 }  # fmt: skip
 
-# An app that the user or the app itself signed out is no news.
+# Access that the user or the app itself has revoked is not reported.
 _REVOKED: Final = {
     "misused": ("Access was revoked", "The app's token was used by another program or web page."),
     "expired": ("Access has expired", "The app can request access again."),
