@@ -12,8 +12,16 @@ from upstash_helper.api.pages import outcome
 from upstash_helper.api.pages.outcome import WORDS
 from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker.account import attempts
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Status, Succeeded
-from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
+from upstash_helper.broker.account.attempts import (
+    Attempt,
+    ConnectionStatus,
+    Exchanging,
+    Expired,
+    Failed,
+    Pending,
+    Succeeded,
+)
+from upstash_helper.broker.identity import OWNER, Caller, Identity
 from upstash_helper.broker.models import Secret
 from upstash_helper.broker.ports import FailureReason
 
@@ -33,8 +41,8 @@ PROGRAM = Caller(
     name="deploy",
     identity=Identity(kind="native", name="/home/ada/projects/shop/node_modules/.bin/deploy-the-shop-to-production"),
 )
-CONNECTED = Status(state="connected", email="ada@example.com", method="oauth", since=0.0)
-DISCONNECTED = Status(state="disconnected")
+CONNECTED = ConnectionStatus(state="connected", email="ada@example.com", method="oauth", since=0.0)
+DISCONNECTED = ConnectionStatus(state="disconnected")
 DETAIL = "Upstash answered with status 503 and said “Service Unavailable”. Connect again in a minute."
 
 
@@ -43,9 +51,9 @@ def failed(reason: FailureReason) -> Failed:
     return Failed(id="a", expires_at=0.0, reason=reason, detail=DETAIL)
 
 
-def page_of(attempt: Attempt, status: Status = DISCONNECTED, *askers: Caller) -> Page:
+def page_of(attempt: Attempt, status: ConnectionStatus = DISCONNECTED, *requesters: Caller) -> Page:
     """Return the page of ``attempt``."""
-    return outcome.outcome(attempt, status, askers)
+    return outcome.outcome(attempt, status, requesters)
 
 
 def pages() -> dict[str, Page]:

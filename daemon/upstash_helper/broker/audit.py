@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.broker.ledger import AuditEntry, AuditQuery
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import AuditRecords
     from upstash_helper.broker.ports import Clock
 

@@ -71,7 +71,7 @@ class CredentialRefused(HelperError):
     code = "credential_refused"
 
 
-class NothingToName(HelperError):
+class EmailNotNeeded(HelperError):
     """An e-mail was given while none is missing."""
 
     code = "email_not_needed"

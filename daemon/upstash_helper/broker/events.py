@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import OWNER, Caller, Scope
+from upstash_helper.broker.identity import OWNER, Caller, Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ class Subscription:
         self.follower: Final = follower
         self.reset: Final = reset
         """Whether events may have been missed that can no longer be replayed: read the state anew."""
-        self.dismissed = False
+        self.app_revoked = False
         """Whether the stream ended because its app is no longer let in."""
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         for event in missed:
@@ -122,7 +122,7 @@ class EventBus:
         """End the streams of an app that is no longer let in, behind what it was told last."""
         for follower in tuple(self._followers):
             if follower.follower.id == app_id:
-                follower.dismissed = True
+                follower.app_revoked = True
                 follower.offer(None)
                 self._followers.discard(follower)
 

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity, Scope
+from upstash_helper.broker.identity import Identity, Scope
 from upstash_helper.broker.models import Database
 
 # --- apps -------------------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     """How often its token came from where it does not belong."""
 
     @property
-    def owns_as(self) -> str:
+    def creator_key(self) -> str:
         """
         By what the databases that it created are known as its own. An origin keeps them when it is let in anew; of a
         native program the name is not vouched for, so only this very app has them.
@@ -191,7 +191,7 @@ class CreateJournal(Protocol):
         """Return which of the databases are the result of some record that is ``done``."""
 
     async def creator(self, database_id: str) -> str | None:
-        """Return who created the database (``App.owns_as``), or None if that is not known. Kept beyond the record."""
+        """Return the ``App.creator_key`` of the database's creator, or None if unknown. Outlives the create record."""
 
 
 # --- the audit --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import (
     Change,
     Credential,
@@ -264,7 +264,7 @@ class DatabasesApi(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedRequest:
+class PassThroughRequest:
     """A request of an app's to the Developer API, as the app sent it."""
 
     method: str
@@ -272,13 +272,13 @@ class PassedRequest:
     """Path and query without the first slash, percent-encoded: ``v2/redis/databases?x=y``."""
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: AsyncIterator[bytes] | None = field(default=None, repr=False)
-    """In pieces, read once and as fast as Upstash takes it. What it raises, ``Passage.open`` raises."""
+    """In pieces, read once and as fast as Upstash takes it. What it raises, ``PassThroughApi.open`` raises."""
     length: int | None = None
     """Of the body, if the app has declared it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedAnswer:
+class PassThroughResponse:
     """Upstash's answer, whose body is still to come."""
 
     status: int
@@ -291,10 +291,12 @@ class PassedAnswer:
     """
 
 
-class Passage(Protocol):
+class PassThroughApi(Protocol):
     """The way to all of the Developer API, for whatever the daemon itself knows nothing of."""
 
-    def open(self, credential: Credential, request: PassedRequest) -> AbstractAsyncContextManager[PassedAnswer]:
+    def open(
+        self, credential: Credential, request: PassThroughRequest
+    ) -> AbstractAsyncContextManager[PassThroughResponse]:
         """
         Send ``request`` once, with ``credential`` in place of what the app authenticated itself with, and hand out the
         answer when its headers are there. It goes to the Developer API's host and to no other. Leaving ends the

@@ -56,7 +56,7 @@ class Trays:
             del self._attached[key]
 
 
-class UnlessTray:
+class TrayAwareNotifier:
     """The ``Notifier`` port, for when no attached tray shows the same."""
 
     def __init__(self, notifier: Notifier, trays: Trays) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from upstash_helper.client.transport import Hangup
-    from upstash_helper.protocol.wire import Wanted
+    from upstash_helper.protocol.wire import RequestBody
 
 LARGEST_AUDIT_PAGE: Final = 500
 """Entries that the API answers at once."""
@@ -112,7 +112,7 @@ class DaemonClient:
         if found is None and state is not None and wake.wake(runtime, state):
             found = _alive(runtime, restart)
         if found is None:
-            raise DaemonUnreachable(discovery.reason(runtime) or not_running(start_command))
+            raise DaemonUnreachable(discovery.waiting_reason(runtime) or not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(
@@ -467,13 +467,13 @@ class DaemonClient:
         path: str,
         kind: type[_Answer],
         *,
-        body: Wanted | None = None,
+        body: RequestBody | None = None,
         headers: dict[str, str] | None = None,
     ) -> _Answer:
         return self._decode(self._send(method, path, body=body, headers=headers), kind)
 
     def _send(
-        self, method: str, path: str, *, body: Wanted | None = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, *, body: RequestBody | None = None, headers: dict[str, str] | None = None
     ) -> bytes:
         content = None if body is None else msgspec.json.encode(body)
         with self._transport.open(method, path, body=content, headers=headers, timeout=self._timeout) as response:

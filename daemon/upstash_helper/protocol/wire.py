@@ -35,11 +35,11 @@ RegionId = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[a-z0-9-]
 Budget = Annotated[int, Meta(ge=0, le=1_000_000, description="Monthly budget in US dollars.")]
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseBody(msgspec.Struct, frozen=True, kw_only=True):
     """An answer of the API. Clients ignore fields that they do not know."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a request."""
 
 
@@ -53,14 +53,14 @@ class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
 # --- problems ---------------------------------------------------------------------------------------------------------
 
 
-class FieldError(Shown, frozen=True, kw_only=True):
+class FieldError(ResponseBody, frozen=True, kw_only=True):
     """One thing that is wrong with a request."""
 
     pointer: Annotated[str, Meta(description="RFC 6901 JSON pointer into the body.", examples=["/primary_region"])]
     detail: str
 
 
-class Problem(Shown, frozen=True, kw_only=True, omit_defaults=True):
+class Problem(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     """An error, as RFC 9457 problem details."""
 
     status: int
@@ -79,13 +79,13 @@ class Problem(Shown, frozen=True, kw_only=True, omit_defaults=True):
 # --- the connection ---------------------------------------------------------------------------------------------------
 
 
-class Account(Shown, frozen=True, kw_only=True):
+class Account(ResponseBody, frozen=True, kw_only=True):
     """The connected Upstash account."""
 
     email: str
 
 
-class CredentialStoreStatus(Shown, frozen=True, kw_only=True):
+class CredentialStoreStatus(ResponseBody, frozen=True, kw_only=True):
     """Where the API key is kept, and how that is."""
 
     kind: Annotated[str, Meta(examples=["Secret Service"])]
@@ -93,7 +93,7 @@ class CredentialStoreStatus(Shown, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Attempt(Shown, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
     attempt_id: str
@@ -115,7 +115,7 @@ class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
     joined: Annotated[bool, Meta(description="Whether an attempt that was alive already was joined.")] = False
 
 
-class Connection(Shown, frozen=True, kw_only=True):
+class Connection(ResponseBody, frozen=True, kw_only=True):
     """The daemon's link to one Upstash account."""
 
     state: ConnectionState
@@ -129,7 +129,7 @@ class Connection(Shown, frozen=True, kw_only=True):
     already_connected: Annotated[bool, Meta(description="Answer of a connect that had nothing to do.")] = False
 
 
-class Connect(Wanted, frozen=True, kw_only=True):
+class Connect(RequestBody, frozen=True, kw_only=True):
     """Start connecting an account."""
 
     open_browser: Annotated[bool | None, Meta(description="Open the user's browser; by default as configured.")] = None
@@ -138,7 +138,7 @@ class Connect(Wanted, frozen=True, kw_only=True):
     )
 
 
-class PastedAddress(Wanted, frozen=True, kw_only=True):
+class PastedAddress(RequestBody, frozen=True, kw_only=True):
     """What the browser's address bar shows after a sign-in that did not come back by itself."""
 
     address: Annotated[
@@ -155,7 +155,7 @@ class PastedAddress(Wanted, frozen=True, kw_only=True):
         return "PastedAddress(…)"
 
 
-class ApiKey(Wanted, frozen=True, kw_only=True):
+class ApiKey(RequestBody, frozen=True, kw_only=True):
     """An API key that the user made in the Upstash console."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
@@ -165,13 +165,13 @@ class ApiKey(Wanted, frozen=True, kw_only=True):
         return "ApiKey(…)"
 
 
-class Email(Wanted, frozen=True, kw_only=True):
+class Email(RequestBody, frozen=True, kw_only=True):
     """The e-mail of the account, when the sign-in did not tell it."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
 
 
-class Disconnected(Shown, frozen=True, kw_only=True):
+class Disconnected(ResponseBody, frozen=True, kw_only=True):
     """What is left to do after a disconnect."""
 
     api_key_name: Annotated[
@@ -183,7 +183,7 @@ class Disconnected(Shown, frozen=True, kw_only=True):
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-class Region(Shown, frozen=True, kw_only=True):
+class Region(ResponseBody, frozen=True, kw_only=True):
     """A place where a database can be."""
 
     id: RegionId
@@ -193,13 +193,13 @@ class Region(Shown, frozen=True, kw_only=True):
     read: Annotated[bool, Meta(description="A read region can be here.")]
 
 
-class RegionList(Shown, frozen=True, kw_only=True):
+class RegionList(ResponseBody, frozen=True, kw_only=True):
     """The regions that a create form offers."""
 
     regions: tuple[Region, ...]
 
 
-class Database(Shown, frozen=True, kw_only=True):
+class Database(ResponseBody, frozen=True, kw_only=True):
     """A Redis database, without its credentials."""
 
     id: str
@@ -219,7 +219,7 @@ class Database(Shown, frozen=True, kw_only=True):
     created_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
-class DatabaseList(Shown, frozen=True, kw_only=True):
+class DatabaseList(ResponseBody, frozen=True, kw_only=True):
     """One page of the account's databases, by name."""
 
     databases: tuple[Database, ...]
@@ -243,7 +243,7 @@ class DatabaseCredentials(Sensitive, frozen=True, kw_only=True):
     env: Annotated[dict[str, str], Meta(description="Variables for a `.env` file.")]
 
 
-class CreateDatabase(Wanted, frozen=True, kw_only=True):
+class CreateDatabase(RequestBody, frozen=True, kw_only=True):
     """A database to be made. What is left out is left to Upstash."""
 
     name: DatabaseName
@@ -256,7 +256,7 @@ class CreateDatabase(Wanted, frozen=True, kw_only=True):
     tls: bool | None = None
 
 
-class ChangeDatabase(Wanted, frozen=True, kw_only=True):
+class ChangeDatabase(RequestBody, frozen=True, kw_only=True):
     """What to change of a database; what is left out stays. At least one field."""
 
     name: DatabaseName | UnsetType = UNSET
@@ -274,7 +274,7 @@ class ChangeDatabase(Wanted, frozen=True, kw_only=True):
 # --- the daemon itself ------------------------------------------------------------------------------------------------
 
 
-class Health(Shown, frozen=True, kw_only=True):
+class Health(ResponseBody, frozen=True, kw_only=True):
     """A constant: it tells that the helper is there and nothing else."""
 
     status: Literal["ok"] = "ok"
@@ -284,7 +284,7 @@ class Health(Shown, frozen=True, kw_only=True):
 ListenerState = Literal["listening", "absent", "taken", "on_demand"]
 
 
-class Listener(Shown, frozen=True, kw_only=True):
+class Listener(ResponseBody, frozen=True, kw_only=True):
     """One of the loopback addresses that the daemon listens on."""
 
     address: Annotated[str, Meta(examples=["127.0.0.1:3000", "[::1]:3000"])]
@@ -299,14 +299,14 @@ class Listener(Shown, frozen=True, kw_only=True):
     ] = "all"
 
 
-class Hint(Shown, frozen=True, kw_only=True):
+class Hint(ResponseBody, frozen=True, kw_only=True):
     """Something on this machine that may be in the way of a sign-in."""
 
     code: Annotated[str, Meta(description="Stable.", examples=["https_forced"])]
     detail: Annotated[str, Meta(description="What was seen and what to do about it, for a person.")]
 
 
-class LedgerStatus(Shown, frozen=True, kw_only=True):
+class LedgerStatus(ResponseBody, frozen=True, kw_only=True):
     """What the helper remembers beyond a restart (apps, audit), and how that is."""
 
     state: Annotated[
@@ -316,7 +316,7 @@ class LedgerStatus(Shown, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class TrayStatus(Shown, frozen=True, kw_only=True):
+class TrayStatus(ResponseBody, frozen=True, kw_only=True):
     """The tray icon: a process of its own, which the helper does without."""
 
     state: Annotated[
@@ -332,7 +332,7 @@ class TrayStatus(Shown, frozen=True, kw_only=True):
 StartedBy = Literal["socket", "service", "user"]
 
 
-class DaemonStatus(Shown, frozen=True, kw_only=True):
+class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     """The daemon's own state, for its owner."""
 
     version: str
@@ -358,7 +358,7 @@ class DaemonStatus(Shown, frozen=True, kw_only=True):
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-class DatabaseChange(Shown, frozen=True, kw_only=True):
+class DatabaseChange(ResponseBody, frozen=True, kw_only=True):
     """The data of a `database` event."""
 
     change: Literal["created", "changed", "deleted"]

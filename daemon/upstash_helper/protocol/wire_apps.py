@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from upstash_helper.protocol.wire import Sensitive, Shown, Wanted
+from upstash_helper.protocol.wire import RequestBody, ResponseBody, Sensitive
 
 Scope = Literal[
     "connection:read",
@@ -23,7 +23,7 @@ PairingState = Literal["pending", "approved", "denied", "expired"]
 Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
-class Identity(Shown, frozen=True, kw_only=True):
+class Identity(ResponseBody, frozen=True, kw_only=True):
     """Who an app is, as far as the browser or the operating system vouches for it."""
 
     kind: Literal["web", "extension", "native"]
@@ -38,7 +38,7 @@ class Identity(Shown, frozen=True, kw_only=True):
 # --- pairing ----------------------------------------------------------------------------------------------------------
 
 
-class AskPairing(Wanted, frozen=True, kw_only=True):
+class PairingRequest(RequestBody, frozen=True, kw_only=True):
     """Ask the user to let the app in."""
 
     name: Annotated[str, Meta(min_length=1, max_length=256, description="What the app calls itself.")]
@@ -56,7 +56,7 @@ class StartedPairing(Sensitive, frozen=True, kw_only=True):
     interval: Annotated[float, Meta(description="Seconds to wait between two looks.")]
 
 
-class PairingStatus(Shown, frozen=True, kw_only=True):
+class PairingStatus(ResponseBody, frozen=True, kw_only=True):
     """What became of a pairing."""
 
     id: str
@@ -75,21 +75,21 @@ class NewToken(Sensitive, frozen=True, kw_only=True):
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: when it has not been used for 90 days.")]
 
 
-class WishedScope(Shown, frozen=True, kw_only=True):
+class RequestedScope(ResponseBody, frozen=True, kw_only=True):
     """A scope that an app wishes for."""
 
     scope: Scope
     meaning: Annotated[str, Meta(description="In plain words.")]
 
 
-class Pairing(Shown, frozen=True, kw_only=True):
+class Pairing(ResponseBody, frozen=True, kw_only=True):
     """A request to be let in, as the user decides about it: the verified identity first, the claimed name second."""
 
     id: str
     identity: Identity
     claimed_name: Annotated[str, Meta(description="What the app calls itself; nobody vouches for it.")]
     user_code: str
-    scopes: tuple[WishedScope, ...]
+    scopes: tuple[RequestedScope, ...]
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
@@ -99,13 +99,13 @@ class Pairing(Shown, frozen=True, kw_only=True):
     expires_at: Moment
 
 
-class PairingList(Shown, frozen=True, kw_only=True):
+class PairingList(ResponseBody, frozen=True, kw_only=True):
     """The requests that wait for the user, the oldest first."""
 
     pairings: tuple[Pairing, ...]
 
 
-class Approve(Wanted, frozen=True, kw_only=True):
+class Approve(RequestBody, frozen=True, kw_only=True):
     """Say yes."""
 
     scopes: Annotated[tuple[Scope, ...] | None, Meta(description="Fewer than were wished for; by default all.")] = None
@@ -115,7 +115,7 @@ class Approve(Wanted, frozen=True, kw_only=True):
     once: Annotated[bool, Meta(description="For an hour.")] = False
 
 
-class Blocked(Shown, frozen=True, kw_only=True):
+class Blocked(ResponseBody, frozen=True, kw_only=True):
     """Who may not ask any more."""
 
     id: str
@@ -123,7 +123,7 @@ class Blocked(Shown, frozen=True, kw_only=True):
     blocked_at: Moment
 
 
-class BlockList(Shown, frozen=True, kw_only=True):
+class BlockList(ResponseBody, frozen=True, kw_only=True):
     """All who may not ask."""
 
     blocks: tuple[Blocked, ...]
@@ -132,13 +132,13 @@ class BlockList(Shown, frozen=True, kw_only=True):
 # --- apps -------------------------------------------------------------------------------------------------------------
 
 
-class App(Shown, frozen=True, kw_only=True):
+class App(ResponseBody, frozen=True, kw_only=True):
     """An app that is let in."""
 
     id: str
     name: str
     identity: Identity
-    scopes: tuple[WishedScope, ...]
+    scopes: tuple[RequestedScope, ...]
     all_databases: bool
     created_at: Moment
     last_used_at: Moment
@@ -146,19 +146,19 @@ class App(Shown, frozen=True, kw_only=True):
     mismatches: Annotated[int, Meta(description="How often its token came from where it does not belong.")]
 
 
-class AppList(Shown, frozen=True, kw_only=True):
+class AppList(ResponseBody, frozen=True, kw_only=True):
     """The apps that are let in, the newest first."""
 
     apps: tuple[App, ...]
 
 
-class RenameApp(Wanted, frozen=True, kw_only=True):
+class RenameApp(RequestBody, frozen=True, kw_only=True):
     """Give an app another name."""
 
     name: Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-class TokenInfo(Shown, frozen=True, kw_only=True):
+class TokenInfo(ResponseBody, frozen=True, kw_only=True):
     """What the caller's token is."""
 
     kind: Literal["owner", "app"]
@@ -170,7 +170,7 @@ class TokenInfo(Shown, frozen=True, kw_only=True):
     expires_at: str | None = None
 
 
-class RevokedApp(Shown, frozen=True, kw_only=True):
+class RevokedApp(ResponseBody, frozen=True, kw_only=True):
     """The data of a `revoked` event."""
 
     app_id: str
@@ -181,7 +181,7 @@ class RevokedApp(Shown, frozen=True, kw_only=True):
 # --- the audit --------------------------------------------------------------------------------------------------------
 
 
-class AuditEntry(Shown, frozen=True, kw_only=True):
+class AuditEntry(ResponseBody, frozen=True, kw_only=True):
     """Which app did what, when, with which result."""
 
     id: int
@@ -196,7 +196,7 @@ class AuditEntry(Shown, frozen=True, kw_only=True):
     result: Annotated[str, Meta(description="`started`, `ok`, or the code of the problem.")]
 
 
-class AuditPage(Shown, frozen=True, kw_only=True):
+class AuditPage(ResponseBody, frozen=True, kw_only=True):
     """Entries of the audit, the newest first."""
 
     entries: tuple[AuditEntry, ...]
@@ -213,7 +213,7 @@ class DashboardTicket(Sensitive, frozen=True, kw_only=True):
     expires_at: Moment
 
 
-class BeginSession(Wanted, frozen=True, kw_only=True):
+class BeginSession(RequestBody, frozen=True, kw_only=True):
     """A ticket, handed in by the daemon's own page."""
 
     ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from upstash_helper.broker.account.kept_sign_in import KeptSignIn
-from upstash_helper.broker.apps.identity import Caller
+from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.models import Secret
 from upstash_helper.system import private_files
 
@@ -37,7 +37,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
     state: str
     code_verifier: str
-    askers: tuple[Caller, ...]
+    requesters: tuple[Caller, ...]
 
     def __repr__(self) -> str:
         return "_Record(…)"
@@ -62,7 +62,7 @@ class SignInFile:
             expires_at=kept.expires_at,
             state=kept.state.reveal(),
             code_verifier=kept.code_verifier.reveal(),
-            askers=kept.askers,
+            requesters=kept.requesters,
         )
         try:
             await _soon(lambda: private_files.write(self._path, msgspec.json.encode(record)))
@@ -88,7 +88,7 @@ class SignInFile:
             expires_at=record.expires_at,
             state=Secret(record.state),
             code_verifier=Secret(record.code_verifier),
-            askers=record.askers,
+            requesters=record.requesters,
         )
 
     async def forget(self) -> None:

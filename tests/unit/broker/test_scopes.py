@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from upstash_helper.broker.apps.identity import MEANING, SCOPES, Scope, ordered
+from upstash_helper.broker.identity import MEANING, SCOPES, Scope, ordered
 from upstash_helper.protocol import wire_apps
 
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from upstash_helper.api.guard.tokens import token_of
-from upstash_helper.broker.apps.identity import Caller, Scope, of_origin
+from upstash_helper.broker.identity import Caller, Scope, of_origin
 
 LONGEST_TARGET: Final = 2048
 

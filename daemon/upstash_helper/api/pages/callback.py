@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.middleware import Gate
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
 
 _LONGEST: Final = 4096
 _ONE_EACH: Final = frozenset({"code", "state", "error", "iss"})
@@ -137,7 +137,7 @@ class PagesResource:
         except AttemptNotFound as error:
             return outcome.over(error.detail).response(status=404)
         status = await self._connection.status()
-        return outcome.outcome(attempt, status, self._connection.flow.askers(attempt.id)).response()
+        return outcome.outcome(attempt, status, self._connection.flow.requesters(attempt.id)).response()
 
     async def state(self, request: web.Request) -> web.Response:
         """

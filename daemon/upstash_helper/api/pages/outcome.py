@@ -11,8 +11,8 @@ from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, 
 from upstash_helper.broker.ports import FailureReason
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import Attempt, Status
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
+    from upstash_helper.broker.identity import Caller
 
 AGAIN: Final = Step("Try again: go back to the app and connect once more, or start here:", "upstash-helper connect")
 API_KEY: Final = Step(
@@ -176,35 +176,35 @@ STATES: Final[dict[type[Attempt], str]] = {
 """As the API calls them."""
 
 
-def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Page:
+def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller, ...]) -> Page:
     """
     Return the page of an attempt.
 
     Args:
         attempt: As it is now.
         status: What the connection is now.
-        askers: Who wanted it, whoever began it first.
+        requesters: Who wanted it, whoever began it first.
     """
-    data = {"attempt": attempt.id, "state": STATES[type(attempt)], "openers": " ".join(_origins(askers))}
+    data = {"attempt": attempt.id, "state": STATES[type(attempt)], "openers": " ".join(_origins(requesters))}
     closes = {**data, "closes": str(_CLOSES_AFTER_SECONDS)}
     match attempt:
         case Pending():
             return Page(
                 title="Waiting for Upstash", lead="Finish the sign-in in the other window.", sign="waiting",
-                tone="busy", facts=_asked_by(askers), paragraphs=(attempt.hint,) if attempt.hint else (),
+                tone="busy", facts=_asked_by(requesters), paragraphs=(attempt.hint,) if attempt.hint else (),
                 steps=(PASTE,), again=_address(attempt), data=data,
             )  # fmt: skip
         case Exchanging():
             return Page(
                 title="Connecting your account",
                 lead="Upstash has signed you in. The helper is making its API key now; this takes a few seconds.",
-                sign="key", tone="busy", facts=_asked_by(askers), again=_address(attempt), data=data,
+                sign="key", tone="busy", facts=_asked_by(requesters), again=_address(attempt), data=data,
             )  # fmt: skip
         case Succeeded(needs_email=True):
             return Page(
                 title="One thing is missing",
                 lead="Your API key is stored, but Upstash did not tell which e-mail it belongs to.",
-                sign="mail", facts=_asked_by(askers), closing=_CLOSE, data=data,
+                sign="mail", facts=_asked_by(requesters), closing=_CLOSE, data=data,
                 steps=(
                     Step("Say which one it is:", "upstash-helper connect --email you@example.com"),
                     Step("Or do it in the dashboard:", "upstash-helper open"),
@@ -213,15 +213,15 @@ def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Pag
         case Succeeded():
             account = (Fact("Account", status.email),) if status.email else ()
             return Page(
-                title="Your account has been connected", lead=_next(askers), sign="done",
-                tone="good", facts=(*account, *_asked_by(askers)), closing=_CLOSE, data=closes,
+                title="Your account has been connected", lead=_next(requesters), sign="done",
+                tone="good", facts=(*account, *_asked_by(requesters)), closing=_CLOSE, data=closes,
                 paragraphs=(_KEPT,),
             )  # fmt: skip
         case Failed():
             words = WORDS[attempt.reason]
             return Page(
                 title=words.title, lead=f"Your account was not connected, {words.lead}", sign=words.sign,
-                tone="plain" if words.wanted else "bad", facts=_asked_by(askers),
+                tone="plain" if words.wanted else "bad", facts=_asked_by(requesters),
                 paragraphs=(*((attempt.detail,) if words.telling else ()), *_still(status)), steps=words.steps,
                 details="" if words.telling or words.wanted else f"{attempt.detail} ({attempt.reason})",
                 closing=_CLOSE, data=closes if words.wanted else data,
@@ -230,7 +230,7 @@ def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Pag
             return Page(
                 title="The sign-in took too long",
                 lead="Your account was not connected, because a sign-in is good for ten minutes.", sign="late",
-                tone="bad", facts=_asked_by(askers), paragraphs=_still(status), steps=(AGAIN, API_KEY, DASHBOARD),
+                tone="bad", facts=_asked_by(requesters), paragraphs=_still(status), steps=(AGAIN, API_KEY, DASHBOARD),
                 closing=_CLOSE, data=data,
             )  # fmt: skip
 
@@ -256,19 +256,19 @@ def _address(attempt: Attempt) -> str:
     return f"/?attempt={attempt.id}"
 
 
-def _origins(askers: tuple[Caller, ...]) -> list[str]:
+def _origins(requesters: tuple[Caller, ...]) -> list[str]:
     """Return whose pages may be told by the window that they opened."""
-    return [caller.identity.origin for caller in askers if caller.identity and caller.identity.origin]
+    return [caller.identity.origin for caller in requesters if caller.identity and caller.identity.origin]
 
 
-def _next(askers: tuple[Caller, ...]) -> str:
+def _next(requesters: tuple[Caller, ...]) -> str:
     """Say what happens now: to whom the user came for this."""
-    if all(caller.is_owner for caller in askers):
+    if all(caller.is_owner for caller in requesters):
         return "The apps that you let in can use it now."
     return "Go back to the app: it goes on by itself."
 
 
-def _still(status: Status) -> tuple[str, ...]:
+def _still(status: ConnectionStatus) -> tuple[str, ...]:
     """
     Whoever was connected before still is. As whom, is not said: an app that may connect, and may not see the account,
     can start a sign-in, end it, and read this page.
@@ -276,11 +276,11 @@ def _still(status: Status) -> tuple[str, ...]:
     return ("The account that was connected before still is.",) if status.state == "connected" else ()
 
 
-def _asked_by(askers: tuple[Caller, ...]) -> tuple[Fact, ...]:
+def _asked_by(requesters: tuple[Caller, ...]) -> tuple[Fact, ...]:
     """Say who wanted it: who they verifiably are, and then what they call themselves."""
-    if not askers:
+    if not requesters:
         return ()
-    first, others = askers[0], len(askers) - 1
+    first, others = requesters[0], len(requesters) - 1
     if first.is_owner:
         shown, note = ("You, in the dashboard" if first.page else "You, with the helper's own tools"), ""
     else:

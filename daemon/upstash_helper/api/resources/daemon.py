@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.trays import Trays
 
@@ -46,7 +46,7 @@ class DaemonResource:
         *,
         about: About,
         connection: Connection,
-        vault: Vault,
+        credentials: CredentialCache,
         ledger: Ledger,
         trays: Trays,
         listeners: Callable[[], tuple[wire.Listener, ...]],
@@ -56,7 +56,7 @@ class DaemonResource:
     ) -> None:
         self._about = about
         self._connection = connection
-        self._vault = vault
+        self._credentials = credentials
         self._ledger = ledger
         self._trays = trays
         self._listeners = listeners
@@ -106,7 +106,7 @@ class DaemonResource:
                 profile=self._about.profile,
                 started_at=render.timestamp(self._about.started_at),
                 listeners=self._listeners(),
-                connection=render.connection(connection, self._vault.health()),
+                connection=render.connection(connection, self._credentials.health()),
                 hints=self._hints(),
                 log_file=self._about.log_file,
                 ledger=render.ledger(self._ledger.health()),

@@ -31,7 +31,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.PortConflict: 503,
     errors.AttemptNotFound: 404,
     errors.CredentialRefused: 422,
-    errors.NothingToName: 409,
+    errors.EmailNotNeeded: 409,
     errors.StoreLocked: 503,
     errors.StoreUnavailable: 503,
     errors.LedgerUnavailable: 503,
@@ -157,7 +157,7 @@ class BodyInvalid(Exception):
 _WHERE: Final = re.compile(r" - at `([^`]*)`$")
 
 
-def decode(body: bytes, kind: type[wire.Wanted]) -> wire.Wanted:
+def decode(body: bytes, kind: type[wire.RequestBody]) -> wire.RequestBody:
     """
     Read a body as ``kind``.
 

@@ -12,15 +12,15 @@ from msgspec import UNSET
 
 from upstash_helper.broker import ledger as records
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.broker.apps.identity import ALL_DATABASES, MEANING, SCOPES
+from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES
 from upstash_helper.protocol import wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import Attempt, Started, Status
-    from upstash_helper.broker.apps.identity import Caller, Identity, Scope
+    from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Started
     from upstash_helper.broker.apps.registry import Revoked
     from upstash_helper.broker.databases.operations import Access
+    from upstash_helper.broker.identity import Caller, Identity, Scope
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.models import Database, Secret
     from upstash_helper.broker.ports import StoreHealth
@@ -98,7 +98,9 @@ def tray(it: Tray | None) -> wire.TrayStatus:
     return wire.TrayStatus(state="attached", backend=it.backend, notifies=it.notifies, since=timestamp(it.since))
 
 
-def connection(status: Status, health: StoreHealth | None = None, *, already: bool = False) -> wire.Connection:
+def connection(
+    status: ConnectionStatus, health: StoreHealth | None = None, *, already: bool = False
+) -> wire.Connection:
     """Return the connection's state."""
     return wire.Connection(
         state=status.state,
@@ -245,8 +247,8 @@ def ledger(it: LedgerHealth) -> LedgerStatus:
     return LedgerStatus(state=it.state, detail=it.detail)
 
 
-def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.WishedScope, ...]:
-    return tuple(wire_apps.WishedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
+def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.RequestedScope, ...]:
+    return tuple(wire_apps.RequestedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
 
 
 def _optional(unix: float | None) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.broker.account.kept_sign_in import KeptSignIn
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 PATIENCE: Final = 90.0
@@ -78,7 +78,7 @@ State = Literal[
 ]
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the connection is now."""
 
     state: State
@@ -226,18 +226,18 @@ class Attempts:
         )
         self.put(attempt)
         self._id_by_state[attempt.state.reveal()] = attempt.id
-        self._askers[attempt.id] = kept.askers
+        self._askers[attempt.id] = kept.requesters
         self._latest = attempt.id
         return attempt
 
     def asked(self, attempt_id: str, caller: Caller) -> None:
         """Remember that ``caller`` wants this attempt: whoever began it is first, then come those who joined."""
-        known = self.askers(attempt_id)
+        known = self.requesters(attempt_id)
         # By id, for the rest of it changes: the dashboard's session, a new name.
         if attempt_id in self._by_id and caller.id not in {other.id for other in known}:
             self._askers[attempt_id] = (*known, caller)[:_MOST_ASKERS]
 
-    def askers(self, attempt_id: str) -> tuple[Caller, ...]:
+    def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
         """Return who wanted an attempt."""
         return self._askers.get(attempt_id, ())
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending, Started, State, Status
+from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Exchanging, Pending, Started, State
+from upstash_helper.broker.account.callback_lease import CallbackLease
 from upstash_helper.broker.account.kept_sign_in import Keeping, SignInStore
-from upstash_helper.broker.account.oauth_flow import Flow
-from upstash_helper.broker.account.pending_sign_in import Reception
+from upstash_helper.broker.account.oauth_flow import OAuthFlow
 from upstash_helper.broker.errors import (
     ClientIdMissing,
     EmailRequired,
@@ -22,11 +22,11 @@ from upstash_helper.broker.models import Credential
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.account.sign_in import SignIn
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import (
         AuthorizationServer,
         Browser,
@@ -52,7 +52,7 @@ class Connection:
     def __init__(
         self,
         *,
-        vault: Vault,
+        credentials: CredentialCache,
         server: AuthorizationServer | None,
         sign_in: SignIn,
         callback: CallbackAddress,
@@ -63,7 +63,7 @@ class Connection:
         background: Background,
         clock: Clock,
     ) -> None:
-        self._vault = vault
+        self._credentials = credentials
         self._server = server
         self._callback = callback
         self._browser = browser
@@ -72,7 +72,7 @@ class Connection:
         self._clock = clock
         self.turn: Final = asyncio.Lock()
         """Held by whoever changes the credential."""
-        self.flow: Final = Flow(
+        self.flow: Final = OAuthFlow(
             server=server,
             sign_in=sign_in,
             turn=self.turn,
@@ -82,11 +82,11 @@ class Connection:
             clock=clock,
         )
         """What becomes of a sign-in."""
-        self._reception = Reception(
+        self._reception = CallbackLease(
             callback=callback, awaited=lambda: isinstance(self.flow.alive, Pending), background=background
         )
         self._keeping = Keeping(
-            store=sign_ins, alive=lambda: self.flow.alive, askers=self.flow.askers, background=background
+            store=sign_ins, alive=lambda: self.flow.alive, requesters=self.flow.requesters, background=background
         )
         self._refused: Credential | None = None
         self._refused_at = 0.0
@@ -94,16 +94,16 @@ class Connection:
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
-    async def status(self) -> Status:
+    async def status(self) -> ConnectionStatus:
         """Return the state; the credential store is read if it never was, within the store's deadline."""
-        credential = await self._vault.peek()
+        credential = await self._credentials.peek()
         if credential is None:
             self._conflict = await self._callback.conflict()
         attempt = self.flow.latest
         state, detail = self._state(credential)
         if credential is None:
-            return Status(state=state, detail=detail, attempt=attempt)
-        return Status(
+            return ConnectionStatus(state=state, detail=detail, attempt=attempt)
+        return ConnectionStatus(
             state=state,
             detail=detail,
             email=credential.email,
@@ -116,7 +116,7 @@ class Connection:
     def _state(self, credential: Credential | None) -> tuple[State, str | None]:
         if credential is not None:
             return self._state_of(credential)
-        failure = self._vault.failure
+        failure = self._credentials.failure
         if failure is not None:
             return ("keyring_locked" if isinstance(failure, StoreLocked) else "keyring_unavailable"), failure.detail
         if self.flow.alive is not None:
@@ -149,7 +149,7 @@ class Connection:
             StoreLocked: If the key could not be stored now.
             StoreUnavailable: As StoreLocked.
         """
-        credential = await self._vault.get()
+        credential = await self._credentials.get()
         if not force:
             if credential is not None and self._state_of(credential)[0] == "connected":
                 return None
@@ -210,8 +210,8 @@ class Connection:
             await self._reception.settle()
             await self._keeping.settle()
         async with self.turn:
-            credential = await self._vault.peek()
-            stored = await self._vault.forget()
+            credential = await self._credentials.peek()
+            stored = await self._credentials.forget()
         await self.changed()
         return (credential.key_name if credential else None), stored
 
@@ -250,7 +250,7 @@ class Connection:
         Raises:
             HelperError: The first five of ``call``.
         """
-        credential = await self._vault.get()
+        credential = await self._credentials.get()
         if credential is None:
             message = "No Upstash account is connected. Connect one: upstash-helper connect"
             raise NotConnected(message)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS: Final = 5.0
 
 
-class Vault:
+class CredentialCache:
     """
     Reads the store once, when the credential is first needed, and serves it from memory from then on: a keyring takes
     tens of milliseconds for each read and may block on a prompt.

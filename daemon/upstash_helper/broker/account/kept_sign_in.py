@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from upstash_helper.broker.account.attempts import Attempt, Pending
-from upstash_helper.broker.apps.identity import Caller
+from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class KeptSignIn(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time."""
     state: Secret
     code_verifier: Secret
-    askers: tuple[Caller, ...]
+    requesters: tuple[Caller, ...]
 
 
 class SignInStore(Protocol):
@@ -50,26 +50,26 @@ class SignInStore(Protocol):
 
 
 class Keeping:
-    """Has exactly the sign-in kept that is awaited now. As ``Reception``, it goes by what is, not by what happened."""
+    """Keeps exactly the sign-in that is pending now."""
 
     def __init__(
         self,
         *,
         store: SignInStore,
         alive: Callable[[], Attempt | None],
-        askers: Callable[[str], tuple[Caller, ...]],
+        requesters: Callable[[str], tuple[Caller, ...]],
         background: Background,
     ) -> None:
         """
         Args:
             store: Where it is kept.
             alive: Returns the attempt that can still succeed.
-            askers: Returns who wanted an attempt.
+            requesters: Returns who wanted an attempt.
             background: Finishes what was begun, whoever goes away.
         """
         self._store = store
         self._alive = alive
-        self._askers = askers
+        self._askers = requesters
         self._background = background
         self._turn = asyncio.Lock()
         self._kept: str | None = None
@@ -106,7 +106,7 @@ class Keeping:
                         expires_at=alive.expires_at,
                         state=alive.state,
                         code_verifier=alive.code_verifier,
-                        askers=self._askers(alive.id),
+                        requesters=self._askers(alive.id),
                     )
                 )
                 self._kept = alive.id

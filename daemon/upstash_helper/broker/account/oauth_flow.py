@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import Redirect
     from upstash_helper.broker.account.kept_sign_in import KeptSignIn
     from upstash_helper.broker.account.sign_in import SignIn
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.models import Secret
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 logger = logging.getLogger(__name__)
 
 
-class Flow:
+class OAuthFlow:
     """What becomes of a sign-in between the opening of the browser and the stored key."""
 
     def __init__(
@@ -88,9 +88,9 @@ class Flow:
             raise AttemptNotFound(message)
         return found
 
-    def askers(self, attempt_id: str) -> tuple[Caller, ...]:
+    def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
         """Return who wanted an attempt: first who began it, then who joined."""
-        return self._attempts.askers(attempt_id)
+        return self._attempts.requesters(attempt_id)
 
     def joined(self, attempt: Attempt, caller: Caller) -> None:
         """Note that ``caller`` waits for ``attempt`` too."""

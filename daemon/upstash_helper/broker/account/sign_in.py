@@ -12,7 +12,7 @@ from upstash_helper.broker.models import Credential
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import IssuedKey, Secret, TokenSet
     from upstash_helper.broker.ports import AuthorizationServer, Clock, DatabasesApi, FailureReason, KeyIssuer
@@ -35,14 +35,14 @@ class SignIn:
         server: AuthorizationServer | None,
         keys: KeyIssuer,
         api: DatabasesApi,
-        vault: Vault,
+        credentials: CredentialCache,
         background: Background,
         clock: Clock,
     ) -> None:
         self._server = server
         self._keys = keys
         self._api = api
-        self._vault = vault
+        self._credentials = credentials
         self._background = background
         self._clock = clock
 
@@ -97,7 +97,7 @@ class SignIn:
 
     async def _store(self, credential: Credential) -> None:
         try:
-            await self._vault.put(credential)
+            await self._credentials.put(credential)
         except (StoreLocked, StoreUnavailable) as error:
             detail = (
                 f"The API key {credential.key_name} was made at Upstash but could not be stored: {error.detail} "

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import CreateJournal
     from upstash_helper.broker.ports import Clock, DatabasesApi
 
@@ -269,7 +269,7 @@ class ReadCredentials:
         """
         if not caller.is_owner and not caller.all_databases:
             creator = await self._journal.creator(database_id)
-            if creator is None or creator != caller.owns_as:
+            if creator is None or creator != caller.creator_key:
                 message = (
                     "This app may read the credentials of databases that it created, and this is another one. The user "
                     'can allow all of them: ask with a new pairing, and let the user choose "all databases".'

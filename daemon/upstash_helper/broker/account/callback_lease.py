@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import CallbackAddress
 
 
-class Reception:
+class CallbackLease:
     """
     Has the callback address taken exactly while a sign-in is awaited, or about to begin.
 

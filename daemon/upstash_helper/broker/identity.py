@@ -129,7 +129,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     all_databases: bool = False
     page: str | None = None
     """The origin of the daemon's own page in which the owner calls; None for a program of the owner's."""
-    owns_as: str | None = None
+    creator_key: str | None = None
     """By what the databases that it creates are known as its own; None for the owner, to whom all belong."""
 
     @property

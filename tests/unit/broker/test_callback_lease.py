@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from tests.support.until import until_async
-from upstash_helper.broker.account.pending_sign_in import Reception
+from upstash_helper.broker.account.callback_lease import CallbackLease
 from upstash_helper.broker.background import Background
 
 
@@ -47,7 +47,9 @@ class Desk:
     def __init__(self) -> None:
         self.address = Address()
         self.awaited: set[str] = set()
-        self.reception = Reception(callback=self.address, awaited=lambda: bool(self.awaited), background=Background())
+        self.reception = CallbackLease(
+            callback=self.address, awaited=lambda: bool(self.awaited), background=Background()
+        )
 
     async def begin(self, attempt: str) -> None:
         """Begin an attempt."""
