@@ -138,7 +138,7 @@ async def test_an_attempt_that_is_not_known_has_no_state(world: World) -> None:
 
     assert (404, "attempt_not_found") == (state.status, state.code)
     assert 404 == page.status
-    assert "This sign-in is over" in page.text
+    assert "This sign-in has ended" in page.text
 
 
 async def test_a_foreign_service_worker_is_told_to_go(world: World) -> None:

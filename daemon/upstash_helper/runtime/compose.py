@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.policy import Callers
     from upstash_helper.api.server.routes import Route
-    from upstash_helper.broker.account.kept_sign_in import SignInStore
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import wire
@@ -75,7 +74,6 @@ class Machine:
     port: int
     """Where the API is."""
     callback: CallbackAddress
-    sign_ins: SignInStore
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: wire.StartedBy = "user"
 
@@ -171,22 +169,17 @@ def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
         at_door = _gate(machine, broker, Surface(port=settings.port, has_api=False), Nobody())
         door = create_door(broker.connection, api_port=machine.port, gate=at_door)
 
-    async def restore_sign_in(_: web.Application) -> None:
-        await broker.connection.restore()
-
     async def end_streams(_: web.Application) -> None:
         await machine.callback.release()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:
         await broker.background.drain(DRAIN_SECONDS)
-        await broker.connection.leave()
         await http.close()
         await apps_http.close()
         await broker.apps.note_uses()
         await machine.ledger.close()
 
-    app.on_startup.append(restore_sign_in)
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(finish_writes)
     return Daemon(
@@ -236,7 +229,6 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         server=server,
         sign_in=sign_in,
         callback=machine.callback,
-        sign_ins=machine.sign_ins,
         tls_hellos=lambda: counts.tls,
         browser=machine.browser,
         events=events,

@@ -178,6 +178,9 @@ def single(world: Profile) -> Iterator[None]:
     with contextlib.suppress(OSError):
         discovery.remove(world.folders.runtime)
         discovery.remove_waiting(world.folders.runtime)
+    with contextlib.suppress(OSError):
+        # Earlier versions kept a pending sign-in here, with its code verifier.
+        (world.folders.runtime / "sign-in.json").unlink(missing_ok=True)
     try:
         yield
     finally:

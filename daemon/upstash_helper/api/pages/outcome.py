@@ -236,11 +236,11 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
 
 
 def noise() -> Page:
-    """Return the page for an arrival that belongs to no attempt: constant, and the one that may be running goes on."""
+    """Return the page for a redirect that matches no attempt. It is constant, and a pending sign-in is unaffected."""
     return Page(
-        title="Nothing to do here",
-        lead="This address belongs to no sign-in that is waiting: it may be old, used already, or not from Upstash. "
-        "Nothing was changed.",
+        title="This sign-in has ended",
+        lead="No sign-in is waiting for this address. It may be old or already used, the helper may have been "
+        "restarted, or the address did not come from Upstash. Nothing was changed.",
         sign="lost", steps=(AGAIN, PASTE, DASHBOARD), closing=_CLOSE,
     )  # fmt: skip
 
@@ -248,7 +248,7 @@ def noise() -> Page:
 def over(detail: str) -> Page:
     """Return the page for an attempt that is not known, or no longer."""
     return Page(
-        title="This sign-in is over", lead=detail, sign="lost", steps=(AGAIN, DASHBOARD), closing=_CLOSE
+        title="This sign-in has ended", lead=detail, sign="lost", steps=(AGAIN, DASHBOARD), closing=_CLOSE
     )  # fmt: skip
 
 

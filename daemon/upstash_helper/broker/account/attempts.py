@@ -19,7 +19,6 @@ from upstash_helper.broker.ports import FailureReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upstash_helper.broker.account.kept_sign_in import KeptSignIn
     from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
@@ -208,26 +207,6 @@ class Attempts:
         self._latest = attempt.id
         while len(self._by_id) > _REMEMBERED:
             self._forget(next(iter(self._by_id)))
-        return attempt
-
-    def restore(self, kept: KeptSignIn) -> Pending | None:
-        """Await again what a daemon that has crashed was waiting for; None if its time is over."""
-        left = min(kept.expires_at - self._clock.time(), LIFETIME)
-        if left <= 0:
-            return None
-        attempt = Pending(
-            id=kept.id,
-            authorization_url=kept.authorization_url,
-            expires_at=kept.expires_at,
-            began=self._clock.monotonic() - (LIFETIME - left),
-            tls_before=self._tls_hellos(),
-            state=kept.state,
-            code_verifier=kept.code_verifier,
-        )
-        self.put(attempt)
-        self._id_by_state[attempt.state.reveal()] = attempt.id
-        self._askers[attempt.id] = kept.requesters
-        self._latest = attempt.id
         return attempt
 
     def asked(self, attempt_id: str, caller: Caller) -> None:

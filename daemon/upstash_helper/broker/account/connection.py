@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Exchanging, Pending, Started, State
 from upstash_helper.broker.account.callback_lease import CallbackLease
-from upstash_helper.broker.account.kept_sign_in import Keeping, SignInStore
 from upstash_helper.broker.account.oauth_flow import OAuthFlow
 from upstash_helper.broker.errors import (
     ClientIdMissing,
@@ -56,7 +55,6 @@ class Connection:
         server: AuthorizationServer | None,
         sign_in: SignIn,
         callback: CallbackAddress,
-        sign_ins: SignInStore,
         tls_hellos: Callable[[], int],
         browser: Browser,
         events: EventBus,
@@ -84,9 +82,6 @@ class Connection:
         """What becomes of a sign-in."""
         self._reception = CallbackLease(
             callback=callback, awaited=lambda: isinstance(self.flow.alive, Pending), background=background
-        )
-        self._keeping = Keeping(
-            store=sign_ins, alive=lambda: self.flow.alive, requesters=self.flow.requesters, background=background
         )
         self._refused: Credential | None = None
         self._refused_at = 0.0
@@ -174,20 +169,6 @@ class Connection:
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
         return Started(attempt=attempt, joined=False, browser_opened=opened)
 
-    async def restore(self) -> None:
-        """Await again the sign-in that was interrupted by a crash of the daemon, if any. Before requests are served."""
-        kept = await self._keeping.load()
-        if kept is None:
-            return
-        async with self._reception.opened() as conflict:
-            if conflict is None and self._server is not None:
-                self.flow.restore(kept)
-        await self._keeping.settle()
-
-    async def leave(self) -> None:
-        """Give up what is awaited, for the daemon is stopped."""
-        await self._keeping.forget()
-
     def _join(self, alive: Pending | Exchanging, caller: Caller) -> Started:
         self.flow.joined(alive, caller)
         return Started(attempt=alive, joined=True, browser_opened=False)
@@ -208,7 +189,6 @@ class Connection:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
             await self._reception.settle()
-            await self._keeping.settle()
         async with self.turn:
             credential = await self._credentials.peek()
             stored = await self._credentials.forget()
@@ -269,5 +249,4 @@ class Connection:
         if attempt is not None:
             self._events.publish("attempt", attempt)
             await self._reception.settle()
-            await self._keeping.settle()
         self._events.publish("connection", await self.status())

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from upstash_helper.broker.account.attempts import Redirect
-    from upstash_helper.broker.account.kept_sign_in import KeptSignIn
     from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.identity import Caller
@@ -105,12 +104,6 @@ class OAuthFlow:
         self._attempts.asked(attempt.id, caller)
         self._await(attempt)
         return attempt
-
-    def restore(self, kept: KeptSignIn) -> None:
-        """Await again what a daemon that has crashed was waiting for, if its time is not over."""
-        attempt = self._attempts.restore(kept)
-        if attempt is not None:
-            self._await(attempt)
 
     def _await(self, attempt: Pending) -> None:
         self._clock.call_at(attempt.hinted, lambda: self._tell(attempt.id, Pending))
