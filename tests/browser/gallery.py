@@ -23,7 +23,7 @@ from upstash_helper.broker.account.attempts import (
 )
 from upstash_helper.broker.identity import OWNER, Caller, Identity
 from upstash_helper.broker.models import Secret
-from upstash_helper.broker.ports import FailureReason
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,7 +14,7 @@ from upstash_helper.api.pages.outcome import WORDS
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
 
-    from upstash_helper.broker.ports import FailureReason
+    from upstash_helper.protocol.literals import FailureReason
 
 
 def test_every_reason_has_its_words() -> None:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from tests.tray.views import ADA, app, attempt, database, page, pairing, running
-from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
+from upstash_helper.protocol.literals import AttemptState, ConnectionState
+from upstash_helper.protocol.wire import Sensitive, StartedAttempt
 from upstash_helper.protocol.wire_apps import RequestedScope
 from upstash_helper_tray import state as views
 from upstash_helper_tray.menu.build import menu_for

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from upstash_helper.protocol.wire import Account, Attempt, Connection, ConnectionState, Database
+from upstash_helper.protocol.literals import ConnectionState
+from upstash_helper.protocol.wire import Account, Attempt, Connection, Database
 from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RequestedScope
 from upstash_helper_tray.state import View
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.identity import OWNER, Caller, Scope
+from upstash_helper.broker.identity import OWNER, Caller
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

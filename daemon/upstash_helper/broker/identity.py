@@ -8,20 +8,11 @@ is always shown second.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import msgspec
 
-Scope = Literal[
-    "connection:read",
-    "connection:write",
-    "databases:read",
-    "databases:write",
-    "databases:delete",
-    "databases:credentials",
-    "upstash:read",
-    "upstash:write",
-]
+from upstash_helper.protocol.literals import CallerKind, IdentityKind, Scope
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -67,7 +58,7 @@ _DEFAULT_PORT: Final = {"https": "443", "http": "80"}
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """A web origin, a browser extension, or a native program."""
 
-    kind: Literal["web", "extension", "native"]
+    kind: IdentityKind
     name: str
     """The exact origin; for a native program its executable, or nothing where the system does not tell."""
     program: str = ""
@@ -120,7 +111,7 @@ def of_origin(origin: str) -> Identity | None:
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Whose a token is, and what that lets it do."""
 
-    kind: Literal["owner", "app"]
+    kind: CallerKind
     id: str
     name: str
     identity: Identity | None = None

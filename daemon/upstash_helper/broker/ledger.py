@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.identity import Identity, Scope
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import Database
+from upstash_helper.protocol.literals import LedgerState, Scope
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 
@@ -257,7 +258,7 @@ class AuditRecords(Protocol):
 class LedgerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How the ledger is."""
 
-    state: Literal["unused", "ok", "memory", "unavailable"]
+    state: LedgerState
     """``unused`` until it was needed; ``memory``: it is not on a disk, and all is forgotten at the next start."""
     detail: str = ""
     """What there is to know and to do: why it is not ``ok``, or that a damaged one had to be begun anew."""

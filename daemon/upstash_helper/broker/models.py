@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
+
+from upstash_helper.protocol.literals import ConnectionMethod, Plan, Platform
 
 
 class Secret:
@@ -51,13 +53,6 @@ class Secret:
         raise TypeError(message)
 
 
-Method = Literal["oauth", "api_key"]
-Plan = Literal[
-    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
-]
-Platform = Literal["aws", "gcp"]
-
-
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the Developer API takes: HTTP Basic ``EMAIL:API_KEY``.
@@ -67,7 +62,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     email: str | None
     api_key: Secret
-    method: Method
+    method: ConnectionMethod
     since: float
     """Unix time at which the account was connected."""
     key_name: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from upstash_helper.broker.models import (
     Secret,
     TokenSet,
 )
+from upstash_helper.protocol.literals import CredentialStoreState, FailureReason
 
 
 class Clock(Protocol):
@@ -112,7 +113,7 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     """The store in words a user knows: ``Secret Service``, ``macOS Keychain``, ``file``, ``memory`` …"""
-    state: Literal["unknown", "ok", "locked", "unavailable"]
+    state: CredentialStoreState
     """``unknown`` until it has been used once."""
     detail: str = ""
     """Why, and what to do, unless ``ok``."""
@@ -196,29 +197,6 @@ class AuthorizationFailed(Exception):
 
 class KeyNameTaken(AuthorizationFailed):
     """The account has an API key of that name; none was made."""
-
-
-FailureReason = Literal[
-    "access_denied",  # the user said no
-    "login_required",
-    "consent_required",
-    "unauthorized",  # Auth0: a rule of the tenant refused the user
-    "invalid_request",  # the authorization server does not like our request (also invalid_scope)
-    "invalid_client",  # the client id is not known there
-    "invalid_grant",  # the code is spent, expired or was not ours
-    "rate_limited",
-    "server_error",
-    "network_error",  # never got an answer
-    "timeout",
-    "invalid_response",  # an answer that cannot be read
-    "issuer_mismatch",  # RFC 9207
-    "api_key_refused",  # signed in, but no Developer API key was made
-    "api_key_limit",  # the account has as many keys as it may have
-    "keyring_locked",
-    "keyring_unavailable",
-    "cancelled",  # by the user, or because another attempt was forced
-    "internal_error",
-]
 
 
 class KeyIssuer(Protocol):

@@ -13,7 +13,7 @@ from upstash_helper.client import wake
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
-from upstash_helper.protocol import discovery, wire, wire_apps
+from upstash_helper.protocol import discovery, literals, wire, wire_apps
 from upstash_helper.protocol.errors import VersionMismatch
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ class DaemonClient:
         self,
         pairing_id: str,
         *,
-        scopes: tuple[wire_apps.Scope, ...] | None = None,
+        scopes: tuple[literals.Scope, ...] | None = None,
         all_databases: bool = False,
         once: bool = False,
     ) -> wire_apps.Pairing:

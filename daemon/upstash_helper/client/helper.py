@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from upstash_helper.client.app_session import OnCode
     from upstash_helper.client.events import Event
     from upstash_helper.client.token_store import TokenStore
-    from upstash_helper.protocol.wire import Database, DatabaseCredentials, Plan, Platform, Region
-    from upstash_helper.protocol.wire_apps import NewToken, Scope, TokenInfo
+    from upstash_helper.protocol.literals import Plan, Platform, Scope
+    from upstash_helper.protocol.wire import Database, DatabaseCredentials, Region
+    from upstash_helper.protocol.wire_apps import NewToken, TokenInfo
 
 CREATE_SECONDS: Final = 150.0
 """The daemon is sure after two minutes that a create whose answer was lost has made nothing."""

@@ -12,21 +12,20 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-ConnectionState = Literal[
-    "disconnected",
-    "connecting",
-    "connected",
-    "needs_email",
-    "reconnect_required",
-    "keyring_locked",
-    "keyring_unavailable",
-    "port_conflict",
-]
-AttemptState = Literal["pending", "exchanging", "succeeded", "failed", "expired"]
-Plan = Literal[
-    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
-]
-Platform = Literal["aws", "gcp"]
+from upstash_helper.protocol.literals import (
+    AttemptState,
+    ConnectionMethod,
+    ConnectionState,
+    CredentialStoreState,
+    DatabaseEvent,
+    LedgerState,
+    ListenerState,
+    ListenerUse,
+    Plan,
+    Platform,
+    StartedBy,
+    TrayState,
+)
 
 DatabaseName = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:@+-]+$", description="Name of the database.")
@@ -89,7 +88,7 @@ class CredentialStoreStatus(ResponseBody, frozen=True, kw_only=True):
     """Where the API key is kept, and how that is."""
 
     kind: Annotated[str, Meta(examples=["Secret Service"])]
-    state: Literal["unknown", "ok", "locked", "unavailable"]
+    state: CredentialStoreState
     detail: str = ""
 
 
@@ -121,7 +120,7 @@ class Connection(ResponseBody, frozen=True, kw_only=True):
     state: ConnectionState
     detail: Annotated[str | UnsetType, Meta(description="What to do, where there is something to do.")] = UNSET
     account: Account | None = None
-    method: Literal["oauth", "api_key"] | None = None
+    method: ConnectionMethod | None = None
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
     api_key_name: Annotated[str | None, Meta(description="The key's name in the Upstash console.")] = None
     attempt: Annotated[Attempt | None, Meta(description="The attempt that runs, or the last one.")] = None
@@ -281,9 +280,6 @@ class Health(ResponseBody, frozen=True, kw_only=True):
     service: Literal["upstash-helper"] = "upstash-helper"
 
 
-ListenerState = Literal["listening", "absent", "taken", "on_demand"]
-
-
 class Listener(ResponseBody, frozen=True, kw_only=True):
     """One of the loopback addresses that the daemon listens on."""
 
@@ -294,9 +290,7 @@ class Listener(ResponseBody, frozen=True, kw_only=True):
     for a sign-in, and none is running.
     """
     holder: Annotated[str | None, Meta(description="The program that has it, where the system tells.")] = None
-    use: Annotated[
-        Literal["all", "api", "sign_in"], Meta(description="What is there: everything, or one of the two alone.")
-    ] = "all"
+    use: Annotated[ListenerUse, Meta(description="What is there: everything, or one of the two alone.")] = "all"
 
 
 class Hint(ResponseBody, frozen=True, kw_only=True):
@@ -310,7 +304,7 @@ class LedgerStatus(ResponseBody, frozen=True, kw_only=True):
     """What the helper remembers beyond a restart (apps, audit), and how that is."""
 
     state: Annotated[
-        Literal["unused", "ok", "memory", "unavailable"],
+        LedgerState,
         Meta(description="`unused` until it is needed; `memory`: it cannot be written and is lost at the next start."),
     ]
     detail: str = ""
@@ -320,16 +314,13 @@ class TrayStatus(ResponseBody, frozen=True, kw_only=True):
     """The tray icon: a process of its own, which the helper does without."""
 
     state: Annotated[
-        Literal["attached", "unavailable"],
+        TrayState,
         Meta(description="`attached` while one follows the events; else `unavailable`: it was not started, or cannot."),
     ]
     detail: Annotated[str, Meta(description="What to do where there is none.")] = ""
     backend: Annotated[str | None, Meta(examples=["statusnotifier"], description="How it gets on the panel.")] = None
     notifies: Annotated[bool, Meta(description="It, and not the helper, tells the user that an app waits.")] = False
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
-
-
-StartedBy = Literal["socket", "service", "user"]
 
 
 class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
@@ -361,6 +352,6 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
 class DatabaseChange(ResponseBody, frozen=True, kw_only=True):
     """The data of a `database` event."""
 
-    change: Literal["created", "changed", "deleted"]
+    change: DatabaseEvent
     id: str
     name: str | None = None

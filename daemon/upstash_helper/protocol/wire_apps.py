@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
+from upstash_helper.protocol.literals import CallerKind, IdentityKind, PairingState, RevokeReason, Scope
 from upstash_helper.protocol.wire import RequestBody, ResponseBody, Sensitive
 
-Scope = Literal[
-    "connection:read",
-    "connection:write",
-    "databases:read",
-    "databases:write",
-    "databases:delete",
-    "databases:credentials",
-    "upstash:read",
-    "upstash:write",
-]
-PairingState = Literal["pending", "approved", "denied", "expired"]
-
-Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
+Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
 class Identity(ResponseBody, frozen=True, kw_only=True):
     """Who an app is, as far as the browser or the operating system vouches for it."""
 
-    kind: Literal["web", "extension", "native"]
+    kind: IdentityKind
     name: Annotated[str, Meta(description="The exact origin, or the executable; empty where it is not known.")]
     shown: Annotated[str, Meta(description="The same for a person.", examples=["https://app.example.com"])]
     program: Annotated[
@@ -52,7 +41,7 @@ class StartedPairing(Sensitive, frozen=True, kw_only=True):
     id: str
     poll_secret: Annotated[str, Meta(description="By this alone its app is known: `Authorization: Bearer`.")]
     user_code: Annotated[str, Meta(examples=["WDJB-MJHT"], description="The user sees it in the prompt, too.")]
-    expires_at: Moment
+    expires_at: Timestamp
     interval: Annotated[float, Meta(description="Seconds to wait between two looks.")]
 
 
@@ -62,7 +51,7 @@ class PairingStatus(ResponseBody, frozen=True, kw_only=True):
     id: str
     state: PairingState
     user_code: str
-    expires_at: Moment
+    expires_at: Timestamp
 
 
 class NewToken(Sensitive, frozen=True, kw_only=True):
@@ -95,8 +84,8 @@ class Pairing(ResponseBody, frozen=True, kw_only=True):
     all_databases_meaning: Annotated[
         str | None, Meta(description="What the choice `all_databases` would add; null where it adds nothing.")
     ]
-    created_at: Moment
-    expires_at: Moment
+    created_at: Timestamp
+    expires_at: Timestamp
 
 
 class PairingList(ResponseBody, frozen=True, kw_only=True):
@@ -120,7 +109,7 @@ class Blocked(ResponseBody, frozen=True, kw_only=True):
 
     id: str
     identity: Identity
-    blocked_at: Moment
+    blocked_at: Timestamp
 
 
 class BlockList(ResponseBody, frozen=True, kw_only=True):
@@ -140,8 +129,8 @@ class App(ResponseBody, frozen=True, kw_only=True):
     identity: Identity
     scopes: tuple[RequestedScope, ...]
     all_databases: bool
-    created_at: Moment
-    last_used_at: Moment
+    created_at: Timestamp
+    last_used_at: Timestamp
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: when it has not been used for 90 days.")]
     mismatches: Annotated[int, Meta(description="How often its token came from where it does not belong.")]
 
@@ -161,7 +150,7 @@ class RenameApp(RequestBody, frozen=True, kw_only=True):
 class TokenInfo(ResponseBody, frozen=True, kw_only=True):
     """What the caller's token is."""
 
-    kind: Literal["owner", "app"]
+    kind: CallerKind
     app_id: str | None = None
     name: str
     identity: Identity | None = None
@@ -175,7 +164,7 @@ class RevokedApp(ResponseBody, frozen=True, kw_only=True):
 
     app_id: str
     name: str
-    reason: Literal["owner", "app", "misused", "expired"]
+    reason: RevokeReason
 
 
 # --- the audit --------------------------------------------------------------------------------------------------------
@@ -185,7 +174,7 @@ class AuditEntry(ResponseBody, frozen=True, kw_only=True):
     """Which app did what, when, with which result."""
 
     id: int
-    at: Moment
+    at: Timestamp
     last_at: Annotated[str, Meta(description="RFC 3339, UTC: of the last one, where the entry stands for several.")]
     count: int
     app_id: str
@@ -210,7 +199,7 @@ class DashboardTicket(Sensitive, frozen=True, kw_only=True):
     """An address that opens the dashboard with all that its user may do, once."""
 
     url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
-    expires_at: Moment
+    expires_at: Timestamp
 
 
 class BeginSession(RequestBody, frozen=True, kw_only=True):
@@ -226,4 +215,4 @@ class DashboardSession(Sensitive, frozen=True, kw_only=True):
     """The page's own token. It ends with the daemon, or after it has not been used for a while."""
 
     token: str
-    expires_at: Moment
+    expires_at: Timestamp

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
-    from upstash_helper.protocol import wire
+    from upstash_helper.protocol import literals, wire
     from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import Upstream
 
@@ -75,7 +75,7 @@ class Machine:
     """Where the API is."""
     callback: CallbackAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
-    started_by: wire.StartedBy = "user"
+    started_by: literals.StartedBy = "user"
 
 
 @dataclass(frozen=True, kw_only=True)

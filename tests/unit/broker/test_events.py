@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from upstash_helper.broker.events import REPLAYED, Event, EventBus, Subscription
-from upstash_helper.broker.identity import OWNER, Caller, Identity, Scope
+from upstash_helper.broker.identity import OWNER, Caller, Identity
+from upstash_helper.protocol.literals import Scope
 
 
 async def gathered(subscription: Subscription) -> list[Event]:

@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.api.pages.page import Fact, Page, Sign, Step
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.broker.ports import FailureReason
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus

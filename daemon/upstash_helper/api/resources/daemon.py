@@ -11,7 +11,7 @@ from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import render
 from upstash_helper.api.server.routes import Route
 from upstash_helper.broker.account.attempts import https_forced
-from upstash_helper.protocol import discovery, wire
+from upstash_helper.protocol import discovery, literals, wire
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +35,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     log_file: str | None
     console_url: str | None
-    started_by: wire.StartedBy
+    started_by: literals.StartedBy
 
 
 class DaemonResource:

@@ -16,8 +16,8 @@ from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
 from upstash_helper.api.server.routes import Route
 from upstash_helper.broker.errors import HelperError
-from upstash_helper.broker.identity import Scope
 from upstash_helper.broker.ports import PassThroughRequest
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.databases.pass_through import PassThrough

@@ -13,18 +13,19 @@ from msgspec import UNSET
 from upstash_helper.broker import ledger as records
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES
-from upstash_helper.protocol import wire, wire_apps
+from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Started
     from upstash_helper.broker.apps.registry import Revoked
     from upstash_helper.broker.databases.operations import Access
-    from upstash_helper.broker.identity import Caller, Identity, Scope
+    from upstash_helper.broker.identity import Caller, Identity
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.models import Database, Secret
     from upstash_helper.broker.ports import StoreHealth
     from upstash_helper.broker.trays import Tray
+    from upstash_helper.protocol.literals import Scope
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -142,7 +143,7 @@ def credentials(access: Access) -> wire.DatabaseCredentials:
     )
 
 
-_STATE_OF: Final[dict[type[records.Decision], wire_apps.PairingState]] = {
+_STATE_OF: Final[dict[type[records.Decision], literals.PairingState]] = {
     records.Waiting: "pending",
     records.Approved: "approved",
     records.Delivered: "approved",
@@ -156,7 +157,7 @@ def identity(it: Identity) -> wire_apps.Identity:
     return wire_apps.Identity(kind=it.kind, name=it.name, shown=it.shown, program=it.program, pid=it.pid)
 
 
-def state(it: records.Pairing, *, over: bool) -> wire_apps.PairingState:
+def state(it: records.Pairing, *, over: bool) -> literals.PairingState:
     """Return where a pairing is; ``over``: its time has run out."""
     return "expired" if over else _STATE_OF[type(it.decision)]
 

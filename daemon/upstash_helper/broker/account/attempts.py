@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.models import Method, Secret
-from upstash_helper.broker.ports import FailureReason
+from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState, FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,25 +65,13 @@ def https_forced(tls_hellos: int) -> str:
     )
 
 
-State = Literal[
-    "disconnected",
-    "connecting",
-    "connected",
-    "needs_email",
-    "reconnect_required",
-    "keyring_locked",
-    "keyring_unavailable",
-    "port_conflict",
-]
-
-
 class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the connection is now."""
 
-    state: State
+    state: ConnectionState
     detail: str | None = None
     email: str | None = None
-    method: Method | None = None
+    method: ConnectionMethod | None = None
     since: float | None = None
     key_name: str | None = None
     attempt: Attempt | None = None

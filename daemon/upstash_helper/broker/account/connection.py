@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Exchanging, Pending, Started, State
+from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Exchanging, Pending, Started
 from upstash_helper.broker.account.callback_lease import CallbackLease
 from upstash_helper.broker.account.oauth_flow import OAuthFlow
 from upstash_helper.broker.errors import (
@@ -17,6 +17,7 @@ from upstash_helper.broker.errors import (
     StoreLocked,
 )
 from upstash_helper.broker.models import Credential
+from upstash_helper.protocol.literals import ConnectionState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -108,7 +109,7 @@ class Connection:
             attempt=attempt,
         )
 
-    def _state(self, credential: Credential | None) -> tuple[State, str | None]:
+    def _state(self, credential: Credential | None) -> tuple[ConnectionState, str | None]:
         if credential is not None:
             return self._state_of(credential)
         failure = self._credentials.failure
@@ -120,7 +121,7 @@ class Connection:
             return "port_conflict", self._conflict
         return "disconnected", None if self._server else WAYS_TO_CONNECT
 
-    def _state_of(self, credential: Credential) -> tuple[State, str | None]:
+    def _state_of(self, credential: Credential) -> tuple[ConnectionState, str | None]:
         if credential.email is None:
             return "needs_email", "Give the e-mail of your Upstash account: upstash-helper connect --email"
         if credential is self._refused:

@@ -16,7 +16,8 @@ from upstash_helper.broker.account.attempts import (
     refusal,
 )
 from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
-from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     import asyncio

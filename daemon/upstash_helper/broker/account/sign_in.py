@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import IssuedKey, Secret, TokenSet
-    from upstash_helper.broker.ports import AuthorizationServer, Clock, DatabasesApi, FailureReason, KeyIssuer
+    from upstash_helper.broker.ports import AuthorizationServer, Clock, DatabasesApi, KeyIssuer
+    from upstash_helper.protocol.literals import FailureReason
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ import msgspec
 
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
-from upstash_helper.broker.identity import Scope, ordered
+from upstash_helper.broker.identity import ordered
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairing_queue import PairingQueue

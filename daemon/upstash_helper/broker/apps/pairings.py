@@ -15,9 +15,10 @@ from upstash_helper.broker import errors
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON, clean
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.broker.apps.registry import caller, token_digest
-from upstash_helper.broker.identity import Caller, Identity, Scope, ordered
+from upstash_helper.broker.identity import Caller, Identity, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
@@ -82,7 +83,7 @@ class Pairings:
         if not name:
             raise errors.InvalidRequest("The name has no character that can be shown.", pointer="/name")
         if not request.scopes:
-            raise errors.InvalidRequest("PairingRequest for one scope at least.", pointer="/scopes")
+            raise errors.InvalidRequest("Request at least one scope.", pointer="/scopes")
         secret, now = Secret(f"uhp_{secrets.token_urlsafe(32)}"), self._clock.time()
         pairing = Pairing(
             id=secrets.token_hex(8),

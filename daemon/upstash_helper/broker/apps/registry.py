@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,6 +15,7 @@ from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidReques
 from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import RevokeReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,10 +113,6 @@ MOST_MISMATCHES: Final = 5
 
 # The last use is known to the second while the daemon runs, and written down no more often than this.
 _NOTED_SECONDS: Final = 300.0
-
-
-RevokeReason = Literal["owner", "app", "misused", "expired"]
-"""``app``: it signed itself out. ``misused``: its token came from elsewhere too often."""
 
 
 class Revoked(msgspec.Struct, frozen=True):

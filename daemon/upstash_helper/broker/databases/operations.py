@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import msgspec
 
 from upstash_helper.broker.errors import HelperError, NotTheCreator, PartlyApplied, PreconditionFailed
-from upstash_helper.broker.models import Change, Database, DatabaseSecrets, Platform, ResetPassword
+from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword
+from upstash_helper.protocol.literals import DatabaseEvent, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ LIST_SECONDS: Final = 5.0
 class DatabaseChanged(msgspec.Struct, frozen=True):
     """An event: a database was made, changed or deleted through the daemon."""
 
-    change: Literal["created", "changed", "deleted"]
+    change: DatabaseEvent
     id: str
     name: str | None
 
