@@ -93,7 +93,7 @@ async def test_an_app_that_may_only_connect_does_not_learn_who_is_connected(worl
 
     page = await page_of(world, started["attempt_id"])
 
-    assert "This sign-in was given up" in page
+    assert "The sign-in was canceled" in page
     assert world.email not in page
 
 

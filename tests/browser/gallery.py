@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, get_args
 
 from tests.support.browser import Site
 from upstash_helper.api.pages import outcome
-from upstash_helper.api.pages.outcome import WORDS
 from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker.account import attempts
 from upstash_helper.broker.account.attempts import (
@@ -77,9 +76,8 @@ def pages() -> dict[str, Page]:
         "waiting-long": page_of(hinted, DISCONNECTED, APP),
         "needs-email": page_of(Succeeded(id="a", expires_at=0.0, needs_email=True), CONNECTED, APP),
         "expired": page_of(Expired(id="a", expires_at=0.0), DISCONNECTED, APP),
-        "noise": outcome.noise(),
-        "over": outcome.over("There is no such attempt (they are forgotten when the helper restarts)."),
-        **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in WORDS},
+        "no-attempt": outcome.no_attempt(),
+        **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in REASONS},
     }
 
 

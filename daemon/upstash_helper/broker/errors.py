@@ -15,12 +15,19 @@ class HelperError(Exception):
 
     code: ClassVar[str]
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, **values: object) -> None:
         """
         Args:
-            detail: What happened and what to do, for a person. Never holds a secret.
+            detail: What happened and what to do, for a person, where more is known than the catalog says
+                (``protocol.messages.PROBLEMS``). Never contains a secret.
             retry_after: Seconds after which the same call may succeed, if known.
+            values: The format fields of the catalog's message, if it has any.
         """
+        if not detail:
+            # Imported late: a daemon that starts needs no texts.
+            from upstash_helper.protocol.messages import PROBLEMS
+
+            detail = PROBLEMS[self.code].format(**values).text
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after

@@ -184,13 +184,14 @@ class AuthorizationServer(Protocol):
 class AuthorizationFailed(Exception):
     """The sign-in did not give tokens."""
 
-    def __init__(self, reason: FailureReason, detail: str) -> None:
+    def __init__(self, reason: FailureReason, detail: str = "") -> None:
         """
         Args:
-            reason: A stable word for programs.
-            detail: What happened and what to do, for a person. Never holds a secret.
+            reason: Stable code for programs.
+            detail: What happened, for a person, where more is known than the catalog says
+                (``protocol.messages.FAILURES``). Never contains a secret.
         """
-        super().__init__(detail)
+        super().__init__(detail or reason)
         self.reason: FailureReason = reason
         self.detail = detail
 

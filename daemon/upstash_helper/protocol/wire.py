@@ -92,6 +92,13 @@ class CredentialStoreStatus(ResponseBody, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class NextStep(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
+    """Something the user can do next."""
+
+    text: Annotated[str, Meta(description="An instruction without a final period.")]
+    command: Annotated[str, Meta(description="The command that does it, if there is one.")] = ""
+
+
 class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
@@ -102,8 +109,12 @@ class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
         Literal["no_callback"] | UnsetType,
         Meta(description="While `pending`: the browser has been gone for long, and `detail` says what may be wrong."),
     ] = UNSET
-    reason: Annotated[str | UnsetType, Meta(description="Why it failed: a stable word.")] = UNSET
-    detail: Annotated[str | UnsetType, Meta(description="The same for a person, with what to do.")] = UNSET
+    title: Annotated[str, Meta(description="The state, or why the attempt failed, in a few words for a person.")] = ""
+    reason: Annotated[str | UnsetType, Meta(description="Why it failed: a stable code.")] = UNSET
+    detail: Annotated[str | UnsetType, Meta(description="What went wrong, in sentences for a person.")] = UNSET
+    next_steps: Annotated[
+        tuple[NextStep, ...], Meta(description="What the user can do after a failure, the most helpful first.")
+    ] = ()
 
 
 class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,7 +129,11 @@ class Connection(ResponseBody, frozen=True, kw_only=True):
     """The daemon's link to one Upstash account."""
 
     state: ConnectionState
-    detail: Annotated[str | UnsetType, Meta(description="What to do, where there is something to do.")] = UNSET
+    title: Annotated[str, Meta(description="The state in a few words for a person.")] = ""
+    detail: Annotated[
+        str | UnsetType, Meta(description="What is wrong, in sentences for a person; absent if nothing is.")
+    ] = UNSET
+    next_steps: Annotated[tuple[NextStep, ...], Meta(description="What the user can do, the most helpful first.")] = ()
     account: Account | None = None
     method: ConnectionMethod | None = None
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None

@@ -70,6 +70,9 @@ class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     state: ConnectionState
     detail: str | None = None
+    """What is wrong, where more is known than the state."""
+    can_sign_in: bool = True
+    """False if no OAuth client ID is configured."""
     email: str | None = None
     method: ConnectionMethod | None = None
     since: float | None = None
@@ -144,12 +147,13 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing was stored; what was connected before still is."""
+    """Nothing was stored. An account that was connected before still is."""
 
     id: str
     expires_at: float
     reason: FailureReason
-    detail: str
+    detail: str = ""
+    """What happened, where more is known than the reason."""
 
 
 class Expired(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,26 +258,28 @@ class Attempts:
             del self._id_by_state[state]
 
 
-_REASONS: Final[dict[str, tuple[FailureReason, str]]] = {
-    "access_denied": ("access_denied", "The sign-in was cancelled."),
-    "login_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
-    "interaction_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
-    "account_selection_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
-    "consent_required": ("consent_required", "Upstash wants your consent. Start again and give it."),
-    "unauthorized": ("unauthorized", "Upstash does not let this account sign in here."),
-    "unauthorized_client": ("invalid_client", "Upstash does not know this client id. Check the setting client_id."),
-    "invalid_client": ("invalid_client", "Upstash does not know this client id. Check the setting client_id."),
-    "temporarily_unavailable": ("server_error", "Upstash's sign-in has a fault. Try again in a minute."),
-    "server_error": ("server_error", "Upstash's sign-in has a fault. Try again in a minute."),
+_REASONS: Final[dict[str, FailureReason]] = {
+    "access_denied": "access_denied",
+    "login_required": "login_required",
+    "interaction_required": "login_required",
+    "account_selection_required": "login_required",
+    "consent_required": "consent_required",
+    "unauthorized": "unauthorized",
+    "unauthorized_client": "invalid_client",
+    "invalid_client": "invalid_client",
+    "temporarily_unavailable": "server_error",
+    "server_error": "server_error",
 }
 
 
 def refusal(error: str) -> tuple[FailureReason, str]:
     """
-    Return the reason, and its words, for the ``error`` of a redirect (RFC 6749, section 4.1.2.1; OpenID Connect Core,
-    section 3.1.2.6; Auth0's ``unauthorized``). The server's own words are not passed on: anybody can write them.
+    Return the reason, and a specific detail if there is one, for the ``error`` of a redirect.
+
+    See RFC 6749, section 4.1.2.1; OpenID Connect Core, section 3.1.2.6; and Auth0's ``unauthorized``. The redirect's
+    ``error_description`` is not shown, because anyone can send the browser here with one.
     """
     if error in _REASONS:
-        return _REASONS[error]
-    word = error if re.fullmatch(r"[a-z_]{1,40}", error) else "an error"
-    return "invalid_request", f"Upstash's sign-in refused the request ({word}). Check the settings and try again."
+        return _REASONS[error], ""
+    code = f" ({error})" if re.fullmatch(r"[a-z_]{1,40}", error) else ""
+    return "invalid_request", f"Upstash refused the authorization request{code}."

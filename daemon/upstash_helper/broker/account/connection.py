@@ -39,12 +39,6 @@ T = TypeVar("T")
 # After Upstash has refused the key, calls are refused here for this long before one is let through to see.
 REFUSED_SECONDS: Final = 60.0
 
-WAYS_TO_CONNECT: Final = (
-    "Set client_id (Upstash gives one to partners: partnerships@upstash.com) in config.toml or as "
-    "UPSTASH_HELPER_CLIENT_ID and restart; or make an API key in the Upstash console (Account > Management API) and "
-    "run: upstash-helper connect --api-key"
-)
-
 
 class Connection:
     """The state machine. Everything that changes the credential takes turns; reading it waits for nothing."""
@@ -98,7 +92,8 @@ class Connection:
         attempt = self.flow.latest
         state, detail = self._state(credential)
         if credential is None:
-            return ConnectionStatus(state=state, detail=detail, attempt=attempt)
+            can_sign_in = self._server is not None
+            return ConnectionStatus(state=state, detail=detail, can_sign_in=can_sign_in, attempt=attempt)
         return ConnectionStatus(
             state=state,
             detail=detail,
@@ -111,7 +106,7 @@ class Connection:
 
     def _state(self, credential: Credential | None) -> tuple[ConnectionState, str | None]:
         if credential is not None:
-            return self._state_of(credential)
+            return self._state_of(credential), None
         failure = self._credentials.failure
         if failure is not None:
             return ("keyring_locked" if isinstance(failure, StoreLocked) else "keyring_unavailable"), failure.detail
@@ -119,14 +114,12 @@ class Connection:
             return "connecting", None
         if self._conflict is not None:
             return "port_conflict", self._conflict
-        return "disconnected", None if self._server else WAYS_TO_CONNECT
+        return "disconnected", None
 
-    def _state_of(self, credential: Credential) -> tuple[ConnectionState, str | None]:
+    def _state_of(self, credential: Credential) -> ConnectionState:
         if credential.email is None:
-            return "needs_email", "Give the e-mail of your Upstash account: upstash-helper connect --email"
-        if credential is self._refused:
-            return "reconnect_required", "Upstash no longer takes the API key. Connect again."
-        return "connected", None
+            return "needs_email"
+        return "reconnect_required" if credential is self._refused else "connected"
 
     # --- signing in -------------------------------------------------------------------------------------------------
 
@@ -147,14 +140,13 @@ class Connection:
         """
         credential = await self._credentials.get()
         if not force:
-            if credential is not None and self._state_of(credential)[0] == "connected":
+            if credential is not None and self._state_of(credential) == "connected":
                 return None
             if (alive := self.flow.alive) is not None:
                 return self._join(alive, caller)
         server = self._server
         if server is None:
-            message = f"No OAuth client id is configured. {WAYS_TO_CONNECT}"
-            raise ClientIdMissing(message)
+            raise ClientIdMissing
 
         async with self._reception.opened() as conflict:
             if conflict is not None:
@@ -233,14 +225,11 @@ class Connection:
         """
         credential = await self._credentials.get()
         if credential is None:
-            message = "No Upstash account is connected. Connect one: upstash-helper connect"
-            raise NotConnected(message)
+            raise NotConnected
         if credential.email is None:
-            message = "The e-mail of the connected account is missing. Give it: upstash-helper connect --email"
-            raise EmailRequired(message)
+            raise EmailRequired
         if credential is self._refused and self._clock.monotonic() - self._refused_at < REFUSED_SECONDS:
-            message = "Upstash no longer takes the stored API key. Connect again: upstash-helper connect --force"
-            raise ReconnectRequired(message)
+            raise ReconnectRequired
         return credential
 
     # --- telling ----------------------------------------------------------------------------------------------------

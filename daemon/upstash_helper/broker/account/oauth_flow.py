@@ -84,8 +84,7 @@ class OAuthFlow:
         """
         found = self._attempts.get(attempt_id)
         if found is None:
-            message = "There is no such attempt (they are forgotten when the helper is stopped). Start a new one."
-            raise AttemptNotFound(message)
+            raise AttemptNotFound
         return found
 
     def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
@@ -116,7 +115,7 @@ class OAuthFlow:
         if isinstance(attempt, expected):
             self._background.start(self._changed(attempt))
 
-    def give_up(self, attempt: Pending, detail: str) -> Failed:
+    def give_up(self, attempt: Pending, detail: str = "") -> Failed:
         """End a pending attempt; the caller tells the followers."""
         return self._failed(attempt, "cancelled", detail)
 
@@ -129,7 +128,7 @@ class OAuthFlow:
         """
         attempt = self.attempt(attempt_id)
         if isinstance(attempt, Pending):
-            attempt = self.give_up(attempt, "The sign-in was cancelled.")
+            attempt = self.give_up(attempt)
             await self._changed(attempt)
         return attempt
 
@@ -144,7 +143,7 @@ class OAuthFlow:
             return attempt
         if redirect.issuer is not None and redirect.issuer != self._server.issuer:
             # RFC 9207, section 2.4: the answer is another server's (a mix-up attack).
-            failed = self._failed(attempt, "issuer_mismatch", "The answer came from another server than Upstash's.")
+            failed = self._failed(attempt, "issuer_mismatch")
             await self._changed(failed)
             return failed
         if redirect.error is not None:
@@ -192,14 +191,13 @@ class OAuthFlow:
         except AuthorizationFailed as error:
             done = self._failed(attempt, error.reason, error.detail)
         except BaseException as error:
-            detail = "The helper was stopped or failed while it stored the key. See its log, and try again."
-            self._failed(attempt, "internal_error", detail)
+            self._failed(attempt, "internal_error")
             # No traceback: frames of this call hold the code and the key.
             logger.error("sign_in_broke_off", extra={"error": type(error).__name__})  # noqa: TRY400
             raise
         await self._changed(done)
 
-    def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str) -> Failed:
+    def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str = "") -> Failed:
         failed = Failed(id=attempt.id, expires_at=attempt.expires_at, reason=reason, detail=detail)
         self._attempts.put(failed)
         return failed

@@ -55,7 +55,7 @@ class SignIn:
             AuthorizationFailed: With a reason; what was stored before still is.
         """
         if self._server is None:
-            raise AuthorizationFailed("invalid_client", "No OAuth client id is configured.")
+            raise AuthorizationFailed("invalid_client", "No OAuth client ID is configured.")
         tokens = await self._server.exchange(code=code, code_verifier=code_verifier)
         try:
             # Whose key it is, is asked before the key is made: from then on nothing slow stands before the store.
