@@ -65,7 +65,7 @@ def pages() -> dict[str, Page]:
     )  # fmt: skip
     hinted = Pending(
         id="pending", authorization_url="", expires_at=0.0, began=0.0, tls_before=0, state=Secret("s"),
-        code_verifier=Secret("v"), hint=attempts.NO_CALLBACK,
+        code_verifier=Secret("v"), hint=attempts.no_callback(0),
     )  # fmt: skip
     return {
         "connected": page_of(succeeded, CONNECTED, APP),

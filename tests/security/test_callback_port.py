@@ -235,7 +235,7 @@ async def test_tls_is_counted_here_too(world: World, clock: FakeClock) -> None:
     clock.advance(90)
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert "Something asked for https" in attempt["detail"]
+    assert "received https requests" in attempt["detail"]
 
 
 async def test_a_flood_is_bounded_here_too(world: World) -> None:

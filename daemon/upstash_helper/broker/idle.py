@@ -1,4 +1,4 @@
-"""Whether the daemon may leave while nobody is connected to it: what is under way without a connection."""
+"""Idle check: whether the daemon may exit while no client is connected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class IdleCheck:
-    """Knows what is in this process alone, and would be lost with it."""
+    """Looks for state that exists only in this process and would be lost with it."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class IdleCheck:
         self._credentials = credentials
         self._background = background
 
-    def keeps(self) -> str | None:
-        """Return what the daemon has to stay for, or None if there is nothing."""
+    def blocker(self) -> str | None:
+        """Return the reason why the daemon must keep running, for the log; None if there is none."""
         if self._flow.alive is not None:
-            return "a sign-in is running"
+            return "a sign-in is pending"
         if self._queue.has_open:
-            return "an app waits for the user or has its token to fetch"
-        if self._sessions.awaited:
-            return "a browser is on its way to the dashboard"
+            return "an app is waiting for the user or has yet to fetch its token"
+        if self._sessions.has_tickets:
+            return "a browser is opening the dashboard"
         if self._background:
-            return "work goes on in the background"
+            return "background work is in progress"
         if self._credentials.ends_with_process:
-            return "the API key is in memory alone"
+            return "the API key is only in memory"
         return None

@@ -61,6 +61,10 @@ PASTE_ADDRESS: Final = Step(
     "If you have just signed in, copy the whole address from the browser's address bar and paste it when prompted",
     "upstash-helper connect --paste",
 )
+FINISH_BY_HAND: Final = Step(
+    "To finish this sign-in, copy the whole address from the browser's address bar and run",
+    "upstash-helper connect --paste",
+)
 ENTER_EMAIL: Final = Step(
     "Enter the email address of your Upstash account", "upstash-helper connect --email you@example.com"
 )
@@ -236,6 +240,25 @@ NO_ATTEMPT: Final = Message(
     (CONNECT_AGAIN, PASTE_ADDRESS, OPEN_DASHBOARD),
 )
 """A redirect, or an address, that matches no attempt."""
+
+HINTS: Final[dict[str, Message]] = {
+    "no_callback": Message(
+        "The browser has not returned yet",
+        "The browser has not returned yet. If you are still signing in, continue. If it shows an error or another "
+        "program's page at localhost instead, something on this computer interferes: a service worker or an extension "
+        "of another local app, or HSTS, which forces https.",
+        (FINISH_BY_HAND,),
+    ),
+    "https_forced": Message(
+        "A browser forces https",
+        "The helper's port received https requests ({times}), but it supports only http. Most likely a browser forces "
+        "https on localhost because another local program requested that (HSTS). To clear it: in Chrome and Edge, "
+        "delete localhost at chrome://net-internals/#hsts; in Firefox, choose Forget About This Site for localhost in "
+        "the history.",
+        (FINISH_BY_HAND,),
+    ),
+}
+"""What may interfere with a pending sign-in."""
 
 # --- errors of the API ------------------------------------------------------------------------------------------------
 
@@ -415,8 +438,8 @@ By the code of an RFC 9457 problem. The detail is the default: an error that kno
 comes with a detail of its own.
 """
 
-FIELDS: Final = frozenset({"email", "name"})
-"""The format fields that messages may use. ``name`` is a database's."""
+FIELDS: Final = frozenset({"email", "name", "times"})
+"""The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""
 
 
 def of_attempt(state: AttemptState, reason: str | None = None) -> Message:

@@ -207,7 +207,7 @@ def _idle_exit(world: Profile, daemon: Daemon, stop: asyncio.Event, *, activated
         logger.warning("idle_exit_without_activator", extra={"seconds": seconds})
     if not seconds or not activated:
         return None
-    return IdleExit(seconds=seconds, keeps=daemon.rest.keeps, leave=stop.set)
+    return IdleExit(seconds=seconds, keeps=daemon.rest.blocker, leave=stop.set)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""When the callback address is taken, and when it is let go."""
+"""When the callback address is taken, and when it is released."""
 
 from __future__ import annotations
 
@@ -13,148 +13,146 @@ from upstash_helper.broker.background import Background
 
 
 class Address:
-    """The ``CallbackAddress`` port: what is done with it, in order."""
+    """The ``CallbackAddress`` port, which records its calls in order."""
 
     def __init__(self) -> None:
         self.conflicting: str | None = None
         self.held = False
-        self.done: list[str] = []
+        self.calls: list[str] = []
         self.slow: asyncio.Event | None = None
-        """Holds up whoever takes it, until it is set."""
+        """If set, ``take`` waits for this event."""
 
     async def conflict(self) -> str | None:
-        """Return None: nobody asks here."""
+        """Return None; the lease does not call this."""
         return None
 
     async def take(self) -> str | None:
-        """Take it, unless there is a conflict."""
-        self.done.append("take")
+        """Take the address, unless there is a conflict."""
+        self.calls.append("take")
         if self.slow is not None:
             await self.slow.wait()
         self.held = self.held or self.conflicting is None
         return self.conflicting
 
     async def release(self) -> None:
-        """Let it go."""
-        self.done.append("release")
+        """Release the address."""
+        self.calls.append("release")
         await asyncio.sleep(0)
         self.held = False
 
 
-class Desk:
-    """A reception, and who is awaited there."""
+class SignIns:
+    """A lease, and the attempts that are pending."""
 
     def __init__(self) -> None:
         self.address = Address()
-        self.awaited: set[str] = set()
-        self.reception = CallbackLease(
-            callback=self.address, awaited=lambda: bool(self.awaited), background=Background()
-        )
+        self.pending: set[str] = set()
+        self.lease = CallbackLease(callback=self.address, pending=lambda: bool(self.pending), background=Background())
 
     async def begin(self, attempt: str) -> None:
-        """Begin an attempt."""
-        async with self.reception.opened() as conflict:
+        """Start an attempt."""
+        async with self.lease.taken() as conflict:
             assert conflict is None
-            self.awaited = {attempt}
+            self.pending = {attempt}
 
     async def end(self, attempt: str) -> None:
-        """End an attempt, whatever has become of it."""
-        self.awaited.discard(attempt)
-        await self.reception.settle()
+        """End an attempt in any way."""
+        self.pending.discard(attempt)
+        await self.lease.update()
 
 
 @pytest.fixture
-def desk() -> Desk:
-    """A reception at rest."""
-    return Desk()
+def sign_ins() -> SignIns:
+    """A lease without a pending attempt."""
+    return SignIns()
 
 
-async def test_it_is_held_from_the_beginning_of_an_attempt_to_its_end(desk: Desk) -> None:
-    """Nothing is taken at rest, and nothing is held afterwards."""
-    await desk.reception.settle()
-    at_rest = desk.address.held
-    await desk.begin("a")
-    meanwhile = desk.address.held
-    await desk.end("a")
+async def test_address_is_held_from_the_start_of_an_attempt_to_its_end(sign_ins: SignIns) -> None:
+    """Nothing is held before the first attempt and after the last."""
+    await sign_ins.lease.update()
+    before = sign_ins.address.held
+    await sign_ins.begin("a")
+    meanwhile = sign_ins.address.held
+    await sign_ins.end("a")
 
-    assert (False, True, False) == (at_rest, meanwhile, desk.address.held)
+    assert (False, True, False) == (before, meanwhile, sign_ins.address.held)
 
 
-async def test_an_attempt_that_is_not_begun_leaves_nothing_held(desk: Desk) -> None:
-    """Others had begun one meanwhile whose redirect has come, say: then nobody is awaited."""
-    async with desk.reception.opened():
+async def test_attempt_that_is_not_started_leaves_nothing_held(sign_ins: SignIns) -> None:
+    """The address is released if no attempt is pending at the end of the block."""
+    async with sign_ins.lease.taken():
         pass
 
-    assert not desk.address.held
+    assert not sign_ins.address.held
 
 
-async def test_a_failure_while_it_begins_leaves_nothing_held(desk: Desk) -> None:
-    """Whatever goes wrong, the port is the user's again."""
+async def test_failure_while_an_attempt_starts_leaves_nothing_held(sign_ins: SignIns) -> None:
+    """The address is released after an exception, too."""
     with pytest.raises(RuntimeError):
-        async with desk.reception.opened():
+        async with sign_ins.lease.taken():
             raise RuntimeError
 
-    assert not desk.address.held
+    assert not sign_ins.address.held
 
 
-async def test_the_end_of_the_old_attempt_leaves_the_new_one_its_address(desk: Desk) -> None:
-    """The timer of an attempt that was given up long ago changes nothing for the one that runs."""
-    await desk.begin("old")
-    await desk.begin("new")
-    await desk.end("old")
-    held = desk.address.held
-    await desk.end("new")
+async def test_end_of_an_old_attempt_keeps_the_address_for_the_new_one(sign_ins: SignIns) -> None:
+    """The timer of an attempt that was canceled long ago does not affect the pending one."""
+    await sign_ins.begin("old")
+    await sign_ins.begin("new")
+    await sign_ins.end("old")
+    held = sign_ins.address.held
+    await sign_ins.end("new")
 
     assert held
-    assert not desk.address.held
+    assert not sign_ins.address.held
 
 
-async def test_an_end_in_the_middle_of_a_beginning_waits(desk: Desk) -> None:
-    """What is being taken for the next attempt is not let go by the end of the last."""
-    await desk.begin("old")
-    desk.address.slow = asyncio.Event()
-    beginning = asyncio.create_task(desk.begin("new"))
+async def test_attempt_that_ends_while_another_starts_releases_nothing(sign_ins: SignIns) -> None:
+    """The address that is being taken for the next attempt is not released by the end of the previous one."""
+    await sign_ins.begin("old")
+    sign_ins.address.slow = asyncio.Event()
+    beginning = asyncio.create_task(sign_ins.begin("new"))
     await asyncio.sleep(0)
-    ending = asyncio.create_task(desk.end("old"))
+    ending = asyncio.create_task(sign_ins.end("old"))
     await asyncio.sleep(0)
-    desk.address.slow.set()
+    sign_ins.address.slow.set()
     await asyncio.gather(beginning, ending)
 
-    assert desk.address.held
-    assert "release" not in desk.address.done
+    assert sign_ins.address.held
+    assert "release" not in sign_ins.address.calls
 
 
-async def test_a_beginning_in_the_middle_of_an_end_takes_it_anew(desk: Desk) -> None:
-    """One after the other, and in the end it is held."""
-    await desk.begin("old")
-    await asyncio.gather(desk.end("old"), desk.begin("new"))
+async def test_attempt_that_starts_while_another_ends_takes_the_address_again(sign_ins: SignIns) -> None:
+    """Releasing and taking do not overlap, and the address is held at the end."""
+    await sign_ins.begin("old")
+    await asyncio.gather(sign_ins.end("old"), sign_ins.begin("new"))
 
-    assert desk.address.held
+    assert sign_ins.address.held
 
 
-async def test_a_caller_who_goes_away_leaves_nothing_held(desk: Desk) -> None:
-    """The address is let go also if it was not even there yet when the caller went."""
-    desk.address.slow = asyncio.Event()
-    caller = asyncio.create_task(desk.begin("a"))
-    await until_async(lambda: desk.address.done)
+async def test_cancelled_caller_leaves_nothing_held(sign_ins: SignIns) -> None:
+    """The address is released even if it was still being taken when the caller disconnected."""
+    sign_ins.address.slow = asyncio.Event()
+    caller = asyncio.create_task(sign_ins.begin("a"))
+    await until_async(lambda: sign_ins.address.calls)
     caller.cancel()
     await asyncio.sleep(0)
-    desk.address.slow.set()
+    sign_ins.address.slow.set()
     with contextlib.suppress(asyncio.CancelledError):
         await caller
 
-    await desk.reception.settle()
-    assert ["take", "release"] == desk.address.done[:2]
-    assert not desk.address.held
+    await sign_ins.lease.update()
+    assert ["take", "release"] == sign_ins.address.calls[:2]
+    assert not sign_ins.address.held
 
 
-async def test_a_conflict_is_told_and_nothing_is_held(desk: Desk) -> None:
-    """And the next one, when the other program has gone, is not kept from it."""
-    desk.address.conflicting = "It belongs to vite."
-    async with desk.reception.opened() as conflict:
-        held = desk.address.held
-    desk.address.conflicting = None
-    await desk.begin("a")
+async def test_conflict_is_reported_and_nothing_is_held(sign_ins: SignIns) -> None:
+    """After the other program has gone, the next attempt succeeds."""
+    sign_ins.address.conflicting = "It belongs to vite."
+    async with sign_ins.lease.taken() as conflict:
+        held = sign_ins.address.held
+    sign_ins.address.conflicting = None
+    await sign_ins.begin("a")
 
     assert ("It belongs to vite.", False) == (conflict, held)
-    assert desk.address.held
+    assert sign_ins.address.held

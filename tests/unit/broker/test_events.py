@@ -178,7 +178,7 @@ async def test_t30_the_streams_of_an_app_end_and_no_others() -> None:
     bus.end("a")
     bus.publish("connection", "later")
     told = [[event.data for event in await gathered(one)] for one in mine]
-    left = (bus.streams_of("a"), bus.followers)
+    left = (bus.streams_of("a"), bus.stream_count)
     bus.close()
 
     assert [["out"]] * 3 == told

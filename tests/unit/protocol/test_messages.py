@@ -28,6 +28,7 @@ ALL = {
     **{f"connection {code}": message for code, message in messages.CONNECTION.items()},
     **{f"attempt {code}": message for code, message in messages.ATTEMPTS.items()},
     **{f"failure {code}": message for code, message in messages.FAILURES.items()},
+    **{f"hint {code}": message for code, message in messages.HINTS.items()},
     **{f"problem {code}": message for code, message in messages.PROBLEMS.items()},
     **SINGLE,
 }
@@ -76,10 +77,8 @@ def test_every_problem_of_the_api_has_a_message_and_none_is_unused() -> None:
     """The codes are those of the broker's errors, and those that the API itself refuses requests with."""
     # The HTTP server has these in a table by status.
     by_status = {"malformed_request", "request_timeout", "internal_error"}
-    # Not a problem: a hint in the daemon's status.
-    hints = {"https_forced"}
 
-    assert codes_of_errors() | (set(codes_in_api()) - hints) | by_status == set(messages.PROBLEMS)
+    assert codes_of_errors() | (set(codes_in_api()) - set(messages.HINTS)) | by_status == set(messages.PROBLEMS)
 
 
 def test_every_next_step_is_used() -> None:

@@ -125,7 +125,7 @@ class PagesResource:
         if redirect is None:
             return outcome.no_attempt().response(status=400)
 
-        attempt = await self._connection.flow.redirected(redirect)
+        attempt = await self._connection.flow.handle_redirect(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
             return outcome.no_attempt().response(status=400)
@@ -217,7 +217,7 @@ class DoorResource:
             raise web.HTTPNotFound
         redirect = parse_redirect(request.query.items())
 
-        attempt = None if redirect is None else await self._connection.flow.redirected(redirect)
+        attempt = None if redirect is None else await self._connection.flow.handle_redirect(redirect)
 
         url = f"http://localhost:{self._api_port}/?attempt={_NONE if attempt is None else attempt.id}"
         return web.Response(text=_ON.format(url=url), content_type="text/html")

@@ -149,7 +149,7 @@ class ConnectionResource:
         given = cast("wire.PastedAddress", decode(request[BODY], wire.PastedAddress))
         redirect = callback.parse_pasted_address(given.address, hosts=self._hosts)
 
-        attempt = await self._connection.flow.pasted(request.match_info["attempt_id"], redirect)
+        attempt = await self._connection.flow.handle_pasted_redirect(request.match_info["attempt_id"], redirect)
 
         return render.json(render.attempt(attempt))
 

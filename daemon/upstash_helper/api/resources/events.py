@@ -80,8 +80,8 @@ class EventsResource:
         tray = self._tray(request, caller)
         mine = not caller.is_owner and self._events.streams_of(caller.id) >= MOST_OF_AN_APP
         # A full house of dashboards does not keep the tray out, which is where the user says yes or no.
-        queue = MOST_STREAMS + (tray is not None and self._trays.first is None)
-        if mine or self._events.followers >= queue:
+        limit = MOST_STREAMS + (tray is not None and self._trays.first is None)
+        if mine or self._events.stream_count >= limit:
             detail = f"{MOST_OF_AN_APP if mine else MOST_STREAMS} event streams are open. Close one."
             return problems.answer(429, "too_many_streams", detail, retry_after=5)
         subscription = self._events.subscribe(caller, after=request.headers.get("Last-Event-ID"))

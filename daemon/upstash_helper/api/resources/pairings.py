@@ -154,7 +154,7 @@ class PairingsResource:
         """Say no for good."""
         block = await self._approvals.block(_id(request))
 
-        request[TARGET] = block.identity.lasting
+        request[TARGET] = block.identity.shown_without_pid
         return render.json(render.block(block))
 
     async def blocks(self, _request: web.Request) -> web.Response:
@@ -196,7 +196,7 @@ class PairingsResource:
 
 def _named(pairing: Pairing) -> str:
     """Return for the audit who it was about; the id leads to the app's own entries."""
-    return f"{pairing.id} {pairing.identity.lasting}"
+    return f"{pairing.id} {pairing.identity.shown_without_pid}"
 
 
 def _id(request: web.Request) -> str:

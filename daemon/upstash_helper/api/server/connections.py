@@ -126,7 +126,7 @@ class Connections:
             connection.force_close()
 
     def admit(self, connection: Connection) -> bool:
-        """Make queue for one more by closing the one that has been idle longest; False if none is idle."""
+        """Make room for one more by closing the one that has been idle longest; False if none is idle."""
         self.counts.opened += 1
         if len(self._open) >= self._limits.connections:
             idle = next((one for one in self._open if not one.busy), None)
@@ -208,7 +208,7 @@ class Connection(web.RequestHandler):
             transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Make queue."""
+        """Make room."""
         self._connections.forget(self)
         super().connection_lost(exc)
 

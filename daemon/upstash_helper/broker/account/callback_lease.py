@@ -1,4 +1,4 @@
-"""The callback address is ours while somebody may come back to it."""
+"""The lease of the callback address: the daemon holds it while a browser may come back from a sign-in."""
 
 from __future__ import annotations
 
@@ -15,48 +15,49 @@ if TYPE_CHECKING:
 
 class CallbackLease:
     """
-    Has the callback address taken exactly while a sign-in is awaited, or about to begin.
+    Holds the callback address exactly while a sign-in is pending or about to start.
 
-    It goes by what is, and not by what has just happened: the end of an old attempt finds the new one waiting, and
-    leaves the address alone.
+    The lease depends on the current state, not on the event that led to it: when an old attempt ends while a new one is
+    pending, the address is kept.
     """
 
-    def __init__(self, *, callback: CallbackAddress, awaited: Callable[[], bool], background: Background) -> None:
+    def __init__(self, *, callback: CallbackAddress, pending: Callable[[], bool], background: Background) -> None:
         """
         Args:
             callback: The address.
-            awaited: Returns whether a browser may come back now.
-            background: Finishes what was begun, whoever goes away.
+            pending: Returns whether a browser may come back now.
+            background: Finishes what was started, even if the caller disconnects.
         """
         self._callback = callback
-        self._awaited = awaited
+        self._pending = pending
         self._background = background
         self._turn = asyncio.Lock()
-        self._beginning = 0
+        self._starting = 0
 
     @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[str | None]:
+    async def taken(self) -> AsyncIterator[str | None]:
         """
-        Have the address for the beginning of an attempt, and from then on if one is awaited at the end of the block.
-        What the block gets is None, or in words why no sign-in can come back now.
+        Hold the address while an attempt is started, and afterwards if one is pending at the end of the block.
+
+        Yields None, or the reason why the address cannot be taken.
         """
-        self._beginning += 1
+        self._starting += 1
         try:
-            # To its end, also for a caller who has gone: a socket that is being opened would belong to nobody.
+            # To completion, even if the caller disconnects: otherwise no one would own a socket that is being opened.
             yield await self._background.finish(self._take())
         finally:
-            self._beginning -= 1
-            await self.settle()
+            self._starting -= 1
+            await self.update()
 
-    async def settle(self) -> None:
-        """Let the address go if nobody is awaited. To be called whenever an attempt has changed."""
-        await self._background.finish(self._settle())
+    async def update(self) -> None:
+        """Release the address unless a sign-in is pending. To be called whenever an attempt has changed."""
+        await self._background.finish(self._update())
 
     async def _take(self) -> str | None:
         async with self._turn:
             return await self._callback.take()
 
-    async def _settle(self) -> None:
+    async def _update(self) -> None:
         async with self._turn:
-            if not self._beginning and not self._awaited():
+            if not self._starting and not self._pending():
                 await self._callback.release()

@@ -1,4 +1,4 @@
-"""The daemon's link to one Upstash account: connecting, what it is now, disconnecting."""
+"""The connection to one Upstash account: connecting, its state, using it, disconnecting."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# After Upstash has refused the key, calls are refused here for this long before one is let through to see.
+# After Upstash has rejected the key, calls fail here for this long before one is sent to Upstash again.
 REFUSED_SECONDS: Final = 60.0
 
 
 class Connection:
-    """The state machine. Everything that changes the credential takes turns; reading it waits for nothing."""
+    """The state of the connection. Changes of the credential are serialized by a lock; reads do not wait for it."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Connection:
         self._background = background
         self._clock = clock
         self.turn: Final = asyncio.Lock()
-        """Held by whoever changes the credential."""
+        """The lock to hold while changing the credential."""
         self.flow: Final = OAuthFlow(
             server=server,
             sign_in=sign_in,
@@ -74,18 +74,18 @@ class Connection:
             background=background,
             clock=clock,
         )
-        """What becomes of a sign-in."""
-        self._reception = CallbackLease(
-            callback=callback, awaited=lambda: isinstance(self.flow.alive, Pending), background=background
+        """The sign-ins."""
+        self._lease = CallbackLease(
+            callback=callback, pending=lambda: isinstance(self.flow.alive, Pending), background=background
         )
         self._refused: Credential | None = None
         self._refused_at = 0.0
         self._conflict: str | None = None
 
-    # --- what it is -------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------------------------
 
     async def status(self) -> ConnectionStatus:
-        """Return the state; the credential store is read if it never was, within the store's deadline."""
+        """Return the state. Reads the credential store if that has not happened yet, within the store's deadline."""
         credential = await self._credentials.peek()
         if credential is None:
             self._conflict = await self._callback.conflict()
@@ -125,17 +125,17 @@ class Connection:
 
     async def connect(self, *, caller: Caller, force: bool, open_browser: bool) -> Started | None:
         """
-        Start an attempt, or join the one that is alive. None: an account is connected and ``force`` was not said.
+        Start an attempt, or join the one that is pending. Return None if an account is connected and not ``force``.
 
         Args:
-            caller: Who wants it; the user is shown that when the sign-in is over.
-            force: Sign in anew although an account is connected or another sign-in runs.
-            open_browser: Open the user's browser, where an attempt is started.
+            caller: Who requests it. The result page shows this to the user.
+            force: Start a new sign-in even if an account is connected or another sign-in is pending.
+            open_browser: Open the user's browser if an attempt is started.
 
         Raises:
-            ClientIdMissing: If no OAuth client id is configured.
+            ClientIdMissing: If no OAuth client ID is configured.
             PortConflict: If another program could receive the authorization code.
-            StoreLocked: If the key could not be stored now.
+            StoreLocked: If an API key could not be stored now.
             StoreUnavailable: As StoreLocked.
         """
         credential = await self._credentials.get()
@@ -148,10 +148,10 @@ class Connection:
         if server is None:
             raise ClientIdMissing
 
-        async with self._reception.opened() as conflict:
+        async with self._lease.taken() as conflict:
             if conflict is not None:
                 raise PortConflict(conflict)
-            # Others may have started while this one looked: the look at what is alive and the start are one step.
+            # Another attempt may have been started meanwhile. There is no await between this check and the start.
             if (alive := self.flow.alive) is not None:
                 if not force or isinstance(alive, Exchanging):
                     return self._join(alive, caller)
@@ -163,44 +163,44 @@ class Connection:
         return Started(attempt=attempt, joined=False, browser_opened=opened)
 
     def _join(self, alive: Pending | Exchanging, caller: Caller) -> Started:
-        self.flow.joined(alive, caller)
+        self.flow.join(alive, caller)
         return Started(attempt=alive, joined=True, browser_opened=False)
 
-    # --- the end ----------------------------------------------------------------------------------------------------
+    # --- disconnecting ----------------------------------------------------------------------------------------------
 
     async def disconnect(self) -> tuple[str | None, bool]:
         """
-        Forget the account.
+        Disconnect the account and delete its credential.
 
         Returns:
-            The name of the API key that the user should delete in the console, if the daemon made it, and whether the
-            credential store could be told (else it is told before it is read again).
+            The name of the API key that the user should delete in the console, if the daemon created it; and whether
+            the credential store has deleted the credential (otherwise it is deleted before the next read).
         """
         return await self._background.finish(self._disconnect())
 
     async def _disconnect(self) -> tuple[str | None, bool]:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
-            await self._reception.settle()
+            await self._lease.update()
         async with self.turn:
             credential = await self._credentials.peek()
-            stored = await self._credentials.forget()
+            stored = await self._credentials.delete()
         await self.changed()
         return (credential.key_name if credential else None), stored
 
-    # --- using it ---------------------------------------------------------------------------------------------------
+    # --- using the credential ---------------------------------------------------------------------------------------
 
     async def call(self, operation: Callable[[Credential], Awaitable[T]]) -> T:
         """
-        Run ``operation`` with the credential, and take note if Upstash refuses that.
+        Run ``operation`` with the credential, and remember if Upstash rejects it.
 
         Raises:
             NotConnected: If no account is connected.
-            EmailRequired: If its e-mail is missing.
-            ReconnectRequired: If Upstash does not take the key, now or a short while ago.
+            EmailRequired: If its email address is missing.
+            ReconnectRequired: If Upstash rejects the key, or rejected it a short time ago.
             StoreLocked: If the key cannot be read.
             StoreUnavailable: As StoreLocked.
-            HelperError: What ``operation`` raises.
+            HelperError: Errors of ``operation``.
         """
         credential = await self.usable()
         try:
@@ -218,10 +218,10 @@ class Connection:
 
     async def usable(self) -> Credential:
         """
-        Return the credential if a call may be made with it. It stays inside the broker.
+        Return the credential if calls can be made with it. The credential stays inside the broker.
 
         Raises:
-            HelperError: The first five of ``call``.
+            HelperError: The first five errors of ``call``.
         """
         credential = await self._credentials.get()
         if credential is None:
@@ -232,11 +232,11 @@ class Connection:
             raise ReconnectRequired
         return credential
 
-    # --- telling ----------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------------------
 
     async def changed(self, attempt: Attempt | None = None) -> None:
-        """Tell the followers what the connection is now, and what became of an attempt."""
+        """Publish the state of the connection, and an attempt if one has changed."""
         if attempt is not None:
             self._events.publish("attempt", attempt)
-            await self._reception.settle()
+            await self._lease.update()
         self._events.publish("connection", await self.status())

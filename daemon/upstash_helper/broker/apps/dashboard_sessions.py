@@ -54,7 +54,7 @@ class DashboardSessions:
         return ticket
 
     @property
-    def awaited(self) -> bool:
+    def has_tickets(self) -> bool:
         """Whether a browser may be on its way with a ticket."""
         self._prune()
         return bool(self._tickets)
