@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from tests.tray.states import ADA, app, attempt, database, page, pairing, running
-from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
-from upstash_helper.protocol.wire_apps import WishedScope
+from upstash_helper.protocol.literals import AttemptState, ConnectionState
+from upstash_helper.protocol.wire import Sensitive, StartedAttempt
+from upstash_helper.protocol.wire_apps import RequestedScope
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 from upstash_helper_tray.presentation.status import icon_status, tooltip_for
@@ -56,7 +57,7 @@ def hostile_state(seed: int) -> TrayState:
         return page(text(), kind=pick.choice(("web", "extension", "native")), program=text())
 
     def a_pairing() -> Any:
-        scopes = some(lambda: WishedScope(scope="upstash:write", meaning=text()), 40)
+        scopes = some(lambda: RequestedScope(scope="upstash:write", meaning=text()), 40)
         return pairing(identity=an_identity(), claimed_name=text(), user_code=text(), reason=text(), scopes=scopes)
 
     last = attempt(state=pick.choice(get_args(AttemptState)), detail=text(), reason=text())
@@ -201,12 +202,12 @@ def test_elided_text_is_recognized() -> None:
         (TrayState(pairings=(pairing(),)), IconStatus.ABSENT, "not running"),
         (TrayState(daemon="starting"), IconStatus.CONNECTING, "starting"),
         (running("disconnected"), IconStatus.DISCONNECTED, "No account connected"),
-        (running("connecting"), IconStatus.CONNECTING, "Waiting for you to sign in"),
-        (running("connecting", connection={"attempt": attempt()}), IconStatus.CONNECTING, "Waiting for you to sign in"),
+        (running("connecting"), IconStatus.CONNECTING, "Waiting for your sign-in"),
+        (running("connecting", connection={"attempt": attempt()}), IconStatus.CONNECTING, "Waiting for your sign-in"),
         (
             running("connecting", connection={"attempt": attempt(waiting="no_callback")}),
             IconStatus.ATTENTION,
-            "Waiting for you to sign in",
+            "Waiting for your sign-in",
         ),
         (running("connected"), IconStatus.CONNECTED, "Connected as ada@example.com"),
         (
@@ -217,18 +218,18 @@ def test_elided_text_is_recognized() -> None:
         (
             running("connected", connection={"attempt": attempt()}),
             IconStatus.CONNECTING,
-            "Connected as ada@example.com. Waiting for you to sign in",
+            "Connected as ada@example.com. Waiting for your sign-in",
         ),
-        (running("reconnect_required"), IconStatus.ATTENTION, "Upstash rejected the API key"),
+        (running("reconnect_required"), IconStatus.ATTENTION, "Upstash no longer accepts the API key"),
         (
             running("reconnect_required", connection={"attempt": attempt()}),
             IconStatus.CONNECTING,
-            "Upstash rejected the API key",
+            "Upstash no longer accepts the API key",
         ),
         (running("needs_email"), IconStatus.ATTENTION, "Email address missing"),
         (running("keyring_locked"), IconStatus.ATTENTION, "The keyring is locked"),
-        (running("keyring_unavailable"), IconStatus.ATTENTION, "No keyring available"),
-        (running("port_conflict"), IconStatus.ATTENTION, "Another program uses the helper's port"),
+        (running("keyring_unavailable"), IconStatus.ATTENTION, "The keyring cannot be used"),
+        (running("port_conflict"), IconStatus.ATTENTION, "Another program uses the callback port"),
         (
             running("connected", pairings=(pairing(), pairing())),
             IconStatus.ATTENTION,

@@ -15,7 +15,7 @@ from tests.tray.states import (
     pairing,
     running,
 )
-from upstash_helper.protocol.wire import ConnectionState
+from upstash_helper.protocol.literals import ConnectionState
 from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.actions import Action
 from upstash_helper_tray.menu.build import menu_for
@@ -49,8 +49,8 @@ STATES: dict[ConnectionState, str] = {
         Use an API key…
     """,
     "connecting": """
-        (Waiting for you to sign in)
-        (Finish signing in to Upstash in the browser.)
+        (Waiting for your sign-in)
+        (Finish the sign-in in your browser.)
         ---
         Open the sign-in page again
     """,
@@ -72,7 +72,8 @@ STATES: dict[ConnectionState, str] = {
     """,
     "needs_email": """
         (Email address missing)
-        (Upstash did not report the account's email address.)
+        (Upstash did not provide the email address of your)
+        (account, and the API key works only together with it.)
         ---
         Enter the account's email…
         Reconnect
@@ -83,9 +84,8 @@ STATES: dict[ConnectionState, str] = {
             Disconnect the account
     """,
     "reconnect_required": """
-        (Upstash rejected the API key)
-        (It may have been deleted in the Upstash console. Sign in)
-        (again to create a new one.)
+        (Upstash no longer accepts the API key)
+        (It may have been deleted in the Upstash console.)
         ---
         Reconnect
         Use an API key…
@@ -97,21 +97,22 @@ STATES: dict[ConnectionState, str] = {
     """,
     "keyring_locked": """
         (The keyring is locked)
-        (It holds the API key. Unlock it on this computer.)
+        (Unlock it on this computer so that the helper can read)
+        (your API key.)
         ---
         Show how to fix this…
     """,
     "keyring_unavailable": """
-        (No keyring available)
-        (The API key is stored in the system keyring only, unless)
-        (you configure another place.)
+        (The keyring cannot be used)
+        (The helper keeps your API key in the system's keyring,)
+        (and nowhere else unless you choose so.)
         ---
         Show how to fix this…
     """,
     "port_conflict": """
-        (Another program uses the helper's port)
-        (Upstash would send your sign-in to that program, so the)
-        (helper does not start one.)
+        (Another program uses the callback port)
+        (The browser would return from the sign-in to that)
+        (program, so the helper does not start one.)
         ---
         Show how to fix this…
     """,
@@ -167,7 +168,7 @@ def test_pending_sign_in_can_be_reopened_and_canceled(connection_state: Connecti
 
     assert actions.Connect(force=force) == chosen(state, "Open the sign-in page again")
     assert actions.CancelConnect("att-1") == chosen(state, "Cancel sign-in")
-    assert "(Waiting for you to sign in)" in as_text(menu_for(state))
+    assert "(Waiting for your sign-in)" in as_text(menu_for(state))
     assert "Reconnect" not in as_text(menu_for(state))
 
 
@@ -194,7 +195,7 @@ def test_failed_sign_in_is_explained() -> None:
     failed_text = as_text(menu_for(running("disconnected", connection={"attempt": failed})))
     canceled_text = as_text(menu_for(running("disconnected", connection={"attempt": canceled})))
 
-    assert "(The last sign-in failed)\n(Upstash was told no.)" in failed_text
+    assert "(You canceled the sign-in)\n(Upstash was told no.)" in failed_text
     assert "sign-in" not in canceled_text
 
 
@@ -202,7 +203,7 @@ def test_menu_without_a_client_id_offers_only_the_api_key() -> None:
     """Signing in cannot work without one."""
     state = running("disconnected", connection={"detail": "Set client_id in config.toml."})
 
-    assert "(No OAuth client ID is configured.)\nUse an API key…" in as_text(menu_for(state))
+    assert "(Set client_id in config.toml.)\n---\nUse an API key…" in as_text(menu_for(state))
     assert "Connect\n" not in as_text(menu_for(state))
 
 

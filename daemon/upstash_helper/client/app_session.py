@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from upstash_helper.client.events import Event
     from upstash_helper.client.locate import DaemonLocation
     from upstash_helper.client.token_store import TokenStore
-    from upstash_helper.protocol.wire_apps import AskPairing, NewToken, StartedPairing, TokenInfo
+    from upstash_helper.protocol.wire_apps import NewToken, PairingRequest, StartedPairing, TokenInfo
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class AppClient(DaemonClient):
         """
         super().__init__(base_url, token, start_command=start_command, verify_server=True)
 
-    def start_pairing(self, request: wire_apps.AskPairing) -> wire_apps.StartedPairing:
+    def start_pairing(self, request: wire_apps.PairingRequest) -> wire_apps.StartedPairing:
         """Request access."""
         return self._ask("POST", "/v1/pairings", wire_apps.StartedPairing, body=request)
 
@@ -101,7 +101,7 @@ def print_code(user_code: str, expires_at: datetime) -> None:
 
 
 def request_access(
-    request: AskPairing, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
+    request: PairingRequest, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
 ) -> NewToken:
     """
     Request access, show the code, wait for the user's decision, and return the token.
@@ -135,7 +135,7 @@ def request_access(
     return client.fetch_token(started.id)  # raises if the request was not approved
 
 
-def _start_pairing(request: AskPairing, client: AppClient, deadline: Deadline) -> StartedPairing:
+def _start_pairing(request: PairingRequest, client: AppClient, deadline: Deadline) -> StartedPairing:
     while True:
         try:
             return client.start_pairing(request)

@@ -56,7 +56,7 @@ def find(base_url: str | None = None) -> DaemonLocation:
         found = _running_daemon(folders.runtime, restart)
     if found is not None:
         return DaemonLocation(found, label, start)
-    if (reason := discovery.reason(folders.runtime)) is not None:
+    if (reason := discovery.waiting_reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if label:
         raise DaemonUnreachable(not_running(start))

@@ -10,7 +10,8 @@ import pytest
 from upstash_helper.client import ClientError, DaemonUnreachable, locate, wake
 from upstash_helper.client.locate import DaemonLocation
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.discovery import DaemonLock, Discovery
+from upstash_helper.protocol.discovery import Discovery
+from upstash_helper.protocol.lock import InstanceLock
 
 URL = "http://127.0.0.1:3917"
 
@@ -37,7 +38,7 @@ def test_running_daemon_is_found_through_its_discovery_file(home: Path) -> None:
     """It may have any port."""
     announce(home / "run")
 
-    with DaemonLock(home / "run"):
+    with InstanceLock(home / "run"):
         found = locate.find()
 
     assert DaemonLocation(URL, label=f"in {home}") == found
@@ -49,7 +50,7 @@ def test_profile_has_its_own_label_and_start_command(home: Path, monkeypatch: py
     runtime = home / "run" / "profiles" / "sandbox"
     announce(runtime)
 
-    with DaemonLock(runtime):
+    with InstanceLock(runtime):
         found = locate.find()
 
     assert DaemonLocation(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from upstash_helper.protocol.messages import CONNECTION, HINTS, of_attempt
 from upstash_helper_tray.menu.actions import CancelConnect, Connect, Disconnect, OpenDashboard
 from upstash_helper_tray.menu.entries import confirmed, item, label
-from upstash_helper_tray.presentation.status import WAITING_FOR_SIGN_IN, connection_message, pending_attempt
+from upstash_helper_tray.presentation.status import connection_title, pending_attempt
 from upstash_helper_tray.presentation.text import shorten
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
+    from upstash_helper.protocol.literals import ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection
     from upstash_helper_tray.menu.entries import Menu
-
-# For these states the daemon's own detail is more specific; for the others it names commands for a terminal.
-_USE_DAEMON_DETAIL: Final[frozenset[ConnectionState]] = frozenset(
-    {"keyring_locked", "keyring_unavailable", "port_conflict"}
-)
 
 # In these states a failed sign-in is why the account is still not connected.
 _NOT_CONNECTED: Final[frozenset[ConnectionState]] = frozenset({"disconnected", "needs_email", "reconnect_required"})
 
 
 def heading(connection: Connection) -> Menu:
-    """Return the connection state, the account, and the reason for the state where it is known."""
-    message = connection_message(connection)
-    daemon_detail = connection.detail if connection.state in _USE_DAEMON_DETAIL else None
-    return (*label(message.title), *label(daemon_detail or message.detail), *_attempt(connection))
+    """Return the connection state, the account, what is wrong, and what to do if that is not in the menu."""
+    message = CONNECTION[connection.state]
+    instructions = (entry for step in message.steps if not step.command for entry in label(str(step)))
+    return (
+        *label(connection_title(connection)),
+        *label(connection.detail or message.detail),
+        *instructions,
+        *_attempt(connection),
+    )
 
 
 def _attempt(connection: Connection) -> Menu:
@@ -35,10 +37,11 @@ def _attempt(connection: Connection) -> Menu:
     if attempt is None:
         return ()
     if pending_attempt(connection):
-        lines = () if connection.state == "connecting" else label(WAITING_FOR_SIGN_IN)
-        return (*lines, *(label("The browser has not returned yet.") if attempt.waiting else ()))
+        lines = () if connection.state == "connecting" else label(CONNECTION["connecting"].title)
+        return (*lines, *(label(HINTS["no_callback"].title) if attempt.waiting else ()))
     if connection.state in _NOT_CONNECTED and attempt.state in {"failed", "expired"} and attempt.reason != "cancelled":
-        return (*label("The last sign-in failed"), *label(attempt.detail or attempt.reason or ""))
+        message = of_attempt(attempt.state, attempt.reason or None)
+        return (*label(attempt.title or message.title), *label(attempt.detail or message.detail))
     return ()
 
 
@@ -47,7 +50,8 @@ def connection_items(connection: Connection) -> Menu:
     sign_in = _sign_in(connection)
     match connection.state:
         case "disconnected":
-            return (*(label("No OAuth client ID is configured.") if connection.detail else sign_in), *_use_api_key())
+            # The detail is that no client ID is configured, so that a sign-in cannot start.
+            return (*(() if connection.detail else sign_in), *_use_api_key())
         case "connecting":
             return sign_in
         case "connected":

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from upstash_helper.protocol.messages import CONNECTION, of_attempt
 from upstash_helper.protocol.wire_apps import RevokedApp
 from upstash_helper_tray.presentation.text import quoted
 
@@ -13,19 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from upstash_helper.client.events import Event
-    from upstash_helper.protocol.wire import Connection
+    from upstash_helper.protocol.wire import Attempt, Connection
     from upstash_helper.protocol.wire_apps import Pairing
     from upstash_helper_tray.sync.state import TrayState
 
 _MAX_REMEMBERED: Final = 1000
 
-_ACTION_NEEDED: Final = {
-    "reconnect_required": ("Connect to Upstash again", "Upstash rejected the API key."),
-    "needs_email": ("Email address missing", "Set the email of your account: upstash-helper connect --email"),
-    "keyring_locked": ("The keyring is locked", "Unlock it so that upstash-helper can read the API key."),
-    "keyring_unavailable": ("The keyring cannot be used", "upstash-helper cannot read the API key."),
-    "port_conflict": ("Another program uses the helper's port", "You cannot sign in to Upstash until it is free."),
-}  # fmt: skip
+_ACTION_NEEDED: Final = frozenset(
+    {"reconnect_required", "needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"}
+)
 
 # Access that the user or the app itself has revoked is not reported.
 _REVOKED: Final = {
@@ -94,18 +91,20 @@ def _connection_changes(last: Connection, now: Connection) -> Iterator[Notificat
         email = now.account.email if now.account else "your account"
         yield Notification("Connected to Upstash", f"Account: {email}")
     if now.state in _ACTION_NEEDED and now.state != last.state:
-        title, body = _ACTION_NEEDED[now.state]
-        yield Notification(title, now.detail if isinstance(now.detail, str) else body)
-    if (failed := _failed_attempt(now)) is not None and failed != _failed_attempt(last):
-        yield Notification("The sign-in to Upstash failed", failed[1])
+        message = CONNECTION[now.state]
+        yield Notification(message.title, now.detail or message.text)
+    failed = _failed_attempt(now)
+    if failed is not None and failed != _failed_attempt(last):
+        message = of_attempt("failed", failed.reason or None)
+        yield Notification(failed.title or message.title, failed.detail or message.detail)
 
 
-def _failed_attempt(connection: Connection) -> tuple[str, str] | None:
-    """Return the id of the failed attempt and why it failed. None if none failed, or if the user canceled it."""
+def _failed_attempt(connection: Connection) -> Attempt | None:
+    """Return the failed attempt. None if none failed, or if the user canceled it."""
     attempt = connection.attempt
     if attempt is None or attempt.state != "failed" or attempt.reason == "cancelled":
         return None
-    return attempt.attempt_id, attempt.detail if isinstance(attempt.detail, str) else "Try again."
+    return attempt
 
 
 def _revocation(revoked: RevokedApp) -> Iterator[Notification]:

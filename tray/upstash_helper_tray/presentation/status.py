@@ -1,48 +1,20 @@
-"""The state as an icon status, as a tooltip, and as the texts that menu and tooltip share."""
+"""The state as an icon status and as a tooltip."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from upstash_helper.protocol.messages import CONNECTION
 from upstash_helper_tray.presentation.text import shorten
 from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
+    from upstash_helper.protocol.literals import ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection
     from upstash_helper_tray.sync.state import TrayState
 
 # A Windows tooltip (NOTIFYICONDATAW.szTip) holds 128 UTF-16 code units including the terminating zero.
 MAX_TOOLTIP_UNITS: Final = 127
-
-WAITING_FOR_SIGN_IN: Final = "Waiting for you to sign in"
-
-
-class Message(NamedTuple):
-    """How a connection state is worded."""
-
-    title: str
-    detail: str = ""
-
-
-CONNECTION_MESSAGES: Final[dict[ConnectionState, Message]] = {
-    "disconnected": Message("No account connected"),
-    "connecting": Message(WAITING_FOR_SIGN_IN, "Finish signing in to Upstash in the browser."),
-    "connected": Message("Connected"),
-    "needs_email": Message("Email address missing", "Upstash did not report the account's email address."),
-    "reconnect_required": Message(
-        "Upstash rejected the API key",
-        "It may have been deleted in the Upstash console. Sign in again to create a new one.",
-    ),
-    "keyring_locked": Message("The keyring is locked", "It holds the API key. Unlock it on this computer."),
-    "keyring_unavailable": Message(
-        "No keyring available",
-        "The API key is stored in the system keyring only, unless you configure another place.",
-    ),
-    "port_conflict": Message(
-        "Another program uses the helper's port",
-        "Upstash would send your sign-in to that program, so the helper does not start one.",
-    ),
-}
 
 # Nothing works until the user acts, even while a sign-in is pending.
 _BLOCKED: Final[frozenset[ConnectionState]] = frozenset({"keyring_locked", "keyring_unavailable", "port_conflict"})
@@ -55,11 +27,12 @@ def pending_attempt(connection: Connection) -> Attempt | None:
     return attempt if attempt and attempt.state in {"pending", "exchanging"} else None
 
 
-def connection_message(connection: Connection) -> Message:
-    """Return the text for a connection, with the account if one is connected."""
-    if connection.state == "connected" and connection.account:
-        return Message(f"Connected as {shorten(connection.account.email)}")
-    return CONNECTION_MESSAGES[connection.state]
+def connection_title(connection: Connection) -> str:
+    """Return the connection's title, with the account shortened so that it fits into a menu."""
+    title = CONNECTION[connection.state].title
+    if connection.state != "connected":
+        return title
+    return title.format(email=shorten(connection.account.email)) if connection.account else "Connected"
 
 
 def icon_status(state: TrayState) -> IconStatus:
@@ -108,7 +81,7 @@ def _summary(state: TrayState) -> str:
         return "another version than this icon"
     if state.daemon == "starting" or state.connection is None:
         return "starting"
-    title = connection_message(state.connection).title
+    title = connection_title(state.connection)
     if state.connection.state == "connected" and pending_attempt(state.connection):
-        title += f". {WAITING_FOR_SIGN_IN}"
+        title += f". {CONNECTION['connecting'].title}"
     return title

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
+from upstash_helper.protocol.lock import TRAY_LOCK_FILE, AlreadyHeld, InstanceLock
 from upstash_helper.service import tray_process
 from upstash_helper.settings.config import load_profile
 from upstash_helper_tray.backends.screen import TrayUnavailable
@@ -60,7 +60,7 @@ def run_tray(options: TrayOptions) -> Outcome:
     """
     profile = load_profile(profile=options.profile)
     runtime = profile.folders.runtime
-    lock = DaemonLock(runtime, file=TRAY_LOCK_FILE)
+    lock = InstanceLock(runtime, file=TRAY_LOCK_FILE)
     if not (_acquire(lock) or (options.replace and _end_running_tray(runtime, options) and _acquire(lock))):
         return "running"
     try:
@@ -75,7 +75,7 @@ def run_tray(options: TrayOptions) -> Outcome:
     return "ended"
 
 
-def _acquire(lock: DaemonLock) -> bool:
+def _acquire(lock: InstanceLock) -> bool:
     try:
         lock.acquire()
     except AlreadyHeld:
