@@ -272,7 +272,7 @@ def test_sign_in_that_cannot_start_is_explained(tmp_path: Path) -> None:
         (notification,) = user.choose(Connect())
 
     assert "The sign-in did not start" == notification.title
-    assert "client id" in notification.body
+    assert "client ID" in notification.body
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
