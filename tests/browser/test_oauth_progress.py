@@ -121,7 +121,7 @@ async def test_other_pages_of_the_helper_are_told(
     A dashboard that is open hears that a sign-in has ended, whoever opened its window.
     """
     other = await context.new_page()
-    await other.goto(f"{home_page}/web/icon.svg")
+    await other.goto(f"{home_page}/web/pages/icon.svg")
     await other.evaluate(
         """() => { window.heard = new Promise((told) =>
             new BroadcastChannel("upstash-helper").addEventListener("message", ({ data }) => {

@@ -24,6 +24,6 @@ class BridgeResource:
 
     async def page(self, _request: web.Request) -> web.Response:
         """Answer with the page. It is the same for all: who has opened it, the browser tells its script."""
-        response = web.Response(body=read("bridge.html"), content_type="text/html", charset="utf-8")
+        response = web.Response(body=read("pages/bridge.html"), content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CSP
         return response

@@ -107,4 +107,4 @@ def _sign(name: Sign) -> str:
 
 @cache
 def _template() -> Template:
-    return Template(read("page.html").decode())
+    return Template(read("pages/page.html").decode())

@@ -86,6 +86,6 @@ class PagesResource:
 
     async def _home(self) -> web.Response:
         """Answer with the dashboard: a shell that holds nothing, and asks for all of it with its session's token."""
-        response = web.Response(text=read("dashboard.html").decode(), content_type=_HTML)
+        response = web.Response(text=read("dashboard/dashboard.html").decode(), content_type=_HTML)
         response.headers["Content-Security-Policy"] = CSP
         return response
