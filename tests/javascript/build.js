@@ -45,6 +45,11 @@ function format(text, name) {
   return run(biome, ["format", `--stdin-file-path=${name}`], text);
 }
 
+/** Leave out the comments that import types: there is one module now. @param {string} code */
+function withoutTypeImports(code) {
+  return code.replace(/^\/\*\*\s[^/]*@import(?:(?!\*\/)[\s\S])*\*\/\n+/gm, "");
+}
+
 /** Return the comment that an entry begins with. @param {string} entry */
 async function header(entry) {
   const source = await readFile(path.join(SOURCES, `${entry}.js`), "utf8");
@@ -71,7 +76,7 @@ async function build(declarations) {
   /** @type {Map<string, string>} */
   const files = new Map();
   for (const { entry, name, types: more } of BUNDLES) {
-    const code = await bundle({ input: path.join(SOURCES, `${entry}.js`) });
+    const code = withoutTypeImports(await bundle({ input: path.join(SOURCES, `${entry}.js`) }));
     files.set(`${name}.js`, format(`// ${GENERATED}\n${await header(entry)}\n${code}`, `${name}.js`));
 
     const input = path.join(declarations, `${name}.entry.d.ts`);
@@ -96,7 +101,9 @@ try {
     if (!process.argv.includes("--check")) {
       await writeFile(file, text);
     } else if (text !== (await readFile(file, "utf8").catch(() => ""))) {
-      console.error(`${path.relative(process.cwd(), file)} is out of date. Run: npm --prefix tests/javascript run build`);
+      console.error(
+        `${path.relative(process.cwd(), file)} is out of date. Run: npm --prefix tests/javascript run build`,
+      );
       process.exitCode = 1;
     }
   }

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from upstash_helper.api.files import CSP, read
-from upstash_helper.api.signs import SIGNS, Sign
+from upstash_helper.api.signs import ICONS, Sign, svg
 
 Tone = Literal["good", "bad", "plain", "busy"]
 
@@ -58,7 +58,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             title=html.escape(self.title),
             lead=html.escape(self.lead),
             tone=self.tone,
-            sign=_sign(self.sign),
+            sign=svg(ICONS[self.sign]),
+            warning=svg("warning"),
             data="".join(f' data-{name}="{html.escape(value)}"' for name, value in self.data.items()),
             body="\n".join(filter(None, (self._facts(), self._paragraphs(), self._steps(), self._details()))),
             closing=html.escape(self.closing),
@@ -97,12 +98,6 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 # In <noscript>: the script follows the state without loading the page again.
 _REFRESH: Final = '<noscript><meta http-equiv="refresh" content="1;url={}"></noscript>'
-
-
-@cache
-def _sign(name: Sign) -> str:
-    paths = "".join(f'<path d="{path}"/>' for path in SIGNS[name])
-    return f'<svg viewBox="0 0 24 24" aria-hidden="true">{paths}</svg>'
 
 
 @cache

@@ -15,6 +15,7 @@ from upstash_helper.api import outcomes, redirects
 from upstash_helper.api.files import CSP, read
 from upstash_helper.api.guard import Policy
 from upstash_helper.api.routes import Parameter, Route
+from upstash_helper.api.signs import sprite
 from upstash_helper.broker.attempts import Expired, Pending
 from upstash_helper.broker.errors import AttemptNotFound
 
@@ -86,6 +87,7 @@ class PagesResource:
 
     async def _home(self) -> web.Response:
         """Answer with the dashboard: a shell that holds nothing, and asks for all of it with its session's token."""
-        response = web.Response(text=read("dashboard/dashboard.html").decode(), content_type=_HTML)
+        page = read("dashboard/dashboard.html").decode().replace("<!-- icons -->", sprite())
+        response = web.Response(text=page, content_type=_HTML)
         response.headers["Content-Security-Policy"] = CSP
         return response

@@ -480,6 +480,7 @@ export {
   Blocked,
   BridgeClosed,
   ConnectFailed,
+  Databases,
   HelperBusy,
   HelperNotRunning,
   MixedContentBlocked,

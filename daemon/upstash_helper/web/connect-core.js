@@ -23,8 +23,6 @@
 
 /** The errors that callers catch, and which of the helper's problems becomes which of them. */
 
-/** @import { Problem } from "./types.js" */
-
 /** What every function here throws. */
 class UpstashHelperError extends Error {
   /**
@@ -304,10 +302,6 @@ function anyOf(...signals) {
 
 /** Requesting access to the account, and waiting for the user's decision. */
 
-/** @import { Session } from "./session.js" */
-/** @import { SignInWindow } from "./sign_in_window.js" */
-/** @import { Progress, Scope, UserCode } from "./types.js" */
-
 /** For how long the helper may be away while something is pending: it may be restarting. */
 const AWAY_MS = 60_000;
 const RETRY_MS = 1_000;
@@ -431,10 +425,6 @@ async function whileAway(poll, signal, until = Date.now() + AWAY_MS) {
 }
 
 /** Connecting the account: starting a sign-in, and following it to its end. */
-
-/** @import { Run } from "./pairing.js" */
-/** @import { Session } from "./session.js" */
-/** @import { Connection } from "./types.js" */
 
 const POLL_MS = 800;
 /** How long the window stays visible after a sign-in. The page in it closes it, too. */
@@ -563,8 +553,6 @@ async function readAttempt(session, attemptId, signal) {
 }
 
 /** Server-sent events, read by fetch: an EventSource cannot send an Authorization header. */
-
-/** @import { ServerSentEvent } from "./types.js" */
 
 /**
  * Read a stream of server-sent events (HTML standard, section 9.2.6). The data of each is JSON.
@@ -789,12 +777,6 @@ function randomKey() {
 }
 
 /** What a page can do once it has access. */
-
-/** @import { Session } from "./session.js" */
-/**
- * @import { CallOptions, Connection, Database, DatabaseChanges, DatabaseCredentials, HelperEvent, NewDatabase,
- *   ReconnectOptions, Region, Scope, TokenInfo } from "./types.js"
- */
 
 const RECONNECT_MS = 1_000;
 const PAGE_SIZE = "200";
@@ -1100,8 +1082,6 @@ async function follow(session, callback, position, signal) {
 
 /** Where the page's token and the helper's last address are kept. */
 
-/** @import { TokenStorage } from "./types.js" */
-
 /** The key, beside the token, for the address of the helper, if it had to be discovered. */
 const ADDRESS_KEY = "upstash-helper:at";
 
@@ -1162,9 +1142,6 @@ function readNow(storage, key) {
 }
 
 /** Finding the helper, and making sure that it is the helper. */
-
-/** @import { UpstashHelperError } from "./errors.js" */
-/** @import { Progress, TokenStorage } from "./types.js" */
 
 /** Where helpers are, in the order to try: the port that is registered with Upstash, then the helper's own ports. */
 const PORTS = [3000, 26300, 26301, 26302];
@@ -1332,9 +1309,6 @@ async function unreachable(urls, cause) {
 }
 
 /** The alternative for pages that cannot reach http://localhost: a window of the helper relays their requests. */
-
-/** @import { TokenStorage } from "./types.js" */
-/** @import { Send } from "./transport.js" */
 
 const SIZE = { width: 420, height: 460 };
 /** How often the window is offered a channel, until it takes one. */
@@ -1544,9 +1518,6 @@ class RelayedRequest {
 }
 
 /** The page's token, and the requests that carry it. */
-
-/** @import { Bridge } from "./bridge.js" */
-/** @import { Scope, TokenInfo, TokenStorage } from "./types.js" */
 
 const CALL_MS = 60_000;
 /** For how long after an answer of the helper no other program is assumed to have taken its address. */
@@ -1780,9 +1751,6 @@ class Session {
 }
 
 /** The functions that a page calls. */
-
-/** @import { Run } from "./pairing.js" */
-/** @import { ConnectOptions, ResumeOptions, RunningOptions } from "./types.js" */
 
 const DEFAULT_SCOPES = ["databases:read", "databases:write", "databases:credentials"];
 /** Connecting an account needs these, so they are always requested. */

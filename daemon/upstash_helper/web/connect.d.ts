@@ -538,6 +538,7 @@ export {
   Blocked,
   BridgeClosed,
   ConnectFailed,
+  Databases,
   HelperBusy,
   HelperNotRunning,
   MixedContentBlocked,

@@ -137,7 +137,10 @@ const WAITING = {
   "sign-in": ["Sign in to Upstash", "A window has opened. This page continues when you are done."],
   "sign-in-bridge": ["Sign in to Upstash", "Use the button in the upstash-helper window, and leave that window open."],
   "sign-in-link": ["Sign in to Upstash", "Your browser blocked the sign-in window."],
-  "window-closed": ["Have you finished signing in?", "The window seems to be closed. If you are not done, open it again."],
+  "window-closed": [
+    "Have you finished signing in?",
+    "The window seems to be closed. If you are not done, open it again.",
+  ],
   connecting: ["Connecting your account", "You are signed in to Upstash. Your key is being stored on this computer."],
 };
 

@@ -90,7 +90,11 @@ export class MixedContentBlocked extends UpstashHelperError {
 export class PopupBlocked extends UpstashHelperError {
   /** @param {string} url */
   constructor(url) {
-    super("popup_blocked", "Your browser blocked the window.", "Open the link yourself, or allow pop-ups for this page.");
+    super(
+      "popup_blocked",
+      "Your browser blocked the window.",
+      "Open the link yourself, or allow pop-ups for this page.",
+    );
     /** Show it as a link, and call again afterwards. @readonly @type {string} */
     this.url = url;
   }
@@ -110,7 +114,11 @@ export class BridgeClosed extends UpstashHelperError {
 /** `pairing_denied`: the user denied the request. */
 export class PairingDenied extends UpstashHelperError {
   constructor() {
-    super("pairing_denied", "You denied this app's request.", "If that was a mistake, request access again in a minute.");
+    super(
+      "pairing_denied",
+      "You denied this app's request.",
+      "If that was a mistake, request access again in a minute.",
+    );
   }
 }
 

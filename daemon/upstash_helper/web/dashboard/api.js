@@ -1,17 +1,26 @@
-/** Calls of the helper's API. The session is this tab's alone: in its sessionStorage, and in no cookie. */
+/** Calls of the helper's API. The session belongs to this tab: it is kept in sessionStorage, and in no cookie. */
+
+/** @import { DashboardSession, FieldError, Problem } from "./openapi.js" */
 
 const KEY = "upstash-helper.session";
-const SECONDS = 60;
+const TIMEOUT_MS = 60_000;
 
-/** An error that the helper answered, as RFC 9457 problem details; or that it did not answer at all. */
-export class Problem extends Error {
-  /** @param {{status?: number, code?: string, detail?: string, errors?: {pointer: string, detail: string}[]}} told */
-  constructor(told) {
-    super(told.detail || "The helper answered something that this page does not understand.");
-    this.status = told.status ?? 0;
-    this.code = told.code ?? "unexpected";
-    this.errors = told.errors ?? [];
+/** An error that the helper answered (RFC 9457 problem details), or that it did not answer. */
+export class ApiError extends Error {
+  /** @param {Partial<Problem>} problem */
+  constructor(problem) {
+    super(problem.detail || "The helper sent an answer that this page does not understand.");
+    /** 0 if there was no answer. */
+    this.status = problem.status ?? 0;
+    this.code = problem.code ?? "unexpected";
+    /** @type {FieldError[]} */
+    this.errors = problem.errors ?? [];
   }
+}
+
+/** Return what to show for an error. @param {unknown} error */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** @returns {string | null} */
@@ -19,57 +28,71 @@ export function session() {
   return sessionStorage.getItem(KEY);
 }
 
-export function forget() {
+export function forgetSession() {
   sessionStorage.removeItem(KEY);
 }
 
-/** Who is told that the session is over. @type {(reason: Problem) => void} */
-let over = () => {};
+/** @type {(reason: ApiError) => void} */
+let onSessionEnd = () => {};
 
-/** Have `told` called when the helper no longer takes this session. */
-export function whenOver(told) {
-  over = told;
+/**
+ * Have `callback` called when the helper no longer accepts this session.
+ *
+ * @param {(reason: ApiError) => void} callback
+ */
+export function whenSessionEnds(callback) {
+  onSessionEnd = callback;
 }
 
 /**
- * Take the ticket out of the address, so that it is in no history and on no screenshot, and hand it in.
+ * Take the ticket out of the address, so that it is in no history and on no screenshot, and exchange it for a session.
  *
  * @returns {Promise<void>}
- * @throws {Problem} If it is not taken.
+ * @throws {ApiError} If the ticket is not valid.
  */
-export async function handIn() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  const ticket = given.get("ticket");
+export async function exchangeTicket() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const ticket = fragment.get("ticket");
   if (!ticket) return;
-  // The section that whoever opened it wants to show; only the ticket must go.
-  const section = /^[a-z]+$/.exec(given.get("section") ?? "")?.[0];
+  // The section to show may stay in the address; only the ticket must go.
+  const section = /^[a-z]+$/.exec(fragment.get("section") ?? "")?.[0];
   history.replaceState(null, "", location.pathname + (section ? `#${section}` : ""));
-  forget(); // whoever comes with a ticket wants a new session
+  forgetSession(); // a ticket always starts a new session
+  /** @type {DashboardSession} */
   const { token } = await call("POST", "/v1/dashboard/sessions", { ticket });
   sessionStorage.setItem(KEY, token);
 }
 
 /**
- * Send one request and return the JSON of its answer.
+ * Send a request and return the JSON of its answer; null for 204.
  *
+ * @template T
  * @param {string} method
  * @param {string} path
- * @param {any} [body]
+ * @param {object} [body]
  * @param {Record<string, string>} [headers]
- * @returns {Promise<any>}
- * @throws {Problem}
+ * @returns {Promise<T>}
+ * @throws {ApiError}
  */
 export async function call(method, path, body, headers = {}) {
   const response = await send(method, path, {
-    body: body === undefined ? undefined : JSON.stringify(body),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
-    signal: AbortSignal.timeout(SECONDS * 1000),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  if (response.status === 204) return null;
+  if (response.status === 204) return /** @type {T} */ (null);
   return response.json();
 }
 
-/** Send one request with the session's token. @throws {Problem} */
+/**
+ * Send a request with the session's token.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: string, headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @returns {Promise<Response>} An answer whose status is 2xx.
+ * @throws {ApiError}
+ */
 export async function send(method, path, options = {}) {
   const token = session();
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
@@ -77,15 +100,18 @@ export async function send(method, path, options = {}) {
   try {
     response = await fetch(path, { ...options, method, headers, cache: "no-store", redirect: "error" });
   } catch (error) {
-    if (options.signal?.aborted && error?.name === "AbortError") throw error;
-    const detail = "The helper does not answer. Start it with: upstash-helper start";
-    throw new Problem({ code: "unreachable", detail });
+    if (options.signal?.aborted && error instanceof Error && error.name === "AbortError") throw error;
+    throw new ApiError({
+      code: "unreachable",
+      detail: "The helper is not responding. Start it with: upstash-helper start",
+    });
   }
   if (response.ok) return response;
-  const problem = new Problem(await response.json().catch(() => ({ status: response.status })));
-  if (token && (problem.code === "invalid_token" || problem.code === "origin_mismatch") && token === session()) {
-    forget();
-    over(problem);
+  const problem = new ApiError(await response.json().catch(() => ({ status: response.status })));
+  const isSessionOver = problem.code === "invalid_token" || problem.code === "origin_mismatch";
+  if (token && isSessionOver && token === session()) {
+    forgetSession();
+    onSessionEnd(problem);
   }
   throw problem;
 }

@@ -1,199 +1,361 @@
-/** The apps that wait to be let in, above every section: who it is first, what it says of itself second. */
+/** The apps that request access, above every section: first who an app is, then what it says about itself. */
 
-import { call } from "./api.js";
+import { call, messageOf } from "./api.js";
 import { confirm } from "./dialogs.js";
-import { fill, h, icon, keyed, uniqueId } from "./dom.js";
-import { IDENTITIES, left } from "./format.js";
-import { busy, button, claimed, murmur, notice } from "./ui.js";
+import { fill, find, h, icon, keyed, uniqueId } from "./dom.js";
+import { IDENTITIES, timeLeft } from "./format.js";
+import { announce, busy, button, notice, untrusted } from "./ui.js";
+
+/** @import { Approve, Pairing } from "./openapi.js" */
+/** @import { Store } from "./store.js" */
 
 /**
- * Milliseconds for which a request that has just appeared cannot be allowed: it may have come under the pointer of
- * somebody who was about to click on something else.
+ * For how long a new request cannot be allowed: it may have appeared under the pointer of a user who was about to click
+ * something else.
  */
-const SETTLE = 900;
+const SETTLE_MS = 900;
 
-/** Scopes that can destroy, spend or reveal: marked, so that they do not drown among the others. */
+/** Scopes that can destroy, spend or reveal something. They are marked, so that they stand out. */
 const STRONG = new Set(["databases:delete", "databases:credentials", "upstash:read", "upstash:write"]);
 
-export class Approvals {
-  /** The requests that are shown. @type {any[]} */
-  waiting = [];
-  #mine = new Set();
-  #seen = new Set();
-  #first = true;
-  #clock = 0;
+/** What to say of a request that was decided elsewhere. */
+const ELSEWHERE = {
+  pending: "",
+  approved: "was allowed somewhere else",
+  denied: "was denied somewhere else",
+  expired: "did not get an answer in time",
+};
 
-  /** @param {HTMLElement} place @param {import("./store.js").Store} store */
+export class Approvals {
+  /** The requests that are shown. @type {Pairing[]} */
+  pending = [];
+  /** The ids of requests that were decided on this page. @type {Set<string>} */
+  #own = new Set();
+  /** The ids of requests that were shown before. @type {Set<string>} */
+  #seen = new Set();
+  #isFirst = true;
+  #store;
+  #heading = h("h2", { id: "waiting-title", tabindex: "-1" });
+  #list = h("div", { class: "approval-list" });
+  #section = h(
+    "section",
+    { class: "waiting", "aria-labelledby": "waiting-title", hidden: true },
+    this.#heading,
+    this.#list,
+  );
+  #clock = setInterval(() => this.#tick(), 1000);
+
+  /**
+   * @param {HTMLElement} place
+   * @param {Store} store
+   */
   constructor(place, store) {
-    this.store = store;
-    this.heading = h("h2", { tabindex: "-1" });
-    this.list = h("div", { class: "approval-list" });
-    this.section = h("section", { class: "waiting", "aria-labelledby": "waiting-title", hidden: true }, this.heading, this.list);
-    this.heading.id = "waiting-title";
-    place.append(this.section);
+    this.#store = store;
+    place.append(this.#section);
     store.addEventListener("pairings", () => this.#show());
-    this.#clock = setInterval(() => this.#tick(), 1000);
   }
 
   stop() {
     clearInterval(this.#clock);
   }
 
-  /** Take a `pairing` event. */
-  event(pairing) {
-    const { data, loading } = this.store.get("pairings");
+  /** Handle a `pairing` event. @param {Pairing} pairing */
+  handle(pairing) {
+    const { data, loading } = this.#store.get("pairings");
     if (data === null || loading) {
-      void this.store.load("pairings"); // the list that is on its way may be older than this
+      void this.#store.load("pairings"); // the list that is being loaded may be older than this event
       return;
     }
     const rest = data.filter((it) => it.id !== pairing.id);
-    const was = rest.length !== data.length;
-    this.store.set("pairings", pairing.state === "pending" ? [...rest, pairing] : rest);
-    if (pairing.state === "approved") void this.store.load("apps");
-    if (pairing.state === "denied") void this.store.load("blocks");
-    if (pairing.state === "pending" || !was || this.#mine.has(pairing.id)) return;
-    const how = { approved: "was let in elsewhere", denied: "was denied elsewhere", expired: "no longer waits" }[pairing.state];
-    notice(`${pairing.identity.shown} ${how}.`, "info");
+    const wasShown = rest.length !== data.length;
+    this.#store.set("pairings", pairing.state === "pending" ? [...rest, pairing] : rest);
+    if (pairing.state === "approved") void this.#store.load("apps");
+    if (pairing.state === "denied") void this.#store.load("blocks");
+    if (pairing.state === "pending" || !wasShown || this.#own.has(pairing.id)) return;
+    notice(`${pairing.identity.shown} ${ELSEWHERE[pairing.state]}.`, "info");
   }
 
   #show() {
-    const pairings = this.store.get("pairings").data;
+    const pairings = this.#store.get("pairings").data;
     if (pairings === null) return;
     const fresh = pairings.filter((it) => !this.#seen.has(it.id));
     for (const { id } of fresh) this.#seen.add(id);
-    const inside = this.list.contains(document.activeElement);
-    const none = this.waiting.length === 0;
-    this.waiting = pairings;
-    if (pairings.length > 0) fill(this.heading, pairings.length === 1 ? "An app asks to be let in" : `${pairings.length} apps ask to be let in`);
-    keyed(this.list, pairings, (it) => it.id, (it) => this.#card(it));
-    this.section.hidden = pairings.length === 0;
-    // What had the focus is gone: go on where the user was, and not at the top of the page.
-    if (inside && !this.list.contains(document.activeElement)) this.#focus();
-    // Whoever has just opened the dashboard came to decide. Later nothing takes the focus from what the user does.
-    if (this.#first && none && pairings.length > 0 && document.activeElement === document.body) this.#focus();
+    const hadFocus = this.#list.contains(document.activeElement);
+    const wasEmpty = this.pending.length === 0;
+    this.pending = pairings;
+    if (pairings.length > 0) fill(this.#heading, headingFor(pairings.length));
+    keyed(
+      this.#list,
+      pairings,
+      (it) => it.id,
+      (it) => this.#card(it),
+    );
+    this.#section.hidden = pairings.length === 0;
+    // What had the focus is gone: continue where the user was, and not at the top of the page.
+    if (hadFocus && !this.#list.contains(document.activeElement)) this.#focus();
+    // A user who has just opened the dashboard came to decide. Later, nothing takes the focus away from the user.
+    const isIdle = document.activeElement === document.body;
+    if (this.#isFirst && wasEmpty && pairings.length > 0 && isIdle) this.#focus();
     else for (const it of fresh) this.#tell(it);
-    this.#first = false;
+    this.#isFirst = false;
   }
 
-  /** Say that somebody asks: to a screen reader always, and where the request itself is out of sight to all. */
+  /**
+   * Say that an app requests access: always to a screen reader, and to everyone where the request is out of sight.
+   *
+   * @param {Pairing} it
+   */
   #tell(it) {
-    const text = `${it.identity.shown} asks to be let in. Its code is ${it.user_code}.`;
-    const { top, bottom } = this.section.getBoundingClientRect();
-    const seen = !document.querySelector("dialog[open]") && bottom > 0 && top < innerHeight;
-    if (seen) murmur(text);
+    const text = `${it.identity.shown} requests access. Its code is ${it.user_code}.`;
+    const { top, bottom } = this.#section.getBoundingClientRect();
+    const isVisible = !document.querySelector("dialog[open]") && bottom > 0 && top < innerHeight;
+    if (isVisible) announce(text);
     else notice(text, "info");
   }
 
   #focus() {
-    const deny = this.list.querySelector('[data-action="deny"]');
-    (deny ?? document.getElementById("main")).focus({ preventScroll: true });
+    const deny = /** @type {HTMLElement | null} */ (this.#list.querySelector('[data-action="deny"]'));
+    (deny ?? find("#main")).focus({ preventScroll: true });
   }
 
   #tick() {
-    for (const place of this.list.querySelectorAll("[data-expires]")) {
-      place.textContent = left(place.dataset.expires);
-    }
-    const over = this.waiting.filter((it) => new Date(it.expires_at).getTime() + 1500 < Date.now());
-    for (const it of over) this.event({ ...it, state: "expired" });
+    /** @type {NodeListOf<HTMLElement>} */
+    const clocks = this.#list.querySelectorAll("[data-expires]");
+    for (const place of clocks) place.textContent = timeLeft(place.dataset.expires ?? "");
+    const expired = this.pending.filter((it) => new Date(it.expires_at).getTime() + 1500 < Date.now());
+    for (const it of expired) this.handle({ ...it, state: "expired" });
   }
 
+  /** @param {Pairing} it */
   #card(it) {
-    const kind = IDENTITIES[it.identity.kind];
+    const { kind, shown } = it.identity;
     const name = uniqueId("who");
-    const scopes = it.scopes.map(({ scope, meaning }) => choice(meaning, { value: scope, checked: true, strong: STRONG.has(scope) }));
-    const all = it.all_databases_meaning && choice(`Also: ${lower(it.all_databases_meaning)}`, { strong: true, nested: true });
-    const once = choice("Only once: for one hour", {});
-    const chosen = () => scopes.filter((row) => row.input.checked).map((row) => row.input.value);
-    const allow = button("Allow", { kind: "plain", action: "allow", hidden: it.identity.shown, disabled: true, onclick: () => this.#approve(it, allow, chosen(), all, once) });
-    const deny = button("Deny", { kind: "solid", action: "deny", hidden: it.identity.shown, onclick: () => this.#deny(it, deny) });
-    const block = button("Block…", { kind: "quiet", icon: "block", action: "block", hidden: it.identity.shown, onclick: () => this.#block(it) });
-    let settled = false;
-    const weigh = () => {
-      allow.disabled = !settled || chosen().length === 0;
-      if (all) all.input.disabled = !chosen().includes("databases:credentials");
+    const choices = new Choices(it);
+    const allow = button("Allow", {
+      action: "allow",
+      hidden: shown,
+      disabled: true,
+      onclick: () => this.#approve(it, allow, choices.decision()),
+    });
+    const deny = button("Deny", {
+      kind: "solid",
+      action: "deny",
+      hidden: shown,
+      onclick: () => this.#deny(it, deny),
+    });
+    const block = button("Block…", {
+      kind: "quiet",
+      icon: "block",
+      action: "block",
+      hidden: shown,
+      onclick: () => this.#block(it),
+    });
+    let isSettled = false;
+    const update = () => {
+      allow.disabled = !isSettled || choices.isEmpty;
     };
-    setTimeout(() => { settled = true; weigh(); }, SETTLE);
-    const boxes = h("div", { class: "choices", onchange: weigh }, ...scopes.map((row) => row.element), all && all.element);
+    choices.onchange = update;
+    setTimeout(() => {
+      isSettled = true;
+      update();
+    }, SETTLE_MS);
     return h(
       "article",
       { class: "card approval", "aria-labelledby": name },
       h(
         "div",
         { class: "approval-who" },
-        h("div", { class: "mark" }, icon(kind.icon)),
+        h("div", { class: "mark" }, icon(IDENTITIES[kind].icon)),
+        who(it, name),
         h(
           "div",
-          { class: "grow" },
-          h("p", { class: "eyebrow" }, icon("shield"), kind.what, h("span", { class: "unseen" }, `. ${kind.vouched}`)),
-          // Never cut: what is hidden at the end of an address may be the part that counts.
-          h("h3", { id: name, class: "wrap" }, it.identity.shown),
-          it.identity.kind !== "native" && it.identity.program && h("p", { class: "hint wrap" }, `sent by ${it.identity.program}`, it.identity.pid && ` (process ${it.identity.pid})`),
-          h("p", { class: "claims" }, h("span", { class: "claims-of" }, "It calls itself"), claimed(`“${it.claimed_name}”`)),
-          it.reason && h("p", { class: "claims" }, "It says: ", h("q", { dir: "auto" }, it.reason)),
+          { class: "approval-code" },
+          h("span", { class: "code" }, it.user_code),
+          h("span", { class: "hint" }, "must match the code that the app shows"),
         ),
-        h("div", { class: "approval-code" }, h("span", { class: "code" }, it.user_code), h("span", { class: "hint" }, "must be the code that the app shows")),
       ),
-      h("fieldset", { class: "plain" }, h("legend", {}, "It would like to"), boxes),
-      h("div", { class: "choices apart" }, once.element),
+      ...choices.elements,
       h(
         "div",
         { class: "approval-foot" },
-        h("p", { class: "hint grow" }, icon("clock"), h("span", { "data-expires": it.expires_at }, left(it.expires_at)), " left"),
+        h(
+          "p",
+          { class: "hint grow" },
+          icon("clock"),
+          h("span", { "data-expires": it.expires_at }, timeLeft(it.expires_at)),
+          " left",
+        ),
         h("div", { class: "row" }, deny, allow, block),
       ),
     );
   }
 
-  async #approve(it, place, scopes, all, once) {
-    const body = { scopes, all_databases: Boolean(all && all.input.checked && !all.input.disabled), once: once.input.checked };
-    await this.#decide(it, place, () => call("POST", `/v1/pairings/${encodeURIComponent(it.id)}/approve`, body), "was let in");
+  /**
+   * @param {Pairing} it
+   * @param {HTMLElement} place
+   * @param {Approve} decision
+   */
+  async #approve(it, place, decision) {
+    await this.#decide(it, place, "approve", "now has access", decision);
   }
 
+  /**
+   * @param {Pairing} it
+   * @param {HTMLElement} place
+   */
   async #deny(it, place) {
-    await this.#decide(it, place, () => call("POST", `/v1/pairings/${encodeURIComponent(it.id)}/deny`), "was denied");
+    await this.#decide(it, place, "deny", "was denied");
   }
 
+  /** @param {Pairing} it */
   async #block(it) {
-    this.#mine.add(it.id);
-    const blocked = await confirm({
+    this.#own.add(it.id);
+    const name = h("strong", { class: "wrap" }, it.identity.shown);
+    const isBlocked = await confirm({
       title: "Block this app?",
-      text: [h("p", {}, h("strong", { class: "wrap" }, it.identity.shown), " is denied, and cannot ask again until you lift the block under Apps.")],
+      text: [h("p", {}, name, " is denied, and cannot request access again until you unblock it under Apps.")],
       label: "Block",
-      action: async () => {
-        await call("POST", `/v1/pairings/${encodeURIComponent(it.id)}/block`);
-      },
+      action: () => call("POST", pathOf(it, "block")),
     });
-    if (!blocked) this.#mine.delete(it.id);
-    else this.#gone(it, "was blocked");
+    if (!isBlocked) this.#own.delete(it.id);
+    else this.#decided(it, "was blocked");
   }
 
-  async #decide(it, place, send, how) {
-    this.#mine.add(it.id);
+  /**
+   * @param {Pairing} it
+   * @param {HTMLElement} place
+   * @param {"approve" | "deny"} decision
+   * @param {string} done What to say then.
+   * @param {Approve} [body]
+   */
+  async #decide(it, place, decision, done, body) {
+    this.#own.add(it.id);
     await busy(place, async () => {
       try {
-        await send();
-        this.#gone(it, how);
+        await call("POST", pathOf(it, decision), body);
+        this.#decided(it, done);
       } catch (error) {
-        this.#mine.delete(it.id);
-        notice(error.message, "bad");
-        void this.store.load("pairings");
+        this.#own.delete(it.id);
+        notice(messageOf(error), "bad");
+        void this.#store.load("pairings");
       }
     });
   }
 
-  #gone(it, how) {
-    notice(`${it.identity.shown} ${how}.`);
-    this.store.set("pairings", this.waiting.filter((other) => other.id !== it.id));
-    void this.store.load("apps", "blocks");
+  /**
+   * @param {Pairing} it
+   * @param {string} done
+   */
+  #decided(it, done) {
+    notice(`${it.identity.shown} ${done}.`);
+    this.#store.set(
+      "pairings",
+      this.pending.filter((other) => other.id !== it.id),
+    );
+    void this.#store.load("apps", "blocks");
   }
 }
 
-function choice(text, options) {
-  const input = h("input", { type: "checkbox", value: options.value ?? "on", checked: options.checked });
-  const element = h("label", { class: `choice${options.strong ? " strong" : ""}${options.nested ? " nested" : ""}` }, input, h("span", {}, text));
-  return { element, input };
+/** @param {number} count */
+function headingFor(count) {
+  return count === 1 ? "An app requests access" : `${count} apps request access`;
 }
 
-function lower(text) {
+/**
+ * @param {Pairing} it
+ * @param {string} decision
+ */
+function pathOf(it, decision) {
+  return `/v1/pairings/${encodeURIComponent(it.id)}/${decision}`;
+}
+
+/**
+ * Return who an app is: first what is verified, then what the app says about itself.
+ *
+ * @param {Pairing} it
+ * @param {string} id The id of the heading.
+ */
+function who(it, id) {
+  const { kind, shown, program, pid } = it.identity;
+  const { label, verified } = IDENTITIES[kind];
+  return h(
+    "div",
+    { class: "grow" },
+    h("p", { class: "eyebrow" }, icon("verified"), label, h("span", { class: "unseen" }, `. ${verified}`)),
+    // Never cut: what is hidden at the end of an address may be the part that matters.
+    h("h3", { id, class: "wrap" }, shown),
+    kind !== "native" &&
+      program &&
+      h("p", { class: "hint wrap" }, `sent by ${program}`, pid ? ` (process ${pid})` : ""),
+    h("p", { class: "claims" }, h("span", { class: "claims-of" }, "calls itself"), untrusted(`“${it.claimed_name}”`)),
+    it.reason && h("p", { class: "claims" }, "Reason given: ", h("q", { dir: "auto" }, it.reason)),
+  );
+}
+
+/** What the user can grant to an app: its scopes, all databases, and for how long. */
+class Choices {
+  onchange = () => {};
+  #scopes;
+  #allDatabases;
+  #once = choice("Allow for one hour only", {});
+
+  /** @param {Pairing} pairing */
+  constructor({ scopes, all_databases_meaning: meaning }) {
+    this.#scopes = scopes.map(({ scope, meaning: text }) => ({
+      scope,
+      ...choice(text, { value: scope, isChecked: true, isStrong: STRONG.has(scope) }),
+    }));
+    this.#allDatabases = meaning ? choice(`Also: ${uncapitalized(meaning)}`, { isStrong: true, isNested: true }) : null;
+    const boxes = h(
+      "div",
+      { class: "choices", onchange: () => this.#update() },
+      ...this.#scopes.map((it) => it.element),
+      this.#allDatabases?.element,
+    );
+    this.elements = [
+      h("fieldset", { class: "plain" }, h("legend", {}, "Wants to"), boxes),
+      h("div", { class: "choices apart" }, this.#once.element),
+    ];
+    this.#update();
+  }
+
+  #update() {
+    if (this.#allDatabases) this.#allDatabases.input.disabled = !this.#chosen.includes("databases:credentials");
+    this.onchange();
+  }
+
+  get #chosen() {
+    return this.#scopes.filter((it) => it.input.checked).map((it) => it.scope);
+  }
+
+  get isEmpty() {
+    return this.#chosen.length === 0;
+  }
+
+  /** @returns {Approve} */
+  decision() {
+    const all = this.#allDatabases?.input;
+    return {
+      scopes: this.#chosen,
+      all_databases: Boolean(all?.checked && !all.disabled),
+      once: this.#once.input.checked,
+    };
+  }
+}
+
+/**
+ * Return a checkbox with its label.
+ *
+ * @param {string} text
+ * @param {{ value?: string, isChecked?: boolean, isStrong?: boolean, isNested?: boolean }} options
+ */
+function choice(text, { value = "on", isChecked = false, isStrong = false, isNested = false }) {
+  const input = h("input", { type: "checkbox", value, checked: isChecked });
+  const className = `choice${isStrong ? " strong" : ""}${isNested ? " nested" : ""}`;
+  return { element: h("label", { class: className }, input, h("span", {}, text)), input };
+}
+
+/** @param {string} text */
+function uncapitalized(text) {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }

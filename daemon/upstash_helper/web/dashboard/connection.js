@@ -1,157 +1,195 @@
-/** The connection card: each of the eight states in words, with what can be done about it. */
+/** The connection card: the state of the connection, and what can be done about it. */
 
-import { call } from "./api.js";
-import { addressForm, connectButton, emailForm, useKey } from "./connect.js";
+import { call, messageOf } from "./api.js";
 import { confirm, open } from "./dialogs.js";
 import { fill, h, icon } from "./dom.js";
 import { exact } from "./format.js";
+import { addressForm, connectButton, emailForm, useKey } from "./sign_in.js";
+import { failureText, SIGN_IN_FAILED, stateText, waitingText } from "./state_text.js";
 import { badge, button, callout, copy, facts, notice, time } from "./ui.js";
 
-/** How each state looks, and what it means. */
-const STATES = {
-  disconnected: ["plug", "quiet", "No account is connected", "Sign in to Upstash once, and every app that you let in can use it."],
-  connecting: ["refresh", "warn", "Waiting for your sign-in", "Finish it in the window of Upstash. This page changes by itself."],
-  connected: ["check", "ok", "Connected", ""],
-  needs_email: ["mail", "warn", "One thing is missing", "Upstash did not tell the e-mail of the account. The API key works with it alone."],
-  reconnect_required: ["unlink", "bad", "Upstash no longer takes the API key", "It may have been deleted in the console. Sign in again to make a new one."],
-  keyring_locked: ["lock", "warn", "The keyring is locked", "Unlock it on this computer: the API key is in there."],
-  keyring_unavailable: ["lock", "bad", "There is no keyring", "The API key is kept in the keyring of the system, and in nothing else unless you say so."],
-  port_conflict: ["warning", "bad", "Another program has the helper's port", "A sign-in would come back to that program, so none is started."],
-};
+/** @import { Attempt, Connection, Disconnected } from "./openapi.js" */
+/** @import { Store } from "./store.js" */
 
-/** Of which states the helper's own words say more; of the others they name commands for a terminal. */
-const TOLD = new Set(["keyring_locked", "keyring_unavailable", "port_conflict"]);
+const CONSOLE = "https://console.upstash.com/account/api";
 
 /**
- * Return what shows a connection in `card`.
+ * Return a function that shows a connection in `card`.
  *
  * @param {HTMLElement} card
- * @param {import("./store.js").Store} store
+ * @param {Store} store
+ * @returns {(connection: Connection, error: HTMLElement | null) => void}
  */
 export function connectionCard(card, store) {
   let shown = "";
-  return (connection, trouble) => {
-    const now = JSON.stringify([connection, trouble?.textContent]);
-    if (now === shown) return; // a form that is being filled in is left alone
+  return (connection, error) => {
+    const now = JSON.stringify([connection, error?.textContent]);
+    if (now === shown) return; // a form that is being filled in stays
     shown = now;
-    draw(card, store, connection, trouble);
+    draw(card, store, connection, error);
   };
 }
 
-function draw(card, store, connection, trouble) {
-  const [glyph, tone, title, text] = STATES[connection.state] ?? ["info", "quiet", connection.state, ""];
-  const detail = TOLD.has(connection.state) ? connection.detail : null;
+/**
+ * @param {HTMLElement} card
+ * @param {Store} store
+ * @param {Connection} connection
+ * @param {HTMLElement | null} error
+ */
+function draw(card, store, connection, error) {
+  const { state, account, attempt } = connection;
+  const text = stateText(connection);
+  const isConnected = state === "connected";
+  const title = account && isConnected ? h("span", { class: "cut", title: account.email }, account.email) : text.title;
   fill(
     card,
-    trouble,
+    error,
     h(
       "div",
       { class: "connection-head" },
-      h("div", { class: `mark ${tone}${connection.state === "connecting" ? " turning" : ""}` }, icon(glyph)),
+      h("div", { class: `mark ${text.tone}${state === "connecting" ? " turning" : ""}` }, icon(text.icon)),
       h(
         "div",
         { class: "grow" },
-        h("h2", {}, connection.account && connection.state === "connected" ? h("span", { class: "cut", title: connection.account.email }, connection.account.email) : title),
-        connection.state === "connected" ? h("p", {}, badge("Connected", "ok", "check")) : h("p", {}, text),
+        h("h2", {}, title),
+        h("p", {}, isConnected ? badge("Connected", "ok", "check") : text.text),
       ),
     ),
-    detail && h("p", { class: "hint wrap" }, detail),
-    connection.state === "connected" && about(connection),
-    connection.attempt && lastAttempt(connection),
-    connection.state === "needs_email" && emailForm(store),
+    text.detail && h("p", { class: "hint wrap" }, text.detail),
+    isConnected && about(connection),
+    attempt && lastAttempt(attempt, state),
+    state === "needs_email" && emailForm(store),
     actions(store, connection),
   );
 }
 
-function about(connection) {
+/** @param {Connection} connection */
+function about({ method, since, api_key_name: keyName, credential_store: credentialStore }) {
   return facts([
-    ["Signed in", connection.method === "api_key" ? "With an API key from the console" : "Through Upstash, in the browser"],
-    ["Since", connection.since ? h("span", { title: exact(connection.since) }, time(connection.since)) : null],
-    ["API key", connection.api_key_name ? h("span", { class: "wrap" }, connection.api_key_name) : null],
-    ["Kept in", connection.credential_store?.kind ?? null],
+    ["Signed in", method === "api_key" ? "With an API key from the console" : "Through Upstash, in the browser"],
+    ["Since", since ? h("span", { title: exact(since) }, time(since)) : null],
+    ["API key", keyName ? h("span", { class: "wrap" }, keyName) : null],
+    ["Kept in", credentialStore?.kind ?? null],
   ]);
 }
 
-/** Say what is in the way of a sign-in, or how the last one failed. */
-function lastAttempt({ attempt, state }) {
-  if (state === "connecting" && attempt.waiting === "no_callback") {
-    return h("div", {}, callout("warn", h("p", {}, attempt.detail.replace("and run: upstash-helper connect --paste", "and put it into the field below."))), addressForm(attempt));
+/**
+ * Show what a sign-in is waiting for, or how the last one failed.
+ *
+ * @param {Attempt} attempt
+ * @param {Connection["state"]} state
+ */
+function lastAttempt(attempt, state) {
+  if (state === "connecting") {
+    if (attempt.waiting !== "no_callback") return null;
+    return h("div", {}, callout("warn", h("p", {}, waitingText(attempt))), addressForm(attempt));
   }
-  if (state !== "connecting" && state !== "connected" && (attempt.state === "failed" || attempt.state === "expired") && attempt.reason !== "cancelled") {
-    return callout("bad", h("p", { class: "strong" }, "The last sign-in did not work"), h("p", {}, attempt.detail ?? attempt.reason ?? ""));
-  }
-  return null;
+  const hasFailed = attempt.state === "failed" || attempt.state === "expired";
+  if (state === "connected" || !hasFailed || attempt.reason === "cancelled") return null;
+  return callout("bad", h("p", { class: "strong" }, SIGN_IN_FAILED), h("p", {}, failureText(attempt)));
 }
 
+/**
+ * @param {Store} store
+ * @param {Connection} connection
+ */
 function actions(store, connection) {
+  const { state, attempt } = connection;
   const row = h("div", { class: "row actions" });
   const place = h("div", {});
-  const sign = (label, options = {}) => connectButton(label, place, store, options);
+  /** @param {string} label @param {{ force?: boolean, kind?: "primary" | "plain" }} [options] */
+  const signIn = (label, options = {}) => connectButton(label, place, store, options);
+  /** @param {string} label */
   const key = (label) => button(label, { icon: "key", onclick: () => useKey(store), action: "api-key" });
-  const drop = (label) => button(label, { kind: "quiet", onclick: () => disconnect(store, connection), action: "disconnect" });
-  switch (connection.state) {
+  const leave = () =>
+    button("Disconnect…", { kind: "quiet", onclick: () => disconnect(store, connection), action: "disconnect" });
+  switch (state) {
     case "disconnected":
-      fill(row, sign("Connect Upstash", { kind: "primary" }), key("Use an API key"));
+      fill(row, signIn("Connect Upstash", { kind: "primary" }), key("Use an API key"));
       break;
     case "connecting":
-      fill(row, sign("Open the sign-in again", { kind: connection.attempt?.waiting ? "plain" : "primary" }), connection.attempt && cancel(connection.attempt));
+      fill(
+        row,
+        signIn("Open the sign-in again", { kind: attempt?.waiting ? "plain" : "primary" }),
+        attempt && cancelButton(attempt),
+      );
       break;
     case "connected":
-      fill(row, sign("Sign in again", { force: true }), key("Use another API key"), drop("Disconnect…"));
+      fill(row, signIn("Sign in again", { force: true }), key("Use another API key"), leave());
       break;
     case "needs_email":
-      fill(row, sign("Sign in again", { force: true }), drop("Disconnect…"));
+      fill(row, signIn("Sign in again", { force: true }), leave());
       break;
     case "reconnect_required":
-      fill(row, sign("Reconnect", { kind: "primary", force: true }), key("Use an API key"), drop("Disconnect…"));
+      fill(row, signIn("Reconnect", { kind: "primary", force: true }), key("Use an API key"), leave());
       break;
-    default:
-      fill(row, button("Check again", { icon: "refresh", onclick: () => store.load("connection", "daemon"), action: "again" }));
+    default: {
+      const reload = () => store.load("connection", "daemon");
+      fill(row, button("Check again", { icon: "refresh", onclick: reload, action: "again" }));
+    }
   }
   return h("div", {}, row, place);
 }
 
-function cancel(attempt) {
+/** @param {Attempt} attempt */
+function cancelButton(attempt) {
   return button("Cancel", {
     action: "cancel",
     onclick: async () => {
       try {
         await call("DELETE", `/v1/connection/attempts/${encodeURIComponent(attempt.attempt_id)}`);
       } catch (error) {
-        notice(error.message, "bad");
+        notice(messageOf(error), "bad");
       }
     },
   });
 }
 
+/**
+ * @param {Store} store
+ * @param {Connection} connection
+ */
 async function disconnect(store, connection) {
-  /** @type {any} */
-  let told;
-  const done = await confirm({
+  /** @type {Disconnected | undefined} */
+  let result;
+  const account = h("strong", { class: "wrap" }, connection.account?.email ?? "the account");
+  await confirm({
     title: "Disconnect this account?",
     text: [
-      h("p", {}, "The helper forgets ", h("strong", { class: "wrap" }, connection.account?.email ?? "the account"), ". Apps on this computer can then no longer use it; the databases stay as they are."),
+      h(
+        "p",
+        {},
+        "The helper deletes its API key for ",
+        account,
+        ". Apps on this computer can then no longer use the account. Your databases are not changed.",
+      ),
     ],
     label: "Disconnect",
     action: async () => {
-      told = await call("DELETE", "/v1/connection");
+      result = await call("DELETE", "/v1/connection");
     },
   });
-  if (!done) return;
+  if (!result) return;
   await store.load("connection");
-  if (told.api_key_name) leftOver(told.api_key_name);
-  else notice(told.detail);
+  if (result.api_key_name) showRemainingKey(result.api_key_name);
+  else notice(result.detail);
 }
 
-/** Upstash has no call to delete a key, so the user must. */
-function leftOver(name) {
+/** Upstash has no call that deletes a key, so the user has to. @param {string} name */
+function showRemainingKey(name) {
   const done = button("Done", { kind: "primary", onclick: () => dialog.close(), autofocus: true });
+  const copyName = button("Copy", { icon: "copy", hidden: "the name of the key", onclick: () => copy(name, "Name") });
+  const toConsole = { class: "button plain", href: CONSOLE, target: "_blank", rel: "noreferrer" };
   const dialog = open({
-    title: "One thing is left for you",
+    title: "One step left",
     body: [
-      h("p", {}, "The account is disconnected. Only you can delete the API key that was made for it, in the Upstash console under Account, Management API:"),
-      h("div", { class: "command" }, h("code", { class: "wrap" }, name), button("Copy", { icon: "copy", hidden: "the name of the key", onclick: () => copy(name, "Name") })),
-      h("div", { class: "dialog-foot" }, h("a", { class: "button plain", href: "https://console.upstash.com/account/api", target: "_blank", rel: "noreferrer" }, icon("external"), h("span", {}, "Open the console")), done),
+      h(
+        "p",
+        {},
+        "The account is disconnected. Only you can delete the API key that was created for it, in the Upstash console under Account, Management API:",
+      ),
+      h("div", { class: "command" }, h("code", { class: "wrap" }, name), copyName),
+      h("div", { class: "dialog-foot" }, h("a", toConsole, icon("external"), h("span", {}, "Open the console")), done),
     ],
   });
 }

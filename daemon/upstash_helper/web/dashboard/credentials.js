@@ -1,101 +1,149 @@
-/** What lets a client into a database: fetched when it is asked for, hidden until it is to be shown. */
+/** The credentials of a database: fetched when they are first needed, and hidden until the user shows them. */
 
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
 import { busy, button, copy, failed, iconButton } from "./ui.js";
 
+/** @import { Database, DatabaseCredentials } from "./openapi.js" */
+
 const HIDDEN = "••••••••••••••••••••";
 
-/** The rows: label, how it is read, whether it holds a secret. @type {[string, (it: any) => string, boolean][]} */
+/**
+ * The rows: label, field, and whether it is a secret.
+ *
+ * @type {[label: string, field: "redis_url" | "rest_url" | "rest_token" | "read_only_rest_token", isSecret: boolean][]}
+ */
 const ROWS = [
-  ["Redis URL", (it) => it.redis_url, true],
-  ["REST URL", (it) => it.rest_url, false],
-  ["REST token", (it) => it.rest_token, true],
-  ["Read-only REST token", (it) => it.read_only_rest_token, true],
+  ["Redis URL", "redis_url", true],
+  ["REST URL", "rest_url", false],
+  ["REST token", "rest_token", true],
+  ["Read-only REST token", "read_only_rest_token", true],
 ];
 
 export class Credentials {
-  #found = null;
-  #shown = false;
-  #database = null;
+  /** @type {DatabaseCredentials | null} */
+  #fetched = null;
+  #isShown = false;
+  /** The REST URL, which is no secret. */
+  #restUrl = "";
+  #path;
+  #rows = h("div", { class: "secrets" });
+  #errors = h("div", {});
+  #toggle;
 
-  /** @param {string} at The database's path. */
-  constructor(at) {
-    this.at = at;
-    this.rows = h("div", { class: "secrets" });
-    this.trouble = h("div", {});
-    this.toggle = button("Show", { icon: "eye", action: "show", hidden: "the secrets", onclick: () => this.#flip() });
-    this.element = h("div", {}, h("div", { class: "row spread" }, h("p", { class: "hint" }, "Whoever has these can read and change what is in it."), this.toggle), this.trouble, this.rows);
+  /** @param {string} path The database's path in the API. */
+  constructor(path) {
+    this.#path = path;
+    const flip = () => this.#flip();
+    this.#toggle = button("Show", { icon: "eye", action: "show", hidden: "the secrets", onclick: flip });
+    const hint = h("p", { class: "hint" }, "Anyone who has these can read and change the database.");
+    const head = h("div", { class: "row spread" }, hint, this.#toggle);
+    this.element = h("div", {}, head, this.#errors, this.#rows);
   }
 
-  /** Take what is known without asking. */
+  /** Show what is known without the secrets. @param {Database} database */
   about(database) {
-    const first = this.#database === null;
-    const moved = this.#database?.rest_url !== database.rest_url;
-    this.#database = database;
-    if (first || moved) this.#draw();
+    const isFirst = this.#rows.childElementCount === 0;
+    const isChanged = this.#restUrl !== database.rest_url;
+    this.#restUrl = database.rest_url;
+    if (isFirst || isChanged) this.#draw();
   }
 
-  /** Forget what there was: there is something new. */
-  async anew() {
-    this.#found = null;
-    if (this.#shown) await this.#fetch().catch(() => (this.#shown = false));
+  /** Replace the secrets, which have changed. */
+  async refresh() {
+    this.#fetched = null;
+    if (this.#isShown) {
+      try {
+        await this.#fetch();
+      } catch {
+        this.#isShown = false;
+      }
+    }
     this.#draw();
   }
 
+  /** @returns {Promise<DatabaseCredentials>} */
   async #fetch() {
-    this.#found ??= await call("GET", `${this.at}/credentials`);
-    return this.#found;
+    /** @type {DatabaseCredentials} */
+    const fetched = this.#fetched ?? (await call("GET", `${this.#path}/credentials`));
+    this.#fetched = fetched;
+    return fetched;
   }
 
   async #flip() {
-    fill(this.trouble);
-    if (!this.#shown) {
+    fill(this.#errors);
+    if (!this.#isShown) {
       try {
-        await busy(this.toggle, () => this.#fetch());
+        await busy(this.#toggle, () => this.#fetch());
       } catch (error) {
-        fill(this.trouble, failed(error, null));
+        fill(this.#errors, failed(error, null));
         return;
       }
     }
-    this.#shown = !this.#shown;
-    const label = button(this.#shown ? "Hide" : "Show", { icon: this.#shown ? "hidden" : "eye", hidden: "the secrets" });
-    fill(this.toggle, ...label.childNodes);
+    this.#isShown = !this.#isShown;
+    const [label, icon] = this.#isShown ? ["Hide", "hidden"] : ["Show", "eye"];
+    fill(this.#toggle, ...button(label, { icon, hidden: "the secrets" }).childNodes);
     this.#draw();
   }
 
   #draw() {
-    const found = this.#shown ? this.#found : null;
-    fill(
-      this.rows,
-      ...ROWS.map(([label, read, secret]) => this.#row(label, read, secret, secret ? found && read(found) : this.#database.rest_url)),
-      this.#env(found),
-    );
+    const shown = this.#isShown ? this.#fetched : null;
+    const rows = ROWS.map(([label, field, isSecret]) => {
+      const text = isSecret ? () => this.#fetch().then((it) => it[field]) : () => this.#restUrl;
+      return row(label, isSecret ? shown?.[field] : this.#restUrl, text);
+    });
+    fill(this.#rows, ...rows, this.#env(shown));
   }
 
-  #row(label, read, secret, value) {
-    return h(
-      "div",
-      { class: "secret" },
-      h("span", { class: "secret-label" }, label),
-      h("code", { class: "secret-value", dir: "ltr" }, value ?? h("span", { "aria-hidden": "true" }, HIDDEN), !value && h("span", { class: "unseen" }, "hidden")),
-      iconButton("copy", `Copy ${label}`, { action: `copy-${label.toLowerCase().replaceAll(" ", "-")}`, onclick: () => copy(secret ? this.#fetch().then(read) : this.#database.rest_url, label) }),
-    );
-  }
-
-  #env(found) {
-    const text = (it) => Object.entries(it.env).map(([name, value]) => `${name}=${quoted(value)}`).join("\n");
+  /** @param {DatabaseCredentials | null} shown */
+  #env(shown) {
+    const copyBlock = () =>
+      copy(
+        this.#fetch().then((it) => `${envBlock(it)}\n`),
+        ".env block",
+      );
+    const region = shown ? { tabindex: "0", role: "region", "aria-label": ".env file" } : {};
+    const hidden = h("span", {}, "UPSTASH_REDIS_REST_URL=", HIDDEN, "\n", "UPSTASH_REDIS_REST_TOKEN=", HIDDEN);
     return h(
       "div",
       { class: "secret block" },
       h("span", { class: "secret-label" }, ".env"),
-      h("pre", { class: "secret-value", tabindex: found ? "0" : null, role: found ? "region" : null, "aria-label": found ? ".env file" : null }, found ? text(found) : h("span", {}, "UPSTASH_REDIS_REST_URL=", HIDDEN, "\n", "UPSTASH_REDIS_REST_TOKEN=", HIDDEN)),
-      iconButton("copy", "Copy .env block", { action: "copy-env", onclick: () => copy(this.#fetch().then((it) => `${text(it)}\n`), ".env block") }),
+      h("pre", { class: "secret-value", ...region }, shown ? envBlock(shown) : hidden),
+      iconButton("copy", "Copy .env block", { action: "copy-env", onclick: copyBlock }),
     );
   }
 }
 
-/** As the command line writes it: between double quotes some readers of such files expand dollars and backslashes. */
-function quoted(value) {
+/**
+ * @param {string} label
+ * @param {string | undefined} value Undefined while it is hidden.
+ * @param {() => string | Promise<string>} text What is copied.
+ */
+function row(label, value, text) {
+  const hidden = [h("span", { "aria-hidden": "true" }, HIDDEN), h("span", { class: "unseen" }, "hidden")];
+  const action = `copy-${label.toLowerCase().replaceAll(" ", "-")}`;
+  return h(
+    "div",
+    { class: "secret" },
+    h("span", { class: "secret-label" }, label),
+    h("code", { class: "secret-value", dir: "ltr" }, value ?? hidden),
+    iconButton("copy", `Copy ${label}`, { action, onclick: () => copy(text(), label) }),
+  );
+}
+
+/** @param {DatabaseCredentials} credentials */
+function envBlock({ env }) {
+  return Object.entries(env)
+    .map(([name, value]) => `${name}=${quoted(value)}`)
+    .join("\n");
+}
+
+/**
+ * Quote a value as the command line does: between double quotes, some readers of such files expand dollars and
+ * backslashes.
+ *
+ * @param {string} value
+ */
+export function quoted(value) {
   return /["\\$`]/.test(value) && !value.includes("'") ? `'${value}'` : `"${value}"`;
 }

@@ -1,99 +1,126 @@
-/** Dialogs: the browser's own, which keep the focus in and give it back. */
+/** Dialogs: the browser's own, which keep the focus inside and give it back. */
 
-import { fill, h, uniqueId } from "./dom.js";
+import { fill, focused, h, topDialog, uniqueId } from "./dom.js";
 import { busy, button, failed, iconButton, noticeBoard } from "./ui.js";
 
+/** @import { Child } from "./dom.js" */
+
 /**
- * Open a dialog.
- *
- * @param {{title: string, shape?: "small" | "wide" | "drawer", body: any[], closed?: () => void, heading?: any}} options
- * @returns {{element: any, close: () => void, title: any}}
+ * @typedef {object} DialogOptions
+ * @property {string} title
+ * @property {"small" | "wide" | "drawer"} [shape]
+ * @property {Child[]} body
+ * @property {() => void} [closed]
  */
+
+/** Open a dialog. @param {DialogOptions} options */
 export function open(options) {
   const id = uniqueId("dialog");
-  const title = h("h2", { id, tabindex: "-1", class: options.shape === "drawer" ? "cut" : "wrap", dir: "auto" }, options.title);
+  const className = options.shape === "drawer" ? "cut" : "wrap";
+  const title = h("h2", { id, tabindex: "-1", class: className, dir: "auto" }, options.title);
+  /** @returns {void} */
   const close = () => element.close();
+  const body = h("div", { class: "dialog-body" }, ...options.body);
   const element = h(
     "dialog",
     { class: options.shape ?? "small", "aria-labelledby": id },
-    h("div", { class: "dialog-head" }, title, options.heading, iconButton("cross", "Close", { onclick: close, action: "close" })),
-    h("div", { class: "dialog-body" }, ...options.body),
+    h("div", { class: "dialog-head" }, title, iconButton("cross", "Close", { onclick: close, action: "close" })),
+    body,
     noticeBoard(),
   );
-  // A click beside it closes it, if it began there: one that only ends there was the marking of a text.
-  let beside = false;
-  element.addEventListener("pointerdown", (event) => (beside = event.target === element));
-  element.addEventListener("click", (event) => beside && event.target === element && close());
-  const goBack = wayBack();
+  // A click outside closes it, if it also began there: one that only ends there was a selection of text.
+  let beganOutside = false;
+  element.addEventListener("pointerdown", (event) => {
+    beganOutside = event.target === element;
+  });
+  element.addEventListener("click", (event) => {
+    if (beganOutside && event.target === element) close();
+  });
+  const returnFocus = focusReturner();
   element.addEventListener("close", () => {
     element.remove();
     options.closed?.();
-    goBack();
+    returnFocus();
   });
   document.body.append(element);
   element.showModal();
-  return { element, close, title };
+  return { element, body, close, title };
 }
 
 /**
- * Return what gives the focus back to where it is now. The browser does that, too, unless the button that opened the
- * dialog was drawn anew meanwhile: then it is the one that does the same for the same thing.
+ * Return a function that gives the focus back to where it is now. The browser does that, too, unless the button that
+ * opened the dialog was redrawn in the meantime: then it goes to the one that does the same for the same thing.
  */
-function wayBack() {
-  const opener = /** @type {HTMLElement} */ (document.activeElement);
-  const { action } = opener.dataset;
-  const key = /** @type {HTMLElement | null} */ (opener.closest("[data-key]"))?.dataset.key;
+function focusReturner() {
+  const opener = focused();
+  const action = opener?.dataset.action;
+  const key = /** @type {HTMLElement | null | undefined} */ (opener?.closest("[data-key]"))?.dataset.key;
   return () => {
     if (document.activeElement !== document.body) return;
-    const dialogs = document.querySelectorAll("dialog[open]");
-    const scope = dialogs[dialogs.length - 1] ?? document.getElementById("main") ?? document.body;
+    const scope = topDialog() ?? document.getElementById("main") ?? document.body;
     const place = key === undefined ? scope : scope.querySelector(`[data-key="${CSS.escape(key)}"]`);
     const same = action && place?.querySelector(`[data-action="${action}"]`);
-    /** @type {HTMLElement | null} */ (same || scope.querySelector("h1") || scope.querySelector("h2"))?.focus({ preventScroll: true });
+    const target = same || scope.querySelector("h1") || scope.querySelector("h2");
+    /** @type {HTMLElement | null} */ (target)?.focus({ preventScroll: true });
   };
 }
 
 /**
- * Ask before something that cannot be taken back, and do it in the dialog, so that a failure is told there.
+ * @typedef {object} ConfirmOptions
+ * @property {string} title
+ * @property {Child[]} text
+ * @property {string} label
+ * @property {() => Promise<unknown>} action
+ * @property {string} [typed] What must be typed first.
+ */
+
+/**
+ * Ask before something that cannot be undone, and do it while the dialog is open, so that a failure is shown there.
  *
- * @param {{title: string, text: any[], label: string, action: () => Promise<void>, danger?: boolean, typed?: string}} options
- *   `typed`: what must be typed first.
+ * @param {ConfirmOptions} options
  * @returns {Promise<boolean>} Whether it was done.
  */
 export function confirm(options) {
   return new Promise((resolve) => {
-    let done = false;
-    const trouble = h("div", { class: "trouble" });
-    const yes = button(options.label, { kind: options.danger === false ? "primary" : "danger", type: "submit", action: "confirm" });
-    const no = button("Cancel", { autofocus: options.typed === undefined, onclick: () => dialog.close(), action: "cancel" });
-    const field = options.typed === undefined ? null : typedField(options.typed, yes);
+    let isDone = false;
+    const errors = h("div", { class: "trouble" });
+    const yes = button(options.label, { kind: "danger", type: "submit", action: "confirm" });
+    const no = button("Cancel", {
+      autofocus: options.typed === undefined,
+      onclick: () => dialog.close(),
+      action: "cancel",
+    });
+    /** @param {Event} event */
+    const onsubmit = (event) => {
+      event.preventDefault();
+      if (yes.disabled) return;
+      void busy(yes, async () => {
+        try {
+          await options.action();
+          isDone = true;
+          dialog.close();
+        } catch (error) {
+          fill(errors, failed(error, null));
+        }
+      });
+    };
     const form = h(
       "form",
-      {
-        onsubmit: (event) => {
-          event.preventDefault();
-          if (yes.disabled) return;
-          void busy(yes, async () => {
-            try {
-              await options.action();
-              done = true;
-              dialog.close();
-            } catch (error) {
-              fill(trouble, failed(error, null));
-            }
-          });
-        },
-      },
-      ...options.text.map((it) => (typeof it === "string" ? h("p", {}, it) : it)),
-      field,
-      trouble,
+      { onsubmit },
+      ...options.text,
+      options.typed === undefined ? null : typedField(options.typed, yes),
+      errors,
       h("div", { class: "dialog-foot" }, no, yes),
     );
-    const dialog = open({ title: options.title, body: [form], closed: () => resolve(done) });
+    const dialog = open({ title: options.title, body: [form], closed: () => resolve(isDone) });
   });
 }
 
-function typedField(wanted, yes) {
+/**
+ * @param {string} expected
+ * @param {HTMLButtonElement} yes
+ */
+function typedField(expected, yes) {
   const id = uniqueId("typed");
   const input = h("input", {
     id,
@@ -102,8 +129,11 @@ function typedField(wanted, yes) {
     spellcheck: "false",
     autocapitalize: "off",
     autofocus: true,
-    oninput: () => (yes.disabled = input.value !== wanted),
+    oninput: () => {
+      yes.disabled = input.value !== expected;
+    },
   });
   yes.disabled = true;
-  return h("div", { class: "field" }, h("label", { for: id }, "Type ", h("code", { class: "wrap typed" }, wanted), " to go on"), input);
+  const label = h("label", { for: id }, "Type ", h("code", { class: "wrap typed" }, expected), " to continue");
+  return h("div", { class: "field" }, label, input);
 }

@@ -1,43 +1,66 @@
-/** Building the page. Text becomes text nodes, always: what an app calls itself can never become markup. */
-
-import { ICONS } from "./icons.js";
+/** Building the page. Text always becomes text nodes: what an app calls itself can never become markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 /**
+ * Attributes; `on…` functions are event listeners. False, null and undefined are left out.
+ *
+ * @typedef {Record<string, string | number | boolean | null | undefined | ((event: Event) => unknown)>} Properties
+ */
+
+/**
  * Make an element.
  *
- * @param {string} tag
- * @param {Record<string, any>} [properties] Attributes; `on…` functions are listeners, false and null are left out.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Properties} [properties]
  * @param {...(Child | Child[])} children
- * @returns {any}
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) set(element, name, value);
-  put(element, ...children);
-  return element;
+  return append(element, ...children);
 }
 
-/** As `h`, for SVG. @returns {any} */
+/**
+ * As `h`, for SVG.
+ *
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Properties} [properties]
+ * @param {...(Child | Child[])} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
 export function svg(tag, properties = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(properties)) set(element, name, value);
-  put(element, ...children);
-  return element;
+  return append(element, ...children);
 }
 
+/**
+ * @param {Element} element
+ * @param {string} name
+ * @param {Properties[string]} value
+ */
 function set(element, name, value) {
   if (value === null || value === undefined || value === false) return;
-  if (name.startsWith("on") && typeof value === "function") element.addEventListener(name.slice(2), value);
-  else if (name === "value") element.value = value;
+  if (typeof value === "function") element.addEventListener(name.slice(2), value);
+  else if (name === "value" && "value" in element) element.value = value;
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
-/** Append children; strings as text. */
-export function put(element, ...children) {
+/**
+ * Append children; strings as text.
+ *
+ * @template {Element} T
+ * @param {T} element
+ * @param {...(Child | Child[])} children
+ * @returns {T}
+ */
+function append(element, ...children) {
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
     element.append(child instanceof Node ? child : String(child));
@@ -45,81 +68,125 @@ export function put(element, ...children) {
   return element;
 }
 
-/** Replace all that is in `element`. Focus that was in there stays with the button that does the same. */
+/**
+ * Return the element that `selector` finds, which must be there.
+ *
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {HTMLElement}
+ */
+export function find(selector, root = document) {
+  const found = root.querySelector(selector);
+  if (!(found instanceof HTMLElement)) throw new Error(`The page has no ${selector}.`);
+  return found;
+}
+
+/** The element that has the focus, unless nothing has. @returns {HTMLElement | null} */
+export function focused() {
+  return document.activeElement instanceof HTMLElement ? document.activeElement : null;
+}
+
+/** The dialog on top, if one is open. @returns {HTMLElement | undefined} */
+export function topDialog() {
+  return [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("dialog[open]"))].at(-1);
+}
+
+/**
+ * Replace the content of `element`. Focus that was in it moves to the button that does the same.
+ *
+ * @template {HTMLElement} T
+ * @param {T} element
+ * @param {...(Child | Child[])} children
+ * @returns {T}
+ */
 export function fill(element, ...children) {
-  const focused = document.activeElement;
-  const inside = focused !== element && element.contains(focused);
+  const before = focused();
+  const hadFocus = before !== element && element.contains(before);
   element.replaceChildren();
-  put(element, ...children);
-  if (inside) refocus(element, focused);
+  append(element, ...children);
+  if (hadFocus && before) refocus(element, before);
   return element;
 }
 
-/** Give the focus to what took the place of `focused`, or to the heading: never back to the top of the page. */
-function refocus(element, focused) {
-  const { action } = focused.dataset;
+/**
+ * Move the focus to what replaced the element that had it, or to the heading: never back to the top of the page.
+ *
+ * @param {HTMLElement} element
+ * @param {HTMLElement} before
+ */
+function refocus(element, before) {
+  const { action } = before.dataset;
   const same = action && element.querySelector(`[data-action="${action}"]`);
   const heading = element.closest("dialog")?.querySelector("h2") ?? document.querySelector("#main h1");
-  (same || heading)?.focus({ preventScroll: true });
+  /** @type {HTMLElement | null} */ (same || heading)?.focus({ preventScroll: true });
 }
 
 /**
- * Return an icon. It is decoration: what it says is said in words beside it.
+ * Return an icon. It is decoration: the text beside it says the same.
  *
- * @param {string} name One of `ICONS`.
+ * @param {string} name The id of a symbol in icons.svg, which is part of the page.
  * @param {string} [className]
  */
 export function icon(name, className = "") {
-  const drawn = svg("svg", { class: `icon ${className}`.trim(), viewBox: "0 0 24 24", "aria-hidden": "true" });
-  for (const d of ICONS[name]) drawn.append(svg("path", { d }));
-  return drawn;
+  const use = svg("use", { href: `#icon-${name}` });
+  return svg("svg", { class: `icon ${className}`.trim(), viewBox: "0 0 24 24", "aria-hidden": "true" }, use);
 }
 
 /**
- * Show a list, and leave alone what has not changed: what is checked, typed or focused in an entry stays so.
+ * Show a list, and leave entries alone that have not changed, so that what is checked, typed or focused stays.
  *
  * @template T
- * @param {any} container
+ * @param {HTMLElement} container
  * @param {T[]} items
  * @param {(item: T) => string} keyOf
  * @param {(item: T) => HTMLElement} make
  */
 export function keyed(container, items, keyOf, make) {
-  /** @type {Map<string, any>} */
-  const old = new Map([...container.children].map((child) => [child.dataset.key, child]));
+  const children = /** @type {HTMLElement[]} */ ([...container.children]);
+  const old = new Map(children.map((child) => [child.dataset.key, child]));
+  /** @type {Element | null} */
   let place = container.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
-    const was = JSON.stringify(item);
-    let element = old.get(key);
+    const version = JSON.stringify(item);
+    const existing = old.get(key);
     old.delete(key);
-    if (!element || element.dataset.was !== was) {
-      const made = make(item);
-      made.dataset.key = key;
-      made.dataset.was = was;
-      if (element) {
-        const focused = document.activeElement;
-        const inside = element.contains(focused);
-        if (place === element) place = made;
-        element.replaceWith(made);
-        if (inside) refocus(made, focused);
+    let element = existing;
+    if (!element || element.dataset.version !== version) {
+      element = make(item);
+      element.dataset.key = key;
+      element.dataset.version = version;
+      if (existing) {
+        if (place === existing) place = element;
+        replace(existing, element);
       }
-      element = made;
     }
     if (element === place) place = place.nextElementSibling;
     else container.insertBefore(element, place);
   }
   for (const element of old.values()) {
-    const inside = element.contains(document.activeElement);
+    const before = focused();
+    const hadFocus = element.contains(before);
     element.remove();
-    if (inside) refocus(container, element);
+    if (hadFocus && before) refocus(container, before);
   }
 }
 
-let made = 0;
+/**
+ * @param {HTMLElement} old
+ * @param {HTMLElement} made
+ */
+function replace(old, made) {
+  const before = focused();
+  const hadFocus = old.contains(before);
+  old.replaceWith(made);
+  if (hadFocus && before) refocus(made, before);
+}
 
-/** Return an id that no other element has. */
-export function uniqueId(word) {
-  made += 1;
-  return `${word}-${made}`;
+let ids = 0;
+
+/** Return an id that no other element has. @param {string} prefix */
+export function uniqueId(prefix) {
+  ids += 1;
+  return `${prefix}-${ids}`;
 }

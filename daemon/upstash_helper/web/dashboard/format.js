@@ -1,11 +1,17 @@
-/** Times, plans and actions in words. */
+/** Times, plans and actions as text. */
 
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
-const STEPS = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]];
+const STEPS = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
 
-/** Return a moment in the user's own time. @param {string} moment */
+/** Return a moment in the user's own time zone. @param {string} moment */
 export function exact(moment) {
   const date = new Date(moment);
   return Number.isNaN(date.getTime()) ? moment : EXACT.format(date);
@@ -21,12 +27,13 @@ export function relative(moment) {
   return seconds > 0 ? "in less than a minute" : "just now";
 }
 
-/** Return how much time is left, as a clock shows it. @param {string} moment */
-export function left(moment) {
+/** Return the time until a moment as minutes and seconds. @param {string} moment */
+export function timeLeft(moment) {
   const seconds = Math.max(0, Math.ceil((new Date(moment).getTime() - Date.now()) / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
+/** @type {Record<string, string>} */
 export const PLANS = {
   free: "Free",
   payg: "Pay as you go",
@@ -39,27 +46,33 @@ export const PLANS = {
   fixed_500gb: "Fixed, 500 GB",
 };
 
+/** @type {Record<string, string>} */
 export const PLATFORMS = { aws: "Amazon Web Services", gcp: "Google Cloud" };
 
-/** What kind of identity it is, who vouches for it, and its icon. */
+/** The kinds of identities: their icon, what they are called, and who vouches for them. */
 export const IDENTITIES = {
-  web: { icon: "globe", what: "Web page", vouched: "As the program below says; a browser can be believed." },
-  extension: { icon: "extension", what: "Browser extension", vouched: "As the program below says; a browser can be believed." },
-  native: { icon: "terminal", what: "Program", vouched: "As the operating system says." },
+  web: { icon: "globe", label: "Web page", verified: "Verified by the browser that is named below." },
+  extension: {
+    icon: "extension",
+    label: "Browser extension",
+    verified: "Verified by the browser that is named below.",
+  },
+  native: { icon: "terminal", label: "Program", verified: "Verified by the operating system." },
 };
 
+/** @type {Record<string, string>} */
 const ACTIONS = {
-  "app.let_in": "Fetched its token",
+  "app.let_in": "Received its token",
   "app.rename": "Renamed an app",
   "app.revoke": "Revoked an app",
-  "app.rotate": "Changed its token",
+  "app.rotate": "Rotated its token",
   "app.sign_out": "Signed out",
-  "block.remove": "Lifted a block",
+  "block.remove": "Unblocked an app",
   "connection.api_key": "Connected with an API key",
-  "connection.cancel": "Cancelled a sign-in",
+  "connection.cancel": "Canceled a sign-in",
   "connection.connect": "Started a sign-in",
   "connection.disconnect": "Disconnected the account",
-  "connection.email": "Named the account",
+  "connection.email": "Entered the account's email",
   "connection.paste": "Pasted a sign-in address",
   "daemon.stop": "Stopped the helper",
   "dashboard.close": "Ended a dashboard session",
@@ -69,23 +82,28 @@ const ACTIONS = {
   "database.credentials": "Read credentials",
   "database.delete": "Deleted a database",
   "database.reset_password": "Reset a password",
-  "pairing.approve": "Let an app in",
-  "pairing.ask": "Asked to be let in",
+  "pairing.approve": "Approved an app",
+  "pairing.ask": "Requested access",
   "pairing.block": "Blocked an app",
   "pairing.deny": "Denied an app",
-  "token.misused": "Token sent from elsewhere",
+  "token.misused": "Token used by another app",
 };
 
-/** Return what an entry of the audit says was done. @param {string} action */
-export function action(action) {
-  return ACTIONS[action] ?? action;
+/** Return the text for an action in the audit log. @param {string} code */
+export function actionText(code) {
+  return ACTIONS[code] ?? code;
 }
 
-/** Return how an entry of the audit ended. @param {string} result */
-export function result(result) {
-  if (result === "ok") return "Done";
-  if (result === "started") return "Started";
-  return result.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+/** Return the text for a result in the audit log. @param {string} code */
+export function resultText(code) {
+  if (code === "ok") return "Done";
+  if (code === "started") return "Started";
+  return capitalized(code.replaceAll("_", " "));
+}
+
+/** @param {string} text */
+export function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** @param {number} count @param {string} one @param {string} [many] */

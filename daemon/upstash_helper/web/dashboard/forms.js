@@ -1,15 +1,17 @@
-/** Forms: labelled fields, and the helper's problems shown at the field that they are about. */
+/** Forms: labeled fields, with the helper's problems shown at the fields that they are about. */
 
-import { Problem } from "./api.js";
-import { fill, h, icon, uniqueId } from "./dom.js";
+import { ApiError } from "./api.js";
+import { fill, find, h, icon, uniqueId } from "./dom.js";
 import { busy, failed } from "./ui.js";
 
+/** @import { Child, Properties } from "./dom.js" */
+
 /**
- * Return a field with its label, hint and place for an error.
+ * Return a field with its label, its hint and the place for an error.
  *
- * @param {string} name As in the request's body; a problem's pointer finds it by that.
+ * @param {string} name As in the request's body, since a problem's pointer names it so.
  * @param {string} label
- * @param {any} control
+ * @param {HTMLInputElement | HTMLSelectElement} control
  * @param {string} [hint]
  */
 export function field(name, label, control, hint = "") {
@@ -29,77 +31,102 @@ export function field(name, label, control, hint = "") {
   );
 }
 
-/** @param {Record<string, any>} [properties] */
+/** @param {Properties} [properties] */
 export function input(properties = {}) {
   return h("input", { class: "input", spellcheck: "false", autocapitalize: "off", ...properties });
 }
 
-/** @param {any[]} options @param {Record<string, any>} [properties] */
+/**
+ * @param {Child[]} options
+ * @param {Properties} [properties]
+ */
 export function select(options, properties = {}) {
   return h("select", { class: "input", ...properties }, ...options);
 }
 
 /**
- * Return a form that sends itself by `send`, shows what goes on in its button, and what went wrong where it did.
+ * Return a form that calls `send` when it is submitted, shows in its button that it is busy, and shows errors where they
+ * belong.
  *
- * @param {{fields: any[], foot: any[], submit: any, send: (form: any) => Promise<void>}} options
+ * @param {{ fields: Child[], foot: Child[], submit: HTMLButtonElement, send: () => Promise<void> }} options
  */
 export function form(options) {
-  const trouble = h("div", { class: "trouble" });
+  const errors = h("div", { class: "trouble" });
   const element = h(
     "form",
     {
       novalidate: true,
       onsubmit: (event) => {
         event.preventDefault();
-        fill(trouble);
+        fill(errors);
         clear(element);
-        if (!complete(element)) return;
+        if (!isComplete(element)) return;
         void busy(options.submit, async () => {
           try {
-            await options.send(element);
+            await options.send();
           } catch (error) {
-            tell(element, trouble, error);
+            showError(element, errors, error);
           }
         });
       },
     },
     ...options.fields,
-    trouble,
+    errors,
     h("div", { class: "dialog-foot" }, ...options.foot),
   );
   return element;
 }
 
-/** Let the browser say which fields are not filled in, in our places. */
-function complete(element) {
-  const wrong = [...element.elements].filter((control) => control.willValidate && !control.checkValidity());
-  for (const control of wrong) mark(element, control.name, complaint(control));
-  wrong[0]?.focus();
-  return wrong.length === 0;
+/** Show what the browser finds wrong with the fields in our own places. @param {HTMLFormElement} element */
+function isComplete(element) {
+  const controls = [...element.elements].filter(
+    (control) => control instanceof HTMLInputElement || control instanceof HTMLSelectElement,
+  );
+  const invalid = controls.filter((control) => control.willValidate && !control.checkValidity());
+  for (const control of invalid) mark(element, control.name, complaint(control));
+  invalid[0]?.focus();
+  return invalid.length === 0;
 }
 
-/** Where a field says which characters it takes, that says more than the browser's "requested format". */
+/**
+ * A field that says which characters it takes says more than the browser's "requested format".
+ *
+ * @param {HTMLInputElement | HTMLSelectElement} control
+ */
 function complaint(control) {
-  return (control.validity.patternMismatch && control.title && `It takes ${control.title.toLowerCase()}`) || control.validationMessage;
+  if (control.validity.patternMismatch && control.title) return `Allowed: ${control.title.toLowerCase()}`;
+  return control.validationMessage;
 }
 
-function tell(element, trouble, error) {
-  const told = error instanceof Problem ? error.errors : [];
-  const placed = told.filter(({ pointer, detail }) => mark(element, pointer.split("/")[1] ?? "", detail));
-  if (placed.length === 0) fill(trouble, failed(error, null));
-  element.querySelector("[aria-invalid]")?.focus();
+/**
+ * @param {HTMLFormElement} element
+ * @param {HTMLElement} errors
+ * @param {unknown} error
+ */
+function showError(element, errors, error) {
+  const problems = error instanceof ApiError ? error.errors : [];
+  const placed = problems.filter(({ pointer, detail }) => mark(element, pointer.split("/")[1] ?? "", detail));
+  if (placed.length === 0) fill(errors, failed(error, null));
+  /** @type {HTMLElement | null} */ (element.querySelector("[aria-invalid]"))?.focus();
 }
 
+/**
+ * Show an error at a field, and return whether the form has that field.
+ *
+ * @param {HTMLFormElement} element
+ * @param {string} name
+ * @param {string} text
+ */
 function mark(element, name, text) {
   const place = name && element.querySelector(`[data-field="${CSS.escape(name)}"]`);
   if (!place) return false;
-  fill(place.querySelector(".field-error"), icon("warning"), text);
+  fill(find(".field-error", place), icon("warning"), text);
   place.querySelector(".input")?.setAttribute("aria-invalid", "true");
   return true;
 }
 
+/** @param {HTMLFormElement} element */
 function clear(element) {
-  for (const place of element.querySelectorAll(".field-error")) fill(place);
+  for (const place of /** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll(".field-error"))) fill(place);
   for (const control of element.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
 }

@@ -1,152 +1,184 @@
-/** The dashboard: a session by the ticket in the address, the sections, and what happens, live. */
+/** The dashboard: the session, the sections, and the event stream that keeps them up to date. */
 
-import { forget, handIn, Problem, session, whenOver } from "./api.js";
+import { activity } from "./activity.js";
+import { ApiError, exchangeTicket, forgetSession, messageOf, session, whenSessionEnds } from "./api.js";
 import { Approvals } from "./approvals.js";
 import { apps } from "./apps.js";
-import { audit } from "./audit.js";
 import { databases } from "./databases.js";
-import { fill } from "./dom.js";
+import { fill, find, h } from "./dom.js";
 import { overview } from "./overview.js";
 import { settings } from "./settings.js";
-import { banner, current, frame, opening, welcome } from "./shell.js";
+import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 import { notice } from "./ui.js";
 
-const VIEWS = [overview, databases, apps, audit, settings];
-const RESTARTED = "The helper was restarted, or this page was not used for long. Open the dashboard anew.";
+/** @import { Attempt, Connection } from "./openapi.js" */
+/** @import { StreamEvent } from "./stream.js" */
 
-const root = document.getElementById("app");
+const VIEWS = [overview, databases, apps, activity, settings];
+const RESTARTED = "The helper was restarted, or this page was not used for a long time. Open the dashboard again.";
+const ENDED = "You ended this session. Close this tab, or open the dashboard again.";
+
+/** Why an app lost its access, if not by the user's hand. */
+const REVOKED = {
+  app: "it signed out",
+  expired: "it expired",
+  misused: "its token was used by another app",
+};
+
+const root = find("#app");
 
 class Dashboard {
-  store = new Store();
-  #shown = new AbortController();
+  #store = new Store();
   #parts = frame(root, VIEWS);
+  #approvals = new Approvals(this.#parts.approvals, this.#store);
+  #stream = new Stream({
+    event: (event) => this.#handle(event),
+    up: (missed) => this.#isUp(missed),
+    down: () => banner(this.#parts.banner, true, () => this.#stream.reconnect()),
+  });
+  /** Aborts when another section is shown. */
+  #shown = new AbortController();
+  #stopped = new AbortController();
   #title = "";
 
-  constructor() {
-    this.approvals = new Approvals(this.#parts.approvals, this.store);
-    this.stream = new Stream({
-      event: (kind, data) => this.#event(kind, data),
-      up: (missed) => this.#up(missed),
-      down: () => banner(this.#parts.banner, true, () => this.stream.hurry()),
-    });
-    this.routed = () => this.#route(true);
-  }
-
   start() {
-    window.addEventListener("hashchange", this.routed);
+    const { signal } = this.#stopped;
+    window.addEventListener("hashchange", () => this.#route(true), { signal });
     this.#route(false);
-    this.store.watch(["pairings"], () => this.#count("overview", this.approvals.waiting.length), new AbortController().signal);
-    this.reload();
-    this.stream.start();
+    this.#store.watch(["pairings"], () => this.#showCount(), signal);
+    this.#reload();
+    this.#stream.start();
   }
 
   stop() {
-    window.removeEventListener("hashchange", this.routed);
+    this.#stopped.abort();
     this.#shown.abort();
-    this.stream.stop();
-    this.approvals.stop();
+    this.#stream.stop();
+    this.#approvals.stop();
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   }
 
-  /** Read all that is shown. */
-  reload() {
-    void this.store.load("pairings", "connection", "apps", "blocks", "daemon").then(() => this.#databases());
+  /** Load everything that is shown. */
+  #reload() {
+    const loaded = this.#store.load("pairings", "connection", "apps", "blocks", "daemon");
+    void loaded.then(() => this.#loadDatabases());
   }
 
-  #databases() {
-    const connection = this.store.get("connection").data;
-    if (connection?.state === "connected") void this.store.load("databases");
-    else this.store.set("databases", null);
+  #loadDatabases() {
+    if (this.#store.get("connection").data?.state === "connected") void this.#store.load("databases");
+    else this.#store.set("databases", null);
   }
 
-  #up(missed) {
+  /** @param {boolean} missed */
+  #isUp(missed) {
     banner(this.#parts.banner, false, () => {});
-    if (missed) this.reload();
+    if (missed) this.#reload();
   }
 
-  #event(kind, data) {
-    const { store } = this;
-    if (kind === "reset") this.reload();
-    else if (kind === "connection") this.#connection(data);
-    else if (kind === "attempt") this.#attempt(data);
-    else if (kind === "database") this.#databases();
-    else if (kind === "pairing") this.approvals.event(data);
-    else if (kind === "revoked") {
-      void store.load("apps");
-      if (data.reason !== "owner") notice(`${data.name} is no longer let in (${data.reason}).`, "info");
+  /** @param {StreamEvent} event */
+  #handle({ kind, data }) {
+    switch (kind) {
+      case "reset":
+        this.#reload();
+        break;
+      case "connection":
+        this.#setConnection(data);
+        break;
+      case "attempt":
+        this.#setAttempt(data);
+        break;
+      case "database":
+        this.#loadDatabases();
+        break;
+      case "pairing":
+        this.#approvals.handle(data);
+        break;
+      case "revoked":
+        void this.#store.load("apps");
+        if (data.reason !== "owner") notice(`${data.name} no longer has access: ${REVOKED[data.reason]}.`, "info");
+        break;
+      default:
+      // Of a later version of the helper.
     }
   }
 
-  #attempt(data) {
-    const { data: connection } = this.store.get("connection");
-    if (connection) this.store.set("connection", { ...connection, attempt: data });
-    else void this.store.load("connection");
+  /** @param {Attempt} attempt */
+  #setAttempt(attempt) {
+    const { data: connection } = this.#store.get("connection");
+    if (connection) this.#store.set("connection", { ...connection, attempt });
+    else void this.#store.load("connection");
   }
 
-  #connection(data) {
-    const before = this.store.get("connection").data;
-    this.store.set("connection", { ...data, credential_store: data.credential_store ?? before?.credential_store });
-    if (before?.state !== data.state || before?.account?.email !== data.account?.email) this.#databases();
+  /** @param {Connection} connection */
+  #setConnection(connection) {
+    const before = this.#store.get("connection").data;
+    const credentialStore = connection.credential_store ?? before?.credential_store ?? null;
+    this.#store.set("connection", { ...connection, credential_store: credentialStore });
+    const isSame = before?.state === connection.state && before?.account?.email === connection.account?.email;
+    if (!isSame) this.#loadDatabases();
   }
 
+  /** @param {boolean} moved Whether the user went from one section to another. */
   #route(moved) {
     const view = VIEWS.find((it) => location.hash === `#${it.id}`) ?? VIEWS[0];
     this.#shown.abort();
     this.#shown = new AbortController();
-    current(this.#parts.links, view.id);
+    markCurrent(this.#parts.links, view.id);
     this.#title = `${view.title} · upstash-helper`;
-    this.#entitle();
+    this.#showTitle();
     fill(this.#parts.section);
-    view.show(this.#parts.section, { store: this.store, signal: this.#shown.signal });
+    view.show(this.#parts.section, { store: this.#store, signal: this.#shown.signal });
     if (!moved) return;
     scrollTo(0, 0);
     this.#parts.section.querySelector("h1")?.focus({ preventScroll: true });
   }
 
-  #count(id, count) {
-    const place = this.#parts.links.find((link) => link.dataset.view === id).querySelector(".count");
+  /** Show the number of pending requests in the navigation and in the title. */
+  #showCount() {
+    const count = this.#approvals.pending.length;
+    const place = find(`[data-view="${overview.id}"] .count`, root);
+    const spoken = h("span", { class: "unseen" }, count === 1 ? " request" : " requests");
     place.hidden = count === 0;
-    fill(place, String(count), count === 0 ? "" : spoken(count));
-    this.#entitle();
+    fill(place, String(count), count > 0 && spoken);
+    this.#showTitle();
   }
 
-  /** Say in the tab's title how many wait, for whoever looks at another tab. */
-  #entitle() {
-    const count = this.approvals.waiting.length;
+  /** The number is in the tab's title, too, for users who look at another tab. */
+  #showTitle() {
+    const count = this.#approvals.pending.length;
     document.title = `${count ? `(${count}) ` : ""}${this.#title}`;
   }
-}
-
-function spoken(count) {
-  const said = document.createElement("span");
-  said.className = "unseen";
-  said.textContent = count === 1 ? " app waits" : " apps wait";
-  return said;
 }
 
 /** @type {Dashboard | null} */
 let dashboard = null;
 
-/** @param {string | null} reason @param {string} [title] */
-function leave(reason, title = "This session is over") {
+function close() {
   dashboard?.stop();
   dashboard = null;
+}
+
+/**
+ * @param {string | null} reason
+ * @param {string} [title]
+ */
+function leave(reason, title = "This session is over") {
+  close();
   welcome(root, reason, title);
 }
 
 async function open() {
   opening(root);
   try {
-    await handIn();
+    await exchangeTicket();
   } catch (error) {
-    forget();
-    leave(error instanceof Problem ? error.message : String(error), "The dashboard cannot be opened");
+    forgetSession();
+    leave(messageOf(error), error instanceof ApiError ? "The dashboard cannot be opened" : "Something went wrong");
     return;
   }
-  dashboard?.stop();
-  dashboard = null;
+  close();
   if (!session()) {
     leave(null);
     return;
@@ -155,8 +187,10 @@ async function open() {
   dashboard.start();
 }
 
-whenOver(() => leave(RESTARTED));
-window.addEventListener("dashboard-ended", () => leave("You have ended it. Close this tab, or open the dashboard anew."));
-// `upstash-helper open` may be given the tab that is open already: then only the fragment changes.
-window.addEventListener("hashchange", () => location.hash.includes("ticket=") && void open());
+whenSessionEnds(() => leave(RESTARTED));
+window.addEventListener("dashboard-ended", () => leave(ENDED));
+// `upstash-helper open` may be given a tab that is already open: then only the fragment changes.
+window.addEventListener("hashchange", () => {
+  if (location.hash.includes("ticket=")) void open();
+});
 void open();

@@ -1,76 +1,162 @@
-/** How the helper itself is. */
+/** The state of the helper itself. */
 
-import { call, forget } from "./api.js";
+import { call, forgetSession } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { exact } from "./format.js";
 import { head } from "./shell.js";
-import { badge, busy, button, callout, copy, facts, skeleton, slotted } from "./ui.js";
+import { badge, busy, button, callout, copy, facts, showSlot, skeleton } from "./ui.js";
 
-const LISTENERS = { listening: ["Listening", "ok"], absent: ["Not on this computer", "quiet"], taken: ["Taken by another program", "bad"], on_demand: ["Only at sign-in", "quiet"] };
-const KEYRINGS = { ok: ["Ready", "ok"], locked: ["Locked", "warn"], unavailable: ["Unavailable", "bad"], unknown: ["Not used yet", "quiet"] };
+/** @import { Child } from "./dom.js" */
+/** @import { DaemonStatus, TrayStatus } from "./openapi.js" */
+/** @import { View } from "./shell.js" */
+/** @import { Tone } from "./state_text.js" */
+
+/** @typedef {Record<string, [text: string, tone: Tone]>} StateTexts */
+
+/** @type {StateTexts} */
+const LISTENERS = {
+  listening: ["Listening", "ok"],
+  absent: ["Not on this computer", "quiet"],
+  taken: ["In use by another program", "bad"],
+  on_demand: ["Only during a sign-in", "quiet"],
+};
+/** @type {StateTexts} */
+const KEYRINGS = {
+  ok: ["Ready", "ok"],
+  locked: ["Locked", "warn"],
+  unavailable: ["Unavailable", "bad"],
+  unknown: ["Not used yet", "quiet"],
+};
+/** @type {StateTexts} */
 const TRAYS = { attached: ["Attached", "ok"], unavailable: ["Not attached", "quiet"] };
-const LEDGERS = { ok: ["Ready", "ok"], unused: ["Not used yet", "quiet"], memory: ["In memory only", "warn"], unavailable: ["Unavailable", "bad"] };
+/** @type {StateTexts} */
+const LEDGERS = {
+  ok: ["Ready", "ok"],
+  unused: ["Not used yet", "quiet"],
+  memory: ["In memory only", "warn"],
+  unavailable: ["Unavailable", "bad"],
+};
 
+/** @type {View} */
 export const settings = {
   id: "settings",
   title: "Settings",
   icon: "settings",
 
-  /** @param {HTMLElement} root */
   show(root, { store, signal }) {
-    const again = button("Refresh", { icon: "refresh", action: "refresh", onclick: () => busy(again, () => store.load("daemon")) });
-    const end = button("End session", { icon: "door", action: "end", onclick: () => busy(end, ended) });
+    const load = () => store.load("daemon");
+    const refresh = button("Refresh", { icon: "refresh", action: "refresh", onclick: () => busy(refresh, load) });
+    const end = button("End session", { icon: "door", action: "end", onclick: () => busy(end, endSession) });
     const place = h("div", { class: "cards health" });
     root.append(
-      head("Settings and health", "How the helper is, and where it keeps things.", again),
+      head("Settings and health", "The state of the helper, and where it keeps things.", refresh),
       place,
-      h("section", { class: "card split", "aria-labelledby": "session-title" }, h("div", { class: "grow" }, h("h2", { id: "session-title" }, "This session"), h("p", {}, "It ends with this tab, with the helper, or after twelve hours in which nothing happened.")), end),
+      h(
+        "section",
+        { class: "card split", "aria-labelledby": "session-title" },
+        h(
+          "div",
+          { class: "grow" },
+          h("h2", { id: "session-title" }, "This session"),
+          h("p", {}, "It ends when you close this tab, when the helper stops, or after twelve hours without activity."),
+        ),
+        end,
+      ),
     );
-    store.watch(["daemon"], () => slotted(place, store.get("daemon"), () => store.load("daemon"), (daemon, trouble) => draw(place, daemon, trouble), () => skeleton(6)), signal);
-    void store.load("daemon");
+    store.watch(
+      ["daemon"],
+      () =>
+        showSlot(
+          place,
+          store.get("daemon"),
+          load,
+          (daemon, error) => draw(place, daemon, error),
+          () => skeleton(6),
+        ),
+      signal,
+    );
+    void load();
   },
 };
 
-async function ended() {
+async function endSession() {
   try {
     await call("DELETE", "/v1/dashboard/sessions");
   } catch {
     // Without the helper there is no session either.
   }
-  forget();
+  forgetSession();
   window.dispatchEvent(new Event("dashboard-ended"));
 }
 
-function draw(place, daemon, trouble) {
-  const keyring = daemon.connection.credential_store;
+/**
+ * @param {HTMLElement} place
+ * @param {DaemonStatus} daemon
+ * @param {HTMLElement | null} error
+ */
+function draw(place, daemon, error) {
+  const { tray, ledger, connection } = daemon;
+  const keyring = connection.credential_store;
   fill(
     place,
-    trouble,
-    ...daemon.hints.map((hint) => callout("warn", h("p", {}, hint.detail))),
+    error,
+    ...(daemon.hints ?? []).map((hint) => callout("warn", h("p", {}, hint.detail))),
     card("Helper", "plug", [
       ["Version", daemon.version],
       ["Profile", daemon.profile],
       ["Running since", exact(daemon.started_at)],
       ["Process", String(daemon.pid)],
-      ["Log file", daemon.log_file && h("span", { class: "with-copy" }, h("code", { class: "wrap" }, daemon.log_file), button("Copy", { kind: "quiet", hidden: "the log file's path", onclick: () => copy(daemon.log_file, "Path") }))],
+      ["Log file", daemon.log_file ? withCopy(daemon.log_file) : null],
     ]),
-    card("Ports", "globe", daemon.listeners.map((it) => [it.address, shown(LISTENERS, it.state, it.holder && `It is ${it.holder}.`)])),
-    keyring && card("Keyring", "key", [["Kind", keyring.kind], ["State", shown(KEYRINGS, keyring.state, keyring.detail)]]),
-    daemon.tray && card("Tray icon", "tray", [["State", shown(TRAYS, daemon.tray.state, daemon.tray.detail)], ...tray(daemon.tray)]),
-    daemon.ledger && card("Apps and activity", "database", [["State", shown(LEDGERS, daemon.ledger.state, daemon.ledger.detail)]]),
+    card(
+      "Ports",
+      "globe",
+      daemon.listeners.map((it) => [
+        it.address,
+        state(LISTENERS, it.state, it.holder ? `The program is ${it.holder}.` : ""),
+      ]),
+    ),
+    keyring &&
+      card("Keyring", "key", [
+        ["Kind", keyring.kind],
+        ["State", state(KEYRINGS, keyring.state, keyring.detail)],
+      ]),
+    tray && card("Tray icon", "tray", [["State", state(TRAYS, tray.state, tray.detail)], ...trayFacts(tray)]),
+    ledger && card("Apps and activity", "database", [["State", state(LEDGERS, ledger.state, ledger.detail)]]),
   );
 }
 
-function tray(it) {
-  if (it.state !== "attached") return [];
-  return [["Shown by", it.backend], ["Attached since", exact(it.since)], ["Notifications", it.notifies ? "Shown by the tray" : "Shown by the helper"]];
+/** @param {string} path */
+function withCopy(path) {
+  const copyPath = button("Copy", { kind: "quiet", hidden: "the log file's path", onclick: () => copy(path, "Path") });
+  return h("span", { class: "with-copy" }, h("code", { class: "wrap" }, path), copyPath);
 }
 
+/** @param {TrayStatus} tray @returns {[string, Child][]} */
+function trayFacts(tray) {
+  if (tray.state !== "attached") return [];
+  return [
+    ["Shown by", tray.backend],
+    ["Attached since", tray.since ? exact(tray.since) : null],
+    ["Notifications", tray.notifies ? "Shown by the tray" : "Shown by the helper"],
+  ];
+}
+
+/**
+ * @param {string} title
+ * @param {string} glyph
+ * @param {[string, Child][]} pairs
+ */
 function card(title, glyph, pairs) {
   return h("section", { class: "card" }, h("h2", { class: "with-icon" }, icon(glyph), title), facts(pairs));
 }
 
-function shown(words, state, detail) {
-  const [text, tone] = words[state] ?? [state, "quiet"];
+/**
+ * @param {StateTexts} texts
+ * @param {string} code
+ * @param {string} [detail]
+ */
+function state(texts, code, detail) {
+  const [text, tone] = texts[code] ?? [code, "quiet"];
   return h("span", { class: "stacked" }, badge(text, tone), detail && h("span", { class: "hint wrap" }, detail));
 }

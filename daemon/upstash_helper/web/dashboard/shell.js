@@ -1,36 +1,52 @@
-/** What is around the sections: the name, the navigation, the banner, and the page for whoever has no session. */
+/** What surrounds the sections: the name, the navigation and the banner; and the page that is shown without a session. */
 
-import { fill, h, icon } from "./dom.js";
+import { fill, find, h, icon } from "./dom.js";
 import { button, copy, noticeBoard } from "./ui.js";
 
-const OPEN = "upstash-helper open";
+/** @import { Store } from "./store.js" */
 
-function brand() {
-  return h("span", { class: "brand" }, h("img", { src: "/web/pages/icon.svg", alt: "", width: 28, height: 28 }), h("span", {}, "upstash-helper"));
+/**
+ * A section of the dashboard.
+ *
+ * @typedef {object} View
+ * @property {string} id
+ * @property {string} title
+ * @property {string} icon
+ * @property {(root: HTMLElement, context: { store: Store, signal: AbortSignal }) => void} show `signal` aborts when
+ *   another section is shown.
+ */
+
+const OPEN = "upstash-helper open";
+const LOGO = "/web/pages/icon.svg";
+
+/** @param {number} size */
+function logo(size) {
+  return h("img", { src: LOGO, alt: "", width: size, height: size });
 }
 
 /**
  * Show that there is no session, and how to open one. Nothing is fetched.
  *
  * @param {HTMLElement} root
- * @param {string | null} reason Why, if there was one.
- * @param {string} over What is said in large then.
+ * @param {string | null} reason Why, if there is a reason.
+ * @param {string} over The heading, if there is a reason.
  */
 export function welcome(root, reason, over) {
   document.title = "upstash-helper";
-  const command = h("code", {}, OPEN);
   const title = h("h1", { tabindex: "-1" }, reason ? over : "upstash-helper is running");
+  const about = "It connects the apps on this computer to Upstash, so that none of them has to keep your API key.";
+  const copyCommand = button("Copy", { icon: "copy", hidden: "the command", onclick: () => copy(OPEN, "Command") });
   fill(
     root,
     h(
       "main",
       { class: "welcome" },
-      h("img", { src: "/web/pages/icon.svg", alt: "", width: 56, height: 56 }),
+      logo(56),
       title,
-      h("p", { class: "lead", role: reason ? "alert" : null }, reason ?? "It connects the apps on this computer to Upstash, so that none of them has to keep your API key."),
+      h("p", { class: "lead", role: reason ? "alert" : null }, reason ?? about),
       h("h2", {}, "Open the dashboard"),
-      h("p", {}, "For your safety it opens with a one-time address alone. In a terminal, run:"),
-      h("div", { class: "command" }, command, button("Copy", { icon: "copy", hidden: "the command", onclick: () => copy(OPEN, "Command") })),
+      h("p", {}, "For your security, the dashboard opens only with a one-time address. In a terminal, run:"),
+      h("div", { class: "command" }, h("code", {}, OPEN), copyCommand),
       h("p", { class: "hint" }, "Or choose Dashboard in the menu of the tray icon, if you use it."),
     ),
     noticeBoard(),
@@ -38,20 +54,35 @@ export function welcome(root, reason, over) {
   if (reason) title.focus();
 }
 
-/** Show nothing but that something is coming. */
+/** Show that the dashboard is being opened. @param {HTMLElement} root */
 export function opening(root) {
-  fill(root, h("main", { class: "welcome", "aria-busy": "true" }, h("img", { src: "/web/pages/icon.svg", alt: "", width: 56, height: 56 }), h("h1", { class: "unseen" }, "Opening the dashboard"), h("div", { class: "spinner" })));
+  fill(
+    root,
+    h(
+      "main",
+      { class: "welcome", "aria-busy": "true" },
+      logo(56),
+      h("h1", { class: "unseen" }, "Opening the dashboard"),
+      h("div", { class: "spinner" }),
+    ),
+  );
 }
 
 /**
  * Build the frame of the dashboard.
  *
  * @param {HTMLElement} root
- * @param {{id: string, title: string, icon: string}[]} views
+ * @param {View[]} views
  */
 export function frame(root, views) {
   const links = views.map((view) =>
-    h("a", { href: `#${view.id}`, "data-view": view.id }, icon(view.icon), h("span", {}, view.title), h("span", { class: "count", hidden: true })),
+    h(
+      "a",
+      { href: `#${view.id}`, "data-view": view.id },
+      icon(view.icon),
+      h("span", {}, view.title),
+      h("span", { class: "count", hidden: true }),
+    ),
   );
   const parts = {
     banner: h("div", { class: "banner", role: "alert" }),
@@ -59,25 +90,33 @@ export function frame(root, views) {
     section: h("div", { class: "section" }),
     links,
   };
+  const navigation = h("nav", { "aria-label": "Sections" }, h("ul", {}, ...links.map((link) => h("li", {}, link))));
+  const brand = h("span", { class: "brand" }, logo(28), h("span", {}, "upstash-helper"));
   fill(
     root,
     h("a", { class: "skip", href: "#main", onclick: skip }, "Skip to the content"),
-    h("header", { class: "top" }, h("div", { class: "top-stuck" }, brand(), h("nav", { "aria-label": "Sections" }, h("ul", {}, ...links.map((link) => h("li", {}, link)))))),
+    h("header", { class: "top" }, h("div", { class: "top-stuck" }, brand, navigation)),
     h("main", { id: "main", tabindex: "-1" }, parts.banner, parts.approvals, parts.section),
     noticeBoard(),
   );
   return parts;
 }
 
-// The fragment says which section is shown, so the link must not change it.
+/** The fragment of the address names the section that is shown, so the link must not change it. @param {Event} event */
 function skip(event) {
   event.preventDefault();
-  document.getElementById("main").focus();
+  find("#main").focus();
 }
 
-/** Show, or hide, that the helper does not answer. */
-export function banner(place, down, again) {
-  if (!down) fill(place);
+/**
+ * Show that the helper does not respond, or no longer show it.
+ *
+ * @param {HTMLElement} place
+ * @param {boolean} isDown
+ * @param {() => void} retry
+ */
+export function banner(place, isDown, retry) {
+  if (!isDown) fill(place);
   else if (place.childElementCount === 0) {
     fill(
       place,
@@ -85,22 +124,38 @@ export function banner(place, down, again) {
         "div",
         { class: "callout bad" },
         icon("plug"),
-        h("div", { class: "grow" }, h("p", { class: "strong" }, "The helper is not running"), h("p", {}, "This page comes back by itself. Start it with: ", h("code", {}, "upstash-helper start"))),
-        button("Try now", { icon: "refresh", onclick: again }),
+        h(
+          "div",
+          { class: "grow" },
+          h("p", { class: "strong" }, "The helper is not running"),
+          h("p", {}, "This page reconnects when it is. Start it with: ", h("code", {}, "upstash-helper start")),
+        ),
+        button("Try now", { icon: "refresh", onclick: retry }),
       ),
     );
   }
 }
 
-/** Show which section is the current one. */
-export function current(links, id) {
+/**
+ * Mark the link of the section that is shown.
+ *
+ * @param {HTMLElement[]} links
+ * @param {string} id
+ */
+export function markCurrent(links, id) {
   for (const link of links) {
     if (link.dataset.view === id) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
 
-/** Return the head of a section. */
+/**
+ * Return the heading of a section.
+ *
+ * @param {string} title
+ * @param {string} text
+ * @param {...HTMLElement} actions
+ */
 export function head(title, text, ...actions) {
   return h(
     "div",

@@ -1,40 +1,80 @@
-/** What the page knows of the helper: each thing with its data, or why there is none, and who wants to know of changes. */
+/** What the page knows about the helper. Each entry has its data, or why there is none, and tells when it changes. */
 
 import { call } from "./api.js";
 
 /**
- * @typedef {{data: any, error: Error | null, loading: boolean}} Slot
- * @typedef {"connection" | "daemon" | "databases" | "regions" | "apps" | "blocks" | "pairings"} Name
+ * @import { App, AppList, Blocked, BlockList, Connection, DaemonStatus, Database, DatabaseList, Pairing, PairingList,
+ *   Region, RegionList } from "./openapi.js"
  */
 
-/** @type {Record<Name, () => Promise<any>>} */
+/**
+ * What can be loaded.
+ *
+ * @typedef {object} Entries
+ * @property {Connection} connection
+ * @property {DaemonStatus} daemon
+ * @property {Database[]} databases
+ * @property {Region[]} regions
+ * @property {App[]} apps
+ * @property {Blocked[]} blocks
+ * @property {Pairing[]} pairings
+ */
+
+/** @typedef {keyof Entries} Name */
+
+/**
+ * @template T
+ * @typedef {{ data: T | null, error: unknown, loading: boolean }} Slot
+ */
+
+/** @type {{ [N in Name]: () => Promise<Entries[N]> }} */
 const LOADERS = {
   connection: () => call("GET", "/v1/connection"),
   daemon: () => call("GET", "/v1/daemon"),
   databases: allDatabases,
-  regions: async () => (await call("GET", "/v1/regions")).regions,
-  apps: async () => (await call("GET", "/v1/apps")).apps,
-  blocks: async () => (await call("GET", "/v1/blocks")).blocks,
-  pairings: async () => (await call("GET", "/v1/pairings")).pairings,
+  regions: async () => /** @type {RegionList} */ (await call("GET", "/v1/regions")).regions,
+  apps: async () => /** @type {AppList} */ (await call("GET", "/v1/apps")).apps,
+  blocks: async () => /** @type {BlockList} */ (await call("GET", "/v1/blocks")).blocks,
+  pairings: async () => /** @type {PairingList} */ (await call("GET", "/v1/pairings")).pairings,
 };
 
+/** Dispatches an event with the name of an entry whenever that changes. */
 export class Store extends EventTarget {
-  /** @type {Record<string, Slot>} */
-  #slots = Object.fromEntries(Object.keys(LOADERS).map((name) => [name, { data: null, error: null, loading: false }]));
-  #turns = new Map();
+  /** @type {{ [N in Name]: Slot<Entries[N]> }} */
+  #slots = {
+    connection: { data: null, error: null, loading: false },
+    daemon: { data: null, error: null, loading: false },
+    databases: { data: null, error: null, loading: false },
+    regions: { data: null, error: null, loading: false },
+    apps: { data: null, error: null, loading: false },
+    blocks: { data: null, error: null, loading: false },
+    pairings: { data: null, error: null, loading: false },
+  };
+  /** How often each entry was loaded or set: an answer to an earlier request is dropped. @type {Map<Name, number>} */
+  #versions = new Map();
 
-  /** @param {Name} name @returns {Slot} */
+  /**
+   * @template {Name} N
+   * @param {N} name
+   * @returns {Slot<Entries[N]>}
+   */
   get(name) {
     return this.#slots[name];
   }
 
-  /** Put data in place. @param {Name} name */
+  /**
+   * Set an entry. Answers that are on their way are older, and dropped.
+   *
+   * @template {Name} N
+   * @param {N} name
+   * @param {Entries[N] | null} data
+   */
   set(name, data) {
-    this.#turns.set(name, (this.#turns.get(name) ?? 0) + 1); // an answer that is on its way is older
+    this.#nextVersion(name);
     this.#put(name, { data, error: null, loading: false });
   }
 
-  /** Load some things anew. What is shown stays until there is something newer. @param {...Name} names */
+  /** Load entries again. What is shown stays until there is something newer. @param {...Name} names */
   async load(...names) {
     await Promise.all(names.map((name) => this.#load(name)));
   }
@@ -51,32 +91,52 @@ export class Store extends EventTarget {
     changed();
   }
 
+  /**
+   * @template {Name} N
+   * @param {N} name
+   */
   async #load(name) {
-    const turn = (this.#turns.get(name) ?? 0) + 1;
-    this.#turns.set(name, turn);
-    this.#put(name, { ...this.#slots[name], loading: true });
-    let found;
+    const version = this.#nextVersion(name);
+    this.#put(name, { ...this.get(name), loading: true });
+    /** @type {Slot<Entries[N]>} */
+    let loaded;
     try {
-      found = { data: await LOADERS[name](), error: null, loading: false };
+      loaded = { data: await LOADERS[name](), error: null, loading: false };
     } catch (error) {
-      found = { data: this.#slots[name].data, error, loading: false };
+      loaded = { data: this.get(name).data, error, loading: false };
     }
-    if (this.#turns.get(name) === turn) this.#put(name, found);
+    if (this.#versions.get(name) === version) this.#put(name, loaded);
   }
 
+  /** @param {Name} name */
+  #nextVersion(name) {
+    const version = (this.#versions.get(name) ?? 0) + 1;
+    this.#versions.set(name, version);
+    return version;
+  }
+
+  /**
+   * @template {Name} N
+   * @param {N} name
+   * @param {Slot<Entries[N]>} slot
+   */
   #put(name, slot) {
-    this.#slots[name] = slot;
+    Object.assign(this.#slots, { [name]: slot });
     this.dispatchEvent(new Event(name));
   }
 }
 
+/** @returns {Promise<Database[]>} */
 async function allDatabases() {
   const found = [];
+  /** @type {string | null} */
   let token = null;
   do {
-    const page = await call("GET", `/v1/databases?page_size=200${token ? `&page_token=${encodeURIComponent(token)}` : ""}`);
+    const query = `page_size=200${token ? `&page_token=${encodeURIComponent(token)}` : ""}`;
+    /** @type {DatabaseList} */
+    const page = await call("GET", `/v1/databases?${query}`);
     found.push(...page.databases);
-    token = page.next_page_token;
+    token = page.next_page_token ?? null;
   } while (token);
   return found;
 }

@@ -1,37 +1,48 @@
-/** The event stream: `/v1/events` by fetch, since an EventSource can send no Authorization header. */
+/** The event stream, `/v1/events`, read by fetch: an EventSource cannot send an Authorization header. */
 
-import { Problem, send } from "./api.js";
+import { ApiError, send } from "./api.js";
 
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 15_000;
+/** @import { Attempt, Connection, Pairing } from "./openapi.js" */
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 15_000;
 
 /**
- * Follow what happens for as long as the page is open. Between two tries it waits longer and longer, and tries at once
- * when the tab is looked at again.
+ * @typedef {{ kind: "reset", data: object }
+ *   | { kind: "connection", data: Connection }
+ *   | { kind: "attempt", data: Attempt }
+ *   | { kind: "database", data: object }
+ *   | { kind: "pairing", data: Pairing }
+ *   | { kind: "revoked", data: { app_id: string, name: string, reason: "owner" | "app" | "misused" | "expired" } }
+ * } StreamEvent
  */
+
+/**
+ * @typedef {object} Listener
+ * @property {(event: StreamEvent) => void} event
+ * @property {(missed: boolean) => void} up Events arrive again; `missed`: some may have been lost.
+ * @property {() => void} down Events no longer arrive. Reconnecting goes on.
+ */
+
+/** Follows the events while the page is open. It reconnects with growing pauses, and at once when the tab is shown. */
 export class Stream {
-  #last = "";
-  #wait = FIRST_WAIT;
-  #refused = false;
+  #lastId = "";
+  #wait = FIRST_WAIT_MS;
+  #hasRun = false;
+  #listener;
   #stopped = new AbortController();
   #wake = () => {};
 
-  /**
-   * @param {{
-   *   event: (kind: string, data: any) => void,
-   *   up: (again: boolean) => void,
-   *   down: () => void,
-   * }} told `up`: events come, and whether some may be missed; `down`: none do, and it will be tried again.
-   */
-  constructor(told) {
-    this.told = told;
-    this.ran = false;
+  /** @param {Listener} listener */
+  constructor(listener) {
+    this.#listener = listener;
   }
 
   start() {
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#wake(), { signal: this.#stopped.signal });
-    window.addEventListener("online", () => this.#wake(), { signal: this.#stopped.signal });
-    void this.#run();
+    const { signal } = this.#stopped;
+    document.addEventListener("visibilitychange", () => !document.hidden && this.#wake(), { signal });
+    window.addEventListener("online", () => this.#wake(), { signal });
+    void this.#run(signal);
   }
 
   stop() {
@@ -39,70 +50,78 @@ export class Stream {
     this.#wake();
   }
 
-  /** Try now. */
-  hurry() {
-    this.#wait = FIRST_WAIT;
+  /** Reconnect now. */
+  reconnect() {
+    this.#wait = FIRST_WAIT_MS;
     this.#wake();
   }
 
-  async #run() {
-    while (!this.#stopped.signal.aborted) {
+  /** @param {AbortSignal} signal */
+  async #run(signal) {
+    while (!signal.aborted) {
+      let isRefused = false;
       try {
-        await this.#follow();
+        await this.#follow(signal);
       } catch (error) {
-        if (error instanceof Problem && error.status === 401) return; // the session is over
-        this.#refused = error instanceof Problem && error.status > 0;
+        if (error instanceof ApiError && error.status === 401) return; // the session is over
+        // An answer, such as that there are too many streams, is no reason to say that the helper is gone.
+        isRefused = error instanceof ApiError && error.status > 0;
       }
-      if (this.#stopped.signal.aborted) return;
-      // Too many streams, say: that is no reason to claim that the helper is gone.
-      if (!this.#refused) this.told.down();
-      this.#refused = false;
+      if (signal.aborted) return;
+      if (!isRefused) this.#listener.down();
       await this.#pause();
     }
   }
 
-  async #follow() {
-    const headers = this.#last ? { "Last-Event-ID": this.#last } : {};
-    const response = await send("GET", "/v1/events", { headers, signal: this.#stopped.signal });
-    this.#wait = FIRST_WAIT;
-    // With an id to resume from, what was missed is replayed or answered by a reset; without one, nothing would tell.
-    this.told.up(this.ran && !this.#last);
-    this.ran = true;
+  /** @param {AbortSignal} signal */
+  async #follow(signal) {
+    /** @type {Record<string, string>} */
+    const headers = this.#lastId ? { "Last-Event-ID": this.#lastId } : {};
+    const response = await send("GET", "/v1/events", { headers, signal });
+    this.#wait = FIRST_WAIT_MS;
+    // With an id to resume from, the helper replays what was missed or sends a reset. Without one, it can do neither.
+    this.#listener.up(this.#hasRun && !this.#lastId);
+    this.#hasRun = true;
+    if (!response.body) return;
     let rest = "";
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const decoder = /** @type {ReadableWritablePair<string, Uint8Array>} */ (new TextDecoderStream());
+    const reader = response.body.pipeThrough(decoder).getReader();
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop() ?? "";
-      for (const block of blocks) if (this.#take(block)) return;
+      for (const block of blocks) if (this.#handle(block)) return;
     }
   }
 
-  /** Take one event; returns whether it was the last one. */
-  #take(block) {
+  /** Handle one event and return whether it is the last one. @param {string} block */
+  #handle(block) {
     let kind = "message";
     const data = [];
     for (const line of block.split("\n")) {
       const [, name, value] = /^([a-z]*): ?(.*)$/.exec(line) ?? [];
       if (name === "event") kind = value;
-      else if (name === "id") this.#last = value;
+      else if (name === "id") this.#lastId = value;
       else if (name === "data") data.push(value);
     }
     if (kind === "bye") return true;
-    if (kind === "reset") this.#last = "";
-    if (data.length) this.told.event(kind, JSON.parse(data.join("\n")));
+    if (kind === "reset") this.#lastId = "";
+    if (data.length) {
+      this.#listener.event(/** @type {StreamEvent} */ ({ kind, data: JSON.parse(data.join("\n")) }));
+    }
     return false;
   }
 
+  /** @returns {Promise<void>} */
   #pause() {
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#wake(), this.#wait);
-      this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
+      this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
       this.#wake = () => {
         clearTimeout(timer);
         this.#wake = () => {};
-        resolve(undefined);
+        resolve();
       };
     });
   }

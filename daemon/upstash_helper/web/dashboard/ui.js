@@ -1,15 +1,30 @@
 /** The parts that every section is made of. */
 
-import { fill, h, icon } from "./dom.js";
+import { messageOf } from "./api.js";
+import { fill, find, h, icon, topDialog } from "./dom.js";
 import { exact, relative } from "./format.js";
+
+/** @import { Child } from "./dom.js" */
+/** @import { Tone } from "./state_text.js" */
+/** @import { Slot } from "./store.js" */
+
+/**
+ * @typedef {object} ButtonOptions
+ * @property {"primary" | "plain" | "quiet" | "solid" | "danger" | "danger-plain"} [kind]
+ * @property {string} [icon]
+ * @property {(event: Event) => unknown} [onclick]
+ * @property {string} [action] Names the button, so that it can be found again after a redraw.
+ * @property {string} [hidden] What a screen reader reads after the label, where several buttons have the same label.
+ * @property {boolean} [autofocus]
+ * @property {"button" | "submit"} [type]
+ * @property {boolean} [disabled]
+ */
 
 /**
  * Return a button.
  *
  * @param {string} label
- * @param {{kind?: "primary" | "plain" | "quiet" | "solid" | "danger" | "danger-plain", icon?: string, onclick?: (event: Event) => any,
- *   action?: string, hidden?: string, autofocus?: boolean, type?: string, disabled?: boolean}} [options]
- *   `hidden`: what a screen reader hears after the label, where several buttons have the same one.
+ * @param {ButtonOptions} [options]
  */
 export function button(label, options = {}) {
   return h(
@@ -27,42 +42,59 @@ export function button(label, options = {}) {
   );
 }
 
-/** Return a button that is an icon alone; its name is heard and shown on hovering. */
-export function iconButton(name, label, options = {}) {
-  return h(
-    "button",
-    { type: "button", class: "icon-button", "aria-label": label, title: label, "data-action": options.action, onclick: options.onclick },
-    icon(name),
-  );
+/**
+ * Return a button that shows only an icon. Its label is read aloud, and shown on hover.
+ *
+ * @param {string} name
+ * @param {string} label
+ * @param {Pick<ButtonOptions, "action" | "onclick">} [options]
+ */
+export function iconButton(name, label, { action, onclick } = {}) {
+  const attributes = { type: "button", class: "icon-button", "aria-label": label, title: label };
+  return h("button", { ...attributes, "data-action": action, onclick }, icon(name));
 }
 
-/** Show that something goes on in a button, until `work` is done. */
+/**
+ * Show a button as busy until `work` is done. While it is busy, nothing is started.
+ *
+ * @param {HTMLElement} element
+ * @param {() => Promise<unknown>} work
+ */
 export async function busy(element, work) {
-  if (element.getAttribute("aria-busy") === "true") return undefined;
+  if (element.getAttribute("aria-busy") === "true") return;
   element.setAttribute("aria-busy", "true");
   try {
-    return await work();
+    await work();
   } finally {
     element.removeAttribute("aria-busy");
   }
 }
 
-/** @param {string} text @param {"ok" | "warn" | "bad" | "quiet"} [tone] */
+/**
+ * @param {string} text
+ * @param {Tone} [tone]
+ * @param {string} [glyph]
+ */
 export function badge(text, tone = "quiet", glyph = "") {
   return h("span", { class: `badge ${tone}` }, glyph && icon(glyph), text);
 }
 
-/** Return a moment: how long ago, and exactly on hovering. @param {string} moment */
+/** Return a moment: how long ago, and the exact time on hover. @param {string} moment */
 export function time(moment) {
   return h("time", { datetime: moment, title: exact(moment) }, relative(moment));
 }
 
-/** Return somebody else's words, cut where they are too long, all of them on hovering. */
-export function claimed(text, className = "") {
+/**
+ * Return text that an app wrote, cut where it is too long; all of it on hover.
+ *
+ * @param {string} text
+ * @param {string} [className]
+ */
+export function untrusted(text, className = "") {
   return h("span", { class: `cut ${className}`.trim(), title: text, dir: "auto" }, text);
 }
 
-/** Return the outline of what will be here. @param {number} lines */
+/** Return the outline of what is being loaded. @param {number} lines */
 export function skeleton(lines = 3) {
   return h(
     "div",
@@ -72,19 +104,30 @@ export function skeleton(lines = 3) {
   );
 }
 
-/** Return the outline of a list that will be here. @param {number} rows */
+/** Return the outline of a list that is being loaded. @param {number} rows */
 export function skeletonList(rows) {
-  const row = () => h("div", { class: "list-row" }, h("span", { class: "mark small" }), h("span", { class: "grow bones" }, h("span", { class: "bone" }), h("span", { class: "bone short" })));
-  return h("div", { class: "skeleton-list list", role: "status" }, h("span", { class: "unseen" }, "Loading"), h("div", { "aria-hidden": "true" }, ...Array.from({ length: rows }, row)));
+  const row = () =>
+    h(
+      "div",
+      { class: "list-row" },
+      h("span", { class: "mark small" }),
+      h("span", { class: "grow bones" }, h("span", { class: "bone" }), h("span", { class: "bone short" })),
+    );
+  return h(
+    "div",
+    { class: "skeleton-list list", role: "status" },
+    h("span", { class: "unseen" }, "Loading"),
+    h("div", { "aria-hidden": "true" }, ...Array.from({ length: rows }, row)),
+  );
 }
 
 /**
- * Return what stands where there is nothing.
+ * Return what is shown in place of an empty list.
  *
  * @param {string} glyph
  * @param {string} title
  * @param {string} text
- * @param {...any} more Buttons.
+ * @param {...Child} more Buttons.
  */
 export function empty(glyph, title, text, ...more) {
   return h(
@@ -97,54 +140,82 @@ export function empty(glyph, title, text, ...more) {
   );
 }
 
-/** Return what stands where something could not be loaded. */
-export function failed(error, again) {
+/**
+ * Return what is shown in place of something that could not be loaded.
+ *
+ * @param {unknown} error
+ * @param {(() => unknown) | null} retry
+ */
+export function failed(error, retry) {
   return h(
     "div",
     { class: "callout bad", role: "alert" },
     icon("warning"),
-    h("div", { class: "grow" }, h("p", {}, error.message)),
-    again && button("Try again", { icon: "refresh", onclick: again }),
+    h("div", { class: "grow" }, h("p", {}, messageOf(error))),
+    retry && button("Try again", { icon: "refresh", onclick: retry }),
   );
-}
-
-/** @param {"info" | "warn" | "bad"} tone */
-export function callout(tone, ...children) {
-  return h("div", { class: `callout ${tone}` }, icon(tone === "info" ? "info" : "warning"), h("div", { class: "grow" }, ...children));
-}
-
-/** Return names and values. @param {[string, any][]} pairs */
-export function facts(pairs) {
-  return h(
-    "dl",
-    { class: "facts" },
-    ...pairs.filter(([, value]) => value !== null).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
-  );
-}
-
-/** Return a switch. @param {string} label @param {string} hint */
-export function toggle(label, hint, options = {}) {
-  const input = h("input", { type: "checkbox", role: "switch", class: "switch", checked: options.checked, name: options.name, onchange: options.onchange });
-  return h("label", { class: "toggle" }, h("span", { class: "grow" }, h("span", { class: "toggle-label" }, label), hint && h("span", { class: "hint" }, hint)), input);
-}
-
-/** Show a slot: its outline while it is loaded, what went wrong, or what `show` makes of its data. */
-export function slotted(container, slot, again, show, outline = () => skeleton()) {
-  if (slot.data !== null && slot.data !== undefined) {
-    const trouble = slot.error && failed(slot.error, again);
-    show(slot.data, trouble);
-  } else if (slot.error) fill(container, failed(slot.error, again));
-  else fill(container, outline());
-}
-
-/** Where notices go: into the dialog on top, since all behind it is out of reach; else onto the page. */
-function board() {
-  const dialogs = document.querySelectorAll("dialog[open]");
-  return (dialogs[dialogs.length - 1] ?? document).querySelector(".notices");
 }
 
 /**
- * Say something in passing; a screen reader says it too.
+ * @param {"info" | "warn" | "bad"} tone
+ * @param {...Child} children
+ */
+export function callout(tone, ...children) {
+  const glyph = icon(tone === "info" ? "info" : "warning");
+  return h("div", { class: `callout ${tone}` }, glyph, h("div", { class: "grow" }, ...children));
+}
+
+/** Return a list of names and values. Values that are null are left out. @param {[string, Child][]} pairs */
+export function facts(pairs) {
+  const rows = pairs.filter(([, value]) => value !== null && value !== undefined);
+  return h(
+    "dl",
+    { class: "facts" },
+    ...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+}
+
+/**
+ * Return a switch, and the checkbox in it.
+ *
+ * @param {string} label
+ * @param {string} hint
+ * @param {{ checked?: boolean, name?: string, onchange?: () => unknown }} [options]
+ */
+export function toggle(label, hint, options = {}) {
+  const input = h("input", { type: "checkbox", role: "switch", class: "switch", ...options });
+  const text = h(
+    "span",
+    { class: "grow" },
+    h("span", { class: "toggle-label" }, label),
+    hint && h("span", { class: "hint" }, hint),
+  );
+  return { element: h("label", { class: "toggle" }, text, input), input };
+}
+
+/**
+ * Show an entry of the store: its outline while it is loaded, why it could not be, or what `show` makes of its data.
+ *
+ * @template T
+ * @param {HTMLElement} container
+ * @param {Slot<T>} slot
+ * @param {() => unknown} retry
+ * @param {(data: T, error: HTMLElement | null) => void} show `error` is what to show where data is out of date.
+ * @param {() => HTMLElement} [outline]
+ */
+export function showSlot(container, slot, retry, show, outline = () => skeleton()) {
+  const error = slot.error ? failed(slot.error, retry) : null;
+  if (slot.data !== null) show(slot.data, error);
+  else fill(container, error ?? outline());
+}
+
+/** Where notices go: the dialog on top, since everything behind it is out of reach; otherwise the page. */
+function noticePlace() {
+  return find(".notices", topDialog() ?? document);
+}
+
+/**
+ * Show a message for a few seconds; a screen reader reads it, too.
  *
  * @param {string} text
  * @param {"ok" | "bad" | "info"} [tone]
@@ -152,41 +223,55 @@ function board() {
 export function notice(text, tone = "ok") {
   const glyph = { ok: "check", bad: "warning", info: "info" }[tone];
   const shown = h("div", { class: `notice ${tone}` }, icon(glyph), h("span", { class: "grow" }, text));
-  const away = () => shown.remove();
-  shown.append(h("button", { type: "button", class: "icon-button small", "aria-label": "Dismiss", onclick: away }, icon("cross")));
-  const place = board();
-  while (place.querySelectorAll(".notice").length >= 3) place.querySelector(".notice").remove();
+  const dismiss = () => shown.remove();
+  const attributes = { type: "button", class: "icon-button small", "aria-label": "Dismiss", onclick: dismiss };
+  shown.append(h("button", attributes, icon("cross")));
+  const place = noticePlace();
+  for (const old of [...place.querySelectorAll(".notice")].slice(0, -2)) old.remove();
   place.append(shown);
-  setTimeout(away, { ok: 4000, info: 8000, bad: 12_000 }[tone]);
+  setTimeout(dismiss, { ok: 4000, info: 8000, bad: 12_000 }[tone]);
 }
 
-/** Say something to a screen reader alone: it can be seen otherwise. */
-export function murmur(text) {
+/** Tell only a screen reader what everyone else sees. @param {string} text */
+export function announce(text) {
   const said = h("div", { class: "unseen" }, text);
-  board().append(said);
+  noticePlace().append(said);
   setTimeout(() => said.remove(), 5000);
 }
 
-/** Return the place for notices; it must be there before the first one, or it is not read out. */
+/** Return the place for notices. It must be there before the first one, or that is not read aloud. */
 export function noticeBoard() {
   return h("div", { class: "notices", role: "status", "aria-live": "polite" });
 }
 
-/** Promise text to the clipboard within the click: Safari takes none that comes after something was waited for. */
-function later(given) {
-  const item = new ClipboardItem({ "text/plain": given.then((text) => new Blob([text], { type: "text/plain" })) });
-  return navigator.clipboard.write([item]);
+/**
+ * Promise text to the clipboard within the click: Safari accepts none that comes after something was awaited.
+ *
+ * @param {Promise<string>} text
+ */
+function writeLater(text) {
+  const blob = text.then((it) => new Blob([it], { type: "text/plain" }));
+  return navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
 }
 
-/** Put text onto the clipboard, and say so. @param {Promise<string> | string} text */
+/**
+ * Copy text to the clipboard, and say so.
+ *
+ * @param {Promise<string> | string} text
+ * @param {string} what
+ */
 export async function copy(text, what) {
-  const given = Promise.resolve(text);
   try {
-    await Promise.all([given, typeof text === "string" ? navigator.clipboard.writeText(text) : later(given)]);
+    if (typeof text === "string") await navigator.clipboard.writeText(text);
+    else await Promise.all([text, writeLater(text)]);
     notice(`${what} copied.`);
-    return true;
   } catch (error) {
-    notice(error?.name === "NotAllowedError" ? "The browser does not let this page copy. Show it, and copy it by hand." : error.message, "bad");
-    return false;
+    const isBlocked = error instanceof Error && error.name === "NotAllowedError";
+    notice(
+      isBlocked
+        ? "The browser does not allow this page to copy. Show the text, and copy it yourself."
+        : messageOf(error),
+      "bad",
+    );
   }
 }

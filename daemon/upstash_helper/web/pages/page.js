@@ -1,20 +1,44 @@
 /**
- * The pages of a sign-in: tell whoever waits for it, follow it to its end, close the window.
+ * The pages of a sign-in: tell the app that waits for it, follow it to its end, close the window.
  *
- * The page says all of it without this module as well. What it is told stands in the data attributes of <main>: the
- * attempt (which is no secret), its state, the origins of the apps that asked, and after how many seconds it may close.
+ * The page is complete without this module. The data attributes of <main> have what the module needs: the attempt (which
+ * is no secret), its state, the origins of the apps that asked for it, and after how many seconds the window may close.
  */
 
 const CHANNEL = "upstash-helper";
 const UNSETTLED = new Set(["pending", "exchanging"]);
-const FIRST_WAIT = 250;
-const LONGEST_WAIT = 2000;
-const QUIET_TRIES = 4;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 2000;
+/** After how many failed requests in a row the user is told. */
+const QUIET_FAILURES = 4;
 
-const main = document.querySelector("main");
-const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+const main = find("main");
 
-/** Make an element; text goes in as text. */
+/**
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {HTMLElement}
+ */
+function find(selector, root = document) {
+  const found = root.querySelector(selector);
+  if (!(found instanceof HTMLElement)) throw new Error(`The page has no ${selector}.`);
+  return found;
+}
+
+/** @param {number} ms @returns {Promise<void>} */
+function pause(ms) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+/**
+ * Make an element; text goes in as text.
+ *
+ * @param {string} name
+ * @param {string} [text]
+ * @param {Record<string, string>} [attributes]
+ */
 function element(name, text = "", attributes = {}) {
   const made = document.createElement(name);
   made.textContent = text;
@@ -22,14 +46,14 @@ function element(name, text = "", attributes = {}) {
   return made;
 }
 
-/** Have a screen reader say it. */
-function say(text) {
-  document.querySelector(".said").textContent = text;
+/** Have a screen reader read a text. @param {string} text */
+function announce(text) {
+  find(".said").textContent = text;
 }
 
 // --- telling ---------------------------------------------------------------------------------------------------------
 
-/** Tell the opener, and the helper's own pages: a hint to ask the daemon, with nothing in it that could be misused. */
+/** Tell the opener, and the helper's own pages, that there is news. The message has nothing that could be misused. */
 function tell() {
   const { attempt, state } = main.dataset;
   if (!attempt) return;
@@ -40,7 +64,12 @@ function tell() {
   channel.close();
 }
 
-/** Return which origins the opener may have: our own if we can see that it is, else those of the apps that asked. */
+/**
+ * Return the origins that the opener may have: our own if the browser lets us see that, otherwise those of the apps that
+ * asked for the sign-in.
+ *
+ * @returns {string[]}
+ */
 function openerOrigins() {
   if (!window.opener) return [];
   try {
@@ -52,79 +81,87 @@ function openerOrigins() {
 
 // --- following -------------------------------------------------------------------------------------------------------
 
-/** Turn into the page of what comes next, again and again until it is settled. */
+/** Show the page of each next state, until the attempt is settled. */
 async function follow() {
   let failures = 0;
-  for (let wait = FIRST_WAIT; UNSETTLED.has(main.dataset.state); wait = Math.min(wait * 1.3, LONGEST_WAIT)) {
+  let wait = FIRST_WAIT_MS;
+  while (UNSETTLED.has(main.dataset.state ?? "")) {
     await pause(wait);
-    const { attempt, state } = main.dataset;
+    wait = Math.min(wait * 1.3, LONGEST_WAIT_MS);
+    const { attempt = "", state } = main.dataset;
     try {
       const answer = await fetch(`/attempts/${encodeURIComponent(attempt)}/state`);
       if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
-      if (failures >= QUIET_TRIES) closing().replaceChildren();
+      if (failures >= QUIET_FAILURES) closing().replaceChildren();
       failures = 0;
     } catch {
       failures += 1;
-      if (failures === QUIET_TRIES) closing().replaceChildren("The helper does not answer. Is it running?");
+      if (failures === QUIET_FAILURES) closing().replaceChildren("The helper is not responding. Is it running?");
     }
   }
 }
 
-/** Put the page of the attempt, as it is now, in place of this one. */
+/** Replace this page by that of the attempt's current state. @param {string} attempt */
 async function turn(attempt) {
   const answer = await fetch(`/?attempt=${encodeURIComponent(attempt)}`);
   const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const fresh = next.querySelector("main");
+  const fresh = find("main", next);
   for (const name of Object.keys(main.dataset)) delete main.dataset[name];
   Object.assign(main.dataset, fresh.dataset);
   const notices = main.querySelectorAll(".notice");
   main.replaceChildren(...fresh.children);
   closing().before(...notices);
   document.title = next.title;
-  say(`${main.querySelector("h1").textContent}. ${main.querySelector(".lead").textContent}`);
-  dress();
+  announce(`${heading()}. ${find(".lead", main).textContent}`);
+  enhance();
+}
+
+function heading() {
+  return find("h1", main).textContent;
 }
 
 // --- closing ---------------------------------------------------------------------------------------------------------
 
-const closing = () => main.querySelector(".closing");
+function closing() {
+  return find(".closing", main);
+}
+
 let keepOpen = () => {};
 
 /**
- * Close the window when its time is over, unless the user wants to keep it.
+ * Close the window when its time is up, unless the user wants to keep it.
  *
- * A window is closed for its script only if a script opened it or if it has been nowhere before. Behind a sign-in page
- * that cuts the opener off, the browser knows that a script opened it and the script does not: then it is tried, and
- * nothing is promised.
+ * A script can close a window only if a script opened it or if it has no history. Behind a sign-in page that cuts the
+ * opener off, the browser knows that a script opened the window and this script does not: then it tries, and promises
+ * nothing.
  */
 function closeSoon() {
-  let left = Number(main.dataset.closes);
-  if (!left || main.querySelector(".notice")) return; // a notice takes longer to read
-  const promised = window.opener !== null || history.length === 1;
-  if (promised) {
-    const number = element("b", String(left), { "aria-hidden": "true" });
-    const line = element("span", "This window closes by itself in ");
-    line.append(number, element("span", " s", { "aria-hidden": "true" }));
-    const keep = element("button", "Keep it open", { type: "button" });
-    closing().replaceChildren(line, keep);
-    say(`${main.querySelector("h1").textContent}. This window closes in ${left} seconds. Press any key to keep it open.`);
+  let seconds = Number(main.dataset.closes);
+  if (!seconds || main.querySelector(".notice")) return; // a notice takes longer to read
+  if (window.opener !== null || history.length === 1) {
+    const countdown = element("b", String(seconds), { "aria-hidden": "true" });
+    const line = element("span", "This window closes in ");
+    line.append(countdown, element("span", " s", { "aria-hidden": "true" }));
+    closing().replaceChildren(line, element("button", "Keep it open", { type: "button" }));
+    announce(`${heading()}. This window closes in ${seconds} seconds. Press any key to keep it open.`);
   }
-  const ticking = setInterval(() => {
-    left -= 1;
-    const number = closing().querySelector("b");
-    if (number) number.textContent = String(Math.max(left, 0));
-    if (left > 0) return;
+  const timer = setInterval(() => {
+    seconds -= 1;
+    const countdown = closing().querySelector("b");
+    if (countdown) countdown.textContent = String(Math.max(seconds, 0));
+    if (seconds > 0) return;
     stop();
     window.close();
   }, 1000);
 
-  // Whoever does anything here is still here: by the button, or by any other key or press.
+  // Any key or press shows that the user is still here, not only the button.
+  const events = ["click", "keydown", "pointerdown"];
   function stop() {
-    clearInterval(ticking);
-    for (const name of ["click", "keydown", "pointerdown"]) removeEventListener(name, stop);
+    clearInterval(timer);
+    for (const name of events) removeEventListener(name, stop);
     closing().replaceChildren("You can close this window.");
   }
-  for (const name of ["click", "keydown", "pointerdown"]) addEventListener(name, stop);
+  for (const name of events) addEventListener(name, stop);
   keepOpen = stop;
 }
 
@@ -133,12 +170,13 @@ function closeSoon() {
 /** Give each command a button that copies it. */
 function offerCopies() {
   for (const command of main.querySelectorAll(".command")) {
-    const text = command.querySelector("code").textContent;
+    const code = find("code", command);
+    const text = code.textContent;
     const button = element("button", "Copy", { type: "button", "aria-label": `Copy ${text}` });
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(text).then(
         () => button.replaceChildren("Copied"),
-        () => getSelection().selectAllChildren(command.querySelector("code")),
+        () => getSelection()?.selectAllChildren(code),
       );
       await pause(2000);
       button.replaceChildren("Copy");
@@ -148,55 +186,47 @@ function offerCopies() {
 }
 
 /**
- * Remove the service workers of others from our origin, and say so.
+ * Remove the service workers of other programs from our origin, and say so.
  *
- * We have none. An app that ran at this address before may have left one, and it stands between the browser and the
- * daemon: it would answer for us, and the sign-in would end at a page of that app.
+ * We have none. An app that used this address before may have left one. It stands between the browser and the daemon, so
+ * it would answer in our place, and the sign-in would end at a page of that app.
  */
-async function evict() {
-  const left = (await navigator.serviceWorker?.getRegistrations()) ?? [];
-  if (!left.length) return;
-  const scripts = left.map((one) => (one.active ?? one.waiting ?? one.installing)?.scriptURL ?? one.scope);
-  const gone = await Promise.all(left.map((one) => one.unregister().catch(() => false)));
+async function removeForeignWorkers() {
+  const workers = (await navigator.serviceWorker?.getRegistrations()) ?? [];
+  if (!workers.length) return;
+  const scripts = workers.map((one) => (one.active ?? one.waiting ?? one.installing)?.scriptURL ?? one.scope);
+  const results = await Promise.all(workers.map((one) => one.unregister().catch(() => false)));
   const names = scripts.map((script) => new URL(script).pathname).join(", ");
-  const removed = gone.every(Boolean);
-  const notice = element("div", "", { class: "notice" });
+  const isRemoved = results.every(Boolean);
   const text = element("div");
   text.append(
-    element("h2", removed ? "Another app was in the way" : "Another app is in the way"),
+    element("h2", isRemoved ? "Another app was in the way" : "Another app is in the way"),
     element(
       "p",
-      `An app that ran at ${location.host} before has left a service worker there (${names}), which answers in the ` +
-        "helper's place. " +
-        (removed
-          ? "The helper has removed it. That app brings it back when it runs at this address again."
-          : "It could not be removed: delete the data of this site in the browser's settings."),
+      `An app that used ${location.host} before left a service worker there (${names}), which answers in the helper's ` +
+        `place. ${
+          isRemoved
+            ? "The helper has removed it. The app adds it again when it next runs at this address."
+            : "It could not be removed. Delete this site's data in the browser's settings."
+        }`,
     ),
   );
-  notice.append(sign(), text);
+  const notice = element("div", "", { class: "notice" });
+  const warning = document.querySelector("template#warning");
+  if (warning instanceof HTMLTemplateElement) notice.append(warning.content.cloneNode(true));
+  notice.append(text);
   closing().before(notice);
   keepOpen();
-  say(text.textContent);
+  announce(text.textContent ?? "");
 }
 
-/** Draw the sign of a warning. */
-function sign() {
-  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  drawn.setAttribute("viewBox", "0 0 24 24");
-  drawn.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", "M12 4.5 21 19.5H3zM12 10v4.5M12 17v.01");
-  drawn.append(path);
-  return drawn;
-}
-
-/** Do what each page needs. */
-function dress() {
+/** Add what each page can do with a script. */
+function enhance() {
   offerCopies();
   tell();
   closeSoon();
 }
 
-dress();
-evict();
-follow();
+enhance();
+void removeForeignWorkers();
+void follow();
