@@ -105,7 +105,7 @@ async def test_a_helper_that_does_not_answer_is_told_and_waited_for(world: World
     started = await world.start()
     await page.goto(f"http://localhost:{world.settings.port}/?attempt={started['attempt_id']}")
     await page.route("**/state", lambda route: route.abort("connectionrefused"))
-    await expect(page.locator(".closing")).to_have_text("The helper does not answer. Is it running?")
+    await expect(page.locator(".closing")).to_have_text("The helper is not responding. Is it running?")
 
     await page.unroute("**/state")
     await world.land(await world.sign_in(started))

@@ -45,6 +45,21 @@ function format(text, name) {
   return run(biome, ["format", `--stdin-file-path=${name}`], text);
 }
 
+/**
+ * Return declarations that export as values only what the module exports: to Rollup, a class is always a value.
+ *
+ * @param {import("rollup").OutputChunk} declarations
+ * @param {Set<string>} values
+ */
+function exportingTypes({ code }, values) {
+  const all = [...code.matchAll(/^export (?:type )?\{([^}]*)\};\n?/gm)].flatMap(
+    ([, names]) => names.match(/\w+/g) ?? [],
+  );
+  const [shown, types] = [all.filter((name) => values.has(name)), all.filter((name) => !values.has(name))];
+  const body = code.replace(/^export (?:type )?\{[^}]*\};\n?/gm, "");
+  return `${body}\nexport { ${shown.join(", ")} };\nexport type { ${types.join(", ")} };\n`;
+}
+
 /** Leave out the comments that import types: there is one module now. @param {string} code */
 function withoutTypeImports(code) {
   return code.replace(/^\/\*\*\s[^/]*@import(?:(?!\*\/)[\s\S])*\*\/\n+/gm, "");
@@ -68,7 +83,7 @@ async function bundle(input) {
   });
   const { output } = await build.generate({ format: "es" });
   await build.close();
-  return output[0].code;
+  return output[0];
 }
 
 /** @param {string} declarations The folder with the declarations of each module. */
@@ -76,12 +91,13 @@ async function build(declarations) {
   /** @type {Map<string, string>} */
   const files = new Map();
   for (const { entry, name, types: more } of BUNDLES) {
-    const code = withoutTypeImports(await bundle({ input: path.join(SOURCES, `${entry}.js`) }));
+    const module = await bundle({ input: path.join(SOURCES, `${entry}.js`) });
+    const code = withoutTypeImports(module.code);
     files.set(`${name}.js`, format(`// ${GENERATED}\n${await header(entry)}\n${code}`, `${name}.js`));
 
     const input = path.join(declarations, `${name}.entry.d.ts`);
     await writeFile(input, [`export * from "./${entry}.js";`, ...more].join("\n"));
-    const types = await bundle({ input, plugins: [dts()] });
+    const types = exportingTypes(await bundle({ input, plugins: [dts()] }), new Set(module.exports));
     const about = `/** The types of ${name}.js. For TypeScript, keep this file beside your copy of it. */`;
     files.set(`${name}.d.ts`, format(`// ${GENERATED}\n${about}\n\n${types}`, `${name}.d.ts`));
   }

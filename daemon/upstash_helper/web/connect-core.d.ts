@@ -480,7 +480,6 @@ export {
   Blocked,
   BridgeClosed,
   ConnectFailed,
-  Databases,
   HelperBusy,
   HelperNotRunning,
   MixedContentBlocked,
@@ -497,6 +496,7 @@ export {
   serverSentEvents,
 };
 export type {
+  Databases,
   CallOptions,
   ConnectOptions,
   Connection,

@@ -538,7 +538,6 @@ export {
   Blocked,
   BridgeClosed,
   ConnectFailed,
-  Databases,
   HelperBusy,
   HelperNotRunning,
   MixedContentBlocked,
@@ -556,6 +555,7 @@ export {
   serverSentEvents,
 };
 export type {
+  Databases,
   CallOptions,
   ConnectOptions,
   Connection,

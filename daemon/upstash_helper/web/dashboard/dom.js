@@ -122,9 +122,18 @@ function refocus(element, before) {
 }
 
 /**
+ * The symbols of icons.svg, which is part of the page.
+ *
+ * @typedef {"activity" | "apps" | "block" | "check" | "chevron" | "clock" | "copy" | "cross" | "database" | "door"
+ *   | "edit" | "extension" | "external" | "eye" | "globe" | "hidden" | "home" | "info" | "key" | "link" | "lock"
+ *   | "mail" | "offline" | "pause" | "person" | "plug" | "plus" | "question" | "refresh" | "search" | "settings"
+ *   | "shield" | "sign-in" | "terminal" | "trash" | "tray" | "unlink" | "verified" | "warning"} IconName
+ */
+
+/**
  * Return an icon. It is decoration: the text beside it says the same.
  *
- * @param {string} name The id of a symbol in icons.svg, which is part of the page.
+ * @param {IconName} name
  * @param {string} [className]
  */
 export function icon(name, className = "") {

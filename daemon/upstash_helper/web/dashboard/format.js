@@ -1,5 +1,7 @@
 /** Times, plans and actions as text. */
 
+/** @import { IconName } from "./dom.js" */
+
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
@@ -49,7 +51,11 @@ export const PLANS = {
 /** @type {Record<string, string>} */
 export const PLATFORMS = { aws: "Amazon Web Services", gcp: "Google Cloud" };
 
-/** The kinds of identities: their icon, what they are called, and who vouches for them. */
+/**
+ * The kinds of identities: their icon, what they are called, and who vouches for them.
+ *
+ * @type {Record<"web" | "extension" | "native", { icon: IconName, label: string, verified: string }>}
+ */
 export const IDENTITIES = {
   web: { icon: "globe", label: "Web page", verified: "Verified by the browser that is named below." },
   extension: {

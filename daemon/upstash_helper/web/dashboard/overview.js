@@ -6,6 +6,7 @@ import { plural } from "./format.js";
 import { head } from "./shell.js";
 import { showSlot, skeleton } from "./ui.js";
 
+/** @import { IconName } from "./dom.js" */
 /** @import { View } from "./shell.js" */
 
 /** @type {View} */
@@ -54,7 +55,7 @@ export const overview = {
 
 /**
  * @param {string} view
- * @param {string} glyph
+ * @param {IconName} glyph
  * @param {string} label
  */
 function tile(view, glyph, label) {

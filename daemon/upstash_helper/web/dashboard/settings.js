@@ -6,7 +6,7 @@ import { exact } from "./format.js";
 import { head } from "./shell.js";
 import { badge, busy, button, callout, copy, facts, showSlot, skeleton } from "./ui.js";
 
-/** @import { Child } from "./dom.js" */
+/** @import { Child, IconName } from "./dom.js" */
 /** @import { DaemonStatus, TrayStatus } from "./openapi.js" */
 /** @import { View } from "./shell.js" */
 /** @import { Tone } from "./state_text.js" */
@@ -144,7 +144,7 @@ function trayFacts(tray) {
 
 /**
  * @param {string} title
- * @param {string} glyph
+ * @param {IconName} glyph
  * @param {[string, Child][]} pairs
  */
 function card(title, glyph, pairs) {

@@ -3,6 +3,7 @@
 import { fill, find, h, icon } from "./dom.js";
 import { button, copy, noticeBoard } from "./ui.js";
 
+/** @import { IconName } from "./dom.js" */
 /** @import { Store } from "./store.js" */
 
 /**
@@ -11,7 +12,7 @@ import { button, copy, noticeBoard } from "./ui.js";
  * @typedef {object} View
  * @property {string} id
  * @property {string} title
- * @property {string} icon
+ * @property {IconName} icon
  * @property {(root: HTMLElement, context: { store: Store, signal: AbortSignal }) => void} show `signal` aborts when
  *   another section is shown.
  */

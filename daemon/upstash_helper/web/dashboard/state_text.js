@@ -1,5 +1,6 @@
 /** What the dashboard says about the connection: its states, and sign-ins that failed or wait. */
 
+/** @import { IconName } from "./dom.js" */
 /** @import { Attempt, Connection } from "./openapi.js" */
 
 /** @typedef {"ok" | "warn" | "bad" | "quiet"} Tone */
@@ -7,7 +8,7 @@
 /**
  * Of each state the icon, the tone, the title and the text.
  *
- * @type {Record<Connection["state"], [icon: string, tone: Tone, title: string, text: string]>}
+ * @type {Record<Connection["state"], [icon: IconName, tone: Tone, title: string, text: string]>}
  */
 const STATES = {
   disconnected: [

@@ -4,14 +4,14 @@ import { messageOf } from "./api.js";
 import { fill, find, h, icon, topDialog } from "./dom.js";
 import { exact, relative } from "./format.js";
 
-/** @import { Child } from "./dom.js" */
+/** @import { Child, IconName } from "./dom.js" */
 /** @import { Tone } from "./state_text.js" */
 /** @import { Slot } from "./store.js" */
 
 /**
  * @typedef {object} ButtonOptions
  * @property {"primary" | "plain" | "quiet" | "solid" | "danger" | "danger-plain"} [kind]
- * @property {string} [icon]
+ * @property {IconName} [icon]
  * @property {(event: Event) => unknown} [onclick]
  * @property {string} [action] Names the button, so that it can be found again after a redraw.
  * @property {string} [hidden] What a screen reader reads after the label, where several buttons have the same label.
@@ -45,7 +45,7 @@ export function button(label, options = {}) {
 /**
  * Return a button that shows only an icon. Its label is read aloud, and shown on hover.
  *
- * @param {string} name
+ * @param {IconName} name
  * @param {string} label
  * @param {Pick<ButtonOptions, "action" | "onclick">} [options]
  */
@@ -73,9 +73,9 @@ export async function busy(element, work) {
 /**
  * @param {string} text
  * @param {Tone} [tone]
- * @param {string} [glyph]
+ * @param {IconName} [glyph]
  */
-export function badge(text, tone = "quiet", glyph = "") {
+export function badge(text, tone = "quiet", glyph = undefined) {
   return h("span", { class: `badge ${tone}` }, glyph && icon(glyph), text);
 }
 
@@ -124,7 +124,7 @@ export function skeletonList(rows) {
 /**
  * Return what is shown in place of an empty list.
  *
- * @param {string} glyph
+ * @param {IconName} glyph
  * @param {string} title
  * @param {string} text
  * @param {...Child} more Buttons.
