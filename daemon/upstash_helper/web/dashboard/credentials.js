@@ -81,7 +81,8 @@ export class Credentials {
       }
     }
     this.#isShown = !this.#isShown;
-    const [label, icon] = this.#isShown ? ["Hide", "hidden"] : ["Show", "eye"];
+    const label = this.#isShown ? "Hide" : "Show";
+    const icon = this.#isShown ? "hidden" : "eye";
     fill(this.#toggle, ...button(label, { icon, hidden: "the secrets" }).childNodes);
     this.#draw();
   }

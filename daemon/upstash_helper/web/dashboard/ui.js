@@ -221,8 +221,8 @@ function noticePlace() {
  * @param {"ok" | "bad" | "info"} [tone]
  */
 export function notice(text, tone = "ok") {
-  const glyph = { ok: "check", bad: "warning", info: "info" }[tone];
-  const shown = h("div", { class: `notice ${tone}` }, icon(glyph), h("span", { class: "grow" }, text));
+  const glyph = icon(tone === "ok" ? "check" : tone === "bad" ? "warning" : "info");
+  const shown = h("div", { class: `notice ${tone}` }, glyph, h("span", { class: "grow" }, text));
   const dismiss = () => shown.remove();
   const attributes = { type: "button", class: "icon-button small", "aria-label": "Dismiss", onclick: dismiss };
   shown.append(h("button", attributes, icon("cross")));
