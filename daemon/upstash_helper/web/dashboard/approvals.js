@@ -106,7 +106,7 @@ export class Approvals {
    * @param {Pairing} it
    */
   #tell(it) {
-    const text = `${it.identity.shown} requests access. Its code is ${it.user_code}.`;
+    const text = `${it.identity.shown} wants access to your Upstash account. Its code is ${it.user_code}.`;
     const { top, bottom } = this.#section.getBoundingClientRect();
     const isVisible = !document.querySelector("dialog[open]") && bottom > 0 && top < innerHeight;
     if (isVisible) announce(text);
@@ -258,7 +258,8 @@ export class Approvals {
 
 /** @param {number} count */
 function headingFor(count) {
-  return count === 1 ? "An app requests access" : `${count} apps request access`;
+  const apps = count === 1 ? "An app wants" : `${count} apps want`;
+  return `${apps} access to your Upstash account`;
 }
 
 /**
@@ -287,7 +288,7 @@ function who(it, id) {
     kind !== "native" &&
       program &&
       h("p", { class: "hint wrap" }, `sent by ${program}`, pid ? ` (process ${pid})` : ""),
-    h("p", { class: "claims" }, h("span", { class: "claims-of" }, "calls itself"), untrusted(`“${it.claimed_name}”`)),
+    h("p", { class: "claims" }, h("span", { class: "claims-of" }, "Calls itself"), untrusted(`“${it.claimed_name}”`)),
     it.reason && h("p", { class: "claims" }, "Reason given: ", h("q", { dir: "auto" }, it.reason)),
   );
 }
