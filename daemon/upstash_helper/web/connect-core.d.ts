@@ -90,7 +90,7 @@ type ConnectOptions = {
   open?: ((url: string) => unknown) | undefined;
   /**
    * Cancels: the request to the user is withdrawn, and a sign-in that this call started
-   * is cancelled.
+   * is canceled.
    */
   signal?: AbortSignal | undefined;
   /**
@@ -460,7 +460,7 @@ declare class ConnectFailed extends UpstashHelperError {
 declare class AnswerLost extends UpstashHelperError {
   constructor();
 }
-/** `aborted`: cancelled by `signal`, or by the button's Cancel. */
+/** `aborted`: canceled by `signal`, or by the button's Cancel. */
 declare class Aborted extends UpstashHelperError {
   constructor();
 }

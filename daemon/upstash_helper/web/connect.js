@@ -196,10 +196,10 @@ class AnswerLost extends UpstashHelperError {
   }
 }
 
-/** `aborted`: cancelled by `signal`, or by the button's Cancel. */
+/** `aborted`: canceled by `signal`, or by the button's Cancel. */
 class Aborted extends UpstashHelperError {
   constructor() {
-    super("aborted", "This was cancelled.");
+    super("aborted", "This was canceled.");
   }
 }
 
@@ -1480,7 +1480,7 @@ class RelayedRequest {
   #reject = () => {};
 
   /**
-   * @param {() => void} stop Tells the bridge to stop.
+   * @param {() => void} stop Stops the request in the window.
    * @param {() => void} over Called at the end.
    */
   constructor(stop, over) {
@@ -1539,7 +1539,7 @@ const TRUSTED_MS = 10_000;
 
 /**
  * What is stored for a helper's address. `wished` are the scopes that were requested: those that the user denied then
- * are not requested again.
+ * are not requested again. Pages keep this, so its names cannot change.
  *
  * @typedef {{ token: string, wished: string[], scopes: Scope[] }} StoredToken
  */

@@ -28,7 +28,7 @@ async function withAccess(t, scopes = ["connection:read", "connection:write"]) {
   return { helper, session };
 }
 
-test("a connected account is left as it is", async (t) => {
+test("a connected account is not changed", async (t) => {
   const { helper, session } = await withAccess(t);
   helper.on("GET /v1/connection", { json: CONNECTED });
 

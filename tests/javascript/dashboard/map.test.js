@@ -40,7 +40,7 @@ test("every region is on the map", () => {
   }
 });
 
-test("the chosen regions are drawn last, and unknown ones not at all", () => {
+test("the chosen regions are drawn last, and unknown ones are left out", () => {
   const regions = ["eu-west-1", "us-east-1", "mars-north-1", "ap-south-1"].map((id) => ({ id, name: id }));
 
   const order = ranked(regions, "eu-west-1", ["us-east-1"]).map(([{ id }, rank]) => [id, rank]);

@@ -165,7 +165,7 @@ export class RelayedRequest {
   #reject = () => {};
 
   /**
-   * @param {() => void} stop Tells the bridge to stop.
+   * @param {() => void} stop Stops the request in the window.
    * @param {() => void} over Called at the end.
    */
   constructor(stop, over) {

@@ -172,10 +172,10 @@ export class AnswerLost extends UpstashHelperError {
   }
 }
 
-/** `aborted`: cancelled by `signal`, or by the button's Cancel. */
+/** `aborted`: canceled by `signal`, or by the button's Cancel. */
 export class Aborted extends UpstashHelperError {
   constructor() {
-    super("aborted", "This was cancelled.");
+    super("aborted", "This was canceled.");
   }
 }
 

@@ -15,7 +15,7 @@ const TRUSTED_MS = 10_000;
 
 /**
  * What is stored for a helper's address. `wished` are the scopes that were requested: those that the user denied then
- * are not requested again.
+ * are not requested again. Pages keep this, so its names cannot change.
  *
  * @typedef {{ token: string, wished: string[], scopes: Scope[] }} StoredToken
  */

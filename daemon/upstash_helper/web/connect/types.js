@@ -58,7 +58,7 @@
  * @property {(url: string) => unknown} [open] Opens the sign-in page in another way than in a window:
  *   `(url) => chrome.tabs.create({ url })` in an extension.
  * @property {AbortSignal} [signal] Cancels: the request to the user is withdrawn, and a sign-in that this call started
- *   is cancelled.
+ *   is canceled.
  * @property {TokenStorage} [storage] Where the page's token is kept. By default in localStorage, which every script of
  *   the origin can read.
  * @property {string} [url] Where the helper is. By default where this module was loaded from, if that is a helper;

@@ -1,4 +1,4 @@
-/** What the page knows about the helper. Each entry has its data, or why there is none, and tells when it changes. */
+/** What the page knows about the helper. Each entry has its data, or why there is none, and an event when it changes. */
 
 import { call } from "./api.js";
 

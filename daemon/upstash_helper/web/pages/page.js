@@ -188,7 +188,7 @@ function offerCopies() {
 /**
  * Remove the service workers of other programs from our origin, and say so.
  *
- * We have none. An app that used this address before may have left one. It stands between the browser and the daemon, so
+ * We have none. An app that used this address before may have left one. It sits between the browser and the daemon, so
  * it would answer in our place, and the sign-in would end at a page of that app.
  */
 async function removeForeignWorkers() {
