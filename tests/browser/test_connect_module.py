@@ -93,4 +93,5 @@ def test_the_module_without_the_button_has_none() -> None:
     assert set() == names[1] - names[0]
     assert "customElements" not in core
     assert "ELEMENT_CSS" not in core
+    assert "UpstashConnect" not in WEB.joinpath("connect-core.d.ts").read_text(encoding="utf-8")
     assert len(core) < 0.8 * len(whole)
