@@ -12,8 +12,8 @@ from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer
 from tests.support.retries import retries
 from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.upstream.api_keys import Keys
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.api_keys import ApiKeyIssuer
+from upstash_helper.upstream.http_client import HttpClient
 
 NAME = "UPSTASH_HELPER_API_KEY_1784000000"
 TOKEN = Secret("access-s3cret")
@@ -21,26 +21,26 @@ MADE = {"api_key": "key-s3cret", "name": NAME}
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[Upstream]:
+async def http() -> AsyncIterator[HttpClient]:
     """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=FakeClock(), retry_seconds=0.001)
+    upstream = HttpClient(clock=FakeClock(), retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-async def failed(http: Upstream, url: str, *, seconds: float = 20.0) -> AuthorizationFailed:
+async def failed(http: HttpClient, url: str, *, seconds: float = 20.0) -> AuthorizationFailed:
     """Return the failure of making a key."""
     with pytest.raises(AuthorizationFailed) as caught:
-        await Keys(http=http, api_url=url, issue_seconds=seconds).issue(access_token=TOKEN, name=NAME)
+        await ApiKeyIssuer(http=http, api_url=url, issue_seconds=seconds).issue(access_token=TOKEN, name=NAME)
     return caught.value
 
 
-async def test_a_key_is_made_with_the_access_token(http: Upstream) -> None:
+async def test_a_key_is_made_with_the_access_token(http: HttpClient) -> None:
     """
     The request is the guideline's: `POST /apikey`, Bearer, a name.
     """
     async with faulty(answer(MADE)) as far_side:
-        issued = await Keys(http=http, api_url=f"{far_side.url}/").issue(access_token=TOKEN, name=NAME)
+        issued = await ApiKeyIssuer(http=http, api_url=f"{far_side.url}/").issue(access_token=TOKEN, name=NAME)
 
         (request,) = far_side.requests
 
@@ -57,12 +57,12 @@ async def test_a_key_is_made_with_the_access_token(http: Upstream) -> None:
     ("field", "email"),
     [({"email": "ada@b.example"}, "ada@b.example"), ({"email": "nobody"}, None), ({"email": 5}, None), ({}, None)],
 )
-async def test_an_email_in_the_answer_is_taken(http: Upstream, field: dict[str, object], email: str | None) -> None:
+async def test_an_email_in_the_answer_is_taken(http: HttpClient, field: dict[str, object], email: str | None) -> None:
     """
     If the answer says whose key it is, that is believed first; what is no e-mail is passed over.
     """
     async with faulty(answer(MADE | field, 201)) as far_side:
-        issued = await Keys(http=http, api_url=far_side.url).issue(access_token=TOKEN, name=NAME)
+        issued = await ApiKeyIssuer(http=http, api_url=far_side.url).issue(access_token=TOKEN, name=NAME)
 
     assert email == issued.email
 
@@ -99,7 +99,7 @@ async def test_an_email_in_the_answer_is_taken(http: Upstream, field: dict[str, 
     ],
     ids=lambda value: str(value)[:70],
 )
-async def test_t36_a_request_for_a_key_is_sent_once(http: Upstream, step: Step, reason: str) -> None:
+async def test_t36_a_request_for_a_key_is_sent_once(http: HttpClient, step: Step, reason: str) -> None:
     """
     However it fails it has a name, and no second request leaves an orphan key in the account.
     """
@@ -110,7 +110,7 @@ async def test_t36_a_request_for_a_key_is_sent_once(http: Upstream, step: Step, 
         assert 1 == len(far_side.requests)
 
 
-async def test_a_name_that_the_account_has_is_told_from_other_refusals(http: Upstream) -> None:
+async def test_a_name_that_the_account_has_is_told_from_other_refusals(http: HttpClient) -> None:
     """
     Nothing was made, so that another name may be tried.
     """
@@ -127,7 +127,7 @@ async def test_a_name_that_the_account_has_is_told_from_other_refusals(http: Ups
     [Reset(), Hang(), Answer(500), Answer(200, b"{"), Bytes(b"HTTP/1.1 2"), Flood(b" " * 65536)],
     ids=lambda step: str(step)[:30],
 )
-async def test_a_lost_answer_names_the_key_to_look_for(http: Upstream, step: Step) -> None:
+async def test_a_lost_answer_names_the_key_to_look_for(http: HttpClient, step: Step) -> None:
     """
     If a key may have been made, the user learns its name and where to delete it.
     """
@@ -138,7 +138,7 @@ async def test_a_lost_answer_names_the_key_to_look_for(http: Upstream, step: Ste
     assert "Account → Management API" in failure.detail
 
 
-async def test_a_request_that_was_never_sent_is_retried_and_leaves_nothing_to_look_for(http: Upstream) -> None:
+async def test_a_request_that_was_never_sent_is_retried_and_leaves_nothing_to_look_for(http: HttpClient) -> None:
     """
     Without a connection there is no key, and the message does not speak of one.
     """
@@ -150,7 +150,7 @@ async def test_a_request_that_was_never_sent_is_retried_and_leaves_nothing_to_lo
     assert NAME not in failure.detail
 
 
-async def test_the_words_of_a_refusal_are_passed_on(http: Upstream) -> None:
+async def test_the_words_of_a_refusal_are_passed_on(http: HttpClient) -> None:
     """
     Upstash's reason is quoted, without what must not be shown.
     """
@@ -163,7 +163,7 @@ async def test_the_words_of_a_refusal_are_passed_on(http: Upstream) -> None:
 @pytest.mark.parametrize(
     "step", [answer(MADE), answer({"error": "no: access-s3cret"}, 403), Hang(), Answer(200, b"s3cret")]
 )
-async def test_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_no_secret_is_logged_or_told(http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step) -> None:
     """
     At DEBUG neither the token nor the key shows, in the log, in the result's repr or in an error.
     """
@@ -172,7 +172,9 @@ async def test_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCap
     async with faulty(step) as far_side:
         try:
             told = repr(
-                await Keys(http=http, api_url=far_side.url, issue_seconds=1.0).issue(access_token=TOKEN, name=NAME)
+                await ApiKeyIssuer(http=http, api_url=far_side.url, issue_seconds=1.0).issue(
+                    access_token=TOKEN, name=NAME
+                )
             )
         except AuthorizationFailed as failure:
             logging.getLogger("test").exception("failed")

@@ -16,7 +16,7 @@ from upstash_helper.broker import models
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase, Secret
 from upstash_helper.upstream.developer_api import DeveloperApi
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.http_client import HttpClient
 
 CREDENTIAL = Credential(email="adä@b.example", api_key=Secret("key-s3cret"), method="oauth", since=0.0)
 NEW = NewDatabase(name="cache", primary_region="us-east-1")
@@ -60,14 +60,14 @@ async def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def http(clock: FakeClock) -> AsyncIterator[Upstream]:
+async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
     """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=clock, retry_seconds=0.001)
+    upstream = HttpClient(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-def api(http: Upstream, far_side: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
+def api(http: HttpClient, far_side: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
     """Return the adapter for that far side."""
     return DeveloperApi(http=http, api_url=far_side.url, read_seconds=seconds, write_seconds=seconds)
 
@@ -83,7 +83,7 @@ async def failed(verb: str, subject: DeveloperApi) -> HelperError:
 
 
 @every_verb
-async def test_the_credential_goes_as_http_basic(http: Upstream, verb: str) -> None:
+async def test_the_credential_goes_as_http_basic(http: HttpClient, verb: str) -> None:
     """
     Each call carries e-mail and key, as UTF-8.
     """
@@ -97,7 +97,7 @@ async def test_the_credential_goes_as_http_basic(http: Upstream, verb: str) -> N
 
 
 @every_verb
-async def test_without_an_email_nothing_is_sent(http: Upstream, verb: str) -> None:
+async def test_without_an_email_nothing_is_sent(http: HttpClient, verb: str) -> None:
     """
     A credential that is known by half is not tried.
     """
@@ -142,7 +142,7 @@ async def test_without_an_email_nothing_is_sent(http: Upstream, verb: str) -> No
     ids=str,
 )
 async def test_create_sends_what_was_given_and_no_more(
-    http: Upstream, changes: dict[str, Any], body: dict[str, Any]
+    http: HttpClient, changes: dict[str, Any], body: dict[str, Any]
 ) -> None:
     """
     The current dialect of the API is spoken; what the user left out is left to Upstash.
@@ -178,7 +178,7 @@ async def test_create_sends_what_was_given_and_no_more(
 )
 @pytest.mark.parametrize("success", [answer("OK"), answer(DOCUMENT), Answer(204)], ids=["OK", "document", "nothing"])
 async def test_each_change_is_one_call(
-    http: Upstream, change: Change, sent: str, body: dict[str, Any] | None, success: Answer
+    http: HttpClient, change: Change, sent: str, body: dict[str, Any] | None, success: Answer
 ) -> None:
     """
     A change goes to the route that the API's document gives, and any success is one.
@@ -196,7 +196,7 @@ async def test_each_change_is_one_call(
     "database_id", ["", ".", "..", "a/b", "../databases", "a?b", "a%2Fb", "a b", "ä", "a\n", "x" * 129]
 )
 @pytest.mark.parametrize("verb", ["get", "change", "delete"])
-async def test_what_is_no_id_does_not_become_a_path(http: Upstream, verb: str, database_id: str) -> None:
+async def test_what_is_no_id_does_not_become_a_path(http: HttpClient, verb: str, database_id: str) -> None:
     """
     A made-up id is a database that is not there, and reaches nothing else.
     """
@@ -215,7 +215,7 @@ async def test_what_is_no_id_does_not_become_a_path(http: Upstream, verb: str, d
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-async def test_all_databases_are_listed(http: Upstream) -> None:
+async def test_all_databases_are_listed(http: HttpClient) -> None:
     """
     The list hides nothing, not even a database of which hardly anything is known; it has no secrets.
     """
@@ -227,7 +227,7 @@ async def test_all_databases_are_listed(http: Upstream) -> None:
     assert "s3cret" not in repr(databases)
 
 
-async def test_an_account_without_databases_has_an_empty_list(http: Upstream) -> None:
+async def test_an_account_without_databases_has_an_empty_list(http: HttpClient) -> None:
     """
     Nothing is a fine answer.
     """
@@ -235,7 +235,7 @@ async def test_an_account_without_databases_has_an_empty_list(http: Upstream) ->
         assert () == await api(http, far_side).list(CREDENTIAL)
 
 
-async def test_a_database_comes_with_its_secrets(http: Upstream) -> None:
+async def test_a_database_comes_with_its_secrets(http: HttpClient) -> None:
     """
     What lets a client in is there, and does not print.
     """
@@ -253,7 +253,7 @@ async def test_a_database_comes_with_its_secrets(http: Upstream) -> None:
     assert "s3cret" not in repr(secrets)
 
 
-async def test_a_database_without_its_secrets_is_no_answer(http: Upstream) -> None:
+async def test_a_database_without_its_secrets_is_no_answer(http: HttpClient) -> None:
     """
     Whoever asks for a credential does not get an empty one.
     """
@@ -280,7 +280,7 @@ async def test_a_database_without_its_secrets_is_no_answer(http: Upstream) -> No
     ],
 )
 async def test_t48_a_refusal_has_a_name_and_is_not_asked_again(
-    http: Upstream, verb: str, status: int, code: str
+    http: HttpClient, verb: str, status: int, code: str
 ) -> None:
     """
     Each status of the API's document is an error of its own, with Upstash's words.
@@ -302,7 +302,7 @@ async def test_t48_a_refusal_has_a_name_and_is_not_asked_again(
         ("delete", "database_not_found"),
     ],
 )
-async def test_t48_not_found_means_the_database_where_one_was_named(http: Upstream, verb: str, code: str) -> None:
+async def test_t48_not_found_means_the_database_where_one_was_named(http: HttpClient, verb: str, code: str) -> None:
     """
     A 404 for an id is a database that is not there; anywhere else it is a refusal.
     """
@@ -314,7 +314,7 @@ async def test_t48_not_found_means_the_database_where_one_was_named(http: Upstre
     ("header", "seconds"), [("120", 120.0), ("Mon, 21 Sep 2026 14:14:20 GMT", 60.0), ("soon", None)]
 )
 async def test_t48_a_rate_limit_passes_on_when_to_come_again(
-    http: Upstream, header: str, seconds: float | None
+    http: HttpClient, header: str, seconds: float | None
 ) -> None:
     """
     Retry-After goes through in both its forms; garbage does not.
@@ -327,7 +327,7 @@ async def test_t48_a_rate_limit_passes_on_when_to_come_again(
 
 @pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_t48_a_server_error_is_unavailable(http: Upstream, verb: str, status: int) -> None:
+async def test_t48_a_server_error_is_unavailable(http: HttpClient, verb: str, status: int) -> None:
     """
     A failing API is named; only reading calls are tried again, and only behind a gateway's error.
     """
@@ -358,7 +358,7 @@ UNREADABLE: list[Step] = [
 
 @pytest.mark.parametrize("verb", ["list", "get"])
 @pytest.mark.parametrize("step", UNREADABLE, ids=lambda step: str(step)[:60])
-async def test_t48_an_answer_that_cannot_be_read_is_unavailable(http: Upstream, verb: str, step: Step) -> None:
+async def test_t48_an_answer_that_cannot_be_read_is_unavailable(http: HttpClient, verb: str, step: Step) -> None:
     """
     Truncated JSON, HTML, a redirect, a flood: each is an error with a name.
     """
@@ -367,7 +367,7 @@ async def test_t48_an_answer_that_cannot_be_read_is_unavailable(http: Upstream, 
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
-async def test_t48_a_slow_api_is_a_timeout(http: Upstream, verb: str) -> None:
+async def test_t48_a_slow_api_is_a_timeout(http: HttpClient, verb: str) -> None:
     """
     The caller gets an answer at the deadline, and the API is not asked again.
     """
@@ -379,7 +379,7 @@ async def test_t48_a_slow_api_is_a_timeout(http: Upstream, verb: str) -> None:
 
 
 @every_verb
-async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, verb: str) -> None:
+async def test_an_api_that_is_not_there_is_unavailable(http: HttpClient, verb: str) -> None:
     """
     Without a connection nothing was done, so that each call is tried three times, create as well.
     """
@@ -392,7 +392,7 @@ async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, verb: str
 
 
 @every_verb
-async def test_an_api_that_comes_up_in_between_is_used(http: Upstream, verb: str) -> None:
+async def test_an_api_that_comes_up_in_between_is_used(http: HttpClient, verb: str) -> None:
     """
     A short break of the network is not noticed.
     """
@@ -405,7 +405,7 @@ async def test_an_api_that_comes_up_in_between_is_used(http: Upstream, verb: str
 
 @pytest.mark.parametrize("verb", ["list", "get"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[")])
-async def test_reading_survives_a_broken_connection(http: Upstream, verb: str, step: Step) -> None:
+async def test_reading_survives_a_broken_connection(http: HttpClient, verb: str, step: Step) -> None:
     """
     What changes nothing is asked again.
     """
@@ -417,7 +417,7 @@ async def test_reading_survives_a_broken_connection(http: Upstream, verb: str, s
 
 @pytest.mark.parametrize("verb", ["change", "delete"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 2")])
-async def test_a_change_that_may_have_arrived_is_not_repeated(http: Upstream, verb: str, step: Step) -> None:
+async def test_a_change_that_may_have_arrived_is_not_repeated(http: HttpClient, verb: str, step: Step) -> None:
     """
     The user is told that it may have been made.
     """
@@ -444,7 +444,7 @@ async def test_a_change_that_may_have_arrived_is_not_repeated(http: Upstream, ve
     ],
     ids=lambda step: str(step)[:60],
 )
-async def test_t48_a_create_that_may_have_arrived_is_sent_once_and_unknown(http: Upstream, step: Step) -> None:
+async def test_t48_a_create_that_may_have_arrived_is_sent_once_and_unknown(http: HttpClient, step: Step) -> None:
     """
     A database costs money: if nobody can tell whether it was made, the user is told to look.
     """
@@ -455,7 +455,7 @@ async def test_t48_a_create_that_may_have_arrived_is_sent_once_and_unknown(http:
         assert "'cache' may have been made" in error.detail
 
 
-async def test_a_create_goes_over_a_connection_of_its_own(http: Upstream) -> None:
+async def test_a_create_goes_over_a_connection_of_its_own(http: HttpClient) -> None:
     """
     A kept connection that the server is just closing does not make an order uncertain.
     """
@@ -467,7 +467,7 @@ async def test_a_create_goes_over_a_connection_of_its_own(http: Upstream) -> Non
         assert [0, 1] == [request.connection for request in far_side.requests]
 
 
-async def test_t48_an_api_that_is_down_is_left_alone(http: Upstream) -> None:
+async def test_t48_an_api_that_is_down_is_left_alone(http: HttpClient) -> None:
     """
     After five failures callers are told at once when to come again, and a create knows that nothing was sent.
     """
@@ -505,7 +505,7 @@ BASIC = base64.b64encode(b"ad\xc3\xa4@b.example:key-s3cret").decode()
     ids=lambda step: str(step)[:60],
 )
 async def test_t48_no_secret_is_logged_or_told(
-    http: Upstream, caplog: pytest.LogCaptureFixture, verb: str, step: Step
+    http: HttpClient, caplog: pytest.LogCaptureFixture, verb: str, step: Step
 ) -> None:
     """
     At DEBUG, with an API that repeats what it got, neither credential nor database secrets show anywhere.

@@ -16,7 +16,7 @@ from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer
 from tests.support.retries import retries
 from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.oauth import OAuth
 
 CODE = Secret("c0de-s3cret")
@@ -39,14 +39,14 @@ def jwt(claims: dict[str, Any]) -> Secret:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[Upstream]:
+async def http() -> AsyncIterator[HttpClient]:
     """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=FakeClock(), retry_seconds=0.001)
+    upstream = HttpClient(clock=FakeClock(), retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-def oauth(http: Upstream, url: str, *, seconds: float = 20.0) -> OAuth:
+def oauth(http: HttpClient, url: str, *, seconds: float = 20.0) -> OAuth:
     """Return the adapter for that far side."""
     return OAuth(
         http=http,
@@ -74,7 +74,7 @@ def test_the_user_is_sent_to_the_guidelines_address(base: str) -> None:
     """
     The address has everything of Upstash's guideline, a state, and PKCE's S256 challenge.
     """
-    server = oauth(Upstream(clock=FakeClock()), base)
+    server = oauth(HttpClient(clock=FakeClock()), base)
 
     url = urlsplit(server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER))
 
@@ -97,7 +97,7 @@ def test_the_code_verifier_is_not_in_the_address() -> None:
     """
     What the browser's history keeps is no help to redeem a code.
     """
-    server = oauth(Upstream(clock=FakeClock()), "https://auth.upstash.com")
+    server = oauth(HttpClient(clock=FakeClock()), "https://auth.upstash.com")
 
     url = server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER)
 
@@ -108,13 +108,13 @@ def test_the_issuer_is_auth0s() -> None:
     """
     Auth0 names itself with a slash at the end.
     """
-    assert "https://auth.upstash.com/" == oauth(Upstream(clock=FakeClock()), "https://auth.upstash.com").issuer
+    assert "https://auth.upstash.com/" == oauth(HttpClient(clock=FakeClock()), "https://auth.upstash.com").issuer
 
 
 # --- the exchange -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_code_is_exchanged_for_tokens(http: Upstream) -> None:
+async def test_a_code_is_exchanged_for_tokens(http: HttpClient) -> None:
     """
     The code goes with the verifier and the very redirect URI of before, as a form, once.
     """
@@ -153,7 +153,7 @@ async def test_a_code_is_exchanged_for_tokens(http: Upstream) -> None:
     ],
     ids=str,
 )
-async def test_an_access_token_is_all_that_is_needed(http: Upstream, changes: dict[str, Any]) -> None:
+async def test_an_access_token_is_all_that_is_needed(http: HttpClient, changes: dict[str, Any]) -> None:
     """
     Other scopes, other spellings and missing extras do not fail a sign-in.
     """
@@ -189,7 +189,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("step", "reason"), REFUSALS, ids=str)
 async def test_t36_a_refusal_has_a_name_and_the_code_is_not_sent_again(
-    http: Upstream, step: Answer, reason: str
+    http: HttpClient, step: Answer, reason: str
 ) -> None:
     """
     Whatever the token endpoint answers, the sign-in ends with a reason, and the code was sent once.
@@ -201,7 +201,7 @@ async def test_t36_a_refusal_has_a_name_and_the_code_is_not_sent_again(
         assert 1 == len(far_side.requests)
 
 
-async def test_t36_two_server_errors_before_a_success_are_a_failure(http: Upstream) -> None:
+async def test_t36_two_server_errors_before_a_success_are_a_failure(http: HttpClient) -> None:
     """
     A 500 is an answer: the success that a repeat would have brought is not waited for.
     """
@@ -211,7 +211,7 @@ async def test_t36_two_server_errors_before_a_success_are_a_failure(http: Upstre
         assert ("server_error", 1) == (failure.reason, len(far_side.requests))
 
 
-async def test_t36_a_rate_limit_says_when_to_come_again(http: Upstream) -> None:
+async def test_t36_a_rate_limit_says_when_to_come_again(http: HttpClient) -> None:
     """
     The user is told the seconds of Retry-After.
     """
@@ -255,7 +255,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("step", UNREADABLE, ids=lambda step: str(step)[:60])
-async def test_t36_an_answer_that_cannot_be_read_is_a_failure(http: Upstream, step: Step) -> None:
+async def test_t36_an_answer_that_cannot_be_read_is_a_failure(http: HttpClient, step: Step) -> None:
     """
     HTML, broken JSON, a redirect, ten megabytes: each ends the sign-in by name, after one request.
     """
@@ -267,7 +267,7 @@ async def test_t36_an_answer_that_cannot_be_read_is_a_failure(http: Upstream, st
 
 
 @pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")], ids=["silent", "stops in the head"])
-async def test_t36_a_silent_server_is_a_timeout(http: Upstream, step: Hang) -> None:
+async def test_t36_a_silent_server_is_a_timeout(http: HttpClient, step: Hang) -> None:
     """
     The deadline ends the sign-in, and the code was sent once.
     """
@@ -287,7 +287,7 @@ def test_t36_the_deadline_is_within_thirty_seconds() -> None:
     assert 20 < EXCHANGE_SECONDS < 30
 
 
-async def test_t36_a_reset_before_any_answer_is_tried_again(http: Upstream) -> None:
+async def test_t36_a_reset_before_any_answer_is_tried_again(http: HttpClient) -> None:
     """
     A connection that broke before the first byte of an answer costs a retry, not the sign-in.
     """
@@ -298,7 +298,7 @@ async def test_t36_a_reset_before_any_answer_is_tried_again(http: Upstream) -> N
         assert 3 == len(far_side.requests)
 
 
-async def test_t36_a_code_that_was_taken_by_a_broken_connection_is_named(http: Upstream) -> None:
+async def test_t36_a_code_that_was_taken_by_a_broken_connection_is_named(http: HttpClient) -> None:
     """
     If the server had redeemed the code before the reset, it refuses the retry, and the user is told to connect again.
     """
@@ -309,7 +309,7 @@ async def test_t36_a_code_that_was_taken_by_a_broken_connection_is_named(http: U
         assert "Connect again" in failure.detail
 
 
-async def test_t36_resets_end_after_three_tries(http: Upstream) -> None:
+async def test_t36_resets_end_after_three_tries(http: HttpClient) -> None:
     """
     A server that always resets gets the code three times, with a pause before each retry.
     """
@@ -321,7 +321,7 @@ async def test_t36_resets_end_after_three_tries(http: Upstream) -> None:
         assert [True, True] == [retry.wait_for > 0 for retry in seen]
 
 
-async def test_t36_a_server_that_is_not_there_is_a_network_error(http: Upstream) -> None:
+async def test_t36_a_server_that_is_not_there_is_a_network_error(http: HttpClient) -> None:
     """
     A refused connection is retried twice, then named.
     """
@@ -332,7 +332,7 @@ async def test_t36_a_server_that_is_not_there_is_a_network_error(http: Upstream)
     assert ("network_error", 2) == (failure.reason, len(seen))
 
 
-async def test_t36_a_server_that_is_just_restarting_does_not_fail_the_sign_in(http: Upstream) -> None:
+async def test_t36_a_server_that_is_just_restarting_does_not_fail_the_sign_in(http: HttpClient) -> None:
     """
     A connection that is refused once and accepted then costs a pause.
     """
@@ -346,7 +346,7 @@ async def test_t36_a_server_that_is_just_restarting_does_not_fail_the_sign_in(ht
 # --- whose tokens they are --------------------------------------------------------------------------------------------
 
 
-async def test_emails_come_in_the_order_of_trust(http: Upstream) -> None:
+async def test_emails_come_in_the_order_of_trust(http: HttpClient) -> None:
     """
     The id_token, the access token and /userinfo are asked, in this order, and each e-mail is named once.
     """
@@ -377,7 +377,7 @@ async def test_emails_come_in_the_order_of_trust(http: Upstream) -> None:
     ],
     ids=str,
 )
-async def test_no_email_is_no_failure(http: Upstream, step: Step) -> None:
+async def test_no_email_is_no_failure(http: HttpClient, step: Step) -> None:
     """
     If nothing tells the e-mail, the user is asked; the sign-in goes on.
     """
@@ -388,7 +388,7 @@ async def test_no_email_is_no_failure(http: Upstream, step: Step) -> None:
 # --- giving the tokens back -------------------------------------------------------------------------------------------
 
 
-async def test_the_refresh_token_is_revoked_first(http: Upstream) -> None:
+async def test_the_refresh_token_is_revoked_first(http: HttpClient) -> None:
     """
     Both tokens are given back (RFC 7009), the one that lives longer before the other.
     """
@@ -407,7 +407,7 @@ async def test_the_refresh_token_is_revoked_first(http: Upstream) -> None:
 @pytest.mark.parametrize(
     "step", [Answer(500), Reset(), Bytes(b"x"), Flood(b"x" * 9999)], ids=lambda step: str(step)[:20]
 )
-async def test_a_revocation_that_fails_is_let_be(http: Upstream, step: Step) -> None:
+async def test_a_revocation_that_fails_is_let_be(http: HttpClient, step: Step) -> None:
     """
     Revoking is a courtesy: nothing depends on it, and the second token is tried whatever the first did.
     """
@@ -419,7 +419,7 @@ async def test_a_revocation_that_fails_is_let_be(http: Upstream, step: Step) -> 
         }
 
 
-async def test_a_revocation_does_not_wait(http: Upstream) -> None:
+async def test_a_revocation_does_not_wait(http: HttpClient) -> None:
     """
     All of it together ends at the deadline.
     """
@@ -440,7 +440,7 @@ ECHO = {"error": "invalid_grant", "error_description": f"code {CODE.reveal()} wi
     [answer(GRANTED), answer(ECHO, 403), answer({"error": CODE.reveal()}, 400), Reset(), Hang(), Bytes(b"s3cret")],
     ids=lambda step: str(step)[:20],
 )
-async def test_t36_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_t36_no_secret_is_logged_or_told(http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step) -> None:
     """
     A whole sign-in at DEBUG, with an endpoint that repeats what it got, leaves no secret in log or errors.
     """

@@ -1,4 +1,4 @@
-"""The ``Passage`` port: what arrives at the Developer API, what comes back, and what becomes of broken exchanges."""
+"""The ``PassThroughApi`` port: what arrives at the Developer API, what comes back, and what becomes of broken exchanges."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from upstash_helper import __version__
 from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.broker.ports import PassedAnswer, PassedRequest
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.pass_through import DeveloperApiPassage
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,16 +41,16 @@ async def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def http(clock: FakeClock) -> AsyncIterator[Upstream]:
+async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
     """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=clock, retry_seconds=0.001)
+    upstream = HttpClient(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
 @asynccontextmanager
 async def sent(
-    http: Upstream,
+    http: HttpClient,
     url: str,
     method: str = "GET",
     target: str = "v2/thing",
@@ -60,19 +60,19 @@ async def sent(
     **request: Any,
 ) -> AsyncIterator[PassedAnswer]:
     """Send a request through the port to the API at ``url``."""
-    passage = DeveloperApiPassage(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
+    pass_through_api = DeveloperApiPassThrough(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
     wanted = PassedRequest(method=method, target=target, headers=headers, **request)
-    async with passage.open(CREDENTIAL, wanted) as passed:
+    async with pass_through_api.open(CREDENTIAL, wanted) as passed:
         yield passed
 
 
-async def whole(http: Upstream, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
+async def whole(http: HttpClient, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
     """Return status and body."""
     async with sent(http, url, *args, **options) as passed:
         return passed.status, b"".join([piece async for piece in passed.pieces])
 
 
-async def failed(http: Upstream, url: str, *args: Any, **options: Any) -> HelperError:
+async def failed(http: HttpClient, url: str, *args: Any, **options: Any) -> HelperError:
     """Return the error of an exchange."""
     with pytest.raises(HelperError) as caught:
         await whole(http, url, *args, **options)
@@ -88,7 +88,7 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: Upstream) -> None:
+async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: HttpClient) -> None:
     """
     Upstash sees one Authorization, the daemon's name, and nothing that the app is known by.
     """
@@ -115,7 +115,7 @@ async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: Upstr
         "v2/%E2%82%AC",
     ],
 )
-async def test_path_and_query_arrive_as_they_were_written(http: Upstream, target: str) -> None:
+async def test_path_and_query_arrive_as_they_were_written(http: HttpClient, target: str) -> None:
     """
     Nothing is decoded, encoded or ordered anew.
     """
@@ -126,7 +126,7 @@ async def test_path_and_query_arrive_as_they_were_written(http: Upstream, target
 
 
 @pytest.mark.parametrize("base", ["", "/", "/some/where", "/some/where/"])
-async def test_the_api_may_have_a_path_of_its_own(http: Upstream, base: str) -> None:
+async def test_the_api_may_have_a_path_of_its_own(http: HttpClient, base: str) -> None:
     """
     A gateway before the Developer API is a matter of the setting alone.
     """
@@ -140,7 +140,7 @@ async def test_the_api_may_have_a_path_of_its_own(http: Upstream, base: str) -> 
     "target",
     ["@evil.test/", "http://evil.test/", "/evil.test/x", "evil.test:443", ":80@evil.test/", "a?http://evil.test", ";x"],
 )
-async def test_no_target_leads_to_another_host(http: Upstream, target: str) -> None:
+async def test_no_target_leads_to_another_host(http: HttpClient, target: str) -> None:
     """
     Whatever a path looks like, it is a path at the Developer API.
     """
@@ -154,7 +154,7 @@ async def test_no_target_leads_to_another_host(http: Upstream, target: str) -> N
 
 
 @pytest.mark.parametrize("target", ["", "a b", "a\r\nHost: evil.test", "a\tb", "ä", "a#b", "a?ä", "\udce4", "a\0"])
-async def test_a_target_that_would_have_to_be_rewritten_is_refused(http: Upstream, target: str) -> None:
+async def test_a_target_that_would_have_to_be_rewritten_is_refused(http: HttpClient, target: str) -> None:
     """
     What is sent is what was judged, or nothing.
     """
@@ -169,7 +169,7 @@ async def test_a_target_that_would_have_to_be_rewritten_is_refused(http: Upstrea
     ("length", "framing"), [(9, {"Content-Length": "9"}), (None, {"Transfer-Encoding": "chunked"})]
 )
 async def test_a_body_arrives_as_it_is(
-    http: Upstream, method: str, length: int | None, framing: dict[str, str]
+    http: HttpClient, method: str, length: int | None, framing: dict[str, str]
 ) -> None:
     """
     With its type, its encoding, and its length if that was declared.
@@ -193,7 +193,7 @@ async def test_a_body_arrives_as_it_is(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_without_a_body_none_is_invented(http: Upstream, method: str) -> None:
+async def test_without_a_body_none_is_invented(http: HttpClient, method: str) -> None:
     """
     No type is guessed, and the length says zero.
     """
@@ -206,15 +206,15 @@ async def test_without_a_body_none_is_invented(http: Upstream, method: str) -> N
     assert {"Content-Type", "Accept", "Transfer-Encoding"}.isdisjoint(request.headers)
 
 
-async def test_without_an_email_nothing_is_sent(http: Upstream) -> None:
+async def test_without_an_email_nothing_is_sent(http: HttpClient) -> None:
     """
     A credential that is known by half is not tried.
     """
     half = msgspec.structs.replace(CREDENTIAL, email=None)
     async with faulty() as far_side:
-        passage = DeveloperApiPassage(http=http, api_url=far_side.url)
+        pass_through_api = DeveloperApiPassThrough(http=http, api_url=far_side.url)
         with pytest.raises(HelperError) as caught:
-            async with passage.open(half, PassedRequest(method="GET", target="v2/thing", headers=())):
+            async with pass_through_api.open(half, PassedRequest(method="GET", target="v2/thing", headers=())):
                 pass
 
         assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
@@ -226,7 +226,7 @@ async def test_without_an_email_nothing_is_sent(http: Upstream) -> None:
 @pytest.mark.parametrize(
     "status", [200, 201, 202, 304, 400, 403, 404, 405, 406, 409, 418, 422, 429, 500, 502, 503, 504]
 )
-async def test_t48_a_status_is_handed_on(http: Upstream, status: int) -> None:
+async def test_t48_a_status_is_handed_on(http: HttpClient, status: int) -> None:
     """
     Upstash's refusals and failures are the app's to read, and not a reason to ask twice.
     """
@@ -239,7 +239,7 @@ async def test_t48_a_status_is_handed_on(http: Upstream, status: int) -> None:
     assert {"Retry-After": "3", "Via": "1.1 upstash-helper"}.items() <= dict(passed.headers).items()
 
 
-async def test_t48_a_refused_key_is_no_answer(http: Upstream) -> None:
+async def test_t48_a_refused_key_is_no_answer(http: HttpClient) -> None:
     """
     An app's own token is fine: a 401 of Upstash's would tell it to throw that away.
     """
@@ -250,7 +250,7 @@ async def test_t48_a_refused_key_is_no_answer(http: Upstream) -> None:
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_redirect_is_followed_by_nobody(http: Upstream, method: str, status: int) -> None:
+async def test_a_redirect_is_followed_by_nobody(http: HttpClient, method: str, status: int) -> None:
     """
     The credential goes to the Developer API and nowhere else, and the app is not sent elsewhere either.
     """
@@ -260,7 +260,7 @@ async def test_a_redirect_is_followed_by_nobody(http: Upstream, method: str, sta
         assert ("upstream_unavailable", 1, []) == (error.code, len(far_side.requests), elsewhere.sends)
 
 
-async def test_an_encoded_body_stays_encoded(http: Upstream) -> None:
+async def test_an_encoded_body_stays_encoded(http: HttpClient) -> None:
     """
     The app asked for it and decodes it; a decompression bomb is no bomb here.
     """
@@ -282,7 +282,7 @@ async def test_an_encoded_body_stays_encoded(http: Upstream) -> None:
         ("GET", Bytes(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\n\r\n")),
     ],
 )
-async def test_what_has_no_body_ends_with_its_headers(http: Upstream, method: str, step: Step) -> None:
+async def test_what_has_no_body_ends_with_its_headers(http: HttpClient, method: str, step: Step) -> None:
     """
     No body is waited for where HTTP has none.
     """
@@ -301,7 +301,7 @@ async def test_what_has_no_body_ends_with_its_headers(http: Upstream, method: st
         b"Server: x",
     ],
 )
-async def test_a_field_that_is_not_for_apps_is_left_out(http: Upstream, line: bytes) -> None:
+async def test_a_field_that_is_not_for_apps_is_left_out(http: HttpClient, line: bytes) -> None:
     """
     An answer is not refused for one odd field: it comes without it.
     """
@@ -314,7 +314,7 @@ async def test_a_field_that_is_not_for_apps_is_left_out(http: Upstream, line: by
 # --- streaming --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_handed_out_while_it_is_still_written(http: Upstream) -> None:
+async def test_an_answer_is_handed_out_while_it_is_still_written(http: HttpClient) -> None:
     """
     First the headers, then each piece as it comes: nothing is collected.
     """
@@ -338,7 +338,7 @@ async def test_an_answer_is_handed_out_while_it_is_still_written(http: Upstream)
         assert (b"first", b"second") == (first, second)
 
 
-async def test_a_body_is_passed_on_while_it_is_still_written(http: Upstream) -> None:
+async def test_a_body_is_passed_on_while_it_is_still_written(http: HttpClient) -> None:
     """
     Upstash has the beginning before the app has written the end.
     """
@@ -355,7 +355,7 @@ async def test_a_body_is_passed_on_while_it_is_still_written(http: Upstream) -> 
         assert (200, b"firstsecond") == await whole(http, far.url, "POST", body=body(), seconds=5.0)
 
 
-async def test_an_answer_may_come_before_the_body_is_complete(http: Upstream) -> None:
+async def test_an_answer_may_come_before_the_body_is_complete(http: HttpClient) -> None:
     """
     Upstash need not read what it refuses.
     """
@@ -372,7 +372,7 @@ async def test_an_answer_may_come_before_the_body_is_complete(http: Upstream) ->
         assert 413 == (await whole(http, far.url, "POST", body=body(), seconds=5.0))[0]
 
 
-async def test_leaving_ends_the_exchange_amid_an_answer(http: Upstream) -> None:
+async def test_leaving_ends_the_exchange_amid_an_answer(http: HttpClient) -> None:
     """
     An app that goes away leaves no download behind.
     """
@@ -383,7 +383,7 @@ async def test_leaving_ends_the_exchange_amid_an_answer(http: Upstream) -> None:
             await far_side.gone.wait()
 
 
-async def test_leaving_ends_the_exchange_before_an_answer(http: Upstream) -> None:
+async def test_leaving_ends_the_exchange_before_an_answer(http: HttpClient) -> None:
     """
     Nobody waits for what nobody wants any more, and nothing is learned from it about Upstash.
     """
@@ -402,7 +402,7 @@ class AppLeft(Exception):
 
 
 @pytest.mark.parametrize("length", [None, 100])
-async def test_a_body_that_breaks_off_is_no_request(http: Upstream, length: int | None) -> None:
+async def test_a_body_that_breaks_off_is_no_request(http: HttpClient, length: int | None) -> None:
     """
     Upstash does not take half of a body for all of it, the app's error is named, and Upstash is not blamed.
     """
@@ -430,7 +430,7 @@ async def test_a_body_that_breaks_off_is_no_request(http: Upstream, length: int 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, method: str) -> None:
+async def test_an_api_that_is_not_there_is_unavailable(http: HttpClient, method: str) -> None:
     """
     Connecting is tried three times: nothing was sent.
     """
@@ -442,7 +442,7 @@ async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, method: s
     assert "may have been made" not in error.detail
 
 
-async def test_a_body_is_sent_whole_once_there_is_a_connection(http: Upstream) -> None:
+async def test_a_body_is_sent_whole_once_there_is_a_connection(http: HttpClient) -> None:
     """
     A short break of the network costs nothing of it.
     """
@@ -455,7 +455,7 @@ async def test_a_body_is_sent_whole_once_there_is_a_connection(http: Upstream) -
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 2"), Bytes(b"nonsense\r\n\r\n")])
-async def test_what_was_sent_is_not_sent_again(http: Upstream, method: str, step: Step) -> None:
+async def test_what_was_sent_is_not_sent_again(http: HttpClient, method: str, step: Step) -> None:
     """
     Whether to repeat it is for the app, which knows what it asked for.
     """
@@ -466,7 +466,7 @@ async def test_what_was_sent_is_not_sent_again(http: Upstream, method: str, step
         assert (method not in ("GET", "HEAD")) == ("may have been made" in error.detail)
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: Upstream) -> None:
+async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: HttpClient) -> None:
     """
     A read goes on over a new connection, once.
     """
@@ -478,7 +478,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: U
         assert [0, 0, 1, 1, 2] == [request.connection for request in far_side.requests]
 
 
-async def test_a_change_gets_a_connection_of_its_own(http: Upstream) -> None:
+async def test_a_change_gets_a_connection_of_its_own(http: HttpClient) -> None:
     """
     A kept one may break under it, and nobody could tell whether it was taken.
     """
@@ -491,7 +491,7 @@ async def test_a_change_gets_a_connection_of_its_own(http: Upstream) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")])
-async def test_t48_a_slow_api_is_a_timeout(http: Upstream, method: str, step: Step) -> None:
+async def test_t48_a_slow_api_is_a_timeout(http: HttpClient, method: str, step: Step) -> None:
     """
     The app is told at the deadline, and the connection is closed.
     """
@@ -503,7 +503,7 @@ async def test_t48_a_slow_api_is_a_timeout(http: Upstream, method: str, step: St
     assert ("upstream_timeout", method == "POST") == (error.code, "may have been made" in error.detail)
 
 
-async def test_a_slow_app_is_not_held_against_upstash(http: Upstream) -> None:
+async def test_a_slow_app_is_not_held_against_upstash(http: HttpClient) -> None:
     """
     While the app's body is waited for, Upstash's time stands still.
     """
@@ -520,7 +520,7 @@ async def test_a_slow_app_is_not_held_against_upstash(http: Upstream) -> None:
         assert (200, b"firstsecond") == await whole(http, far.url, "POST", body=body(), seconds=0.3)
 
 
-async def test_an_api_that_does_not_take_the_body_is_a_timeout(http: Upstream) -> None:
+async def test_an_api_that_does_not_take_the_body_is_a_timeout(http: HttpClient) -> None:
     """
     Who does not read does not answer either.
     """
@@ -553,7 +553,7 @@ HALF_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\
         (Hang(HALF_CHUNKED), UpstreamTimeout),
     ],
 )
-async def test_half_an_answer_does_not_look_whole(http: Upstream, step: Step, kind: type[HelperError]) -> None:
+async def test_half_an_answer_does_not_look_whole(http: HttpClient, step: Step, kind: type[HelperError]) -> None:
     """
     What came is handed out, and then its reader is told that there was more.
     """
@@ -571,7 +571,7 @@ async def test_half_an_answer_does_not_look_whole(http: Upstream, step: Step, ki
     assert b"half"[: len(got)] == got
 
 
-async def test_t48_an_api_that_is_down_is_left_alone(http: Upstream, clock: FakeClock) -> None:
+async def test_t48_an_api_that_is_down_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
     """
     After five failures in a row an app is told when to come again; then one request is let through to see.
     """
@@ -587,7 +587,7 @@ async def test_t48_an_api_that_is_down_is_left_alone(http: Upstream, clock: Fake
         assert (200, 6) == (after[0], len(far_side.requests))
 
 
-async def test_a_helper_that_stops_sends_nothing_more(http: Upstream) -> None:
+async def test_a_helper_that_stops_sends_nothing_more(http: HttpClient) -> None:
     """
     Connections are not opened behind its back.
     """
@@ -597,7 +597,7 @@ async def test_a_helper_that_stops_sends_nothing_more(http: Upstream) -> None:
         assert ("upstream_unavailable", []) == ((await failed(http, far_side.url)).code, far_side.sends)
 
 
-async def test_plain_http_leads_to_this_machine_alone(http: Upstream) -> None:
+async def test_plain_http_leads_to_this_machine_alone(http: HttpClient) -> None:
     """
     The credential is not shown to the network.
     """
@@ -618,7 +618,7 @@ async def test_plain_http_leads_to_this_machine_alone(http: Upstream) -> None:
     ],
     ids=lambda step: str(step)[:40],
 )
-async def test_t48_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_t48_no_secret_is_logged_or_told(http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step) -> None:
     """
     At DEBUG, with an API that repeats what it got, the credential shows in no log, error, header or representation.
     """
@@ -643,20 +643,20 @@ async def test_t48_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.Lo
 # --- the sandbox ------------------------------------------------------------------------------------------------------
 
 
-async def test_the_whole_developer_api_is_reached(http: Upstream, far_side: Sandbox) -> None:
+async def test_the_whole_developer_api_is_reached(http: HttpClient, far_side: Sandbox) -> None:
     """
-    A database is made, read, renamed and deleted by paths that the passage knows nothing of.
+    A database is made, read, renamed and deleted by paths that the pass_through_api knows nothing of.
     """
     email = f"ada-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, "correct horse")
     key = await far_side.api_key(email, "k")
     credential = Credential(email=email, api_key=Secret(key), method="api_key", since=0.0)
-    passage = DeveloperApiPassage(http=http, api_url=far_side.api_url)
+    pass_through_api = DeveloperApiPassThrough(http=http, api_url=far_side.api_url)
 
     async def call(method: str, target: str, document: Any = None) -> Any:
         body = None if document is None else pieces(msgspec.json.encode(document))
         request = PassedRequest(method=method, target=target, headers=(), body=body)
-        async with passage.open(credential, request) as passed:
+        async with pass_through_api.open(credential, request) as passed:
             assert 200 == passed.status
             return msgspec.json.decode(b"".join([piece async for piece in passed.pieces]))
 

@@ -15,9 +15,9 @@ from upstash_helper.broker.errors import DatabaseNotFound, ReconnectRequired, Up
 from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.system.clock_and_browser import SystemClock
-from upstash_helper.upstream.api_keys import Keys
+from upstash_helper.upstream.api_keys import ApiKeyIssuer
 from upstash_helper.upstream.developer_api import DeveloperApi
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.oauth import OAuth
 
 PASSWORD = "correct horse battery staple"
@@ -31,7 +31,7 @@ class Account:
     email: str
     sandbox: Sandbox
     server: OAuth
-    keys: Keys
+    keys: ApiKeyIssuer
     api: DeveloperApi
 
     async def code(self) -> Secret:
@@ -55,7 +55,7 @@ class Account:
 @pytest.fixture
 async def account(far_side: Sandbox) -> AsyncIterator[Account]:
     """An account that nobody has used yet."""
-    http = Upstream(clock=SystemClock())
+    http = HttpClient(clock=SystemClock())
     yield Account(
         email=f"ada-{secrets.token_hex(4)}@example.com",
         sandbox=far_side,
@@ -65,7 +65,7 @@ async def account(far_side: Sandbox) -> AsyncIterator[Account]:
             client_id=far_side.client_id,
             redirect_uri=far_side.ready.redirect_uris[0],
         ),
-        keys=Keys(http=http, api_url=far_side.api_url),
+        keys=ApiKeyIssuer(http=http, api_url=far_side.api_url),
         api=DeveloperApi(http=http, api_url=far_side.api_url, rest_url=far_side.rest_url),
     )
     await http.close()

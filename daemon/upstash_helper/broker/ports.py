@@ -272,7 +272,7 @@ class PassedRequest:
     """Path and query without the first slash, percent-encoded: ``v2/redis/databases?x=y``."""
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: AsyncIterator[bytes] | None = field(default=None, repr=False)
-    """In pieces, read once and as fast as Upstash takes it. What it raises, ``Passage.open`` raises."""
+    """In pieces, read once and as fast as Upstash takes it. What it raises, ``PassThroughApi.open`` raises."""
     length: int | None = None
     """Of the body, if the app has declared it."""
 
@@ -291,7 +291,7 @@ class PassedAnswer:
     """
 
 
-class Passage(Protocol):
+class PassThroughApi(Protocol):
     """The way to all of the Developer API, for whatever the daemon itself knows nothing of."""
 
     def open(self, credential: Credential, request: PassedRequest) -> AbstractAsyncContextManager[PassedAnswer]:

@@ -14,7 +14,7 @@ from upstash_helper.client.errors import TokenStoreLocked, TokenStoreUnavailable
 from upstash_helper.protocol.discovery import make_private
 from upstash_helper.protocol.wire import Sensitive
 from upstash_helper.system import keyrings, token_files
-from upstash_helper.system.keyrings import TRUSTED, ChoiceRefused, candidates, is_secret_service
+from upstash_helper.system.keyrings import TRUSTED, UntrustedKeyring, candidates, is_secret_service
 from upstash_helper.system.session_bus import find_session_bus
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class KeyringTokens:
             return backend
         collection = getattr(backend, "preferred_collection", keyrings.DEFAULT)
         state = keyrings.state(collection)
-        if state == "locked" and not keyrings.unlock(collection, patience=self._patience):
+        if state == "locked" and not keyrings.unlock(collection, unlock_seconds=self._patience):
             raise _locked()
         if state == "absent":
             return backend if make and keyrings.make() else None
@@ -246,7 +246,7 @@ class KeyringTokens:
         try:
             config = config_root() / "keyringrc.cfg"
             names = candidates(trusted=self._trusted, environ=os.environ, config=config)
-        except ChoiceRefused as error:
+        except UntrustedKeyring as error:
             raise TokenStoreUnavailable(f"{error} {OTHERWISE}") from None
         reasons: dict[str, str] = {}
         for name in names:
@@ -293,7 +293,7 @@ class _Call(Generic[T]):
 def _explained(error: BaseException) -> TokenStoreUnavailable:
     if isinstance(error, TokenStoreUnavailable):
         return error.with_traceback(None)
-    if _is(error, "KeyringLocked") or keyrings.says_locked(error):
+    if _is(error, "KeyringLocked") or keyrings.is_locked_error(error):
         return _locked()
     return TokenStoreUnavailable(
         f"The keyring failed ({type(error).__name__}). See that it is running, then try again. {OTHERWISE}"

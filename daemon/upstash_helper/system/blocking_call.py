@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Overdue(Exception):
+class DeadlineExceeded(Exception):
     """The call did not end in time. It goes on in its thread, until it asks whether anybody still waits."""
 
 
@@ -144,7 +144,7 @@ class Worker:
             deadline: Seconds, the time in the queue included.
 
         Raises:
-            Overdue: If it does not end in time.
+            DeadlineExceeded: If it does not end in time.
             Busy: If an earlier overdue call still hangs; at once.
             JobFailed: With what the job raised.
         """
@@ -154,7 +154,7 @@ class Worker:
             # Unlike wait_for, wait leaves the future alone when the time is over.
             done, _ = await asyncio.wait((ticket.ended,), timeout=deadline)
             if not done and ticket.abandon():
-                raise Overdue
+                raise DeadlineExceeded
             await asyncio.wait((ticket.ended,))
         except asyncio.CancelledError:
             ticket.abandon()

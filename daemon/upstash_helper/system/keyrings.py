@@ -39,7 +39,7 @@ _CHAINER: Final = "keyring.backends.chainer.ChainerBackend"
 _VARIABLE: Final = "PYTHON_KEYRING_BACKEND"
 
 
-class ChoiceRefused(Exception):
+class UntrustedKeyring(Exception):
     """The keyring that the user has named is not used. ``str()`` says why and what to do."""
 
 
@@ -67,7 +67,7 @@ def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config
         config: The ``keyringrc.cfg``, which can name one too.
 
     Raises:
-        ChoiceRefused: If the one that is named is not trusted: it is not even imported.
+        UntrustedKeyring: If the one that is named is not trusted: it is not even imported.
     """
     name, place = environ.get(_VARIABLE), _VARIABLE
     if name is None:
@@ -79,7 +79,7 @@ def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config
             f"{place} names the keyring {name}, which is not known to keep secrets safe, so it is not used."
             f" Remove that choice, or name one of {', '.join(trusted)}."
         )
-        raise ChoiceRefused(message)
+        raise UntrustedKeyring(message)
     return (name,)
 
 
@@ -95,7 +95,7 @@ def _configured(config: Path) -> str | None:
         parser.read(config, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
         message = f"{config} cannot be read ({type(error).__name__}). Mend it or remove it."
-        raise ChoiceRefused(message) from None
+        raise UntrustedKeyring(message) from None
     name = parser.get("backend", "default-keyring", fallback=None)
     return None if name is None else name.strip()
 
@@ -117,13 +117,13 @@ def state(collection: str = DEFAULT) -> State:
             return "absent"
 
 
-def unlock(collection: str = DEFAULT, *, patience: float) -> bool:
+def unlock(collection: str = DEFAULT, *, unlock_seconds: float) -> bool:
     """
     Unlock the collection; the service asks the user for the password, if there is a screen to ask on.
 
     Args:
         collection: Its object path.
-        patience: Seconds that the user has. Then the question is taken back.
+        unlock_seconds: Seconds that the user has. Then the question is taken back.
 
     Returns:
         Whether it is open.
@@ -133,7 +133,7 @@ def unlock(collection: str = DEFAULT, *, patience: float) -> bool:
     with closing(secretstorage.dbus_init()) as bus:
         keys = secretstorage.Collection(bus, collection)
         try:
-            keys.unlock(timeout=patience)
+            keys.unlock(timeout=unlock_seconds)
         except TimeoutError:
             return False
         return not keys.is_locked()
@@ -151,7 +151,7 @@ def make() -> bool:
         return True
 
 
-def says_locked(error: BaseException) -> bool:
+def is_locked_error(error: BaseException) -> bool:
     """Whether ``error`` says that the user has not unlocked something."""
     # What was never imported did not raise it.
     errors = sys.modules.get("secretstorage.exceptions")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from upstash_helper.broker.apps.display_text import clean
-from upstash_helper.system.blocking_call import Busy, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, DeadlineExceeded, JobFailed, Worker
 from upstash_helper.system.session_bus import session_bus_address
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _PATH: Final = "/org/freedesktop/Notifications"
 _NORMAL_URGENCY: Final = 1
 _AS_LONG_AS_USUAL: Final = -1
 
-Way = Callable[[str, str, float], bool]
+Show = Callable[[str, str, float], bool]
 """Shows a title and a body, within some seconds. May raise whatever it likes, and block for ever."""
 Command = tuple[tuple[str, ...], dict[str, str]]
 """What is run, and its environment."""
@@ -70,13 +70,13 @@ else:
 class DesktopNotifier:
     """The ``Notifier`` port."""
 
-    def __init__(self, *, way: Way | None = None, deadline: float = DEADLINE) -> None:
+    def __init__(self, *, show_with: Show | None = None, deadline: float = DEADLINE) -> None:
         """
         Args:
-            way: How it is shown, by default as this system does.
+            show_with: How it is shown, by default as this system does.
             deadline: Seconds that it may take.
         """
-        self._way = way or _WAYS.get(sys.platform, over_dbus)
+        self._show = show_with or _PLATFORM.get(sys.platform, show_over_dbus)
         self._deadline = deadline
         # Not of the pool that everybody shares: a session bus that hangs holds this thread, and no other.
         self._worker = Worker("notifications")
@@ -85,15 +85,15 @@ class DesktopNotifier:
         """Show a notification; False if none can be shown, or an earlier one still hangs."""
         shown = (clean(title, LONGEST_TITLE), clean(body, LONGEST_BODY))
         try:
-            return await self._worker.run(lambda _: self._way(*shown, self._deadline), deadline=self._deadline)
+            return await self._worker.run(lambda _: self._show(*shown, self._deadline), deadline=self._deadline)
         except JobFailed as failure:
             logger.info("notification_failed", extra={"error": type(failure.error).__name__})
-        except (Overdue, Busy) as failure:
+        except (DeadlineExceeded, Busy) as failure:
             logger.info("notification_failed", extra={"error": type(failure).__name__})
         return False
 
 
-def over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, str] = os.environ) -> bool:
+def show_over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, str] = os.environ) -> bool:
     """Show a notification as desktops of freedesktop.org do."""
     address = session_bus_address(environ)
     if address is None:
@@ -117,13 +117,13 @@ def over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, st
     return bool(reply.header.message_type == MessageType.method_return)
 
 
-def osascript(title: str, body: str) -> Command:
+def osascript_command(title: str, body: str) -> Command:
     """Return what shows a notification on macOS."""
     # The name comes first, so that a title that begins with a dash is not taken for an option.
     return ("/usr/bin/osascript", "-e", _APPLESCRIPT, _APP, title, body), dict(os.environ)
 
 
-def powershell(title: str, body: str) -> Command:
+def powershell_command(title: str, body: str) -> Command:
     """Return what shows a notification on Windows."""
     # By its whole path: what is called powershell in the folder where the daemon was started is not run.
     program = os.environ.get("SYSTEMROOT", r"C:\Windows") + r"\System32\WindowsPowerShell\v1.0\powershell.exe"
@@ -131,7 +131,7 @@ def powershell(title: str, body: str) -> Command:
     return (program, "-NoProfile", "-NonInteractive", "-Command", _POWERSHELL), environ
 
 
-def by_command(make: Callable[[str, str], Command]) -> Way:
+def run_command(make: Callable[[str, str], Command]) -> Show:
     """Return the way that runs what ``make`` makes of title and body."""
 
     def show(title: str, body: str, seconds: float) -> bool:
@@ -152,7 +152,10 @@ def by_command(make: Callable[[str, str], Command]) -> Way:
     return show
 
 
-_WAYS: Final[Mapping[str, Way]] = {"darwin": by_command(osascript), "win32": by_command(powershell)}
+_PLATFORM: Final[Mapping[str, Show]] = {
+    "darwin": run_command(osascript_command),
+    "win32": run_command(powershell_command),
+}
 
 
 def _escaped(body: str) -> str:

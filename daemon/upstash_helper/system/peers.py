@@ -47,7 +47,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Its file, in printable characters; empty if the system does not tell."""
 
 
-def uid_of(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
+def peer_uid(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
     """
     Return the id of the user whose program is at the other end of a connection; None if that is not told. Never raises.
 
@@ -64,7 +64,7 @@ def uid_of(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOO
     return None
 
 
-def process_of(local: Address, remote: Address) -> Program | None:
+def peer_process(local: Address, remote: Address) -> Program | None:
     """
     Return the program at the other end of a connection; None if that is not told. Takes some 10 ms, and more where the
     system tells it only of one process after the other.
@@ -87,19 +87,19 @@ class SystemPeers:
     def __init__(self, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> None:
         """
         Args:
-            lookups: As for ``uid_of``.
+            lookups: As for ``peer_uid``.
         """
         self._lookups = lookups
         self._known: Final = _known_users()
 
     def is_other_user(self, local: Address, remote: Address) -> bool:
         """Return True if another user than ours, or root, is at the other end for sure. Takes some microseconds."""
-        uid = uid_of(local, remote, lookups=self._lookups)
+        uid = peer_uid(local, remote, lookups=self._lookups)
         return uid is not None and uid not in self._known
 
     async def program(self, local: Address, remote: Address) -> Identity:
         """Return the program at the other end."""
-        found = await asyncio.to_thread(process_of, local, remote)
+        found = await asyncio.to_thread(peer_process, local, remote)
         if found is None:
             return Identity(kind="native", name="")
         return Identity(kind="native", name=found.executable, pid=found.pid)
@@ -122,10 +122,10 @@ def _connections() -> Iterator[tuple[int | None, Address, Address]]:
                 yield one.pid, one.laddr, one.raddr
     except psutil.AccessDenied:  # macOS tells all of them to root alone, and to each user their own
         for process in psutil.process_iter():
-            yield from of_process(process)
+            yield from process_connections(process)
 
 
-def of_process(process: psutil.Process) -> Iterator[tuple[int, Address, Address]]:
+def process_connections(process: psutil.Process) -> Iterator[tuple[int, Address, Address]]:
     """Yield the TCP connections of one process; none if they are another user's."""
     import psutil
 

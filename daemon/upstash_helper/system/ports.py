@@ -18,15 +18,15 @@ def holder(host: str, port: int) -> str:
     and more where the system is secretive.
     """
     wanted = {host, *ANY.values()}
-    suspects = [(ip, pid) for ip, pid in listening(port) or () if ip in wanted]
+    suspects = [(ip, pid) for ip, pid in listeners(port) or () if ip in wanted]
     if not suspects:
         return UNNAMED
     # The exact address is a better match than one that stands for all.
     address, pid = min(suspects, key=lambda suspect: suspect[0] != host)
-    return owner(address, port) if pid is None else named(pid)
+    return describe_owner(address, port) if pid is None else describe_process(pid)
 
 
-def listening(port: int) -> list[tuple[str, int | None]] | None:
+def listeners(port: int) -> list[tuple[str, int | None]] | None:
     """
     Return the addresses on which somebody listens, with the processes where the system names them.
 
@@ -46,7 +46,7 @@ def listening(port: int) -> list[tuple[str, int | None]] | None:
     ]
 
 
-def owner(host: str, port: int) -> str:
+def describe_owner(host: str, port: int) -> str:
     """Return whose program listens, in words, where the system hides which one it is."""
     from upstash_helper.system import socket_owners
 
@@ -60,7 +60,7 @@ def owner(host: str, port: int) -> str:
     return UNNAMED if uid == os.geteuid() else f"another user's program (user {_shown(user_name(uid))})"
 
 
-def named(pid: int) -> str:
+def describe_process(pid: int) -> str:
     """Return what a process is called, in words, and whose it is if it is another user's."""
     import psutil
 

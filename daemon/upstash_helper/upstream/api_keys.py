@@ -9,16 +9,16 @@ import msgspec
 
 from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.oauth import email, failed_as
-from upstash_helper.upstream.request import Call, Resend, TransportFailed
-from upstash_helper.upstream.response import words_of
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.oauth import email, transport_failure_reason
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
+from upstash_helper.upstream.response import error_text
 
 if TYPE_CHECKING:
-    from upstash_helper.upstream.response import Reply
+    from upstash_helper.upstream.response import Response
 
 ISSUE_SECONDS: Final = 20.0
-LARGEST_ANSWER: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 _CONSOLE: Final = "the Upstash console (Account → Management API)"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,1024}")
@@ -31,10 +31,10 @@ class _Answer(msgspec.Struct):
     email: object = None
 
 
-class Keys:
+class ApiKeyIssuer:
     """The ``KeyIssuer`` port on ``POST /apikey``."""
 
-    def __init__(self, *, http: Upstream, api_url: str, issue_seconds: float = ISSUE_SECONDS) -> None:
+    def __init__(self, *, http: HttpClient, api_url: str, issue_seconds: float = ISSUE_SECONDS) -> None:
         """
         Args:
             http: The client.
@@ -47,7 +47,7 @@ class Keys:
 
     async def issue(self, *, access_token: Secret, name: str) -> IssuedKey:
         """Make a key called ``name``; a request that may have arrived is never repeated, for it may have made one."""
-        call = Call(
+        call = Request(
             method="POST",
             url=self._url,
             headers={
@@ -56,9 +56,9 @@ class Keys:
                 "Accept": "application/json",
             },
             body=msgspec.json.encode({"name": name}),
-            resend=Resend.UNSENT,
+            retry=RetryPolicy.UNSENT,
             deadline=self._issue_seconds,
-            limit=LARGEST_ANSWER,
+            limit=MAX_RESPONSE_BYTES,
         )
         try:
             reply = await self._http.send(call)
@@ -67,10 +67,10 @@ class Keys:
         else:
             return _issued(reply, name, access_token.reveal())
         orphan = "" if failure.stage == "connecting" else f" {_orphan(name)}"
-        raise AuthorizationFailed(failed_as(failure), f"{failure.detail}{orphan} Connect again.")
+        raise AuthorizationFailed(transport_failure_reason(failure), f"{failure.detail}{orphan} Connect again.")
 
 
-def _issued(reply: Reply, name: str, token: str) -> IssuedKey:
+def _issued(reply: Response, name: str, token: str) -> IssuedKey:
     if not 200 <= reply.status < 300:
         _refuse(reply, name, token)
     try:
@@ -83,14 +83,14 @@ def _issued(reply: Reply, name: str, token: str) -> IssuedKey:
     return IssuedKey(api_key=Secret(answer.api_key), email=email(answer.email))
 
 
-def _refuse(reply: Reply, name: str, token: str) -> NoReturn:
+def _refuse(reply: Response, name: str, token: str) -> NoReturn:
     if reply.status == 429:
         wait = "later" if reply.retry_after is None else f"in {reply.retry_after:.0f} s"
         raise AuthorizationFailed("rate_limited", f"Upstash asks for fewer requests. Connect again {wait}.")
     if reply.status >= 500:
         detail = f"Upstash failed to make an API key (status {reply.status}). {_orphan(name)} Connect again later."
         raise AuthorizationFailed("server_error", detail)
-    said = words_of(reply, token)
+    said = error_text(reply, token)
     quote = f" Upstash says: {said}" if said else ""
     if reply.status != 401 and _LIMIT.search(said):
         detail = f"The account has as many API keys as it may have; delete one in {_CONSOLE}.{quote}"

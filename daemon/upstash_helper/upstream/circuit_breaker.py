@@ -14,7 +14,7 @@ WINDOW_SECONDS: Final = 60.0
 COOLDOWN_SECONDS: Final = 10.0
 
 
-class Breaker:
+class CircuitBreaker:
     """
     Counts consecutive failures of one service; after five within a minute it refuses calls for ten seconds.
 

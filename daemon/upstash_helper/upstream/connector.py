@@ -35,9 +35,9 @@ class Progress:
 
     def restart(self) -> None:
         """Begin another try."""
-        self._witness: Witness | None = None
+        self._witness: TrackedProtocol | None = None
 
-    def connected(self, witness: Witness) -> None:
+    def connected(self, witness: TrackedProtocol) -> None:
         """Note the connection over which the request is about to be sent."""
         witness.spoken = False
         self._witness = witness
@@ -54,7 +54,7 @@ class Progress:
 PROGRESS: Final[ContextVar[Progress]] = ContextVar("progress")
 
 
-class Witness(asyncio.Protocol):
+class TrackedProtocol(asyncio.Protocol):
     """Passes everything on to aiohttp's protocol and remembers whether a byte was received."""
 
     def __init__(self, listener: asyncio.Protocol) -> None:
@@ -83,7 +83,7 @@ class Witness(asyncio.Protocol):
         self._listener.resume_writing()
 
 
-class WitnessedConnector(TCPConnector):
+class TrackedConnector(TCPConnector):
     """A connector of which ``PROGRESS`` learns what a request went through."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
@@ -98,14 +98,14 @@ class WitnessedConnector(TCPConnector):
         return connection
 
 
-def _witness_of(connection: Connection) -> Witness | None:
+def _witness_of(connection: Connection) -> TrackedProtocol | None:
     protocol = _transport(connection).get_protocol()
-    return protocol if isinstance(protocol, Witness) else None
+    return protocol if isinstance(protocol, TrackedProtocol) else None
 
 
-def _placed(connection: Connection) -> Witness:
+def _placed(connection: Connection) -> TrackedProtocol:
     transport = _transport(connection)
-    witness = Witness(cast("asyncio.Protocol", transport.get_protocol()))
+    witness = TrackedProtocol(cast("asyncio.Protocol", transport.get_protocol()))
     transport.set_protocol(witness)
     return witness
 

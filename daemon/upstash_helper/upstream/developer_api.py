@@ -23,18 +23,18 @@ from upstash_helper.broker.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.request import Call, Resend, TransportFailed
-from upstash_helper.upstream.response import words_of
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
+from upstash_helper.upstream.response import error_text
 from upstash_helper.upstream.wire import DatabaseDocument
 
 if TYPE_CHECKING:
     from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase
-    from upstash_helper.upstream.response import Reply
+    from upstash_helper.upstream.response import Response
 
 READ_SECONDS: Final = 15.0
 WRITE_SECONDS: Final = 30.0
-LARGEST_ANSWER: Final = 8 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
 
 # Upstash's are UUIDs. Anything else must not get a chance to become another path.
 _ID: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}")
@@ -48,7 +48,7 @@ class DeveloperApi:
     def __init__(
         self,
         *,
-        http: Upstream,
+        http: HttpClient,
         api_url: str,
         rest_url: str = "https://{host}",
         read_seconds: float = READ_SECONDS,
@@ -104,7 +104,7 @@ class DeveloperApi:
         """Delete the database and what is in it."""
         await self._call(credential, "DELETE", "database/{id}", database_id=database_id)
 
-    def _created(self, reply: Reply, credential: Credential, new: NewDatabase) -> Database:
+    def _created(self, reply: Response, credential: Credential, new: NewDatabase) -> Database:
         if reply.status >= 500:
             # A gateway says 502 or 504 of what its backend may well have done; nothing tells the other codes apart.
             raise OutcomeUnknown(_unknown(new, f"Upstash failed (status {reply.status})."))
@@ -117,7 +117,7 @@ class DeveloperApi:
 
     async def _call(
         self, credential: Credential, method: str, path: str, body: object = None, *, database_id: str | None = None
-    ) -> Reply:
+    ) -> Response:
         if database_id is not None:
             if not _ID.fullmatch(database_id):
                 raise DatabaseNotFound("There is no such database: this is no id of a database.")
@@ -131,20 +131,20 @@ class DeveloperApi:
             return reply
         raise transport_error(failure, changing=method != "GET")
 
-    async def _send(self, credential: Credential, method: str, path: str, body: object) -> Reply:
+    async def _send(self, credential: Credential, method: str, path: str, body: object) -> Response:
         reading = method == "GET"
         headers = {"Authorization": f"Basic {basic(credential)}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self._http.send(
-            Call(
+            Request(
                 method=method,
                 url=f"{self._base}/{path}",
                 headers=headers,
                 body=None if body is None else msgspec.json.encode(body),
-                resend=Resend.ALWAYS if reading else Resend.UNSENT,
+                retry=RetryPolicy.ALWAYS if reading else RetryPolicy.UNSENT,
                 deadline=self._read_seconds if reading else self._write_seconds,
-                limit=LARGEST_ANSWER,
+                limit=MAX_RESPONSE_BYTES,
             )
         )
 
@@ -197,7 +197,7 @@ def _verb(*, enabled: bool) -> str:
     return "enable" if enabled else "disable"
 
 
-def _decoded(reply: Reply, kind: type[_T]) -> _T:
+def _decoded(reply: Response, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(reply.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -214,7 +214,7 @@ _REFUSALS: Final[dict[int, tuple[type[HelperError], str]]] = {
 }
 
 
-def _check(reply: Reply, credential: Credential, database_id: str | None = None) -> None:
+def _check(reply: Response, credential: Credential, database_id: str | None = None) -> None:
     """Raise the error for a status that is no success."""
     if 200 <= reply.status < 300:
         return
@@ -225,7 +225,7 @@ def _check(reply: Reply, credential: Credential, database_id: str | None = None)
     kind, text = _REFUSALS.get(reply.status, (UpstreamRejected, f"Upstash refused the request ({reply.status})."))
     if reply.status == 404 and database_id is not None:
         kind, text = DatabaseNotFound, "The account has no such database."
-    said = words_of(reply, credential.api_key.reveal(), credential.email, basic(credential))
+    said = error_text(reply, credential.api_key.reveal(), credential.email, basic(credential))
     raise kind(f"{text} Upstash says: {said}" if said else text, retry_after=reply.retry_after)
 
 

@@ -15,11 +15,11 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper import __version__
-from upstash_helper.upstream.circuit_breaker import Breaker
-from upstash_helper.upstream.connector import PROGRESS, Progress, WitnessedConnector
-from upstash_helper.upstream.request import Call, Resend, TransportFailed, failure_of
-from upstash_helper.upstream.response import Reply, read
-from upstash_helper.upstream.streaming import Opening, opened
+from upstash_helper.upstream.circuit_breaker import CircuitBreaker
+from upstash_helper.upstream.connector import PROGRESS, Progress, TrackedConnector
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed, transport_failure
+from upstash_helper.upstream.response import Response, read
+from upstash_helper.upstream.streaming import StreamingRequest, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -66,7 +66,7 @@ _BUSY: Final = frozenset({502, 503, 504})
 class _Busy(Exception):
     """A 502, 503 or 504 that is worth another try."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Response) -> None:
         super().__init__(reply.status)
         self.reply = reply
 
@@ -80,7 +80,7 @@ class _Visit:
     """Of the answer, once there is one."""
 
 
-class Upstream:
+class HttpClient:
     """Sends requests to Upstash, or to a sandbox on the loopback interface. Nothing is opened before the first."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Upstream:
         self._make_tls = tls
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._retry_seconds = retry_seconds
-        self._breakers: dict[URL, Breaker] = {}
+        self._breakers: dict[URL, CircuitBreaker] = {}
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
         self._tls_lock = asyncio.Lock()
@@ -114,7 +114,7 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Request) -> Response:
         """
         Return the answer, whatever its status; a redirect is no answer.
 
@@ -130,7 +130,7 @@ class Upstream:
         return reply
 
     @contextlib.asynccontextmanager
-    async def open(self, opening: Opening) -> AsyncIterator[ClientResponse]:
+    async def open(self, opening: StreamingRequest) -> AsyncIterator[ClientResponse]:
         """
         Send a request and hand out the answer, as it is, when its headers are there. Leaving closes the connection,
         unless all of the answer has been read.
@@ -155,7 +155,7 @@ class Upstream:
             raise TransportFailed("network", "connecting", "The helper is stopping.")
         if url.scheme != "https" and not is_loopback(url):
             raise TransportFailed("network", "connecting", f"{url.host} is not asked over plain http; use https.")
-        breaker = self._breakers.setdefault(url.origin(), Breaker(clock=self._clock))
+        breaker = self._breakers.setdefault(url.origin(), CircuitBreaker(clock=self._clock))
         wait = breaker.admit()
         if wait is not None:
             detail = f"{url.host} has failed several times in a row; it is asked again in {wait:.0f} s."
@@ -172,8 +172,8 @@ class Upstream:
         finally:
             note()
 
-    async def _in_time(self, call: Call, url: URL, *, tries: int) -> Reply:
-        progress = Progress(fresh=call.resend is not Resend.ALWAYS)
+    async def _in_time(self, call: Request, url: URL, *, tries: int) -> Response:
+        progress = Progress(fresh=call.retry is not RetryPolicy.ALWAYS)
         PROGRESS.set(progress)
         try:
             async with asyncio.timeout(call.deadline):
@@ -184,7 +184,7 @@ class Upstream:
         # Here and not above, so that the failure does not carry aiohttp's exceptions, which carry headers.
         raise failure
 
-    async def _tries(self, call: Call, url: URL, progress: Progress, tries: int) -> Reply:
+    async def _tries(self, call: Request, url: URL, progress: Progress, tries: int) -> Response:
         try:
             async for attempt in self._attempts(lambda error: _worth_a_retry(call, error), tries):
                 with attempt:
@@ -208,7 +208,7 @@ class Upstream:
             )
         )
 
-    async def _once(self, call: Call, url: URL, progress: Progress) -> Reply:
+    async def _once(self, call: Request, url: URL, progress: Progress) -> Response:
         failure: TransportFailed
         try:
             session, tls, proxy = await self._session_for(url)
@@ -219,12 +219,12 @@ class Upstream:
         except TransportFailed as error:
             failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = failure_of(error, progress.stage, url)
+            failure = transport_failure(error, progress.stage, url)
         else:
             return _answered(reply, call, url)
         raise failure
 
-    async def _sent(self, opening: Opening, url: URL, body: AsyncIterator[bytes] | None) -> ClientResponse:
+    async def _sent(self, opening: StreamingRequest, url: URL, body: AsyncIterator[bytes] | None) -> ClientResponse:
         session, tls, proxy = await self._session_for(url)
         return await session.request(
             opening.method,
@@ -241,7 +241,7 @@ class Upstream:
     async def _session_for(self, url: URL) -> tuple[aiohttp.ClientSession, ssl.SSLContext | bool, URL | None]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=WitnessedConnector(limit=_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
+                connector=TrackedConnector(limit=_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"upstash-helper/{__version__}", "Accept-Encoding": "gzip, deflate"},
                 timeout=self._timeout,
@@ -261,14 +261,14 @@ class Upstream:
             return self._tls
 
 
-def _unless_busy(call: Call, reply: Reply) -> Reply:
+def _unless_busy(call: Request, reply: Response) -> Response:
     # With a Retry-After the service has said when to come again, and that is longer than we would wait.
-    if call.resend is Resend.ALWAYS and reply.status in _BUSY and reply.retry_after is None:
+    if call.retry is RetryPolicy.ALWAYS and reply.status in _BUSY and reply.retry_after is None:
         raise _Busy(reply)
     return reply
 
 
-def _worth_a_retry(call: Call, error: Exception) -> bool:
+def _worth_a_retry(call: Request, error: Exception) -> bool:
     if isinstance(error, _Busy):
         return True
     if not isinstance(error, TransportFailed) or error.kind == "unreadable":
@@ -276,8 +276,8 @@ def _worth_a_retry(call: Call, error: Exception) -> bool:
     if error.stage == "connecting":
         return True
     if error.stage == "sent":
-        return call.resend is not Resend.UNSENT
-    return call.resend is Resend.ALWAYS
+        return call.retry is not RetryPolicy.UNSENT
+    return call.retry is RetryPolicy.ALWAYS
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -285,11 +285,11 @@ async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> Clie
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        failure = failure_of(error, PROGRESS.get().stage, request.url)
+        failure = transport_failure(error, PROGRESS.get().stage, request.url)
     raise failure
 
 
-def _answered(reply: Reply | None, call: Call, url: URL) -> Reply:
+def _answered(reply: Response | None, call: Request, url: URL) -> Response:
     if reply is None:
         raise TransportFailed("unreadable", "answered", f"The answer of {url.host} is over {call.limit} bytes.")
     if 300 <= reply.status < 400:

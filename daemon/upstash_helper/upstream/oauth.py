@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.request import Call, Resend, TransportFailed
-from upstash_helper.upstream.response import fit, parsed, words_of
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
+from upstash_helper.upstream.response import error_text, parse_json, sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from oauthlib.oauth2 import WebApplicationClient
 
-    from upstash_helper.upstream.response import Reply
+    from upstash_helper.upstream.response import Response
 
 REASONS: Final[dict[str, FailureReason]] = {
     "access_denied": "access_denied",
@@ -54,7 +54,7 @@ _ADVICE: Final[dict[FailureReason, str]] = {
 }
 
 
-def reason_of(error: str, status: int) -> FailureReason:
+def failure_reason(error: str, status: int) -> FailureReason:
     """
     Return the reason for an answer of the token endpoint.
 
@@ -73,7 +73,7 @@ def reason_of(error: str, status: int) -> FailureReason:
     return "invalid_request" if error else "invalid_response"
 
 
-def refusal(reply: Reply, error: str, *secrets: str) -> AuthorizationFailed:
+def refusal(reply: Response, error: str, *secrets: str) -> AuthorizationFailed:
     """
     Return the failure for an answer of the token endpoint that has no tokens.
 
@@ -82,7 +82,7 @@ def refusal(reply: Reply, error: str, *secrets: str) -> AuthorizationFailed:
         error: Its ``error`` code, or empty.
         secrets: What must not be shown even if the answer repeats it.
     """
-    reason = reason_of(error, reply.status)
+    reason = failure_reason(error, reply.status)
     match reason:
         case "rate_limited":
             wait = "later" if reply.retry_after is None else f"in {reply.retry_after:.0f} s"
@@ -92,12 +92,12 @@ def refusal(reply: Reply, error: str, *secrets: str) -> AuthorizationFailed:
         case "invalid_response":
             detail = f"Upstash's sign-in sent an answer that cannot be read (status {reply.status}). Connect again."
         case _:
-            said = words_of(reply, *secrets) or fit(error, *secrets)
+            said = error_text(reply, *secrets) or sanitize(error, *secrets)
             detail = f"{_ADVICE[reason]} Upstash says: {said}" if said else _ADVICE[reason]
     return AuthorizationFailed(reason, detail)
 
 
-def failed_as(failure: TransportFailed) -> FailureReason:
+def transport_failure_reason(failure: TransportFailed) -> FailureReason:
     """Return the reason for an answer that never came, or came in part."""
     if failure.kind == "timeout":
         return "timeout"
@@ -110,7 +110,7 @@ logger = logging.getLogger(__name__)
 EXCHANGE_SECONDS: Final = 25.0
 REVOKE_SECONDS: Final = 5.0
 USERINFO_SECONDS: Final = 5.0
-LARGEST_ANSWER: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 # RFC 6749, appendix A.12: what a token is made of. Anything else has no place in an Authorization header.
@@ -123,7 +123,7 @@ class OAuth:
     def __init__(
         self,
         *,
-        http: Upstream,
+        http: HttpClient,
         auth_url: str,
         client_id: str,
         redirect_uri: str,
@@ -185,15 +185,15 @@ class OAuth:
             code_verifier=code_verifier.reveal(),
             audience=self._audience,
         )
-        call = Call(
+        call = Request(
             method="POST",
             url=f"{self._auth_url}/oauth/token",
             headers=_FORM,
             body=body.encode(),
             # If the server took the code from a connection that broke, it refuses the repeat with invalid_grant.
-            resend=Resend.UNANSWERED,
+            retry=RetryPolicy.UNANSWERED,
             deadline=self._exchange_seconds,
-            limit=LARGEST_ANSWER,
+            limit=MAX_RESPONSE_BYTES,
         )
         reply = await _answer(self._http, call)
         return self._tokens(reply, code.reveal(), code_verifier.reveal())
@@ -202,8 +202,8 @@ class OAuth:
         """Return the e-mails of the id_token, of the access token and of ``/userinfo``, each once."""
         found: list[str] = []
         for token in (tokens.id_token, tokens.access_token):
-            found += emails_of(claims_of(token.reveal())) if token else ()
-        found += emails_of(await self._userinfo(tokens.access_token))
+            found += emails_in(jwt_claims(token.reveal())) if token else ()
+        found += emails_in(await self._userinfo(tokens.access_token))
         return tuple(dict.fromkeys(found))
 
     async def revoke(self, tokens: TokenSet) -> None:
@@ -219,14 +219,14 @@ class OAuth:
         _, _, body = self._client().prepare_token_revocation_request(
             "https://localhost", token.reveal(), token_type_hint=hint, client_id=self._client_id
         )
-        call = Call(
+        call = Request(
             method="POST",
             url=f"{self._auth_url}/oauth/revoke",
             headers=_FORM,
             body=body.encode(),
-            resend=Resend.UNANSWERED,
+            retry=RetryPolicy.UNANSWERED,
             deadline=self._revoke_seconds,
-            limit=LARGEST_ANSWER,
+            limit=MAX_RESPONSE_BYTES,
         )
         try:
             reply = await self._http.send(call)
@@ -236,20 +236,20 @@ class OAuth:
             logger.debug("Revocation of the %s: status %d", hint, reply.status)
 
     async def _userinfo(self, access_token: Secret) -> dict[str, Any]:
-        call = Call(
+        call = Request(
             method="GET",
             url=f"{self._auth_url}/userinfo",
             headers={"Authorization": f"Bearer {access_token.reveal()}", "Accept": "application/json"},
-            resend=Resend.ALWAYS,
+            retry=RetryPolicy.ALWAYS,
             deadline=self._userinfo_seconds,
-            limit=LARGEST_ANSWER,
+            limit=MAX_RESPONSE_BYTES,
         )
         try:
             reply = await self._http.send(call)
         except TransportFailed as failure:
             logger.info("The user's e-mail was not told: %s", failure.detail)
             return {}
-        document = parsed(reply.body) if reply.status == 200 else None
+        document = parse_json(reply.body) if reply.status == 200 else None
         return document if isinstance(document, dict) else {}
 
     def _client(self) -> WebApplicationClient:
@@ -258,11 +258,11 @@ class OAuth:
 
         return WebApplicationClient(self._client_id)
 
-    def _tokens(self, reply: Reply, *secrets: str) -> TokenSet:
+    def _tokens(self, reply: Response, *secrets: str) -> TokenSet:
         from oauthlib.oauth2 import OAuth2Error
 
         error = ""
-        document = parsed(reply.body)
+        document = parse_json(reply.body)
         try:
             if isinstance(document, dict):
                 token = self._client().parse_request_body_response(reply.body.decode())
@@ -293,12 +293,12 @@ def _secret(value: object) -> Secret | None:
     return Secret(value) if isinstance(value, str) and _TOKEN.fullmatch(value) else None
 
 
-async def _answer(http: Upstream, call: Call) -> Reply:
+async def _answer(http: HttpClient, call: Request) -> Response:
     try:
         return await http.send(call)
     except TransportFailed as error:
         failure = error
-    raise AuthorizationFailed(failed_as(failure), f"{failure.detail} Connect again.")
+    raise AuthorizationFailed(transport_failure_reason(failure), f"{failure.detail} Connect again.")
 
 
 # Good enough for a guess that is proved by a call. No colon: HTTP Basic ends the user name there (RFC 7617, section 2).
@@ -310,7 +310,7 @@ def email(value: object) -> str | None:
     return value if isinstance(value, str) and _EMAIL.fullmatch(value) else None
 
 
-def emails_of(claims: Mapping[str, Any]) -> Iterator[str]:
+def emails_in(claims: Mapping[str, Any]) -> Iterator[str]:
     """
     Yield the e-mails of a claim set: ``email``, then claims such as ``https://upstash.com/email``.
 
@@ -320,7 +320,7 @@ def emails_of(claims: Mapping[str, Any]) -> Iterator[str]:
     yield from filter(None, (email(claims[name]) for name in names))
 
 
-def claims_of(token: str) -> dict[str, Any]:
+def jwt_claims(token: str) -> dict[str, Any]:
     """
     Return the claims of a JWT, or nothing if it is not one: an access token may be opaque.
 
@@ -335,5 +335,5 @@ def claims_of(token: str) -> dict[str, Any]:
         body = base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return {}
-    claims = parsed(body)
+    claims = parse_json(body)
     return claims if isinstance(claims, dict) else {}

@@ -1,4 +1,4 @@
-"""The ``Passage`` port over HTTP: a request goes out with the account's credential, and the answer comes back."""
+"""The ``PassThroughApi`` port over HTTP: a request goes out with the account's credential, and the answer comes back."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from yarl import URL
 from upstash_helper.broker.errors import InvalidRequest, ReconnectRequired, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.ports import PassedAnswer
 from upstash_helper.upstream.developer_api import basic, transport_error
-from upstash_helper.upstream.request import TransportFailed, failure_of
-from upstash_helper.upstream.streaming import Opening
+from upstash_helper.upstream.request import TransportFailed, transport_failure
+from upstash_helper.upstream.streaming import StreamingRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.models import Credential
     from upstash_helper.broker.ports import PassedRequest
-    from upstash_helper.upstream.http_client import Upstream
+    from upstash_helper.upstream.http_client import HttpClient
 
 ANSWER_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 60.0
@@ -32,13 +32,13 @@ IDLE_SECONDS: Final = 60.0
 _TARGET: Final = re.compile(r"[!\"$-~]+")
 
 
-class DeveloperApiPassage:
+class DeveloperApiPassThrough:
     """The adapter."""
 
     def __init__(
         self,
         *,
-        http: Upstream,
+        http: HttpClient,
         api_url: str,
         answer_seconds: float = ANSWER_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
@@ -58,7 +58,7 @@ class DeveloperApiPassage:
     @asynccontextmanager
     async def open(self, credential: Credential, request: PassedRequest) -> AsyncIterator[PassedAnswer]:
         """Send ``request`` once and hand out the answer."""
-        opening = Opening(
+        opening = StreamingRequest(
             method=request.method,
             url=self._url(request.target),
             headers=_fields(credential, request),
@@ -73,7 +73,9 @@ class DeveloperApiPassage:
             ):
                 if response.status == 401:
                     raise ReconnectRequired("Upstash does not take the stored API key any more. Connect again.")
-                yield PassedAnswer(status=response.status, headers=to_app(response.headers.items()), pieces=pieces)
+                yield PassedAnswer(
+                    status=response.status, headers=response_headers(response.headers.items()), pieces=pieces
+                )
                 return
         except TransportFailed as error:
             failure = transport_error(error, changing=not opening.safe)
@@ -106,7 +108,7 @@ class DeveloperApiPassage:
         except TimeoutError:
             failure = UpstreamTimeout(f"Upstash sent nothing more of its answer for {self._idle_seconds:g} s.")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = UpstreamUnavailable(failure_of(error, "answered", URL(url, encoded=True)).detail)
+            failure = UpstreamUnavailable(transport_failure(error, "answered", URL(url, encoded=True)).detail)
         raise failure
 
 
@@ -114,7 +116,7 @@ def _fields(credential: Credential, request: PassedRequest) -> Fields:
     own = [("Authorization", f"Basic {basic(credential)}")]
     if request.body is not None and request.length is not None:
         own.append(("Content-Length", str(request.length)))
-    return (*own, *to_upstash(request.headers))
+    return (*own, *request_headers(request.headers))
 
 
 Fields = tuple[tuple[str, str], ...]
@@ -198,7 +200,7 @@ _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t -~\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
-def to_upstash(fields: Iterable[tuple[str, str]]) -> Fields:
+def request_headers(fields: Iterable[tuple[str, str]]) -> Fields:
     """
     Return the fields of a request that go on, without ``Authorization``, ``Content-Length`` and ``User-Agent``.
 
@@ -210,7 +212,7 @@ def to_upstash(fields: Iterable[tuple[str, str]]) -> Fields:
     return (*passed, ("Accept-Encoding", ", ".join(taken) or "identity"), ("Via", VIA))
 
 
-def to_app(fields: Iterable[tuple[str, str]]) -> Fields:
+def response_headers(fields: Iterable[tuple[str, str]]) -> Fields:
     """Return the fields of an answer that go back."""
     fields = tuple(fields)
     via = [value for name, value in fields if name.lower() == "via" and _VALUE.fullmatch(value)]

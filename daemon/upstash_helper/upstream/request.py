@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
 
-class Resend(enum.Enum):
+class RetryPolicy(enum.Enum):
     """When a request that failed may be sent again."""
 
     UNSENT = enum.auto()
@@ -28,14 +28,14 @@ class Resend(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Request:
     """A request."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
-    resend: Resend
+    retry: RetryPolicy
     deadline: float
     """Seconds for all tries together, the answer's body included."""
     limit: int
@@ -60,7 +60,7 @@ class TransportFailed(Exception):
         self.retry_after = retry_after
 
 
-def failure_of(error: Exception, stage: Stage, url: URL) -> TransportFailed:
+def transport_failure(error: Exception, stage: Stage, url: URL) -> TransportFailed:
     """Say what happened without what ``str(error)`` may hold: headers, URLs with passwords, parts of an answer."""
     if isinstance(error, TimeoutError):
         return TransportFailed("timeout", stage, f"{url.host} did not take the connection in time.")

@@ -18,7 +18,7 @@ _DELTA_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Response:
     """A whole answer. Its body may hold secrets and does not print."""
 
     status: int
@@ -28,7 +28,7 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-async def read(response: ClientResponse, *, limit: int, now: float) -> Reply | None:
+async def read(response: ClientResponse, *, limit: int, now: float) -> Response | None:
     """
     Return the answer, or None if its body is larger than ``limit`` bytes, decompressed.
 
@@ -47,7 +47,7 @@ async def read(response: ClientResponse, *, limit: int, now: float) -> Reply | N
         body += chunk
         if len(body) > limit:
             return None
-    return Reply(
+    return Response(
         status=response.status,
         media_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         retry_after=retry_after(response.headers.get("Retry-After"), now=now),
@@ -81,7 +81,7 @@ _UNSHOWABLE: Final = re.compile(
 _HTML: Final = re.compile(r"\s*<[!/a-z]", re.IGNORECASE)
 
 
-def words_of(reply: Reply, *secrets: str | None) -> str:
+def error_text(reply: Response, *secrets: str | None) -> str:
     """
     Return why Upstash refused, or an empty string if it did not say so in words.
 
@@ -92,7 +92,7 @@ def words_of(reply: Reply, *secrets: str | None) -> str:
         reply: The answer.
         secrets: What must not be shown even if the answer repeats it.
     """
-    document = parsed(reply.body)
+    document = parse_json(reply.body)
     if isinstance(document, dict):
         said = next(
             (text for key in ("error_description", "error", "message") if (text := _text(document.get(key)))), ""
@@ -103,10 +103,10 @@ def words_of(reply: Reply, *secrets: str | None) -> str:
         said = reply.body[:_LOOKED_AT].decode("utf-8", "replace")
     else:
         said = ""
-    return "" if _HTML.match(said) else fit(said, *secrets)
+    return "" if _HTML.match(said) else sanitize(said, *secrets)
 
 
-def fit(text: str, *secrets: str | None) -> str:
+def sanitize(text: str, *secrets: str | None) -> str:
     """Return ``text`` without ``secrets``, on one line, cut to a length that a person reads."""
     text = text[:_LOOKED_AT]
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
@@ -115,7 +115,7 @@ def fit(text: str, *secrets: str | None) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """Return the JSON document, or None if it is not one."""
     try:
         return msgspec.json.decode(body)

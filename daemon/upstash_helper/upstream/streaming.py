@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 
 from upstash_helper.upstream.connector import PROGRESS, Progress
-from upstash_helper.upstream.request import TransportFailed, failure_of
+from upstash_helper.upstream.request import TransportFailed, transport_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     import stamina
     from yarl import URL
 
-    from upstash_helper.upstream.connector import Witness
+    from upstash_helper.upstream.connector import TrackedProtocol
 
     Attempts = Callable[[Callable[[Exception], bool]], AsyncIterator[stamina.Attempt]]
-    Send = Callable[["Opening", URL, AsyncIterator[bytes] | None], Awaitable[aiohttp.ClientResponse]]
+    Send = Callable[["StreamingRequest", URL, AsyncIterator[bytes] | None], Awaitable[aiohttp.ClientResponse]]
 
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class StreamingRequest:
     """A request."""
 
     method: str
@@ -48,12 +48,12 @@ class Opening:
         return self.safe and self.body is None
 
 
-class Patience(Progress):
+class StreamingProgress(Progress):
     """
     How far a request has come, and the time that Upstash still has. It stands still while the app's body is waited for.
     """
 
-    def __init__(self, opening: Opening, timeout: asyncio.Timeout) -> None:
+    def __init__(self, opening: StreamingRequest, timeout: asyncio.Timeout) -> None:
         self._kept = False
         super().__init__(fresh=not opening.repeatable)
         self.broken: Exception | None = None
@@ -83,7 +83,7 @@ class Patience(Progress):
         self.fresh = self.fresh or self._kept
         super().restart()
 
-    def connected(self, witness: Witness) -> None:
+    def connected(self, witness: TrackedProtocol) -> None:
         """Note the connection, and that the request goes out now."""
         # One that has spoken before was kept from an earlier request.
         self._kept = witness.spoken
@@ -102,10 +102,10 @@ class Patience(Progress):
         return error.stage == "connecting" or (error.stage == "sent" and self._kept)
 
 
-class Pieces:
+class TimedBody:
     """The body of a request on its way: it times Upstash, not the app, and remembers what broke it."""
 
-    def __init__(self, body: AsyncIterator[bytes], patience: Patience) -> None:
+    def __init__(self, body: AsyncIterator[bytes], patience: StreamingProgress) -> None:
         self._body = body
         self._patience = patience
 
@@ -125,7 +125,7 @@ class Pieces:
             self._patience.begin()
 
 
-async def opened(opening: Opening, url: URL, *, attempts: Attempts, send: Send) -> aiohttp.ClientResponse:
+async def opened(opening: StreamingRequest, url: URL, *, attempts: Attempts, send: Send) -> aiohttp.ClientResponse:
     """
     Return the answer to a request as soon as its headers are there.
 
@@ -141,7 +141,7 @@ async def opened(opening: Opening, url: URL, *, attempts: Attempts, send: Send) 
     """
     failure: Exception
     timeout = asyncio.timeout(None)
-    patience = Patience(opening, timeout)
+    patience = StreamingProgress(opening, timeout)
     try:
         async with timeout:
             patience.begin()
@@ -158,17 +158,17 @@ async def opened(opening: Opening, url: URL, *, attempts: Attempts, send: Send) 
 
 
 async def _tried(
-    opening: Opening, url: URL, patience: Patience, attempts: Attempts, send: Send
+    opening: StreamingRequest, url: URL, patience: StreamingProgress, attempts: Attempts, send: Send
 ) -> aiohttp.ClientResponse:
     PROGRESS.set(patience)
-    body = None if opening.body is None else Pieces(opening.body, patience)
+    body = None if opening.body is None else TimedBody(opening.body, patience)
     async for attempt in attempts(patience.unsent):
         with attempt:
             patience.restart()
             try:
                 response = await send(opening, url, body)
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                failure = failure_of(error, patience.stage, url)
+                failure = transport_failure(error, patience.stage, url)
             else:
                 return _no_redirect(response, url)
             raise failure

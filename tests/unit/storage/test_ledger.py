@@ -20,13 +20,13 @@ from tests.contract.test_ledger import APP, ENTRY, FILLED, everything, fill
 from tests.support.clock import FakeClock
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.broker.ledger import AuditQuery
-from upstash_helper.storage.ledger.audit import MOST
-from upstash_helper.storage.ledger.schema import STEPS
+from upstash_helper.storage.ledger.audit import MAX_ENTRIES
+from upstash_helper.storage.ledger.schema import MIGRATIONS
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
-NEXT = (*STEPS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
+NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """A format that is to come."""
 
 
@@ -74,7 +74,7 @@ async def test_an_older_format_is_brought_up_to_date(filled: Path) -> None:
     """
     After an update of the program, everything that it remembered is still there.
     """
-    ledger = SqliteLedger(filled, steps=NEXT)
+    ledger = SqliteLedger(filled, migrations=NEXT)
 
     found = await everything(ledger)
     await ledger.close()
@@ -87,7 +87,7 @@ async def test_an_older_format_is_kept_as_a_copy(filled: Path) -> None:
     """
     Who goes back to the older version of the program has the file as that one left it, for their eyes alone.
     """
-    updated = SqliteLedger(filled, steps=NEXT)
+    updated = SqliteLedger(filled, migrations=NEXT)
     await updated.apps.remove(APP.id)
     await updated.close()
 
@@ -106,7 +106,7 @@ async def test_the_copy_is_its_users_alone(filled: Path) -> None:
     The copy of an older format has mode 0600, whatever the umask.
     """
     before = os.umask(0)
-    ledger = SqliteLedger(filled, steps=NEXT)
+    ledger = SqliteLedger(filled, migrations=NEXT)
 
     await ledger.apps.load()
     await ledger.close()
@@ -119,7 +119,7 @@ async def test_a_new_file_needs_no_copy(path: Path) -> None:
     """
     All steps are taken at once where there was nothing, and nothing is copied.
     """
-    ledger = SqliteLedger(path, steps=NEXT)
+    ledger = SqliteLedger(path, migrations=NEXT)
 
     await ledger.apps.load()
     await ledger.close()
@@ -141,14 +141,14 @@ async def test_the_oldest_entries_make_room(filled: Path) -> None:
     The audit keeps a bounded number of entries: the newest ones.
     """
     with closing(sqlite3.connect(filled)) as connection, connection:
-        connection.execute(MANY.format(most=MOST))
+        connection.execute(MANY.format(most=MAX_ENTRIES))
     ledger = SqliteLedger(filled)
 
     newest = await ledger.audit.add(ENTRY, forget_before=0.0)
     await ledger.close()
 
-    assert MOST == look(filled, "SELECT count(*) FROM audit")
-    assert (newest - MOST + 1, newest) == (look(filled, "SELECT min(id) FROM audit"), MOST + 2)
+    assert MAX_ENTRIES == look(filled, "SELECT count(*) FROM audit")
+    assert (newest - MAX_ENTRIES + 1, newest) == (look(filled, "SELECT min(id) FROM audit"), MAX_ENTRIES + 2)
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ from tests.support.mounts import ROOT, run_with_mounts
 from tests.support.until import until
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.storage.ledger import backup
-from upstash_helper.storage.ledger.schema import STEPS, Step
+from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
-NEXT = (*STEPS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
+NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """A format that is to come."""
 AFTER = (*NEXT, ("UPDATE apps SET note = 'newer'",))
 """The one after that."""
@@ -66,9 +66,9 @@ def dump(path: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-async def bring(path: Path, steps: tuple[Step, ...]) -> None:
+async def bring(path: Path, migrations: tuple[Migration, ...]) -> None:
     """Open the ledger with a program of that format."""
-    ledger = SqliteLedger(path, steps=steps)
+    ledger = SqliteLedger(path, migrations=migrations)
     try:
         await ledger.apps.load()
     finally:
@@ -114,7 +114,7 @@ async def test_what_is_not_sound_is_not_kept(filled: Path) -> None:
     before = dump(filled)
 
     with pytest.raises(LedgerUnavailable, match="could not be brought"):
-        await bring(filled, (*STEPS, unsound))
+        await bring(filled, (*MIGRATIONS, unsound))
 
     assert before == dump(filled)
     await bring(filled, NEXT)
@@ -140,7 +140,7 @@ BRING = """
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from tests.unit.storage.test_ledger_migration import LONG, NEXT
 
-    ledger = SqliteLedger(pathlib.Path(sys.argv[1]), steps=(*NEXT, (LONG,)), deadline=600.0)
+    ledger = SqliteLedger(pathlib.Path(sys.argv[1]), migrations=(*NEXT, (LONG,)), deadline=600.0)
     asyncio.run(ledger.apps.load())
 """
 
@@ -200,7 +200,9 @@ async def change_on_a_full_disk(path: Path, folder: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {"codes": [], "same": []}
     for pages in (0, 8, 24):
         os.truncate(ballast, max(ballast.stat().st_size - pages * 4096, 0))
-        ledger = SqliteLedger(path, steps=(*STEPS, ("INSERT INTO creations VALUES (hex(zeroblob(200000)), '')",)))
+        ledger = SqliteLedger(
+            path, migrations=(*MIGRATIONS, ("INSERT INTO creations VALUES (hex(zeroblob(200000)), '')",))
+        )
         seen["codes"].append(await outcome(ledger.apps.load()))
         await ledger.close()
         seen["same"].append(dump(path) == before)
@@ -241,7 +243,7 @@ async def test_there_is_one_copy_for_each_of_the_latest_formats(filled: Path) ->
     """
     Copies do not pile up: those of the two formats before stay, and of each there is one.
     """
-    grown = STEPS
+    grown = MIGRATIONS
     for number in range(4):
         grown = (*grown, (f"ALTER TABLE apps ADD COLUMN c{number} TEXT",))
         await bring(filled, grown)
@@ -274,7 +276,7 @@ async def test_an_older_program_names_the_way_back(filled: Path) -> None:
     copy = backup.path_of(filled, 1)
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
-        await bring(filled, STEPS)
+        await bring(filled, MIGRATIONS)
     assert f"Or put {copy} in its place" in str(raised.value)
 
     copy.replace(filled)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 NAME = "worker-under-test"
 
@@ -99,7 +99,7 @@ async def test_an_overdue_call_ends_for_its_caller(worker: Worker, gate: Gate) -
     """
     The caller of a job that hangs is told at the deadline; the job learns that nobody waits.
     """
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(gate, deadline=0.1)
 
     gate.go_on.set()
@@ -113,7 +113,7 @@ async def test_a_worker_that_hangs_says_so_at_once(worker: Worker, gate: Gate) -
     While an overdue job hangs, further calls are refused, and do not run later either.
     """
     ran: list[str] = []
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(gate, deadline=0.1)
 
     with pytest.raises(Busy):
@@ -134,7 +134,7 @@ async def test_a_call_that_gave_up_in_the_queue_is_not_begun(worker: Worker, gat
     first = asyncio.create_task(worker.run(gate, deadline=20))
     await gate.entered()
 
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(lambda _: ran.append("late"), deadline=0.1)
     gate.go_on.set()
 
@@ -187,7 +187,7 @@ def test_a_result_for_a_closed_loop_is_dropped(worker: Worker, gate: Gate) -> No
     """
 
     async def leave() -> None:
-        with pytest.raises(Overdue):
+        with pytest.raises(DeadlineExceeded):
             await worker.run(gate, deadline=0.05)
 
     async def come_back() -> str:

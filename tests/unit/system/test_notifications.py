@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.support.notifications import Desktop, session_bus
-from upstash_helper.system.notifications import DesktopNotifier, by_command, osascript, over_dbus, powershell
+from upstash_helper.system.notifications import (
+    DesktopNotifier,
+    osascript_command,
+    powershell_command,
+    run_command,
+    show_over_dbus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +46,7 @@ def _session() -> Iterator[PrivateKeyring]:
 
 def notifier(environ: Mapping[str, str], *, deadline: float = 3.0) -> DesktopNotifier:
     """Return a notifier in a session."""
-    return DesktopNotifier(way=partial(over_dbus, environ=environ), deadline=deadline)
+    return DesktopNotifier(show_with=partial(show_over_dbus, environ=environ), deadline=deadline)
 
 
 async def test_the_user_is_shown_what_waits(session: PrivateKeyring) -> None:
@@ -137,7 +143,7 @@ async def test_a_system_that_hangs_holds_up_nobody() -> None:
     Where the system never returns, the caller gets an answer in time, and the next one at once.
     """
     go_on = threading.Event()
-    telling = DesktopNotifier(way=lambda *_: go_on.wait(), deadline=0.1)
+    telling = DesktopNotifier(show_with=lambda *_: go_on.wait(), deadline=0.1)
 
     first = await telling.show(title="t", body="b")
     began = time.monotonic()
@@ -154,8 +160,8 @@ def test_on_macos_what_is_run_is_always_the_same(text: str) -> None:
     """
     Whatever is shown, the script that macOS runs is the same: title and body are arguments after it.
     """
-    plain, environ = osascript("title", "body")
-    argv, hostile_environ = osascript(text, text)
+    plain, environ = osascript_command("title", "body")
+    argv, hostile_environ = osascript_command(text, text)
 
     assert (*plain[:-2], text, text) == argv
     assert environ == hostile_environ
@@ -168,8 +174,8 @@ def test_on_windows_what_is_run_is_always_the_same(text: str) -> None:
     """
     Whatever is shown, the command that Windows runs is the same: title and body are variables of its environment.
     """
-    plain, environ = powershell("title", "body")
-    argv, hostile_environ = powershell(text, text)
+    plain, environ = powershell_command("title", "body")
+    argv, hostile_environ = powershell_command(text, text)
 
     assert plain == argv
     assert environ | {"NOTIFICATION_TITLE": text, "NOTIFICATION_BODY": text} == hostile_environ
@@ -179,7 +185,7 @@ def test_on_windows_the_command_needs_no_quoting() -> None:
     """
     Nothing in the command means something else once it is a line of Windows, which knows no list of arguments.
     """
-    (_, *_, script), _ = powershell("title", "body")
+    (_, *_, script), _ = powershell_command("title", "body")
 
     assert f'"{script}"' == subprocess.list2cmdline([script])
     assert "\n" not in script
@@ -204,7 +210,7 @@ async def test_a_command_says_whether_it_was_shown(command: Command, *, shown: b
     """
     A command that fails, hangs or is not there is a notification that was not shown.
     """
-    telling = DesktopNotifier(way=by_command(lambda *_: command), deadline=1.0)
+    telling = DesktopNotifier(show_with=run_command(lambda *_: command), deadline=1.0)
 
     assert shown is await telling.show(title="t", body="b")
 
@@ -218,7 +224,7 @@ async def test_a_command_gets_the_texts_as_they_are() -> None:
     def command(title: str, body: str) -> Command:
         return (sys.executable, "-I", "-S", "-c", check, title), {"TEXT": body}
 
-    assert await DesktopNotifier(way=by_command(command)).show(title="\"$(id)' & <b>", body="\"$(id)' & <b>")
+    assert await DesktopNotifier(show_with=run_command(command)).show(title="\"$(id)' & <b>", body="\"$(id)' & <b>")
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:

@@ -19,7 +19,7 @@ import pytest
 from tests.support.others import NOBODY, Other, another, skip_unless_root
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.system import socket_owners
-from upstash_helper.system.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of
+from upstash_helper.system.peers import LOOKUPS, Lookup, SystemPeers, peer_process, peer_uid, process_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_this_users_program_is_known(lookup: Lookup, host: str, called: str) -> 
     A program of this user is taken for what it is, by either address, and by IPv4 on a socket for both families.
     """
     with visited(host, called) as (local, remote, _):
-        assert os.geteuid() == uid_of(local, remote, lookups=(lookup,))
+        assert os.geteuid() == peer_uid(local, remote, lookups=(lookup,))
         assert not SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
@@ -87,7 +87,7 @@ def test_t50_another_users_program_is_known(lookup: Lookup, host: str, called: s
     """
     skip_unless_root()
     with visited(host, called, user=NOBODY) as (local, remote, _):
-        assert NOBODY == uid_of(local, remote, lookups=(lookup,))
+        assert NOBODY == peer_uid(local, remote, lookups=(lookup,))
         assert SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
@@ -113,7 +113,7 @@ def test_who_has_left_is_nobody(lookup: Lookup) -> None:
         client.close()
         server.close()
 
-        assert uid_of(local, remote, lookups=(lookup,)) is None
+        assert peer_uid(local, remote, lookups=(lookup,)) is None
         assert not SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
@@ -123,7 +123,7 @@ def test_a_listener_on_the_clients_port_is_not_the_client(lookup: Lookup) -> Non
     A program that listens where a client was is not taken for it.
     """
     with connected() as (server, _), socket.create_server(("127.0.0.1", 0)) as listening:
-        assert uid_of(server.getsockname(), listening.getsockname(), lookups=(lookup,)) is None
+        assert peer_uid(server.getsockname(), listening.getsockname(), lookups=(lookup,)) is None
 
 
 @each_way
@@ -137,9 +137,9 @@ def test_what_is_no_address_is_nobodys(lookup: Lookup, garbage: Address) -> None
     """
     good = ("127.0.0.1", 3000)
 
-    assert [None, None] == [uid_of(good, garbage, lookups=(lookup,)), uid_of(garbage, good, lookups=(lookup,))]
+    assert [None, None] == [peer_uid(good, garbage, lookups=(lookup,)), peer_uid(garbage, good, lookups=(lookup,))]
     assert not SystemPeers(lookups=(lookup,)).is_other_user(good, garbage)
-    assert process_of(good, garbage) is None
+    assert peer_process(good, garbage) is None
 
 
 def test_without_netlink_the_table_is_read() -> None:
@@ -157,7 +157,7 @@ def test_where_nothing_is_told_nobody_is_turned_away(lookups: tuple[Lookup, ...]
     Where the system does not tell who is there, a program is not taken for another user's.
     """
     with visited("127.0.0.1", "127.0.0.1") as (local, remote, _):
-        assert uid_of(local, remote, lookups=lookups) is None
+        assert peer_uid(local, remote, lookups=lookups) is None
         assert not SystemPeers(lookups=lookups).is_other_user(local, remote)
 
 
@@ -196,7 +196,7 @@ def test_one_answer_takes_no_time() -> None:
     with connected() as (server, _):
         local, remote = server.getsockname(), server.getpeername()
 
-        took = min(timeit.repeat(lambda: uid_of(local, remote), number=100, repeat=5)) / 100
+        took = min(timeit.repeat(lambda: peer_uid(local, remote), number=100, repeat=5)) / 100
 
     assert took < 0.0002
 
@@ -235,7 +235,7 @@ def test_an_executables_name_is_fit_to_be_shown(tmp_path: Path, name: str, shown
         local, remote = server.getsockname(), server.getpeername()
         with subprocess.Popen([program, "60"], pass_fds=[client.fileno()]) as process:
             client.close()
-            found = process_of(local, remote)
+            found = peer_process(local, remote)
             process.kill()
 
     assert found is not None
@@ -253,7 +253,7 @@ def test_a_path_without_end_is_cut_in_the_middle(tmp_path: Path) -> None:
         local, remote = server.getsockname(), server.getpeername()
         with subprocess.Popen([program, "60"], pass_fds=[client.fileno()]) as process:
             client.close()
-            found = process_of(local, remote)
+            found = peer_process(local, remote)
             process.kill()
 
     assert found is not None
@@ -267,7 +267,7 @@ def test_one_process_tells_its_own_connections() -> None:
     Where the system tells connections of one process after the other, as macOS does, a user's own are found.
     """
     with connected() as (server, client):
-        told = list(of_process(psutil.Process()))
+        told = list(process_connections(psutil.Process()))
 
         assert (os.getpid(), client.getsockname(), client.getpeername()) in told
         assert (os.getpid(), server.getsockname(), server.getpeername()) in told
@@ -281,7 +281,7 @@ def test_a_process_that_has_gone_has_no_connections() -> None:
         gone = psutil.Process(process.pid)
         process.kill()
 
-    assert [] == list(of_process(gone))
+    assert [] == list(process_connections(gone))
 
 
 def test_the_defaults_ask_the_kernel_first() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.system.ports import UNNAMED, holder, listening, named, user_name
+from upstash_helper.system.ports import UNNAMED, describe_process, holder, listeners, user_name
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="platform: users have numbers on POSIX")
 
@@ -32,7 +32,7 @@ def test_what_a_program_calls_itself_is_no_command_for_the_terminal(tmp_path: Pa
     shutil.copy(shutil.which("sleep") or "", program)
     with subprocess.Popen([program, "60"]) as process:
         try:
-            assert f"sl[2Keep (process {process.pid})" == named(process.pid)
+            assert f"sl[2Keep (process {process.pid})" == describe_process(process.pid)
         finally:
             process.kill()
 
@@ -44,7 +44,7 @@ def test_a_process_that_has_gone_is_a_number() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
 
-    assert f"process {process.pid}" == named(process.pid)
+    assert f"process {process.pid}" == describe_process(process.pid)
 
 
 def test_who_listens_is_told_by_address_and_process() -> None:
@@ -53,7 +53,7 @@ def test_who_listens_is_told_by_address_and_process() -> None:
     """
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
-        found, words = listening(port), holder("127.0.0.1", port)
+        found, words = listeners(port), holder("127.0.0.1", port)
 
     assert [("0.0.0.0", True)] == [(ip, pid is not None) for ip, pid in found or ()]
     assert "python" in words

@@ -1,10 +1,10 @@
 from tests.support.clock import FakeClock
-from upstash_helper.upstream.circuit_breaker import Breaker
+from upstash_helper.upstream.circuit_breaker import CircuitBreaker
 
 
-def broken(clock: FakeClock, failures: int = 5) -> Breaker:
+def broken(clock: FakeClock, failures: int = 5) -> CircuitBreaker:
     """Return a breaker after so many failures."""
-    breaker = Breaker(clock=clock)
+    breaker = CircuitBreaker(clock=clock)
     for _ in range(failures):
         assert breaker.admit() is None
         breaker.failed()

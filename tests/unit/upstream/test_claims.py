@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from upstash_helper.upstream.oauth import claims_of, email, emails_of
+from upstash_helper.upstream.oauth import email, emails_in, jwt_claims
 
 
 def jwt(claims: Any) -> str:
@@ -20,7 +20,7 @@ def test_claims_of_a_jwt_are_read(padding: int) -> None:
     """
     claims = {"email": "a@b.example", "x": "ü" * padding}
 
-    assert claims == claims_of(jwt(claims))
+    assert claims == jwt_claims(jwt(claims))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_token_that_is_no_jwt_has_no_claims(token: str) -> None:
     """
     Opaque and malformed tokens are passed over.
     """
-    assert {} == claims_of(token)
+    assert {} == jwt_claims(token)
 
 
 def test_the_plain_claim_comes_before_the_namespaced_ones() -> None:
@@ -39,7 +39,7 @@ def test_the_plain_claim_comes_before_the_namespaced_ones() -> None:
     """
     claims = {"https://upstash.com/email": "second@b.example", "email": "first@b.example", "sub": "x@y.example"}
 
-    assert ["first@b.example", "second@b.example"] == list(emails_of(claims))
+    assert ["first@b.example", "second@b.example"] == list(emails_in(claims))
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_what_is_no_email_is_passed_over(value: object) -> None:
     Only what can be the user name of HTTP Basic is taken for an e-mail.
     """
     assert email(value) is None
-    assert [] == list(emails_of({"email": value}))
+    assert [] == list(emails_in({"email": value}))

@@ -1,12 +1,12 @@
 import pytest
 
-from upstash_helper.upstream.response import Reply, words_of
+from upstash_helper.upstream.response import Response, error_text
 
 
-def reply(body: str | bytes, media_type: str = "application/json") -> Reply:
+def reply(body: str | bytes, media_type: str = "application/json") -> Response:
     """Return a refusal with that body."""
     encoded = body if isinstance(body, bytes) else body.encode()
-    return Reply(status=400, media_type=media_type, retry_after=None, body=encoded)
+    return Response(status=400, media_type=media_type, retry_after=None, body=encoded)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_the_words_are_found_where_upstash_puts_them(body: str, words: str) -> N
     """
     A refusal is quoted from `error`, then `message`, then the text itself.
     """
-    assert words == words_of(reply(body))
+    assert words == error_text(reply(body))
 
 
 @pytest.mark.parametrize("body", ["<html><h1>Bad</h1>", "<!DOCTYPE html>", '{"error": " <p>no</p>"}', '"<b>x</b>"'])
@@ -35,21 +35,21 @@ def test_html_is_not_shown(body: str) -> None:
     """
     An error page of some gateway says nothing to a person who reads a message.
     """
-    assert "" == words_of(reply(body, "text/plain"))
+    assert "" == error_text(reply(body, "text/plain"))
 
 
 def test_text_of_another_media_type_is_not_shown() -> None:
     """
     What is neither JSON nor plain text was not written to be read.
     """
-    assert "" == words_of(reply("body { color: red }", "text/css"))
+    assert "" == error_text(reply("body { color: red }", "text/css"))
 
 
 def test_words_are_one_bounded_line_without_control_characters() -> None:
     """
     Nothing an answer holds can break a terminal, a log line or a layout.
     """
-    words = words_of(reply("a\r\nb\x1b[31mc\u202ed\x00" + "x" * 1000, "text/plain"))
+    words = error_text(reply("a\r\nb\x1b[31mc\u202ed\x00" + "x" * 1000, "text/plain"))
 
     assert words.startswith("a b [31mc d x")
     assert 300 == len(words)
@@ -61,7 +61,7 @@ def test_secrets_are_taken_out(echo: str) -> None:
     """
     An answer that repeats the credential does not carry it on, not even at the cut.
     """
-    words = words_of(reply("x" * 290 + echo + " was refused", "text/plain"), "key-12345678", None, "")
+    words = error_text(reply("x" * 290 + echo + " was refused", "text/plain"), "key-12345678", None, "")
 
     assert "key-1" not in words.lower()
 
@@ -70,11 +70,11 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
     """
     A broken encoding is shown as far as it can be.
     """
-    assert "bad \ufffd byte" == words_of(reply(b"bad \xff byte"))
+    assert "bad \ufffd byte" == error_text(reply(b"bad \xff byte"))
 
 
 def test_deeply_nested_json_does_no_harm() -> None:
     """
     A document made to exhaust the stack is simply not JSON.
     """
-    assert words_of(reply("[" * 100_000, "text/html")) == ""
+    assert error_text(reply("[" * 100_000, "text/html")) == ""

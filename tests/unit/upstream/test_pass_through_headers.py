@@ -2,7 +2,7 @@
 
 import pytest
 
-from upstash_helper.upstream.pass_through import VIA, to_app, to_upstash
+from upstash_helper.upstream.pass_through import VIA, request_headers, response_headers
 
 ADDED_TO_REQUESTS = (("Accept-Encoding", "identity"), ("Via", VIA))
 
@@ -27,7 +27,7 @@ def test_what_an_app_says_to_upstash_arrives(name: str, value: str) -> None:
     """
     A client that is pointed at the daemon is understood as before.
     """
-    assert ((name, value), *ADDED_TO_REQUESTS) == to_upstash([(name, value)])
+    assert ((name, value), *ADDED_TO_REQUESTS) == request_headers([(name, value)])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_between_app_and_daemon_stays_there(name: str) -> None:
     """
     Neither the app's token nor what its browser and its connection say goes to Upstash, and no other method or path.
     """
-    assert ADDED_TO_REQUESTS == to_upstash([(name, "value")])
+    assert ADDED_TO_REQUESTS == request_headers([(name, "value")])
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_upstash_says_to_an_app_arrives(name: str, value: str) -> None:
     """
     A client finds what it looks for in an answer.
     """
-    assert ((name, value), ("Via", VIA)) == to_app([(name, value)])
+    assert ((name, value), ("Via", VIA)) == response_headers([(name, value)])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_about_upstash_s_own_host_stays_there(name: str) -> None:
     """
     Upstash cannot set cookies for localhost, let other origins in, or have an answer with passwords cached.
     """
-    assert (("Via", VIA),) == to_app([(name, "value")])
+    assert (("Via", VIA),) == response_headers([(name, "value")])
 
 
 @pytest.mark.parametrize("connection", ["X-Hop", "x-hop", "close, X-Hop", " keep-alive ,x-HOP ", "X-Hop, Content-Type"])
@@ -150,8 +150,8 @@ def test_what_connection_lists_is_about_the_connection(connection: str) -> None:
     """
     fields = [("Connection", connection), ("X-Hop", "1"), ("X-End", "2")]
 
-    assert (("X-End", "2"), *ADDED_TO_REQUESTS) == to_upstash(fields)
-    assert (("X-End", "2"), ("Via", VIA)) == to_app(fields)
+    assert (("X-End", "2"), *ADDED_TO_REQUESTS) == request_headers(fields)
+    assert (("X-End", "2"), ("Via", VIA)) == response_headers(fields)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_a_field_that_could_become_another_is_dropped(name: str, value: str) -> 
     """
     No line break passes, and nothing that could not be written down again as it was.
     """
-    assert ADDED_TO_REQUESTS == to_upstash([(name, value)])
-    assert (("Via", VIA),) == to_app([(name, value)])
+    assert ADDED_TO_REQUESTS == request_headers([(name, value)])
+    assert (("Via", VIA),) == response_headers([(name, value)])
 
 
 def test_fields_of_one_name_keep_their_number_and_order() -> None:
@@ -185,8 +185,8 @@ def test_fields_of_one_name_keep_their_number_and_order() -> None:
     """
     fields = [("X-A", "1"), ("X-B", "2"), ("X-A", "3")]
 
-    assert (*fields, *ADDED_TO_REQUESTS) == to_upstash(fields)
-    assert (*fields, ("Via", VIA)) == to_app(fields)
+    assert (*fields, *ADDED_TO_REQUESTS) == request_headers(fields)
+    assert (*fields, ("Via", VIA)) == response_headers(fields)
 
 
 @pytest.mark.parametrize(
@@ -203,11 +203,11 @@ def test_only_an_encoding_that_the_app_reads_is_asked_for(fields: list[tuple[str
     """
     Bodies pass as they are, so the app must be able to decode them.
     """
-    assert (("Accept-Encoding", expected), ("Via", VIA)) == to_upstash(fields)
+    assert (("Accept-Encoding", expected), ("Via", VIA)) == request_headers(fields)
 
 
 def test_the_daemon_adds_itself_to_those_that_an_answer_came_through() -> None:
     """
     RFC 9110, section 7.6.3: the last of the list is the nearest.
     """
-    assert (("Via", f"1.1 google, {VIA}"),) == to_app([("via", "1.1 google")])
+    assert (("Via", f"1.1 google, {VIA}"),) == response_headers([("via", "1.1 google")])

@@ -1,6 +1,6 @@
 import pytest
 
-from upstash_helper.upstream.response import Reply, retry_after
+from upstash_helper.upstream.response import Response, retry_after
 
 NOW = 1_784_000_000.0  # Tue, 14 Jul 2026 03:33:20 GMT
 
@@ -35,6 +35,6 @@ def test_a_reply_does_not_print_its_body() -> None:
     """
     An answer holds keys and tokens; its repr does not.
     """
-    reply = Reply(status=200, media_type="application/json", retry_after=None, body=b'{"api_key": "s3cret"}')
+    reply = Response(status=200, media_type="application/json", retry_after=None, body=b'{"api_key": "s3cret"}')
 
     assert "s3cret" not in repr(reply)

@@ -33,7 +33,7 @@ async def forget(world: Profile) -> Forgotten:
     """Delete the credential wherever it may be; what a file holds goes with its folder."""
     from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
     from upstash_helper.storage.credentials.file_store import FileStore
-    from upstash_helper.storage.credentials.keyring_store import PATIENCE, KeyringStore
+    from upstash_helper.storage.credentials.keyring_store import UNLOCK_SECONDS, KeyringStore
 
     found: list[Credential] = []
     gone: list[str] = []
@@ -41,7 +41,7 @@ async def forget(world: Profile) -> Forgotten:
     problem: str | None = None
     for name in names_of(world):
         # One call is one question to the user, and this command has nothing else to do than to wait for the answer.
-        store = KeyringStore("upstash-helper", name, deadline=PATIENCE + 5)
+        store = KeyringStore("upstash-helper", name, deadline=UNLOCK_SECONDS + 5)
         try:
             credential = await _load(store)
             await store.delete()

@@ -12,7 +12,7 @@ from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage.credentials.record import decode, encode
 from upstash_helper.system import private_files
-from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ class FileStore:
     async def _ask(self, job: Callable[[Call], T]) -> T:
         try:
             result = await self._worker.run(job, deadline=self._deadline)
-        except (Overdue, Busy):
+        except (DeadlineExceeded, Busy):
             failure = StoreUnavailable(f"The disk of {self._path} does not answer. Check it, then try again.")
         except JobFailed as failed:
             failure = self._explain(failed.error)

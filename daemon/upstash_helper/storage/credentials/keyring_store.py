@@ -21,7 +21,7 @@ from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage.credentials.record import decode, encode
 from upstash_helper.system import keyrings
 from upstash_helper.system import keyrings as known
-from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 from upstash_helper.system.keyrings import TRUSTED, is_secret_service, native
 from upstash_helper.system.session_bus import find_session_bus
 
@@ -48,7 +48,7 @@ def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config
     """
     try:
         return known.candidates(trusted=trusted, environ=environ, config=config)
-    except known.ChoiceRefused as error:
+    except known.UntrustedKeyring as error:
         raise StoreUnavailable(f"{error} {OTHERWISE}") from None
 
 
@@ -75,7 +75,7 @@ def explain(error: BaseException, *, kind: str) -> StoreLocked | StoreUnavailabl
     """Say what went wrong, without the text of an error that is not ours: it may quote what it was given."""
     if isinstance(error, (StoreLocked, StoreUnavailable)):
         return error.with_traceback(None)  # its frames held the key
-    if _is(error, "KeyringLocked") or keyrings.says_locked(error) or _asked_nobody(error):
+    if _is(error, "KeyringLocked") or keyrings.is_locked_error(error) or _asked_nobody(error):
         return locked(kind)
     if _is(error, "InitError"):
         return none_yet(kind)
@@ -100,13 +100,13 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-LIMIT: Final = 1200
+MAX_RECORD_UNITS: Final = 1200
 """UTF-16 units of a record: Windows keeps 2560 bytes (CRED_MAX_CREDENTIAL_BLOB_SIZE), and there should be room left."""
 
-PATIENCE: Final = 120.0
+UNLOCK_SECONDS: Final = 120.0
 """Seconds that the user has to unlock the keyring before the question is taken back."""
 
-QUIET: Final = 60.0
+PROMPT_PAUSE: Final = 60.0
 """Seconds without a question after the user declined one: a page that shows the status is no reason to ask again."""
 
 # Another program can have stored entries of the same name, and a backend may delete just the first.
@@ -126,7 +126,7 @@ class KeyringStore:
         username: str,
         *,
         deadline: float = 5.0,
-        patience: float = PATIENCE,
+        unlock_seconds: float = UNLOCK_SECONDS,
         trusted: Mapping[str, str] = TRUSTED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -135,12 +135,12 @@ class KeyringStore:
             service: What the keyring shows the entry as being for.
             username: Whose entry it is: the profile's name.
             deadline: Seconds that a call may take.
-            patience: Seconds that the user has to unlock the keyring.
+            unlock_seconds: Seconds that the user has to unlock the keyring.
             trusted: The backends that may be used, and what to call them.
             monotonic: Tells seconds that never go back.
         """
         self._deadline = deadline
-        self._entry = Entry(service, username, patience=patience, trusted=trusted, monotonic=monotonic)
+        self._entry = Entry(service, username, unlock_seconds=unlock_seconds, trusted=trusted, monotonic=monotonic)
         self._worker = Worker("keyring")
         self._health = StoreHealth(kind=self._entry.kind, state="unknown")
 
@@ -152,10 +152,10 @@ class KeyringStore:
         """Store ``credential`` and read it back; raise as the port says, with what was there before still there."""
         text = encode(credential)
         length = len(text.encode("utf-16-le")) // 2
-        if length > LIMIT:
+        if length > MAX_RECORD_UNITS:
             detail = (
                 f"The e-mail, the API key and the key's name make a record of {length} characters, and a keyring is"
-                f" given {LIMIT} at most. See whether one of them is mistaken."
+                f" given {MAX_RECORD_UNITS} at most. See whether one of them is mistaken."
             )
             raise self._remember(StoreUnavailable(detail))
         await self._ask(partial(self._entry.save, text))
@@ -172,7 +172,7 @@ class KeyringStore:
         failure: StoreLocked | StoreUnavailable
         try:
             result = await self._worker.run(job, deadline=self._deadline)
-        except (Overdue, Busy):
+        except (DeadlineExceeded, Busy):
             failure = StoreLocked(
                 f"The keyring ({self._entry.kind}) does not answer within {self._deadline:g} seconds: it seems to wait"
                 " for you. Unlock it in the window that asks for its password, then try again."
@@ -199,13 +199,13 @@ class Entry:
         service: str,
         username: str,
         *,
-        patience: float = PATIENCE,
+        unlock_seconds: float = UNLOCK_SECONDS,
         trusted: Mapping[str, str] = TRUSTED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """The arguments are those of ``KeyringStore``."""
         self._key: Final = (service, username)
-        self._patience = patience
+        self._unlock_seconds = unlock_seconds
         self._trusted = trusted
         self._monotonic = monotonic
         self._backend: KeyringBackend | None = None
@@ -304,9 +304,9 @@ class Entry:
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
         if insist or self._monotonic() >= self._quiet_until:
-            if keyrings.unlock(collection, patience=self._patience):
+            if keyrings.unlock(collection, unlock_seconds=self._unlock_seconds):
                 return
-            self._quiet_until = self._monotonic() + QUIET
+            self._quiet_until = self._monotonic() + PROMPT_PAUSE
         raise locked(self.kind)
 
     def _read(self, backend: KeyringBackend) -> str | None:

@@ -29,7 +29,7 @@ FORGET: Final = "--forget"
 State = Literal["ok", "locked", "absent", "broken"]
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of it."""
 
     state: State
@@ -51,7 +51,7 @@ class Probe(Entry):
         """
         super().__init__(SERVICE, name)
 
-    def look(self) -> Probed:
+    def look(self) -> ProbeResult:
         """Write, read back and delete."""
         try:
             backend = self._choose()
@@ -67,7 +67,7 @@ class Probe(Entry):
             return self._probed("absent", none_yet(self.kind))
         return self._use(backend)
 
-    def forget(self) -> Probed:
+    def forget(self) -> ProbeResult:
         """Delete what a probe left that was ended before it could."""
         try:
             backend = self._choose()
@@ -75,9 +75,9 @@ class Probe(Entry):
                 self._remove(backend)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(error)
-        return Probed(state="ok", kind=self.kind)
+        return ProbeResult(state="ok", kind=self.kind)
 
-    def _use(self, backend: Any) -> Probed:
+    def _use(self, backend: Any) -> ProbeResult:
         value = secrets.token_urlsafe(32)
         try:
             backend.set_password(*self._key, value)
@@ -87,9 +87,11 @@ class Probe(Entry):
             return msgspec.structs.replace(failed, left_behind=not self._clean(backend))
         gone = self._clean(backend)
         if same and gone:
-            return Probed(state="ok", kind=self.kind)
+            return ProbeResult(state="ok", kind=self.kind)
         what = "does not delete what it is told to delete." if same else "does not keep what it is given."
-        return Probed(state="broken", kind=self.kind, detail=f"The keyring ({self.kind}) {what}", left_behind=not gone)
+        return ProbeResult(
+            state="broken", kind=self.kind, detail=f"The keyring ({self.kind}) {what}", left_behind=not gone
+        )
 
     def _clean(self, backend: Any) -> bool:
         """Delete the entry, and return whether it is gone."""
@@ -99,12 +101,14 @@ class Probe(Entry):
         except Exception:  # noqa: BLE001 - as above
             return False
 
-    def _failed(self, error: Exception) -> Probed:
+    def _failed(self, error: Exception) -> ProbeResult:
         explained = explain(error, kind=self.kind)
         return self._probed("locked" if isinstance(explained, StoreLocked) else "broken", explained)
 
-    def _probed(self, state: State, why: StoreLocked | StoreUnavailable) -> Probed:
-        return Probed(state=state, kind=self.kind, detail=why.detail.removesuffix(keyring_store.OTHERWISE).rstrip())
+    def _probed(self, state: State, why: StoreLocked | StoreUnavailable) -> ProbeResult:
+        return ProbeResult(
+            state=state, kind=self.kind, detail=why.detail.removesuffix(keyring_store.OTHERWISE).rstrip()
+        )
 
 
 def _state(backend: Any) -> keyrings.State:

@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.broker.apps.identity import Scope
 from upstash_helper.broker.ledger import App, Block, Decision, Pairing
-from upstash_helper.storage.ledger.rows import Run, as_json, identity_columns, record, with_identity
+from upstash_helper.storage.ledger.rows import Run, as_json, decode_row, identity_columns, with_identity
 
 if TYPE_CHECKING:
     import sqlite3
@@ -115,15 +115,15 @@ def _app(row: sqlite3.Row) -> App:
     columns = with_identity(row)
     columns["scopes"] = msgspec.json.decode(columns["scopes"], type=tuple[Scope, ...])
     columns["all_databases"] = bool(columns["all_databases"])
-    return record(columns, App)
+    return decode_row(columns, App)
 
 
 def _pairing(row: sqlite3.Row) -> Pairing:
     columns = with_identity(row)
     columns["scopes"] = msgspec.json.decode(columns["scopes"], type=tuple[Scope, ...])
     columns["decision"] = msgspec.json.decode(columns["decision"], type=Decision)
-    return record(columns, Pairing)
+    return decode_row(columns, Pairing)
 
 
 def _block(row: sqlite3.Row) -> Block:
-    return record(with_identity(row), Block)
+    return decode_row(with_identity(row), Block)

@@ -8,12 +8,12 @@ import msgspec
 
 from upstash_helper.broker.apps.identity import OWNER
 from upstash_helper.broker.ledger import AuditEntry, AuditQuery
-from upstash_helper.storage.ledger.rows import Run, record
+from upstash_helper.storage.ledger.rows import Run, decode_row
 
 if TYPE_CHECKING:
     import sqlite3
 
-MOST: Final = 100_000
+MAX_ENTRIES: Final = 100_000
 """Entries that are kept, about 20 MB."""
 
 _LATEST: Final = "SELECT * FROM audit WHERE app_id = ? ORDER BY id DESC LIMIT 1"
@@ -80,7 +80,7 @@ class SqliteAuditRecords:
         page = _PAGE if query.app is None else _PAGE_OF_AN_APP
 
         def job(connection: sqlite3.Connection) -> tuple[AuditEntry, ...]:
-            return tuple(record(dict(row), AuditEntry) for row in connection.execute(page, values))
+            return tuple(decode_row(dict(row), AuditEntry) for row in connection.execute(page, values))
 
         return await self._run(job)
 
@@ -89,7 +89,7 @@ def _merged(connection: sqlite3.Connection, entry: AuditEntry, since: float) -> 
     row = connection.execute(_LATEST, (entry.app_id,)).fetchone()
     if row is None:
         return None
-    latest = record(dict(row), AuditEntry)
+    latest = decode_row(dict(row), AuditEntry)
     if latest.last_at < since or _likeness(latest) != _likeness(entry):
         return None
     connection.execute(_RAISE, (entry.count, entry.last_at, latest.id))
@@ -111,4 +111,4 @@ def _forget(connection: sqlite3.Connection, before: float, newest_id: int) -> No
     # Each is one look into an index when there is nothing to forget. Ids have no gaps but at the old end, mostly, and a
     # gap means that less is kept.
     connection.execute("DELETE FROM audit WHERE last_at < ? AND id != ?", (before, newest_id))
-    connection.execute("DELETE FROM audit WHERE id <= ?", (newest_id - MOST,))
+    connection.execute("DELETE FROM audit WHERE id <= ?", (newest_id - MAX_ENTRIES,))

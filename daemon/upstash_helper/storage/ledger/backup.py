@@ -14,7 +14,7 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage.ledger.errors import Damaged, fault_of
+from upstash_helper.storage.ledger.errors import LedgerDamaged, error_kind
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     Copy the ledger, with what is in its -wal file, and return where the copy is: whole, sound, and on the disk.
 
     Raises:
-        Damaged: If what was written is not sound.
+        LedgerDamaged: If what was written is not sound.
         OSError: If it cannot be written; no room among the reasons. Nothing is left of it then.
         sqlite3.Error: As OSError.
     """
@@ -52,11 +52,11 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
             connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
             if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise Damaged
+                raise LedgerDamaged
         private_files.put(draft, target)
     except sqlite3.Error as error:
         # SQLite may call a full disk an I/O error. It is to be asked as long as the draft takes the room.
-        if fault_of(error, path) == "full":
+        if error_kind(error, path) == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise
     finally:

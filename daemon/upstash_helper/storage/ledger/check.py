@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.storage.ledger.schema import APPLICATION_ID, STEPS
+from upstash_helper.storage.ledger.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,36 +26,36 @@ _MOST_LINES: Final = 3
 State = Literal["ok", "absent", "older", "newer", "foreign", "damaged", "unreadable"]
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was found."""
 
     state: State
     """``older``: the daemon brings it up to date when it starts. ``foreign``: a database, and not the ledger."""
     version: int = 0
-    known: int = len(STEPS)
+    known: int = len(MIGRATIONS)
     """The newest version that this program knows."""
     detail: str = ""
     damaged: int = 0
-    """Damaged files that were moved aside before."""
+    """LedgerDamaged files that were moved aside before."""
     behind: bool = False
     """Whether what was written last could not be looked at."""
 
 
-def look(path: Path) -> Checked:
+def look(path: Path) -> CheckResult:
     """Return how the ledger at ``path`` is."""
     log, index = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm"))
     try:
         if not path.exists():
-            return Checked(state="absent", damaged=_damaged(path))
+            return CheckResult(state="absent", damaged=_damaged(path))
         found = _look(path, log, index)
         if found.state == "damaged" and index.exists():
             found = _read(path, "mode=ro")  # a daemon has begun to write meanwhile
     except OSError as error:
-        return Checked(state="unreadable", detail=error.strerror or type(error).__name__)
+        return CheckResult(state="unreadable", detail=error.strerror or type(error).__name__)
     return msgspec.structs.replace(found, damaged=_damaged(path))
 
 
-def _look(path: Path, log: Path, index: Path) -> Checked:
+def _look(path: Path, log: Path, index: Path) -> CheckResult:
     # Where both are there, somebody has the file open, or was killed. Else SQLite would make them, to read; unless it
     # is told that nobody changes the file, which then is so.
     if log.exists() and index.exists():
@@ -64,16 +64,16 @@ def _look(path: Path, log: Path, index: Path) -> Checked:
     return msgspec.structs.replace(_read(path, "immutable=1"), behind=behind)
 
 
-def _read(path: Path, how: str) -> Checked:
+def _read(path: Path, how: str) -> CheckResult:
     import sqlite3
 
     try:
         return _checked(f"{path.absolute().as_uri()}?{how}")
     except sqlite3.Error as error:
-        return Checked(state="damaged" if _is_damage(error) else "unreadable", detail=_name(error))
+        return CheckResult(state="damaged" if _is_damage(error) else "unreadable", detail=_name(error))
 
 
-def _checked(uri: str) -> Checked:
+def _checked(uri: str) -> CheckResult:
     import sqlite3
 
     with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
@@ -83,14 +83,14 @@ def _checked(uri: str) -> Checked:
         tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if _number(connection, "application_id") != APPLICATION_ID or not version:
             if not tables and not version:
-                return Checked(state="damaged", detail="it is empty")
-            return Checked(state="foreign", version=version)
-        if version > len(STEPS):
-            return Checked(state="newer", version=version)
+                return CheckResult(state="damaged", detail="it is empty")
+            return CheckResult(state="foreign", version=version)
+        if version > len(MIGRATIONS):
+            return CheckResult(state="newer", version=version)
         lines = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MOST_LINES})")]
     if lines != ["ok"]:
-        return Checked(state="damaged", version=version, detail="; ".join(" ".join(line.split()) for line in lines))
-    return Checked(state="older" if version < len(STEPS) else "ok", version=version)
+        return CheckResult(state="damaged", version=version, detail="; ".join(" ".join(line.split()) for line in lines))
+    return CheckResult(state="older" if version < len(MIGRATIONS) else "ok", version=version)
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.broker.ledger import CreateKey, CreateRecord
 from upstash_helper.broker.models import Database
-from upstash_helper.storage.ledger.rows import Run, as_json, record
+from upstash_helper.storage.ledger.rows import Run, as_json, decode_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -102,4 +102,4 @@ def _record(row: sqlite3.Row) -> CreateRecord:
     columns = dict(row)
     if columns["result"] is not None:
         columns["result"] = msgspec.json.decode(columns["result"], type=Database)
-    return record(columns, CreateRecord)
+    return decode_row(columns, CreateRecord)

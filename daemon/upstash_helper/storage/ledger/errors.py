@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Fault = Literal["damaged", "full", "read_only", "busy", "disk", "other"]
+ErrorKind = Literal["damaged", "full", "read_only", "busy", "disk", "other"]
 """``disk``: it fails for another reason; ``other``: it is sound, and what was asked of it cannot be done."""
 
 # More than the disk needs to take a few pages, and the shared memory of a connection (32 KiB).
 _PROBE: Final = bytes(65_536)
 
 
-class Damaged(Exception):
+class LedgerDamaged(Exception):
     """The file is none that the ledger has written, or not all of it."""
 
 
-class Refused(Exception):
+class LedgerRefused(Exception):
     """The file is sound, and not for this program. ``str()`` says why and what to do."""
 
 
-def fault_of(error: BaseException, path: Path | None) -> Fault:
+def error_kind(error: BaseException, path: Path | None) -> ErrorKind:
     """Return what ``error`` means for the ledger at ``path``; None is memory."""
     match error:
-        case Damaged() | msgspec.DecodeError() | UnicodeDecodeError():
+        case LedgerDamaged() | msgspec.DecodeError() | UnicodeDecodeError():
             return "damaged"
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return "full"
@@ -47,7 +47,7 @@ def fault_of(error: BaseException, path: Path | None) -> Fault:
             return _fault_by_code(error, path)
 
 
-def _fault_by_code(error: BaseException, path: Path | None) -> Fault:
+def _fault_by_code(error: BaseException, path: Path | None) -> ErrorKind:
     import sqlite3
 
     if not isinstance(error, sqlite3.Error):
@@ -56,7 +56,7 @@ def _fault_by_code(error: BaseException, path: Path | None) -> Fault:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and path is not None:
         return _what_the_disk_says(path)
-    faults: dict[int, Fault] = {
+    faults: dict[int, ErrorKind] = {
         sqlite3.SQLITE_CORRUPT: "damaged",
         sqlite3.SQLITE_NOTADB: "damaged",
         sqlite3.SQLITE_FULL: "full",
@@ -67,7 +67,7 @@ def _fault_by_code(error: BaseException, path: Path | None) -> Fault:
     return faults.get(code, "other")
 
 
-def _what_the_disk_says(path: Path) -> Fault:
+def _what_the_disk_says(path: Path) -> ErrorKind:
     """
     Write a little next to the ledger, to learn why SQLite could not.
 
@@ -83,7 +83,7 @@ def _what_the_disk_says(path: Path) -> Fault:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        return fault_of(error, None)
+        return error_kind(error, None)
     return "disk"
 
 
@@ -91,10 +91,10 @@ def explain(error: BaseException, path: Path | None) -> LedgerUnavailable | Ledg
     """Return the domain's error for ``error``; what it holds of values is left out."""
     if isinstance(error, LedgerUnavailable | LedgerFull):
         return error.with_traceback(None)
-    if isinstance(error, NotPrivate | Refused):
+    if isinstance(error, NotPrivate | LedgerRefused):
         return LedgerUnavailable(str(error))
     place = path or "The ledger in memory"
-    fault = fault_of(error, path)
+    fault = error_kind(error, path)
     if fault == "full":
         return LedgerFull(f"The disk of {place} is full: free some space, then try again.")
     reasons = {

@@ -41,7 +41,7 @@ def as_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def record(columns: Row, kind: type[T]) -> T:
+def decode_row(columns: Row, kind: type[T]) -> T:
     """
     Return the record that ``columns`` hold; those that it has no field for are left out.
 

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.storage.ledger import backup
-from upstash_helper.storage.ledger.errors import Damaged, Refused, fault_of
+from upstash_helper.storage.ledger.errors import LedgerDamaged, LedgerRefused, error_kind
 
 if TYPE_CHECKING:
     import sqlite3
 
 _log = logging.getLogger(__name__)
 
-Step = tuple[str, ...]
+Migration = tuple[str, ...]
 """The statements that lead from one version to the next."""
 
 # In the file's header (PRAGMA application_id): "UHlg".
 APPLICATION_ID: Final = 0x55486C67
 
 # A step that was released is never changed: the next version is one more step.
-STEPS: Final[tuple[Step, ...]] = (
+MIGRATIONS: Final[tuple[Migration, ...]] = (
     (
         """
         CREATE TABLE apps (
@@ -122,33 +122,33 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def check(connection: sqlite3.Connection, steps: tuple[Step, ...], name: str) -> None:
+def check(connection: sqlite3.Connection, migrations: tuple[Migration, ...], name: str) -> None:
     """
     Go on only with a sound ledger of a version that is known, or an empty database. Nothing is changed.
 
     Args:
         connection: To the database.
-        steps: Those that are known.
+        migrations: Those that are known.
         name: What the database is called in a sentence.
 
     Raises:
-        Damaged: If it is not sound, or no ledger.
-        Refused: If it is of a later version.
+        LedgerDamaged: If it is not sound, or no ledger.
+        LedgerRefused: If it is of a later version.
         sqlite3.Error: If it cannot be read.
     """
     tables = _number(connection, "SELECT count(*) FROM sqlite_master")
     version = _number(connection, "PRAGMA user_version")
     if (tables or version) and (not version or _number(connection, "PRAGMA application_id") != APPLICATION_ID):
-        raise Damaged
-    if version > len(steps):
+        raise LedgerDamaged
+    if version > len(migrations):
         message = (
             f"{name} was written by a newer version of upstash-helper (its format is {version}, and this version knows "
-            f"{len(steps)}). Install the newer version again, or move the file away: apps must then ask to be let in "
-            f"anew.{_way_back(name, len(steps))}"
+            f"{len(migrations)}). Install the newer version again, or move the file away: apps must then ask to be let in "
+            f"anew.{_way_back(name, len(migrations))}"
         )
-        raise Refused(message)
+        raise LedgerRefused(message)
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise Damaged
+        raise LedgerDamaged
 
 
 def _way_back(name: str, version: int) -> str:
@@ -158,40 +158,40 @@ def _way_back(name: str, version: int) -> str:
     return f" Or put {copy} in its place: what this version knew, the apps that you have revoked since among it."
 
 
-def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...], path: Path | None) -> None:
+def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...], path: Path | None) -> None:
     """
     Take what steps are missing, all of them or none; of an older file a copy is made before, and kept.
 
     Args:
         connection: To a database that passed ``check``.
-        steps: All of them.
+        migrations: All of them.
         path: The database's file; None for memory.
 
     Raises:
-        Refused: If it cannot be done. The file is then as it was.
+        LedgerRefused: If it cannot be done. The file is then as it was.
         OSError: If there is no room for the copy.
         sqlite3.Error: If the disk is full or fails; the file is then as it was.
     """
     version = _number(connection, "PRAGMA user_version")
-    if version == len(steps):
+    if version == len(migrations):
         return
     if path is None or version == 0:
-        _take(connection, steps, version)
+        _take(connection, migrations, version)
         return
     copy = backup.make(connection, path, version)
     try:
-        _take(connection, steps, version)
+        _take(connection, migrations, version)
     except Exception as error:
-        if fault_of(error, path) not in {"other", "damaged"}:
+        if error_kind(error, path) not in {"other", "damaged"}:
             raise  # a full disk and the like: SQLite has undone all
         if isinstance(error, _Escaped):
             backup.restore(connection, copy)
         _log.error("ledger_migration_failed", extra={"error": type(error).__name__})
         message = (
-            f"{path} could not be brought from format {version} to {len(steps)}, which this version of upstash-helper "
+            f"{path} could not be brought from format {version} to {len(migrations)}, which this version of upstash-helper "
             "needs. It is as it was before: install the version before again, and report this, please."
         )
-        raise Refused(message) from None
+        raise LedgerRefused(message) from None
     backup.prune(path)
 
 
@@ -199,18 +199,18 @@ class _Escaped(Exception):
     """A step has ended the transaction that it is a part of, so that undoing it does not undo all."""
 
 
-def _take(connection: sqlite3.Connection, steps: tuple[Step, ...], version: int) -> None:
+def _take(connection: sqlite3.Connection, migrations: tuple[Migration, ...], version: int) -> None:
     with transaction(connection):
-        for step in steps[version:]:
+        for step in migrations[version:]:
             for statement in step:
                 connection.execute(statement)
                 if not connection.in_transaction:
                     raise _Escaped
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
         # What is not sound is not committed.
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise Damaged
+            raise LedgerDamaged
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

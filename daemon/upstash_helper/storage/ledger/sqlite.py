@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from upstash_helper.storage.ledger.apps import SqliteAppRecords, SqlitePairingRecords
 from upstash_helper.storage.ledger.audit import SqliteAuditRecords
 from upstash_helper.storage.ledger.creates import SqliteCreateJournal
-from upstash_helper.storage.ledger.schema import STEPS, Step
+from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
 from upstash_helper.storage.ledger.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ class SqliteLedger:
         path: Path | None,
         *,
         deadline: float = 5.0,
-        steps: tuple[Step, ...] = STEPS,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
             path: The file; its folder is made when it is first used. None: memory alone.
             deadline: Seconds that a call may take.
-            steps: How the tables came to be.
+            migrations: How the tables came to be.
             monotonic: Tells seconds, so that a ledger that cannot be opened is not tried all the time.
         """
-        self._transactions = Transactions(path, deadline=deadline, steps=steps, monotonic=monotonic)
+        self._transactions = Transactions(path, deadline=deadline, migrations=migrations, monotonic=monotonic)
         self._apps = SqliteAppRecords(self._transactions.run)
         self._pairings = SqlitePairingRecords(self._transactions.run)
         self._creates = SqliteCreateJournal(self._transactions.run)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
 from upstash_helper.broker.ledger import LedgerHealth
-from upstash_helper.storage.ledger.errors import explain, fault_of
-from upstash_helper.storage.ledger.files import move_aside, open_file, open_memory, read_only
-from upstash_helper.storage.ledger.schema import Step, transaction
-from upstash_helper.system.blocking_call import Abandoned, Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.storage.ledger.errors import error_kind, explain
+from upstash_helper.storage.ledger.schema import Migration, transaction
+from upstash_helper.storage.ledger.sqlite_file import open_file, open_memory, quarantine, read_only
+from upstash_helper.system.blocking_call import Abandoned, Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,18 +36,18 @@ class Transactions:
     """Carries out jobs on the ledger's database, which is opened when the first one comes."""
 
     def __init__(
-        self, path: Path | None, *, deadline: float, steps: tuple[Step, ...], monotonic: Callable[[], float]
+        self, path: Path | None, *, deadline: float, migrations: tuple[Migration, ...], monotonic: Callable[[], float]
     ) -> None:
         """
         Args:
             path: The file; None for memory.
             deadline: Seconds that a transaction may take, its time in the queue included.
-            steps: How the tables came to be.
+            migrations: How the tables came to be.
             monotonic: Tells seconds.
         """
         self._path = path
         self._deadline = deadline
-        self._steps = steps
+        self._migrations = migrations
         self._monotonic = monotonic
         self._worker = Worker("ledger")
         self._health = LedgerHealth(state="unused")
@@ -75,7 +75,7 @@ class Transactions:
         failure: LedgerUnavailable | LedgerFull
         try:
             result = await self._worker.run(partial(self._carry_out, job), deadline=self._deadline)
-        except (Overdue, Busy):
+        except (DeadlineExceeded, Busy):
             failure = LedgerUnavailable(f"The disk of {self._place} does not answer. Check it, then try again.")
         except JobFailed as failed:
             failure = explain(failed.error, self._path)
@@ -91,7 +91,7 @@ class Transactions:
             return
         try:
             await self._worker.run(self._close, deadline=self._deadline)
-        except (Overdue, Busy):
+        except (DeadlineExceeded, Busy):
             _log.warning("The disk of %s does not answer, so its ledger was not closed.", self._place)
         except JobFailed as failed:
             _log.warning("The ledger was not closed properly. %s", explain(failed.error, self._path).detail)
@@ -140,7 +140,7 @@ class Transactions:
         """Do what can be done about ``error``; return whether it is worth another attempt."""
         if self._path is None or self._memory:
             return False
-        fault = fault_of(error, self._path)
+        fault = error_kind(error, self._path)
         if fault == "damaged":
             self._move_aside(self._path)
         elif fault == "read_only":
@@ -152,17 +152,17 @@ class Transactions:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             if self._path is None:
-                self._connection, _ = open_memory(self._steps)
+                self._connection, _ = open_memory(self._migrations)
             elif read_only(self._path):
                 self._connection = self._give_up(self._path)
             else:
-                self._connection = open_file(self._path, self._steps)
+                self._connection = open_file(self._path, self._migrations)
         return self._connection
 
     def _move_aside(self, path: Path) -> None:
         """Begin an empty file."""
         self._drop()
-        aside = move_aside(path)
+        aside = quarantine(path)
         self._notice = (
             f"{path} was damaged. It is {aside} now and an empty one was begun, so apps must ask to be let in anew."
         )
@@ -170,7 +170,7 @@ class Transactions:
     def _give_up(self, path: Path) -> sqlite3.Connection:
         """Go on in memory, with what the file holds."""
         self._drop()
-        self._connection, whole = open_memory(self._steps, path)
+        self._connection, whole = open_memory(self._migrations, path)
         self._memory = True
         lost = "" if whole else " What it held could not be read."
         self._notice = (

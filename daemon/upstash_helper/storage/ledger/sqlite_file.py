@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage.ledger.errors import Damaged, Refused
-from upstash_helper.storage.ledger.schema import Step, check, migrate
+from upstash_helper.storage.ledger.errors import LedgerDamaged, LedgerRefused
+from upstash_helper.storage.ledger.schema import Migration, check, migrate
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ _DURABLE: Final = (
 )
 
 
-def open_file(path: Path, steps: tuple[Step, ...]) -> sqlite3.Connection:
+def open_file(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection:
     """
     Open the ledger at ``path``; one is made if there is none.
 
     Raises:
-        Damaged: If it is not sound, or no ledger.
-        Refused: If it is of a later version.
+        LedgerDamaged: If it is not sound, or no ledger.
+        LedgerRefused: If it is of a later version.
         NotPrivate: If it is a link, no regular file, or somebody else's.
         OSError: If it cannot be made.
         sqlite3.Error: If it cannot be opened or written.
@@ -60,16 +60,16 @@ def open_file(path: Path, steps: tuple[Step, ...]) -> sqlite3.Connection:
     for companion in _COMPANIONS:
         private_files.mend(_with(path, companion))
     if not made and path.stat().st_size == 0:
-        raise Damaged  # cut off: the ledger's own files never are empty
+        raise LedgerDamaged  # cut off: the ledger's own files never are empty
     try:
-        return _opened(path, steps)
+        return _opened(path, migrations)
     except BaseException:
         if made and path.stat().st_size == 0:
             path.unlink()
         raise
 
 
-def open_memory(steps: tuple[Step, ...], path: Path | None = None) -> tuple[sqlite3.Connection, bool]:
+def open_memory(migrations: tuple[Migration, ...], path: Path | None = None) -> tuple[sqlite3.Connection, bool]:
     """
     Open a ledger in memory, with what the file at ``path`` holds if it can be read.
 
@@ -77,15 +77,15 @@ def open_memory(steps: tuple[Step, ...], path: Path | None = None) -> tuple[sqli
         The connection, and whether it has all that there was.
 
     Raises:
-        Refused: If the file is of a later version.
+        LedgerRefused: If the file is of a later version.
         NotPrivate: If it is a link, no regular file, or somebody else's.
     """
     copy, whole = None, True
     if path is not None and private_files.check(path) is not None:
-        copy = _copied(path, steps)
+        copy = _copied(path, migrations)
         whole = copy is not None
     connection = copy or _connected(":memory:")
-    migrate(connection, steps, None)
+    migrate(connection, migrations, None)
     return connection, whole
 
 
@@ -94,12 +94,12 @@ def read_only(path: Path) -> bool:
     return any(os.access(place, os.R_OK) and not os.access(place, os.W_OK) for place in (path, path.parent))
 
 
-def move_aside(path: Path) -> Path:
+def quarantine(path: Path) -> Path:
     """
     Move a damaged file, and what belongs to it, out of the way; return where it is now.
 
     Raises:
-        Refused: If there are too many already.
+        LedgerRefused: If there are too many already.
         OSError: If it cannot be moved.
     """
     for number in range(1, _MOST_DAMAGED + 1):
@@ -108,7 +108,7 @@ def move_aside(path: Path) -> Path:
             break
     else:
         message = f"{path} is damaged, and so were {_MOST_DAMAGED} before it. Check the disk, and remove them."
-        raise Refused(message)
+        raise LedgerRefused(message)
     # The file comes first: should this be interrupted, SQLite removes what it finds next to a new file. The other way
     # round an old state would be taken for the newest.
     for companion in ("", *_COMPANIONS):
@@ -118,20 +118,20 @@ def move_aside(path: Path) -> Path:
     return aside
 
 
-def _opened(path: Path, steps: tuple[Step, ...]) -> sqlite3.Connection:
+def _opened(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection:
     connection = _connected(str(path))
     try:
-        check(connection, steps, str(path))  # first: what is refused is left as it is
+        check(connection, migrations, str(path))  # first: what is refused is left as it is
         for pragma in _DURABLE:
             connection.execute(f"PRAGMA {pragma}")
-        migrate(connection, steps, path)
+        migrate(connection, migrations, path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _copied(path: Path, steps: tuple[Step, ...]) -> sqlite3.Connection | None:
+def _copied(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection | None:
     import sqlite3
 
     # Next to a file that was not closed properly lies what was written last; "immutable" does not look at that, and
@@ -140,12 +140,12 @@ def _copied(path: Path, steps: tuple[Step, ...]) -> sqlite3.Connection | None:
         connection = _connected(":memory:")
         try:
             with closing(_connected(f"{path.absolute().as_uri()}?{how}")) as source:
-                check(source, steps, str(path))
+                check(source, migrations, str(path))
                 source.backup(connection)
-        except Refused:
+        except LedgerRefused:
             connection.close()
             raise
-        except (sqlite3.Error, Damaged) as error:
+        except (sqlite3.Error, LedgerDamaged) as error:
             connection.close()
             _log.warning("%s cannot be read (%s, %s).", path, how, getattr(error, "sqlite_errorname", "damaged"))
         else:
