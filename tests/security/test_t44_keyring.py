@@ -19,8 +19,9 @@ from tests.support.clock import FakeClock
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.credentials.keyring_store import MAX_RECORD_UNITS, PROMPT_PAUSE, TRUSTED, KeyringStore
+from upstash_helper.storage.credentials.keyring_store import MAX_RECORD_UNITS, PROMPT_PAUSE, KeyringStore
 from upstash_helper.storage.credentials.record import encode
+from upstash_helper.system.keyrings import TRUSTED
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"
 CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
@@ -321,7 +322,7 @@ async def test_t44_a_question_that_nobody_answers_is_taken_back(monkeypatch: pyt
         await store.save(CREDENTIAL)
         keyring.lock()
 
-        with pytest.raises(StoreLocked, match="to wait for you"):
+        with pytest.raises(StoreLocked, match="waiting for you"):
             await store.load()
         await hung_call_ended()
         keyring.unlock()
@@ -501,7 +502,7 @@ async def test_t44_a_credential_too_long_for_windows_is_refused(keyring: Private
         msgspec.structs.replace(CREDENTIAL, api_key=Secret("k" * length)) for length in (room, room + 1)
     )
 
-    with pytest.raises(StoreUnavailable, match=r"1201 characters.* 1200 at most"):
+    with pytest.raises(StoreUnavailable, match=r"1201 characters.* the limit of 1200"):
         await store.save(too_long)
     kept = await store.load()
     await store.save(longest)
@@ -516,7 +517,7 @@ async def test_t44_characters_count_as_windows_counts_them(keyring: PrivateKeyri
     """
     long = msgspec.structs.replace(CREDENTIAL, email="𝒶" * 600)
 
-    with pytest.raises(StoreUnavailable, match="1200 at most"):
+    with pytest.raises(StoreUnavailable, match="the limit of 1200"):
         await a_store().save(long)
 
 

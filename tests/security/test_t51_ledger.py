@@ -302,7 +302,7 @@ async def test_t51_a_link_is_refused(path: Path, ledger: Ledger, name: str, ther
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 
-    with pytest.raises(LedgerUnavailable, match=r"is a link\. Remove it") as refused:
+    with pytest.raises(LedgerUnavailable, match=r"is a symbolic link\. Remove it") as refused:
         await ledger.apps.save(APP)
 
     assert str(link) in refused.value.detail

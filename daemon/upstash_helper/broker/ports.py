@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.models import (
     Change,
     Credential,
@@ -63,6 +62,18 @@ class Notifier(Protocol):
         """
 
 
+class PeerProgram(Protocol):
+    """The program at the other end of a connection."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def executable(self) -> str:
+        """Its file, in printable characters; empty if it is unknown."""
+
+
 class Peers(Protocol):
     """
     Who is at the other end of a loopback connection. Both methods take the two addresses of the connection, ours and
@@ -75,11 +86,8 @@ class Peers(Protocol):
         root's, who can read everything anyway, and if the system does not tell. At once: for every request.
         """
 
-    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> Identity:
-        """
-        Return the native program at the client's end; without name and process where the system does not tell. Some
-        10 ms in a thread: for a pairing.
-        """
+    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
+        """Return the program at the client's end, or None if it is unknown. Takes about 10 ms, in a thread."""
 
 
 class CallbackAddress(Protocol):

@@ -17,7 +17,7 @@ import msgspec
 from upstash_helper import __version__
 from upstash_helper.protocol.errors import DiscoveryRefused, Speaks, VersionMismatch
 from upstash_helper.protocol.wire import Sensitive
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,6 +31,9 @@ RESTART_COMMAND: Final = "upstash-helper restart"
 DISCOVERY_FILE: Final = "daemon.json"
 LOCK_FILE: Final = "daemon.lock"
 TRAY_LOCK_FILE: Final = "tray.lock"
+
+# These files have a few hundred bytes.
+_MAX_BYTES: Final = 16_384
 
 # `is_running` holds the lock for some microseconds; a daemon that starts in just that moment tries again.
 _ACQUIRE_SECONDS: Final = 0.1
@@ -111,8 +114,9 @@ def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> st
 def read_pid(runtime: Path) -> int | None:
     """Return the process that announced itself, whatever its version; None if that cannot be told."""
     try:
-        return msgspec.json.decode(token_files.read(discovery_file(runtime)), type=_Process).pid
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(discovery_file(runtime), limit=_MAX_BYTES)
+        return None if content is None else msgspec.json.decode(content, type=_Process).pid
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
 
 
@@ -123,8 +127,8 @@ def write(runtime: Path, discovery: Discovery) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    make_private(runtime)
-    token_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
+    private_files.make_folder(runtime)
+    private_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
 
 
 def remove(runtime: Path) -> None:
@@ -171,10 +175,8 @@ class DaemonLock:
             AlreadyHeld: If another process has it.
             OSError: If the file cannot be made.
         """
-        make_private(self._path.parent)
-        # Neither a link, which may lead to another user's file, nor something that children inherit.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self._path, flags, 0o600)
+        private_files.make_folder(self._path.parent)
+        descriptor = private_files.opener(str(self._path), os.O_RDWR | os.O_CREAT)
         try:
             self._lock(descriptor)
         except BaseException:
@@ -229,24 +231,19 @@ else:
         return True
 
 
-def make_private(folder: Path) -> None:
-    """Make ``folder``, for this user alone, if it is absent."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.mkdir(exist_ok=True, mode=0o700)
-
-
 def _read(path: Path, kind: type[_Told], restart_command: str) -> _Told | None:
     try:
-        content = token_files.read(path)
-    except FileNotFoundError:
-        return None
-    except token_files.NotPrivate as error:
-        message = f"{path}: {error}. Who wrote it could pose as the daemon. Restart the daemon: it makes a new one."
+        content = private_files.read(path, limit=_MAX_BYTES)
+    except private_files.NotPrivate as error:
+        message = (
+            f"{path} {error.reason}. Another user could pose as the daemon with it. Restart the daemon to replace it."
+        )
         raise DiscoveryRefused(message) from error
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}."
         raise DiscoveryRefused(message) from error
+    if content is None:
+        return None
 
     try:
         head = msgspec.json.decode(content, type=_Head)
@@ -288,8 +285,8 @@ def tell(runtime: Path, waiting: Waiting) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    make_private(runtime)
-    token_files.write(runtime / FILE, msgspec.json.encode(waiting))
+    private_files.make_folder(runtime)
+    private_files.write(runtime / FILE, msgspec.json.encode(waiting))
 
 
 def over(runtime: Path) -> None:
@@ -300,8 +297,11 @@ def over(runtime: Path) -> None:
 def found(runtime: Path) -> Waiting | None:
     """Return the daemon that waits; None if none runs, it serves, or what is there cannot be trusted."""
     try:
-        told = msgspec.json.decode(token_files.read(runtime / FILE), type=Waiting)
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(runtime / FILE, limit=_MAX_BYTES)
+        if content is None:
+            return None
+        told = msgspec.json.decode(content, type=Waiting)
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
     # Whoever is killed while it waits leaves the file behind.
     return told if is_running(runtime) else None

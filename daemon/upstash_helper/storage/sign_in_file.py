@@ -65,7 +65,7 @@ class SignInFile:
             askers=kept.askers,
         )
         try:
-            await _soon(lambda: private_files.write(self._path, msgspec.json.encode(record)))
+            await _soon(lambda: private_files.write_durably(self._path, msgspec.json.encode(record)))
         except _FAULTS as error:
             # A crash ends this sign-in; nothing else is the worse for it.
             logger.warning("sign_in_not_kept", extra={"error": type(error).__name__})
@@ -73,7 +73,7 @@ class SignInFile:
     async def load(self) -> KeptSignIn | None:
         """Return what is in the file; None if there is none, or none that this version knows."""
         try:
-            data = await _soon(lambda: private_files.read(self._path, limit=_LIMIT))
+            data = await _soon(lambda: private_files.read(self._path, limit=_LIMIT, fix_mode=True))
             if data is None:
                 return None
             record = msgspec.json.decode(data, type=_Record)

@@ -77,8 +77,8 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> TokenStore:
     return KeyringTokens("Orders tool")
 
 
-def a_stubborn_store(*, patience: float = 20.0) -> KeyringTokens:
-    return KeyringTokens("Orders tool", patience=patience, trusted={NAME: "Stubborn"})
+def a_stubborn_store(*, timeout: float = 20.0) -> KeyringTokens:
+    return KeyringTokens("Orders tool", timeout=timeout, trusted={NAME: "Stubborn"})
 
 
 # --- what every store promises ----------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_the_keyring_shows_the_apps_own_name(keyring: PrivateKeyring) -> None:
     import secretstorage
 
     KeyringTokens("Orders tool").save(TOKEN)
-    KeyringTokens("Orders tool", world="profile sandbox").save(OTHER)
+    KeyringTokens("Orders tool", daemon="profile sandbox").save(OTHER)
 
     bus = secretstorage.dbus_init()
     items = secretstorage.get_default_collection(bus).get_all_items()
@@ -252,7 +252,7 @@ def test_a_keyring_that_is_not_trusted_is_not_used(monkeypatch: pytest.MonkeyPat
     """
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
 
-    with pytest.raises(TokenStoreUnavailable, match=f"names the keyring {name}, which is not known to keep secrets"):
+    with pytest.raises(TokenStoreUnavailable, match=f"names the keyring {name}, which is not known to store secrets"):
         use(KeyringTokens("Orders tool"))
 
 
@@ -264,7 +264,7 @@ def test_a_keyring_that_hangs_holds_nobody_up(stubborn: type[Stubborn]) -> None:
     stubborn.go_on.clear()
 
     with pytest.raises(TokenStoreLocked, match=r"does not answer within 0\.05 seconds.*FileTokens"):
-        a_stubborn_store(patience=0.05).load()
+        a_stubborn_store(timeout=0.05).load()
 
 
 @pytest.mark.parametrize(("call", "use"), [("get", lambda it: it.load()), ("set", lambda it: it.save(TOKEN))])
@@ -274,7 +274,7 @@ def test_a_keyring_that_fails_quotes_nothing(stubborn: type[Stubborn], call: str
     """
     stubborn.fails = {call: OSError(f"cannot handle {TOKEN}")}
 
-    with pytest.raises(TokenStoreUnavailable, match=r"The keyring failed \(OSError\)") as caught:
+    with pytest.raises(TokenStoreUnavailable, match=r"The keyring \(Stubborn\) failed \(OSError\)") as caught:
         use(a_stubborn_store())
 
     assert TOKEN not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__ or ''}"
@@ -288,5 +288,5 @@ def test_a_keyring_that_does_not_let_go_is_told(stubborn: type[Stubborn]) -> Non
     store.save(TOKEN)
     stubborn.keeps = True
 
-    with pytest.raises(TokenStoreUnavailable, match="still there"):
+    with pytest.raises(TokenStoreUnavailable, match="did not delete the entry"):
         store.delete()

@@ -129,7 +129,7 @@ async def test_an_unreadable_entry_can_be_replaced() -> None:
     Stubborn.entries[ENTRY] = "not ours"
     store = a_store()
 
-    with pytest.raises(StoreUnavailable, match=r"the entry 'upstash-helper' of 'default'.*damaged or not ours"):
+    with pytest.raises(StoreUnavailable, match=r"in the entry 'upstash-helper' of 'default'.*is damaged, or another program wrote it"):
         await store.load()
     kept = Stubborn.entries[ENTRY]
     await store.save(CREDENTIAL)
@@ -144,7 +144,7 @@ async def test_an_entry_that_is_no_text_is_told() -> None:
     """
     Stubborn.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
 
-    with pytest.raises(StoreUnavailable, match="Not text, so not ours: the entry 'upstash-helper'") as failed:
+    with pytest.raises(StoreUnavailable, match="something other than text in the entry 'upstash-helper'") as failed:
         await a_store().load()
 
     assert API_KEY not in str(failed.value)
@@ -158,7 +158,7 @@ async def test_a_key_that_cannot_be_deleted_is_told() -> None:
     await store.save(CREDENTIAL)
     Stubborn.keeps = True
 
-    with pytest.raises(StoreUnavailable, match="was deleted and is still there"):
+    with pytest.raises(StoreUnavailable, match="did not delete the entry"):
         await store.delete()
 
 

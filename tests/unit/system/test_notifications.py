@@ -15,9 +15,9 @@ import pytest
 from tests.support.notifications import Desktop, session_bus
 from upstash_helper.system.notifications import (
     DesktopNotifier,
+    command_backend,
     osascript_command,
     powershell_command,
-    run_command,
     show_over_dbus,
 )
 
@@ -46,7 +46,7 @@ def _session() -> Iterator[PrivateKeyring]:
 
 def notifier(environ: Mapping[str, str], *, deadline: float = 3.0) -> DesktopNotifier:
     """Return a notifier in a session."""
-    return DesktopNotifier(show_with=partial(show_over_dbus, environ=environ), deadline=deadline)
+    return DesktopNotifier(backend=partial(show_over_dbus, environ=environ), deadline=deadline)
 
 
 async def test_the_user_is_shown_what_waits(session: PrivateKeyring) -> None:
@@ -143,7 +143,7 @@ async def test_a_system_that_hangs_holds_up_nobody() -> None:
     Where the system never returns, the caller gets an answer in time, and the next one at once.
     """
     go_on = threading.Event()
-    telling = DesktopNotifier(show_with=lambda *_: go_on.wait(), deadline=0.1)
+    telling = DesktopNotifier(backend=lambda *_: go_on.wait(), deadline=0.1)
 
     first = await telling.show(title="t", body="b")
     began = time.monotonic()
@@ -210,7 +210,7 @@ async def test_a_command_says_whether_it_was_shown(command: Command, *, shown: b
     """
     A command that fails, hangs or is not there is a notification that was not shown.
     """
-    telling = DesktopNotifier(show_with=run_command(lambda *_: command), deadline=1.0)
+    telling = DesktopNotifier(backend=command_backend(lambda *_: command), deadline=1.0)
 
     assert shown is await telling.show(title="t", body="b")
 
@@ -224,7 +224,7 @@ async def test_a_command_gets_the_texts_as_they_are() -> None:
     def command(title: str, body: str) -> Command:
         return (sys.executable, "-I", "-S", "-c", check, title), {"TEXT": body}
 
-    assert await DesktopNotifier(show_with=run_command(command)).show(title="\"$(id)' & <b>", body="\"$(id)' & <b>")
+    assert await DesktopNotifier(backend=command_backend(command)).show(title="\"$(id)' & <b>", body="\"$(id)' & <b>")
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:

@@ -17,9 +17,16 @@ import psutil
 import pytest
 
 from tests.support.others import NOBODY, Other, another, skip_unless_root
-from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.system import socket_owners
-from upstash_helper.system.peers import LOOKUPS, Lookup, SystemPeers, peer_process, peer_uid, process_connections
+from upstash_helper.system.peers import (
+    LOOKUPS,
+    Lookup,
+    Program,
+    SystemPeers,
+    peer_program,
+    peer_uid,
+    process_connections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +146,7 @@ def test_what_is_no_address_is_nobodys(lookup: Lookup, garbage: Address) -> None
 
     assert [None, None] == [peer_uid(good, garbage, lookups=(lookup,)), peer_uid(garbage, good, lookups=(lookup,))]
     assert not SystemPeers(lookups=(lookup,)).is_other_user(good, garbage)
-    assert peer_process(good, garbage) is None
+    assert peer_program(good, garbage) is None
 
 
 def test_without_netlink_the_table_is_read() -> None:
@@ -207,9 +214,9 @@ async def test_the_program_of_a_pairing_is_named(host: str, called: str) -> None
     The executable and the process of a program that asks to be let in are the real ones.
     """
     with visited(host, called) as (local, remote, visitor):
-        identity = await SystemPeers().program(local, remote)
+        program = await SystemPeers().program(local, remote)
 
-    assert Identity(kind="native", name=str(Path(sys.executable).resolve()), pid=visitor.pid) == identity
+    assert Program(executable=str(Path(sys.executable).resolve()), pid=visitor.pid) == program
 
 
 async def test_a_program_that_is_not_told_has_no_name() -> None:
@@ -220,7 +227,7 @@ async def test_a_program_that_is_not_told_has_no_name() -> None:
         local, remote = server.getsockname(), server.getpeername()
         client.close()
 
-        assert Identity(kind="native", name="") == await SystemPeers().program(local, remote)
+        assert await SystemPeers().program(local, remote) is None
 
 
 @pytest.mark.parametrize(
@@ -235,7 +242,7 @@ def test_an_executables_name_is_fit_to_be_shown(tmp_path: Path, name: str, shown
         local, remote = server.getsockname(), server.getpeername()
         with subprocess.Popen([program, "60"], pass_fds=[client.fileno()]) as process:
             client.close()
-            found = peer_process(local, remote)
+            found = peer_program(local, remote)
             process.kill()
 
     assert found is not None
@@ -253,7 +260,7 @@ def test_a_path_without_end_is_cut_in_the_middle(tmp_path: Path) -> None:
         local, remote = server.getsockname(), server.getpeername()
         with subprocess.Popen([program, "60"], pass_fds=[client.fileno()]) as process:
             client.close()
-            found = peer_process(local, remote)
+            found = peer_program(local, remote)
             process.kill()
 
     assert found is not None

@@ -47,13 +47,13 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     draft = target.with_name(f".{target.name}.new")
     draft.unlink(missing_ok=True)  # left by a program that was killed
     try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        private_files.create(draft, b"")
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
             if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise LedgerDamaged
-        private_files.put(draft, target)
+        private_files.rename_durably(draft, target)
     except sqlite3.Error as error:
         # SQLite may call a full disk an I/O error. It is to be asked as long as the draft takes the room.
         if error_kind(error, path) == "full":

@@ -56,9 +56,9 @@ def open_file(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connecti
         OSError: If it cannot be made.
         sqlite3.Error: If it cannot be opened or written.
     """
-    made = private_files.claim(path)
+    made = private_files.ensure(path)
     for companion in _COMPANIONS:
-        private_files.mend(_with(path, companion))
+        private_files.restrict(_with(path, companion))
     if not made and path.stat().st_size == 0:
         raise LedgerDamaged  # cut off: the ledger's own files never are empty
     try:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.storage.credentials.keyring_store import candidates
-from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, native
+from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, UntrustedKeyring, candidates, native
 
 KWALLET = "keyring.backends.kwallet.DBusKeyring"
 CHAINER = "keyring.backends.chainer.ChainerBackend"
@@ -82,5 +80,5 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: bytes) -> Non
     config = tmp_path / "keyringrc.cfg"
     config.write_bytes(text)
 
-    with pytest.raises(StoreUnavailable, match=r"keyringrc\.cfg cannot be read"):
+    with pytest.raises(UntrustedKeyring, match=r"keyringrc\.cfg cannot be read"):
         candidates(trusted=TRUSTED, environ={}, config=config)
