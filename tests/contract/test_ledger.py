@@ -602,7 +602,7 @@ async def test_a_ledger_in_memory_says_what_that_means() -> None:
     await ledger.apps.load()
 
     assert "memory" == ledger.health().state
-    assert "after a restart" in ledger.health().detail
+    assert "After a restart" in ledger.health().detail
     await ledger.close()
 
 

@@ -250,7 +250,7 @@ async def test_what_is_late_has_no_effect(filled: Path) -> None:
     ledger = SqliteLedger(filled, deadline=0.1)
     await ledger.apps.load()
 
-    with locked(filled), pytest.raises(LedgerUnavailable, match="does not answer"):
+    with locked(filled), pytest.raises(LedgerUnavailable, match="does not respond"):
         await ledger.apps.remove(APP.id)
     for thread in [thread for thread in threading.enumerate() if thread.name == "ledger"]:
         await asyncio.to_thread(thread.join, 20)

@@ -90,10 +90,10 @@ async def test_a_change_that_fails_leaves_all_as_it_was(filled: Path, wrong: str
     """
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match="could not be brought from format 1 to 3") as raised:
+    with pytest.raises(LedgerUnavailable, match="could not be migrated from format 1 to 3") as raised:
         await bring(filled, (*NEXT, ("DELETE FROM apps", wrong)))
 
-    assert "install the version before again" in str(raised.value)
+    assert "install the previous version again" in str(raised.value)
     assert (before, 1) == (dump(filled), look(filled, "PRAGMA user_version"))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
@@ -113,7 +113,7 @@ async def test_what_is_not_sound_is_not_kept(filled: Path) -> None:
     )
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match="could not be brought"):
+    with pytest.raises(LedgerUnavailable, match="could not be migrated"):
         await bring(filled, (*MIGRATIONS, unsound))
 
     assert before == dump(filled)
@@ -277,7 +277,7 @@ async def test_an_older_program_names_the_way_back(filled: Path) -> None:
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
         await bring(filled, MIGRATIONS)
-    assert f"Or put {copy} in its place" in str(raised.value)
+    assert f"Or replace it with {copy}" in str(raised.value)
 
     copy.replace(filled)
     older = SqliteLedger(filled)

@@ -1,7 +1,7 @@
 """
-A look at the ledger's file, for ``doctor``. ``python -m`` of this module does it.
+Checks the ledger's file for ``doctor``. Run with ``python -m``.
 
-It is read and nothing else, beside a daemon that may be using it: neither the file nor those next to it are changed.
+It only reads, since a daemon may be using the file: neither the file nor those that SQLite keeps next to it change.
 """
 
 from __future__ import annotations
@@ -21,59 +21,59 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BUSY_SECONDS: Final = 2.0
-_MOST_LINES: Final = 3
+_MAX_LINES: Final = 3
 
 State = Literal["ok", "absent", "older", "newer", "foreign", "damaged", "unreadable"]
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found."""
+    """The program's output."""
 
     state: State
-    """``older``: the daemon brings it up to date when it starts. ``foreign``: a database, and not the ledger."""
+    """``older``: the daemon migrates it when it starts. ``foreign``: a SQLite database that is not a ledger."""
     version: int = 0
     known: int = len(MIGRATIONS)
-    """The newest version that this program knows."""
+    """The latest version that this program supports."""
     detail: str = ""
     damaged: int = 0
-    """LedgerDamaged files that were moved aside before."""
+    """The number of damaged files that were moved aside earlier."""
     behind: bool = False
-    """Whether what was written last could not be looked at."""
+    """Whether the latest changes could not be read."""
 
 
-def look(path: Path) -> CheckResult:
-    """Return how the ledger at ``path`` is."""
+def check_file(path: Path) -> CheckResult:
+    """Check the ledger at ``path``."""
     log, index = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm"))
     try:
         if not path.exists():
             return CheckResult(state="absent", damaged=_damaged(path))
-        found = _look(path, log, index)
+        found = _check_idle_or_open(path, log, index)
         if found.state == "damaged" and index.exists():
-            found = _read(path, "mode=ro")  # a daemon has begun to write meanwhile
+            found = _read(path, "mode=ro")  # a daemon has started to write meanwhile
     except OSError as error:
         return CheckResult(state="unreadable", detail=error.strerror or type(error).__name__)
     return msgspec.structs.replace(found, damaged=_damaged(path))
 
 
-def _look(path: Path, log: Path, index: Path) -> CheckResult:
-    # Where both are there, somebody has the file open, or was killed. Else SQLite would make them, to read; unless it
-    # is told that nobody changes the file, which then is so.
+def _check_idle_or_open(path: Path, log: Path, index: Path) -> CheckResult:
+    # If both exist, a process has the file open, or was killed. Otherwise SQLite would create them, even to read,
+    # unless it is told that the file does not change, which is true then.
     if log.exists() and index.exists():
         return _read(path, "mode=ro")
     behind = log.exists() and log.stat().st_size > 0
     return msgspec.structs.replace(_read(path, "immutable=1"), behind=behind)
 
 
-def _read(path: Path, how: str) -> CheckResult:
+def _read(path: Path, mode: str) -> CheckResult:
     import sqlite3
 
     try:
-        return _checked(f"{path.absolute().as_uri()}?{how}")
+        return _check_database(f"{path.absolute().as_uri()}?{mode}")
     except sqlite3.Error as error:
-        return CheckResult(state="damaged" if _is_damage(error) else "unreadable", detail=_name(error))
+        return CheckResult(state="damaged" if _means_damage(error) else "unreadable", detail=_name(error))
 
 
-def _checked(uri: str) -> CheckResult:
+def _check_database(uri: str) -> CheckResult:
     import sqlite3
 
     with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
@@ -87,7 +87,7 @@ def _checked(uri: str) -> CheckResult:
             return CheckResult(state="foreign", version=version)
         if version > len(MIGRATIONS):
             return CheckResult(state="newer", version=version)
-        lines = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MOST_LINES})")]
+        lines = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MAX_LINES})")]
     if lines != ["ok"]:
         return CheckResult(state="damaged", version=version, detail="; ".join(" ".join(line.split()) for line in lines))
     return CheckResult(state="older" if version < len(MIGRATIONS) else "ok", version=version)
@@ -98,7 +98,7 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
     return number
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _means_damage(error: sqlite3.Error) -> bool:
     import sqlite3
 
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -118,8 +118,8 @@ def _damaged(path: Path) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Look at the file that is given; print what was found as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(look(Path(arguments[0]))).decode() + "\n")
+    """Check the file that the first argument names; print a ``CheckResult`` as one line of JSON."""
+    sys.stdout.write(msgspec.json.encode(check_file(Path(arguments[0]))).decode() + "\n")
 
 
 if __name__ == "__main__":

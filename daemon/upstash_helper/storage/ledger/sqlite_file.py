@@ -1,7 +1,7 @@
 """
-Opening the ledger's file, whatever state it is found in.
+Opens the ledger's file, or a copy of it in memory, and moves a damaged file aside.
 
-It is used by one connection of one program, so nobody else's locks are waited for longer than a moment.
+One connection of one process uses the file, so this waits only briefly for locks of others.
 """
 
 from __future__ import annotations
@@ -21,107 +21,109 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_BUSY: Final = 1.0
-"""Seconds to wait for another program that has the file locked, such as a daemon that is about to end."""
+_LOCK_SECONDS: Final = 1.0
+"""How long to wait for a process that has locked the file, such as a daemon that is about to exit."""
 
 _COMPANIONS: Final = ("-wal", "-shm")
-"""What SQLite keeps next to the file: what was written last, and an index of that."""
+"""SQLite's files next to the database: the write-ahead log and its index."""
 
-_MOST_DAMAGED: Final = 9
-"""How many damaged files may lie around: a disk that damages one after the other is not to be filled with them."""
+_MAX_DAMAGED: Final = 9
+"""Damaged files that are kept. A failing disk must not be filled with them."""
 
 _PRAGMAS: Final = (
-    "trusted_schema = OFF",  # a file that was tampered with calls no functions
-    "cell_size_check = ON",  # damage is found before it is acted upon
-    "cache_size = -512",  # KiB: an idle daemon is small, and so is what is asked of it
+    "trusted_schema = OFF",  # a manipulated schema must not call functions
+    "cell_size_check = ON",  # detects damage before it causes wrong results
+    "cache_size = -512",  # KiB: keeps an idle daemon small
     "temp_store = MEMORY",
 )
 _DURABLE: Final = (
     "journal_mode = WAL",
-    "synchronous = FULL",  # what was committed is on the disk
-    "fullfsync = ON",  # macOS: on the disk, and not in its cache
+    "synchronous = FULL",  # a commit returns once it is on the disk
+    "fullfsync = ON",  # macOS: flushes the disk's cache too
     "checkpoint_fullfsync = ON",
-    "journal_size_limit = 1048576",  # bytes that the -wal file keeps after it was long
+    "journal_size_limit = 1048576",  # bytes; the -wal file shrinks to this size
 )
 
 
 def open_file(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection:
     """
-    Open the ledger at ``path``; one is made if there is none.
+    Open the ledger at ``path``. It is created if there is none.
 
     Raises:
-        LedgerDamaged: If it is not sound, or no ledger.
+        LedgerDamaged: If it is damaged, or not a ledger.
         LedgerRefused: If it is of a later version.
-        NotPrivate: If it is a link, no regular file, or somebody else's.
-        OSError: If it cannot be made.
+        NotPrivate: If it is a link, no regular file, or another user's.
+        OSError: If it cannot be created.
         sqlite3.Error: If it cannot be opened or written.
     """
-    made = private_files.ensure(path)
+    created = private_files.ensure(path)
     for companion in _COMPANIONS:
         private_files.restrict(_with(path, companion))
-    if not made and path.stat().st_size == 0:
-        raise LedgerDamaged  # cut off: the ledger's own files never are empty
+    if not created and path.stat().st_size == 0:
+        raise LedgerDamaged  # truncated: a ledger is never empty
     try:
         return _opened(path, migrations)
     except BaseException:
-        if made and path.stat().st_size == 0:
+        if created and path.stat().st_size == 0:
             path.unlink()
         raise
 
 
 def open_memory(migrations: tuple[Migration, ...], path: Path | None = None) -> tuple[sqlite3.Connection, bool]:
     """
-    Open a ledger in memory, with what the file at ``path`` holds if it can be read.
+    Open a ledger in memory, with the content of the file at ``path`` if it can be read.
 
     Returns:
-        The connection, and whether it has all that there was.
+        The connection, and whether it has the file's content (True also if there is no file).
 
     Raises:
         LedgerRefused: If the file is of a later version.
-        NotPrivate: If it is a link, no regular file, or somebody else's.
+        NotPrivate: If it is a link, no regular file, or another user's.
     """
-    copy, whole = None, True
+    copy, complete = None, True
     if path is not None and private_files.check(path) is not None:
         copy = _copied(path, migrations)
-        whole = copy is not None
+        complete = copy is not None
     connection = copy or _connected(":memory:")
     migrate(connection, migrations, None)
-    return connection, whole
+    return connection, complete
 
 
 def read_only(path: Path) -> bool:
-    """Return whether the file, or the folder for those next to it, can be read and not be written."""
+    """Return whether the file or its folder is readable but not writable."""
     return any(os.access(place, os.R_OK) and not os.access(place, os.W_OK) for place in (path, path.parent))
 
 
-def quarantine(path: Path) -> Path:
+def move_aside(path: Path) -> Path:
     """
-    Move a damaged file, and what belongs to it, out of the way; return where it is now.
+    Move a damaged file and SQLite's files next to it aside, and return its new path.
 
     Raises:
-        LedgerRefused: If there are too many already.
+        LedgerRefused: If there are too many damaged files.
         OSError: If it cannot be moved.
     """
-    for number in range(1, _MOST_DAMAGED + 1):
+    for number in range(1, _MAX_DAMAGED + 1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if not os.path.lexists(aside):
             break
     else:
-        message = f"{path} is damaged, and so were {_MOST_DAMAGED} before it. Check the disk, and remove them."
+        message = (
+            f"{path} is damaged, like {_MAX_DAMAGED} files before it. Check the disk, and remove those files."
+        )
         raise LedgerRefused(message)
-    # The file comes first: should this be interrupted, SQLite removes what it finds next to a new file. The other way
-    # round an old state would be taken for the newest.
+    # The database goes first. If this is interrupted, SQLite discards the other files when it creates a new database.
+    # Without its write-ahead log, the old database would be used in an outdated state.
     for companion in ("", *_COMPANIONS):
         if os.path.lexists(_with(path, companion)):
             _with(path, companion).rename(_with(aside, companion))
-    _log.warning("%s is damaged. It is %s now, and an empty one is begun.", path, aside)
+    _log.warning("%s is damaged. It was moved to %s, and an empty ledger was started.", path, aside)
     return aside
 
 
 def _opened(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection:
     connection = _connected(str(path))
     try:
-        check(connection, migrations, str(path))  # first: what is refused is left as it is
+        check(connection, migrations, str(path))  # first: a file that is refused must not change
         for pragma in _DURABLE:
             connection.execute(f"PRAGMA {pragma}")
         migrate(connection, migrations, path)
@@ -134,12 +136,12 @@ def _opened(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection
 def _copied(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection | None:
     import sqlite3
 
-    # Next to a file that was not closed properly lies what was written last; "immutable" does not look at that, and
-    # needs nothing but the file.
-    for how in ("mode=ro", "immutable=1"):
+    # The latest changes of a file that was not closed are in its write-ahead log. "immutable" ignores that log, but
+    # works where SQLite cannot create its index.
+    for mode in ("mode=ro", "immutable=1"):
         connection = _connected(":memory:")
         try:
-            with closing(_connected(f"{path.absolute().as_uri()}?{how}")) as source:
+            with closing(_connected(f"{path.absolute().as_uri()}?{mode}")) as source:
                 check(source, migrations, str(path))
                 source.backup(connection)
         except LedgerRefused:
@@ -147,7 +149,7 @@ def _copied(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection
             raise
         except (sqlite3.Error, LedgerDamaged) as error:
             connection.close()
-            _log.warning("%s cannot be read (%s, %s).", path, how, getattr(error, "sqlite_errorname", "damaged"))
+            _log.warning("%s cannot be read (%s, %s).", path, mode, getattr(error, "sqlite_errorname", "damaged"))
         else:
             return connection
     return None
@@ -156,9 +158,9 @@ def _copied(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection
 def _connected(name: str) -> sqlite3.Connection:
     import sqlite3
 
-    # The thread changes, and there is one at a time. Transactions are begun and ended by hand.
+    # The worker's thread changes, but there is only one at a time. Transactions are managed explicitly.
     connection = sqlite3.connect(
-        name, timeout=_BUSY, isolation_level=None, check_same_thread=False, uri=name.startswith("file://")
+        name, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=name.startswith("file://")
     )
     connection.row_factory = sqlite3.Row
     connection.text_factory = _text
@@ -168,7 +170,7 @@ def _connected(name: str) -> sqlite3.Connection:
 
 
 def _text(data: bytes) -> str:
-    # The module's own way raises an error that cannot be told from others.
+    # The module's default raises a general OperationalError for invalid UTF-8.
     return data.decode()
 
 
