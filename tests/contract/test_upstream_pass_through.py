@@ -1,4 +1,4 @@
-"""The ``PassThroughApi`` port: what arrives at the Developer API, what comes back, and what becomes of broken exchanges."""
+"""The ``PassThroughApi`` port: requests, responses, and broken exchanges."""
 
 from __future__ import annotations
 
@@ -439,7 +439,7 @@ async def test_an_api_that_is_not_there_is_unavailable(http: HttpClient, method:
             error = await failed(http, far_side.url, method)
 
     assert ("upstream_unavailable", 2) == (error.code, len(seen))
-    assert "may have been made" not in error.detail
+    assert "may have been" not in error.detail
 
 
 async def test_a_body_is_sent_whole_once_there_is_a_connection(http: HttpClient) -> None:
@@ -601,7 +601,7 @@ async def test_plain_http_leads_to_this_machine_alone(http: HttpClient) -> None:
     """
     The credential is not shown to the network.
     """
-    assert "use https" in (await failed(http, "http://api.example")).detail
+    assert "Use https" in (await failed(http, "http://api.example")).detail
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,9 @@ async def test_an_unreadable_entry_can_be_replaced() -> None:
     Stubborn.entries[ENTRY] = "not ours"
     store = a_store()
 
-    with pytest.raises(StoreUnavailable, match=r"in the entry 'upstash-helper' of 'default'.*is damaged, or another program wrote it"):
+    with pytest.raises(
+        StoreUnavailable, match=r"in the entry 'upstash-helper' of 'default'.*is damaged, or another program wrote it"
+    ):
         await store.load()
     kept = Stubborn.entries[ENTRY]
     await store.save(CREDENTIAL)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from upstash_helper.upstream.oauth import email, emails_in, jwt_claims
+from upstash_helper.upstream.oauth import emails_in, jwt_claims, valid_email
 
 
 def jwt(claims: Any) -> str:
@@ -50,5 +50,5 @@ def test_what_is_no_email_is_passed_over(value: object) -> None:
     """
     Only what can be the user name of HTTP Basic is taken for an e-mail.
     """
-    assert email(value) is None
+    assert valid_email(value) is None
     assert [] == list(emails_in({"email": value}))

@@ -107,9 +107,7 @@ def move_aside(path: Path) -> Path:
         if not os.path.lexists(aside):
             break
     else:
-        message = (
-            f"{path} is damaged, like {_MAX_DAMAGED} files before it. Check the disk, and remove those files."
-        )
+        message = f"{path} is damaged, like {_MAX_DAMAGED} files before it. Check the disk, and remove those files."
         raise LedgerRefused(message)
     # The database goes first. If this is interrupted, SQLite discards the other files when it creates a new database.
     # Without its write-ahead log, the old database would be used in an outdated state.
