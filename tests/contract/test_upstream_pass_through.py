@@ -36,13 +36,13 @@ BASIC = base64.b64encode("adä@b.example:key-s3cret".encode()).decode()
 
 @pytest.fixture
 async def clock() -> FakeClock:
-    """The clock of the client."""
+    """The client's clock."""
     return FakeClock()
 
 
 @pytest.fixture
 async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
-    """The client, with hardly a pause before a retry."""
+    """The client, with very short retry delays."""
     upstream = HttpClient(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
@@ -66,7 +66,7 @@ async def sent(
         yield passed
 
 
-async def whole(http: HttpClient, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
+async def read_all(http: HttpClient, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
     """Return status and body."""
     async with sent(http, url, *args, **options) as passed:
         return passed.status, b"".join([piece async for piece in passed.pieces])
@@ -75,12 +75,12 @@ async def whole(http: HttpClient, url: str, *args: Any, **options: Any) -> tuple
 async def failed(http: HttpClient, url: str, *args: Any, **options: Any) -> HelperError:
     """Return the error of an exchange."""
     with pytest.raises(HelperError) as caught:
-        await whole(http, url, *args, **options)
+        await read_all(http, url, *args, **options)
     return caught.value
 
 
-async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
-    """Yield the pieces of a body."""
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body."""
     for part in parts:
         yield part
 
@@ -88,13 +88,13 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: HttpClient) -> None:
+async def test_accounts_credential_replaces_the_apps(http: HttpClient) -> None:
     """
-    Upstash sees one Authorization, the daemon's name, and nothing that the app is known by.
+    Upstash sees one Authorization field, the daemon's name, and nothing that identifies the app.
     """
     app = (("Authorization", "Bearer app-token"), ("Cookie", "a=b"), ("User-Agent", "curl/8"), ("X-Own", "1"))
     async with far_api() as far:
-        await whole(http, far.url, headers=app)
+        await read_all(http, far.url, headers=app)
 
         (request,) = far.seen
 
@@ -115,23 +115,23 @@ async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: HttpC
         "v2/%E2%82%AC",
     ],
 )
-async def test_path_and_query_arrive_as_they_were_written(http: HttpClient, target: str) -> None:
+async def test_path_and_query_are_forwarded_unchanged(http: HttpClient, target: str) -> None:
     """
-    Nothing is decoded, encoded or ordered anew.
+    Nothing is decoded, encoded or reordered.
     """
     async with faulty(answer({})) as far_side:
-        await whole(http, far_side.url, target=target)
+        await read_all(http, far_side.url, target=target)
 
         assert [f"GET /{target.removesuffix('?')}"] == far_side.sends
 
 
 @pytest.mark.parametrize("base", ["", "/", "/some/where", "/some/where/"])
-async def test_the_api_may_have_a_path_of_its_own(http: HttpClient, base: str) -> None:
+async def test_api_url_may_have_a_path(http: HttpClient, base: str) -> None:
     """
-    A gateway before the Developer API is a matter of the setting alone.
+    A gateway in front of the Developer API needs only a setting.
     """
     async with faulty(answer({})) as far_side:
-        await whole(http, far_side.url + base)
+        await read_all(http, far_side.url + base)
 
         assert [f"GET {base.rstrip('/')}/v2/thing"] == far_side.sends
 
@@ -140,12 +140,12 @@ async def test_the_api_may_have_a_path_of_its_own(http: HttpClient, base: str) -
     "target",
     ["@evil.test/", "http://evil.test/", "/evil.test/x", "evil.test:443", ":80@evil.test/", "a?http://evil.test", ";x"],
 )
-async def test_no_target_leads_to_another_host(http: HttpClient, target: str) -> None:
+async def test_target_cannot_change_the_host(http: HttpClient, target: str) -> None:
     """
-    Whatever a path looks like, it is a path at the Developer API.
+    Any target is a path at the Developer API.
     """
     async with faulty(answer({})) as far_side:
-        await whole(http, far_side.url, target=target)
+        await read_all(http, far_side.url, target=target)
 
         (request,) = far_side.requests
 
@@ -154,9 +154,9 @@ async def test_no_target_leads_to_another_host(http: HttpClient, target: str) ->
 
 
 @pytest.mark.parametrize("target", ["", "a b", "a\r\nHost: evil.test", "a\tb", "ä", "a#b", "a?ä", "\udce4", "a\0"])
-async def test_a_target_that_would_have_to_be_rewritten_is_refused(http: HttpClient, target: str) -> None:
+async def test_target_that_would_be_rewritten_is_rejected(http: HttpClient, target: str) -> None:
     """
-    What is sent is what was judged, or nothing.
+    The target is sent exactly as it was checked.
     """
     async with faulty() as far_side:
         error = await failed(http, far_side.url, target=target)
@@ -168,11 +168,11 @@ async def test_a_target_that_would_have_to_be_rewritten_is_refused(http: HttpCli
 @pytest.mark.parametrize(
     ("length", "framing"), [(9, {"Content-Length": "9"}), (None, {"Transfer-Encoding": "chunked"})]
 )
-async def test_a_body_arrives_as_it_is(
+async def test_body_is_forwarded_unchanged(
     http: HttpClient, method: str, length: int | None, framing: dict[str, str]
 ) -> None:
     """
-    With its type, its encoding, and its length if that was declared.
+    It keeps its type, its encoding, and its declared length.
     """
     headers = (("Content-Type", "application/x-www-form-urlencoded"), ("Content-Encoding", "gzip"))
 
@@ -180,8 +180,8 @@ async def test_a_body_arrives_as_it_is(
         return web.Response(body=await far.body(request))
 
     async with far_api(handler) as far:
-        got = await whole(
-            http, far.url, method, headers=headers, body=pieces(b"\x1f\x8b\x08", b"\xff" * 6), length=length
+        got = await read_all(
+            http, far.url, method, headers=headers, body=chunks(b"\x1f\x8b\x08", b"\xff" * 6), length=length
         )
 
         (request,) = far.seen
@@ -193,12 +193,12 @@ async def test_a_body_arrives_as_it_is(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_without_a_body_none_is_invented(http: HttpClient, method: str) -> None:
+async def test_no_body_is_added(http: HttpClient, method: str) -> None:
     """
-    No type is guessed, and the length says zero.
+    No type is added, and the length is zero.
     """
     async with far_api() as far:
-        await whole(http, far.url, method)
+        await read_all(http, far.url, method)
 
         (request,) = far.seen
 
@@ -206,9 +206,9 @@ async def test_without_a_body_none_is_invented(http: HttpClient, method: str) ->
     assert {"Content-Type", "Accept", "Transfer-Encoding"}.isdisjoint(request.headers)
 
 
-async def test_without_an_email_nothing_is_sent(http: HttpClient) -> None:
+async def test_nothing_is_sent_without_an_email(http: HttpClient) -> None:
     """
-    A credential that is known by half is not tried.
+    An incomplete credential is not tried.
     """
     half = msgspec.structs.replace(CREDENTIAL, email=None)
     async with faulty() as far_side:
@@ -226,9 +226,9 @@ async def test_without_an_email_nothing_is_sent(http: HttpClient) -> None:
 @pytest.mark.parametrize(
     "status", [200, 201, 202, 304, 400, 403, 404, 405, 406, 409, 418, 422, 429, 500, 502, 503, 504]
 )
-async def test_t48_a_status_is_handed_on(http: HttpClient, status: int) -> None:
+async def test_t48_statuses_are_forwarded(http: HttpClient, status: int) -> None:
     """
-    Upstash's refusals and failures are the app's to read, and not a reason to ask twice.
+    Upstash's errors are for the app, and are not retried.
     """
     async with faulty(Answer(status, b"" if status == 304 else b'{"error":"x"}', {"Retry-After": "3"})) as far_side:
         async with sent(http, far_side.url) as passed:
@@ -239,9 +239,9 @@ async def test_t48_a_status_is_handed_on(http: HttpClient, status: int) -> None:
     assert {"Retry-After": "3", "Via": "1.1 upstash-helper"}.items() <= dict(passed.headers).items()
 
 
-async def test_t48_a_refused_key_is_no_answer(http: HttpClient) -> None:
+async def test_t48_rejected_key_is_an_error(http: HttpClient) -> None:
     """
-    An app's own token is fine: a 401 of Upstash's would tell it to throw that away.
+    A 401 of Upstash would make the app discard its own token, which is fine.
     """
     challenge = {"WWW-Authenticate": "Basic"}
     async with faulty(Answer(401, b'{"error":"Unauthorized"}', challenge)) as far_side:
@@ -250,9 +250,9 @@ async def test_t48_a_refused_key_is_no_answer(http: HttpClient) -> None:
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_redirect_is_followed_by_nobody(http: HttpClient, method: str, status: int) -> None:
+async def test_redirects_are_not_followed(http: HttpClient, method: str, status: int) -> None:
     """
-    The credential goes to the Developer API and nowhere else, and the app is not sent elsewhere either.
+    The credential is sent to the Developer API only, and the app is not redirected either.
     """
     async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as far_side:
         error = await failed(http, far_side.url, method)
@@ -260,9 +260,9 @@ async def test_a_redirect_is_followed_by_nobody(http: HttpClient, method: str, s
         assert ("upstream_unavailable", 1, []) == (error.code, len(far_side.requests), elsewhere.sends)
 
 
-async def test_an_encoded_body_stays_encoded(http: HttpClient) -> None:
+async def test_encoded_body_is_not_decoded(http: HttpClient) -> None:
     """
-    The app asked for it and decodes it; a decompression bomb is no bomb here.
+    The app requested the encoding and decodes it, so a decompression bomb has no effect here.
     """
     packed = gzip.compress(b"x" * 1000)
     async with faulty(Answer(200, packed, {"Content-Encoding": "gzip"})) as far_side:
@@ -282,12 +282,12 @@ async def test_an_encoded_body_stays_encoded(http: HttpClient) -> None:
         ("GET", Bytes(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\n\r\n")),
     ],
 )
-async def test_what_has_no_body_ends_with_its_headers(http: HttpClient, method: str, step: Step) -> None:
+async def test_response_without_a_body_ends_with_its_headers(http: HttpClient, method: str, step: Step) -> None:
     """
-    No body is waited for where HTTP has none.
+    The exchange does not wait for a body where HTTP has none.
     """
     async with faulty(step) as far_side:
-        assert b"" == (await whole(http, far_side.url, method, seconds=5.0))[1]
+        assert b"" == (await read_all(http, far_side.url, method, seconds=5.0))[1]
 
 
 @pytest.mark.parametrize(
@@ -301,9 +301,9 @@ async def test_what_has_no_body_ends_with_its_headers(http: HttpClient, method: 
         b"Server: x",
     ],
 )
-async def test_a_field_that_is_not_for_apps_is_left_out(http: HttpClient, line: bytes) -> None:
+async def test_invalid_response_fields_are_dropped(http: HttpClient, line: bytes) -> None:
     """
-    An answer is not refused for one odd field: it comes without it.
+    One invalid field does not fail the response.
     """
     head = b"HTTP/1.1 200 OK\r\nX-Good: yes\r\n" + line + b"\r\nContent-Length: 2\r\n\r\nok"
     async with faulty(Bytes(head)) as far_side, sent(http, far_side.url) as passed:
@@ -314,9 +314,9 @@ async def test_a_field_that_is_not_for_apps_is_left_out(http: HttpClient, line: 
 # --- streaming --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_handed_out_while_it_is_still_written(http: HttpClient) -> None:
+async def test_response_is_streamed(http: HttpClient) -> None:
     """
-    First the headers, then each piece as it comes: nothing is collected.
+    The headers and each chunk are passed on as they arrive.
     """
     headers_seen, first_seen = asyncio.Event(), asyncio.Event()
 
@@ -338,9 +338,9 @@ async def test_an_answer_is_handed_out_while_it_is_still_written(http: HttpClien
         assert (b"first", b"second") == (first, second)
 
 
-async def test_a_body_is_passed_on_while_it_is_still_written(http: HttpClient) -> None:
+async def test_request_body_is_streamed(http: HttpClient) -> None:
     """
-    Upstash has the beginning before the app has written the end.
+    Upstash receives the beginning before the app has sent the end.
     """
 
     async def handler(request: web.Request) -> web.Response:
@@ -352,12 +352,12 @@ async def test_a_body_is_passed_on_while_it_is_still_written(http: HttpClient) -
         yield b"second"
 
     async with far_api(handler) as far:
-        assert (200, b"firstsecond") == await whole(http, far.url, "POST", body=body(), seconds=5.0)
+        assert (200, b"firstsecond") == await read_all(http, far.url, "POST", body=body(), seconds=5.0)
 
 
-async def test_an_answer_may_come_before_the_body_is_complete(http: HttpClient) -> None:
+async def test_response_may_precede_the_end_of_the_body(http: HttpClient) -> None:
     """
-    Upstash need not read what it refuses.
+    Upstash need not read a body that it rejects.
     """
     never = asyncio.Event()
 
@@ -369,12 +369,12 @@ async def test_an_answer_may_come_before_the_body_is_complete(http: HttpClient) 
         await never.wait()
 
     async with far_api(handler) as far:
-        assert 413 == (await whole(http, far.url, "POST", body=body(), seconds=5.0))[0]
+        assert 413 == (await read_all(http, far.url, "POST", body=body(), seconds=5.0))[0]
 
 
-async def test_leaving_ends_the_exchange_amid_an_answer(http: HttpClient) -> None:
+async def test_leaving_during_a_response_closes_the_connection(http: HttpClient) -> None:
     """
-    An app that goes away leaves no download behind.
+    An app that disconnects leaves no download running.
     """
     async with faulty(Flood(b"x" * 65536, b"HTTP/1.1 200 OK\r\n\r\n")) as far_side:
         async with sent(http, far_side.url) as passed:
@@ -383,12 +383,12 @@ async def test_leaving_ends_the_exchange_amid_an_answer(http: HttpClient) -> Non
             await far_side.gone.wait()
 
 
-async def test_leaving_ends_the_exchange_before_an_answer(http: HttpClient) -> None:
+async def test_leaving_before_a_response_closes_the_connection(http: HttpClient) -> None:
     """
-    Nobody waits for what nobody wants any more, and nothing is learned from it about Upstash.
+    The request ends, and does not count as a failure of Upstash.
     """
     async with faulty(Hang()) as far_side:
-        waiting = asyncio.create_task(whole(http, far_side.url, "POST"))
+        waiting = asyncio.create_task(read_all(http, far_side.url, "POST"))
         await far_side.asked.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -398,13 +398,13 @@ async def test_leaving_ends_the_exchange_before_an_answer(http: HttpClient) -> N
 
 
 class AppLeft(Exception):
-    """What the API raises for a body that it does not get or does not take."""
+    """What the API raises for a request body that breaks off or is rejected."""
 
 
 @pytest.mark.parametrize("length", [None, 100])
-async def test_a_body_that_breaks_off_is_no_request(http: HttpClient, length: int | None) -> None:
+async def test_incomplete_request_body_fails_with_the_apps_error(http: HttpClient, length: int | None) -> None:
     """
-    Upstash does not take half of a body for all of it, the app's error is named, and Upstash is not blamed.
+    Upstash does not take part of a body for all of it, and is not blamed for the failure.
     """
 
     async def handler(request: web.Request) -> web.Response:
@@ -418,7 +418,7 @@ async def test_a_body_that_breaks_off_is_no_request(http: HttpClient, length: in
     async with far_api(handler) as far:
         for _ in range(6):
             with pytest.raises(AppLeft):
-                await whole(http, far.url, "POST", body=body(), length=length)
+                await read_all(http, far.url, "POST", body=body(), length=length)
         async with asyncio.timeout(5):
             await far.left.wait()
 
@@ -430,9 +430,9 @@ async def test_a_body_that_breaks_off_is_no_request(http: HttpClient, length: in
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_api_that_is_not_there_is_unavailable(http: HttpClient, method: str) -> None:
+async def test_unreachable_api_is_unavailable(http: HttpClient, method: str) -> None:
     """
-    Connecting is tried three times: nothing was sent.
+    Connecting is tried three times, since nothing was sent.
     """
     async with late() as (far_side, _):
         with retries() as seen:
@@ -442,22 +442,22 @@ async def test_an_api_that_is_not_there_is_unavailable(http: HttpClient, method:
     assert "may have been" not in error.detail
 
 
-async def test_a_body_is_sent_whole_once_there_is_a_connection(http: HttpClient) -> None:
+async def test_body_is_complete_after_a_retry(http: HttpClient) -> None:
     """
-    A short break of the network costs nothing of it.
+    A short network failure loses nothing of it.
     """
     async with late(answer("OK")) as (far_side, come_up):
         with retries(then=come_up):
-            await whole(http, far_side.url, "POST", body=pieces(b"fir", b"st"), length=5)
+            await read_all(http, far_side.url, "POST", body=chunks(b"fir", b"st"), length=5)
 
         assert [b"first"] == [request.body for request in far_side.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 2"), Bytes(b"nonsense\r\n\r\n")])
-async def test_what_was_sent_is_not_sent_again(http: HttpClient, method: str, step: Step) -> None:
+async def test_request_that_was_sent_is_not_repeated(http: HttpClient, method: str, step: Step) -> None:
     """
-    Whether to repeat it is for the app, which knows what it asked for.
+    The app decides whether to repeat it.
     """
     async with faulty(step, answer("OK")) as far_side:
         error = await failed(http, far_side.url, method)
@@ -466,34 +466,34 @@ async def test_what_was_sent_is_not_sent_again(http: HttpClient, method: str, st
         assert (method not in ("GET", "HEAD")) == ("may have been made" in error.detail)
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: HttpClient) -> None:
+async def test_read_survives_a_closed_keep_alive_connection(http: HttpClient) -> None:
     """
-    A read goes on over a new connection, once.
+    A read is sent again over a new connection, once.
     """
     async with faulty(answer(1), Reset(), answer(2), Reset(), Reset(), answer(3)) as far_side:
-        await whole(http, far_side.url)
-        assert (200, b"2") == await whole(http, far_side.url)
+        await read_all(http, far_side.url)
+        assert (200, b"2") == await read_all(http, far_side.url)
         assert "upstream_unavailable" == (await failed(http, far_side.url)).code
 
         assert [0, 0, 1, 1, 2] == [request.connection for request in far_side.requests]
 
 
-async def test_a_change_gets_a_connection_of_its_own(http: HttpClient) -> None:
+async def test_change_uses_a_new_connection(http: HttpClient) -> None:
     """
-    A kept one may break under it, and nobody could tell whether it was taken.
+    A kept-alive connection may break during it, and then it is unknown whether it was processed.
     """
     async with faulty(*[answer("OK")] * 5) as far_side:
-        for method, body in (("GET", None), ("GET", None), ("POST", None), ("GET", pieces(b"x")), ("DELETE", None)):
-            await whole(http, far_side.url, method, body=body, length=None if body is None else 1)
+        for method, body in (("GET", None), ("GET", None), ("POST", None), ("GET", chunks(b"x")), ("DELETE", None)):
+            await read_all(http, far_side.url, method, body=body, length=None if body is None else 1)
 
         assert [0, 0, 1, 2, 3] == [request.connection for request in far_side.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")])
-async def test_t48_a_slow_api_is_a_timeout(http: HttpClient, method: str, step: Step) -> None:
+async def test_t48_slow_api_is_a_timeout(http: HttpClient, method: str, step: Step) -> None:
     """
-    The app is told at the deadline, and the connection is closed.
+    The app gets an error at the time limit, and the connection is closed.
     """
     async with faulty(step) as far_side:
         error = await failed(http, far_side.url, method, seconds=0.1)
@@ -503,9 +503,9 @@ async def test_t48_a_slow_api_is_a_timeout(http: HttpClient, method: str, step: 
     assert ("upstream_timeout", method == "POST") == (error.code, "may have been made" in error.detail)
 
 
-async def test_a_slow_app_is_not_held_against_upstash(http: HttpClient) -> None:
+async def test_slow_app_does_not_use_up_upstashs_time(http: HttpClient) -> None:
     """
-    While the app's body is waited for, Upstash's time stands still.
+    The timer stops while the app's body is awaited.
     """
 
     async def body() -> AsyncIterator[bytes]:
@@ -517,12 +517,12 @@ async def test_a_slow_app_is_not_held_against_upstash(http: HttpClient) -> None:
         return web.Response(body=await far.body(request))
 
     async with far_api(handler) as far:
-        assert (200, b"firstsecond") == await whole(http, far.url, "POST", body=body(), seconds=0.3)
+        assert (200, b"firstsecond") == await read_all(http, far.url, "POST", body=body(), seconds=0.3)
 
 
-async def test_an_api_that_does_not_take_the_body_is_a_timeout(http: HttpClient) -> None:
+async def test_api_that_does_not_read_the_body_is_a_timeout(http: HttpClient) -> None:
     """
-    Who does not read does not answer either.
+    A server that does not read does not respond either.
     """
     never = asyncio.Event()
 
@@ -553,9 +553,9 @@ HALF_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\
         (Hang(HALF_CHUNKED), UpstreamTimeout),
     ],
 )
-async def test_half_an_answer_does_not_look_whole(http: HttpClient, step: Step, kind: type[HelperError]) -> None:
+async def test_incomplete_response_is_an_error(http: HttpClient, step: Step, kind: type[HelperError]) -> None:
     """
-    What came is handed out, and then its reader is told that there was more.
+    What arrived is passed on, followed by an error.
     """
     got = bytearray()
 
@@ -571,25 +571,25 @@ async def test_half_an_answer_does_not_look_whole(http: HttpClient, step: Step, 
     assert b"half"[: len(got)] == got
 
 
-async def test_t48_an_api_that_is_down_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
+async def test_t48_failing_api_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
     """
-    After five failures in a row an app is told when to come again; then one request is let through to see.
+    After five consecutive failures the app is told how long to wait; then one request is admitted as a probe.
     """
     async with faulty(*[Answer(503)] * 5, answer("OK")) as far_side:
         for _ in range(5):
-            assert 503 == (await whole(http, far_side.url))[0]
+            assert 503 == (await read_all(http, far_side.url))[0]
 
         error = await failed(http, far_side.url)
         clock.advance(10)
-        after = await whole(http, far_side.url)
+        after = await read_all(http, far_side.url)
 
         assert ("upstream_unavailable", 10.0) == (error.code, error.retry_after)
         assert (200, 6) == (after[0], len(far_side.requests))
 
 
-async def test_a_helper_that_stops_sends_nothing_more(http: HttpClient) -> None:
+async def test_closed_client_rejects_requests(http: HttpClient) -> None:
     """
-    Connections are not opened behind its back.
+    No connections are opened while the daemon stops.
     """
     async with faulty() as far_side:
         await http.close()
@@ -597,9 +597,9 @@ async def test_a_helper_that_stops_sends_nothing_more(http: HttpClient) -> None:
         assert ("upstream_unavailable", []) == ((await failed(http, far_side.url)).code, far_side.sends)
 
 
-async def test_plain_http_leads_to_this_machine_alone(http: HttpClient) -> None:
+async def test_plain_http_is_allowed_for_loopback_only(http: HttpClient) -> None:
     """
-    The credential is not shown to the network.
+    The credential is not sent over a network in plaintext.
     """
     assert "Use https" in (await failed(http, "http://api.example")).detail
 
@@ -618,9 +618,11 @@ async def test_plain_http_leads_to_this_machine_alone(http: HttpClient) -> None:
     ],
     ids=lambda step: str(step)[:40],
 )
-async def test_t48_no_secret_is_logged_or_told(http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_t48_logs_and_errors_contain_no_secrets(
+    http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step
+) -> None:
     """
-    At DEBUG, with an API that repeats what it got, the credential shows in no log, error, header or representation.
+    At DEBUG, with an API that repeats requests, the credential is in no log, error, header or repr.
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
@@ -643,9 +645,9 @@ async def test_t48_no_secret_is_logged_or_told(http: HttpClient, caplog: pytest.
 # --- the sandbox ------------------------------------------------------------------------------------------------------
 
 
-async def test_the_whole_developer_api_is_reached(http: HttpClient, far_side: Sandbox) -> None:
+async def test_other_parts_of_the_developer_api_are_reachable(http: HttpClient, far_side: Sandbox) -> None:
     """
-    A database is made, read, renamed and deleted by paths that the pass_through_api knows nothing of.
+    A database is created, read, renamed and deleted with paths that the adapter does not know.
     """
     email = f"ada-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, "correct horse")
@@ -654,7 +656,7 @@ async def test_the_whole_developer_api_is_reached(http: HttpClient, far_side: Sa
     pass_through_api = DeveloperApiPassThrough(http=http, api_url=far_side.api_url)
 
     async def call(method: str, target: str, document: Any = None) -> Any:
-        body = None if document is None else pieces(msgspec.json.encode(document))
+        body = None if document is None else chunks(msgspec.json.encode(document))
         request = PassedRequest(method=method, target=target, headers=(), body=body)
         async with pass_through_api.open(credential, request) as passed:
             assert 200 == passed.status

@@ -1,4 +1,4 @@
-"""What no real keyring does to order: hanging or failing halfway through a write."""
+"""Keyring failures that no real keyring produces on demand: hanging or failing during a write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def a_store(*, deadline: float = 20.0) -> KeyringStore:
 
 
 async def late_call_ended() -> None:
-    """Let the call that hangs go on, to its end."""
+    """Release the call that hangs, and wait until it has ended."""
     Stubborn.go_on.set()
     for thread in threading.enumerate():
         if thread.name == "keyring":
@@ -41,9 +41,9 @@ async def late_call_ended() -> None:
 
 
 @pytest.mark.parametrize("before", [None, CREDENTIAL], ids=["empty", "replacing"])
-async def test_a_save_that_ends_too_late_is_undone(before: Credential | None) -> None:
+async def test_save_that_finishes_late_is_undone(before: Credential | None) -> None:
     """
-    A save that was reported as failed has not happened after all: what was there before is there again.
+    After a save was reported as failed, the previous entry is restored.
     """
     if before is not None:
         await a_store().save(before)
@@ -57,9 +57,9 @@ async def test_a_save_that_ends_too_late_is_undone(before: Credential | None) ->
     assert before == await store.load()
 
 
-async def test_a_save_that_was_cancelled_is_undone() -> None:
+async def test_canceled_save_is_undone() -> None:
     """
-    Cancelling a save is as if it had failed.
+    Canceling a save has the same effect as a failure.
     """
     store = a_store()
     await store.save(CREDENTIAL)
@@ -75,9 +75,9 @@ async def test_a_save_that_was_cancelled_is_undone() -> None:
     assert CREDENTIAL == await store.load()
 
 
-async def test_a_save_that_nobody_waits_for_is_not_begun() -> None:
+async def test_abandoned_save_never_writes() -> None:
     """
-    When the user unlocks the keyring after the caller was told that it is locked, nothing is written.
+    If the user unlocks the keyring after the caller has given up, nothing is written.
     """
     store = a_store(deadline=0.2)
     Stubborn.slow = "get"
@@ -90,9 +90,9 @@ async def test_a_save_that_nobody_waits_for_is_not_begun() -> None:
     assert 0 == Stubborn.writes
 
 
-async def test_a_late_save_does_not_undo_a_later_deletion() -> None:
+async def test_late_save_does_not_undo_a_later_deletion() -> None:
     """
-    Whoever disconnects while a save hangs is disconnected in the end: nothing of it comes back.
+    A user who disconnects while a save hangs stays disconnected.
     """
     store = a_store(deadline=0.2)
     Stubborn.go_on.clear()
@@ -107,9 +107,9 @@ async def test_a_late_save_does_not_undo_a_later_deletion() -> None:
     assert {} == Stubborn.entries
 
 
-async def test_a_save_that_fails_halfway_puts_back_what_was_there() -> None:
+async def test_failed_save_restores_the_previous_entry() -> None:
     """
-    The old key stays until the new one is safe.
+    The old key is kept until the new one is stored.
     """
     store = a_store()
     await store.save(CREDENTIAL)
@@ -122,9 +122,9 @@ async def test_a_save_that_fails_halfway_puts_back_what_was_there() -> None:
     assert CREDENTIAL == await store.load()
 
 
-async def test_an_unreadable_entry_can_be_replaced() -> None:
+async def test_unreadable_entry_can_be_replaced() -> None:
     """
-    What is stored there and is not ours is an error to load, and does not keep the user from connecting.
+    An entry that upstash-helper did not write is an error when loaded, and does not prevent a save.
     """
     Stubborn.entries[ENTRY] = "not ours"
     store = a_store()
@@ -140,9 +140,9 @@ async def test_an_unreadable_entry_can_be_replaced() -> None:
     assert {ENTRY: encode(CREDENTIAL)} == Stubborn.entries
 
 
-async def test_an_entry_that_is_no_text_is_told() -> None:
+async def test_binary_entry_is_reported_without_quoting_it() -> None:
     """
-    An entry that another program stored as bytes is an error with the entry's name, and not with what is in it.
+    The error for an entry that is not text names the entry and does not quote it.
     """
     Stubborn.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
 
@@ -152,9 +152,9 @@ async def test_an_entry_that_is_no_text_is_told() -> None:
     assert API_KEY not in str(failed.value)
 
 
-async def test_a_key_that_cannot_be_deleted_is_told() -> None:
+async def test_failed_deletion_is_detected() -> None:
     """
-    Deleting is looked after: a keyring that says it did and did not is found out.
+    A keyring that reports a deletion and keeps the entry is an error.
     """
     store = a_store()
     await store.save(CREDENTIAL)
@@ -165,7 +165,7 @@ async def test_a_key_that_cannot_be_deleted_is_told() -> None:
 
 
 def keychain_error(status: int) -> KeyringError:
-    """Return what keyring raises on macOS for a status of the Keychain."""
+    """Return the error of the keyring library on macOS for a status of the Keychain."""
     error = KeyringError(f"Can't get password from keychain: ({status}, 'Unknown Error')")
     error.__cause__ = Exception(status, "Unknown Error")
     return error
@@ -186,11 +186,11 @@ def keychain_error(status: int) -> KeyringError:
     ],
 )
 @pytest.mark.parametrize("call", ["get", "set"])
-async def test_every_failure_is_one_of_two(
+async def test_every_backend_error_is_locked_or_unavailable(
     caplog: pytest.LogCaptureFixture, error: BaseException, expected: type[HelperError], call: str
 ) -> None:
     """
-    Whatever a keyring raises is locked or unavailable, and none of its text, which may quote the key, is passed on.
+    Any error becomes one of these two, without the backend's text, which may quote the key.
     """
     Stubborn.fails = {call: error}
 
@@ -201,9 +201,9 @@ async def test_every_failure_is_one_of_two(
     assert (None, None) == (failed.value.__cause__, failed.value.__context__)
 
 
-async def test_a_keyring_that_works_again_is_ok_again() -> None:
+async def test_health_recovers() -> None:
     """
-    The state is that of the last call.
+    The health is that of the last call.
     """
     store = a_store()
     Stubborn.fails = {"get": RuntimeError("once")}

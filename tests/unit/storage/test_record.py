@@ -1,4 +1,4 @@
-"""How a credential is written down."""
+"""The stored form of a credential."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CREDENTIAL = Credential(
 )
 
 
-def test_the_record_stays_as_it_is() -> None:
+def test_record_format_is_stable() -> None:
     """
-    Later daemons read what this one wrote: version 1 does not change.
+    Later versions read records of this one, so version 1 must not change.
     """
     expected = {
         "version": 1,

@@ -1,4 +1,4 @@
-"""Files that are their user's alone, and the credential store on one."""
+"""Private files and folders, and the credential store in a file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mode(path: Path) -> int:
 
 
 @unix
-async def test_a_secret_file_is_its_users_alone(path: Path, umask: None) -> None:
+async def test_credential_file_is_private(path: Path, umask: None) -> None:
     """
     The file has mode 0600 and its folder 0700, whatever the umask.
     """
@@ -51,7 +51,7 @@ async def test_a_secret_file_is_its_users_alone(path: Path, umask: None) -> None
     assert (0o600, 0o700) == (mode(path), mode(path.parent))
 
 
-async def test_nothing_else_is_left_behind(path: Path) -> None:
+async def test_save_and_delete_leave_no_other_files(path: Path) -> None:
     """
     Saving leaves one file, and deleting none.
     """
@@ -65,9 +65,9 @@ async def test_nothing_else_is_left_behind(path: Path) -> None:
     assert [] == list(path.parent.iterdir())
 
 
-async def test_loading_makes_nothing(path: Path) -> None:
+async def test_load_and_delete_create_no_folder(path: Path) -> None:
     """
-    Neither loading nor deleting makes a folder.
+    Neither loading nor deleting creates the folder.
     """
     await FileStore(path).load()
     await FileStore(path).delete()
@@ -77,11 +77,11 @@ async def test_loading_makes_nothing(path: Path) -> None:
 
 @unix
 @pytest.mark.parametrize("found", [0o644, 0o660, 0o604])
-async def test_t51_a_file_that_others_can_read_is_mended(
+async def test_t51_mode_of_a_readable_file_is_restricted(
     path: Path, caplog: pytest.LogCaptureFixture, found: int
 ) -> None:
     """
-    A credential that others can read is taken from them, with a warning, and loaded.
+    A credential that other users can read is loaded, with a warning, and closed to them.
     """
     store = FileStore(path)
     await store.save(CREDENTIAL)
@@ -95,9 +95,9 @@ async def test_t51_a_file_that_others_can_read_is_mended(
 
 
 @unix
-async def test_t51_a_folder_that_others_can_write_is_mended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_t51_mode_of_a_writable_folder_is_restricted(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """
-    Nobody else can put a file of theirs in place of ours.
+    Other users can no longer replace the file.
     """
     path.parent.mkdir()
     path.parent.chmod(0o777)
@@ -110,9 +110,9 @@ async def test_t51_a_folder_that_others_can_write_is_mended(path: Path, caplog: 
 
 @unix
 @pytest.mark.parametrize("call", ["load", "save", "delete"])
-async def test_t51_a_link_is_refused(path: Path, tmp_path: Path, call: str) -> None:
+async def test_t51_links_are_rejected(path: Path, tmp_path: Path, call: str) -> None:
     """
-    A file with secrets is not read, written or removed through a link, and what that points to stays as it is.
+    A credential is not read, written or removed through a link, and the link's target is unchanged.
     """
     target = tmp_path / "target"
     target.write_text("as it was")
@@ -129,9 +129,9 @@ async def test_t51_a_link_is_refused(path: Path, tmp_path: Path, call: str) -> N
 
 
 @unix
-async def test_somebody_elses_file_is_refused(path: Path) -> None:
+async def test_file_of_another_user_is_rejected(path: Path) -> None:
     """
-    A file that another user has put there is not taken for ours.
+    A file that another user has put there is not used.
     """
     if os.getuid() == 0:
         private_files.write_durably(path, b"{}")
@@ -144,9 +144,9 @@ async def test_somebody_elses_file_is_refused(path: Path) -> None:
 
 
 @unix
-async def test_a_pipe_is_refused(path: Path) -> None:
+async def test_fifo_is_rejected_without_blocking(path: Path) -> None:
     """
-    What is no file is refused, and does not make the daemon wait.
+    A FIFO is rejected, and does not block the daemon.
     """
     path.parent.mkdir()
     os.mkfifo(path)
@@ -155,7 +155,7 @@ async def test_a_pipe_is_refused(path: Path) -> None:
         await FileStore(path).load()
 
 
-async def test_a_file_that_is_too_long_is_refused(path: Path) -> None:
+async def test_file_that_is_too_large_is_rejected(path: Path) -> None:
     """
     A file that cannot be a credential is not read into memory.
     """
@@ -165,9 +165,9 @@ async def test_a_file_that_is_too_long_is_refused(path: Path) -> None:
         await FileStore(path).load()
 
 
-async def test_t51_a_truncated_file_is_an_error_until_the_user_connects_again(path: Path) -> None:
+async def test_t51_truncated_file_is_an_error_until_the_next_save(path: Path) -> None:
     """
-    A damaged credential is told, with its path, and the next save writes it anew.
+    The error names a damaged file, and the next save replaces it.
     """
     store = FileStore(path)
     await store.save(CREDENTIAL)
@@ -180,9 +180,9 @@ async def test_t51_a_truncated_file_is_an_error_until_the_user_connects_again(pa
     assert CREDENTIAL == await store.load()
 
 
-async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+async def test_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     """
-    Where no file can be, the error names the path and the reason.
+    The error names the path and the reason.
     """
     (tmp_path / "state").write_text("a file")
 
@@ -191,9 +191,9 @@ async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
 
 
 @unix
-async def test_t51_a_disk_that_is_full_leaves_the_old_credential(path: Path) -> None:
+async def test_t51_full_disk_keeps_the_old_credential(path: Path) -> None:
     """
-    When the new file cannot be written whole, the old one is there as it was, and no half one beside it.
+    If the new file cannot be written completely, the old one is unchanged and no partial file is left.
     """
     await FileStore(path).save(CREDENTIAL)
     # A limit on the size of files fails a write halfway, as a full disk does. It is for good, hence the process.
@@ -218,9 +218,9 @@ async def test_t51_a_disk_that_is_full_leaves_the_old_credential(path: Path) -> 
     assert CREDENTIAL == await FileStore(path).load()
 
 
-async def test_what_a_killed_program_left_is_cleared_away(path: Path) -> None:
+async def test_partial_file_of_a_killed_process_is_removed(path: Path) -> None:
     """
-    Half a file of a daemon that was killed while it wrote does not stay, and does not hinder.
+    Deleting also removes the partial file of a process that was killed during a write.
     """
     store = FileStore(path)
     await store.save(CREDENTIAL)
@@ -232,9 +232,9 @@ async def test_what_a_killed_program_left_is_cleared_away(path: Path) -> None:
     assert [] == list(path.parent.iterdir())
 
 
-def test_a_write_that_is_called_off_changes_nothing(path: Path) -> None:
+def test_canceled_write_keeps_the_old_file(path: Path) -> None:
     """
-    When nobody waits any more, the old file stays.
+    If nobody waits for the write any longer, the old file is kept.
     """
     private_files.write_durably(path, b"old")
 

@@ -18,7 +18,9 @@ from upstash_helper.upstream.request import Request, RetryPolicy, TransportFaile
 EVERY_RESEND = list(RetryPolicy)
 
 
-def call(url: str, retry: RetryPolicy = RetryPolicy.ALWAYS, *, deadline: float = 20.0, limit: int = 65536) -> Request:
+def request(
+    url: str, retry: RetryPolicy = RetryPolicy.ALWAYS, *, deadline: float = 20.0, limit: int = 65536
+) -> Request:
     """Return a request with secrets in it."""
     return Request(
         method="GET" if retry is RetryPolicy.ALWAYS else "POST",
@@ -33,20 +35,20 @@ def call(url: str, retry: RetryPolicy = RetryPolicy.ALWAYS, *, deadline: float =
 
 @pytest.fixture
 async def clock() -> FakeClock:
-    """The clock of the client."""
+    """The client's clock."""
     return FakeClock()
 
 
 @pytest.fixture
 async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
-    """The client, with hardly a pause before a retry."""
+    """The client, with very short retry delays."""
     upstream = HttpClient(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-async def transport_failure(http: HttpClient, sent: Request) -> TransportFailed:
-    """Return the failure of a request."""
+async def failed(http: HttpClient, sent: Request) -> TransportFailed:
+    """Return the error of a request."""
     with pytest.raises(TransportFailed) as caught:
         await http.send(sent)
     return caught.value
@@ -55,12 +57,12 @@ async def transport_failure(http: HttpClient, sent: Request) -> TransportFailed:
 # --- an answer --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_returned_whatever_its_status(http: HttpClient) -> None:
+async def test_response_is_returned_whatever_its_status(http: HttpClient) -> None:
     """
-    A refusal is an answer too; what it means is for others to say.
+    An error status is a response too, which the caller interprets.
     """
     async with faulty(answer({"error": "no"}, 418, Retry_After="3")) as far_side:
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
     assert (418, "application/json", 3.0, b'{"error": "no"}') == (
         reply.status,
@@ -70,13 +72,13 @@ async def test_an_answer_is_returned_whatever_its_status(http: HttpClient) -> No
     )
 
 
-async def test_requests_name_the_program_and_carry_no_cookie(http: HttpClient) -> None:
+async def test_requests_have_a_user_agent_and_no_cookies(http: HttpClient) -> None:
     """
-    Upstash can tell who asks; what an answer sets is not sent back.
+    Upstash can identify the program, and cookies of a response are not sent back.
     """
     async with faulty(answer({}, Set_Cookie="a=b; Path=/"), answer({})) as far_side:
-        await http.send(call(far_side.url))
-        await http.send(call(far_side.url))
+        await http.send(request(far_side.url))
+        await http.send(request(far_side.url))
 
         first, second = far_side.requests
 
@@ -84,46 +86,46 @@ async def test_requests_name_the_program_and_carry_no_cookie(http: HttpClient) -
     assert "cookie" not in second.headers
 
 
-async def test_a_path_is_sent_as_it_was_encoded(http: HttpClient) -> None:
+async def test_path_encoding_is_preserved(http: HttpClient) -> None:
     """
-    An escaped slash stays one segment of the path.
+    An escaped slash remains part of its path segment.
     """
     async with faulty(answer({})) as far_side:
-        await http.send(call(f"{far_side.url}/a%2Fb%20c"))
+        await http.send(request(f"{far_side.url}/a%2Fb%20c"))
 
         assert ["GET /a%2Fb%20c/v2/thing"] == far_side.sends
 
 
-async def test_calls_share_a_connection(http: HttpClient) -> None:
+async def test_reads_share_a_connection(http: HttpClient) -> None:
     """
-    Reading calls in a row cost one handshake.
+    Consecutive reads need one handshake.
     """
     async with faulty(answer(1), answer(2), answer(3)) as far_side:
         for _ in range(3):
-            await http.send(call(far_side.url))
+            await http.send(request(far_side.url))
 
         assert 1 == far_side.connections
 
 
 @pytest.mark.parametrize("retry", [RetryPolicy.UNSENT, RetryPolicy.UNANSWERED])
-async def test_what_must_not_be_repeated_gets_a_connection_of_its_own(http: HttpClient, retry: RetryPolicy) -> None:
+async def test_unrepeatable_requests_get_a_new_connection(http: HttpClient, retry: RetryPolicy) -> None:
     """
-    A kept connection may break under the request, and then nobody could tell whether it was taken.
+    A kept-alive connection may break during the request, and then it is unknown whether it was processed.
     """
     async with faulty(answer(1), answer(2), answer(3)) as far_side:
         for each in (RetryPolicy.ALWAYS, retry, retry):
-            await http.send(call(far_side.url, each))
+            await http.send(request(far_side.url, each))
 
         assert [0, 1, 2] == [request.connection for request in far_side.requests]
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: HttpClient) -> None:
+async def test_read_survives_a_closed_keep_alive_connection(http: HttpClient) -> None:
     """
-    A server may close what it kept at any time; a reading call goes on over another connection.
+    A server may close a kept-alive connection at any time; a read uses another one.
     """
     async with faulty(answer(1), Reset(), answer(2)) as far_side:
-        await http.send(call(far_side.url))
-        reply = await http.send(call(far_side.url))
+        await http.send(request(far_side.url))
+        reply = await http.send(request(far_side.url))
 
     assert b"2" == reply.body
 
@@ -132,62 +134,62 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: H
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_t36_a_redirect_is_not_followed(http: HttpClient, status: int) -> None:
+async def test_t36_redirects_are_not_followed(http: HttpClient, status: int) -> None:
     """
-    A credential goes to the configured address and nowhere else.
+    A credential is sent to the configured URL and nowhere else.
     """
     async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as far_side:
-        failure = await transport_failure(http, call(far_side.url))
+        failure = await failed(http, request(far_side.url))
 
         assert ("unreadable", "answered") == (failure.kind, failure.stage)
         assert 1 == len(far_side.requests)
         assert [] == elsewhere.sends
 
 
-async def test_t36_a_declared_huge_body_is_not_read(http: HttpClient) -> None:
+async def test_t36_body_declared_too_large_is_not_read(http: HttpClient) -> None:
     """
-    Ten megabytes that were announced are refused before the first of them.
+    A response of ten megabytes is rejected before its body is read.
     """
     async with faulty(Hang(b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n")) as far_side:
-        failure = await transport_failure(http, call(far_side.url))
+        failure = await failed(http, request(far_side.url))
         await far_side.gone.wait()
 
     assert "unreadable" == failure.kind
     assert "larger than 65536 bytes" in failure.detail
 
 
-async def test_t36_an_endless_body_ends_at_the_limit(http: HttpClient) -> None:
+async def test_t36_endless_body_is_cut_at_the_limit(http: HttpClient) -> None:
     """
-    A body without a length is read up to the limit, whatever the server would still send.
+    A body without a length is read up to the limit.
     """
     async with faulty(Flood(b"x" * 65536)) as far_side:
-        failure = await transport_failure(http, call(far_side.url, limit=100_000))
+        failure = await failed(http, request(far_side.url, limit=100_000))
         await far_side.gone.wait()
 
     assert ("unreadable", "answered") == (failure.kind, failure.stage)
     assert far_side.sent < 10 * 1024 * 1024
 
 
-async def test_t36_a_decompression_bomb_ends_at_the_limit(http: HttpClient) -> None:
+async def test_t36_decompression_bomb_is_cut_at_the_limit(http: HttpClient) -> None:
     """
-    The limit holds for what comes out of the decompression.
+    The limit applies to the decompressed body.
     """
     bomb = gzip.compress(b"\0" * 64 * 1024 * 1024)
     async with faulty(Answer(200, bomb, {"Content-Encoding": "gzip"})) as far_side:
-        failure = await transport_failure(http, call(far_side.url, limit=100_000))
+        failure = await failed(http, request(far_side.url, limit=100_000))
 
     assert len(bomb) < 100_000
     assert "unreadable" == failure.kind
     assert "larger than 100000 bytes" in failure.detail
 
 
-async def test_compressed_answers_are_read(http: HttpClient) -> None:
+async def test_compressed_responses_are_read(http: HttpClient) -> None:
     """
-    A long list costs little to send.
+    A long list can be sent compressed.
     """
     body = b"[" + b"1," * 10_000 + b"1]"
     async with faulty(Answer(200, gzip.compress(body), {"Content-Encoding": "gzip"})) as far_side:
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
     assert body == reply.body
 
@@ -198,37 +200,35 @@ async def test_compressed_answers_are_read(http: HttpClient) -> None:
     ids=["nothing", "part of the head", "part of the body"],
 )
 @pytest.mark.parametrize("retry", EVERY_RESEND)
-async def test_t36_t48_the_deadline_holds_for_the_whole_answer(
-    http: HttpClient, step: Hang, retry: RetryPolicy
-) -> None:
+async def test_t36_t48_deadline_includes_the_whole_response(http: HttpClient, step: Hang, retry: RetryPolicy) -> None:
     """
-    A far side that stops in the middle is given up, and not asked again: it had its time.
+    A server that stops in the middle is given up and not asked again.
     """
     async with faulty(step) as far_side:
-        failure = await transport_failure(http, call(far_side.url, retry, deadline=0.1))
+        failure = await failed(http, request(far_side.url, retry, deadline=0.1))
         await far_side.gone.wait()
 
         assert ("timeout", "answered" if step.data else "sent") == (failure.kind, failure.stage)
         assert 1 == len(far_side.requests)
 
 
-async def test_plain_http_is_for_the_loopback_interface(http: HttpClient) -> None:
+async def test_plain_http_is_allowed_for_loopback_only(http: HttpClient) -> None:
     """
-    A credential is never sent in clear over a network.
+    A credential is never sent in plaintext over a network.
     """
-    failure = await transport_failure(http, call("http://upstash.test"))
+    failure = await failed(http, request("http://upstash.test"))
 
     assert "connecting" == failure.stage
     assert "Use https" in failure.detail
 
 
-async def test_a_closed_client_sends_nothing(http: HttpClient) -> None:
+async def test_closed_client_rejects_requests(http: HttpClient) -> None:
     """
-    While the daemon stops, calls fail by name.
+    While the daemon stops, requests fail.
     """
     async with faulty() as far_side:
         await http.close()
-        failure = await transport_failure(http, call(far_side.url))
+        failure = await failed(http, request(far_side.url))
 
         assert ("connecting", []) == (failure.stage, far_side.sends)
 
@@ -240,14 +240,14 @@ async def test_a_closed_client_sends_nothing(http: HttpClient) -> None:
     ("retry", "sends"), [(RetryPolicy.UNSENT, 1), (RetryPolicy.UNANSWERED, 3), (RetryPolicy.ALWAYS, 3)], ids=str
 )
 @pytest.mark.parametrize("step", [Reset(), Bytes(b"")], ids=["reset", "closed"])
-async def test_t36_a_connection_broken_before_any_answer(
+async def test_t36_connection_broken_before_a_response(
     http: HttpClient, step: Reset | Bytes, retry: RetryPolicy, sends: int
 ) -> None:
     """
-    A request that may have arrived is repeated only where a repeat is harmless or refused, and three times at most.
+    A request that may have been received is repeated only if that is harmless or rejected, and at most three times.
     """
     async with faulty(*[step] * 5) as far_side:
-        failure = await transport_failure(http, call(far_side.url, retry))
+        failure = await failed(http, request(far_side.url, retry))
 
         assert ("network", "sent") == (failure.kind, failure.stage)
         assert sends == len(far_side.requests)
@@ -267,38 +267,38 @@ async def test_t36_a_connection_broken_before_any_answer(
     ],
     ids=["a byte", "a byte, reset", "part of the head, reset", "part of the body", "part of the body, reset"],
 )
-async def test_t36_a_connection_broken_within_the_answer(
+async def test_t36_connection_broken_during_a_response(
     http: HttpClient, step: Bytes, retry: RetryPolicy, sends: int
 ) -> None:
     """
-    One byte of an answer means that the request was taken: only what changes nothing is sent again.
+    The first byte of a response means that the request was processed: only reads are repeated.
     """
     async with faulty(*[step] * 5) as far_side:
-        failure = await transport_failure(http, call(far_side.url, retry))
+        failure = await failed(http, request(far_side.url, retry))
 
         assert ("network", "answered") == (failure.kind, failure.stage)
         assert sends == len(far_side.requests)
 
 
 @pytest.mark.parametrize("retry", EVERY_RESEND)
-async def test_what_is_not_http_is_unreadable(http: HttpClient, retry: RetryPolicy) -> None:
+async def test_response_that_is_not_http_is_unreadable(http: HttpClient, retry: RetryPolicy) -> None:
     """
-    Another kind of server at the address is a failure with a name, and is asked once.
+    Another kind of server is a failure, and is asked once.
     """
     async with faulty(Bytes(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")) as far_side:
-        failure = await transport_failure(http, call(far_side.url, retry))
+        failure = await failed(http, request(far_side.url, retry))
 
         assert ("unreadable", "answered", 1) == (failure.kind, failure.stage, len(far_side.requests))
 
 
 @pytest.mark.parametrize("retry", EVERY_RESEND)
-async def test_t36_a_refused_connection_is_tried_three_times(http: HttpClient, retry: RetryPolicy) -> None:
+async def test_t36_refused_connection_is_retried_twice(http: HttpClient, retry: RetryPolicy) -> None:
     """
-    As long as nothing was sent a retry does no harm, and there are two of them, at growing intervals.
+    As long as nothing was sent, a retry is safe; the delays increase.
     """
     async with late() as (far_side, _):
         with retries() as seen:
-            failure = await transport_failure(http, call(far_side.url, retry))
+            failure = await failed(http, request(far_side.url, retry))
 
     assert ("network", "connecting") == (failure.kind, failure.stage)
     assert [1, 2] == [retry.retry_num for retry in seen]
@@ -306,35 +306,35 @@ async def test_t36_a_refused_connection_is_tried_three_times(http: HttpClient, r
 
 
 @pytest.mark.parametrize("retry", EVERY_RESEND)
-async def test_a_service_that_comes_up_in_between_is_reached(http: HttpClient, retry: RetryPolicy) -> None:
+async def test_service_that_comes_up_between_retries_is_reached(http: HttpClient, retry: RetryPolicy) -> None:
     """
-    A short break of the network is not noticed.
+    A short network failure goes unnoticed.
     """
     async with late(answer("ok")) as (far_side, come_up):
         with retries(then=come_up):
-            reply = await http.send(call(far_side.url, retry))
+            reply = await http.send(request(far_side.url, retry))
 
         assert b'"ok"' == reply.body
         assert 1 == len(far_side.requests)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-async def test_t48_a_gateway_that_recovers_is_asked_again(http: HttpClient, status: int) -> None:
+async def test_t48_gateway_error_is_retried_for_reads(http: HttpClient, status: int) -> None:
     """
-    A reading call survives a hiccup of the gateway.
+    A read survives a temporary failure of the gateway.
     """
     async with faulty(Answer(status), Answer(status), answer("ok")) as far_side:
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
     assert 200 == reply.status
 
 
-async def test_t48_a_gateway_that_does_not_recover_is_asked_three_times(http: HttpClient) -> None:
+async def test_t48_last_gateway_error_is_returned_after_three_attempts(http: HttpClient) -> None:
     """
-    After three tries the caller gets the answer as it is.
+    After three attempts the caller gets the response.
     """
     async with faulty(*[Answer(503)] * 5) as far_side:
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
         assert (503, 3) == (reply.status, len(far_side.requests))
 
@@ -349,12 +349,12 @@ async def test_t48_a_gateway_that_does_not_recover_is_asked_three_times(http: Ht
         (Answer(502), RetryPolicy.UNSENT),
     ],
 )
-async def test_t48_other_refusals_are_not_asked_again(http: HttpClient, step: Answer, retry: RetryPolicy) -> None:
+async def test_t48_other_error_statuses_are_not_retried(http: HttpClient, step: Answer, retry: RetryPolicy) -> None:
     """
-    Who asks for fewer requests does not get more of them, and a change that was answered is not repeated.
+    A rate limit is respected, and a change that got a response is not repeated.
     """
     async with faulty(step, answer("ok")) as far_side:
-        reply = await http.send(call(far_side.url, retry))
+        reply = await http.send(request(far_side.url, retry))
 
         assert (step.status, 1) == (reply.status, len(far_side.requests))
 
@@ -362,76 +362,76 @@ async def test_t48_other_refusals_are_not_asked_again(http: HttpClient, step: An
 # --- the breaker ------------------------------------------------------------------------------------------------------
 
 
-async def test_t48_a_service_that_is_down_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
+async def test_t48_failing_service_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
     """
-    After five failed calls the next fail at once, and say when to come again; then one finds that it is back.
+    After five failed requests the next ones fail at once, with the time to wait; then one succeeds.
     """
     async with faulty(*[Answer(500)] * 5, answer("back")) as far_side:
         for _ in range(5):
-            await http.send(call(far_side.url))
+            await http.send(request(far_side.url))
 
-        refused = [await transport_failure(http, call(far_side.url)) for _ in range(20)]
+        refused = [await failed(http, request(far_side.url)) for _ in range(20)]
         sent_while_down = len(far_side.requests)
         clock.advance(10)
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
     assert {("network", "connecting", 10.0)} == {(each.kind, each.stage, each.retry_after) for each in refused}
     assert 5 == sent_while_down
     assert b'"back"' == reply.body
 
 
-async def test_t48_the_probe_is_not_retried(http: HttpClient, clock: FakeClock) -> None:
+async def test_t48_probe_is_not_retried(http: HttpClient, clock: FakeClock) -> None:
     """
-    Finding out whether a service is back costs it one request.
+    Checking whether a service works again costs one request.
     """
     async with faulty(*[Answer(500)] * 5, *[Answer(503)] * 3) as far_side:
         for _ in range(5):
-            await http.send(call(far_side.url))
+            await http.send(request(far_side.url))
         clock.advance(10)
 
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
         assert (503, 6) == (reply.status, len(far_side.requests))
 
 
-async def test_one_service_that_is_down_does_not_stop_another(http: HttpClient) -> None:
+async def test_each_service_has_its_own_breaker(http: HttpClient) -> None:
     """
-    The sign-in works while the Developer API does not.
+    Signing in works while the Developer API is down.
     """
     async with faulty(*[Answer(500)] * 5) as down, faulty(answer("ok")) as up:
         for _ in range(5):
-            await http.send(call(down.url))
+            await http.send(request(down.url))
 
-        reply = await http.send(call(up.url))
+        reply = await http.send(request(up.url))
 
     assert 200 == reply.status
 
 
-async def test_refusals_are_answers_of_a_service_that_works(http: HttpClient) -> None:
+async def test_client_errors_do_not_open_the_breaker(http: HttpClient) -> None:
     """
-    An account that may not do something does not open the breaker.
+    An account without permission does not count as a failing service.
     """
     async with faulty(*[Answer(403), Answer(429)] * 5) as far_side:
-        replies = [await http.send(call(far_side.url)) for _ in range(10)]
+        replies = [await http.send(request(far_side.url)) for _ in range(10)]
 
     assert [403, 429] * 5 == [reply.status for reply in replies]
 
 
-async def test_a_cancelled_probe_does_not_lock_the_service_out(http: HttpClient, clock: FakeClock) -> None:
+async def test_canceled_probe_does_not_block_the_service(http: HttpClient, clock: FakeClock) -> None:
     """
-    When the caller of the probe goes away, the next caller is the probe.
+    If the caller of the probe is canceled, the next request is the probe.
     """
     async with faulty(*[Answer(500)] * 5, Hang(), answer("back")) as far_side:
         for _ in range(5):
-            await http.send(call(far_side.url))
+            await http.send(request(far_side.url))
         clock.advance(10)
         far_side.asked.clear()
-        probe = asyncio.create_task(http.send(call(far_side.url)))
+        probe = asyncio.create_task(http.send(request(far_side.url)))
         await far_side.asked.wait()
         probe.cancel()
         await asyncio.wait([probe])
 
-        reply = await http.send(call(far_side.url))
+        reply = await http.send(request(far_side.url))
 
     assert b'"back"' == reply.body
 
@@ -441,7 +441,7 @@ async def test_a_cancelled_probe_does_not_lock_the_service_out(http: HttpClient,
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """A certificate authority that nobody trusts by default."""
+    """A certificate authority that is not trusted by default."""
     return trustme.CA()
 
 
@@ -454,17 +454,17 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """Return the context of a client for which that authority is one of the trusted."""
+    """Return a client context that trusts the authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
 
 
-async def test_the_tls_context_is_made_late_and_once_and_in_a_worker(
+async def test_tls_context_is_created_once_in_a_thread_when_needed(
     authority: trustme.CA, server_tls: ssl.SSLContext
 ) -> None:
     """
-    Loading the trust store holds up neither the start nor the event loop.
+    Loading the trust store delays neither the start nor the event loop.
     """
     makers: list[threading.Thread] = []
 
@@ -474,9 +474,9 @@ async def test_the_tls_context_is_made_late_and_once_and_in_a_worker(
 
     http = HttpClient(clock=FakeClock(), tls=make)
     async with faulty(answer("plain")) as plain, faulty(*[answer("tls")] * 3, tls=server_tls) as far_side:
-        await http.send(call(plain.url))
+        await http.send(request(plain.url))
         made_for_plain_http = len(makers)
-        replies = await asyncio.gather(*(http.send(call(far_side.url)) for _ in range(3)))
+        replies = await asyncio.gather(*(http.send(request(far_side.url)) for _ in range(3)))
         await http.close()
 
     assert 0 == made_for_plain_http
@@ -485,28 +485,26 @@ async def test_the_tls_context_is_made_late_and_once_and_in_a_worker(
     assert [b'"tls"'] * 3 == [reply.body for reply in replies]
 
 
-async def test_a_certificate_that_is_not_trusted_stops_the_request(
-    http: HttpClient, server_tls: ssl.SSLContext
-) -> None:
+async def test_untrusted_certificate_stops_the_request(http: HttpClient, server_tls: ssl.SSLContext) -> None:
     """
-    Nothing is sent to a server that cannot prove its name, and the message says so.
+    Nothing is sent to a server that cannot prove its identity, and the error says so.
     """
     async with faulty(tls=server_tls) as far_side:
-        failure = await transport_failure(http, call(far_side.url))
+        failure = await failed(http, request(far_side.url))
 
         assert ("network", "connecting") == (failure.kind, failure.stage)
         assert "certificate" in failure.detail
         assert [] == far_side.sends
 
 
-async def test_the_proxy_of_the_environment_is_used(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_of_the_environment_is_used(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Behind a company's proxy the helper works; what the proxy is told is the host, through a tunnel.
+    The helper works behind a proxy, which only sees the host, through a tunnel.
     """
     async with faulty(*[Answer(403)] * 3) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url.removeprefix("http://"))
         monkeypatch.setenv("no_proxy", "")
-        failure = await transport_failure(http, call("https://api.upstash.test"))
+        failure = await failed(http, request("https://api.upstash.test"))
 
         assert "proxy" in failure.detail
         assert "connecting" == failure.stage
@@ -514,11 +512,9 @@ async def test_the_proxy_of_the_environment_is_used(http: HttpClient, monkeypatc
         assert "s3cret" not in str(proxy.requests)
 
 
-async def test_a_proxy_carries_bytes_that_it_cannot_read(
-    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_proxy_tunnel_is_end_to_end_encrypted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Through a tunnel the far side's own certificate counts, and a lost answer is told from an unsent request as well.
+    The server's own certificate is checked through a tunnel, and a lost response is still told from an unsent request.
     """
     inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("api.upstash.test").configure_cert(inside)
@@ -526,9 +522,9 @@ async def test_a_proxy_carries_bytes_that_it_cannot_read(
     async with faulty(answer("through"), Reset(), Bytes(b"H"), tls=inside) as far_side, tunnel(far_side.url) as carried:
         monkeypatch.setenv("https_proxy", carried.url)
         monkeypatch.setenv("no_proxy", "")
-        reply = await http.send(call("https://api.upstash.test", RetryPolicy.UNSENT))
-        lost = await transport_failure(http, call("https://api.upstash.test", RetryPolicy.UNSENT))
-        broken = await transport_failure(http, call("https://api.upstash.test", RetryPolicy.UNSENT))
+        reply = await http.send(request("https://api.upstash.test", RetryPolicy.UNSENT))
+        lost = await failed(http, request("https://api.upstash.test", RetryPolicy.UNSENT))
+        broken = await failed(http, request("https://api.upstash.test", RetryPolicy.UNSENT))
         await http.close()
 
         assert b'"through"' == reply.body
@@ -538,18 +534,18 @@ async def test_a_proxy_carries_bytes_that_it_cannot_read(
         assert b"s3cret" not in carried.received
 
 
-async def test_the_loopback_interface_is_never_reached_through_a_proxy(
+async def test_proxy_is_not_used_for_loopback(
     authority: trustme.CA, server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The sandbox is on this machine, whatever the environment says about the rest.
+    The sandbox runs on this machine, whatever proxy is configured.
     """
     http = HttpClient(clock=FakeClock(), tls=lambda: trusting(authority))
     async with faulty() as proxy, faulty(answer(1)) as plain, faulty(answer(2), tls=server_tls) as secure:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.setenv("no_proxy", "")
-        replies = [await http.send(call(plain.url)), await http.send(call(secure.url))]
+        replies = [await http.send(request(plain.url)), await http.send(request(secure.url))]
         await http.close()
 
         assert [b"1", b"2"] == [reply.body for reply in replies]
@@ -573,18 +569,18 @@ async def test_the_loopback_interface_is_never_reached_through_a_proxy(
     ids=repr,
 )
 @pytest.mark.parametrize("retry", EVERY_RESEND)
-async def test_nothing_secret_is_logged_or_carried_by_an_error(
+async def test_logs_and_errors_contain_no_secrets(
     http: HttpClient, caplog: pytest.LogCaptureFixture, step: Answer, retry: RetryPolicy
 ) -> None:
     """
-    Neither a DEBUG log nor an error, nor any error behind it, holds a header, a body or a part of an answer.
+    Neither a DEBUG log nor an error or its causes contain headers, bodies or parts of a response.
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     behind: list[BaseException] = []
     async with faulty(*[step] * 3) as far_side:
         try:
-            await http.send(call(far_side.url, retry, deadline=0.3))
+            await http.send(request(far_side.url, retry, deadline=0.3))
         except TransportFailed as failure:
             error: BaseException | None = failure
             while error is not None:
@@ -596,8 +592,8 @@ async def test_nothing_secret_is_logged_or_carried_by_an_error(
     assert all("s3cret" not in text for text in [*logged, *map(repr, behind), *(str(vars(each)) for each in behind)])
 
 
-def test_a_call_does_not_print_its_headers_and_body() -> None:
+def test_repr_of_a_request_has_no_headers_and_body() -> None:
     """
-    The repr of a request is fit for a log.
+    The repr of a request can be logged.
     """
-    assert "s3cret" not in repr(call("http://localhost", RetryPolicy.UNSENT))
+    assert "s3cret" not in repr(request("http://localhost", RetryPolicy.UNSENT))
