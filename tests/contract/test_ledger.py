@@ -327,11 +327,11 @@ async def test_begin_replaces_a_record(ledger: Ledger) -> None:
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
     await ledger.creates.done(KEY, DATABASE, owner=None)
-    anew = msgspec.structs.replace(RECORD, fingerprint=b"another", sent_at=NOW + 1)
+    again = msgspec.structs.replace(RECORD, fingerprint=b"another", sent_at=NOW + 1)
 
-    await ledger.creates.begin(KEY, anew, forget_before=0.0)
+    await ledger.creates.begin(KEY, again, forget_before=0.0)
 
-    assert anew == await ledger.creates.find(KEY)
+    assert again == await ledger.creates.find(KEY)
     assert frozenset() == await ledger.creates.claimed((DATABASE.id,))
 
 

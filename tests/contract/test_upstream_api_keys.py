@@ -39,10 +39,10 @@ async def test_key_is_created_with_the_access_token(http: HttpClient) -> None:
     """
     The request follows Upstash's guideline: `POST /apikey`, a bearer token, a name.
     """
-    async with faulty(answer(MADE)) as far_side:
-        issued = await ApiKeyIssuer(http=http, api_url=f"{far_side.url}/").issue(access_token=TOKEN, name=NAME)
+    async with faulty(answer(MADE)) as server:
+        issued = await ApiKeyIssuer(http=http, api_url=f"{server.url}/").issue(access_token=TOKEN, name=NAME)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     assert IssuedKey(api_key=Secret("key-s3cret")) == issued
     assert "POST /apikey" == f"{request.method} {request.target}"
@@ -61,8 +61,8 @@ async def test_email_in_the_response_is_returned(http: HttpClient, field: dict[s
     """
     An email address in the response is used; an invalid one is ignored.
     """
-    async with faulty(answer(MADE | field, 201)) as far_side:
-        issued = await ApiKeyIssuer(http=http, api_url=far_side.url).issue(access_token=TOKEN, name=NAME)
+    async with faulty(answer(MADE | field, 201)) as server:
+        issued = await ApiKeyIssuer(http=http, api_url=server.url).issue(access_token=TOKEN, name=NAME)
 
     assert email == issued.email
 
@@ -103,21 +103,21 @@ async def test_t36_key_request_is_sent_once(http: HttpClient, step: Step, reason
     """
     Every failure has a reason, and no second request leaves an unused key in the account.
     """
-    async with faulty(step, answer(MADE)) as far_side:
-        failure = await failed(http, far_side.url, seconds=1.0)
+    async with faulty(step, answer(MADE)) as server:
+        failure = await failed(http, server.url, seconds=1.0)
 
         assert reason == failure.reason
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 async def test_taken_name_has_its_own_error(http: HttpClient) -> None:
     """
     No key was created, so another name can be tried.
     """
-    async with faulty(answer({"error": "api key name already exists"}, 409)) as far_side:
-        taken = await failed(http, far_side.url)
-    async with faulty(answer({"error": "bad name"}, 400)) as far_side:
-        refused = await failed(http, far_side.url)
+    async with faulty(answer({"error": "api key name already exists"}, 409)) as server:
+        taken = await failed(http, server.url)
+    async with faulty(answer({"error": "bad name"}, 400)) as server:
+        refused = await failed(http, server.url)
 
     assert [True, False] == [isinstance(failure, KeyNameTaken) for failure in (taken, refused)]
 
@@ -131,8 +131,8 @@ async def test_lost_response_names_the_key(http: HttpClient, step: Step) -> None
     """
     If a key may have been created, the user learns its name and where to delete it.
     """
-    async with faulty(step) as far_side:
-        failure = await failed(http, far_side.url, seconds=1.0)
+    async with faulty(step) as server:
+        failure = await failed(http, server.url, seconds=1.0)
 
     assert NAME in failure.detail
     assert "Account → Management API" in failure.detail
@@ -142,9 +142,9 @@ async def test_unsent_request_is_retried_without_naming_a_key(http: HttpClient) 
     """
     Without a connection no key was created, and the error does not mention one.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            failure = await failed(http, far_side.url)
+            failure = await failed(http, server.url)
 
     assert ("network_error", 2) == (failure.reason, len(seen))
     assert NAME not in failure.detail
@@ -154,8 +154,8 @@ async def test_upstashs_error_text_is_quoted(http: HttpClient) -> None:
     """
     The reason is quoted without unsafe characters.
     """
-    async with faulty(answer({"error": f"the name is taken\x07 ({TOKEN.reveal()})"}, 409)) as far_side:
-        failure = await failed(http, far_side.url)
+    async with faulty(answer({"error": f"the name is taken\x07 ({TOKEN.reveal()})"}, 409)) as server:
+        failure = await failed(http, server.url)
 
     assert failure.detail.endswith("Upstash says: the name is taken (…)")
 
@@ -171,10 +171,10 @@ async def test_logs_and_errors_contain_no_secrets(
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    async with faulty(step) as far_side:
+    async with faulty(step) as server:
         try:
             told = repr(
-                await ApiKeyIssuer(http=http, api_url=far_side.url, issue_seconds=1.0).issue(
+                await ApiKeyIssuer(http=http, api_url=server.url, issue_seconds=1.0).issue(
                     access_token=TOKEN, name=NAME
                 )
             )

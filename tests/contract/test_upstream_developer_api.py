@@ -67,9 +67,9 @@ async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
     await upstream.close()
 
 
-def api(http: HttpClient, far_side: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
+def api(http: HttpClient, server: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
     """Return the adapter for that server."""
-    return DeveloperApi(http=http, api_url=far_side.url, read_seconds=seconds, write_seconds=seconds)
+    return DeveloperApi(http=http, api_url=server.url, read_seconds=seconds, write_seconds=seconds)
 
 
 async def failed(verb: str, subject: DeveloperApi) -> HelperError:
@@ -87,10 +87,10 @@ async def test_credential_is_sent_as_http_basic(http: HttpClient, verb: str) -> 
     """
     Each request has the email address and the key, as UTF-8.
     """
-    async with faulty(FINE[verb]) as far_side:
-        await VERBS[verb](api(http, far_side))
+    async with faulty(FINE[verb]) as server:
+        await VERBS[verb](api(http, server))
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     scheme, _, encoded = request.headers["authorization"].partition(" ")
     assert ("Basic", "adä@b.example:key-s3cret") == (scheme, base64.b64decode(encoded).decode())
@@ -109,11 +109,11 @@ async def test_nothing_is_sent_without_an_email(http: HttpClient, verb: str) -> 
         "change": lambda api: api.change(half, "id-1", models.ResetPassword()),
         "delete": lambda api: api.delete(half, "id-1"),
     }
-    async with faulty() as far_side:
+    async with faulty() as server:
         with pytest.raises(HelperError) as caught:
-            await verbs[verb](api(http, far_side))
+            await verbs[verb](api(http, server))
 
-        assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
+        assert ("reconnect_required", []) == (caught.value.code, server.sends)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ async def test_create_sends_only_the_given_fields(
     Fields that the user left out are left to Upstash.
     """
     new = NewDatabase(**{"name": "cache", "primary_region": "us-east-1"} | changes)
-    async with faulty(answer(DOCUMENT)) as far_side:
-        await api(http, far_side).create(CREDENTIAL, new)
+    async with faulty(answer(DOCUMENT)) as server:
+        await api(http, server).create(CREDENTIAL, new)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
-    assert ["POST /v2/redis/database"] == far_side.sends
+    assert ["POST /v2/redis/database"] == server.sends
     assert {"database_name": "cache"} | body == json.loads(request.body)
 
 
@@ -183,12 +183,12 @@ async def test_each_change_is_one_request(
     """
     A change uses the route in the API's document, and any 2xx status is a success.
     """
-    async with faulty(success) as far_side:
-        await api(http, far_side).change(CREDENTIAL, "id-1", change)
+    async with faulty(success) as server:
+        await api(http, server).change(CREDENTIAL, "id-1", change)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
-    assert [sent] == far_side.sends
+    assert [sent] == server.sends
     assert body == (json.loads(request.body) if request.body else None)
 
 
@@ -205,11 +205,11 @@ async def test_invalid_id_is_rejected_before_building_the_url(http: HttpClient, 
         "change": lambda api: api.change(CREDENTIAL, database_id, models.EnableTls()),
         "delete": lambda api: api.delete(CREDENTIAL, database_id),
     }
-    async with faulty() as far_side:
+    async with faulty() as server:
         with pytest.raises(HelperError) as caught:
-            await verbs[verb](api(http, far_side))
+            await verbs[verb](api(http, server))
 
-        assert ("database_not_found", []) == (caught.value.code, far_side.sends)
+        assert ("database_not_found", []) == (caught.value.code, server.sends)
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
@@ -219,10 +219,10 @@ async def test_list_returns_all_databases(http: HttpClient) -> None:
     """
     The list includes databases with hardly any data, and no secrets.
     """
-    async with faulty(answer([DOCUMENT, {"database_id": "id-2", "state": "passive"}])) as far_side:
-        databases = await api(http, far_side).list(CREDENTIAL)
+    async with faulty(answer([DOCUMENT, {"database_id": "id-2", "state": "passive"}])) as server:
+        databases = await api(http, server).list(CREDENTIAL)
 
-    assert ["GET /v2/redis/databases"] == far_side.sends
+    assert ["GET /v2/redis/databases"] == server.sends
     assert [("id-1", "slug-1.upstash.io"), ("id-2", "")] == [(each.id, each.host) for each in databases]
     assert "s3cret" not in repr(databases)
 
@@ -231,18 +231,18 @@ async def test_list_may_be_empty(http: HttpClient) -> None:
     """
     An empty list is not an error.
     """
-    async with faulty(answer([])) as far_side:
-        assert () == await api(http, far_side).list(CREDENTIAL)
+    async with faulty(answer([])) as server:
+        assert () == await api(http, server).list(CREDENTIAL)
 
 
 async def test_get_returns_the_database_with_its_secrets(http: HttpClient) -> None:
     """
     The secrets are there, and are not in the repr.
     """
-    async with faulty(answer(DOCUMENT)) as far_side:
-        database, secrets = await api(http, far_side).get(CREDENTIAL, "id-1")
+    async with faulty(answer(DOCUMENT)) as server:
+        database, secrets = await api(http, server).get(CREDENTIAL, "id-1")
 
-    assert ["GET /v2/redis/database/id-1"] == far_side.sends
+    assert ["GET /v2/redis/database/id-1"] == server.sends
     assert ("id-1", "https://slug-1.upstash.io") == (database.id, database.rest_url)
     assert (
         DatabaseSecrets(
@@ -257,8 +257,8 @@ async def test_get_without_secrets_is_an_error(http: HttpClient) -> None:
     """
     Empty credentials are not returned.
     """
-    async with faulty(answer(DOCUMENT | {"password": None})) as far_side:
-        assert "upstream_unavailable" == (await failed("get", api(http, far_side))).code
+    async with faulty(answer(DOCUMENT | {"password": None})) as server:
+        assert "upstream_unavailable" == (await failed("get", api(http, server))).code
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -283,10 +283,10 @@ async def test_t48_error_statuses_have_their_own_errors(http: HttpClient, verb: 
     """
     Each status in the API's document is a separate error, with Upstash's text, and is not retried.
     """
-    async with faulty(answer({"error": "because"}, status, Retry_After="9")) as far_side:
-        error = await failed(verb, api(http, far_side))
+    async with faulty(answer({"error": "because"}, status, Retry_After="9")) as server:
+        error = await failed(verb, api(http, server))
 
-        assert (code, 9.0, 1) == (error.code, error.retry_after, len(far_side.requests))
+        assert (code, 9.0, 1) == (error.code, error.retry_after, len(server.requests))
         assert error.detail.endswith("Upstash says: because")
 
 
@@ -304,8 +304,8 @@ async def test_t48_not_found_depends_on_the_request(http: HttpClient, verb: str,
     """
     A 404 for an id means that the database does not exist; otherwise it is a rejected request.
     """
-    async with faulty(Answer(404)) as far_side:
-        assert code == (await failed(verb, api(http, far_side))).code
+    async with faulty(Answer(404)) as server:
+        assert code == (await failed(verb, api(http, server))).code
 
 
 @pytest.mark.parametrize(
@@ -315,8 +315,8 @@ async def test_t48_rate_limit_has_retry_after(http: HttpClient, header: str, sec
     """
     Retry-After is passed on in both forms; an invalid one is not.
     """
-    async with faulty(Answer(429, b"", {"Retry-After": header})) as far_side:
-        error = await failed("list", api(http, far_side))
+    async with faulty(Answer(429, b"", {"Retry-After": header})) as server:
+        error = await failed("list", api(http, server))
 
     assert ("upstream_rate_limited", seconds) == (error.code, error.retry_after)
 
@@ -327,11 +327,11 @@ async def test_t48_server_errors_are_unavailable(http: HttpClient, verb: str, st
     """
     Only reads are retried, and only after a gateway's error.
     """
-    async with faulty(*[Answer(status, b"<html>", {"Content-Type": "text/html"})] * 4) as far_side:
-        error = await failed(verb, api(http, far_side))
+    async with faulty(*[Answer(status, b"<html>", {"Content-Type": "text/html"})] * 4) as server:
+        error = await failed(verb, api(http, server))
 
         assert "upstream_unavailable" == error.code
-        assert (3 if verb in READING and status != 500 else 1) == len(far_side.requests)
+        assert (3 if verb in READING and status != 500 else 1) == len(server.requests)
         assert "html" not in error.detail
 
 
@@ -358,8 +358,8 @@ async def test_t48_unreadable_response_is_unavailable(http: HttpClient, verb: st
     """
     Truncated JSON, HTML, a redirect or a flood is an error.
     """
-    async with faulty(*[step] * 3) as far_side:
-        assert "upstream_unavailable" == (await failed(verb, api(http, far_side))).code
+    async with faulty(*[step] * 3) as server:
+        assert "upstream_unavailable" == (await failed(verb, api(http, server))).code
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
@@ -367,10 +367,10 @@ async def test_t48_slow_api_is_a_timeout(http: HttpClient, verb: str) -> None:
     """
     The caller gets an error at the deadline, and the request is not repeated.
     """
-    async with faulty(Hang(b"HTTP/1.1 200 OK\r\n")) as far_side:
-        error = await failed(verb, api(http, far_side, seconds=0.1))
+    async with faulty(Hang(b"HTTP/1.1 200 OK\r\n")) as server:
+        error = await failed(verb, api(http, server, seconds=0.1))
 
-        assert ("upstream_timeout", 1) == (error.code, len(far_side.requests))
+        assert ("upstream_timeout", 1) == (error.code, len(server.requests))
         assert (verb not in READING) == ("may have been made" in error.detail)
 
 
@@ -379,9 +379,9 @@ async def test_unreachable_api_is_unavailable(http: HttpClient, verb: str) -> No
     """
     Without a connection nothing was done, so every request is tried three times, even a create.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            error = await failed(verb, api(http, far_side))
+            error = await failed(verb, api(http, server))
 
     assert ("upstream_unavailable", 2) == (error.code, len(seen))
     assert "may have been" not in error.detail
@@ -392,11 +392,11 @@ async def test_api_that_comes_up_between_retries_is_used(http: HttpClient, verb:
     """
     A short network failure goes unnoticed.
     """
-    async with late(FINE[verb]) as (far_side, come_up):
+    async with late(FINE[verb]) as (server, come_up):
         with retries(then=come_up):
-            await VERBS[verb](api(http, far_side))
+            await VERBS[verb](api(http, server))
 
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("verb", ["list", "get"])
@@ -405,10 +405,10 @@ async def test_reads_survive_a_broken_connection(http: HttpClient, verb: str, st
     """
     Requests that change nothing are repeated.
     """
-    async with faulty(step, step, FINE[verb]) as far_side:
-        await VERBS[verb](api(http, far_side))
+    async with faulty(step, step, FINE[verb]) as server:
+        await VERBS[verb](api(http, server))
 
-        assert 3 == len(far_side.requests)
+        assert 3 == len(server.requests)
 
 
 @pytest.mark.parametrize("verb", ["change", "delete"])
@@ -417,10 +417,10 @@ async def test_change_that_may_have_been_received_is_not_repeated(http: HttpClie
     """
     The error says that it may have been made.
     """
-    async with faulty(step, FINE[verb]) as far_side:
-        error = await failed(verb, api(http, far_side))
+    async with faulty(step, FINE[verb]) as server:
+        error = await failed(verb, api(http, server))
 
-        assert ("upstream_unavailable", 1) == (error.code, len(far_side.requests))
+        assert ("upstream_unavailable", 1) == (error.code, len(server.requests))
         assert "may have been made" in error.detail
 
 
@@ -444,10 +444,10 @@ async def test_t48_create_that_may_have_been_received_is_unknown(http: HttpClien
     """
     A database costs money: if it may have been created, the user is told to check, and the request is not repeated.
     """
-    async with faulty(step, FINE["create"]) as far_side:
-        error = await failed("create", api(http, far_side, seconds=1.0))
+    async with faulty(step, FINE["create"]) as server:
+        error = await failed("create", api(http, server, seconds=1.0))
 
-        assert ("outcome_unknown", 1) == (error.code, len(far_side.requests))
+        assert ("outcome_unknown", 1) == (error.code, len(server.requests))
         assert "'cache' may have been created" in error.detail
 
 
@@ -455,27 +455,27 @@ async def test_create_uses_a_new_connection(http: HttpClient) -> None:
     """
     A kept-alive connection that the server closes does not make the outcome uncertain.
     """
-    async with faulty(FINE["list"], FINE["create"]) as far_side:
-        subject = api(http, far_side)
+    async with faulty(FINE["list"], FINE["create"]) as server:
+        subject = api(http, server)
         await subject.list(CREDENTIAL)
         await subject.create(CREDENTIAL, NEW)
 
-        assert [0, 1] == [request.connection for request in far_side.requests]
+        assert [0, 1] == [request.connection for request in server.requests]
 
 
 async def test_t48_failing_api_is_left_alone(http: HttpClient) -> None:
     """
     After five failures callers get an error at once, with the time to wait, and a create knows that nothing was sent.
     """
-    async with faulty(*[Answer(500)] * 5) as far_side:
-        subject = api(http, far_side)
+    async with faulty(*[Answer(500)] * 5) as server:
+        subject = api(http, server)
         for _ in range(5):
             await failed("list", subject)
 
         errors = [await failed(verb, subject) for verb in VERBS]
 
         assert {("upstream_unavailable", 10.0)} == {(error.code, error.retry_after) for error in errors}
-        assert 5 == len(far_side.requests)
+        assert 5 == len(server.requests)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -508,9 +508,9 @@ async def test_t48_logs_and_errors_contain_no_secrets(
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    async with faulty(*[step] * 3) as far_side:
+    async with faulty(*[step] * 3) as server:
         try:
-            told = repr(await VERBS[verb](api(http, far_side, seconds=1.0)))
+            told = repr(await VERBS[verb](api(http, server, seconds=1.0)))
         except HelperError as error:
             logging.getLogger("test").exception("failed")
             told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"

@@ -118,10 +118,10 @@ async def test_code_is_exchanged_for_tokens(http: HttpClient) -> None:
     """
     The code is sent once, as a form, with the verifier and the same redirect URI.
     """
-    async with faulty(answer(GRANTED)) as far_side:
-        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+    async with faulty(answer(GRANTED)) as server:
+        tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     assert (
         TokenSet(access_token=Secret("at-s3cret"), refresh_token=Secret("rt-s3cret"), id_token=Secret("it-s3cret"))
@@ -157,8 +157,8 @@ async def test_access_token_is_the_only_required_field(http: HttpClient, changes
     """
     Other scopes, spellings and missing fields do not fail a sign-in.
     """
-    async with faulty(answer(GRANTED | changes)) as far_side:
-        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+    async with faulty(answer(GRANTED | changes)) as server:
+        tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
     assert Secret("at-s3cret") == tokens.access_token
 
@@ -192,29 +192,29 @@ async def test_t36_error_response_has_a_reason_and_is_not_retried(http: HttpClie
     """
     Any error of the token endpoint ends the sign-in with a reason, and the code was sent once.
     """
-    async with faulty(step, answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(step, answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
         assert reason == failure.reason
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 async def test_t36_server_error_is_not_retried(http: HttpClient) -> None:
     """
     A 500 is a response, so the code is not sent again.
     """
-    async with faulty(Answer(500), Answer(500), answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(Answer(500), Answer(500), answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
-        assert ("server_error", 1) == (failure.reason, len(far_side.requests))
+        assert ("server_error", 1) == (failure.reason, len(server.requests))
 
 
 async def test_t36_rate_limit_includes_retry_after(http: HttpClient) -> None:
     """
     The error includes the seconds of Retry-After.
     """
-    async with faulty(Answer(429, b"", {"Retry-After": "17"})) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(Answer(429, b"", {"Retry-After": "17"})) as server:
+        failure = await failed(oauth(http, server.url))
 
     assert "in 17 s" in failure.detail
 
@@ -257,11 +257,11 @@ async def test_t36_unreadable_response_is_a_failure(http: HttpClient, step: Step
     """
     HTML, broken JSON, a redirect or ten megabytes end the sign-in with a reason, after one request.
     """
-    async with faulty(step, answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(step, answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
         assert "invalid_response" == failure.reason
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")], ids=["silent", "stops in the head"])
@@ -269,11 +269,11 @@ async def test_t36_silent_server_is_a_timeout(http: HttpClient, step: Hang) -> N
     """
     The deadline ends the sign-in, and the code was sent once.
     """
-    async with faulty(step, answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url, seconds=0.1))
-        await far_side.gone.wait()
+    async with faulty(step, answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url, seconds=0.1))
+        await server.gone.wait()
 
-        assert ("timeout", 1) == (failure.reason, len(far_side.requests))
+        assert ("timeout", 1) == (failure.reason, len(server.requests))
 
 
 def test_t36_deadline_is_below_thirty_seconds() -> None:
@@ -289,21 +289,21 @@ async def test_t36_reset_before_a_response_is_retried(http: HttpClient) -> None:
     """
     A connection that breaks before the first byte of a response does not fail the sign-in.
     """
-    async with faulty(Reset(), Bytes(b""), answer(GRANTED)) as far_side:
-        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+    async with faulty(Reset(), Bytes(b""), answer(GRANTED)) as server:
+        tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
         assert Secret("at-s3cret") == tokens.access_token
-        assert 3 == len(far_side.requests)
+        assert 3 == len(server.requests)
 
 
 async def test_t36_code_used_before_a_reset_is_reported(http: HttpClient) -> None:
     """
     If the server redeemed the code before the reset, it rejects the retry, and the user is told to connect again.
     """
-    async with faulty(Reset(), answer({"error": "invalid_grant"}, 403), answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(Reset(), answer({"error": "invalid_grant"}, 403), answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
-        assert ("invalid_grant", 2) == (failure.reason, len(far_side.requests))
+        assert ("invalid_grant", 2) == (failure.reason, len(server.requests))
         assert "Connect again" in failure.detail
 
 
@@ -311,11 +311,11 @@ async def test_t36_resets_end_after_three_attempts(http: HttpClient) -> None:
     """
     A server that always resets gets the code three times, with a delay before each retry.
     """
-    async with faulty(*[Reset()] * 5) as far_side:
+    async with faulty(*[Reset()] * 5) as server:
         with retries() as seen:
-            failure = await failed(oauth(http, far_side.url))
+            failure = await failed(oauth(http, server.url))
 
-        assert ("network_error", 3) == (failure.reason, len(far_side.requests))
+        assert ("network_error", 3) == (failure.reason, len(server.requests))
         assert [True, True] == [retry.wait_for > 0 for retry in seen]
 
 
@@ -323,9 +323,9 @@ async def test_t36_unreachable_server_is_a_network_error(http: HttpClient) -> No
     """
     A refused connection is retried twice.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            failure = await failed(oauth(http, far_side.url))
+            failure = await failed(oauth(http, server.url))
 
     assert ("network_error", 2) == (failure.reason, len(seen))
 
@@ -334,9 +334,9 @@ async def test_t36_restarting_server_does_not_fail_the_sign_in(http: HttpClient)
     """
     A connection that is refused once only costs a delay.
     """
-    async with late(answer(GRANTED)) as (far_side, come_up):
+    async with late(answer(GRANTED)) as (server, come_up):
         with retries(then=come_up):
-            tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+            tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
     assert Secret("at-s3cret") == tokens.access_token
 
@@ -351,10 +351,10 @@ async def test_emails_are_ordered_by_trust(http: HttpClient) -> None:
     tokens = TokenSet(
         access_token=jwt({"https://upstash.com/email": "second@b.example"}), id_token=jwt({"email": "first@b.example"})
     )
-    async with faulty(answer({"email": "third@b.example", "x/email": "first@b.example"})) as far_side:
-        emails = await oauth(http, far_side.url).email_of(tokens)
+    async with faulty(answer({"email": "third@b.example", "x/email": "first@b.example"})) as server:
+        emails = await oauth(http, server.url).email_of(tokens)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     assert ("first@b.example", "second@b.example", "third@b.example") == emails
     assert f"Bearer {tokens.access_token.reveal()}" == request.headers["authorization"]
@@ -379,8 +379,8 @@ async def test_missing_email_is_not_a_failure(http: HttpClient, step: Step) -> N
     """
     Without an email address the sign-in continues, and the user is asked for it.
     """
-    async with faulty(*[step] * 3) as far_side:
-        assert () == await oauth(http, far_side.url, seconds=1.0).email_of(TOKENS)
+    async with faulty(*[step] * 3) as server:
+        assert () == await oauth(http, server.url, seconds=1.0).email_of(TOKENS)
 
 
 # --- giving the tokens back -------------------------------------------------------------------------------------------
@@ -390,12 +390,12 @@ async def test_refresh_token_is_revoked_first(http: HttpClient) -> None:
     """
     Both tokens are revoked (RFC 7009), first the one that lives longer.
     """
-    async with faulty(Answer(200), Answer(400)) as far_side:
-        await oauth(http, far_side.url).revoke(TOKENS)
+    async with faulty(Answer(200), Answer(400)) as server:
+        await oauth(http, server.url).revoke(TOKENS)
 
-        bodies = [dict(parse_qsl(request.body.decode())) for request in far_side.requests]
+        bodies = [dict(parse_qsl(request.body.decode())) for request in server.requests]
 
-    assert ["POST /oauth/revoke"] * 2 == far_side.sends
+    assert ["POST /oauth/revoke"] * 2 == server.sends
     assert [
         {"token": "rt-s3cret", "token_type_hint": "refresh_token", "client_id": "client-1"},
         {"token": "at-s3cret", "token_type_hint": "access_token", "client_id": "client-1"},
@@ -409,22 +409,20 @@ async def test_failed_revocation_is_ignored(http: HttpClient, step: Step) -> Non
     """
     Nothing depends on a revocation, and the second token is tried whatever happened to the first.
     """
-    async with faulty(*[step] * 3, Answer(200)) as far_side:
-        await oauth(http, far_side.url).revoke(TOKENS)
+    async with faulty(*[step] * 3, Answer(200)) as server:
+        await oauth(http, server.url).revoke(TOKENS)
 
-        assert {"rt-s3cret", "at-s3cret"} == {
-            dict(parse_qsl(each.body.decode()))["token"] for each in far_side.requests
-        }
+        assert {"rt-s3cret", "at-s3cret"} == {dict(parse_qsl(each.body.decode()))["token"] for each in server.requests}
 
 
 async def test_revocation_ends_at_its_deadline(http: HttpClient) -> None:
     """
     The deadline applies to both tokens together.
     """
-    async with faulty(Hang(), Hang()) as far_side:
-        await oauth(http, far_side.url, seconds=0.1).revoke(TOKENS)
+    async with faulty(Hang(), Hang()) as server:
+        await oauth(http, server.url, seconds=0.1).revoke(TOKENS)
 
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -446,17 +444,17 @@ async def test_t36_logs_and_errors_contain_no_secrets(
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    told: list[str] = []
-    async with faulty(*[step] * 10) as far_side:
-        server = oauth(http, far_side.url, seconds=1.0)
+    texts: list[str] = []
+    async with faulty(*[step] * 10) as server:
+        adapter = oauth(http, server.url, seconds=1.0)
         try:
-            told.append(repr(await server.exchange(code=CODE, code_verifier=VERIFIER)))
+            texts.append(repr(await adapter.exchange(code=CODE, code_verifier=VERIFIER)))
         except AuthorizationFailed as failure:
             logging.getLogger("test").exception("failed")
-            told += [repr(failure), failure.detail, repr(failure.__context__), repr(failure.__cause__)]
-        told.append(repr(await server.email_of(TOKENS)))
-        await server.revoke(TOKENS)
+            texts += [repr(failure), failure.detail, repr(failure.__context__), repr(failure.__cause__)]
+        texts.append(repr(await adapter.email_of(TOKENS)))
+        await adapter.revoke(TOKENS)
 
     logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert caplog.records
-    assert all("s3cret" not in text for text in [*told, *logged])
+    assert all("s3cret" not in text for text in [*texts, *logged])

@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from tests.support.clock import FakeClock
-from tests.support.far_api import far_api
 from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
 from tests.support.retries import retries
+from tests.support.upstream_api import upstream_api
 from upstash_helper import __version__
 from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.models import Credential, Secret
@@ -93,10 +93,10 @@ async def test_accounts_credential_replaces_the_apps(http: HttpClient) -> None:
     Upstash sees one Authorization field, the daemon's name, and nothing that identifies the app.
     """
     app = (("Authorization", "Bearer app-token"), ("Cookie", "a=b"), ("User-Agent", "curl/8"), ("X-Own", "1"))
-    async with far_api() as far:
-        await read_all(http, far.url, headers=app)
+    async with upstream_api() as upstream:
+        await read_all(http, upstream.url, headers=app)
 
-        (request,) = far.seen
+        (request,) = upstream.seen
 
     assert [f"Basic {BASIC}"] == request.headers.getall("Authorization")
     assert [f"upstash-helper/{__version__}"] == request.headers.getall("User-Agent")
@@ -119,10 +119,10 @@ async def test_path_and_query_are_forwarded_unchanged(http: HttpClient, target: 
     """
     Nothing is decoded, encoded or reordered.
     """
-    async with faulty(answer({})) as far_side:
-        await read_all(http, far_side.url, target=target)
+    async with faulty(answer({})) as server:
+        await read_all(http, server.url, target=target)
 
-        assert [f"GET /{target.removesuffix('?')}"] == far_side.sends
+        assert [f"GET /{target.removesuffix('?')}"] == server.sends
 
 
 @pytest.mark.parametrize("base", ["", "/", "/some/where", "/some/where/"])
@@ -130,10 +130,10 @@ async def test_api_url_may_have_a_path(http: HttpClient, base: str) -> None:
     """
     A gateway in front of the Developer API needs only a setting.
     """
-    async with faulty(answer({})) as far_side:
-        await read_all(http, far_side.url + base)
+    async with faulty(answer({})) as server:
+        await read_all(http, server.url + base)
 
-        assert [f"GET {base.rstrip('/')}/v2/thing"] == far_side.sends
+        assert [f"GET {base.rstrip('/')}/v2/thing"] == server.sends
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ async def test_target_cannot_change_the_host(http: HttpClient, target: str) -> N
     """
     Any target is a path at the Developer API.
     """
-    async with faulty(answer({})) as far_side:
-        await read_all(http, far_side.url, target=target)
+    async with faulty(answer({})) as server:
+        await read_all(http, server.url, target=target)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
-    assert far_side.url == f"http://{request.headers['host']}"
+    assert server.url == f"http://{request.headers['host']}"
     assert f"/{target}" == request.target
 
 
@@ -158,10 +158,10 @@ async def test_target_that_would_be_rewritten_is_rejected(http: HttpClient, targ
     """
     The target is sent exactly as it was checked.
     """
-    async with faulty() as far_side:
-        error = await failed(http, far_side.url, target=target)
+    async with faulty() as server:
+        error = await failed(http, server.url, target=target)
 
-        assert ("invalid_request", []) == (error.code, far_side.sends)
+        assert ("invalid_request", []) == (error.code, server.sends)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
@@ -177,14 +177,14 @@ async def test_body_is_forwarded_unchanged(
     headers = (("Content-Type", "application/x-www-form-urlencoded"), ("Content-Encoding", "gzip"))
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with far_api(handler) as far:
+    async with upstream_api(handler) as upstream:
         got = await read_all(
-            http, far.url, method, headers=headers, body=chunks(b"\x1f\x8b\x08", b"\xff" * 6), length=length
+            http, upstream.url, method, headers=headers, body=chunks(b"\x1f\x8b\x08", b"\xff" * 6), length=length
         )
 
-        (request,) = far.seen
+        (request,) = upstream.seen
 
     assert (200, b"\x1f\x8b\x08" + b"\xff" * 6) == got
     assert framing.items() <= request.headers.items()
@@ -197,10 +197,10 @@ async def test_no_body_is_added(http: HttpClient, method: str) -> None:
     """
     No type is added, and the length is zero.
     """
-    async with far_api() as far:
-        await read_all(http, far.url, method)
+    async with upstream_api() as upstream:
+        await read_all(http, upstream.url, method)
 
-        (request,) = far.seen
+        (request,) = upstream.seen
 
     assert "0" == request.headers["Content-Length"]
     assert {"Content-Type", "Accept", "Transfer-Encoding"}.isdisjoint(request.headers)
@@ -211,13 +211,13 @@ async def test_nothing_is_sent_without_an_email(http: HttpClient) -> None:
     An incomplete credential is not tried.
     """
     half = msgspec.structs.replace(CREDENTIAL, email=None)
-    async with faulty() as far_side:
-        pass_through_api = DeveloperApiPassThrough(http=http, api_url=far_side.url)
+    async with faulty() as server:
+        pass_through_api = DeveloperApiPassThrough(http=http, api_url=server.url)
         with pytest.raises(HelperError) as caught:
             async with pass_through_api.open(half, PassedRequest(method="GET", target="v2/thing", headers=())):
                 pass
 
-        assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
+        assert ("reconnect_required", []) == (caught.value.code, server.sends)
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------
@@ -230,11 +230,11 @@ async def test_t48_statuses_are_forwarded(http: HttpClient, status: int) -> None
     """
     Upstash's errors are for the app, and are not retried.
     """
-    async with faulty(Answer(status, b"" if status == 304 else b'{"error":"x"}', {"Retry-After": "3"})) as far_side:
-        async with sent(http, far_side.url) as passed:
+    async with faulty(Answer(status, b"" if status == 304 else b'{"error":"x"}', {"Retry-After": "3"})) as server:
+        async with sent(http, server.url) as passed:
             body = b"".join([piece async for piece in passed.pieces])
 
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
     assert (status, b"" if status == 304 else b'{"error":"x"}') == (passed.status, body)
     assert {"Retry-After": "3", "Via": "1.1 upstash-helper"}.items() <= dict(passed.headers).items()
 
@@ -244,8 +244,8 @@ async def test_t48_rejected_key_is_an_error(http: HttpClient) -> None:
     A 401 of Upstash would make the app discard its own token, which is fine.
     """
     challenge = {"WWW-Authenticate": "Basic"}
-    async with faulty(Answer(401, b'{"error":"Unauthorized"}', challenge)) as far_side:
-        assert "reconnect_required" == (await failed(http, far_side.url)).code
+    async with faulty(Answer(401, b'{"error":"Unauthorized"}', challenge)) as server:
+        assert "reconnect_required" == (await failed(http, server.url)).code
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
@@ -254,10 +254,10 @@ async def test_redirects_are_not_followed(http: HttpClient, method: str, status:
     """
     The credential is sent to the Developer API only, and the app is not redirected either.
     """
-    async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as far_side:
-        error = await failed(http, far_side.url, method)
+    async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as server:
+        error = await failed(http, server.url, method)
 
-        assert ("upstream_unavailable", 1, []) == (error.code, len(far_side.requests), elsewhere.sends)
+        assert ("upstream_unavailable", 1, []) == (error.code, len(server.requests), elsewhere.sends)
 
 
 async def test_encoded_body_is_not_decoded(http: HttpClient) -> None:
@@ -265,11 +265,11 @@ async def test_encoded_body_is_not_decoded(http: HttpClient) -> None:
     The app requested the encoding and decodes it, so a decompression bomb has no effect here.
     """
     packed = gzip.compress(b"x" * 1000)
-    async with faulty(Answer(200, packed, {"Content-Encoding": "gzip"})) as far_side:
-        async with sent(http, far_side.url, headers=(("Accept-Encoding", "gzip, zstd"),)) as passed:
+    async with faulty(Answer(200, packed, {"Content-Encoding": "gzip"})) as server:
+        async with sent(http, server.url, headers=(("Accept-Encoding", "gzip, zstd"),)) as passed:
             body = b"".join([piece async for piece in passed.pieces])
 
-        assert "gzip, zstd" == far_side.requests[0].headers["accept-encoding"]
+        assert "gzip, zstd" == server.requests[0].headers["accept-encoding"]
     assert packed == body
     assert {"Content-Encoding": "gzip", "Content-Length": str(len(packed))}.items() <= dict(passed.headers).items()
 
@@ -286,8 +286,8 @@ async def test_response_without_a_body_ends_with_its_headers(http: HttpClient, m
     """
     The exchange does not wait for a body where HTTP has none.
     """
-    async with faulty(step) as far_side:
-        assert b"" == (await read_all(http, far_side.url, method, seconds=5.0))[1]
+    async with faulty(step) as server:
+        assert b"" == (await read_all(http, server.url, method, seconds=5.0))[1]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ async def test_invalid_response_fields_are_dropped(http: HttpClient, line: bytes
     One invalid field does not fail the response.
     """
     head = b"HTTP/1.1 200 OK\r\nX-Good: yes\r\n" + line + b"\r\nContent-Length: 2\r\n\r\nok"
-    async with faulty(Bytes(head)) as far_side, sent(http, far_side.url) as passed:
+    async with faulty(Bytes(head)) as server, sent(http, server.url) as passed:
         assert (("X-Good", "yes"), ("Content-Length", "2"), ("Via", "1.1 upstash-helper")) == passed.headers
         assert b"ok" == b"".join([piece async for piece in passed.pieces])
 
@@ -329,7 +329,7 @@ async def test_response_is_streamed(http: HttpClient) -> None:
         await response.write(b"second")
         return response
 
-    async with far_api(handler) as far, sent(http, far.url, seconds=5.0) as passed:
+    async with upstream_api(handler) as upstream, sent(http, upstream.url, seconds=5.0) as passed:
         headers_seen.set()
         first = await anext(passed.pieces)
         first_seen.set()
@@ -344,15 +344,15 @@ async def test_request_body_is_streamed(http: HttpClient) -> None:
     """
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await far.arrived.wait()
+        await upstream.arrived.wait()
         yield b"second"
 
-    async with far_api(handler) as far:
-        assert (200, b"firstsecond") == await read_all(http, far.url, "POST", body=body(), seconds=5.0)
+    async with upstream_api(handler) as upstream:
+        assert (200, b"firstsecond") == await read_all(http, upstream.url, "POST", body=body(), seconds=5.0)
 
 
 async def test_response_may_precede_the_end_of_the_body(http: HttpClient) -> None:
@@ -368,33 +368,33 @@ async def test_response_may_precede_the_end_of_the_body(http: HttpClient) -> Non
         yield b"first"
         await never.wait()
 
-    async with far_api(handler) as far:
-        assert 413 == (await read_all(http, far.url, "POST", body=body(), seconds=5.0))[0]
+    async with upstream_api(handler) as upstream:
+        assert 413 == (await read_all(http, upstream.url, "POST", body=body(), seconds=5.0))[0]
 
 
 async def test_leaving_during_a_response_closes_the_connection(http: HttpClient) -> None:
     """
     An app that disconnects leaves no download running.
     """
-    async with faulty(Flood(b"x" * 65536, b"HTTP/1.1 200 OK\r\n\r\n")) as far_side:
-        async with sent(http, far_side.url) as passed:
+    async with faulty(Flood(b"x" * 65536, b"HTTP/1.1 200 OK\r\n\r\n")) as server:
+        async with sent(http, server.url) as passed:
             await anext(passed.pieces)
         async with asyncio.timeout(5):
-            await far_side.gone.wait()
+            await server.gone.wait()
 
 
 async def test_leaving_before_a_response_closes_the_connection(http: HttpClient) -> None:
     """
     The request ends, and does not count as a failure of Upstash.
     """
-    async with faulty(Hang()) as far_side:
-        waiting = asyncio.create_task(read_all(http, far_side.url, "POST"))
-        await far_side.asked.wait()
+    async with faulty(Hang()) as server:
+        waiting = asyncio.create_task(read_all(http, server.url, "POST"))
+        await server.asked.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         async with asyncio.timeout(5):
-            await far_side.gone.wait()
+            await server.gone.wait()
 
 
 class AppLeft(Exception):
@@ -408,22 +408,22 @@ async def test_incomplete_request_body_fails_with_the_apps_error(http: HttpClien
     """
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await far.arrived.wait()
+        await upstream.arrived.wait()
         raise AppLeft
 
-    async with far_api(handler) as far:
+    async with upstream_api(handler) as upstream:
         for _ in range(6):
             with pytest.raises(AppLeft):
-                await read_all(http, far.url, "POST", body=body(), length=length)
+                await read_all(http, upstream.url, "POST", body=body(), length=length)
         async with asyncio.timeout(5):
-            await far.left.wait()
+            await upstream.left.wait()
 
-        assert far.seen
-        assert not any(request.whole for request in far.seen)
+        assert upstream.seen
+        assert not any(request.whole for request in upstream.seen)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -434,9 +434,9 @@ async def test_unreachable_api_is_unavailable(http: HttpClient, method: str) -> 
     """
     Connecting is tried three times, since nothing was sent.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            error = await failed(http, far_side.url, method)
+            error = await failed(http, server.url, method)
 
     assert ("upstream_unavailable", 2) == (error.code, len(seen))
     assert "may have been" not in error.detail
@@ -446,11 +446,11 @@ async def test_body_is_complete_after_a_retry(http: HttpClient) -> None:
     """
     A short network failure loses nothing of it.
     """
-    async with late(answer("OK")) as (far_side, come_up):
+    async with late(answer("OK")) as (server, come_up):
         with retries(then=come_up):
-            await read_all(http, far_side.url, "POST", body=chunks(b"fir", b"st"), length=5)
+            await read_all(http, server.url, "POST", body=chunks(b"fir", b"st"), length=5)
 
-        assert [b"first"] == [request.body for request in far_side.requests]
+        assert [b"first"] == [request.body for request in server.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
@@ -459,10 +459,10 @@ async def test_request_that_was_sent_is_not_repeated(http: HttpClient, method: s
     """
     The app decides whether to repeat it.
     """
-    async with faulty(step, answer("OK")) as far_side:
-        error = await failed(http, far_side.url, method)
+    async with faulty(step, answer("OK")) as server:
+        error = await failed(http, server.url, method)
 
-        assert ("upstream_unavailable", 1) == (error.code, len(far_side.requests))
+        assert ("upstream_unavailable", 1) == (error.code, len(server.requests))
         assert (method not in ("GET", "HEAD")) == ("may have been made" in error.detail)
 
 
@@ -470,23 +470,23 @@ async def test_read_survives_a_closed_keep_alive_connection(http: HttpClient) ->
     """
     A read is sent again over a new connection, once.
     """
-    async with faulty(answer(1), Reset(), answer(2), Reset(), Reset(), answer(3)) as far_side:
-        await read_all(http, far_side.url)
-        assert (200, b"2") == await read_all(http, far_side.url)
-        assert "upstream_unavailable" == (await failed(http, far_side.url)).code
+    async with faulty(answer(1), Reset(), answer(2), Reset(), Reset(), answer(3)) as server:
+        await read_all(http, server.url)
+        assert (200, b"2") == await read_all(http, server.url)
+        assert "upstream_unavailable" == (await failed(http, server.url)).code
 
-        assert [0, 0, 1, 1, 2] == [request.connection for request in far_side.requests]
+        assert [0, 0, 1, 1, 2] == [request.connection for request in server.requests]
 
 
 async def test_change_uses_a_new_connection(http: HttpClient) -> None:
     """
     A kept-alive connection may break during it, and then it is unknown whether it was processed.
     """
-    async with faulty(*[answer("OK")] * 5) as far_side:
+    async with faulty(*[answer("OK")] * 5) as server:
         for method, body in (("GET", None), ("GET", None), ("POST", None), ("GET", chunks(b"x")), ("DELETE", None)):
-            await read_all(http, far_side.url, method, body=body, length=None if body is None else 1)
+            await read_all(http, server.url, method, body=body, length=None if body is None else 1)
 
-        assert [0, 0, 1, 2, 3] == [request.connection for request in far_side.requests]
+        assert [0, 0, 1, 2, 3] == [request.connection for request in server.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -495,10 +495,10 @@ async def test_t48_slow_api_is_a_timeout(http: HttpClient, method: str, step: St
     """
     The app gets an error at the time limit, and the connection is closed.
     """
-    async with faulty(step) as far_side:
-        error = await failed(http, far_side.url, method, seconds=0.1)
+    async with faulty(step) as server:
+        error = await failed(http, server.url, method, seconds=0.1)
         async with asyncio.timeout(5):
-            await far_side.gone.wait()
+            await server.gone.wait()
 
     assert ("upstream_timeout", method == "POST") == (error.code, "may have been made" in error.detail)
 
@@ -510,14 +510,14 @@ async def test_slow_app_does_not_use_up_upstashs_time(http: HttpClient) -> None:
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await asyncio.sleep(0.6)  # the app takes its time
+        await asyncio.sleep(0.6)  # longer than Upstash may take
         yield b"second"
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with far_api(handler) as far:
-        assert (200, b"firstsecond") == await read_all(http, far.url, "POST", body=body(), seconds=0.3)
+    async with upstream_api(handler) as upstream:
+        assert (200, b"firstsecond") == await read_all(http, upstream.url, "POST", body=body(), seconds=0.3)
 
 
 async def test_api_that_does_not_read_the_body_is_a_timeout(http: HttpClient) -> None:
@@ -534,8 +534,8 @@ async def test_api_that_does_not_read_the_body_is_a_timeout(http: HttpClient) ->
         while True:
             yield b"x" * 1024 * 1024
 
-    async with far_api(handler) as far:
-        assert "upstream_timeout" == (await failed(http, far.url, "POST", body=body(), seconds=0.3)).code
+    async with upstream_api(handler) as upstream:
+        assert "upstream_timeout" == (await failed(http, upstream.url, "POST", body=body(), seconds=0.3)).code
 
 
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
@@ -560,11 +560,11 @@ async def test_incomplete_response_is_an_error(http: HttpClient, step: Step, kin
     got = bytearray()
 
     async def read() -> None:
-        async with sent(http, far_side.url, seconds=0.3) as passed:
+        async with sent(http, server.url, seconds=0.3) as passed:
             async for piece in passed.pieces:
                 got.extend(piece)
 
-    async with faulty(step) as far_side:
+    async with faulty(step) as server:
         with pytest.raises(kind):
             await read()
 
@@ -575,26 +575,26 @@ async def test_t48_failing_api_is_left_alone(http: HttpClient, clock: FakeClock)
     """
     After five consecutive failures the app is told how long to wait; then one request is admitted as a probe.
     """
-    async with faulty(*[Answer(503)] * 5, answer("OK")) as far_side:
+    async with faulty(*[Answer(503)] * 5, answer("OK")) as server:
         for _ in range(5):
-            assert 503 == (await read_all(http, far_side.url))[0]
+            assert 503 == (await read_all(http, server.url))[0]
 
-        error = await failed(http, far_side.url)
+        error = await failed(http, server.url)
         clock.advance(10)
-        after = await read_all(http, far_side.url)
+        after = await read_all(http, server.url)
 
         assert ("upstream_unavailable", 10.0) == (error.code, error.retry_after)
-        assert (200, 6) == (after[0], len(far_side.requests))
+        assert (200, 6) == (after[0], len(server.requests))
 
 
 async def test_closed_client_rejects_requests(http: HttpClient) -> None:
     """
     No connections are opened while the daemon stops.
     """
-    async with faulty() as far_side:
+    async with faulty() as server:
         await http.close()
 
-        assert ("upstream_unavailable", []) == ((await failed(http, far_side.url)).code, far_side.sends)
+        assert ("upstream_unavailable", []) == ((await failed(http, server.url)).code, server.sends)
 
 
 async def test_plain_http_is_allowed_for_loopback_only(http: HttpClient) -> None:
@@ -627,9 +627,9 @@ async def test_t48_logs_and_errors_contain_no_secrets(
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     headers = (("Authorization", "Bearer s3cret-app-token"),)
-    async with faulty(*[step] * 3) as far_side:
+    async with faulty(*[step] * 3) as server:
         try:
-            async with sent(http, far_side.url, "POST", headers=headers, seconds=0.3) as passed:
+            async with sent(http, server.url, "POST", headers=headers, seconds=0.3) as passed:
                 told = f"{passed!r} {passed.headers!r}"
                 [_ async for _ in passed.pieces]
         except HelperError as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.failing_keyring import NAME, FailingKeyring
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
-from tests.support.stubborn import NAME, Stubborn
 from upstash_helper.client import (
     FileTokens,
     KeyringTokens,
@@ -54,17 +54,17 @@ def _keyring(session: PrivateKeyring) -> PrivateKeyring:
     return session
 
 
-@pytest.fixture(name="stubborn")
-def _stubborn(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Stubborn]]:
+@pytest.fixture(name="failing")
+def _failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FailingKeyring]]:
     """Give this process a keyring that fails on demand."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NAME)
-    Stubborn.reset()
-    yield Stubborn
-    Stubborn.go_on.set()
+    FailingKeyring.reset()
+    yield FailingKeyring
+    FailingKeyring.go_on.set()
     for thread in threading.enumerate():
         if thread.name == "token-keyring":
             thread.join(20)
-    Stubborn.reset()
+    FailingKeyring.reset()
 
 
 @pytest.fixture(name="store", params=["memory", "file", "keyring"])
@@ -77,8 +77,8 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> TokenStore:
     return KeyringTokens("Orders tool")
 
 
-def a_stubborn_store(*, timeout: float = 20.0) -> KeyringTokens:
-    return KeyringTokens("Orders tool", timeout=timeout, trusted={NAME: "Stubborn"})
+def failing_store(*, timeout: float = 20.0) -> KeyringTokens:
+    return KeyringTokens("Orders tool", timeout=timeout, trusted={NAME: "failing"})
 
 
 # --- what every store promises ----------------------------------------------------------------------------------------
@@ -256,37 +256,37 @@ def test_untrusted_keyring_is_rejected(monkeypatch: pytest.MonkeyPatch, name: st
         use(KeyringTokens("Orders tool"))
 
 
-def test_hanging_keyring_is_given_up_at_the_timeout(stubborn: type[Stubborn]) -> None:
+def test_hanging_keyring_is_given_up_at_the_timeout(failing: type[FailingKeyring]) -> None:
     """
     A call ends in time with an explanation.
     """
-    stubborn.slow = "get"
-    stubborn.go_on.clear()
+    failing.slow = "get"
+    failing.go_on.clear()
 
     with pytest.raises(TokenStoreLocked, match=r"does not answer within 0\.05 seconds.*FileTokens"):
-        a_stubborn_store(timeout=0.05).load()
+        failing_store(timeout=0.05).load()
 
 
 @pytest.mark.parametrize(("call", "use"), [("get", lambda it: it.load()), ("set", lambda it: it.save(TOKEN))])
-def test_backend_error_is_not_quoted(stubborn: type[Stubborn], call: str, use: Use) -> None:
+def test_backend_error_is_not_quoted(failing: type[FailingKeyring], call: str, use: Use) -> None:
     """
     Only the type of a backend's error is shown: its text may contain the token.
     """
-    stubborn.fails = {call: OSError(f"cannot handle {TOKEN}")}
+    failing.fails = {call: OSError(f"cannot handle {TOKEN}")}
 
-    with pytest.raises(TokenStoreUnavailable, match=r"The keyring \(Stubborn\) failed \(OSError\)") as caught:
-        use(a_stubborn_store())
+    with pytest.raises(TokenStoreUnavailable, match=r"The keyring \(failing\) failed \(OSError\)") as caught:
+        use(failing_store())
 
     assert TOKEN not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__ or ''}"
 
 
-def test_failed_deletion_is_detected(stubborn: type[Stubborn]) -> None:
+def test_failed_deletion_is_detected(failing: type[FailingKeyring]) -> None:
     """
     A token that remains after its deletion is an error.
     """
-    store = a_stubborn_store()
+    store = failing_store()
     store.save(TOKEN)
-    stubborn.keeps = True
+    failing.keeps = True
 
     with pytest.raises(TokenStoreUnavailable, match="did not delete the entry"):
         store.delete()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from keyring.errors import InitError, KeyringError, KeyringLocked, PasswordSetError
 
-from tests.support.stubborn import NAME, Stubborn
+from tests.support.failing_keyring import NAME, FailingKeyring
 from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
@@ -24,17 +24,17 @@ ENTRY = ("upstash-helper", "default")
 @pytest.fixture(autouse=True)
 def _an_empty_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NAME)
-    Stubborn.reset()
+    FailingKeyring.reset()
 
 
 def a_store(*, deadline: float = 20.0) -> KeyringStore:
-    """Return a store on the stubborn keyring."""
-    return KeyringStore(*ENTRY, deadline=deadline, trusted={NAME: "stubborn keyring"})
+    """Return a store on the failing keyring."""
+    return KeyringStore(*ENTRY, deadline=deadline, trusted={NAME: "failing keyring"})
 
 
 async def late_call_ended() -> None:
     """Release the call that hangs, and wait until it has ended."""
-    Stubborn.go_on.set()
+    FailingKeyring.go_on.set()
     for thread in threading.enumerate():
         if thread.name == "keyring":
             await asyncio.to_thread(thread.join, 20)
@@ -48,7 +48,7 @@ async def test_save_that_finishes_late_is_undone(before: Credential | None) -> N
     if before is not None:
         await a_store().save(before)
     store = a_store(deadline=0.2)
-    Stubborn.go_on.clear()
+    FailingKeyring.go_on.clear()
 
     with pytest.raises(StoreLocked):
         await store.save(OTHER)
@@ -63,10 +63,10 @@ async def test_canceled_save_is_undone() -> None:
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    Stubborn.entered.clear()
-    Stubborn.go_on.clear()
+    FailingKeyring.entered.clear()
+    FailingKeyring.go_on.clear()
     saving = asyncio.create_task(store.save(OTHER))
-    assert await asyncio.to_thread(Stubborn.entered.wait, 20)
+    assert await asyncio.to_thread(FailingKeyring.entered.wait, 20)
 
     saving.cancel()
     await asyncio.wait((saving,))
@@ -80,14 +80,14 @@ async def test_abandoned_save_never_writes() -> None:
     If the user unlocks the keyring after the caller has given up, nothing is written.
     """
     store = a_store(deadline=0.2)
-    Stubborn.slow = "get"
-    Stubborn.go_on.clear()
+    FailingKeyring.slow = "get"
+    FailingKeyring.go_on.clear()
 
     with pytest.raises(StoreLocked):
         await store.save(CREDENTIAL)
     await late_call_ended()
 
-    assert 0 == Stubborn.writes
+    assert 0 == FailingKeyring.writes
 
 
 async def test_late_save_does_not_undo_a_later_deletion() -> None:
@@ -95,7 +95,7 @@ async def test_late_save_does_not_undo_a_later_deletion() -> None:
     A user who disconnects while a save hangs stays disconnected.
     """
     store = a_store(deadline=0.2)
-    Stubborn.go_on.clear()
+    FailingKeyring.go_on.clear()
     with pytest.raises(StoreLocked):
         await store.save(CREDENTIAL)
     with pytest.raises(StoreLocked):
@@ -104,7 +104,7 @@ async def test_late_save_does_not_undo_a_later_deletion() -> None:
     await late_call_ended()
     await store.delete()
 
-    assert {} == Stubborn.entries
+    assert {} == FailingKeyring.entries
 
 
 async def test_failed_save_restores_the_previous_entry() -> None:
@@ -113,11 +113,11 @@ async def test_failed_save_restores_the_previous_entry() -> None:
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    Stubborn.fails = {"set": PasswordSetError("no room")}
+    FailingKeyring.fails = {"set": PasswordSetError("no room")}
 
     with pytest.raises(StoreUnavailable):
         await store.save(OTHER)
-    Stubborn.fails = {}
+    FailingKeyring.fails = {}
 
     assert CREDENTIAL == await store.load()
 
@@ -126,25 +126,25 @@ async def test_unreadable_entry_can_be_replaced() -> None:
     """
     An entry that upstash-helper did not write is an error when loaded, and does not prevent a save.
     """
-    Stubborn.entries[ENTRY] = "not ours"
+    FailingKeyring.entries[ENTRY] = "not ours"
     store = a_store()
 
     with pytest.raises(
         StoreUnavailable, match=r"in the entry 'upstash-helper' of 'default'.*is damaged, or another program wrote it"
     ):
         await store.load()
-    kept = Stubborn.entries[ENTRY]
+    kept = FailingKeyring.entries[ENTRY]
     await store.save(CREDENTIAL)
 
     assert "not ours" == kept
-    assert {ENTRY: encode(CREDENTIAL)} == Stubborn.entries
+    assert {ENTRY: encode(CREDENTIAL)} == FailingKeyring.entries
 
 
 async def test_binary_entry_is_reported_without_quoting_it() -> None:
     """
     The error for an entry that is not text names the entry and does not quote it.
     """
-    Stubborn.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
+    FailingKeyring.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
 
     with pytest.raises(StoreUnavailable, match="something other than text in the entry 'upstash-helper'") as failed:
         await a_store().load()
@@ -158,7 +158,7 @@ async def test_failed_deletion_is_detected() -> None:
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    Stubborn.keeps = True
+    FailingKeyring.keeps = True
 
     with pytest.raises(StoreUnavailable, match="did not delete the entry"):
         await store.delete()
@@ -175,7 +175,7 @@ def keychain_error(status: int) -> KeyringError:
     ("error", "expected"),
     [
         pytest.param(KeyringLocked("locked"), StoreLocked, id="locked"),
-        pytest.param(keychain_error(-25308), StoreLocked, id="macos-nobody-to-ask"),
+        pytest.param(keychain_error(-25308), StoreLocked, id="macos-cannot-prompt"),
         pytest.param(keychain_error(-25291), StoreUnavailable, id="macos-other"),
         pytest.param(InitError("Failed to create the collection"), StoreUnavailable, id="init"),
         pytest.param(KeyringError(API_KEY), StoreUnavailable, id="keyring-error"),
@@ -192,7 +192,7 @@ async def test_every_backend_error_is_locked_or_unavailable(
     """
     Any error becomes one of these two, without the backend's text, which may quote the key.
     """
-    Stubborn.fails = {call: error}
+    FailingKeyring.fails = {call: error}
 
     with pytest.raises(expected) as failed:
         await a_store().save(CREDENTIAL)
@@ -206,12 +206,12 @@ async def test_health_recovers() -> None:
     The health is that of the last call.
     """
     store = a_store()
-    Stubborn.fails = {"get": RuntimeError("once")}
+    FailingKeyring.fails = {"get": RuntimeError("once")}
     with pytest.raises(StoreUnavailable):
         await store.load()
     before = store.health().state
 
-    Stubborn.fails = {}
+    FailingKeyring.fails = {}
     await store.load()
 
-    assert ("unavailable", "ok", "stubborn keyring") == (before, store.health().state, store.health().kind)
+    assert ("unavailable", "ok", "failing keyring") == (before, store.health().state, store.health().kind)

@@ -195,7 +195,7 @@ def test_sqlite_is_imported_lazily() -> None:
     """
     script = """if True:
         import sys
-        sys.modules.pop("sqlite3", None)  # what measures the coverage uses it
+        sys.modules.pop("sqlite3", None)  # the coverage tool uses it
         from upstash_helper.storage.ledger.sqlite import SqliteLedger
         SqliteLedger(None)
         print("sqlite3" in sys.modules)

@@ -156,7 +156,7 @@ async def test_kill_during_a_migration_loses_nothing(filled: Path) -> None:
         [sys.executable, "-c", textwrap.dedent(BRING), str(filled)], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     try:
-        # Some of the change is on the disk already, and the copy is complete.
+        # A part of the migration is on the disk already, and the copy is complete.
         until(lambda: log.exists() and log.stat().st_size > 4_000_000)
         assert program.poll() is None
     finally:
@@ -258,7 +258,7 @@ async def test_link_in_place_of_the_copy_is_replaced(filled: Path, tmp_path: Pat
     """
     A link in place of the copy is replaced, and its target is unchanged.
     """
-    other = tmp_path / "somebody-elses"
+    other = tmp_path / "other"
     other.write_text("precious")
     copy = backup.path_of(filled, 1)
     copy.symlink_to(other)

@@ -215,3 +215,55 @@ async def test_canceled_call_does_not_make_the_worker_busy(worker: Worker, gate:
     gate.go_on.set()
 
     assert "next" == await second
+
+
+def test_run_blocking_returns_the_jobs_result(worker: Worker) -> None:
+    """
+    A program without an event loop gets the result too.
+    """
+    assert "result" == worker.run_blocking(lambda _: "result", deadline=20)
+
+
+def test_run_blocking_reports_a_failure_as_a_value(worker: Worker) -> None:
+    """
+    The caller gets whatever the job raised, even SystemExit.
+    """
+    error = SystemExit(3)
+
+    def fail(_: Call) -> None:
+        raise error
+
+    with pytest.raises(JobFailed) as failed:
+        worker.run_blocking(fail, deadline=20)
+
+    assert error is failed.value.error
+
+
+def test_run_blocking_abandons_a_call_at_its_deadline(worker: Worker, gate: Gate) -> None:
+    """
+    The next call fails at once, and the job can tell that nobody waits for it.
+    """
+    with pytest.raises(DeadlineExceeded):
+        worker.run_blocking(gate, deadline=0.1)
+    with pytest.raises(Busy):
+        worker.run_blocking(lambda _: "never", deadline=20)
+    gate.go_on.set()
+    for thread in threads():
+        thread.join(20)
+
+    assert False is gate.settled
+
+
+def test_run_blocking_waits_for_a_settled_call(worker: Worker) -> None:
+    """
+    Once a job has settled, its caller waits for the outcome, even past the deadline.
+    """
+
+    def job(call: Call) -> str:
+        call.settle()
+        go_on.wait(0.3)
+        return "done"
+
+    go_on = threading.Event()
+
+    assert "done" == worker.run_blocking(job, deadline=0.05)

@@ -54,11 +54,11 @@ async def test_notification_has_title_body_and_normal_urgency(session: PrivateKe
     A notification has the title and the body, comes from upstash-helper, and has normal urgency and no actions.
     """
     async with Desktop.on(session) as desktop:
-        shown = await notifier(session.env).show(title="An app asks", body="It wants to list your databases.")
+        shown = await notifier(session.env).show(title="An app requests access", body="It wants to list databases.")
 
     assert shown
     [notification] = desktop.shown
-    assert ("upstash-helper", "An app asks", "It wants to list your databases.") == (
+    assert ("upstash-helper", "An app requests access", "It wants to list databases.") == (
         notification.app_name, notification.title, notification.body,
     )  # fmt: skip
     assert {"urgency": ("y", 1), "desktop-entry": ("s", "upstash-helper")} == notification.hints
@@ -73,7 +73,7 @@ async def test_markup_is_escaped(session: PrivateKeyring) -> None:
         await notifier(session.env).show(title="<b>Upstash</b> & Co", body='<a href="x">Approve</a> &amp;')
 
     [notification] = desktop.shown
-    assert "<b>Upstash</b> & Co" == notification.title  # no desktop interprets this one
+    assert "<b>Upstash</b> & Co" == notification.title  # titles have no markup
     assert '&lt;a href="x"&gt;Approve&lt;/a&gt; &amp;amp;' == notification.body
 
 
@@ -127,10 +127,10 @@ async def test_unresponsive_server_is_given_up_at_the_deadline(
     A server that refuses or does not answer delays nothing beyond the deadline, and the next notification tries again.
     """
     async with Desktop.on(session, manner) as desktop:
-        telling = notifier(session.env, deadline=0.3)
+        subject = notifier(session.env, deadline=0.3)
         began = time.monotonic()
 
-        shown = [await telling.show(title="t", body="b") for _ in range(2)]
+        shown = [await subject.show(title="t", body="b") for _ in range(2)]
         took = time.monotonic() - began
 
     assert [False, False] == shown
@@ -143,11 +143,11 @@ async def test_hanging_backend_does_not_block_callers() -> None:
     If a backend never returns, the first call ends at its deadline, and the next one immediately.
     """
     go_on = threading.Event()
-    telling = DesktopNotifier(backend=lambda *_: go_on.wait(), deadline=0.1)
+    subject = DesktopNotifier(backend=lambda *_: go_on.wait(), deadline=0.1)
 
-    first = await telling.show(title="t", body="b")
+    first = await subject.show(title="t", body="b")
     began = time.monotonic()
-    second = await telling.show(title="t", body="b")
+    second = await subject.show(title="t", body="b")
     took = time.monotonic() - began
     go_on.set()
 
@@ -165,7 +165,7 @@ def test_macos_script_does_not_depend_on_the_text(text: str) -> None:
 
     assert (*plain[:-2], text, text) == argv
     assert environ == hostile_environ
-    # Options end at the first argument that is none, and that one is ours.
+    # Options end at the first argument that is not one, and that is a constant.
     assert "upstash-helper" == argv[-3]
 
 
@@ -210,9 +210,9 @@ async def test_command_backend_returns_whether_the_command_succeeded(command: Co
     """
     A command that fails, hangs or does not exist counts as not shown.
     """
-    telling = DesktopNotifier(backend=command_backend(lambda *_: command), deadline=1.0)
+    subject = DesktopNotifier(backend=command_backend(lambda *_: command), deadline=1.0)
 
-    assert shown is await telling.show(title="t", body="b")
+    assert shown is await subject.show(title="t", body="b")
 
 
 async def test_command_receives_the_text_unchanged() -> None:

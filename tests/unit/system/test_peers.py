@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from upstash_helper.system.socket_owners import Address
 
 if sys.platform != "linux":
-    pytest.skip("platform: the users of connections are told on Linux alone", allow_module_level=True)
+    pytest.skip("platform: only Linux reports the users of connections", allow_module_level=True)
 
-each_way = pytest.mark.parametrize("lookup", [socket_owners.by_netlink, socket_owners.by_proc])
-# The last is how Java connects to 127.0.0.1: by a socket for both families.
+each_lookup = pytest.mark.parametrize("lookup", [socket_owners.by_netlink, socket_owners.by_proc])
+# The last is how Java connects to 127.0.0.1: with a dual-stack socket.
 each_host = pytest.mark.parametrize(
-    ("host", "called"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")]
+    ("host", "target"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("127.0.0.1", "::ffff:127.0.0.1")]
 )
 
 TABLE = """\
@@ -55,62 +55,62 @@ def forbidden(client: Address, server: Address) -> int | None:
 
 
 @contextlib.contextmanager
-def connection_from(host: str, called: str, *, user: int = 0) -> Iterator[tuple[Address, Address, Other]]:
+def connection_from(host: str, target: str, *, user: int = 0) -> Iterator[tuple[Address, Address, Other]]:
     """Let another program connect; yield the server's address, the client's address, and the program."""
     with (
-        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
-        another("connect", called, listening.getsockname()[1], user=user) as visitor,
-        listening.accept()[0] as ours,
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener,
+        another("connect", target, listener.getsockname()[1], user=user) as client,
+        listener.accept()[0] as ours,
     ):
-        yield ours.getsockname()[:2], ours.getpeername()[:2], visitor
+        yield ours.getsockname()[:2], ours.getpeername()[:2], client
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Connect to ourselves; yield the server's socket and the client's."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        client = socket.create_connection(listening.getsockname())
-        server, _ = listening.accept()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
         with client, server:
             yield server, client
 
 
-@each_way
+@each_lookup
 @each_host
-def test_own_programs_are_not_other_users(lookup: Lookup, host: str, called: str) -> None:
+def test_own_programs_are_not_other_users(lookup: Lookup, host: str, target: str) -> None:
     """
     A program of this user is recognized over IPv4, IPv6, and IPv4 on a dual-stack socket.
     """
-    with connection_from(host, called) as (local, remote, _):
+    with connection_from(host, target) as (local, remote, _):
         assert os.geteuid() == peer_uid(local, remote, lookups=(lookup,))
         assert not SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
-@each_way
+@each_lookup
 @each_host
-def test_t50_programs_of_other_users_are_detected(lookup: Lookup, host: str, called: str) -> None:
+def test_t50_programs_of_other_users_are_detected(lookup: Lookup, host: str, target: str) -> None:
     """
     A program of another user is detected over IPv4, IPv6, and IPv4 on a dual-stack socket.
     """
     skip_unless_root()
-    with connection_from(host, called, user=NOBODY) as (local, remote, _):
+    with connection_from(host, target, user=NOBODY) as (local, remote, _):
         assert NOBODY == peer_uid(local, remote, lookups=(lookup,))
         assert SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
-@each_way
+@each_lookup
 def test_t50_half_closed_connections_are_attributed(lookup: Lookup) -> None:
     """
     A program of another user is detected after it has closed its writing side and waits for the response.
     """
     skip_unless_root()
-    with connection_from("127.0.0.1", "127.0.0.1", user=NOBODY) as (local, remote, visitor):
-        visitor.tell("half")
+    with connection_from("127.0.0.1", "127.0.0.1", user=NOBODY) as (local, remote, client):
+        client.tell("half")
 
         assert SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
-@each_way
+@each_lookup
 def test_closed_connection_has_no_owner(lookup: Lookup) -> None:
     """
     A connection that both ends have closed is not attributed to root, although the kernel reports user 0.
@@ -124,16 +124,16 @@ def test_closed_connection_has_no_owner(lookup: Lookup) -> None:
         assert not SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 
 
-@each_way
+@each_lookup
 def test_listener_on_the_clients_port_is_not_the_client(lookup: Lookup) -> None:
     """
     A program that listens on the former port of a client is not mistaken for it.
     """
-    with connected() as (server, _), socket.create_server(("127.0.0.1", 0)) as listening:
-        assert peer_uid(server.getsockname(), listening.getsockname(), lookups=(lookup,)) is None
+    with connected() as (server, _), socket.create_server(("127.0.0.1", 0)) as listener:
+        assert peer_uid(server.getsockname(), listener.getsockname(), lookups=(lookup,)) is None
 
 
-@each_way
+@each_lookup
 @pytest.mark.parametrize(
     "garbage",
     [("", 1), ("localhost", 80), ("127.0.0.1", 0), ("127.0.0.1", -1), ("::1", 65_536), ("::1%lo", 80), ("1\0", 1)],
@@ -181,8 +181,8 @@ def test_netlink_that_knows_neither_end_raises() -> None:
     [
         ("01", 1001, 4242, 1001),  # ESTABLISHED
         ("04", 1001, 4242, 1001),  # FIN_WAIT1, half closed
-        ("04", 1001, 0, 1001),  # closed, by a kernel that keeps the owner
-        ("04", 0, 0, None),  # closed, by one that does not
+        ("04", 1001, 0, 1001),  # closed, on a kernel that keeps the owner
+        ("04", 0, 0, None),  # closed, on one that does not
         ("06", 0, 0, None),  # TIME_WAIT
         ("01", 0, 4242, 0),  # root's
     ],
@@ -211,14 +211,14 @@ def test_lookup_takes_less_than_200_microseconds() -> None:
 
 
 @each_host
-async def test_program_returns_executable_and_pid(host: str, called: str) -> None:
+async def test_program_returns_executable_and_pid(host: str, target: str) -> None:
     """
     The executable and process id of a connected program are the real ones.
     """
-    with connection_from(host, called) as (local, remote, visitor):
+    with connection_from(host, target) as (local, remote, client):
         program = await SystemPeers().program(local, remote)
 
-    assert Program(executable=str(Path(sys.executable).resolve()), pid=visitor.pid) == program
+    assert Program(executable=str(Path(sys.executable).resolve()), pid=client.pid) == program
 
 
 async def test_program_of_a_closed_connection_is_unknown() -> None:
@@ -276,10 +276,10 @@ def test_connections_of_one_process() -> None:
     Where connections can be listed for single processes only, as on macOS, the user's own are found.
     """
     with connected() as (server, client):
-        told = list(process_connections(psutil.Process()))
+        found = list(process_connections(psutil.Process()))
 
-        assert (os.getpid(), client.getsockname(), client.getpeername()) in told
-        assert (os.getpid(), server.getsockname(), server.getpeername()) in told
+        assert (os.getpid(), client.getsockname(), client.getpeername()) in found
+        assert (os.getpid(), server.getsockname(), server.getpeername()) in found
 
 
 def test_ended_process_has_no_connections() -> None:

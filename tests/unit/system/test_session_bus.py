@@ -22,7 +22,7 @@ if sys.platform == "win32":
 
 @pytest.fixture(name="runtime")
 def _runtime() -> Iterator[Path]:
-    # The path of a socket has about 100 characters at most.
+    # A socket's path can have about 100 characters.
     with tempfile.TemporaryDirectory(prefix="uh") as short:
         yield Path(short)
 

@@ -61,8 +61,8 @@ async def test_response_is_returned_whatever_its_status(http: HttpClient) -> Non
     """
     An error status is a response too, which the caller interprets.
     """
-    async with faulty(answer({"error": "no"}, 418, Retry_After="3")) as far_side:
-        reply = await http.send(request(far_side.url))
+    async with faulty(answer({"error": "no"}, 418, Retry_After="3")) as server:
+        reply = await http.send(request(server.url))
 
     assert (418, "application/json", 3.0, b'{"error": "no"}') == (
         reply.status,
@@ -76,11 +76,11 @@ async def test_requests_have_a_user_agent_and_no_cookies(http: HttpClient) -> No
     """
     Upstash can identify the program, and cookies of a response are not sent back.
     """
-    async with faulty(answer({}, Set_Cookie="a=b; Path=/"), answer({})) as far_side:
-        await http.send(request(far_side.url))
-        await http.send(request(far_side.url))
+    async with faulty(answer({}, Set_Cookie="a=b; Path=/"), answer({})) as server:
+        await http.send(request(server.url))
+        await http.send(request(server.url))
 
-        first, second = far_side.requests
+        first, second = server.requests
 
     assert f"upstash-helper/{__version__}" == first.headers["user-agent"]
     assert "cookie" not in second.headers
@@ -90,21 +90,21 @@ async def test_path_encoding_is_preserved(http: HttpClient) -> None:
     """
     An escaped slash remains part of its path segment.
     """
-    async with faulty(answer({})) as far_side:
-        await http.send(request(f"{far_side.url}/a%2Fb%20c"))
+    async with faulty(answer({})) as server:
+        await http.send(request(f"{server.url}/a%2Fb%20c"))
 
-        assert ["GET /a%2Fb%20c/v2/thing"] == far_side.sends
+        assert ["GET /a%2Fb%20c/v2/thing"] == server.sends
 
 
 async def test_reads_share_a_connection(http: HttpClient) -> None:
     """
     Consecutive reads need one handshake.
     """
-    async with faulty(answer(1), answer(2), answer(3)) as far_side:
+    async with faulty(answer(1), answer(2), answer(3)) as server:
         for _ in range(3):
-            await http.send(request(far_side.url))
+            await http.send(request(server.url))
 
-        assert 1 == far_side.connections
+        assert 1 == server.connections
 
 
 @pytest.mark.parametrize("retry", [RetryPolicy.UNSENT, RetryPolicy.UNANSWERED])
@@ -112,20 +112,20 @@ async def test_unrepeatable_requests_get_a_new_connection(http: HttpClient, retr
     """
     A kept-alive connection may break during the request, and then it is unknown whether it was processed.
     """
-    async with faulty(answer(1), answer(2), answer(3)) as far_side:
+    async with faulty(answer(1), answer(2), answer(3)) as server:
         for each in (RetryPolicy.ALWAYS, retry, retry):
-            await http.send(request(far_side.url, each))
+            await http.send(request(server.url, each))
 
-        assert [0, 1, 2] == [request.connection for request in far_side.requests]
+        assert [0, 1, 2] == [request.connection for request in server.requests]
 
 
 async def test_read_survives_a_closed_keep_alive_connection(http: HttpClient) -> None:
     """
     A server may close a kept-alive connection at any time; a read uses another one.
     """
-    async with faulty(answer(1), Reset(), answer(2)) as far_side:
-        await http.send(request(far_side.url))
-        reply = await http.send(request(far_side.url))
+    async with faulty(answer(1), Reset(), answer(2)) as server:
+        await http.send(request(server.url))
+        reply = await http.send(request(server.url))
 
     assert b"2" == reply.body
 
@@ -138,11 +138,11 @@ async def test_t36_redirects_are_not_followed(http: HttpClient, status: int) -> 
     """
     A credential is sent to the configured URL and nowhere else.
     """
-    async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as far_side:
-        failure = await failed(http, request(far_side.url))
+    async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as server:
+        failure = await failed(http, request(server.url))
 
         assert ("unreadable", "answered") == (failure.kind, failure.stage)
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
         assert [] == elsewhere.sends
 
 
@@ -150,9 +150,9 @@ async def test_t36_body_declared_too_large_is_not_read(http: HttpClient) -> None
     """
     A response of ten megabytes is rejected before its body is read.
     """
-    async with faulty(Hang(b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n")) as far_side:
-        failure = await failed(http, request(far_side.url))
-        await far_side.gone.wait()
+    async with faulty(Hang(b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n")) as server:
+        failure = await failed(http, request(server.url))
+        await server.gone.wait()
 
     assert "unreadable" == failure.kind
     assert "larger than 65536 bytes" in failure.detail
@@ -162,12 +162,12 @@ async def test_t36_endless_body_is_cut_at_the_limit(http: HttpClient) -> None:
     """
     A body without a length is read up to the limit.
     """
-    async with faulty(Flood(b"x" * 65536)) as far_side:
-        failure = await failed(http, request(far_side.url, limit=100_000))
-        await far_side.gone.wait()
+    async with faulty(Flood(b"x" * 65536)) as server:
+        failure = await failed(http, request(server.url, limit=100_000))
+        await server.gone.wait()
 
     assert ("unreadable", "answered") == (failure.kind, failure.stage)
-    assert far_side.sent < 10 * 1024 * 1024
+    assert server.sent < 10 * 1024 * 1024
 
 
 async def test_t36_decompression_bomb_is_cut_at_the_limit(http: HttpClient) -> None:
@@ -175,8 +175,8 @@ async def test_t36_decompression_bomb_is_cut_at_the_limit(http: HttpClient) -> N
     The limit applies to the decompressed body.
     """
     bomb = gzip.compress(b"\0" * 64 * 1024 * 1024)
-    async with faulty(Answer(200, bomb, {"Content-Encoding": "gzip"})) as far_side:
-        failure = await failed(http, request(far_side.url, limit=100_000))
+    async with faulty(Answer(200, bomb, {"Content-Encoding": "gzip"})) as server:
+        failure = await failed(http, request(server.url, limit=100_000))
 
     assert len(bomb) < 100_000
     assert "unreadable" == failure.kind
@@ -188,8 +188,8 @@ async def test_compressed_responses_are_read(http: HttpClient) -> None:
     A long list can be sent compressed.
     """
     body = b"[" + b"1," * 10_000 + b"1]"
-    async with faulty(Answer(200, gzip.compress(body), {"Content-Encoding": "gzip"})) as far_side:
-        reply = await http.send(request(far_side.url))
+    async with faulty(Answer(200, gzip.compress(body), {"Content-Encoding": "gzip"})) as server:
+        reply = await http.send(request(server.url))
 
     assert body == reply.body
 
@@ -204,12 +204,12 @@ async def test_t36_t48_deadline_includes_the_whole_response(http: HttpClient, st
     """
     A server that stops in the middle is given up and not asked again.
     """
-    async with faulty(step) as far_side:
-        failure = await failed(http, request(far_side.url, retry, deadline=0.1))
-        await far_side.gone.wait()
+    async with faulty(step) as server:
+        failure = await failed(http, request(server.url, retry, deadline=0.1))
+        await server.gone.wait()
 
         assert ("timeout", "answered" if step.data else "sent") == (failure.kind, failure.stage)
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 async def test_plain_http_is_allowed_for_loopback_only(http: HttpClient) -> None:
@@ -226,11 +226,11 @@ async def test_closed_client_rejects_requests(http: HttpClient) -> None:
     """
     While the daemon stops, requests fail.
     """
-    async with faulty() as far_side:
+    async with faulty() as server:
         await http.close()
-        failure = await failed(http, request(far_side.url))
+        failure = await failed(http, request(server.url))
 
-        assert ("connecting", []) == (failure.stage, far_side.sends)
+        assert ("connecting", []) == (failure.stage, server.sends)
 
 
 # --- what is sent again, and what is not ------------------------------------------------------------------------------
@@ -246,11 +246,11 @@ async def test_t36_connection_broken_before_a_response(
     """
     A request that may have been received is repeated only if that is harmless or rejected, and at most three times.
     """
-    async with faulty(*[step] * 5) as far_side:
-        failure = await failed(http, request(far_side.url, retry))
+    async with faulty(*[step] * 5) as server:
+        failure = await failed(http, request(server.url, retry))
 
         assert ("network", "sent") == (failure.kind, failure.stage)
-        assert sends == len(far_side.requests)
+        assert sends == len(server.requests)
 
 
 @pytest.mark.parametrize(
@@ -273,11 +273,11 @@ async def test_t36_connection_broken_during_a_response(
     """
     The first byte of a response means that the request was processed: only reads are repeated.
     """
-    async with faulty(*[step] * 5) as far_side:
-        failure = await failed(http, request(far_side.url, retry))
+    async with faulty(*[step] * 5) as server:
+        failure = await failed(http, request(server.url, retry))
 
         assert ("network", "answered") == (failure.kind, failure.stage)
-        assert sends == len(far_side.requests)
+        assert sends == len(server.requests)
 
 
 @pytest.mark.parametrize("retry", EVERY_RESEND)
@@ -285,10 +285,10 @@ async def test_response_that_is_not_http_is_unreadable(http: HttpClient, retry: 
     """
     Another kind of server is a failure, and is asked once.
     """
-    async with faulty(Bytes(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")) as far_side:
-        failure = await failed(http, request(far_side.url, retry))
+    async with faulty(Bytes(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")) as server:
+        failure = await failed(http, request(server.url, retry))
 
-        assert ("unreadable", "answered", 1) == (failure.kind, failure.stage, len(far_side.requests))
+        assert ("unreadable", "answered", 1) == (failure.kind, failure.stage, len(server.requests))
 
 
 @pytest.mark.parametrize("retry", EVERY_RESEND)
@@ -296,9 +296,9 @@ async def test_t36_refused_connection_is_retried_twice(http: HttpClient, retry: 
     """
     As long as nothing was sent, a retry is safe; the delays increase.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            failure = await failed(http, request(far_side.url, retry))
+            failure = await failed(http, request(server.url, retry))
 
     assert ("network", "connecting") == (failure.kind, failure.stage)
     assert [1, 2] == [retry.retry_num for retry in seen]
@@ -310,12 +310,12 @@ async def test_service_that_comes_up_between_retries_is_reached(http: HttpClient
     """
     A short network failure goes unnoticed.
     """
-    async with late(answer("ok")) as (far_side, come_up):
+    async with late(answer("ok")) as (server, come_up):
         with retries(then=come_up):
-            reply = await http.send(request(far_side.url, retry))
+            reply = await http.send(request(server.url, retry))
 
         assert b'"ok"' == reply.body
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -323,8 +323,8 @@ async def test_t48_gateway_error_is_retried_for_reads(http: HttpClient, status: 
     """
     A read survives a temporary failure of the gateway.
     """
-    async with faulty(Answer(status), Answer(status), answer("ok")) as far_side:
-        reply = await http.send(request(far_side.url))
+    async with faulty(Answer(status), Answer(status), answer("ok")) as server:
+        reply = await http.send(request(server.url))
 
     assert 200 == reply.status
 
@@ -333,10 +333,10 @@ async def test_t48_last_gateway_error_is_returned_after_three_attempts(http: Htt
     """
     After three attempts the caller gets the response.
     """
-    async with faulty(*[Answer(503)] * 5) as far_side:
-        reply = await http.send(request(far_side.url))
+    async with faulty(*[Answer(503)] * 5) as server:
+        reply = await http.send(request(server.url))
 
-        assert (503, 3) == (reply.status, len(far_side.requests))
+        assert (503, 3) == (reply.status, len(server.requests))
 
 
 @pytest.mark.parametrize(
@@ -353,10 +353,10 @@ async def test_t48_other_error_statuses_are_not_retried(http: HttpClient, step: 
     """
     A rate limit is respected, and a change that got a response is not repeated.
     """
-    async with faulty(step, answer("ok")) as far_side:
-        reply = await http.send(request(far_side.url, retry))
+    async with faulty(step, answer("ok")) as server:
+        reply = await http.send(request(server.url, retry))
 
-        assert (step.status, 1) == (reply.status, len(far_side.requests))
+        assert (step.status, 1) == (reply.status, len(server.requests))
 
 
 # --- the breaker ------------------------------------------------------------------------------------------------------
@@ -366,14 +366,14 @@ async def test_t48_failing_service_is_left_alone(http: HttpClient, clock: FakeCl
     """
     After five failed requests the next ones fail at once, with the time to wait; then one succeeds.
     """
-    async with faulty(*[Answer(500)] * 5, answer("back")) as far_side:
+    async with faulty(*[Answer(500)] * 5, answer("back")) as server:
         for _ in range(5):
-            await http.send(request(far_side.url))
+            await http.send(request(server.url))
 
-        refused = [await failed(http, request(far_side.url)) for _ in range(20)]
-        sent_while_down = len(far_side.requests)
+        refused = [await failed(http, request(server.url)) for _ in range(20)]
+        sent_while_down = len(server.requests)
         clock.advance(10)
-        reply = await http.send(request(far_side.url))
+        reply = await http.send(request(server.url))
 
     assert {("network", "connecting", 10.0)} == {(each.kind, each.stage, each.retry_after) for each in refused}
     assert 5 == sent_while_down
@@ -384,14 +384,14 @@ async def test_t48_probe_is_not_retried(http: HttpClient, clock: FakeClock) -> N
     """
     Checking whether a service works again costs one request.
     """
-    async with faulty(*[Answer(500)] * 5, *[Answer(503)] * 3) as far_side:
+    async with faulty(*[Answer(500)] * 5, *[Answer(503)] * 3) as server:
         for _ in range(5):
-            await http.send(request(far_side.url))
+            await http.send(request(server.url))
         clock.advance(10)
 
-        reply = await http.send(request(far_side.url))
+        reply = await http.send(request(server.url))
 
-        assert (503, 6) == (reply.status, len(far_side.requests))
+        assert (503, 6) == (reply.status, len(server.requests))
 
 
 async def test_each_service_has_its_own_breaker(http: HttpClient) -> None:
@@ -411,8 +411,8 @@ async def test_client_errors_do_not_open_the_breaker(http: HttpClient) -> None:
     """
     An account without permission does not count as a failing service.
     """
-    async with faulty(*[Answer(403), Answer(429)] * 5) as far_side:
-        replies = [await http.send(request(far_side.url)) for _ in range(10)]
+    async with faulty(*[Answer(403), Answer(429)] * 5) as server:
+        replies = [await http.send(request(server.url)) for _ in range(10)]
 
     assert [403, 429] * 5 == [reply.status for reply in replies]
 
@@ -421,17 +421,17 @@ async def test_canceled_probe_does_not_block_the_service(http: HttpClient, clock
     """
     If the caller of the probe is canceled, the next request is the probe.
     """
-    async with faulty(*[Answer(500)] * 5, Hang(), answer("back")) as far_side:
+    async with faulty(*[Answer(500)] * 5, Hang(), answer("back")) as server:
         for _ in range(5):
-            await http.send(request(far_side.url))
+            await http.send(request(server.url))
         clock.advance(10)
-        far_side.asked.clear()
-        probe = asyncio.create_task(http.send(request(far_side.url)))
-        await far_side.asked.wait()
+        server.asked.clear()
+        probe = asyncio.create_task(http.send(request(server.url)))
+        await server.asked.wait()
         probe.cancel()
         await asyncio.wait([probe])
 
-        reply = await http.send(request(far_side.url))
+        reply = await http.send(request(server.url))
 
     assert b'"back"' == reply.body
 
@@ -473,10 +473,10 @@ async def test_tls_context_is_created_once_in_a_thread_when_needed(
         return trusting(authority)
 
     http = HttpClient(clock=FakeClock(), tls=make)
-    async with faulty(answer("plain")) as plain, faulty(*[answer("tls")] * 3, tls=server_tls) as far_side:
+    async with faulty(answer("plain")) as plain, faulty(*[answer("tls")] * 3, tls=server_tls) as server:
         await http.send(request(plain.url))
         made_for_plain_http = len(makers)
-        replies = await asyncio.gather(*(http.send(request(far_side.url)) for _ in range(3)))
+        replies = await asyncio.gather(*(http.send(request(server.url)) for _ in range(3)))
         await http.close()
 
     assert 0 == made_for_plain_http
@@ -489,12 +489,12 @@ async def test_untrusted_certificate_stops_the_request(http: HttpClient, server_
     """
     Nothing is sent to a server that cannot prove its identity, and the error says so.
     """
-    async with faulty(tls=server_tls) as far_side:
-        failure = await failed(http, request(far_side.url))
+    async with faulty(tls=server_tls) as server:
+        failure = await failed(http, request(server.url))
 
         assert ("network", "connecting") == (failure.kind, failure.stage)
         assert "certificate" in failure.detail
-        assert [] == far_side.sends
+        assert [] == server.sends
 
 
 async def test_proxy_of_the_environment_is_used(http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +519,7 @@ async def test_proxy_tunnel_is_end_to_end_encrypted(authority: trustme.CA, monke
     inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("api.upstash.test").configure_cert(inside)
     http = HttpClient(clock=FakeClock(), tls=lambda: trusting(authority), retry_seconds=0.001)
-    async with faulty(answer("through"), Reset(), Bytes(b"H"), tls=inside) as far_side, tunnel(far_side.url) as carried:
+    async with faulty(answer("through"), Reset(), Bytes(b"H"), tls=inside) as server, tunnel(server.url) as carried:
         monkeypatch.setenv("https_proxy", carried.url)
         monkeypatch.setenv("no_proxy", "")
         reply = await http.send(request("https://api.upstash.test", RetryPolicy.UNSENT))
@@ -529,7 +529,7 @@ async def test_proxy_tunnel_is_end_to_end_encrypted(authority: trustme.CA, monke
 
         assert b'"through"' == reply.body
         assert ("sent", "answered") == (lost.stage, broken.stage)
-        assert 3 == len(far_side.requests)
+        assert 3 == len(server.requests)
         assert carried.received
         assert b"s3cret" not in carried.received
 
@@ -578,9 +578,9 @@ async def test_logs_and_errors_contain_no_secrets(
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     behind: list[BaseException] = []
-    async with faulty(*[step] * 3) as far_side:
+    async with faulty(*[step] * 3) as server:
         try:
-            await http.send(request(far_side.url, retry, deadline=0.3))
+            await http.send(request(server.url, retry, deadline=0.3))
         except TransportFailed as failure:
             error: BaseException | None = failure
             while error is not None:
