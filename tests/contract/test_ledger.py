@@ -240,7 +240,7 @@ async def test_unblock_removes_one_block(ledger: Ledger) -> None:
     assert ((), (other,)) == await ledger.pairings.load()
 
 
-# --- making databases -------------------------------------------------------------------------------------------------
+# --- creating databases -----------------------------------------------------------------------------------------------
 
 
 async def test_begun_request_is_found_by_key_and_caller(ledger: Ledger) -> None:
@@ -386,7 +386,7 @@ async def test_repeated_requests_are_merged(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("changes", "merge_since"),
     [
-        pytest.param({}, None, id="not-wanted"),
+        pytest.param({}, None, id="not-requested"),
         pytest.param({}, NOW + 1, id="too-long-ago"),
         pytest.param({"app_id": "app-2"}, 0.0, id="another-app"),
         pytest.param({"identity": "https://other.example.com"}, 0.0, id="another-identity"),
@@ -523,7 +523,7 @@ async def test_app_named_owner_is_not_the_owner(ledger: Ledger) -> None:
     assert ids[:1] == [entry.id for entry in page]
 
 
-# --- all of it --------------------------------------------------------------------------------------------------------
+# --- the whole ledger -------------------------------------------------------------------------------------------------
 
 
 async def test_concurrent_calls_are_atomic(ledger: Ledger) -> None:

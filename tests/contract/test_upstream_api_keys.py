@@ -173,15 +173,15 @@ async def test_logs_and_errors_contain_no_secrets(
     asyncio.get_running_loop().set_debug(True)
     async with faulty(step) as server:
         try:
-            told = repr(
+            shown = repr(
                 await ApiKeyIssuer(http=http, api_url=server.url, issue_seconds=1.0).issue(
                     access_token=TOKEN, name=NAME
                 )
             )
         except AuthorizationFailed as failure:
             logging.getLogger("test").exception("failed")
-            told = f"{failure!r} {failure.__context__!r} {failure.__cause__!r}"
+            shown = f"{failure!r} {failure.__context__!r} {failure.__cause__!r}"
 
     logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert caplog.records
-    assert all("s3cret" not in text for text in [told, *logged])
+    assert all("s3cret" not in text for text in [shown, *logged])

@@ -79,7 +79,7 @@ async def failed(verb: str, subject: DeveloperApi) -> HelperError:
     return caught.value
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 @every_verb
@@ -212,7 +212,7 @@ async def test_invalid_id_is_rejected_before_building_the_url(http: HttpClient, 
         assert ("database_not_found", []) == (caught.value.code, server.sends)
 
 
-# --- what is read -----------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 async def test_list_returns_all_databases(http: HttpClient) -> None:
@@ -261,7 +261,7 @@ async def test_get_without_secrets_is_an_error(http: HttpClient) -> None:
         assert "upstream_unavailable" == (await failed("get", api(http, server))).code
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 @every_verb
@@ -510,14 +510,14 @@ async def test_t48_logs_and_errors_contain_no_secrets(
     asyncio.get_running_loop().set_debug(True)
     async with faulty(*[step] * 3) as server:
         try:
-            told = repr(await VERBS[verb](api(http, server, seconds=1.0)))
+            shown = repr(await VERBS[verb](api(http, server, seconds=1.0)))
         except HelperError as error:
             logging.getLogger("test").exception("failed")
-            told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
+            shown = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
 
     logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert caplog.records
-    for text in [told, *logged]:
+    for text in [shown, *logged]:
         assert "s3cret" not in text.lower()
         assert "b.example" not in text
         assert BASIC not in text

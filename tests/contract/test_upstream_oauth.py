@@ -341,7 +341,7 @@ async def test_t36_restarting_server_does_not_fail_the_sign_in(http: HttpClient)
     assert Secret("at-s3cret") == tokens.access_token
 
 
-# --- whose tokens they are --------------------------------------------------------------------------------------------
+# --- email addresses --------------------------------------------------------------------------------------------------
 
 
 async def test_emails_are_ordered_by_trust(http: HttpClient) -> None:
@@ -383,7 +383,7 @@ async def test_missing_email_is_not_a_failure(http: HttpClient, step: Step) -> N
         assert () == await oauth(http, server.url, seconds=1.0).email_of(TOKENS)
 
 
-# --- giving the tokens back -------------------------------------------------------------------------------------------
+# --- revocation -------------------------------------------------------------------------------------------------------
 
 
 async def test_refresh_token_is_revoked_first(http: HttpClient) -> None:

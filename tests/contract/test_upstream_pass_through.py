@@ -61,15 +61,15 @@ async def sent(
 ) -> AsyncIterator[PassedAnswer]:
     """Send a request through the port to the API at ``url``."""
     pass_through_api = DeveloperApiPassThrough(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
-    wanted = PassedRequest(method=method, target=target, headers=headers, **request)
-    async with pass_through_api.open(CREDENTIAL, wanted) as passed:
+    passed_request = PassedRequest(method=method, target=target, headers=headers, **request)
+    async with pass_through_api.open(CREDENTIAL, passed_request) as passed:
         yield passed
 
 
 async def read_all(http: HttpClient, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
     """Return status and body."""
     async with sent(http, url, *args, **options) as passed:
-        return passed.status, b"".join([piece async for piece in passed.pieces])
+        return passed.status, b"".join([chunk async for chunk in passed.pieces])
 
 
 async def failed(http: HttpClient, url: str, *args: Any, **options: Any) -> HelperError:
@@ -85,7 +85,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 async def test_accounts_credential_replaces_the_apps(http: HttpClient) -> None:
@@ -180,13 +180,13 @@ async def test_body_is_forwarded_unchanged(
         return web.Response(body=await upstream.body(request))
 
     async with upstream_api(handler) as upstream:
-        got = await read_all(
+        received = await read_all(
             http, upstream.url, method, headers=headers, body=chunks(b"\x1f\x8b\x08", b"\xff" * 6), length=length
         )
 
         (request,) = upstream.seen
 
-    assert (200, b"\x1f\x8b\x08" + b"\xff" * 6) == got
+    assert (200, b"\x1f\x8b\x08" + b"\xff" * 6) == received
     assert framing.items() <= request.headers.items()
     assert set(headers) <= set(request.headers.items())
     assert 1 == len({"Content-Length", "Transfer-Encoding"} & set(request.headers))
@@ -220,7 +220,7 @@ async def test_nothing_is_sent_without_an_email(http: HttpClient) -> None:
         assert ("reconnect_required", []) == (caught.value.code, server.sends)
 
 
-# --- what comes back --------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ async def test_t48_statuses_are_forwarded(http: HttpClient, status: int) -> None
     """
     async with faulty(Answer(status, b"" if status == 304 else b'{"error":"x"}', {"Retry-After": "3"})) as server:
         async with sent(http, server.url) as passed:
-            body = b"".join([piece async for piece in passed.pieces])
+            body = b"".join([chunk async for chunk in passed.pieces])
 
         assert 1 == len(server.requests)
     assert (status, b"" if status == 304 else b'{"error":"x"}') == (passed.status, body)
@@ -267,7 +267,7 @@ async def test_encoded_body_is_not_decoded(http: HttpClient) -> None:
     packed = gzip.compress(b"x" * 1000)
     async with faulty(Answer(200, packed, {"Content-Encoding": "gzip"})) as server:
         async with sent(http, server.url, headers=(("Accept-Encoding", "gzip, zstd"),)) as passed:
-            body = b"".join([piece async for piece in passed.pieces])
+            body = b"".join([chunk async for chunk in passed.pieces])
 
         assert "gzip, zstd" == server.requests[0].headers["accept-encoding"]
     assert packed == body
@@ -308,7 +308,7 @@ async def test_invalid_response_fields_are_dropped(http: HttpClient, line: bytes
     head = b"HTTP/1.1 200 OK\r\nX-Good: yes\r\n" + line + b"\r\nContent-Length: 2\r\n\r\nok"
     async with faulty(Bytes(head)) as server, sent(http, server.url) as passed:
         assert (("X-Good", "yes"), ("Content-Length", "2"), ("Via", "1.1 upstash-helper")) == passed.headers
-        assert b"ok" == b"".join([piece async for piece in passed.pieces])
+        assert b"ok" == b"".join([chunk async for chunk in passed.pieces])
 
 
 # --- streaming --------------------------------------------------------------------------------------------------------
@@ -557,18 +557,18 @@ async def test_incomplete_response_is_an_error(http: HttpClient, step: Step, kin
     """
     What arrived is passed on, followed by an error.
     """
-    got = bytearray()
+    received = bytearray()
 
     async def read() -> None:
         async with sent(http, server.url, seconds=0.3) as passed:
-            async for piece in passed.pieces:
-                got.extend(piece)
+            async for chunk in passed.pieces:
+                received.extend(chunk)
 
     async with faulty(step) as server:
         with pytest.raises(kind):
             await read()
 
-    assert b"half"[: len(got)] == got
+    assert b"half"[: len(received)] == received
 
 
 async def test_t48_failing_api_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
@@ -630,13 +630,13 @@ async def test_t48_logs_and_errors_contain_no_secrets(
     async with faulty(*[step] * 3) as server:
         try:
             async with sent(http, server.url, "POST", headers=headers, seconds=0.3) as passed:
-                told = f"{passed!r} {passed.headers!r}"
+                shown = f"{passed!r} {passed.headers!r}"
                 [_ async for _ in passed.pieces]
         except HelperError as error:
             logging.getLogger("test").exception("failed")
-            told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
+            shown = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
 
-    for text in [told, caplog.text, *(str(vars(record)) for record in caplog.records)]:
+    for text in [shown, caplog.text, *(str(vars(record)) for record in caplog.records)]:
         assert "s3cret" not in text.lower()
         assert "b.example" not in text
         assert BASIC not in text
@@ -660,7 +660,7 @@ async def test_other_parts_of_the_developer_api_are_reachable(http: HttpClient, 
         request = PassedRequest(method=method, target=target, headers=(), body=body)
         async with pass_through_api.open(credential, request) as passed:
             assert 200 == passed.status
-            return msgspec.json.decode(b"".join([piece async for piece in passed.pieces]))
+            return msgspec.json.decode(b"".join([chunk async for chunk in passed.pieces]))
 
     order = {"database_name": "a", "platform": "aws", "primary_region": "us-east-1", "tls": True}
     made = await call("POST", "v2/redis/database", order)

@@ -208,7 +208,7 @@ def _decoded(response: Response, kind: type[_T]) -> _T:
     raise UpstreamUnavailable(f"{_UNREADABLE} Try again.")
 
 
-_REFUSALS: Final[dict[int, tuple[type[HelperError], str]]] = {
+_ERROR_BY_STATUS: Final[dict[int, tuple[type[HelperError], str]]] = {
     401: (ReconnectRequired, "Upstash no longer accepts the stored API key. Connect again."),
     403: (UpstreamForbidden, "Upstash does not allow this API key to do that."),
     409: (UpstreamConflict, "The request conflicts with the current state."),
@@ -224,7 +224,8 @@ def _check(response: Response, credential: Credential, database_id: str | None =
         detail = f"Upstash failed (status {response.status}). Try again later."
         raise UpstreamUnavailable(detail, retry_after=response.retry_after)
 
-    kind, text = _REFUSALS.get(response.status, (UpstreamRejected, f"Upstash refused the request ({response.status})."))
+    rejected = (UpstreamRejected, f"Upstash rejected the request (status {response.status}).")
+    kind, text = _ERROR_BY_STATUS.get(response.status, rejected)
     if response.status == 404 and database_id is not None:
         kind, text = DatabaseNotFound, "The account has no such database."
     message = error_text(response, credential.api_key.reveal(), credential.email, basic_credentials(credential))

@@ -261,7 +261,7 @@ def _secret(value: object) -> Secret | None:
     return Secret(value) if isinstance(value, str) and _TOKEN.fullmatch(value) else None
 
 
-# --- what went wrong --------------------------------------------------------------------------------------------------
+# --- reasons for a failure --------------------------------------------------------------------------------------------
 
 
 def transport_failure_reason(failure: TransportFailed) -> FailureReason:
@@ -306,7 +306,7 @@ def _authorization_failed(response: Response, error: str, *secrets: str) -> Auth
     return AuthorizationFailed(reason, detail)
 
 
-# --- whose tokens these are -------------------------------------------------------------------------------------------
+# --- email addresses in tokens ----------------------------------------------------------------------------------------
 
 
 def valid_email(value: object) -> str | None:

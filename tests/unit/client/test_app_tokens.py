@@ -81,7 +81,7 @@ def failing_store(*, timeout: float = 20.0) -> KeyringTokens:
     return KeyringTokens("Orders tool", timeout=timeout, trusted={NAME: "failing"})
 
 
-# --- what every store promises ----------------------------------------------------------------------------------------
+# --- all stores -------------------------------------------------------------------------------------------------------
 
 
 def test_load_returns_the_last_saved_token(store: TokenStore) -> None:

@@ -206,7 +206,7 @@ def test_sqlite_is_imported_lazily() -> None:
     assert "False\n" == ended.stdout
 
 
-# --- when it cannot be had --------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 async def test_open_is_retried_after_a_pause(path: Path) -> None:

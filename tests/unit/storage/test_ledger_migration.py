@@ -79,7 +79,7 @@ def names(path: Path) -> set[str]:
     return {file.name for file in path.parent.iterdir()}
 
 
-# --- a step that fails ------------------------------------------------------------------------------------------------
+# --- failing migrations -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -133,7 +133,7 @@ async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
     assert (3, "newer") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
 
 
-# --- interrupted ------------------------------------------------------------------------------------------------------
+# --- interruptions ----------------------------------------------------------------------------------------------------
 
 BRING = """
     import asyncio, pathlib, sys
@@ -186,7 +186,7 @@ async def test_partial_copy_is_not_used(filled: Path) -> None:
     assert before == dump(backup.path_of(filled, 1))
 
 
-# --- full -------------------------------------------------------------------------------------------------------------
+# --- full disks -------------------------------------------------------------------------------------------------------
 
 
 async def migrate_on_a_full_disk(path: Path, folder: Path) -> dict[str, Any]:
@@ -224,7 +224,7 @@ async def test_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None
     assert (2, "new") == (seen["version"], seen["note"])
 
 
-# --- the copies -------------------------------------------------------------------------------------------------------
+# --- copies -----------------------------------------------------------------------------------------------------------
 
 
 async def test_copy_includes_the_write_ahead_log(filled: Path) -> None:

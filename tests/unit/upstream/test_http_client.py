@@ -54,7 +54,7 @@ async def failed(http: HttpClient, sent: Request) -> TransportFailed:
     return caught.value
 
 
-# --- an answer --------------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 async def test_response_is_returned_whatever_its_status(http: HttpClient) -> None:
@@ -62,13 +62,13 @@ async def test_response_is_returned_whatever_its_status(http: HttpClient) -> Non
     An error status is a response too, which the caller interprets.
     """
     async with faulty(answer({"error": "no"}, 418, Retry_After="3")) as server:
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
     assert (418, "application/json", 3.0, b'{"error": "no"}') == (
-        reply.status,
-        reply.media_type,
-        reply.retry_after,
-        reply.body,
+        response.status,
+        response.media_type,
+        response.retry_after,
+        response.body,
     )
 
 
@@ -125,12 +125,12 @@ async def test_read_survives_a_closed_keep_alive_connection(http: HttpClient) ->
     """
     async with faulty(answer(1), Reset(), answer(2)) as server:
         await http.send(request(server.url))
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
-    assert b"2" == reply.body
+    assert b"2" == response.body
 
 
-# --- bounds -----------------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -189,9 +189,9 @@ async def test_compressed_responses_are_read(http: HttpClient) -> None:
     """
     body = b"[" + b"1," * 10_000 + b"1]"
     async with faulty(Answer(200, gzip.compress(body), {"Content-Encoding": "gzip"})) as server:
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
-    assert body == reply.body
+    assert body == response.body
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ async def test_closed_client_rejects_requests(http: HttpClient) -> None:
         assert ("connecting", []) == (failure.stage, server.sends)
 
 
-# --- what is sent again, and what is not ------------------------------------------------------------------------------
+# --- retries ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -312,9 +312,9 @@ async def test_service_that_comes_up_between_retries_is_reached(http: HttpClient
     """
     async with late(answer("ok")) as (server, come_up):
         with retries(then=come_up):
-            reply = await http.send(request(server.url, retry))
+            response = await http.send(request(server.url, retry))
 
-        assert b'"ok"' == reply.body
+        assert b'"ok"' == response.body
         assert 1 == len(server.requests)
 
 
@@ -324,9 +324,9 @@ async def test_t48_gateway_error_is_retried_for_reads(http: HttpClient, status: 
     A read survives a temporary failure of the gateway.
     """
     async with faulty(Answer(status), Answer(status), answer("ok")) as server:
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
-    assert 200 == reply.status
+    assert 200 == response.status
 
 
 async def test_t48_last_gateway_error_is_returned_after_three_attempts(http: HttpClient) -> None:
@@ -334,9 +334,9 @@ async def test_t48_last_gateway_error_is_returned_after_three_attempts(http: Htt
     After three attempts the caller gets the response.
     """
     async with faulty(*[Answer(503)] * 5) as server:
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
-        assert (503, 3) == (reply.status, len(server.requests))
+        assert (503, 3) == (response.status, len(server.requests))
 
 
 @pytest.mark.parametrize(
@@ -354,12 +354,12 @@ async def test_t48_other_error_statuses_are_not_retried(http: HttpClient, step: 
     A rate limit is respected, and a change that got a response is not repeated.
     """
     async with faulty(step, answer("ok")) as server:
-        reply = await http.send(request(server.url, retry))
+        response = await http.send(request(server.url, retry))
 
-        assert (step.status, 1) == (reply.status, len(server.requests))
+        assert (step.status, 1) == (response.status, len(server.requests))
 
 
-# --- the breaker ------------------------------------------------------------------------------------------------------
+# --- the circuit breaker ----------------------------------------------------------------------------------------------
 
 
 async def test_t48_failing_service_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
@@ -373,11 +373,11 @@ async def test_t48_failing_service_is_left_alone(http: HttpClient, clock: FakeCl
         refused = [await failed(http, request(server.url)) for _ in range(20)]
         sent_while_down = len(server.requests)
         clock.advance(10)
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
     assert {("network", "connecting", 10.0)} == {(each.kind, each.stage, each.retry_after) for each in refused}
     assert 5 == sent_while_down
-    assert b'"back"' == reply.body
+    assert b'"back"' == response.body
 
 
 async def test_t48_probe_is_not_retried(http: HttpClient, clock: FakeClock) -> None:
@@ -389,9 +389,9 @@ async def test_t48_probe_is_not_retried(http: HttpClient, clock: FakeClock) -> N
             await http.send(request(server.url))
         clock.advance(10)
 
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
-        assert (503, 6) == (reply.status, len(server.requests))
+        assert (503, 6) == (response.status, len(server.requests))
 
 
 async def test_each_service_has_its_own_breaker(http: HttpClient) -> None:
@@ -402,9 +402,9 @@ async def test_each_service_has_its_own_breaker(http: HttpClient) -> None:
         for _ in range(5):
             await http.send(request(down.url))
 
-        reply = await http.send(request(up.url))
+        response = await http.send(request(up.url))
 
-    assert 200 == reply.status
+    assert 200 == response.status
 
 
 async def test_client_errors_do_not_open_the_breaker(http: HttpClient) -> None:
@@ -412,9 +412,9 @@ async def test_client_errors_do_not_open_the_breaker(http: HttpClient) -> None:
     An account without permission does not count as a failing service.
     """
     async with faulty(*[Answer(403), Answer(429)] * 5) as server:
-        replies = [await http.send(request(server.url)) for _ in range(10)]
+        responses = [await http.send(request(server.url)) for _ in range(10)]
 
-    assert [403, 429] * 5 == [reply.status for reply in replies]
+    assert [403, 429] * 5 == [response.status for response in responses]
 
 
 async def test_canceled_probe_does_not_block_the_service(http: HttpClient, clock: FakeClock) -> None:
@@ -431,9 +431,9 @@ async def test_canceled_probe_does_not_block_the_service(http: HttpClient, clock
         probe.cancel()
         await asyncio.wait([probe])
 
-        reply = await http.send(request(server.url))
+        response = await http.send(request(server.url))
 
-    assert b'"back"' == reply.body
+    assert b'"back"' == response.body
 
 
 # --- TLS and proxies --------------------------------------------------------------------------------------------------
@@ -476,13 +476,13 @@ async def test_tls_context_is_created_once_in_a_thread_when_needed(
     async with faulty(answer("plain")) as plain, faulty(*[answer("tls")] * 3, tls=server_tls) as server:
         await http.send(request(plain.url))
         made_for_plain_http = len(makers)
-        replies = await asyncio.gather(*(http.send(request(server.url)) for _ in range(3)))
+        responses = await asyncio.gather(*(http.send(request(server.url)) for _ in range(3)))
         await http.close()
 
     assert 0 == made_for_plain_http
     assert 1 == len(makers)
     assert threading.main_thread() not in makers
-    assert [b'"tls"'] * 3 == [reply.body for reply in replies]
+    assert [b'"tls"'] * 3 == [response.body for response in responses]
 
 
 async def test_untrusted_certificate_stops_the_request(http: HttpClient, server_tls: ssl.SSLContext) -> None:
@@ -522,12 +522,12 @@ async def test_proxy_tunnel_is_end_to_end_encrypted(authority: trustme.CA, monke
     async with faulty(answer("through"), Reset(), Bytes(b"H"), tls=inside) as server, tunnel(server.url) as carried:
         monkeypatch.setenv("https_proxy", carried.url)
         monkeypatch.setenv("no_proxy", "")
-        reply = await http.send(request("https://api.upstash.test", RetryPolicy.UNSENT))
+        response = await http.send(request("https://api.upstash.test", RetryPolicy.UNSENT))
         lost = await failed(http, request("https://api.upstash.test", RetryPolicy.UNSENT))
         broken = await failed(http, request("https://api.upstash.test", RetryPolicy.UNSENT))
         await http.close()
 
-        assert b'"through"' == reply.body
+        assert b'"through"' == response.body
         assert ("sent", "answered") == (lost.stage, broken.stage)
         assert 3 == len(server.requests)
         assert carried.received
@@ -545,10 +545,10 @@ async def test_proxy_is_not_used_for_loopback(
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.setenv("no_proxy", "")
-        replies = [await http.send(request(plain.url)), await http.send(request(secure.url))]
+        responses = [await http.send(request(plain.url)), await http.send(request(secure.url))]
         await http.close()
 
-        assert [b"1", b"2"] == [reply.body for reply in replies]
+        assert [b"1", b"2"] == [response.body for response in responses]
         assert [] == proxy.sends
 
 

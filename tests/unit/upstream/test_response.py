@@ -35,6 +35,6 @@ def test_repr_of_a_response_has_no_body() -> None:
     """
     A response may contain keys and tokens.
     """
-    reply = Response(status=200, media_type="application/json", retry_after=None, body=b'{"api_key": "s3cret"}')
+    response = Response(status=200, media_type="application/json", retry_after=None, body=b'{"api_key": "s3cret"}')
 
-    assert "s3cret" not in repr(reply)
+    assert "s3cret" not in repr(response)
