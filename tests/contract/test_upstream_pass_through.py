@@ -21,7 +21,7 @@ from tests.support.upstream_api import upstream_api
 from upstash_helper import __version__
 from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.broker.ports import PassedAnswer, PassedRequest
+from upstash_helper.broker.ports import PassThroughRequest, PassThroughResponse
 from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
 
@@ -58,10 +58,10 @@ async def sent(
     seconds: float = 20.0,
     headers: tuple[tuple[str, str], ...] = (),
     **request: Any,
-) -> AsyncIterator[PassedAnswer]:
+) -> AsyncIterator[PassThroughResponse]:
     """Send a request through the port to the API at ``url``."""
     pass_through_api = DeveloperApiPassThrough(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
-    passed_request = PassedRequest(method=method, target=target, headers=headers, **request)
+    passed_request = PassThroughRequest(method=method, target=target, headers=headers, **request)
     async with pass_through_api.open(CREDENTIAL, passed_request) as passed:
         yield passed
 
@@ -214,7 +214,7 @@ async def test_nothing_is_sent_without_an_email(http: HttpClient) -> None:
     async with faulty() as server:
         pass_through_api = DeveloperApiPassThrough(http=http, api_url=server.url)
         with pytest.raises(HelperError) as caught:
-            async with pass_through_api.open(half, PassedRequest(method="GET", target="v2/thing", headers=())):
+            async with pass_through_api.open(half, PassThroughRequest(method="GET", target="v2/thing", headers=())):
                 pass
 
         assert ("reconnect_required", []) == (caught.value.code, server.sends)
@@ -657,7 +657,7 @@ async def test_other_parts_of_the_developer_api_are_reachable(http: HttpClient, 
 
     async def call(method: str, target: str, document: Any = None) -> Any:
         body = None if document is None else chunks(msgspec.json.encode(document))
-        request = PassedRequest(method=method, target=target, headers=(), body=body)
+        request = PassThroughRequest(method=method, target=target, headers=(), body=body)
         async with pass_through_api.open(credential, request) as passed:
             assert 200 == passed.status
             return msgspec.json.decode(b"".join([chunk async for chunk in passed.pieces]))

@@ -272,7 +272,7 @@ class DatabasesApi(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedRequest:
+class PassThroughRequest:
     """A request of an app's to the Developer API, as the app sent it."""
 
     method: str
@@ -286,7 +286,7 @@ class PassedRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedAnswer:
+class PassThroughResponse:
     """Upstash's answer, whose body is still to come."""
 
     status: int
@@ -302,7 +302,9 @@ class PassedAnswer:
 class PassThroughApi(Protocol):
     """The way to all of the Developer API, for whatever the daemon itself knows nothing of."""
 
-    def open(self, credential: Credential, request: PassedRequest) -> AbstractAsyncContextManager[PassedAnswer]:
+    def open(
+        self, credential: Credential, request: PassThroughRequest
+    ) -> AbstractAsyncContextManager[PassThroughResponse]:
         """
         Send ``request`` once, with ``credential`` in place of what the app authenticated itself with, and hand out the
         answer when its headers are there. It goes to the Developer API's host and to no other. Leaving ends the

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper.broker.errors import InvalidRequest, ReconnectRequired, UpstreamTimeout, UpstreamUnavailable
-from upstash_helper.broker.ports import PassedAnswer
+from upstash_helper.broker.ports import PassThroughResponse
 from upstash_helper.upstream.developer_api import as_helper_error, basic_credentials
 from upstash_helper.upstream.request import TransportFailed, transport_failure
 from upstash_helper.upstream.streaming import StreamingRequest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
     from upstash_helper.broker.models import Credential
-    from upstash_helper.broker.ports import PassedRequest
+    from upstash_helper.broker.ports import PassThroughRequest
     from upstash_helper.upstream.http_client import HttpClient
 
 Fields = tuple[tuple[str, str], ...]
@@ -140,7 +140,7 @@ class DeveloperApiPassThrough:
         self._idle_seconds = idle_seconds
 
     @asynccontextmanager
-    async def open(self, credential: Credential, request: PassedRequest) -> AsyncIterator[PassedAnswer]:
+    async def open(self, credential: Credential, request: PassThroughRequest) -> AsyncIterator[PassThroughResponse]:
         """Send ``request`` once and yield the response."""
         outgoing = StreamingRequest(
             method=request.method,
@@ -158,7 +158,7 @@ class DeveloperApiPassThrough:
                 if response.status == 401:
                     raise ReconnectRequired("Upstash no longer accepts the stored API key. Connect again.")
                 headers = response_headers(response.headers.items())
-                yield PassedAnswer(status=response.status, headers=headers, pieces=chunks)
+                yield PassThroughResponse(status=response.status, headers=headers, pieces=chunks)
                 return
         except TransportFailed as error:
             failure = as_helper_error(error, changing=not outgoing.safe)
@@ -218,7 +218,7 @@ def response_headers(fields: Iterable[tuple[str, str]]) -> Fields:
     return (*forwarded, ("Via", ", ".join([*via, VIA])))
 
 
-def _outgoing_headers(credential: Credential, request: PassedRequest) -> Fields:
+def _outgoing_headers(credential: Credential, request: PassThroughRequest) -> Fields:
     own = [("Authorization", f"Basic {basic_credentials(credential)}")]
     if request.body is not None and request.length is not None:
         own.append(("Content-Length", str(request.length)))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.databases.operations import Databases
-    from upstash_helper.broker.ports import PassedAnswer, PassedRequest, PassThroughApi
+    from upstash_helper.broker.ports import PassThroughApi, PassThroughRequest, PassThroughResponse
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
@@ -27,7 +27,7 @@ class PassThrough:
         self._databases = databases
 
     @asynccontextmanager
-    async def __call__(self, request: PassedRequest) -> AsyncIterator[PassedAnswer]:
+    async def __call__(self, request: PassThroughRequest) -> AsyncIterator[PassThroughResponse]:
         """
         Send ``request`` and hand out the answer.
 
