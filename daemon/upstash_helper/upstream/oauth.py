@@ -16,7 +16,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from upstash_helper.broker.models import Secret, TokenSet
-from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.protocol.literals import FailureReason
 from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
 from upstash_helper.upstream.response import error_text, parse_json, sanitize

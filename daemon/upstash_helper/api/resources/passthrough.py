@@ -15,9 +15,9 @@ from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
 from upstash_helper.api.server.routes import Route
-from upstash_helper.broker.apps.identity import Scope
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import PassThroughRequest
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.databases.pass_through import PassThrough
