@@ -27,7 +27,7 @@ from upstash_helper.storage.ledger.sqlite import SqliteLedger
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
 NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
-"""A format that is to come."""
+"""The next format."""
 
 
 @pytest.fixture(name="path")

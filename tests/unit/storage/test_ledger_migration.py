@@ -27,14 +27,14 @@ from upstash_helper.storage.ledger.sqlite import SqliteLedger
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
 NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
-"""A format that is to come."""
+"""The next format."""
 AFTER = (*NEXT, ("UPDATE apps SET note = 'newer'",))
-"""The one after that."""
+"""The format after that."""
 
 WRONG = [
     pytest.param("INSERT INTO nowhere VALUES (1)", id="fails"),
-    pytest.param("COMMIT", id="commits-by-itself"),
-    pytest.param("ROLLBACK", id="undoes-by-itself"),
+    pytest.param("COMMIT", id="commits"),
+    pytest.param("ROLLBACK", id="rolls-back"),
 ]
 LONG = """
     WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 100000000)
