@@ -1,4 +1,4 @@
-"""A private session bus, and a notification server on it that records notifications."""
+"""A private session bus, and a notification server on it that records the notifications."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Notification(NamedTuple):
 
 @contextlib.contextmanager
 def session_bus() -> Iterator[PrivateKeyring]:
-    """Run a bus without any programs; ``env`` of the result is the environment for its programs."""
+    """Start a bus without services. Its ``env`` is the environment for programs of the session."""
     skip_unless_there_is_one()
     session = PrivateKeyring()
     session.start(keyring=False)
@@ -51,7 +51,7 @@ class Desktop:
     async def on(
         cls, session: PrivateKeyring, manner: Literal["shows", "refuses", "is silent"] = "shows"
     ) -> AsyncIterator[Desktop]:
-        """Run on the session's bus for the duration of the block."""
+        """Run on a session's bus."""
         from jeepney import message_bus  # type: ignore[import-untyped]
         from jeepney.io.asyncio import DBusRouter, Proxy, open_dbus_connection  # type: ignore[import-untyped]
 

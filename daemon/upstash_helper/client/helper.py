@@ -375,4 +375,4 @@ class Helper:
 def _keyring(name: str, label: str) -> TokenStore:
     from upstash_helper.client.token_store import KeyringTokens
 
-    return KeyringTokens(name, world=label)
+    return KeyringTokens(name, daemon=label)

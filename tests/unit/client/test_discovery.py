@@ -122,7 +122,7 @@ def test_pipe_is_refused(tmp_path: Path) -> None:
     """The client does not wait for data from it."""
     os.mkfifo(discovery.discovery_file(tmp_path), 0o600)
 
-    with pytest.raises(DiscoveryRefused, match="not a plain file"):
+    with pytest.raises(DiscoveryRefused, match="not a regular file"):
         discovery.read(tmp_path)
 
 

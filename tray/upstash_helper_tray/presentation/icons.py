@@ -87,7 +87,7 @@ class _Grid:
 
     @classmethod
     def of(cls, size: int) -> _Grid:
-        """Return the mark of the web pages (``web/icon.svg``, 32 units wide) at ``size``, slightly bolder."""
+        """Return the mark of the web pages (``web/pages/icon.svg``, 32 units wide) at ``size``, slightly bolder."""
         margin = size // 16
         unit = (size - 2 * margin) / 32
         return cls(
