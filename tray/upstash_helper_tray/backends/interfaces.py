@@ -15,10 +15,12 @@ from dbus_fast.annotations import DBusBool, DBusInt32, DBusObjectPath, DBusSigna
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
 from upstash_helper_tray.backends.layout import Layout, Node
-from upstash_helper_tray.backends.pixmaps import Pixmaps
 
 ITEM_PATH: Final = "/StatusNotifierItem"
 MENU_PATH: Final = "/MenuBar"
+
+Pixmaps = list[list[object]]
+"""Width, height, and pixels of an image in several sizes."""
 
 DBusPixmaps = Annotated[Pixmaps, DBusSignature("a(iiay)")]
 DBusToolTip = Annotated[list[Any], DBusSignature("(sa(iiay)ss)")]

@@ -29,9 +29,15 @@ from upstash_helper_tray.backends.bus import (
     owner_changes,
     subscribe,
 )
-from upstash_helper_tray.backends.interfaces import ITEM_PATH, MENU_PATH, DBusMenu, ItemState, StatusNotifierItem
+from upstash_helper_tray.backends.interfaces import (
+    ITEM_PATH,
+    MENU_PATH,
+    DBusMenu,
+    ItemState,
+    Pixmaps,
+    StatusNotifierItem,
+)
 from upstash_helper_tray.backends.layout import Layout, Node
-from upstash_helper_tray.backends.pixmaps import pixmaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -104,12 +110,12 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         self.post(lambda: self._set_visible(visible=False))
 
     def _update_icon(self) -> None:
-        images = pixmaps(self.renderings or (self._icon,))
+        pixmaps = _pixmaps(self.renderings or (self._icon,))
         self._icon_valid = True
 
         def update() -> None:
-            if images != self._state.pixmaps:
-                self._state.pixmaps = images
+            if pixmaps != self._state.pixmaps:
+                self._state.pixmaps = pixmaps
                 self._item.NewIcon()
 
         self.post(update)
@@ -254,6 +260,21 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _pixmaps(images: Sequence[Image]) -> Pixmaps:
+    """
+    Return images as ARGB32 in network byte order.
+
+    https://www.freedesktop.org/wiki/Specifications/StatusNotifierItem/Icons/
+    """
+    from PIL import Image
+
+    converted: Pixmaps = []
+    for image in images:
+        red, green, blue, alpha = image.convert("RGBA").split()
+        converted.append([image.width, image.height, Image.merge("RGBA", (alpha, red, green, blue)).tobytes()])
+    return converted
 
 
 async def _request_name(bus: MessageBus) -> str:
