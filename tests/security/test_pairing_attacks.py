@@ -13,7 +13,7 @@ from tests.support.clock import FakeClock
 from tests.support.effects import no_effect, state
 from tests.support.world import Reply, World, as_page
 from upstash_helper.api.resources.pairings import PairingsResource
-from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON
+from upstash_helper.broker.apps.display_text import MAX_NAME, MAX_REASON
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
@@ -156,7 +156,7 @@ async def test_t09_t16_a_form_of_another_site_asks_for_nothing(world: World, hea
         ("Up\u200bst\u2060ash", "Upstash"),
         ("<b>Upstash</b><script>alert(1)</script>", "<b>Upstash</b><script>alert(1)</script>"),
         ("Upstash", "Upstash"),
-        ("A" * 256, "A" * (LONGEST_NAME - 1) + "…"),
+        ("A" * 256, "A" * (MAX_NAME - 1) + "…"),
         ("Z" + "\u0301" * 200, "\u0179\u0301"),
         ('Orders" and shows the code AAAA-AAAA', 'Orders" and shows the code AAAA-AAAA'),
     ],
@@ -174,7 +174,7 @@ async def test_t25_a_name_is_shown_cleaned_and_as_a_claim(world: World, name: st
 
     assert ["id", "identity", "claimed_name"] == list(pairing)[:3]
     assert (PAGE, shown) == (pairing["identity"]["shown"], pairing["claimed_name"])
-    assert len(pairing["reason"]) <= LONGEST_REASON
+    assert len(pairing["reason"]) <= MAX_REASON
     assert "\n" not in pairing["reason"]
     assert title.startswith(PAGE)
     assert body.index(asked["user_code"]) < body.index(shown)
@@ -219,7 +219,7 @@ async def test_t25_a_reason_is_bounded_too(world: World) -> None:
 
     [pairing] = (await world.get("/v1/pairings")).json["pairings"]
     assert [422, 202] == [long.status, taken.status]
-    assert LONGEST_REASON == len(pairing["reason"])
+    assert MAX_REASON == len(pairing["reason"])
 
 
 # --- T26 --------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.support.recorded import recorded
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, App, Reply, World, as_page
 from upstash_helper.api.guard.middleware import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
-from upstash_helper.broker.apps.registry import MOST_MISMATCHES, ONCE_SECONDS
+from upstash_helper.broker.apps.registry import MAX_MISMATCHES, ONCE_SECONDS
 from upstash_helper.broker.identity import SCOPES
 from upstash_helper.protocol.literals import Scope
 
@@ -124,7 +124,7 @@ async def test_t07_the_fifth_misuse_revokes_the_token(world: World, origin: str 
     app = await world.pair("databases:read", "connection:read", origin=origin)
     good = dict(app.headers)
     async with follow(world) as owner, follow(world, **good) as mine:
-        for _ in range(MOST_MISMATCHES - 1):
+        for _ in range(MAX_MISMATCHES - 1):
             assert 403 == (await steal(world, app, as_page(OTHER))).status
         still = await world.get("/v1/connection", headers=good, token=None)
         last = await steal(world, app, as_page(OTHER))
@@ -137,7 +137,7 @@ async def test_t07_the_fifth_misuse_revokes_the_token(world: World, origin: str 
     assert "(end)" == end["event"]
     assert [] == (await world.get("/v1/apps")).json["apps"]
     [entry] = [it for it in (await world.get("/v1/audit")).json["entries"] if it["action"] == "token.misused"]
-    assert (MOST_MISMATCHES, OTHER, "origin_mismatch") == (entry["count"], entry["target"], entry["result"])
+    assert (MAX_MISMATCHES, OTHER, "origin_mismatch") == (entry["count"], entry["target"], entry["result"])
 
 
 async def test_t07_misuse_at_the_same_moment_is_counted_each_time(world: World) -> None:
@@ -153,7 +153,7 @@ async def test_t07_misuse_at_the_same_moment_is_counted_each_time(world: World) 
             await connection.send(text)
             await connection.reader.read(1)
 
-    await asyncio.gather(*(hit() for _ in range(MOST_MISMATCHES)))
+    await asyncio.gather(*(hit() for _ in range(MAX_MISMATCHES)))
     await world.daemon.background.drain(5)
 
     assert [] == await mismatches(world)
@@ -182,7 +182,7 @@ async def test_t08_the_owners_token_in_a_page_opens_nothing_and_stays(
     caplog.set_level(logging.WARNING)
 
     async with no_effect(world):
-        replies = [await world.get("/v1/databases", headers=as_page(PAGE)) for _ in range(MOST_MISMATCHES + 1)]
+        replies = [await world.get("/v1/databases", headers=as_page(PAGE)) for _ in range(MAX_MISMATCHES + 1)]
 
     assert {(403, "origin_mismatch")} == {(reply.status, reply.code) for reply in replies}
     assert 200 == (await world.get("/v1/connection")).status

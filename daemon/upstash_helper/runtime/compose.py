@@ -177,7 +177,7 @@ def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
         await broker.background.drain(DRAIN_SECONDS)
         await http.close()
         await apps_http.close()
-        await broker.apps.note_uses()
+        await broker.apps.save_last_uses()
         await machine.ledger.close()
 
     app.on_shutdown.append(end_streams)
@@ -271,7 +271,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         databases=databases,
         create=create,
         read_credentials=ReadCredentials(databases=databases, journal=ledger.creates),
-        pass_through=PassThrough(connection=connection, passage=passage, databases=databases),
+        pass_through=PassThrough(connection=connection, api=passage, databases=databases),
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),

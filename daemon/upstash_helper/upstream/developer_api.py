@@ -158,7 +158,7 @@ def basic(credential: Credential) -> str:
 
 def _order(new: NewDatabase) -> dict[str, Any]:
     """Return the body of a create in the current dialect, with the fields that were given and no other."""
-    region = operations.find(new.primary_region)
+    region = operations.find_region(new.primary_region)
     order: dict[str, Any] = {
         "database_name": new.name,
         "platform": new.platform or (region.platform if region else "aws"),

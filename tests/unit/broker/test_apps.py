@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.apps.registry import IDLE_SECONDS, MOST_MISMATCHES, ONCE_SECONDS, AppRegistry, Revoked
+from upstash_helper.broker.apps.registry import IDLE_SECONDS, MAX_MISMATCHES, ONCE_SECONDS, AppRegistry, Revoked
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.errors import AppNotFound, InvalidRequest, LedgerUnavailable
@@ -85,7 +85,7 @@ class Run:
     async def again(self) -> Run:
         """Stop, and start on the same ledger."""
         await self.background.drain(5)
-        await self.apps.note_uses()
+        await self.apps.save_last_uses()
         run = Run(ledger=self.ledger, clock=self.clock)
         await run.apps.ready()
         return run
@@ -186,7 +186,7 @@ async def test_t52_once_is_not_prolonged_by_a_restart_with_a_clock_set_back(run:
 async def test_t07_misuse_is_counted_beyond_a_restart(run: Run) -> None:
     """A thief does not get five tries a run; the fifth in all ends it, and its owner is told why."""
     app, token = await run.add()
-    for _ in range(MOST_MISMATCHES - 1):
+    for _ in range(MAX_MISMATCHES - 1):
         await run.apps.misused(app.id, where="https://evil.example")
 
     later = await run.again()
@@ -196,7 +196,7 @@ async def test_t07_misuse_is_counted_beyond_a_restart(run: Run) -> None:
     await later.apps.misused(app.id, where="https://evil.example")
     later.events.close()
 
-    assert MOST_MISMATCHES - 1 == known
+    assert MAX_MISMATCHES - 1 == known
     assert before is not None
     assert later.apps.find(token) is None
     assert [Revoked(app.id, "App", "misused")] == [event.data async for event in follower]
@@ -207,7 +207,7 @@ async def test_t07_misuse_is_counted_whatever_else_goes_on(run: Run) -> None:
     """Calls, a new name and a new token at the same moment lose no count."""
     app, _ = await run.add()
 
-    for number in range(MOST_MISMATCHES - 1):
+    for number in range(MAX_MISMATCHES - 1):
         run.apps.used(app.id)
         await asyncio.gather(
             run.apps.rename(app.id, f"Name {number}"),
@@ -216,7 +216,7 @@ async def test_t07_misuse_is_counted_whatever_else_goes_on(run: Run) -> None:
         )
         run.apps.used(app.id)
 
-    assert MOST_MISMATCHES - 1 == (await run.apps.get(app.id)).mismatches
+    assert MAX_MISMATCHES - 1 == (await run.apps.get(app.id)).mismatches
 
 
 async def test_a_thief_who_hangs_up_is_counted(run: Run) -> None:
