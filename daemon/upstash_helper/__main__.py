@@ -1,4 +1,4 @@
-"""``upstash-helper`` and ``python -m upstash_helper``."""
+"""Entry point of ``upstash-helper`` and ``python -m upstash_helper``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Do what the command line says, and exit."""
+    """Run the command and exit."""
     arguments = sys.argv[1:]
     if "run" in arguments[:3]:
         from upstash_helper.cli.daemon.run_flags import read_plainly
 
         request = read_plainly(arguments)
         if request is not None:
-            # Nothing that is imported is garbage; looking for some costs a tenth of the start.
+            # Imports create no garbage, and collecting it takes a tenth of the startup time.
             import gc
 
             gc.disable()

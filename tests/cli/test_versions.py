@@ -51,7 +51,7 @@ async def test_a_mismatch_has_an_exit_code_of_its_own(daemon: DaemonProcess) -> 
     as_json = await run_cli("status", "--json", environment=daemon.environment)
 
     assert exit_codes.VERSION_MISMATCH == told.code == as_json.code
-    assert "The daemon that runs is older than this program" in told.err
+    assert "The running daemon is older than this program" in told.err
     assert "upstash-helper restart" in told.err
     assert "version_mismatch" == msgspec.json.decode(as_json.err)["code"]
 
@@ -65,7 +65,7 @@ async def test_starting_beside_it_says_so_at_once(daemon: DaemonProcess) -> None
     ran = await run_cli("start", environment=daemon.environment)
 
     assert exit_codes.VERSION_MISMATCH == ran.code
-    assert "This program is older than the daemon" in ran.err
+    assert "This program is older than the running daemon" in ran.err
 
 
 @pytest.mark.parametrize("change", [{"api_version": API_VERSION - 1}, {"format": 0}, {"format": 99}])
@@ -109,7 +109,7 @@ def test_the_icon_says_it_and_recovers(daemon: DaemonProcess) -> None:
         texts = [getattr(entry, "text", "") for entry in menu_for(watched.now)]
         assert "The helper is of another version" in texts
         assert "Start the helper" not in texts
-        assert "is older than the daemon that runs" in " ".join(texts)
+        assert "is older than the running daemon" in " ".join(texts)
         assert Sign.ATTENTION == sign_of(watched.now)
         assert "another version" in tooltip_for(watched.now)
 

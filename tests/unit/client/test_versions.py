@@ -72,7 +72,7 @@ def test_an_older_daemon_is_to_be_restarted(runtime: Path, change: dict[str, int
         raised.value.our_version,
     )
     said = str(raised.value)
-    assert said.startswith("The daemon that runs is older than this program")
+    assert said.startswith("The running daemon is older than this program")
     assert said.endswith("Restart the daemon: upstash-helper --profile work restart")
     assert TOKEN not in said
 
@@ -86,7 +86,7 @@ def test_a_newer_daemon_asks_for_an_update_of_the_program(runtime: Path, change:
         DaemonClient.discover(runtime)
 
     assert not raised.value.daemon_is_older
-    assert str(raised.value).startswith("This program is older than the daemon that runs")
+    assert str(raised.value).startswith("This program is older than the running daemon")
     assert "Update the package upstash-helper" in str(raised.value)
 
 
