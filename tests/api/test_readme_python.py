@@ -1,4 +1,4 @@
-"""The example in the README, as it stands there: a daemon and a keyring of its own, and a user who says yes."""
+"""The Python example in the README, run with its own daemon, keyring, and a user who approves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECONDS = 60.0
 
 
 def example() -> str:
-    """Return the block of the section."""
+    """Return the code block of the section."""
     section = README.read_text(encoding="utf-8").partition("\n## Ten lines of Python\n")[2].partition("\n## ")[0]
     [block] = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return str(block)
@@ -56,7 +56,7 @@ def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Daem
 
 
 async def run(environment: Mapping[str, str]) -> tuple[int | None, str, str]:
-    """Run the example as a program of its own."""
+    """Run the example as a separate program."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", example(), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -70,8 +70,8 @@ async def run(environment: Mapping[str, str]) -> tuple[int | None, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def say_yes(owner: DaemonClient) -> str:
-    """Let in whoever asks, and return the address of the sign-in that is started then."""
+def approve_all(owner: DaemonClient) -> str:
+    """Approve every request, and return the URL of the sign-in that is started then."""
     for event in owner.events(hello=True, timeout=SECONDS):
         match event.data:
             case None:
@@ -90,24 +90,18 @@ def say_yes(owner: DaemonClient) -> str:
     raise AssertionError(message)
 
 
-def test_the_example_has_ten_lines() -> None:
-    """
-    What the heading promises.
-    """
+def test_example_has_ten_lines() -> None:
+    """As the heading promises."""
     lines = [line for line in example().splitlines() if line.strip()]
 
     assert len(lines) <= 10
 
 
-async def test_the_example_in_the_readme_runs(
-    keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox
-) -> None:
-    """
-    Pasted as it is, it is let in, connects, makes its database and uses it; run again, it asks for nothing.
-    """
+async def test_readme_example_runs(keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox) -> None:
+    """Pasted unchanged, it pairs, connects, creates its database, and uses it. The second run needs no approval."""
     environment = daemon.environment | keyring.env
     running = asyncio.create_task(run(environment))
-    url = await asyncio.to_thread(say_yes, daemon.client)
+    url = await asyncio.to_thread(approve_all, daemon.client)
     landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
     await asyncio.to_thread(Visitor().follow, landing)
 

@@ -1,5 +1,5 @@
 """
-The sandbox for tests: the real thing in a process of its own.
+The sandbox for tests, running in its own process.
 
     async with Sandbox.running(tmp_path) as sandbox:
         redirect = await sandbox.authorize(url, "ada@example.com", "correct horse")
@@ -42,7 +42,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SandboxFailed(Exception):
-    """The sandbox ended instead of serving, or a page was not what a browser needs."""
+    """The sandbox exited instead of serving, or a page is not what was expected."""
 
     def __init__(self, message: str, *, returncode: int | None = None) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class SandboxFailed(Exception):
 
 
 class Sandbox:
-    """A sandbox process with its data folder. It can be started, stopped, killed and started again."""
+    """A sandbox process and its data folder. It can be started, stopped, killed, and started again."""
 
     def __init__(
         self,
@@ -124,15 +124,15 @@ class Sandbox:
         return self._ready
 
     async def stop(self) -> int:
-        """Stop it as Ctrl-C would, and return its exit code. Succeeds as well if it does not run."""
+        """Stop the sandbox as Ctrl-C would, and return its exit code. Does nothing if it is not running."""
         return await self._end(gently=True)
 
     async def kill(self) -> None:
-        """Let it die without a chance to clean up."""
+        """Kill the sandbox without cleanup."""
         await self._end(gently=False)
 
     async def restart(self) -> Ready:
-        """Stop it if it runs, and start it on the same data folder and port."""
+        """Stop the sandbox if it is running, and start it with the same data folder and port."""
         await self.stop()
         self._port = URL(self.ready.auth_url).port
         return await self.start()
@@ -147,7 +147,7 @@ class Sandbox:
             return await process.wait()
 
     async def said(self) -> str:
-        """Return what it wrote for people (standard error), once it has ended."""
+        """Return what it wrote to standard error, once it has exited."""
         assert self._said is not None
         return await self._said
 
@@ -155,28 +155,28 @@ class Sandbox:
 
     @property
     def ready(self) -> Ready:
-        """What it printed at its last start."""
+        """The line it printed at its last start."""
         assert self._ready is not None, "the sandbox was not started"
         return self._ready
 
     @property
     def auth_url(self) -> str:
-        """Where the authorization server is."""
+        """URL of the authorization server."""
         return self.ready.auth_url
 
     @property
     def api_url(self) -> str:
-        """Where the Developer API is, without ``/v2``."""
+        """URL of the Developer API, without ``/v2``."""
         return self.ready.api_url
 
     @property
     def rest_url(self) -> str:
-        """Where the databases' REST API is."""
+        """URL of the databases' REST API."""
         return self.ready.rest_url
 
     @property
     def client_id(self) -> str:
-        """The OAuth client that is registered."""
+        """The registered OAuth client."""
         return self.ready.client_id
 
     # --- what the user does in the browser ---
@@ -201,7 +201,7 @@ class Sandbox:
         return await self._browse(url, {"email": email, "password": password, "intent": intent})
 
     async def cancel(self, url: str) -> str:
-        """Press Cancel on the sign-in page, and return the address that the browser would be sent to."""
+        """Press Cancel on the sign-in page, and return the URL that the browser would be sent to."""
         return await self._browse(url, {"email": "", "password": "", "intent": "cancel"})
 
     async def _browse(self, url: str, typed: dict[str, str]) -> str:
@@ -224,16 +224,16 @@ class Sandbox:
     # --- what a test arranges ---
 
     async def account(self, email: str, password: str) -> None:
-        """Make an account, so that signing in needs no sign-up."""
+        """Create an account, so that no sign-up is needed."""
         await self._admin("POST", "accounts", {"email": email, "password": password})
 
     async def api_key(self, email: str, name: str, *, read_only: bool = False) -> str:
-        """Make an API key for an account, as the user would in the console."""
+        """Create an API key for an account, as the user would in the console."""
         answer = await self._admin("POST", "api-keys", {"email": email, "name": name, "read_only": read_only})
         return str(answer["api_key"])
 
     async def api_key_names(self, email: str) -> list[str]:
-        """Return the names of an account's API keys, oldest first."""
+        """Return the names of an account's API keys, the oldest first."""
         names: list[str] = await self._admin("GET", "api-keys", query={"email": email})
         return names
 
@@ -251,20 +251,20 @@ class Sandbox:
         return answer
 
     async def fault(self, **fault: Any) -> None:
-        """Put a fault into force (see ``upstash_helper.sandbox.faults.Fault``)."""
+        """Activate a fault (see ``upstash_helper.sandbox.faults.Fault``)."""
         await self._admin("POST", "faults", fault)
 
     async def clear_faults(self) -> None:
-        """Lift all faults."""
+        """Remove all faults."""
         await self._admin("DELETE", "faults")
 
     async def requests(self) -> list[dict[str, Any]]:
-        """Return the requests that it has received, oldest first: listener, method, path, time, status, fault."""
+        """Return the requests it has received, the oldest first: listener, method, path, time, status, fault."""
         answer: list[dict[str, Any]] = await self._admin("GET", "requests")
         return answer
 
     async def forget_requests(self) -> None:
-        """Empty the log of requests."""
+        """Clear the log of requests."""
         await self._admin("DELETE", "requests")
 
     async def _admin(self, method: str, name: str, body: Any = None, *, query: Mapping[str, str] | None = None) -> Any:
@@ -294,7 +294,7 @@ class Page(msgspec.Struct):
 
 
 def read_page(html: str) -> Page:
-    """Read a page of the sign-in."""
+    """Parse a sign-in page."""
     reader = _Reader()
     reader.feed(html)
     return reader.page
