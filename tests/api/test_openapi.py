@@ -103,7 +103,7 @@ def test_changing_route_without_an_audit_name_prevents_the_start(method: str, ac
         ("HEAD", Policy("owner")),
         ("POST", Policy("token", audit="x")),
         ("DELETE", Policy("owner", audit="x")),
-        ("POST", Policy("pairing", body="json")),  # writes down itself who asked, and who was let in
+        ("POST", Policy("pairing", body="json")),  # records requests and approvals itself
     ],
 )
 def test_declared_routes_are_served(method: str, policy: Policy) -> None:

@@ -320,14 +320,14 @@ async def test_t29_secrets_appear_only_in_the_responses_that_deliver_them(
 
 
 def replace_store(world: World) -> World:
-    """Return the world without its credential store: that is where the key belongs."""
+    """Return the settings of the ``World`` fixture, with a credential store of its own."""
     from upstash_helper.storage.credentials.file_store import MemoryStore
 
     return replace(world, store=MemoryStore())
 
 
 async def live(world: World) -> tuple[App, set[str], set[str]]:
-    """Use everything once, also in rejected ways. Return the page, the delivered secrets, and the database's secrets."""
+    """Use everything once, also in rejected ways. Return the page, the delivered secrets, and the database secrets."""
     async with follow(world) as stream:
         started = await world.start()
         # The user signs in at the sandbox itself: its form is for its own page.

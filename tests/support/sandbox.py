@@ -205,7 +205,7 @@ class Sandbox:
         return await self._browse(url, {"email": "", "password": "", "intent": "cancel"})
 
     async def _browse(self, url: str, typed: dict[str, str]) -> str:
-        # Cookies of an IP address are kept only if told so.
+        # By default, aiohttp drops cookies of IP addresses.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             async with browser.get(URL(url, encoded=True), allow_redirects=False) as response:
                 if response.status in REDIRECTS:
@@ -288,7 +288,7 @@ class Page(msgspec.Struct):
     """Where its form goes; None if it has none."""
     hidden: dict[str, str] = {}
     fields: dict[str, str] = {}
-    """What stands in the visible fields."""
+    """Values of the visible fields."""
     message: str = ""
     """The notice on it, or its lead."""
 
