@@ -14,7 +14,7 @@ import pytest
 from tests.support.daemon import DaemonProcess
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.world import PASSWORD
-from upstash_helper.cli.demo.browserless_login import Visitor
+from upstash_helper.cli.demo.browserless_login import BrowserSession
 from upstash_helper.client import DaemonClient
 from upstash_helper.protocol import wire, wire_apps
 
@@ -109,7 +109,7 @@ async def test_the_example_in_the_readme_runs(
     running = asyncio.create_task(run(environment))
     url = await asyncio.to_thread(say_yes, daemon.client)
     landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
-    await asyncio.to_thread(Visitor().follow, landing)
+    await asyncio.to_thread(BrowserSession().follow, landing)
 
     first = await running
     second = await run(environment)

@@ -19,7 +19,7 @@ from tests.support.daemon import DaemonProcess
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.demo.browserless_login import Visitor
+from upstash_helper.cli.demo.browserless_login import BrowserSession
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def sign_in(far_side: Sandbox, url: str) -> str:
     """Sign up as somebody new, and let the browser land on the daemon's page; return the e-mail."""
     email = f"cli-{secrets.token_hex(4)}@example.com"
     redirect = await far_side.authorize(url, email, PASSWORD)
-    await asyncio.to_thread(Visitor().follow, redirect)
+    await asyncio.to_thread(BrowserSession().follow, redirect)
     return email
 
 
@@ -115,10 +115,10 @@ async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_
 
 
 def _look(url: str) -> None:
-    from upstash_helper.cli.demo.browserless_login import PageUnexpected
+    from upstash_helper.cli.demo.browserless_login import UnexpectedPage
 
-    with contextlib.suppress(PageUnexpected):  # the page says that it did not work
-        Visitor().follow(url)
+    with contextlib.suppress(UnexpectedPage):  # the page says that it did not work
+        BrowserSession().follow(url)
 
 
 async def test_interrupted_connect_gives_up(running: DaemonProcess) -> None:

@@ -195,10 +195,10 @@ def test_a_browser_that_shows_text_alone_is_a_warning(
 
 def browsers() -> str:
     """Say what is found. It is called in a fresh process, because `webbrowser` looks around once."""
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
     from upstash_helper.cli.session import Session
 
-    (found,) = desktop.browser(Facts(Session()))
+    (found,) = desktop.browser(DoctorContext(Session()))
     return f"{found.state}: {found.detail}: {found.fix}"
 
 

@@ -232,7 +232,7 @@ def test_a_disk_that_is_nearly_full_is_marked(tmp_path: Path, size: str, state: 
 @pytest.fixture
 async def ledger(examined: Examined) -> Path:
     """A ledger with something in it, closed properly."""
-    path = examined.facts.folders.ledger_file
+    path = examined.context.folders.ledger_file
     ledger = SqliteLedger(path)
     await fill(ledger)
     await ledger.close()

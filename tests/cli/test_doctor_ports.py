@@ -92,7 +92,7 @@ def test_one_free_port_of_the_api_is_enough(examined: Examined) -> None:
     The helper takes the first of them that is free, and pages look at all of them.
     """
     examined.settings(port=free_port(), port_policy="on-demand")
-    candidates = examined.facts.settings.api_ports
+    candidates = examined.context.settings.api_ports
     assert len(candidates) > 1
     with contextlib.ExitStack() as stack:
         for port in candidates[:1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upstash_helper.cli.doctor.context import Facts
+from upstash_helper.cli.doctor.context import DoctorContext
 from upstash_helper.cli.session import Session
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from upstash_helper.cli.doctor.check import Finding
+    from upstash_helper.cli.doctor.check import CheckResult
 
 _ORDER = ("error", "warning", "ok")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
@@ -37,15 +37,15 @@ class Examined:
             self._monkeypatch.setenv(f"UPSTASH_HELPER_{name.upper()}", str(value))
 
     @property
-    def facts(self) -> Facts:
+    def context(self) -> DoctorContext:
         """What the checks go by, as of now."""
-        return Facts(Session())
+        return DoctorContext(Session())
 
-    def all(self, check: Callable[[Facts], Iterable[Finding]]) -> list[Finding]:
+    def all(self, check: Callable[[DoctorContext], Iterable[CheckResult]]) -> list[CheckResult]:
         """Return all that a check finds."""
-        return list(check(self.facts))
+        return list(check(self.context))
 
-    def worst(self, check: Callable[[Facts], Iterable[Finding]], name: str = "") -> Finding:
+    def worst(self, check: Callable[[DoctorContext], Iterable[CheckResult]], name: str = "") -> CheckResult:
         """Return the worst that a check finds, of those with the name if one is given."""
         found = [one for one in self.all(check) if name in {"", one.name}]
         return min(found, key=lambda one: _ORDER.index(one.state))

@@ -12,7 +12,7 @@ import psutil
 
 from tests.support.until import until
 from upstash_helper.cli.doctor import subprocesses
-from upstash_helper.cli.doctor.check import Finding, Look, findings_of, ok
+from upstash_helper.cli.doctor.check import Check, CheckResult, ok, run_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +25,15 @@ def test_all_are_made_at_once_and_shown_in_order() -> None:
     """
     second_is_done = threading.Event()
 
-    def first() -> Iterator[Finding]:
+    def first() -> Iterator[CheckResult]:
         assert second_is_done.wait(30)
         yield ok("first", "after the second")
 
-    def second() -> Iterator[Finding]:
+    def second() -> Iterator[CheckResult]:
         second_is_done.set()
         yield ok("second", "before the first")
 
-    found = findings_of([Look("first", first, 60.0), Look("second", second, 60.0)])
+    found = run_checks([Check("first", first, 60.0), Check("second", second, 60.0)])
 
     assert ["after the second", "before the first"] == [one.detail for one in found]
 
@@ -44,11 +44,11 @@ def test_one_that_hangs_is_given_up_and_the_others_are_shown() -> None:
     """
     for_ever = threading.Event()
 
-    def hangs() -> Iterator[Finding]:
+    def hangs() -> Iterator[CheckResult]:
         for_ever.wait()
         yield ok("hangs", "never")
 
-    found = list(findings_of([Look("hangs", hangs, 0.1), Look("works", lambda: [ok("works", "fine")], 30.0)]))
+    found = list(run_checks([Check("hangs", hangs, 0.1), Check("works", lambda: [ok("works", "fine")], 30.0)]))
     for_ever.set()
 
     assert [("hangs", "error"), ("works", "ok")] == [(one.name, one.state) for one in found]
@@ -61,8 +61,8 @@ def test_one_that_hangs_does_not_keep_the_program_from_ending() -> None:
     """
     program = """
         import threading
-        from upstash_helper.cli.doctor.check import Look, findings_of
-        print([one.state for one in findings_of([Look("hangs", threading.Event().wait, 0.1)])])
+        from upstash_helper.cli.doctor.check import Check, run_checks
+        print([one.state for one in run_checks([Check("hangs", threading.Event().wait, 0.1)])])
     """
 
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=60, check=True)
@@ -75,10 +75,10 @@ def test_one_that_fails_says_so_and_quotes_nothing() -> None:
     A mistake in a check is told as one; the error's own words may hold anything.
     """
 
-    def fails() -> Iterator[Finding]:
+    def fails() -> Iterator[CheckResult]:
         yield ok("fails", f"{int('a secret')}")
 
-    (found,) = findings_of([Look("fails", fails)])
+    (found,) = run_checks([Check("fails", fails)])
 
     assert ("error", True) == (found.state, "ValueError" in found.detail)
     assert "a secret" not in found.detail + found.fix
@@ -111,9 +111,9 @@ def test_nothing_outlives_a_program_that_is_interrupted(tmp_path: Path) -> None:
     program = f"""
         import sys
         from upstash_helper.cli.doctor import subprocesses
-        from upstash_helper.cli.doctor.check import Look, findings_of
+        from upstash_helper.cli.doctor.check import Check, run_checks
         hangs = lambda: subprocesses.run([sys.executable, "-c", {hangs!r}], seconds=600.0)
-        print([one.state for one in findings_of([Look("hangs", hangs, 8.0)])])
+        print([one.state for one in run_checks([Check("hangs", hangs, 8.0)])])
     """
 
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=60, check=True)
@@ -134,6 +134,6 @@ def test_what_a_program_says_is_read_from_its_last_line() -> None:
     Warnings of a library before it are no obstacle; what is no such answer is none.
     """
     answer = '{"name":"x","state":"ok","detail":"y"}'
-    assert ok("x", "y") == subprocesses.Ended(0, f"warning\n{answer}\n", "").last_line(Finding)
-    assert subprocesses.Ended(0, "", "").last_line(Finding) is None
-    assert subprocesses.Ended(0, "[]\n", "").last_line(Finding) is None
+    assert ok("x", "y") == subprocesses.Ended(0, f"warning\n{answer}\n", "").last_line(CheckResult)
+    assert subprocesses.Ended(0, "", "").last_line(CheckResult) is None
+    assert subprocesses.Ended(0, "[]\n", "").last_line(CheckResult) is None

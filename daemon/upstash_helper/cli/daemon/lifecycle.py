@@ -52,8 +52,8 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         Failure: If it ends at once, with its reason, or does not get ready.
         SettingsError: If a setting cannot be used, or the folder of the logs may not be.
     """
-    from upstash_helper.cli.daemon import spawn
     from upstash_helper.settings.config import load_profile
+    from upstash_helper.system import processes
     from upstash_helper.system.folders import claim
 
     load_profile(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
@@ -63,8 +63,8 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
         return _launch_installed(session, installed, flags)
     claim(folders.logs)
     output = folders.logs / "start.log"
-    command = spawn.command_line("--profile", session.profile, "run", *as_arguments(flags))
-    process = spawn.start_detached(command, output=output, folder=folders.logs)
+    command = processes.command_line("--profile", session.profile, "run", *as_arguments(flags))
+    process = processes.start_detached(command, output=output, folder=folders.logs)
 
     status: list[DaemonStatus] = []
 
@@ -250,9 +250,9 @@ def client(session: Session) -> DaemonClient:
 
 
 def _ended(process: subprocess.Popen[bytes], output: Path) -> Failure:
-    from upstash_helper.cli.daemon import spawn
+    from upstash_helper.system import processes
 
-    reason = spawn.tail(output).removeprefix("Error: ") or f"It ended with code {process.returncode}; see {output}."
+    reason = processes.tail(output).removeprefix("Error: ") or f"It ended with code {process.returncode}; see {output}."
     known = process.returncode in exit_codes.MEANING and process.returncode != exit_codes.OK
     exit_code = process.returncode if known else exit_codes.FAILURE
     code = "port_busy" if exit_code == exit_codes.PORT_BUSY else "start_failed"

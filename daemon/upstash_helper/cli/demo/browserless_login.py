@@ -18,7 +18,7 @@ _SECONDS: Final = 30.0
 _NAVIGATION: Final = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
 
 
-class PageUnexpected(Exception):
+class UnexpectedPage(Exception):
     """A page was not what the flow has there."""
 
 
@@ -34,7 +34,7 @@ class Page:
         self.title = " ".join(reader.heading.split())
 
 
-class Visitor:
+class BrowserSession:
     """One browser session: cookies, and redirects one at a time."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Visitor:
             Where the answer redirects to, and None; or the address itself and the page.
 
         Raises:
-            PageUnexpected: If the server refuses.
+            UnexpectedPage: If the server refuses.
         """
         data = None if form is None else urlencode(form).encode()
         headers = {**_NAVIGATION, "Sec-Fetch-Site": came_from}
@@ -70,24 +70,24 @@ class Visitor:
                     return urljoin(url, location), None
                 page = Page(url, answer.read().decode(errors="replace"))
             message = f"{urlsplit(url).netloc} answered {answer.code}: {page.title or 'no reason given'}"
-            raise PageUnexpected(message) from None
+            raise UnexpectedPage(message) from None
 
     def sign_up(self, authorization_url: str, *, email: str, password: str) -> str:
         """
         Make an account on the page at ``authorization_url``, and return where the browser is sent.
 
         Raises:
-            PageUnexpected: If it is no sign-in page, or does not take the form.
+            UnexpectedPage: If it is no sign-in page, or does not take the form.
         """
         url, page = self.visit(authorization_url)
         if page is None or page.action is None:
             message = "there is no sign-in form"
-            raise PageUnexpected(message)
+            raise UnexpectedPage(message)
         form = {**page.hidden, "email": email, "password": password, "intent": "sign-up"}
         target, again = self.visit(urljoin(url, page.action), form, came_from="same-origin")
         if again is not None:
             message = f"the form came back: {again.title}"
-            raise PageUnexpected(message)
+            raise UnexpectedPage(message)
         return target
 
     def follow(self, url: str) -> Page:
@@ -95,14 +95,14 @@ class Visitor:
         Go where a redirect of another site leads, until there is a page.
 
         Raises:
-            PageUnexpected: If there is none.
+            UnexpectedPage: If there is none.
         """
         for _ in range(5):
             url, page = self.visit(url, came_from="cross-site")
             if page is not None:
                 return page
         message = "redirected too often"
-        raise PageUnexpected(message)
+        raise UnexpectedPage(message)
 
 
 class _NoRedirects(HTTPRedirectHandler):

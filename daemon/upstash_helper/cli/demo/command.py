@@ -52,14 +52,14 @@ def demo(*, once: bool, as_json: bool) -> None:
 
 
 def _main_job(world: DemoWorld, teller: Teller) -> tuple[DaemonClient, Database, DatabaseCredentials]:
-    from upstash_helper.cli.demo.browserless_login import Visitor
+    from upstash_helper.cli.demo.browserless_login import BrowserSession
     from upstash_helper.protocol import wire
 
     step = teller.step
     try:
         step("The sandbox, a local Upstash, is up", world.start_sandbox)
         client = step("The daemon is up", world.start_daemon)
-        visitor = Visitor()
+        visitor = BrowserSession()
         started = step("An app asks it to connect an account", lambda: client.connect(open_browser=False))
         assert isinstance(started, wire.StartedAttempt)  # noqa: S101 - nothing is connected yet
         redirect = step(

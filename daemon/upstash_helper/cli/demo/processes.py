@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper.cli.daemon.spawn import command_line, tail
 from upstash_helper.cli.errors import Failure
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.settings.profiles import Folders, locate
+from upstash_helper.system.processes import command_line, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

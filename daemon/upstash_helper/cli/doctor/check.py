@@ -12,7 +12,7 @@ import msgspec
 State = Literal["ok", "warning", "error"]
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a check found."""
 
     name: str
@@ -23,47 +23,47 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to do about it; of an error there is always something."""
 
 
-def ok(name: str, detail: str) -> Finding:
+def ok(name: str, detail: str) -> CheckResult:
     """Return that all is well."""
-    return Finding(name=name, state="ok", detail=detail)
+    return CheckResult(name=name, state="ok", detail=detail)
 
 
-def warning(name: str, detail: str, fix: str = "") -> Finding:
+def warning(name: str, detail: str, fix: str = "") -> CheckResult:
     """Return that something may surprise."""
-    return Finding(name=name, state="warning", detail=detail, fix=fix)
+    return CheckResult(name=name, state="warning", detail=detail, fix=fix)
 
 
-def error(name: str, detail: str, fix: str) -> Finding:
+def error(name: str, detail: str, fix: str) -> CheckResult:
     """Return that something does not work."""
-    return Finding(name=name, state="error", detail=detail, fix=fix)
+    return CheckResult(name=name, state="error", detail=detail, fix=fix)
 
 
-class Look(NamedTuple):
+class Check(NamedTuple):
     """A check."""
 
     name: str
-    find: Callable[[], Iterable[Finding]]
+    find: Callable[[], Iterable[CheckResult]]
     seconds: float = 10.0
     """After which it is given up. What it waits for by itself has shorter limits; this is for what has none."""
 
 
-def findings_of(looks: Iterable[Look]) -> Iterator[Finding]:
+def run_checks(looks: Iterable[Check]) -> Iterator[CheckResult]:
     """Make all checks at once, and yield what they find in their order, each as soon as it is known."""
     for running in [_Running(look) for look in looks]:
-        yield from running.findings()
+        yield from running.results()
 
 
 class _Running:
     """A check in a thread of its own. One that hangs is left behind, and holds up neither the others nor the exit."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Check) -> None:
         self._look: Final = look
         self._until = time.monotonic() + look.seconds
-        self._found: tuple[Finding, ...] | None = None
+        self._found: tuple[CheckResult, ...] | None = None
         self._thread = threading.Thread(target=self._run, name=f"check-{look.name}", daemon=True)
         self._thread.start()
 
-    def findings(self) -> tuple[Finding, ...]:
+    def results(self) -> tuple[CheckResult, ...]:
         """Wait for what it found, or for the end of its time."""
         self._thread.join(max(self._until - time.monotonic(), 0.0))
         if self._found is not None:

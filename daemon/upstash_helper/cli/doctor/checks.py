@@ -11,17 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli.doctor import daemon, desktop, files, machine, network, service
-from upstash_helper.cli.doctor.check import Finding, Look, findings_of
+from upstash_helper.cli.doctor.check import Check, CheckResult, run_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 _SLOW: Final = 20.0
 """Seconds for what talks to other machines, or to a keyring; several limits of its own add up to less."""
 
-_CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterable[Finding]], float], ...]] = (
+_CHECKS: Final[tuple[tuple[str, Callable[[DoctorContext], Iterable[CheckResult]], float], ...]] = (
     ("Python", machine.python, 10.0),
     ("System", machine.system, 10.0),
     ("Extras", machine.extras, 10.0),
@@ -47,6 +47,6 @@ _CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterable[Finding]], float], ..
 )
 
 
-def examine(facts: Facts) -> Iterator[Finding]:
+def examine(context: DoctorContext) -> Iterator[CheckResult]:
     """Make every check; yield what they find, in order."""
-    return findings_of(Look(name, partial(find, facts), seconds) for name, find, seconds in _CHECKS)
+    return run_checks(Check(name, partial(find, context), seconds) for name, find, seconds in _CHECKS)

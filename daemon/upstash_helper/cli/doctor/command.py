@@ -17,8 +17,8 @@ from upstash_helper.cli.output import note, print_json, shown, styled
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.cli.doctor.check import Finding
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.check import CheckResult
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 # What a console without Unicode shows instead.
@@ -47,32 +47,32 @@ def doctor(session: Session, *, target: str | None, force: bool) -> None:
     Nothing is changed. Exits with 1 if anything is marked ✗. What is marked ! works, but may surprise.
     """
     from upstash_helper.cli.doctor.checks import examine
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
     if force and target is None:
         raise click.UsageError("--force is for --report.")
     place = None if target is None else _place(target, force=force)
-    facts = Facts(session)
-    findings = []
-    for finding in examine(facts):
-        findings.append(finding)
+    context = DoctorContext(session)
+    results = []
+    for result in examine(context):
+        results.append(result)
         if not session.json:
-            _show(finding)
+            _show(result)
 
-    healthy = not any(finding.state == "error" for finding in findings)
-    answer: dict[str, object] = {"healthy": healthy, "checks": findings}
+    healthy = not any(result.state == "error" for result in results)
+    answer: dict[str, object] = {"healthy": healthy, "checks": results}
     if place is not None:
-        _report(facts, findings, place, force=force)
+        _report(context, results, place, force=force)
         answer["report"] = str(place)
     if session.json:
         print_json(answer)
     click.get_current_context().exit(exit_codes.OK if healthy else exit_codes.FAILURE)
 
 
-def _show(finding: Finding) -> None:
-    click.echo(f"{_mark(finding.state)} {finding.name}: {shown(finding.detail)}")
-    if finding.fix:
-        click.echo(f"  → {shown(finding.fix)}" if _unicode() else f"  -> {shown(finding.fix)}")
+def _show(result: CheckResult) -> None:
+    click.echo(f"{_mark(result.state)} {result.name}: {shown(result.detail)}")
+    if result.fix:
+        click.echo(f"  → {shown(result.fix)}" if _unicode() else f"  -> {shown(result.fix)}")
 
 
 def _place(target: str, *, force: bool) -> Path:
@@ -94,19 +94,19 @@ def _place(target: str, *, force: bool) -> Path:
     return place
 
 
-def _report(facts: Facts, findings: list[Finding], place: Path, *, force: bool) -> None:
+def _report(context: DoctorContext, results: list[CheckResult], place: Path, *, force: bool) -> None:
     from upstash_helper.cli.doctor.report import text_of, write
 
     try:
-        with facts.session.progress("Writing the report"):
-            write(place, text_of(facts, findings), force=force)
+        with context.session.progress("Writing the report"):
+            write(place, text_of(context, results), force=force)
     except FileExistsError:
         message = f"{place} has come into being meanwhile, and stays as it is. Name another file, or pass --force."
         raise Failure(message, code="file_exists") from None
     except OSError as error:
         message = f"{place} cannot be written: {error.strerror}. Name a file in another folder."
         raise Failure(message, code="cannot_write") from error
-    if not facts.session.json:
+    if not context.session.json:
         note(
             f"The report is {place}. Only you can read it. Secrets are left out; read it before you send it to anybody."
         )

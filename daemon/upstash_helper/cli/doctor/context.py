@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     """Whether a daemon holds the lock, even if it does not answer."""
 
 
-class Facts:
+class DoctorContext:
     """One invocation's."""
 
     def __init__(self, session: Session) -> None:

@@ -5,31 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.cli.doctor.check import Finding, State, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, State, error, ok, warning
 from upstash_helper.cli.doctor.loopback_ports import FAMILIES, address, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
     from upstash_helper.protocol.wire import DaemonStatus, Listener
 
 
-def daemon(facts: Facts) -> Iterator[Finding]:
+def daemon(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether it runs, answers, and is of this version."""
     from upstash_helper.client.errors import DaemonUnreachable
 
-    name, answer = "Daemon", facts.daemon()
+    name, answer = "Daemon", context.daemon()
     if answer.status is None:
-        if not answer.running and _is_on_demand(facts):
+        if not answer.running and _is_on_demand(context):
             yield ok(name, "it is not running; your systemd starts it when it is asked for")
         elif not answer.running:
-            yield error(name, "it is not running", f"Start it with: {facts.command('start')}")
+            yield error(name, "it is not running", f"Start it with: {context.command('start')}")
         elif isinstance(answer.error, DaemonUnreachable):
-            fix = f"See {facts.folders.log_file}, or: {facts.command('restart')}"
+            fix = f"See {context.folders.log_file}, or: {context.command('restart')}"
             yield error(name, str(answer.error), fix)
         else:
-            yield error(name, str(answer.error), facts.command("restart"))
+            yield error(name, str(answer.error), context.command("restart"))
         return
     status = answer.status
     if status.version != __version__:
@@ -37,33 +37,33 @@ def daemon(facts: Facts) -> Iterator[Finding]:
             f"it has version {status.version}, and this command {__version__}; they understand each other"
             f" (protocol {status.api_version})"
         )
-        yield warning(name, detail, facts.command("restart"))
+        yield warning(name, detail, context.command("restart"))
         return
     yield ok(name, f"version {status.version} (protocol {status.api_version}), process {status.pid}")
 
 
-def _is_on_demand(facts: Facts) -> bool:
-    candidates = (facts.settings.port, *facts.settings.api_ports)
+def _is_on_demand(context: DoctorContext) -> bool:
+    candidates = (context.settings.port, *context.settings.api_ports)
     return any(look(host, port).state == "on-demand" for port in candidates for host, _ in FAMILIES)
 
 
-def ports(facts: Facts) -> Iterator[Finding]:
+def ports(context: DoctorContext) -> Iterator[CheckResult]:
     """Who has the addresses that a sign-in comes back to, and those of the API."""
-    status, settings = facts.daemon().status, facts.settings
+    status, settings = context.daemon().status, context.settings
     listeners = {one.address: one for one in status.listeners} if status else {}
     for hint in status.hints if status else ():
         yield warning("Port", hint.detail)
     at_rest = settings.port_policy == "on-demand"
     yield from _port(settings.port, listeners, at_rest=at_rest)
     if at_rest:
-        yield from _api_ports(facts, listeners)
+        yield from _api_ports(context, listeners)
     elif status is not None:
         # It was started with other settings than there are now.
         known = {address(host, settings.port) for host, _ in FAMILIES}
         yield from (_listener(one) for place, one in listeners.items() if place not in known)
 
 
-def _port(port: int, listeners: dict[str, Listener], *, at_rest: bool) -> Iterator[Finding]:
+def _port(port: int, listeners: dict[str, Listener], *, at_rest: bool) -> Iterator[CheckResult]:
     for host, _ in FAMILIES:
         place = address(host, port)
         known = listeners.get(place)
@@ -84,9 +84,9 @@ def _port(port: int, listeners: dict[str, Listener], *, at_rest: bool) -> Iterat
             yield ok("Port", f"{place} {_WORDS['on_demand' if held.state == 'free' and at_rest else held.state]}")
 
 
-def _api_ports(facts: Facts, listeners: dict[str, Listener]) -> Iterator[Finding]:
-    name, candidates = "API port", facts.settings.api_ports
-    theirs = [one for one in listeners.values() if int(one.address.rpartition(":")[2]) != facts.settings.port]
+def _api_ports(context: DoctorContext, listeners: dict[str, Listener]) -> Iterator[CheckResult]:
+    name, candidates = "API port", context.settings.api_ports
+    theirs = [one for one in listeners.values() if int(one.address.rpartition(":")[2]) != context.settings.port]
     if theirs:
         yield from (_listener(one, name) for one in theirs)
         return
@@ -111,13 +111,13 @@ def _holder(port: int) -> str | None:
     return None
 
 
-def _listener(listener: Listener, name: str = "Port") -> Finding:
+def _listener(listener: Listener, name: str = "Port") -> CheckResult:
     if listener.state == "taken":
         return _taken(name, listener.address, listener.holder or "another program")
     return ok(name, f"{listener.address} {_WORDS[listener.state]}")
 
 
-def _taken(name: str, address: str, holder: str) -> Finding:
+def _taken(name: str, address: str, holder: str) -> CheckResult:
     return error(
         name,
         f"{address} belongs to {holder}, which would receive your sign-in",
@@ -134,14 +134,14 @@ _WORDS: Final = {
 }
 
 
-def connection(facts: Facts) -> Iterator[Finding]:
+def connection(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether an account is connected, and the daemon could use the keyring."""
-    status = facts.daemon().status
+    status = context.daemon().status
     if status is not None:
-        yield from _of_daemon(facts, status)
+        yield from _of_daemon(context, status)
 
 
-def _of_daemon(facts: Facts, status: DaemonStatus) -> Iterator[Finding]:
+def _of_daemon(context: DoctorContext, status: DaemonStatus) -> Iterator[CheckResult]:
     from upstash_helper.cli.commands.status import described
 
     found = status.connection
@@ -150,10 +150,10 @@ def _of_daemon(facts: Facts, status: DaemonStatus) -> Iterator[Finding]:
         case "connected" | "connecting":
             state: State = "ok"
         case "disconnected":
-            state, fix = "warning", fix or f"Connect an account with: {facts.command('connect')}"
+            state, fix = "warning", fix or f"Connect an account with: {context.command('connect')}"
         case _:
-            state, fix = "error", fix or f"See: {facts.command('status')}"
-    yield Finding(name="Connection", state=state, detail=described(found), fix=fix)
+            state, fix = "error", fix or f"See: {context.command('status')}"
+    yield CheckResult(name="Connection", state=state, detail=described(found), fix=fix)
 
     store = found.credential_store
     if store is None:

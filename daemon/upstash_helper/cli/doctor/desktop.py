@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 KEYRING_SECONDS: Final = 10.0
 """It takes some tenths of one; a keyring that asks somebody, or hangs, takes for ever."""
@@ -42,19 +42,21 @@ class _Probed(msgspec.Struct):
     left_behind: bool = False
 
 
-def keyring(facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS) -> Iterator[Finding]:
+def keyring(
+    context: DoctorContext, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS
+) -> Iterator[CheckResult]:
     """
     Whether the keyring keeps what it is given: an entry is written, read back, and deleted.
 
     Args:
-        facts: What the checks go by.
+        context: What the checks go by.
         seconds: That the probe has.
         clean_up: Seconds that there are to delete what a probe left that had to be ended.
     """
-    from upstash_helper.cli.daemon.spawn import command_line
     from upstash_helper.cli.doctor import subprocesses
+    from upstash_helper.system.processes import command_line
 
-    name, store = "Keyring", _store(facts)
+    name, store = "Keyring", _store(context)
     if store != "keyring":
         yield ok(name, f"not used: the API key is kept in {'a file' if store == 'file' else 'memory alone'}")
         return
@@ -70,7 +72,7 @@ def keyring(facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float =
         yield error(
             name,
             f"no answer within {seconds:g} s: it hangs, or waits for you",
-            "Look for a window that asks for its password, or log in anew.",
+            "Check for a window that asks for its password, or log in anew.",
         )
     elif probed is None:
         yield error(name, "the probe of the keyring failed", "Please report it: upstash-helper doctor --report")
@@ -84,16 +86,16 @@ def keyring(facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float =
         )
 
 
-def _store(facts: Facts) -> str:
+def _store(context: DoctorContext) -> str:
     """Return where the API key is kept: by the daemon that runs, which may have been told otherwise than the file."""
-    status = facts.daemon().status
+    status = context.daemon().status
     kept = status.connection.credential_store if status else None
     if kept is None:
-        return facts.settings.credential_store
+        return context.settings.credential_store
     return kept.kind if kept.kind in {"file", "memory"} else "keyring"
 
 
-def _keyring(name: str, probed: _Probed) -> Finding:
+def _keyring(name: str, probed: _Probed) -> CheckResult:
     in_clear = 'or, on a machine without a keyring: credential_store = "file", which keeps the API key in clear'
     match probed.state:
         case "ok":
@@ -144,7 +146,7 @@ def _ask_bus(connection: Any, method: str, signature: str = "", *body: object) -
     return reply.body[0]
 
 
-def session_bus(facts: Facts) -> Iterator[Finding]:
+def session_bus(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether there is a session bus: keyring, notifications and the icon go over it."""
     if sys.platform != "linux":
         return
@@ -154,7 +156,7 @@ def session_bus(facts: Facts) -> Iterator[Finding]:
             names = _ask_bus(connection, "ListNames")
     except (_NoBus, OSError) as problem:
         why = str(problem) if isinstance(problem, _NoBus) else f"it does not answer ({type(problem).__name__})"
-        needed = facts.settings.credential_store == "keyring"
+        needed = context.settings.credential_store == "keyring"
         lost = "no keyring, no notifications, and no icon" if needed else "no notifications and no icon"
         fix = "Log in to a desktop, or start one for a session: dbus-run-session"
         yield warning(name, f"{why}: {lost}", fix)
@@ -162,10 +164,10 @@ def session_bus(facts: Facts) -> Iterator[Finding]:
     yield ok(name, f"it answers; {sum(1 for one in names if not one.startswith(':'))} services are on it")
 
 
-def notifications(facts: Facts) -> Iterator[Finding]:
+def notifications(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the desktop shows notifications."""
     name = "Notifications"
-    if not facts.settings.notifications:
+    if not context.settings.notifications:
         yield ok(name, "not wanted: notifications = false")
         return
     if sys.platform != "linux":
@@ -185,7 +187,7 @@ def notifications(facts: Facts) -> Iterator[Finding]:
         yield warning(
             name,
             "no service of the desktop shows any, so you are not told that an app waits",
-            f"See who waits with: {facts.command('approvals', 'list')}",
+            f"See who waits with: {context.command('approvals', 'list')}",
         )
 
 
@@ -201,13 +203,13 @@ class _Problem(msgspec.Struct):
     detail: str
 
 
-def tray(facts: Facts) -> Iterator[Finding]:
+def tray(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether an icon can be shown, and how: what `upstash-helper tray` would choose."""
-    from upstash_helper.cli.daemon.spawn import command_line
     from upstash_helper.cli.doctor import subprocesses
+    from upstash_helper.system.processes import command_line
 
     name = "Tray"
-    command = command_line("--profile", facts.session.profile, "tray", "--check", "--json")
+    command = command_line("--profile", context.session.profile, "tray", "--check", "--json")
     ended = subprocesses.run(command, seconds=TRAY_SECONDS)
     found = ended.last_line(_Backend)
     if ended.code == exit_codes.OK and found is not None:
@@ -247,12 +249,12 @@ def _watcher() -> str:
 # --- the browser ------------------------------------------------------------------------------------------------------
 
 
-def browser(facts: Facts) -> Iterator[Finding]:
+def browser(context: DoctorContext) -> Iterator[CheckResult]:
     """Which browser would be opened."""
     import webbrowser
 
-    name, by_hand = "Browser", f"Open the address yourself: {facts.command('connect', '--no-browser')}"
-    if not facts.settings.open_browser:
+    name, by_hand = "Browser", f"Open the address yourself: {context.command('connect', '--no-browser')}"
+    if not context.settings.open_browser:
         yield ok(name, "not opened: open_browser = false")
         return
     try:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 from upstash_helper.cli.doctor.context import own_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 LEDGER_SECONDS: Final = 15.0
 LITTLE_ROOM: Final = 100_000_000
@@ -29,9 +29,9 @@ _OTHERS_WRITE: Final = 0o022
 _NO_MODES: Final = "not looked at: Windows has no modes; the user's profile folder is closed to others"
 
 
-def folders(facts: Facts) -> Iterator[Finding]:
+def folders(context: DoctorContext) -> Iterator[CheckResult]:
     """Whose the folders are, and who can put files there."""
-    name, ours = "Folders", facts.folders
+    name, ours = "Folders", context.folders
     if sys.platform == "win32":
         yield ok(name, _NO_MODES)
         return
@@ -62,14 +62,14 @@ def _doubt_of_folder(folder: Path) -> tuple[str, str] | None:
     return None
 
 
-def files(facts: Facts) -> Iterator[Finding]:
+def files(context: DoctorContext) -> Iterator[CheckResult]:
     """Whose the files are, and who can read them."""
     name = "Files"
     if sys.platform == "win32":
         yield ok(name, _NO_MODES)
         return
     count, well = 0, True
-    for file, secret in _files(facts):
+    for file, secret in _files(context):
         try:
             found = file.lstat()
         except OSError:
@@ -89,15 +89,15 @@ class _Doubt(msgspec.Struct, frozen=True):
     readable_only: bool = False
 
 
-def _files(facts: Facts) -> Iterator[tuple[Path, bool]]:
+def _files(context: DoctorContext) -> Iterator[tuple[Path, bool]]:
     """Yield the files that are the user's alone, and whether they hold a secret as it is."""
     from upstash_helper.protocol.discovery import DISCOVERY_FILE, LOCK_FILE
 
-    ours = facts.folders
+    ours = context.folders
     yield ours.runtime / DISCOVERY_FILE, True
     yield ours.runtime / LOCK_FILE, False
-    if facts.world is not None:
-        yield facts.world.credential_file, True
+    if context.world is not None:
+        yield context.world.credential_file, True
     for pattern, folder in (("ledger.db*", ours.state), ("*.log*", ours.logs)):
         try:
             yield from ((file, False) for file in sorted(folder.glob(pattern)))
@@ -108,7 +108,7 @@ def _files(facts: Facts) -> Iterator[tuple[Path, bool]]:
 def _doubt_of_file(file: Path, found: os.stat_result) -> _Doubt | None:
     mode = stat.S_IMODE(found.st_mode)
     if stat.S_ISLNK(found.st_mode):
-        return _Doubt("is a link, which the helper never makes.", f"Look where it leads, and remove it: {file}")
+        return _Doubt("is a link, which the helper never makes.", f"Check where it leads, and remove it: {file}")
     if found.st_uid != own_uid():
         return _Doubt(f"belongs to the user with id {found.st_uid}, not to you.", "Move it away, or run as that user.")
     if mode & _OTHERS_WRITE:
@@ -119,11 +119,11 @@ def _doubt_of_file(file: Path, found: os.stat_result) -> _Doubt | None:
     return None
 
 
-def disk(facts: Facts) -> Iterator[Finding]:
+def disk(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether there is room for what the helper remembers."""
     import shutil
 
-    name, state = "Disk", facts.folders.state
+    name, state = "Disk", context.folders.state
     there = next(folder for folder in (state, *state.parents) if folder.exists())
     try:
         free = shutil.disk_usage(there).free
@@ -150,12 +150,12 @@ class _Checked(msgspec.Struct):
     behind: bool = False
 
 
-def ledger(facts: Facts) -> Iterator[Finding]:
+def ledger(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the file in which the helper remembers apps is sound."""
-    from upstash_helper.cli.daemon.spawn import command_line
     from upstash_helper.cli.doctor import subprocesses
+    from upstash_helper.system.processes import command_line
 
-    name, file = "Ledger", facts.folders.ledger_file
+    name, file = "Ledger", context.folders.ledger_file
     command = command_line(str(file), module="upstash_helper.storage.ledger.check")
     ended = subprocesses.run(command, seconds=LEDGER_SECONDS)
     checked = ended.last_line(_Checked)
@@ -163,7 +163,7 @@ def ledger(facts: Facts) -> Iterator[Finding]:
         how = f"within {LEDGER_SECONDS:g} s" if ended.code is None else "at all"
         yield error(name, f"{file} could not be looked at {how}", "Check the disk.")
         return
-    yield _ledger(name, file, checked, facts)
+    yield _ledger(name, file, checked, context)
     if checked.damaged:
         lie = "damaged file lies" if checked.damaged == 1 else "damaged files lie"
         yield warning(
@@ -173,7 +173,7 @@ def ledger(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _ledger(name: str, file: Path, checked: _Checked, facts: Facts) -> Finding:
+def _ledger(name: str, file: Path, checked: _Checked, context: DoctorContext) -> CheckResult:
     sound = f"format {checked.version}, sound"
     anew = "move the file away: apps must then ask to be let in anew"
     words: dict[str, tuple[str, str]] = {
@@ -197,7 +197,7 @@ def _ledger(name: str, file: Path, checked: _Checked, facts: Facts) -> Finding:
         return ok(name, f"{file}: there is none yet")
     if checked.behind:
         detail = f"{sound}; what was written last is beside it and could not be looked at"
-        return warning(name, detail, f"Start the helper, which takes it in: {facts.command('start')}")
+        return warning(name, detail, f"Start the helper, which takes it in: {context.command('start')}")
     if checked.state == "older":
         return ok(name, f"{sound}; the daemon brings it to format {checked.known} when it starts, after a copy")
     return ok(name, sound)

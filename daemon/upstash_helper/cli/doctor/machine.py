@@ -11,12 +11,12 @@ import tomllib
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "tray": ("PIL", "pystray", "pyperclip", *(("dbus_fast",) if sys.platform == "linux" else ())),
@@ -25,14 +25,14 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
 """By the extra's name, the modules that it brings."""
 
 
-def python(_: Facts) -> Iterator[Finding]:
+def python(_: DoctorContext) -> Iterator[CheckResult]:
     """Which Python runs this."""
     where = f"the environment {sys.prefix}" if sys.prefix != sys.base_prefix else f"{sys.prefix}, no environment"
     detail = f"{platform.python_implementation()} {platform.python_version()} in {where}"
     yield ok("Python", f"{detail}; upstash-helper {__version__}")
 
 
-def system(_: Facts) -> Iterator[Finding]:
+def system(_: DoctorContext) -> Iterator[CheckResult]:
     """On which system, and as whom."""
     detail = f"{platform.system()} {platform.release()} on {platform.machine()}{_distribution()}"
     if sys.platform != "win32" and os.geteuid() == 0 and os.environ.get("SUDO_USER"):
@@ -45,7 +45,7 @@ def system(_: Facts) -> Iterator[Finding]:
     yield ok("System", detail)
 
 
-def extras(_: Facts) -> Iterator[Finding]:
+def extras(_: DoctorContext) -> Iterator[CheckResult]:
     """What of the optional parts is installed. None has to be."""
     words = []
     for extra, modules in EXTRAS.items():
@@ -55,9 +55,9 @@ def extras(_: Facts) -> Iterator[Finding]:
     yield ok("Extras", "; ".join(words))
 
 
-def settings_file(facts: Facts) -> Iterator[Finding]:
+def settings_file(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the settings file can be read, and by whom it can be written."""
-    name, file = "Settings file", facts.folders.config_file
+    name, file = "Settings file", context.folders.config_file
     try:
         found = file.stat()
         tomllib.loads(file.read_text(encoding="utf-8"))
@@ -79,19 +79,20 @@ def settings_file(facts: Facts) -> Iterator[Finding]:
         yield ok(name, f"{file}: can be read")
 
 
-def settings(facts: Facts) -> Iterator[Finding]:
+def settings(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether every setting can be used, and what of them may surprise."""
     name = "Settings"
-    if facts.world is None:
-        yield error(name, str(facts.settings_error), "Mend or remove it. The other checks go by the defaults.")
+    if context.world is None:
+        yield error(name, str(context.settings_error), "Mend or remove it. The other checks go by the defaults.")
         return
-    values = facts.settings
-    detail = f"valid; {len(facts.world.sources)} given, the others as they come"
+    values = context.settings
+    detail = f"valid; {len(context.world.sources)} given, the others as they come"
     if values.client_id is None:
         yield warning(
             name,
             f"{detail}; no client_id, so signing in with the browser is not possible",
-            "Set client_id (Upstash gives one: partnerships@upstash.com), or: " + facts.command("connect", "--api-key"),
+            "Set client_id (Upstash gives one: partnerships@upstash.com), or: "
+            + context.command("connect", "--api-key"),
         )
     elif values.credential_store == "file":
         yield warning(

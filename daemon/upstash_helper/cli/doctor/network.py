@@ -14,12 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 REACH_SECONDS: Final = 3.0
 """For each step: a name, an address, a handshake."""
@@ -27,7 +27,7 @@ MOST_SKEW: Final = 60.0
 """Seconds. Beyond it certificates and tokens begin to look expired, or not valid yet."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_LOOK: Final = "Look at the network, the firewall, and the proxy settings of this machine."
+_LOOK: Final = "Check at the network, the firewall, and the proxy settings of this machine."
 
 
 class _Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,23 +62,23 @@ class _Route(msgspec.Struct, frozen=True, kw_only=True):
         return connection
 
 
-def sign_in(facts: Facts) -> Iterator[Finding]:
+def sign_in(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the authorization server can be reached, and is who it says."""
-    yield from _reached("Sign-in", facts.settings.auth_url)
+    yield from _reached("Sign-in", context.settings.auth_url)
 
 
-def developer_api(facts: Facts) -> Iterator[Finding]:
+def developer_api(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the Developer API can be reached, and is who it says."""
-    yield from _reached("Developer API", facts.settings.api_url)
+    yield from _reached("Developer API", context.settings.api_url)
 
 
-def _reached(name: str, url: str) -> Iterator[Finding]:
+def _reached(name: str, url: str) -> Iterator[CheckResult]:
     route = _route(url)
     host, port = route.first
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as problem:
-        fix = "Look at the network, and at the name servers of this machine."
+        fix = "Check at the network, and at the name servers of this machine."
         yield error(name, f"the name {host} cannot be resolved: {_reason(problem)}", fix)
         return
     try:
@@ -94,7 +94,7 @@ def _reached(name: str, url: str) -> Iterator[Finding]:
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
-def _tls(route: _Route) -> Finding:
+def _tls(route: _Route) -> CheckResult:
     name = "TLS"
     connection = route.connection(ssl.create_default_context())
     try:
@@ -179,12 +179,12 @@ def _issuer_in(certificate: object) -> str:
 # --- the clock --------------------------------------------------------------------------------------------------------
 
 
-def clock(facts: Facts) -> Iterator[Finding]:
+def clock(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether this machine's clock agrees with the authorization server's."""
-    name, route = "Clock", _route(facts.settings.auth_url)
+    name, route = "Clock", _route(context.settings.auth_url)
     began = time.time()
     try:
-        date = _date(route, facts.settings.auth_url)
+        date = _date(route, context.settings.auth_url)
     except (OSError, http.client.HTTPException) as problem:
         yield warning(name, f"it could not be compared with that of {route.host}: {_reason(problem)}")
         return

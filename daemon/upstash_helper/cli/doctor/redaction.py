@@ -232,7 +232,7 @@ def _without_forms(text: str) -> str:
 
 
 def _has_chance(run: str) -> bool:
-    """Look at what stands between slashes (which base64 has), dots (as a JWT), and names and their values."""
+    """Check at what stands between slashes (which base64 has), dots (as a JWT), and names and their values."""
     return any(looks_random(piece) for piece in re.split(r"[/.~%=]", run))
 
 

@@ -27,8 +27,8 @@ from upstash_helper.cli.output import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from upstash_helper.cli.doctor.check import Finding
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.check import CheckResult
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 LOG_LINES: Final = 200
 _LOG_BYTES: Final = 256_000
@@ -43,18 +43,18 @@ _MARKS: Final = {"ok": "✓", "warning": "!", "error": "✗"}
 _NAME_OF_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def text_of(facts: Facts, findings: Sequence[Finding]) -> str:
+def text_of(context: DoctorContext, results: Sequence[CheckResult]) -> str:
     """Return the report."""
-    redactor = redactor_for(facts)
+    redactor = redactor_for(context)
     parts = [
         "# A report of upstash-helper",
         f"Version {__version__}, written {time.strftime('%Y-%m-%d %H:%M:%S %z')}. {_PREFACE}",
-        _section("Checks", _checks(findings), redactor),
+        _section("Checks", _checks(results), redactor),
         _section("Versions", _versions(), redactor),
-        _section("Settings", _settings(facts), redactor),
-        _section("Daemon", _daemon(facts, redactor), redactor),
-        _section(f"The end of {facts.folders.log_file.name}", _log(facts.folders.log_file, redactor), redactor),
-        _section("The end of start.log", _log(facts.folders.logs / "start.log", redactor), redactor),
+        _section("Settings", _settings(context), redactor),
+        _section("Daemon", _daemon(context, redactor), redactor),
+        _section(f"The end of {context.folders.log_file.name}", _log(context.folders.log_file, redactor), redactor),
+        _section("The end of start.log", _log(context.folders.logs / "start.log", redactor), redactor),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -88,7 +88,7 @@ def write(place: Path, text: str, *, force: bool) -> None:
         raise
 
 
-def redactor_for(facts: Facts) -> Redactor:
+def redactor_for(context: DoctorContext) -> Redactor:
     """Return what takes out of a text what is not for others, with what is known of this machine and this user."""
     user = ""
     with contextlib.suppress(OSError, KeyError, ImportError):
@@ -96,20 +96,20 @@ def redactor_for(facts: Facts) -> Redactor:
     home = ""
     with contextlib.suppress(RuntimeError):
         home = str(Path.home())
-    return Redactor(home=home, user=user, host=platform.node(), known=dict(_known(facts)))
+    return Redactor(home=home, user=user, host=platform.node(), known=dict(_known(context)))
 
 
-def _known(facts: Facts) -> Iterator[tuple[str, str]]:
+def _known(context: DoctorContext) -> Iterator[tuple[str, str]]:
     from upstash_helper.protocol import discovery
     from upstash_helper.protocol.errors import ClientError
 
-    if facts.settings.client_id:
-        yield facts.settings.client_id, _shortened(facts.settings.client_id)
+    if context.settings.client_id:
+        yield context.settings.client_id, _shortened(context.settings.client_id)
     with contextlib.suppress(ClientError):
-        found = discovery.read(facts.folders.runtime)
+        found = discovery.read(context.folders.runtime)
         if found is not None:
             yield found.owner_token, GONE
-    status = facts.daemon().status
+    status = context.daemon().status
     account = status.connection.account if status else None
     if account is not None:
         name, _, domain = account.email.partition("@")
@@ -120,11 +120,11 @@ def _shortened(client_id: str) -> str:
     return f"{client_id[:4]}…"
 
 
-def _checks(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings:
-        yield f"{_MARKS[finding.state]} {finding.name}: {finding.detail}"
-        if finding.fix:
-            yield f"  → {finding.fix}"
+def _checks(results: Sequence[CheckResult]) -> Iterator[str]:
+    for result in results:
+        yield f"{_MARKS[result.state]} {result.name}: {result.detail}"
+        if result.fix:
+            yield f"  → {result.fix}"
 
 
 def _versions() -> Iterator[str]:
@@ -145,18 +145,18 @@ def _versions() -> Iterator[str]:
             yield f"{name}: not installed"
 
 
-def _settings(facts: Facts) -> Iterator[str]:
-    if facts.world is None:
-        yield f"They cannot be used: {facts.settings_error}"
+def _settings(context: DoctorContext) -> Iterator[str]:
+    if context.world is None:
+        yield f"They cannot be used: {context.settings_error}"
         return
-    yield f"profile = {facts.world.profile}"
-    for key, value in msgspec.structs.asdict(facts.settings).items():
+    yield f"profile = {context.world.profile}"
+    for key, value in msgspec.structs.asdict(context.settings).items():
         said = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
-        yield f"{key} = {said}    (from: {facts.world.sources.get(key, 'default')})"
+        yield f"{key} = {said}    (from: {context.world.sources.get(key, 'default')})"
 
 
-def _daemon(facts: Facts, redactor: Redactor) -> Iterator[str]:
-    answer = facts.daemon()
+def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
+    answer = context.daemon()
     if answer.status is None:
         yield f"No answer. {answer.error or ''}"
         return

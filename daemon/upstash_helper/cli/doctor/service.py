@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 from upstash_helper.cli.doctor.context import own_uid
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
     from upstash_helper.service.control import Installed
 
 ASK_SECONDS: Final = 4.0
@@ -35,14 +35,14 @@ class _Unit(NamedTuple):
         return f"{self.enabled}, {self.active}"
 
 
-def service(facts: Facts) -> Iterator[Finding]:
+def service(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the helper starts by itself: installed, enabled, running."""
     from upstash_helper.service.control import find
 
-    install = f"To have it start by itself: {facts.command('install')}"
-    profile = facts.session.profile
+    install = f"To have it start by itself: {context.command('install')}"
+    profile = context.session.profile
     of_profile = "" if profile == DEFAULT_PROFILE else f"-{profile}"
-    installed = find(profile, facts.folders)
+    installed = find(profile, context.folders)
     if installed is not None and installed.manager == "xdg-autostart":
         yield ok(_NAME, f"the desktop starts it at login ({installed.files[0]})")
     elif sys.platform == "linux":
@@ -52,15 +52,15 @@ def service(facts: Facts) -> Iterator[Finding]:
     else:
         yield ok(_NAME, "not looked at: this system has no service manager that could be asked as a user")
     if installed is not None:
-        yield from _as_installed(facts, installed)
+        yield from _as_installed(context, installed)
 
 
-def _as_installed(facts: Facts, found: Installed) -> Iterator[Finding]:
+def _as_installed(context: DoctorContext, found: Installed) -> Iterator[CheckResult]:
     """What is not as an installation today would make it."""
     from upstash_helper.service import planner
     from upstash_helper.service.facts import gather
 
-    install = facts.command("install")
+    install = context.command("install")
     program = found.program[:1]
     if program and not Path(program[0]).exists():
         yield error(_NAME, f"{found.files[0]} starts {program[0]}, which has gone", f"Install it anew: {install}")
@@ -69,12 +69,12 @@ def _as_installed(facts: Facts, found: Installed) -> Iterator[Finding]:
     if changed:
         detail = f"changed by hand since it was installed: {', '.join(changed)}"
         yield warning(_NAME, detail, f"To have it as it was, with a copy kept: {install} --force")
-    elif facts.world is not None and planner.is_outdated(gather(facts.session.profile_flag)):
+    elif context.world is not None and planner.is_outdated(gather(context.session.profile_flag)):
         detail = "what starts at login is of another version, port or program than this command's"
         yield warning(_NAME, detail, f"Bring it up to date: {install}")
 
 
-def _systemd(name: str, install: str) -> Finding:
+def _systemd(name: str, install: str) -> CheckResult:
     there: dict[str, _Unit] = {}
     for unit in (f"{name}.socket", f"{name}.service"):
         state = _unit(unit)
@@ -88,7 +88,7 @@ def _systemd(name: str, install: str) -> Finding:
     detail = "; ".join(f"{unit}: {state}" for unit, state in there.items())
     failed = [unit for unit, state in there.items() if state.active == "failed"]
     if failed:
-        fix = f"Look why: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
+        fix = f"Check why: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
         return error(_NAME, detail, fix)
     if not any(state.enabled in _BY_ITSELF for state in there.values()):
         fix = f"systemctl --user enable --now {next(iter(there))}"
@@ -118,7 +118,7 @@ def _systemctl(verb: str, unit: str) -> str | None:
     return "not-found" if "No such file" in ended.err or "not-found" in ended.err else None
 
 
-def _launchd(label: str, install: str) -> Finding:
+def _launchd(label: str, install: str) -> CheckResult:
     from upstash_helper.cli.doctor import subprocesses
 
     try:
@@ -131,7 +131,7 @@ def _launchd(label: str, install: str) -> Finding:
     return ok(_NAME, f"{label}: {states[0] if states else 'loaded'}")
 
 
-def session(_: Facts) -> Iterator[Finding]:
+def session(_: DoctorContext) -> Iterator[CheckResult]:
     """What the session gives: a runtime folder, and whether programs outlive it."""
     if sys.platform != "linux":
         return

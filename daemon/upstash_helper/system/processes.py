@@ -1,4 +1,4 @@
-"""Starting processes of ours: the background daemon, and what the demo needs."""
+"""Starting our own programs: the command line of a module, and processes that outlive their parent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def command_line(*arguments: str, module: str = "upstash_helper") -> list[str]:
-    """Return the command that runs our module ``module`` with this same Python."""
-    # -P: a click.py in the folder where the user happens to be is not ours.
+    """Return the command that runs ``module`` with the current Python interpreter."""
+    # -P keeps the working directory off sys.path: a click.py there must not shadow ours.
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def open_output(path: Path) -> int:
-    """Open, for writing, an empty file that this user alone can read, and return its descriptor."""
+    """Create or truncate a file that only this user can read, and return its descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     return os.open(path, flags, 0o600)
 
@@ -30,8 +30,8 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
 
     Args:
         command: The program and its arguments.
-        output: Where its stdout and stderr go.
-        folder: Where it runs: not where the user happens to be, which could then not be unmounted or removed.
+        output: The file that receives its stdout and stderr.
+        folder: Its working directory. Not the user's: that one could then not be unmounted or removed.
 
     Raises:
         OSError: If it cannot be started.
@@ -52,7 +52,7 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
 
 
 def tail(path: Path, *, lines: int = 20) -> str:
-    """Return the last lines of a text file, or nothing if it cannot be read."""
+    """Return the last lines of a text file, or an empty string if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
