@@ -1,4 +1,4 @@
-from upstash_helper.cli.output import moment, sheet, styled, table
+from upstash_helper.cli.output import local_time, key_values, colored, table
 
 
 def test_columns_are_aligned() -> None:
@@ -17,30 +17,30 @@ def test_nothing_is_an_empty_table() -> None:
 
 def test_sheet_names_its_values() -> None:
     """
-    A sheet has one line for each value.
+    A key_values has one line for each value.
     """
-    assert "Name:  orders\nId:    1" == sheet([("Name", "orders"), ("Id", "1")])
+    assert "Name:  orders\nId:    1" == key_values([("Name", "orders"), ("Id", "1")])
 
 
 def test_names_cannot_steer_the_terminal() -> None:
     """
-    Control characters in a name that came from elsewhere are shown as such and do nothing.
+    Control characters in a name that came from elsewhere are printable as such and do nothing.
     """
-    shown = table([("a\x1b[31m\r\nb\u202e",)])
+    printable = table([("a\x1b[31m\r\nb\u202e",)])
 
-    assert "a\ufffd[31m\ufffd\ufffdb\ufffd" == shown
+    assert "a\ufffd[31m\ufffd\ufffdb\ufffd" == printable
 
 
 def test_no_color_without_a_terminal() -> None:
     """
     What goes into a file or a pipe has no color codes.
     """
-    assert "ok" == styled("ok", "green")
+    assert "ok" == colored("ok", "green")
 
 
 def test_times_are_the_users_own() -> None:
     """
-    A timestamp is shown in local time; one that is none is shown as it is.
+    A timestamp is printable in local time; one that is none is printable as it is.
     """
-    assert "2026-01-0" == moment("2026-01-02T03:04:05Z")[:9]
-    assert "soon" == moment("soon")
+    assert "2026-01-0" == local_time("2026-01-02T03:04:05Z")[:9]
+    assert "soon" == local_time("soon")

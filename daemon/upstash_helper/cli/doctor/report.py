@@ -1,8 +1,7 @@
 """
-The report of ``doctor``: one text that a person can read through before it is sent to anybody.
+The report of ``doctor``: one text file, which its user can read before sharing it.
 
-Everything in it goes through ``redaction``; nothing is read for it that holds a secret, but for what is known to be one
-and is looked for in the rest.
+Everything in it is redacted. The only secrets that are read for it are those that are then removed from the rest.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.cli.doctor.redaction import GONE, Redactor
-from upstash_helper.cli.output import shown
+from upstash_helper.cli.output import printable
+from upstash_helper.system.redaction import REDACTED, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,74 +31,74 @@ if TYPE_CHECKING:
 
 LOG_LINES: Final = 200
 _LOG_BYTES: Final = 256_000
-"""Of the end of a log, which is read at most: a line has some hundreds."""
+"""How much of the end of a log is read. A line has some hundred bytes."""
 _LONGEST_LINE: Final = 4000
 
 _PREFACE: Final = (
-    "Secrets, e-mail addresses, and the names of databases' hosts, of this machine and of its user are left out by a"
-    " program, which may have overlooked one: read it before you send it to anybody."
+    "Secrets, email addresses, database hosts, and the names of this machine and its user were removed automatically."
+    " That may have missed some, so check the report before you share it."
 )
 _MARKS: Final = {"ok": "✓", "warning": "!", "error": "✗"}
-_NAME_OF_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
+_REQUIREMENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def text_of(context: DoctorContext, results: Sequence[CheckResult]) -> str:
+def report_text(context: DoctorContext, results: Sequence[CheckResult]) -> str:
     """Return the report."""
     redactor = redactor_for(context)
     parts = [
-        "# A report of upstash-helper",
+        "# upstash-helper report",
         f"Version {__version__}, written {time.strftime('%Y-%m-%d %H:%M:%S %z')}. {_PREFACE}",
         _section("Checks", _checks(results), redactor),
         _section("Versions", _versions(), redactor),
         _section("Settings", _settings(context), redactor),
         _section("Daemon", _daemon(context, redactor), redactor),
-        _section(f"The end of {context.folders.log_file.name}", _log(context.folders.log_file, redactor), redactor),
-        _section("The end of start.log", _log(context.folders.logs / "start.log", redactor), redactor),
+        _section(f"Last lines of {context.folders.log_file.name}", _log(context.folders.log_file, redactor), redactor),
+        _section("Last lines of start.log", _log(context.folders.logs / "start.log", redactor), redactor),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def write(place: Path, text: str, *, force: bool) -> None:
+def write_report(path: Path, text: str, *, force: bool) -> None:
     """
-    Write the report to a file that this user alone can read.
+    Write the report to a file that only this user can read.
 
     Args:
-        place: The file.
+        path: The file.
         text: The report.
-        force: Replace what is there.
+        force: Replace an existing file.
 
     Raises:
-        FileExistsError: If something is there, and ``force`` does not say that it may be replaced.
+        FileExistsError: If it exists and ``force`` is false.
         OSError: If it cannot be written.
     """
     data = text.encode("utf-8", "replace")
     if force:
         from upstash_helper.system import token_files
 
-        token_files.write(place, data)
+        token_files.write(path, data)
         return
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(place, flags, 0o600)
+    descriptor = os.open(path, flags, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
     except BaseException:
-        place.unlink(missing_ok=True)  # half a report would look like a whole one
+        path.unlink(missing_ok=True)  # a truncated report would look complete
         raise
 
 
 def redactor_for(context: DoctorContext) -> Redactor:
-    """Return what takes out of a text what is not for others, with what is known of this machine and this user."""
+    """Return a redactor that knows this machine, this user, and the secrets of this profile."""
     user = ""
     with contextlib.suppress(OSError, KeyError, ImportError):
         user = getpass.getuser()
     home = ""
     with contextlib.suppress(RuntimeError):
         home = str(Path.home())
-    return Redactor(home=home, user=user, host=platform.node(), known=dict(_known(context)))
+    return Redactor(home=home, user=user, host=platform.node(), known=dict(_known_secrets(context)))
 
 
-def _known(context: DoctorContext) -> Iterator[tuple[str, str]]:
+def _known_secrets(context: DoctorContext) -> Iterator[tuple[str, str]]:
     from upstash_helper.protocol import discovery
     from upstash_helper.protocol.errors import ClientError
 
@@ -108,7 +107,7 @@ def _known(context: DoctorContext) -> Iterator[tuple[str, str]]:
     with contextlib.suppress(ClientError):
         found = discovery.read(context.folders.runtime)
         if found is not None:
-            yield found.owner_token, GONE
+            yield found.owner_token, REDACTED
     status = context.daemon().status
     account = status.connection.account if status else None
     if account is not None:
@@ -135,9 +134,9 @@ def _versions() -> Iterator[str]:
     try:
         required = metadata.requires("upstash-helper") or []
     except metadata.PackageNotFoundError:
-        yield "upstash-helper is not installed as a package here, so what it needs is not known"
+        yield "upstash-helper is not installed as a package, so its requirements are unknown"
         return
-    names = {match[0] for line in required if (match := _NAME_OF_REQUIREMENT.match(line))}
+    names = {match[0] for line in required if (match := _REQUIREMENT_NAME.match(line))}
     for name in sorted(names, key=str.lower):
         try:
             yield f"{name} {metadata.version(name)}"
@@ -146,13 +145,13 @@ def _versions() -> Iterator[str]:
 
 
 def _settings(context: DoctorContext) -> Iterator[str]:
-    if context.world is None:
-        yield f"They cannot be used: {context.settings_error}"
+    if context.profile is None:
+        yield f"The settings are invalid: {context.settings_error}"
         return
-    yield f"profile = {context.world.profile}"
+    yield f"profile = {context.profile.profile}"
     for key, value in msgspec.structs.asdict(context.settings).items():
-        said = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
-        yield f"{key} = {said}    (from: {context.world.sources.get(key, 'default')})"
+        text = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
+        yield f"{key} = {text}    (from: {context.profile.sources.get(key, 'default')})"
 
 
 def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
@@ -160,8 +159,8 @@ def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
     if answer.status is None:
         yield f"No answer. {answer.error or ''}"
         return
-    told = redactor.value(msgspec.to_builtins(answer.status))
-    yield from msgspec.json.format(msgspec.json.encode(told), indent=2).decode().splitlines()
+    status = redactor.value(msgspec.to_builtins(answer.status))
+    yield from msgspec.json.format(msgspec.json.encode(status), indent=2).decode().splitlines()
 
 
 def _log(file: Path, redactor: Redactor) -> Iterator[str]:
@@ -171,17 +170,17 @@ def _log(file: Path, redactor: Redactor) -> Iterator[str]:
             log.seek(max(log.tell() - _LOG_BYTES, 0))
             text = log.read().decode("utf-8", "replace")
     except FileNotFoundError:
-        yield "There is none."
+        yield "The file does not exist."
         return
     except OSError as error:
-        yield f"It cannot be read: {error.strerror}"
+        yield f"The file cannot be read: {error.strerror}"
         return
     for line in text.splitlines()[-LOG_LINES:]:
         yield _line(line, redactor)
 
 
 def _line(line: str, redactor: Redactor) -> str:
-    """Return a line of the log without secrets; its fields are seen to one by one, so that no escape hides anything."""
+    """Return a line of the log, redacted field by field: JSON escapes could hide a secret from the patterns."""
     try:
         fields: Any = msgspec.json.decode(line)
     except msgspec.MsgspecError:
@@ -190,9 +189,9 @@ def _line(line: str, redactor: Redactor) -> str:
 
 
 def _section(title: str, lines: Iterator[str], redactor: Redactor) -> str:
-    """Return a section whose lines are shown as they are: what a log holds is neither a heading nor a link."""
-    # Cut after what is secret is out: half a secret has no form to be known by.
-    cleaned = [shown(redactor.text(line))[:_LONGEST_LINE] for line in lines]
-    body = "\n".join(cleaned) or "Nothing."
+    """Return a section with its lines in a code block, so that nothing in a log becomes a heading or a link."""
+    # Truncated after redaction: half a secret would match no pattern.
+    cleaned = [printable(redactor.text(line))[:_LONGEST_LINE] for line in lines]
+    body = "\n".join(cleaned) or "(empty)"
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", body)), 3)
     return f"## {redactor.text(title)}\n\n{fence}text\n{body}\n{fence}"
