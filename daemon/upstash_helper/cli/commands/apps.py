@@ -174,7 +174,8 @@ def _show(session: Session, app: App) -> None:
         ("Expires", local_time(app.expires_at) if app.expires_at else "after 90 days without use"),
     ]
     if app.mismatches:
-        rows.append(("Misuse", f"its token was sent {app.mismatches} times by another page or program"))
+        times = "once" if app.mismatches == 1 else f"{app.mismatches} times"
+        rows.append(("Misuse", f"token used {times} by another page or program"))
     click.echo(key_values(rows))
 
 
