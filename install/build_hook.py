@@ -15,7 +15,7 @@ _IN_WHEEL = "upstash_helper/cli/manual"
 
 
 class ManPages(BuildHookInterface[Any]):
-    """Generates the pages with ``install/manual.py``, in a process of its own: it imports the code that is packed."""
+    """Generates the pages with ``install/manual.py``, in a subprocess, because it imports the code that is packed."""
 
     PLUGIN_NAME = "man-pages"
 

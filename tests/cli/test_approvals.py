@@ -34,13 +34,13 @@ async def test_list_starts_with_the_verified_identity(shell: Shell, running: Dae
 
     ran = await shell("approvals", "list")
 
-    [who, sender, name, code, wish, why, left, number] = ran.out.splitlines()
+    [who, sender, name, code, scopes, reason, left, number] = ran.out.splitlines()
     assert ["Web page:", PAGE] == who.rsplit(maxsplit=1)
     assert f"{Path(sys.executable).resolve()} (make sure that this is your browser" in sender
     assert name.endswith('"Upstash" (not verified)')
     assert app.code in code
-    assert wish.endswith("List your databases and their settings, without passwords (databases:read)")
-    assert why.endswith('"To list them"')
+    assert scopes.endswith("List your databases and their settings, without passwords (databases:read)")
+    assert reason.endswith('"To list them"')
     assert 0 < int(left.split()[-2]) <= 120
     assert number.endswith(app.id)
     assert f"upstash-helper approvals approve {app.code}" in ran.err
@@ -177,7 +177,7 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "reported"),
     [
         (("--scope", "databases:write"), "The app did not request databases:write. Requested scopes: databases:read."),
         (("--all-databases",), "databases:credentials, which would not be granted"),
@@ -185,7 +185,7 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
     ],
 )
 async def test_invalid_grant_is_rejected_before_asking(
-    running: DaemonProcess, flags: tuple[str, ...], said: str
+    running: DaemonProcess, flags: tuple[str, ...], reported: str
 ) -> None:
     """
     An invalid grant is rejected before the user is asked, and nothing is decided.
@@ -195,7 +195,7 @@ async def test_invalid_grant_is_rejected_before_asking(
     ran = await at_terminal("approvals", "approve", *flags, environment=running.environment, typed=())
 
     assert exit_codes.USAGE == ran.code
-    assert said in ran.err
+    assert reported in ran.err
     assert "pending" == app.state
 
 
@@ -378,12 +378,12 @@ async def test_watch_continues_after_a_decision_elsewhere(running: DaemonProcess
         running.client.deny(first.id)
         second = AppSide.asks(running, origin=OTHER)
         screen.type("y\n")
-        told = await screen.shows(WATCHED)
+        shown = await screen.shows(WATCHED)
         screen.type("y\n")
         assert screen.process.stdout is not None
         await screen.process.stdout.readline()
 
-    assert "Error: It was denied already." in told
+    assert "Error: It was denied already." in shown
     assert ("denied", "approved") == (first.state, second.state)
 
 

@@ -171,7 +171,7 @@ def test_daemon_collects_garbage(tmp_path: Path) -> None:
     Garbage collection, which is disabled for a quick start, is enabled when the daemon is running.
     """
     script = tmp_path / "sitecustomize.py"
-    # The daemon's own process tells, at its end, how it ran.
+    # The daemon's process reports its state when it exits.
     script.write_text(
         "import atexit, gc, sys\natexit.register(lambda: print('collecting', gc.isenabled()))\n", encoding="utf-8"
     )

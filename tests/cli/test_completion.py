@@ -58,7 +58,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (["approvals", "b"], ["block", "blocked"]),
         (["approvals", "approve", "--scope", "upstash"], ["upstash:read", "upstash:write"]),
         (["audit", "--app", ""], ["owner"]),
-        # No daemon is there to ask.
+        # The daemon is not running.
         (["databases", "get", ""], []),
         (["approvals", "approve", ""], []),
         (["approvals", "unblock", ""], []),

@@ -117,7 +117,7 @@ async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_
 def _look(url: str) -> None:
     from upstash_helper.cli.demo.browserless_login import UnexpectedPage
 
-    with contextlib.suppress(UnexpectedPage):  # the page says that it did not work
+    with contextlib.suppress(UnexpectedPage):  # the page shows that the sign-in failed
         BrowserSession().follow(url)
 
 
@@ -260,7 +260,7 @@ async def test_api_key_is_prompted_without_echo(running: DaemonProcess, far_side
 
 
 @pytest.mark.parametrize(
-    ("arguments", "typed", "said"),
+    ("arguments", "typed", "reported"),
     [
         (("connect", "--api-key"), "key\n", "--email"),
         (("connect", "--api-key", "--email", "a@b.example"), "", "No API key"),
@@ -269,14 +269,14 @@ async def test_api_key_is_prompted_without_echo(running: DaemonProcess, far_side
         (("connect", "--api-key", "--email", "a@b.example"), "k\u00e9y\n", "/api_key"),
     ],
 )
-async def test_api_key_is_read_from_stdin(shell: Shell, arguments: tuple[str, ...], typed: str, said: str) -> None:
+async def test_api_key_is_read_from_stdin(shell: Shell, arguments: tuple[str, ...], typed: str, reported: str) -> None:
     """
     In a script the key is the first line of stdin; a missing or malformed one is an error.
     """
     ran = await shell(*arguments, typed=typed)
 
     assert (exit_codes.USAGE, "") == (ran.code, ran.out)
-    assert said in ran.err
+    assert reported in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -125,7 +125,7 @@ async def test_unknown_outcome_shows_the_idempotency_key(shell: Shell, far_side:
     If the answer to a create is lost, the user sees how to retry without creating a second database.
     """
     await far_side.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
-    await far_side.fault(path="/v2/redis/databases", status=503, times=None)  # and nobody can look whether it is there
+    await far_side.fault(path="/v2/redis/databases", status=503, times=None)  # so that the daemon cannot check either
     try:
         ran = await shell("databases", "create", "orders", "--region", "us-east-1")
     finally:

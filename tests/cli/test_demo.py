@@ -33,7 +33,7 @@ END_SECONDS = 30
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A user with a temporary folder of their own."""
-    # As short a path as a user's: unix sockets have names of about 100 bytes.
+    # As short as a user's path: the path of a Unix socket is limited to about 100 bytes.
     with turn(), tempfile.TemporaryDirectory(prefix="uh-") as folder:
         yield clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "TMPDIR": folder}
 
@@ -123,7 +123,7 @@ async def test_demo_uses_another_port_if_3000_is_in_use(environment: dict[str, s
     try:
         taken = socket.create_server(("127.0.0.1", 3000))
     except OSError:
-        taken = socket.socket()  # somebody else has it, which is as good
+        taken = socket.socket()  # another program uses it already
     with taken:
         ran = await run_cli("demo", "--once", "--json", environment=environment)
 
@@ -188,7 +188,7 @@ async def test_missing_extra_shows_how_to_install_it(environment: dict[str, str]
     """
     Without the sandbox extra, the command that installs it is shown.
     """
-    # As after a plain `pip install upstash-helper`: the databases of the extra cannot be found.
+    # As after a plain `pip install upstash-helper`, without the extra.
     script = (
         "import sys\n"
         "from importlib.machinery import PathFinder\n"

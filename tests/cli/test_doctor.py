@@ -45,7 +45,7 @@ async def test_healthy_daemon_has_no_errors(shell: Shell, running: DaemonProcess
     for_people = await shell("doctor")
 
     assert (0, True) == (ran.code, ran.json["healthy"])
-    # What a machine without a desktop lacks is worth a word, and nothing more.
+    # A machine without a desktop has warnings, but no errors.
     desktop = {"Session bus", "Notifications", "Tray", "Browser", "Service", "Session"}
     assert {"ok"} == {one["state"] for one in ran.json["checks"] if one["name"] not in desktop}
     assert connected in check(ran, "Connection")["detail"]
@@ -97,7 +97,7 @@ async def test_busy_address_of_a_running_daemon_is_found(tmp_path: Path) -> None
         pytest.skip("platform: this machine has no ::1")
     port = taken.getsockname()[1]
     with taken, DaemonProcess.running(tmp_path, port=port) as daemon:
-        # The settings say so as well: else doctor looks at port 3000 too, which is this machine's and not the test's.
+        # In the settings too: otherwise doctor also checks port 3000, which is not the test's.
         ran = await run_cli("doctor", "--json", environment=daemon.environment | {"UPSTASH_HELPER_PORT": str(port)})
 
     found = check(ran, "Port")

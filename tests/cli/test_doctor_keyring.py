@@ -155,9 +155,9 @@ def test_probe_does_not_print_the_value(session: PrivateKeyring) -> None:
     """
     session.start_keyring()
 
-    said = probed("doctor 1")
+    reported = probed("doctor 1")
 
-    assert {"state": "ok", "kind": "Secret Service", "detail": "", "left_behind": False} == said
+    assert {"state": "ok", "kind": "Secret Service", "detail": "", "left_behind": False} == reported
 
 
 def test_entry_of_a_killed_probe_can_be_deleted(session: PrivateKeyring) -> None:

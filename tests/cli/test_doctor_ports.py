@@ -149,11 +149,11 @@ def test_check_does_not_start_a_socket_activated_daemon(examined: Examined, tmp_
         assert "listens\n" == program.stdout.readline()
         found = examined.worst(daemon.ports)
         running = examined.worst(daemon.daemon)
-        said, _ = program.communicate("")
+        reported, _ = program.communicate("")
 
     assert ("ok", "ok") == (found.state, running.state), found.detail
     assert "systemd starts it" in running.detail
-    assert "nobody came\n" == said
+    assert "nobody came\n" == reported
 
 
 def test_ports_of_the_daemon_are_ok(examined: Examined) -> None:

@@ -106,10 +106,10 @@ async def test_report_contains_no_secret(
     with running.folders.log_file.open("a", encoding="utf-8") as log:
         for name, secret in known.items():
             forms = sorted(encodings(secret))
-            log.write(json.dumps({"event": "said", "password": forms}) + "\n")
-            if name != "proxy password":  # a word is a secret by what it is called
+            log.write(json.dumps({"event": "reported", "password": forms}) + "\n")
+            if name != "proxy password":  # a word is a secret only by its name
                 log.write(
-                    json.dumps({"event": "said", "detail": f"got {' and '.join(forms)} here", "list": forms}) + "\n"
+                    json.dumps({"event": "reported", "detail": f"got {' and '.join(forms)} here", "list": forms}) + "\n"
                 )
                 log.write(f"plain text {' '.join(forms)}\n")
         log.write(f"http://ada:{PROXY_PASSWORD}@proxy.example:3128\nAuthorization: Basic {known['basic']}\n")
@@ -150,7 +150,7 @@ async def test_report_has_checks_versions_settings_and_log(bare: dict[str, str],
     assert 'auth_url = "http://127.0.0.1:1"    (from: UPSTASH_HELPER_AUTH_URL)' in text
     assert '"number":299' in text
     assert '"number":101' not in text
-    # What a log holds ends no block, is no heading, and colours nothing.
+    # Text from a log neither ends the code block, nor becomes a heading, nor colors the terminal.
     assert "````text" in text
     assert "\x1b" not in text
     assert ran.out.splitlines()[1] in text
@@ -170,7 +170,7 @@ async def test_default_path_is_in_the_working_directory(bare: dict[str, str], tm
     (written,) = folder.iterdir()
     assert re.fullmatch(r"upstash-helper-report-\d{8}-\d{6}\.md", written.name)
     assert str(written) in ran.err
-    assert 1 == ran.code  # as without a report: there is no daemon
+    assert 1 == ran.code  # as without a report: the daemon is not running
     if sys.platform != "win32":
         assert 0o600 == stat.S_IMODE(written.stat().st_mode)
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 SOCKET, SERVICE = "upstash-helper.socket", "upstash-helper.service"
 AWKWARD_HOME = 'Zoë\'s %h $x "home"'
 
-# A checkout below /tmp is one that install refuses to make a service of.
+# `install` refuses to create a service for a checkout below /tmp.
 INSTALL = ("install", *(("--force",) if executable.obstacle(executable.this_program()) else ()))
 
 ASK = """
@@ -98,7 +98,7 @@ def with_bus(session: UserSystemd) -> dict[str, str]:
     if shutil.which("dbus-daemon") is None:
         pytest.skip("dbus-daemon is missing: apt-get install dbus")
     address = f"unix:path={session.runtime}/bus-of-a-test"
-    # What it starts would keep the pipes of its output open.
+    # Its children would keep the pipes open.
     start = 'dbus-daemon --session --fork --nopidfile --address="$0" > "$1" 2>&1'
     done(session.run("sh", "-c", start, address, f"{session.runtime}/bus.log"))
     return {"DBUS_SESSION_BUS_ADDRESS": address}
@@ -231,15 +231,15 @@ def test_invalid_setting_does_not_cause_a_restart_loop(session: UserSystemd) -> 
     config.parent.mkdir(parents=True)
     config.write_text('log_level = "loud"\n')
 
-    told = ask(session)
+    shown = ask(session)
     until(lambda: state(session, SERVICE) == "failed")
     code = session.run("systemctl", "--user", "show", "--property=ExecMainStatus", "--value", SERVICE).out.strip()
-    said = session.helper("start")
+    reported = session.helper("start")
     config.unlink()
     done(session.helper("start"))
 
-    assert ("503", "2") == (told, code)
-    assert (2, True) == (said.code, "loud" in said.err or "log_level" in said.err)
+    assert ("503", "2") == (shown, code)
+    assert (2, True) == (reported.code, "loud" in reported.err or "log_level" in reported.err)
     assert "200" == ask(session)
 
 
@@ -293,7 +293,7 @@ def test_tray_icon_is_installed_and_removed(session: UserSystemd) -> None:
     until(lambda: not starts_the_tray("--dry-run"))
     config = session.home / ".config/upstash-helper/config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text("port = 3210\n")  # stands for whatever is new
+    config.write_text("port = 3210\n")  # any change that needs an update
     replaced = starts_the_tray("--dry-run")
     gone = done(session.helper("uninstall", "--purge", "--yes", "--json")).json
     held = session.run("pgrep", "-f", "upstash_helper tray").out
@@ -395,13 +395,13 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         script.parent.mkdir(parents=True)
         script.write_text('#!/bin/sh\nprintf "%s\\0" "$0" "$@" "$UPSTASH_HELPER_HOME" > "$SEEN"\n')
         script.chmod(0o700)
-        told = session.home / f"{number}.seen"
+        shown = session.home / f"{number}.seen"
         arguments = (path, "$HOME", "${HOME}", "%h", "'", '"', "\\", " ")
         found = facts(
             session.home,
             profile=f"p{number}",
             program=(str(script), *arguments),
-            environment={"UPSTASH_HELPER_HOME": path, "SEEN": str(told)},
+            environment={"UPSTASH_HELPER_HOME": path, "SEEN": str(shown)},
         )
         _, service = linux.unit_files(found)
         unit = service.content.decode().replace("Type=notify", "Type=oneshot").replace("Restart=on-failure\n", "")
@@ -409,7 +409,7 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         done(session.run("systemctl", "--user", "daemon-reload"))
         done(session.run("systemctl", "--user", "start", service.path.name))
         wanted.append([str(script), *arguments, "--profile", f"p{number}", "run", "--wait-for-port", path])
-        seen.append(told.read_text().split("\0")[:-1])
+        seen.append(shown.read_text().split("\0")[:-1])
 
     assert wanted == seen
 
@@ -535,7 +535,7 @@ def test_desktop_without_systemd_uses_an_autostart_entry(tmp_path: Path) -> None
         at_once = ask(session)
         done(session.helper("stop"))
         entry = home / ".config/autostart/upstash-helper-daemon.desktop"
-        # What it starts would keep the pipes of its output open.
+        # Its children would keep the pipes open.
         done(session.run("sh", "-c", 'exec "$0" launch "$1" > "$2" 2>&1', gio, str(entry), str(tmp_path / "out")))
         until(lambda: ask(session) == "200")
         status = done(session.helper("service", "status", "--json")).json

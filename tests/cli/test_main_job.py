@@ -152,7 +152,7 @@ async def test_t29_no_secret_is_written_anywhere(daemon: DaemonProcess, far_side
     seen["output"] = daemon.output()
 
     assert "ready" in seen["log"]
-    assert not [(what, where) for what, text in hidden.items() for where, said in seen.items() if text in said]
+    assert not [(what, where) for what, text in hidden.items() for where, reported in seen.items() if text in reported]
     private = [path for path in daemon.home.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
     assert [] == private
 

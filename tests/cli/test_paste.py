@@ -77,7 +77,7 @@ async def test_t43_paste_without_a_pending_sign_in_is_an_error(shell: Shell) -> 
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "reported"),
     [
         ("http://localhost:1/?code=secret-code&state=s\n", "/address"),
         ("?code=secret-code&state=s\n", "another sign-in"),
@@ -87,7 +87,7 @@ async def test_t43_paste_without_a_pending_sign_in_is_an_error(shell: Shell) -> 
     ],
 )
 async def test_t43_wrong_address_keeps_the_sign_in_pending(
-    running: DaemonProcess, far_side: Sandbox, shell: Shell, typed: str, said: str
+    running: DaemonProcess, far_side: Sandbox, shell: Shell, typed: str, reported: str
 ) -> None:
     """
     The user sees what is wrong with it, and can paste another one.
@@ -98,7 +98,7 @@ async def test_t43_wrong_address_keeps_the_sign_in_pending(
     right = await shell("connect", "--paste", typed=address)
 
     assert (exit_codes.USAGE, "") == (wrong.code, wrong.out)
-    assert said in wrong.err
+    assert reported in wrong.err
     assert "secret-code" not in wrong.err
     assert 0 == right.code, right.err
     assert f"Connected as {email}" in right.out

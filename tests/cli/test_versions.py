@@ -47,12 +47,12 @@ async def test_version_mismatch_has_its_exit_code(daemon: DaemonProcess) -> None
     """
     announces(daemon, api_version=API_VERSION - 1, version="0.0.1")
 
-    told = await run_cli("status", environment=daemon.environment)
+    shown = await run_cli("status", environment=daemon.environment)
     as_json = await run_cli("status", "--json", environment=daemon.environment)
 
-    assert exit_codes.VERSION_MISMATCH == told.code == as_json.code
-    assert "The daemon that runs is older than this program" in told.err
-    assert "upstash-helper restart" in told.err
+    assert exit_codes.VERSION_MISMATCH == shown.code == as_json.code
+    assert "The daemon that runs is older than this program" in shown.err
+    assert "upstash-helper restart" in shown.err
     assert "version_mismatch" == msgspec.json.decode(as_json.err)["code"]
 
 

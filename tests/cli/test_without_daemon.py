@@ -124,7 +124,7 @@ async def test_writable_discovery_file_is_refused(environment: dict[str, str], t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (("--profile", "No/Such", "status"), "Profile name 'No/Such'"),
         (("nonsense",), "No such command 'nonsense'"),
@@ -151,7 +151,7 @@ async def test_writable_discovery_file_is_refused(environment: dict[str, str], t
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 async def test_usage_error_names_the_mistake(
-    environment: dict[str, str], arguments: tuple[str, ...], said: str
+    environment: dict[str, str], arguments: tuple[str, ...], reported: str
 ) -> None:
     """
     An invalid command line exits with 2 and names the mistake.
@@ -159,13 +159,13 @@ async def test_usage_error_names_the_mistake(
     ran = await run_cli(*arguments, environment=environment)
 
     assert (exit_codes.USAGE, "") == (ran.code, ran.out)
-    assert said in ran.err
+    assert reported in ran.err
     assert "Traceback" not in ran.err
 
 
 @pytest.mark.parametrize("command", ["run", "start", "restart", "config show"])
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reported"),
     [
         ("prot = 4000", "unknown setting 'prot'. Did you mean 'port'?"),
         ('port = "4000"', "setting 'port'"),
@@ -174,7 +174,7 @@ async def test_usage_error_names_the_mistake(
     ],
 )
 async def test_invalid_setting_names_its_file(
-    environment: dict[str, str], tmp_path: Path, command: str, content: str, said: str
+    environment: dict[str, str], tmp_path: Path, command: str, content: str, reported: str
 ) -> None:
     """
     An invalid setting is named with its file, and no daemon is started.
@@ -187,7 +187,7 @@ async def test_invalid_setting_names_its_file(
 
     assert exit_codes.USAGE == ran.code
     assert str(file) in ran.err
-    assert said in ran.err
+    assert reported in ran.err
 
 
 async def test_usage_error_is_json_with_json(environment: dict[str, str]) -> None:
@@ -263,10 +263,10 @@ def test_closed_pipe_is_no_error(environment: dict[str, str], arguments: tuple[s
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        said = process.stderr.read()
+        reported = process.stderr.read()
         process.wait(30)
 
-    assert not said
+    assert not reported
 
 
 @pytest.mark.parametrize(

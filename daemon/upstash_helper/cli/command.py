@@ -155,7 +155,7 @@ class LazyGroup(CommandGroup):
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], Command]:
-    """Return the decorator of a command that belongs to no group of ours."""
+    """Return the decorator of a top-level command."""
     return click.command(name, cls=Command, **attributes)
 
 

@@ -42,7 +42,7 @@ OPAQUE: Final[dict[str, str]] = {
     "refresh token": "v1.MjQ5ZmY2YmQtNTk5Yy00",
     "hexadecimal": "9f86d081884c7d659a2feaa0c55ad015",
 }
-"""What nobody says it is one: it stands alone in a text."""
+"""Secrets without a name in front of them."""
 
 ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
     "as it is": str,

@@ -76,7 +76,7 @@ _EXAMPLES: Final = """
 # With the settings from config.toml
 upstash-helper run
 
-# Against a local sandbox, in a profile of its own
+# Against a local sandbox, in a separate profile
 upstash-helper sandbox
 upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL
 """

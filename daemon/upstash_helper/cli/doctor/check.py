@@ -44,7 +44,7 @@ class Check(NamedTuple):
     name: str
     run: Callable[[], Iterable[CheckResult]]
     seconds: float = 10.0
-    """The time limit. Anything a check waits for has a shorter one of its own; this is for what has none."""
+    """The time limit. It is for steps that have no shorter limit themselves."""
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[CheckResult]:
