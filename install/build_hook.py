@@ -43,7 +43,9 @@ class ManPages(BuildHookInterface[Any]):
 
 
 def _generate(root: Path, folder: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(root / "daemon"), "PYTHONDONTWRITEBYTECODE": "1"}
+    # sys.path has what an isolated build environment adds to it; the code that is packed comes first.
+    path = os.pathsep.join((str(root / "daemon"), *sys.path))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     # -P: modules in install/ must not shadow those of the standard library.
     subprocess.run(
         [sys.executable, "-P", str(root / "install" / "manual.py"), str(folder)], env=environment, check=True

@@ -73,7 +73,7 @@ def test_folder_writable_by_others_is_an_error(examined: Examined, mode: int, wh
 
     assert ("error", f"{folder} is writable by {who}") == (
         found.state,
-        found.detail.removesuffix(" of this machine.").removesuffix("."),
+        found.detail.removesuffix("."),
     )
     assert f"chmod 700 {folder}" == found.fix
 

@@ -83,7 +83,7 @@ def test_busy_port_is_a_warning_with_on_demand(examined: Examined) -> None:
     assert "warning" == found.state
     assert f"127.0.0.1:{port} is in use by " in found.detail
     assert "port_policy" in found.detail
-    assert "for as long as you sign in" in found.fix
+    assert "while you sign in" in found.fix
     assert "ok" == api.state
 
 

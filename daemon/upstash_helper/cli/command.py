@@ -40,7 +40,7 @@ class Command(click.Command):
                 is_flag=True,
                 expose_value=False,
                 callback=_remember_json,
-                help="Print JSON. Errors are printed as JSON too, to stderr.",
+                help="Print JSON, also for errors (to stderr).",
             )
         )
 

@@ -190,9 +190,10 @@ def approve(
     session: Session, *, request: str | None, scopes: tuple[Scope, ...], all_databases: bool, once: bool, yes: bool
 ) -> None:
     """
-    Approve a request, after showing who made it and what it asks for.
+    Approve a request.
 
-    Without --scope, every requested scope is granted. Without a terminal, pass the request and --yes.
+    The app's identity and the requested scopes are shown first. Without --scope, every requested scope is granted.
+    Without a terminal, pass the request and --yes.
     """
     _require_request(request, yes=yes)
     pairing = _find(session, request)
@@ -277,10 +278,10 @@ def _block_scope(pairing: Pairing) -> str:
 @pass_session
 def watch(session: Session) -> None:
     """
-    Wait for requests and decide about each, until Ctrl-C or the daemon stops.
+    Decide about requests as they arrive.
 
-    Answering y grants every requested scope. To grant fewer, answer l and use `approvals approve --scope`. With --json,
-    each decision is printed as a line.
+    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope. To grant fewer, answer l and
+    use `approvals approve --scope`. With --json, each decision is printed as a line.
     """
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."

@@ -68,7 +68,7 @@ upstash-helper audit --app owner
 )  # fmt: skip
 @click.option(
     "--since", callback=_parse_time, metavar="WHEN",
-    help="Only from this time (2026-01-31, 2026-01-31T09:00:00Z) or age (30m, 2h, 3d, 1w) on.",
+    help="Only entries since a time (2026-01-31, 2026-01-31T09:00:00Z) or an age (30m, 2h, 3d, 1w).",
 )  # fmt: skip
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", default=50, show_default=True, help="Maximum number of entries."

@@ -233,8 +233,8 @@ _CREATE_EXAMPLES: Final = """
 # A database in one region
 upstash-helper databases create orders --region us-east-1
 
-# With a read replica, a spending limit, and eviction
-upstash-helper databases create cache --region eu-west-1 --read-region us-east-1 --budget 20 --eviction
+# With a read replica and a spending limit
+upstash-helper databases create orders --region eu-west-1 --read-region us-east-1 --budget 20
 """
 
 

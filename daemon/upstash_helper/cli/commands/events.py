@@ -22,7 +22,16 @@ _REVOCATIONS: Final = {
 }
 
 
-@command("events")
+_EXAMPLES: Final = """
+# Follow events in a terminal
+upstash-helper events
+
+# Feed them to a program, one JSON object a line
+upstash-helper events --json | jq .event
+"""
+
+
+@command("events", examples=_EXAMPLES)
 @click.option("--last-event-id", metavar="ID", default="", help="Start after this event, if the daemon still has it.")
 @pass_session
 def events(session: Session, *, last_event_id: str) -> None:

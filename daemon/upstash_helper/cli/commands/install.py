@@ -66,7 +66,17 @@ def documents() -> dict[str, str]:
 # --- install ----------------------------------------------------------------------------------------------------------
 
 
-@command("install")
+_INSTALL_EXAMPLES: Final = """
+# Show what would be written and run, and then do it
+upstash-helper install --dry-run
+upstash-helper install
+
+# On a machine without a desktop
+upstash-helper install --no-tray
+"""
+
+
+@command("install", examples=_INSTALL_EXAMPLES)
 @click.option("--no-tray", is_flag=True, help="Do not install the tray icon.")
 @dry_run_option
 @click.option(

@@ -61,7 +61,7 @@ def service() -> None:
 @service.command("status")
 @pass_session
 def status(session: Session) -> None:
-    """Show whether the helper is installed, starts at login, and is running."""
+    """Show whether the helper is installed and running."""
     found = _status(session)
     if session.json:
         print_json(found)
@@ -84,7 +84,13 @@ upstash-helper service logs --follow
 
 @service.command("logs", examples=_LOGS_EXAMPLES)
 @click.option(
-    "-n", "--lines", type=click.IntRange(min=0), default=_DEFAULT_LINES, show_default=True, help="Number of lines."
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=_DEFAULT_LINES,
+    show_default=True,
+    help="Number of lines.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines, until Ctrl-C.")
 @pass_session

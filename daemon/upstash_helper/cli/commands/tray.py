@@ -37,7 +37,16 @@ Backends (--backend):
 """
 
 
-@command("tray", help=_HELP)
+_EXAMPLES: Final = """
+# Show the icon
+upstash-helper tray
+
+# Check whether an icon can be shown, and with which backend
+upstash-helper tray --check
+"""
+
+
+@command("tray", help=_HELP, examples=_EXAMPLES)
 @click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="How the icon is shown.")
 @click.option(
     "--wait",
