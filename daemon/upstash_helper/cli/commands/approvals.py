@@ -24,7 +24,7 @@ from upstash_helper.cli.output import (
     table,
 )
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.protocol.wire_apps import Scope
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

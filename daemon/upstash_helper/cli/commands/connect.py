@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -14,9 +14,13 @@ from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import interactive, note, print_json
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.protocol.messages import ATTEMPTS, FAILURES
 from upstash_helper.protocol.wire import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from upstash_helper.protocol.messages import Message
     from upstash_helper.protocol.wire import Attempt, StartedAttempt
 
 _EXAMPLES: Final = """
@@ -197,7 +201,7 @@ def _finish(session: Session, attempt: Attempt, email: str | None) -> Connection
     """
     if attempt.state != "succeeded":
         reason = attempt.reason or attempt.state
-        detail = attempt.detail or f"The sign-in failed ({reason}). Try again."
+        detail = attempt.detail or _failure_text(attempt)
         exit_code = exit_codes.OF_ATTEMPT.get(reason, exit_codes.FAILURE)
         raise Failure(detail, code=reason, exit_code=exit_code)
 
@@ -209,15 +213,22 @@ def _finish(session: Session, attempt: Attempt, email: str | None) -> Connection
     return session.client.give_email(email) if email else connection
 
 
+def _failure_text(attempt: Attempt) -> str:
+    # A newer daemon may send a reason that this version does not know.
+    failures = cast("Mapping[str, Message]", FAILURES)
+    message = failures.get(attempt.reason) if attempt.reason else ATTEMPTS.get(attempt.state)
+    return message.text if message else f"The sign-in failed ({attempt.reason or attempt.state})."
+
+
 def _show(session: Session, connection: Connection) -> None:
     if session.json:
         print_json(connection)
     elif connection.already_connected:
         force = session.command("connect", "--force")
-        click.echo(f"Already {connection_summary(connection)}. To sign in again: {force}")
+        summary = connection_summary(connection)
+        click.echo(f"Already {summary[:1].lower()}{summary[1:]}. To sign in again: {force}")
     else:
-        text = connection_summary(connection)
-        click.echo(f"{text[:1].upper()}{text[1:]}.")
+        click.echo(f"{connection_summary(connection)}.")
     if connection.state == "needs_email":
         message = f"The account's email is missing. Provide it with: {session.command('connect', '--email', 'EMAIL')}"
         raise Failure(message, code="needs_email", exit_code=exit_codes.NOT_CONNECTED)

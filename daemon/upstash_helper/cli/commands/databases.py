@@ -16,7 +16,7 @@ from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import key_values, local_time, note, on_off, print_json, table
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dotenv import EnvFormat, env_lines
-from upstash_helper.protocol import wire
+from upstash_helper.protocol import literals, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -249,9 +249,9 @@ upstash-helper databases create orders --region eu-west-1 --read-region us-east-
     help="Region of a read replica. Can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--platform", type=click.Choice(get_args(wire.Platform)), help="Cloud platform. By default that of the region."
+    "--platform", type=click.Choice(get_args(literals.Platform)), help="Cloud platform. By default that of the region."
 )
-@click.option("--plan", type=click.Choice(get_args(wire.Plan)), help="Pricing plan. By default Upstash chooses.")
+@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan. By default Upstash chooses.")
 @budget_option
 @eviction_option
 @click.option(
@@ -264,8 +264,8 @@ def create(
     name: str,
     region: str,
     read_regions: tuple[str, ...],
-    platform: wire.Platform | None,
-    plan: wire.Plan | None,
+    platform: literals.Platform | None,
+    plan: literals.Plan | None,
     budget: int | None,
     eviction: bool | None,
     idempotency_key: str | None,
@@ -325,7 +325,7 @@ upstash-helper databases update orders --read-region us-east-1 --read-region eu-
 @eviction_option
 @click.option("--auto-upgrade/--no-auto-upgrade", default=None, help="Move to a larger plan when the limit is reached.")
 @click.option("--daily-backup/--no-daily-backup", default=None, help="Back up every day.")
-@click.option("--plan", type=click.Choice(get_args(wire.Plan)), help="Pricing plan.")
+@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan.")
 @budget_option
 @click.option(
     "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=_complete_region,
@@ -341,7 +341,7 @@ def update(
     eviction: bool | None,
     auto_upgrade: bool | None,
     daily_backup: bool | None,
-    plan: wire.Plan | None,
+    plan: literals.Plan | None,
     budget: int | None,
     read_regions: tuple[str, ...],
     no_read_regions: bool,

@@ -10,22 +10,13 @@ from upstash_helper import __version__
 from upstash_helper.cli.command import command
 from upstash_helper.cli.output import colored, key_values, local_time, note, print_json
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.protocol.messages import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from upstash_helper.protocol.wire import Connection, DaemonStatus, Listener, TrayStatus
 
-_STATES = {
-    "disconnected": "not connected",
-    "connecting": "waiting for the sign-in to finish",
-    "connected": "connected",
-    "needs_email": "signed in, but the account's email is missing",
-    "reconnect_required": "Upstash no longer accepts the API key",
-    "keyring_locked": "the keyring is locked",
-    "keyring_unavailable": "no keyring is available",
-    "port_conflict": "another program uses the callback port",
-}
 _METHODS = {"oauth": "by signing in", "api_key": "with an API key"}
 
 
@@ -43,10 +34,10 @@ def status(session: Session) -> None:
 
 
 def connection_summary(connection: Connection) -> str:
-    """Return a connection's state as a phrase that can begin in the middle of a sentence."""
-    text = _STATES.get(connection.state, connection.state)
-    if connection.state == "connected" and connection.account:
-        text = f"connected as {connection.account.email}"
+    """Return the state of a connection as a phrase, with its account, method, and time."""
+    email = connection.account.email if connection.account else "an unknown account"
+    message = CONNECTION.get(connection.state)
+    text = message.title.format(email=email) if message else connection.state
     if connection.method and connection.state in {"connected", "reconnect_required"}:
         text += f", {_METHODS[connection.method]}"
     return f"{text}, since {local_time(connection.since)}" if connection.since else text

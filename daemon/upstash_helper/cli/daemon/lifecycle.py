@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.errors import Failure
 from upstash_helper.protocol import discovery
+from upstash_helper.protocol.lock import LOCK_FILE
 from upstash_helper.service.plan import ServiceError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _require_compatible(session: Session) -> None:
 
 
 def _raise_if_port_busy(session: Session) -> None:
-    reason = discovery.reason(session.folders.runtime)
+    reason = discovery.waiting_reason(session.folders.runtime)
     if reason is not None:
         raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
 
@@ -179,12 +180,12 @@ def stop_daemon(session: Session) -> bool:
         discover(session).stop()
     except DaemonUnreachable:
         # It may be exiting, or not serving yet.
-        _terminate(waiting.pid if (waiting := discovery.found(runtime)) else None)
+        _terminate(waiting.pid if (waiting := discovery.read_waiting(runtime)) else None)
     except VersionMismatch:
         _terminate(before)
     if not _wait(gone, STOP_SECONDS):
         pid = discovery.read_pid(runtime)
-        target = f"process {pid}" if pid else f"the process that holds {runtime / discovery.LOCK_FILE}"
+        target = f"process {pid}" if pid else f"the process that holds {runtime / LOCK_FILE}"
         raise Failure(f"The daemon did not stop. Kill {target}.", code="stop_timed_out")
     return True
 

@@ -93,7 +93,8 @@ class _FileProblem(msgspec.Struct, frozen=True):
 
 def _files(context: DoctorContext) -> Iterator[tuple[Path, bool]]:
     """Yield the files that only the user may read, and whether they contain a secret in plaintext."""
-    from upstash_helper.protocol.discovery import DISCOVERY_FILE, LOCK_FILE
+    from upstash_helper.protocol.discovery import DISCOVERY_FILE
+    from upstash_helper.protocol.lock import LOCK_FILE
 
     ours = context.folders
     yield ours.runtime / DISCOVERY_FILE, True
