@@ -320,7 +320,7 @@ async def test_status_shows_the_daemon_and_the_connection(shell: Shell, running:
     assert 0 == ran.code
     assert f"process {running.pid}" in ran.out
     assert f"127.0.0.1:{running.port}" in ran.out
-    assert f"connected as {connected}, with an API key" in ran.out
+    assert f"Connected as {connected}, with an API key" in ran.out
     assert "memory: ok" in ran.out
 
 
@@ -331,7 +331,7 @@ async def test_status_without_a_connection_shows_how_to_connect(shell: Shell) ->
     ran = await shell("status")
 
     assert 0 == ran.code
-    assert "not connected" in ran.out
+    assert "No account connected" in ran.out
     assert "upstash-helper connect" in ran.err
 
 

@@ -185,5 +185,5 @@ async def test_t43_t42_status_shows_hints_about_the_sign_in(
 
     assert (0, 0) == (https.code, waits.code)
     assert "chrome://net-internals/#hsts" in https.err
-    assert "waiting for the sign-in to finish" in waits.out
+    assert "Waiting for your sign-in" in waits.out
     assert "connect --paste" in waits.err

@@ -16,7 +16,7 @@ import pytest
 
 from install import manual
 from install.environment import ROOT
-from install.manual import contexts, man_pages, page_name
+from install.manual import contexts, man_pages, page_name, write_pages
 from upstash_helper import __released__, __version__
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.app import cli
@@ -189,3 +189,36 @@ def test_page_date_is_the_release_date() -> None:
     assert PAGES["upstash-helper.1"].startswith(
         f'.TH "UPSTASH\\-HELPER" "1" "{__released__.replace("-", chr(92) + "-")}"'
     )
+
+
+def test_man_shows_an_installed_page(tmp_path: Path) -> None:
+    """
+    man(1) finds the pages in a folder of its path, and shows the usage of the command.
+    """
+    man = shutil.which("man")
+    if man is None:
+        pytest.skip("man is not installed")
+    write_pages(tmp_path / "man1")
+    settings = {"MANPATH": str(tmp_path), "MANPAGER": "cat", "PAGER": "cat", "MANWIDTH": "200", "TERM": "dumb"}
+
+    done = subprocess.run(
+        [man, "upstash-helper-databases-create"], env=os.environ | settings, capture_output=True, text=True, check=True
+    )
+
+    text = re.sub(r"\x1b\[[0-9;]*m|.\x08", "", done.stdout)
+    assert "upstash-helper databases create [OPTIONS] NAME" in text
+    assert "$ upstash-helper" not in text
+    assert "upstash-helper databases create orders --region us-east-1" in text
+
+
+def test_pages_of_removed_commands_are_deleted(tmp_path: Path) -> None:
+    """
+    Generating the pages again replaces all of them, and touches no other file.
+    """
+    (tmp_path / "upstash-helper-removed.1").write_text("old", encoding="ascii")
+    (tmp_path / "notes.txt").write_text("kept", encoding="ascii")
+
+    write_pages(tmp_path)
+
+    assert {*PAGES, "notes.txt"} == {path.name for path in tmp_path.iterdir()}
+    assert PAGES["upstash-helper.1"] == (tmp_path / "upstash-helper.1").read_text(encoding="ascii")

@@ -16,13 +16,14 @@ import click
 
 from upstash_helper.cli.commands.sandbox import require_sandbox
 from upstash_helper.cli.errors import Failure
+from upstash_helper.protocol.messages import ATTEMPTS
 
 if TYPE_CHECKING:
     from upstash_helper.cli.demo.processes import DemoEnvironment
     from upstash_helper.client.daemon import DaemonClient
     from upstash_helper.protocol.wire import Database, DatabaseCredentials
 
-CONNECTED: Final = "Your account has been connected"
+CONNECTED: Final = ATTEMPTS["succeeded"].title
 _ATTEMPT_SECONDS: Final = 60.0
 
 
