@@ -382,7 +382,7 @@ async def test_events_are_printed_as_they_happen(running: DaemonProcess, connect
 
     assert ("database", {"change": "created", "id": made.id, "name": "orders"}) == (line["event"], line["data"])
     assert line["id"]
-    assert (0, b"The daemon has stopped.\n") == (process.returncode, err)
+    assert (0, b"The daemon stopped.\n") == (process.returncode, err)
 
 
 async def test_events_of_apps_show_identity_and_name(running: DaemonProcess) -> None:

@@ -62,7 +62,7 @@ def test_trusted_service_is_ok(examined: Examined, authority: trustme.CA) -> Non
 
     assert ("Sign-in", "ok", f"localhost:{port} is reachable") == (sign_in.name, sign_in.state, sign_in.detail)
     assert ("TLS", "ok") == (tls.name, tls.state)
-    assert tls.detail.startswith("localhost: TLSv1.3, a certificate of Initech Inspection")
+    assert tls.detail.startswith("localhost: TLSv1.3, certificate issued by Initech Inspection")
     assert ["ok", "ok"] == [one.state for one in api]
 
 

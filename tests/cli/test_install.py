@@ -428,7 +428,7 @@ def test_purge_deletes_the_key_from_the_keyring_and_names_it(session: UserSystem
 
     assert "zoe@example.com" in kept
     assert "None\n" == done(session.run(sys.executable, "-c", STORED, environ=bus)).out
-    assert "Delete the API key helper-1 in the Upstash console" in gone.err
+    assert "The API key helper-1 is still valid. Delete it in the Upstash console" in gone.err
     assert "k-1" not in gone.out + gone.err
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from upstash_helper.client.events import Event
 
 _REVOCATIONS: Final = {
-    "owner": "revoked by you",
-    "app": "revoked by the app",
-    "misused": "revoked because its token was misused",
-    "expired": "expired",
+    "owner": "by you",
+    "app": "by the app",
+    "misused": "its token was misused",
+    "expired": "its access has expired",
 }
 
 
