@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
-from upstash_helper.protocol.discovery import make_private
+from upstash_helper.system import private_files
 from upstash_helper.system.redaction import redact_credentials
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ NOISY_BUDGET: Final = 10
 _NOISY: Final = ("aiohttp", "asyncio", "upstash_helper.api.server.connections", "upstash_helper.loop")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+
 
 class Budget:
     """Bounds what each logger may write in a window of time. The next line let through says how many were not."""
@@ -130,7 +131,7 @@ class LogFile(RotatingFileHandler):
         Raises:
             OSError: If the file or its folder cannot be made, or the file is a link.
         """
-        make_private(path.parent)
+        private_files.make_folder(path.parent)
         self._complained = False
         super().__init__(path, maxBytes=max_bytes, backupCount=kept, encoding="utf-8")
 
@@ -141,7 +142,7 @@ class LogFile(RotatingFileHandler):
             _complain(f"the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
 
     def _open(self) -> Any:
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private)
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=private_files.opener)
 
 
 @contextlib.contextmanager
@@ -197,13 +198,6 @@ def _is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return named == f"{status.st_dev}:{status.st_ino}"
-
-
-def _private(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
-    if sys.platform != "win32":
-        os.fchmod(descriptor, 0o600)  # one that was there before may have been wider
-    return descriptor
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -50,15 +50,15 @@ def start_daemon(session: Session, flags: dict[str, object]) -> DaemonStatus:
 
 def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     from upstash_helper.settings.config import load_profile
+    from upstash_helper.settings.profiles import secure_folder
     from upstash_helper.system import processes
-    from upstash_helper.system.folders import claim
 
     load_profile(profile=session.profile_flag, flags=flags)  # reports an invalid setting here, not in start.log
     folders = session.folders
     installed = installed_service(session)
     if installed is not None and installed.starts:
         return _start_service(session, installed, flags)
-    claim(folders.logs)
+    secure_folder(folders.logs)
     output = folders.logs / "start.log"
     command = processes.command_line("--profile", session.profile, "run", *as_arguments(flags))
     process = processes.start_detached(command, output=output, folder=folders.logs)

@@ -29,7 +29,7 @@ def state_of(host: str, port: int) -> AddressState:
     """Return the state of a loopback address."""
     if not _exists(host):
         return AddressState("absent")
-    listening = ports.listening(port)
+    listening = ports.listeners(port)
     if listening is None:
         return AddressState("taken", "another program") if _answers(host, port) else AddressState("free")
     # The exact address takes precedence over the wildcard address.
@@ -40,8 +40,8 @@ def state_of(host: str, port: int) -> AddressState:
         return AddressState("free")
     ip, pid = wanted[0]
     if pid is None:
-        return AddressState("taken", ports.owner(ip, port))
-    return AddressState("on-demand" if _is_own_systemd(pid) else "taken", ports.named(pid))
+        return AddressState("taken", ports.describe_owner(ip, port))
+    return AddressState("on-demand" if _is_own_systemd(pid) else "taken", ports.describe_process(pid))
 
 
 def address(host: str, port: int) -> str:

@@ -71,20 +71,13 @@ def write_report(path: Path, text: str, *, force: bool) -> None:
         FileExistsError: If it exists and ``force`` is false.
         OSError: If it cannot be written.
     """
+    from upstash_helper.system import private_files
+
     data = text.encode("utf-8", "replace")
     if force:
-        from upstash_helper.system import token_files
-
-        token_files.write(path, data)
-        return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-    except BaseException:
-        path.unlink(missing_ok=True)  # a truncated report would look complete
-        raise
+        private_files.write(path, data)
+    else:
+        private_files.create(path, data)
 
 
 def redactor_for(context: DoctorContext) -> Redactor:
