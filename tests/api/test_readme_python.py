@@ -14,7 +14,7 @@ import pytest
 from tests.support.daemon import DaemonProcess
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.world import PASSWORD
-from upstash_helper.cli.demo.browserless_login import Visitor
+from upstash_helper.cli.demo.browserless_login import BrowserSession
 from upstash_helper.client import DaemonClient
 from upstash_helper.protocol import wire, wire_apps
 
@@ -103,7 +103,7 @@ async def test_readme_example_runs(keyring: PrivateKeyring, daemon: DaemonProces
     running = asyncio.create_task(run(environment))
     url = await asyncio.to_thread(approve_all, daemon.client)
     landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
-    await asyncio.to_thread(Visitor().follow, landing)
+    await asyncio.to_thread(BrowserSession().follow, landing)
 
     first = await running
     second = await run(environment)

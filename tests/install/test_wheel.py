@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from install.environment import ROOT
+from install.manual import man_pages
 from tests.support.packages import DIRT, build, copy_of_checkout, names_in, unpacked
 from upstash_helper import __version__
 
@@ -44,9 +45,9 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files_below(folder: Path) -> set[str]:
-    """Return what is in a folder of the checkout, but for what Python and the linters have left there."""
+    """Return the files in a folder of the checkout, without those that Python, linters, and our build generate."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache|node_modules)/", name)}
+    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache|node_modules|cli/manual)/", name)}
 
 
 def is_for_developers(name: str) -> bool:
@@ -67,6 +68,7 @@ def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
     """
     ours = {f"{package}/{name}" for package, folder in PACKAGES.items() for name in files_below(folder)} | templates()
     ours = {name for name in ours if not is_for_developers(name)}
+    ours |= {f"upstash_helper/cli/manual/{name}" for name in man_pages()}
     names = names_in(wheel)
 
     assert ours == {name for name in names if not name.startswith(f"{INFO}/")}
@@ -79,6 +81,20 @@ def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
         "upstash_helper/web/dashboard/dashboard.html",
     } < names
     assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/run.py"} < names
+
+
+def test_wheel_has_the_current_man_pages(wheel: Path) -> None:
+    """
+    The pages in the wheel are generated from its commands when it is built.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        pages = {
+            name.rpartition("/")[2]: archive.read(name).decode("ascii")
+            for name in archive.namelist()
+            if name.startswith("upstash_helper/cli/manual/")
+        }
+
+    assert man_pages() == pages
 
 
 def test_the_sdist_is_enough_for_everything(sdist: Path) -> None:

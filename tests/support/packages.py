@@ -29,6 +29,7 @@ DIRT = {
     ".env": "UPSTASH_API_KEY=planted-secret\n",
     "daemon/upstash_helper/__pycache__/planted.cpython-311.pyc": "planted-secret",
     "tray/upstash_helper_tray/stray.pyc": "planted-secret",
+    "daemon/upstash_helper/cli/manual/upstash-helper-planted.1": "planted-secret",
     "dist/old.whl": "planted-secret",
     ".coverage.planted": "planted-secret",
 }

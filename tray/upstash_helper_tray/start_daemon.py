@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from upstash_helper.cli.daemon.spawn import command_line
+from upstash_helper.system.processes import command_line
 
 LONGEST_SECONDS: Final = 60.0
 """The command gives up by itself long before this."""
