@@ -220,7 +220,7 @@ def test_the_extra_of_the_sandbox_is_all_it_needs(with_sandbox: Installed) -> No
     With it alone the sandbox serves, its databases included.
     """
     assert "No broken requirements found." in with_sandbox.check()
-    but = ("upstash_helper.sandbox.fakeredis",) if sys.platform != "win32" else ("upstash_helper.sandbox.redis.valkey",)
+    but = ("upstash_helper.sandbox.redis.fakeredis",) if sys.platform != "win32" else ("upstash_helper.sandbox.redis.valkey",)
     assert not with_sandbox.import_all("upstash_helper.sandbox", *but)
 
     with turn():
