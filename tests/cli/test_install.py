@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.service_facts import AWKWARD, facts, listing
+from tests.support.install_context import AWKWARD, facts, listing
 from tests.support.until import until
 from tests.support.user_systemd import UserSystemd
 from upstash_helper.service import executable, linux

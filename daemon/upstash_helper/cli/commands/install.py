@@ -18,12 +18,12 @@ from upstash_helper.cli.manual.pages import man_pages
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import note, print_json, shown, table
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.service.executor import Execution, Step
+from upstash_helper.service.executor import Executor, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.service.facts import Facts
+    from upstash_helper.service.context import InstallContext
     from upstash_helper.service.plan import ServiceError
 
 # Below XDG_DATA_HOME, where each shell looks by itself; zsh if its fpath has the folder.
@@ -85,12 +85,12 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
 
     # FOLDED
     from upstash_helper.service import planner
+    from upstash_helper.service.context import detect_context, transient_settings
     from upstash_helper.service.executor import Installer
-    from upstash_helper.service.facts import gather, passing
     from upstash_helper.service.plan import ServiceError
 
-    facts = gather(session.profile_flag, tray=not no_tray, documents=documents())
-    hindrances = [planner.obstacle(facts), None if force else planner.passing_program(facts)]
+    facts = detect_context(session.profile_flag, tray=not no_tray, documents=documents())
+    hindrances = [planner.install_error(facts), None if force else planner.temporary_program_error(facts)]
     hindered = [hindrance for hindrance in hindrances if hindrance is not None]
     if hindered and not dry_run:
         raise failure(hindered[0])
@@ -98,7 +98,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     executor.notes += [f"Without --dry-run it would end here: {hindrance}" for hindrance in hindered]
     executor.notes += [
         f"The service does not see {name}, which only this terminal has. For good: {session.folders.config_file}"
-        for name in passing(os.environ)
+        for name in transient_settings(os.environ)
     ]
     try:
         executor.install()
@@ -119,7 +119,7 @@ def _hint(session: Session) -> str:
     return f"See what is wrong: {session.command('doctor')}, or {session.command('service', 'logs')}"
 
 
-def report(session: Session, executor: Execution, *, dry: bool, done: str, nothing: str) -> None:
+def report(session: Session, executor: Executor, *, dry: bool, done: str, nothing: str) -> None:
     """Show what was done."""
     if session.json:
         print_json(
@@ -144,7 +144,7 @@ def report(session: Session, executor: Execution, *, dry: bool, done: str, nothi
         note(f"Note: {shown(text)}")
 
 
-def _report(session: Session, facts: Facts, executor: Execution, *, dry: bool) -> None:
+def _report(session: Session, facts: InstallContext, executor: Executor, *, dry: bool) -> None:
     from upstash_helper.protocol import discovery
 
     if (reason := discovery.reason(facts.folders.runtime)) is not None:
@@ -209,14 +209,14 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     from upstash_helper.client import wake
     from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
+    from upstash_helper.service.context import detect_context
     from upstash_helper.service.executor import Uninstaller
-    from upstash_helper.service.facts import gather
     from upstash_helper.service.plan import ServiceError
 
-    facts = gather(session.profile_flag)
+    facts = detect_context(session.profile_flag)
     if facts.superuser and not dry_run:
         raise Failure("This is the system's administrator. Run it as the user who installed it.", code="run_as_root")
-    paths = purging.folders_of(facts.folders, profile=facts.profile, root=facts.root)
+    paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root)
     if purge and not dry_run:
         confirm(_question(facts, paths), yes=yes)
     executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, halt=lambda: halt(session))
@@ -237,7 +237,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     report(session, executor, dry=dry_run, done=done, nothing="It is not installed.")
 
 
-def _end_tray(facts: Facts, executor: Execution, *, dry: bool) -> None:
+def _end_tray(facts: InstallContext, executor: Executor, *, dry: bool) -> None:
     from upstash_helper.service import tray_process
 
     found = tray_process.find(facts.folders.runtime)
@@ -249,21 +249,21 @@ def _end_tray(facts: Facts, executor: Execution, *, dry: bool) -> None:
         tray_process.end(found, facts.folders.runtime)
 
 
-def _question(facts: Facts, paths: list[Path]) -> str:
+def _question(facts: InstallContext, paths: list[Path]) -> str:
     lines = [f"  {path}" for path in paths]
     entry = f"  the API key of the profile {facts.profile} in the keyring"
     listed = "\n".join((*lines, entry))
     return f"Remove for good, with the apps that you let in:\n{listed}\nGo on?"
 
 
-def _purge(session: Session, facts: Facts, executor: Execution, paths: list[Path], *, dry: bool) -> None:
+def _purge(session: Session, facts: InstallContext, executor: Executor, paths: list[Path], *, dry: bool) -> None:
     from upstash_helper.cli.daemon.lifecycle import halt
     from upstash_helper.service import purge as purging
 
     if not dry:
         halt(session)
         # First of all: where the key is kept is in the settings.
-        forgotten = purging.forget(facts.profile)
+        forgotten = purging.delete_credential(facts.profile)
         executor.steps.extend(
             Step(action="remove", what=f"upstash-helper: {entry}", why="The API key in the keyring.")
             for entry in forgotten.entries
@@ -278,14 +278,14 @@ def _purge(session: Session, facts: Facts, executor: Execution, paths: list[Path
                 "delete it with your desktop's password tool."
             )
         # The runtime folder may have come into being since.
-        paths = purging.folders_of(facts.folders, profile=facts.profile, root=facts.root) or paths
+        paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root) or paths
         purging.remove(paths, folders=facts.folders)
     executor.steps.extend(
         Step(action="remove", what=str(path), why="Settings, apps, the log: what the profile kept.") for path in paths
     )
 
 
-def _left(session: Session, facts: Facts, paths: list[Path]) -> list[str]:
+def _left(session: Session, facts: InstallContext, paths: list[Path]) -> list[str]:
     kept = [f"Left for a later install: {path}" for path in paths]
     return [
         *kept,

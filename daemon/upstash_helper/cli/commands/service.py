@@ -97,8 +97,8 @@ def _status(session: Session) -> ServiceStatus:
     from upstash_helper.cli.daemon.lifecycle import daemon_status
     from upstash_helper.protocol import discovery
     from upstash_helper.service import planner
+    from upstash_helper.service.context import detect_context
     from upstash_helper.service.control import find
-    from upstash_helper.service.facts import gather
 
     found = find(session.profile, session.folders)
     daemon = daemon_status(session)
@@ -116,7 +116,7 @@ def _status(session: Session) -> ServiceStatus:
         changed_files=tuple(str(path) for path in found.changed_files()),
         enabled=found.enabled(),
         states=_states(found),
-        outdated=planner.is_outdated(gather(session.profile_flag)),
+        outdated=planner.is_outdated(detect_context(session.profile_flag)),
         program=found.program,
     )
 

@@ -58,7 +58,7 @@ def service(facts: Facts) -> Iterator[Finding]:
 def _as_installed(facts: Facts, found: Installed) -> Iterator[Finding]:
     """What is not as an installation today would make it."""
     from upstash_helper.service import planner
-    from upstash_helper.service.facts import gather
+    from upstash_helper.service.context import detect_context
 
     install = facts.command("install")
     program = found.program[:1]
@@ -69,7 +69,7 @@ def _as_installed(facts: Facts, found: Installed) -> Iterator[Finding]:
     if changed:
         detail = f"changed by hand since it was installed: {', '.join(changed)}"
         yield warning(_NAME, detail, f"To have it as it was, with a copy kept: {install} --force")
-    elif facts.world is not None and planner.is_outdated(gather(facts.session.profile_flag)):
+    elif facts.world is not None and planner.is_outdated(detect_context(facts.session.profile_flag)):
         detail = "what starts at login is of another version, port or program than this command's"
         yield warning(_NAME, detail, f"Bring it up to date: {install}")
 
