@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.install_context import AWKWARD, facts, listing
+from tests.support.install_context import AWKWARD, context, listing
 from tests.support.until import until
 from tests.support.user_systemd import UserSystemd
 from upstash_helper.service import executable, linux
@@ -28,7 +28,7 @@ SOCKET, SERVICE = "upstash-helper.socket", "upstash-helper.service"
 AWKWARD_HOME = 'Zoë\'s %h $x "home"'
 
 # A checkout below /tmp is one that install refuses to make a service of.
-INSTALL = ("install", *(("--force",) if executable.obstacle(executable.this_program()) else ()))
+INSTALL = ("install", *(("--force",) if executable.unsuitable_reason(executable.this_program()) else ()))
 
 ASK = """
 import sys, urllib.error, urllib.request
@@ -58,18 +58,18 @@ STORE = """
 import asyncio
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.models import Secret
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
-store = KeyringStore("upstash-helper", load_world().credential_name)
+store = KeyringStore("upstash-helper", load_profile().credential_name)
 credential = Credential(email="zoe@example.com", api_key=Secret("k-1"), method="oauth", since=1.0, key_name="helper-1")
 asyncio.run(store.save(credential))
 """
 
 STORED = """
 import asyncio
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
-print(asyncio.run(KeyringStore("upstash-helper", load_world().credential_name).load()))
+print(asyncio.run(KeyringStore("upstash-helper", load_profile().credential_name).load()))
 """
 
 
@@ -397,7 +397,7 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         script.chmod(0o700)
         told = session.home / f"{number}.seen"
         arguments = (path, "$HOME", "${HOME}", "%h", "'", '"', "\\", " ")
-        found = facts(
+        found = context(
             session.home,
             profile=f"p{number}",
             program=(str(script), *arguments),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.service.plan import Plan
 
-# Earlier versions wrote the same marker. It must not change: an upgrade would take its files for somebody else's.
+# Earlier versions wrote the same marker. It must not change, or an upgrade would not recognize their files.
 _MARKER: Final = "Written by upstash-helper install"
 _MARKER_LINE: Final = re.compile(rf"^.*{_MARKER} \(world ([a-z0-9-]+), sha256 ([0-9a-f]{{64}})\).*\n\Z", re.MULTILINE)
 DEFAULT_HOME: Final = "usual"

@@ -29,7 +29,7 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the credential: the output of ``storage.credentials.delete_credential``."""
 
     entries: tuple[str, ...] = ()
-    """The keyring's entries that are gone now."""
+    """The keyring's entries that were deleted."""
     kept: tuple[str, ...] = ()
     """Those of which that is not certain."""
     key_name: str | None = None
