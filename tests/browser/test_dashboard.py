@@ -13,7 +13,7 @@ from tests.browser.person import sign_up
 from tests.support.clock import FakeClock
 from tests.support.web_tool import BUTTON, example, in_state
 from tests.support.world import PASSWORD, World
-from upstash_helper.broker.account.attempts import PATIENCE
+from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.client.dashboard_link import leave_page
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ async def test_the_address_is_pasted_where_the_browser_does_not_come_back(
         await open_dashboard(world, page)
         started = await world.start()
         address = await world.sign_in(started)
-        clock.advance(PATIENCE)
+        clock.advance(HINT_SECONDS)
 
         await page.get_by_label("Address from the other window").fill(address)
         await page.get_by_role("button", name="Finish the sign-in").click()

@@ -129,7 +129,7 @@ async def test_a_window_with_an_attackers_code_is_noise(
             async with page.expect_popup() as coming:
                 await page.evaluate("(url) => { window.popup = window.open(url); }", home_page + path)
             popup = await coming.value
-            await expect(popup.get_by_role("heading", level=1)).to_have_text("Nothing to do here")
+            await expect(popup.get_by_role("heading", level=1)).to_have_text("This sign-in has ended")
             reading = await page.evaluate(READING)
             await page.evaluate("popup.postMessage({ type: 'upstash-helper', state: 'succeeded' }, '*')")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import (
     App,
     Approved,

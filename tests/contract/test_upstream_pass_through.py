@@ -1,4 +1,4 @@
-"""The ``Passage`` port: what arrives at the Developer API, what comes back, and what becomes of broken exchanges."""
+"""The ``PassThroughApi`` port: what reaches the Developer API, what comes back, and how broken exchanges end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.retries import retries
 from upstash_helper import __version__
 from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.broker.ports import PassedAnswer, PassedRequest
+from upstash_helper.broker.ports import PassThroughRequest, PassThroughResponse
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.pass_through import DeveloperApiPassage
 
@@ -58,10 +58,10 @@ async def sent(
     seconds: float = 20.0,
     headers: tuple[tuple[str, str], ...] = (),
     **request: Any,
-) -> AsyncIterator[PassedAnswer]:
+) -> AsyncIterator[PassThroughResponse]:
     """Send a request through the port to the API at ``url``."""
     passage = DeveloperApiPassage(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
-    wanted = PassedRequest(method=method, target=target, headers=headers, **request)
+    wanted = PassThroughRequest(method=method, target=target, headers=headers, **request)
     async with passage.open(CREDENTIAL, wanted) as passed:
         yield passed
 
@@ -214,7 +214,7 @@ async def test_without_an_email_nothing_is_sent(http: Upstream) -> None:
     async with faulty() as far_side:
         passage = DeveloperApiPassage(http=http, api_url=far_side.url)
         with pytest.raises(HelperError) as caught:
-            async with passage.open(half, PassedRequest(method="GET", target="v2/thing", headers=())):
+            async with passage.open(half, PassThroughRequest(method="GET", target="v2/thing", headers=())):
                 pass
 
         assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
@@ -655,7 +655,7 @@ async def test_the_whole_developer_api_is_reached(http: Upstream, far_side: Sand
 
     async def call(method: str, target: str, document: Any = None) -> Any:
         body = None if document is None else pieces(msgspec.json.encode(document))
-        request = PassedRequest(method=method, target=target, headers=(), body=body)
+        request = PassThroughRequest(method=method, target=target, headers=(), body=body)
         async with passage.open(credential, request) as passed:
             assert 200 == passed.status
             return msgspec.json.decode(b"".join([piece async for piece in passed.pieces]))

@@ -105,7 +105,7 @@ async def test_a_refusal_is_sent_on_as_well(world: World) -> None:
     page = await world.get(sent_on(landed.text), token=None)
 
     assert 200 == landed.status
-    assert "cancelled" in page.text
+    assert "You canceled the sign-in" in page.text
     assert is_free(world.settings.port)
 
 
@@ -235,7 +235,7 @@ async def test_tls_is_counted_here_too(world: World, clock: FakeClock) -> None:
     clock.advance(90)
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert "Something asked for https" in attempt["detail"]
+    assert "received https requests" in attempt["detail"]
 
 
 async def test_a_flood_is_bounded_here_too(world: World) -> None:
@@ -384,8 +384,8 @@ async def test_a_forced_sign_in_that_cannot_begin_leaves_the_one_that_runs(world
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: there a process is not killed but asked to end")
-def test_a_daemon_that_is_killed_holds_nothing(tmp_path: Path, daemon_port: int) -> None:
-    """The system takes back what a sign-in had; the next daemon awaits that sign-in again, and lets go at its end."""
+def test_killed_daemon_releases_the_callback_port(tmp_path: Path, daemon_port: int) -> None:
+    """The system releases the port, and the next daemon does not take it: the sign-in has ended."""
     settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "anybody"}
     with DaemonProcess.running(tmp_path / "home", port=daemon_port, **settings) as daemon:
         started = daemon.client.connect(open_browser=False)
@@ -393,11 +393,7 @@ def test_a_daemon_that_is_killed_holds_nothing(tmp_path: Path, daemon_port: int)
         daemon.kill()
         until(lambda: is_free(daemon_port))
         client = daemon.start()
-        awaited = (client.status().connection.state, is_free(daemon_port))
-        assert isinstance(started, wire.StartedAttempt)
-        client.cancel_attempt(started.attempt_id)
-        over = (client.status().connection.state, is_free(daemon_port))
 
+        assert isinstance(started, wire.StartedAttempt)
         assert held
-        assert ("connecting", False) == awaited
-        assert ("disconnected", True) == over
+        assert ("disconnected", True) == (client.status().connection.state, is_free(daemon_port))

@@ -15,7 +15,7 @@ from tests.support.others import NOBODY, HttpServer, another, skip_unless_root
 from tests.support.process import own_name
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.discovery import DaemonLock
+from upstash_helper.protocol.lock import InstanceLock
 from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def test_t40_a_second_daemon_says_nothing_to_whoever_has_the_port(tmp_path
     """
     async with HttpServer.listening() as stranger:
         environment = settings(tmp_path, stranger.port)
-        with DaemonLock(tmp_path / "run"):
+        with InstanceLock(tmp_path / "run"):
             ran = await run_cli("run", environment=environment)
 
         assert exit_codes.OK == ran.code

@@ -18,8 +18,8 @@ import pytest
 from tests.contract.test_ledger import DATABASE, KEY, RECORD
 from tests.support.clock import FakeClock
 from tests.support.mounts import ROOT, run_with_mounts
-from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.errors import HelperError, LedgerUnavailable
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import App, AuditEntry, AuditQuery, Ledger
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol import wire
+from upstash_helper.protocol import literals, wire
 from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, open_listeners, why_not
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ async def _end(connections: Connections) -> None:
     connections.end()
 
 
-def _for_sign_ins(address: str, state: wire.ListenerState, holder: str | None = None) -> wire.Listener:
+def _for_sign_ins(address: str, state: literals.ListenerState, holder: str | None = None) -> wire.Listener:
     return wire.Listener(address=address, state=state, holder=holder, use="sign_in")
 
 

@@ -62,13 +62,13 @@ def wait_for_port(
                 logger.info("port_freed", extra={"port": listeners.port, "waited": round(time.monotonic() - began)})
                 return listeners
     finally:
-        discovery.over(runtime)
+        discovery.remove_waiting(runtime)
 
 
 def _tell(runtime: Path, busy: PortBusy, say: Callable[[str], None]) -> None:
     reason = f"The daemon waits for its port, and will answer as soon as it has it. {busy.detail}"
     say(reason)
     with contextlib.suppress(OSError):
-        discovery.tell(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
+        discovery.write_waiting(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
     # Ready, for all that a service manager can do about it: the login goes on, and is not held up by somebody's server.
     notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from upstash_helper.protocol import discovery
+from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,10 +166,10 @@ def single(world: Profile) -> Iterator[None]:
     Raises:
         AlreadyRunning: If there is one.
     """
-    lock = discovery.DaemonLock(world.folders.runtime)
+    lock = InstanceLock(world.folders.runtime)
     try:
         lock.acquire()
-    except discovery.AlreadyHeld:
+    except AlreadyHeld:
         pid = discovery.read_pid(world.folders.runtime)
         which = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{which} (profile {world.profile}). See: upstash-helper status"
@@ -176,7 +177,10 @@ def single(world: Profile) -> Iterator[None]:
     # What a killed daemon announced would pass for this one's from now on, and whoever has its port be told its token.
     with contextlib.suppress(OSError):
         discovery.remove(world.folders.runtime)
-        discovery.over(world.folders.runtime)
+        discovery.remove_waiting(world.folders.runtime)
+    with contextlib.suppress(OSError):
+        # Earlier versions kept a pending sign-in here, with its code verifier.
+        (world.folders.runtime / "sign-in.json").unlink(missing_ok=True)
     try:
         yield
     finally:

@@ -207,7 +207,7 @@ def _idle_exit(world: Profile, daemon: Daemon, stop: asyncio.Event, *, activated
         logger.warning("idle_exit_without_activator", extra={"seconds": seconds})
     if not seconds or not activated:
         return None
-    return IdleExit(seconds=seconds, keeps=daemon.rest.keeps, leave=stop.set)
+    return IdleExit(seconds=seconds, keeps=daemon.rest.blocker, leave=stop.set)
 
 
 @contextlib.contextmanager
@@ -272,9 +272,7 @@ def _door(settings: Settings, listeners: Listeners) -> Door | None:
 
 def _this_machine(world: Profile, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
     from upstash_helper.runtime.compose import Machine
-    from upstash_helper.storage import sign_in_file
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
-    from upstash_helper.storage.sign_in_file import SignInFile
     from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier
     from upstash_helper.system.peers import SystemPeers
@@ -288,7 +286,6 @@ def _this_machine(world: Profile, listeners: Listeners, door: Door | None, *, ac
         notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
         port=listeners.port,
         callback=listeners if door is None else door,
-        sign_ins=SignInFile(world.folders.runtime / sign_in_file.FILE),
         listeners=listeners.snapshot if door is None else functools.partial(api_and_door, listeners, door),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )

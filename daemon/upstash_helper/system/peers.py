@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 from upstash_helper.system import socket_owners
 from upstash_helper.system.socket_owners import Address
 

@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from upstash_helper.broker.models import Secret, TokenSet
-from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.protocol.literals import FailureReason
 from upstash_helper.upstream.http_client import Upstream
 from upstash_helper.upstream.request import Call, Resend, TransportFailed
 from upstash_helper.upstream.response import fit, parsed, words_of

@@ -1,4 +1,4 @@
-"""The ``Passage`` port over HTTP: a request goes out with the account's credential, and the answer comes back."""
+"""The ``PassThroughApi`` port over HTTP: requests go out with the account's credential, and answers come back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper.broker.errors import InvalidRequest, ReconnectRequired, UpstreamTimeout, UpstreamUnavailable
-from upstash_helper.broker.ports import PassedAnswer
+from upstash_helper.broker.ports import PassThroughResponse
 from upstash_helper.upstream.developer_api import basic, transport_error
 from upstash_helper.upstream.request import TransportFailed, failure_of
 from upstash_helper.upstream.streaming import Opening
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
     from upstash_helper.broker.models import Credential
-    from upstash_helper.broker.ports import PassedRequest
+    from upstash_helper.broker.ports import PassThroughRequest
     from upstash_helper.upstream.http_client import Upstream
 
 ANSWER_SECONDS: Final = 30.0
@@ -56,7 +56,7 @@ class DeveloperApiPassage:
         self._idle_seconds = idle_seconds
 
     @asynccontextmanager
-    async def open(self, credential: Credential, request: PassedRequest) -> AsyncIterator[PassedAnswer]:
+    async def open(self, credential: Credential, request: PassThroughRequest) -> AsyncIterator[PassThroughResponse]:
         """Send ``request`` once and hand out the answer."""
         opening = Opening(
             method=request.method,
@@ -73,7 +73,9 @@ class DeveloperApiPassage:
             ):
                 if response.status == 401:
                     raise ReconnectRequired("Upstash does not take the stored API key any more. Connect again.")
-                yield PassedAnswer(status=response.status, headers=to_app(response.headers.items()), pieces=pieces)
+                yield PassThroughResponse(
+                    status=response.status, headers=to_app(response.headers.items()), pieces=pieces
+                )
                 return
         except TransportFailed as error:
             failure = transport_error(error, changing=not opening.safe)
@@ -110,7 +112,7 @@ class DeveloperApiPassage:
         raise failure
 
 
-def _fields(credential: Credential, request: PassedRequest) -> Fields:
+def _fields(credential: Credential, request: PassThroughRequest) -> Fields:
     own = [("Authorization", f"Basic {basic(credential)}")]
     if request.body is not None and request.length is not None:
         own.append(("Content-Length", str(request.length)))

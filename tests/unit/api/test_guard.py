@@ -11,7 +11,7 @@ import pytest
 
 from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, Surface, decide, may_read
 from upstash_helper.api.guard.tokens import token_of
-from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
+from upstash_helper.broker.identity import OWNER, Caller, Identity
 
 SURFACE = Surface(port=3000)
 PAGE_ORIGIN = "https://app.example"

@@ -38,7 +38,7 @@ async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: Fake
 
 def keeps(world: World) -> str | None:
     """Return why the daemon stays."""
-    return world.daemon.rest.keeps()
+    return world.daemon.rest.blocker()
 
 
 async def test_a_daemon_with_nothing_to_do_may_leave(world: World) -> None:
@@ -63,7 +63,7 @@ async def test_a_sign_in_keeps_it_as_long_as_it_lives(world: World, clock: FakeC
 
     clock.advance(LIFETIME)
 
-    assert "a sign-in is running" == running
+    assert "a sign-in is pending" == running
     await until_async(lambda: keeps(world) is None)
 
 
@@ -79,7 +79,7 @@ async def test_the_exchange_of_a_code_keeps_it(world: World, far_side: Sandbox) 
     exchanging = keeps(world)
     await world.settled(started["attempt_id"])
 
-    assert "a sign-in is running" == exchanging
+    assert "a sign-in is pending" == exchanging
     await until_async(lambda: keeps(world) is None)
 
 
@@ -93,7 +93,7 @@ async def test_a_database_that_is_being_made_keeps_it(world: World, far_side: Sa
     body = {"name": "kept", "primary_region": "us-east-1"}
 
     making = asyncio.create_task(world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "kept"}))
-    await until_async(lambda: keeps(world) == "work goes on in the background")
+    await until_async(lambda: keeps(world) == "background work is in progress")
     made = await making
 
     assert 201 == made.status
@@ -114,7 +114,7 @@ async def test_an_app_that_waits_for_the_user_keeps_it(world: World, clock: Fake
     another = keeps(world)
     clock.advance(121)
 
-    assert {"an app waits for the user or has its token to fetch"} == {waiting, approved, another}
+    assert {"an app is waiting for the user or has yet to fetch its token"} == {waiting, approved, another}
     assert keeps(world) is None
 
 
@@ -127,7 +127,7 @@ async def test_a_browser_on_its_way_to_the_dashboard_keeps_it(world: World, cloc
 
     clock.advance(TICKET_SECONDS)
 
-    assert ("a browser is on its way to the dashboard", None) == (waiting, keeps(world))
+    assert ("a browser is opening the dashboard", None) == (waiting, keeps(world))
 
 
 async def test_a_key_in_memory_keeps_it(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
@@ -137,7 +137,7 @@ async def test_a_key_in_memory_keeps_it(tmp_path: Path, far_side: Sandbox, daemo
     async with World.running(tmp_path, far_side, daemon_port) as world:
         before = keeps(world)
         await world.connect()
-        await until_async(lambda: keeps(world) == "the API key is in memory alone")
+        await until_async(lambda: keeps(world) == "the API key is only in memory")
         await world.call("DELETE", "/v1/connection")
 
         await until_async(lambda: keeps(world) is None)

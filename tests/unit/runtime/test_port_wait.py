@@ -45,7 +45,7 @@ class Stage:
 
     def is_waiting(self) -> bool:
         """Return whether it has said that it waits."""
-        return discovery.found(self.runtime) is not None
+        return discovery.read_waiting(self.runtime) is not None
 
 
 @pytest.fixture(name="stage")
@@ -69,7 +69,7 @@ async def test_it_serves_once_the_port_is_free(stage: Stage) -> None:
 
     assert (0, stage.daemon.pid) == (ran.code, ran.json["pid"])
     assert ["starting", "waiting_for_port", "port_freed", "ready"] == stage.events
-    assert not (stage.runtime / discovery.FILE).exists()
+    assert not (stage.runtime / discovery.WAITING_FILE).exists()
 
 
 @pytest.mark.parametrize(("command", "code"), [("status", exit_codes.NOT_RUNNING), ("start", exit_codes.PORT_BUSY)])
@@ -89,7 +89,7 @@ async def test_it_can_be_stopped_while_it_waits(stage: Stage) -> None:
     assert (0, True) == (ran.code, ran.json["was_running"])
     assert stage.daemon.wait(30) is not None
     assert not discovery.is_running(stage.runtime)
-    assert discovery.found(stage.runtime) is None
+    assert discovery.read_waiting(stage.runtime) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
@@ -110,5 +110,5 @@ def test_a_word_left_behind_is_not_believed(stage: Stage) -> None:
     stage.daemon.kill()
     stage.daemon.wait()
 
-    assert (stage.runtime / discovery.FILE).exists()
-    assert discovery.found(stage.runtime) is None
+    assert (stage.runtime / discovery.WAITING_FILE).exists()
+    assert discovery.read_waiting(stage.runtime) is None

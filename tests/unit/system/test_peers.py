@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.support.others import NOBODY, Other, another, skip_unless_root
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 from upstash_helper.system import socket_owners
 from upstash_helper.system.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of
 

@@ -14,9 +14,9 @@ from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN
-from upstash_helper.broker.apps.identity import of_origin
-from upstash_helper.broker.apps.rate_limits import Buckets
+from upstash_helper.broker.apps.rate_limits import TokenBuckets
 from upstash_helper.broker.errors import HelperError, RateLimited
+from upstash_helper.broker.identity import of_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.audit import Witness
     from upstash_helper.api.guard.policy import Callers, Surface
-    from upstash_helper.broker.apps.identity import Caller
-    from upstash_helper.broker.apps.registry import Apps
+    from upstash_helper.broker.apps.registry import AppRegistry
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock, Peers
 
 _READER: web.RequestKey[str] = web.RequestKey("reader", str)
@@ -141,14 +141,14 @@ class Gate:
     """Gathers the facts of a request, asks the guard, and reads the body within its limits."""
 
     def __init__(
-        self, *, surface: Surface, tokens: Callers, apps: Apps, peers: Peers, witness: Witness, clock: Clock
+        self, *, surface: Surface, tokens: Callers, apps: AppRegistry, peers: Peers, witness: Witness, clock: Clock
     ) -> None:
         self._surface = surface
         self._tokens = tokens
         self._apps = apps
         self._peers = peers
         self._witness = witness
-        self._requests = Buckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
+        self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
     def declare(self, route: web.AbstractRoute, policy: Policy) -> None:

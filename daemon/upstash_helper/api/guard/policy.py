@@ -16,7 +16,8 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from upstash_helper.api.guard.tokens import token_of
-from upstash_helper.broker.apps.identity import Caller, Scope, of_origin
+from upstash_helper.broker.identity import Caller, of_origin
+from upstash_helper.protocol.literals import Scope
 
 LONGEST_TARGET: Final = 2048
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.pages import outcome
 from upstash_helper.api.pages.static import CSP, read
+from upstash_helper.api.server import render
 from upstash_helper.api.server.app import create_app
 from upstash_helper.api.server.routes import Parameter, Route
 from upstash_helper.broker.account.attempts import Expired, Pending, Redirect
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.middleware import Gate
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
 
 _LONGEST: Final = 4096
 _ONE_EACH: Final = frozenset({"code", "state", "error", "iss"})
@@ -122,22 +123,22 @@ class PagesResource:
             return await self._home()
         redirect = parse_redirect(request.query.items())
         if redirect is None:
-            return outcome.noise().response(status=400)
+            return outcome.no_attempt().response(status=400)
 
-        attempt = await self._connection.flow.redirected(redirect)
+        attempt = await self._connection.flow.handle_redirect(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
-            return outcome.noise().response(status=400)
+            return outcome.no_attempt().response(status=400)
         # RFC 9700, section 4.3.1: the code leaves the address, and with it the history and the Referer.
         return web.Response(status=303, headers={"Location": f"/?attempt={attempt.id}"})
 
     async def _outcome(self, attempt_id: str) -> web.Response:
         try:
             attempt = self._connection.flow.attempt(attempt_id)
-        except AttemptNotFound as error:
-            return outcome.over(error.detail).response(status=404)
+        except AttemptNotFound:
+            return outcome.no_attempt().response(status=404)
         status = await self._connection.status()
-        return outcome.outcome(attempt, status, self._connection.flow.askers(attempt.id)).response()
+        return outcome.outcome(attempt, status, self._connection.flow.requesters(attempt.id)).response()
 
     async def state(self, request: web.Request) -> web.Response:
         """
@@ -146,7 +147,7 @@ class PagesResource:
         """
         attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
 
-        return web.Response(text=outcome.STATES[type(attempt)])
+        return web.Response(text=render.ATTEMPT_STATES[type(attempt)])
 
     async def _home(self) -> web.Response:
         """Answer with the dashboard: a shell that holds nothing, and asks for all of it with its session's token."""
@@ -216,7 +217,7 @@ class DoorResource:
             raise web.HTTPNotFound
         redirect = parse_redirect(request.query.items())
 
-        attempt = None if redirect is None else await self._connection.flow.redirected(redirect)
+        attempt = None if redirect is None else await self._connection.flow.handle_redirect(redirect)
 
         url = f"http://localhost:{self._api_port}/?attempt={_NONE if attempt is None else attempt.id}"
         return web.Response(text=_ON.format(url=url), content_type="text/html")

@@ -11,7 +11,7 @@ from aiohttp_sse import EventSourceResponse
 from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Route, caller_of
-from upstash_helper.broker.account.attempts import Attempt, Status
+from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
 from upstash_helper.broker.apps.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.ledger import Pairing
@@ -20,9 +20,9 @@ from upstash_helper.broker.trays import Tray
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.events import EventBus, Subscription
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock
     from upstash_helper.broker.trays import Trays
 
@@ -80,8 +80,8 @@ class EventsResource:
         tray = self._tray(request, caller)
         mine = not caller.is_owner and self._events.streams_of(caller.id) >= MOST_OF_AN_APP
         # A full house of dashboards does not keep the tray out, which is where the user says yes or no.
-        room = MOST_STREAMS + (tray is not None and self._trays.first is None)
-        if mine or self._events.followers >= room:
+        limit = MOST_STREAMS + (tray is not None and self._trays.first is None)
+        if mine or self._events.stream_count >= limit:
             detail = f"{MOST_OF_AN_APP if mine else MOST_STREAMS} event streams are open. Close one."
             return problems.answer(429, "too_many_streams", detail, retry_after=5)
         subscription = self._events.subscribe(caller, after=request.headers.get("Last-Event-ID"))
@@ -118,7 +118,7 @@ class EventsResource:
             await stream.send("{}", event="reset")
         async for event in subscription:
             await stream.send(render.dump(self._shown(event.data)), event=event.kind, id=event.id)
-        if subscription.dismissed:
+        if subscription.app_revoked:
             return  # the last word was that it is no longer let in
         with contextlib.suppress(ConnectionResetError):
             await stream.send("{}", event="bye")
@@ -126,10 +126,10 @@ class EventsResource:
     def _shown(self, data: object) -> object:
         """Return an event's data as what goes over the wire."""
         match data:
-            case Status():
+            case ConnectionStatus():
                 return render.connection(data)
             case Pairing():
-                return render.pairing(data, over=self._pairings.is_over(data))
+                return render.pairing(data, over=self._pairings.is_expired(data))
             case Revoked():
                 return render.revoked(data)
             case _ if isinstance(data, Attempt):

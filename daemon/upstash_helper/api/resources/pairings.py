@@ -12,8 +12,8 @@ from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, Route
-from upstash_helper.broker.apps.identity import Identity, of_origin
-from upstash_helper.broker.apps.pairings import POLL_SECONDS, Wish
+from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
+from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PairingsResource:
             Route(
                 method="POST", path=at, handler=self.ask, policy=Policy("pairing", body="json"),
                 operation_id="askPairing", summary="Ask the user to let the app in",
-                body=wire.AskPairing, answers={202: wire.StartedPairing}, problems=(409, 429),
+                body=wire.PairingRequest, answers={202: wire.StartedPairing}, problems=(409, 429),
             ),
             Route(
                 method="GET", path=at, handler=self.waiting, policy=_OWNER,
@@ -91,11 +91,11 @@ class PairingsResource:
         ]  # fmt: skip
 
     async def ask(self, request: web.Request) -> web.Response:
-        """Take an app's wish."""
-        wanted = cast("wire.AskPairing", decode(request[BODY], wire.AskPairing))
-        wish = Wish(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
+        """Take an app's request."""
+        wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
+        pairing_request = PairingRequest(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
 
-        pairing, secret = await self._pairings.ask(wish)
+        pairing, secret = await self._pairings.ask(pairing_request)
 
         started = wire.StartedPairing(
             id=pairing.id,
@@ -112,7 +112,7 @@ class PairingsResource:
         """Answer with what became of it."""
         pairing = await self._pairings.find(_id(request), _secret(request), request[ORIGIN])
 
-        return render.json(render.status(pairing, over=self._pairings.is_over(pairing)))
+        return render.json(render.status(pairing, over=self._pairings.is_expired(pairing)))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         """Let the prompt go away."""
@@ -154,7 +154,7 @@ class PairingsResource:
         """Say no for good."""
         block = await self._approvals.block(_id(request))
 
-        request[TARGET] = block.identity.lasting
+        request[TARGET] = block.identity.shown_without_pid
         return render.json(render.block(block))
 
     async def blocks(self, _request: web.Request) -> web.Response:
@@ -170,7 +170,7 @@ class PairingsResource:
         return web.Response(status=204)
 
     def _shown(self, pairing: Pairing) -> wire.Pairing:
-        return render.pairing(pairing, over=self._pairings.is_over(pairing))
+        return render.pairing(pairing, over=self._pairings.is_expired(pairing))
 
     async def _identity(self, request: web.Request) -> Identity:
         """
@@ -196,7 +196,7 @@ class PairingsResource:
 
 def _named(pairing: Pairing) -> str:
     """Return for the audit who it was about; the id leads to the app's own entries."""
-    return f"{pairing.id} {pairing.identity.lasting}"
+    return f"{pairing.id} {pairing.identity.shown_without_pid}"
 
 
 def _id(request: web.Request) -> str:

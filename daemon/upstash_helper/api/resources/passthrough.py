@@ -15,13 +15,13 @@ from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
 from upstash_helper.api.server.routes import Route
-from upstash_helper.broker.apps.identity import Scope
 from upstash_helper.broker.errors import HelperError
-from upstash_helper.broker.ports import PassedRequest
+from upstash_helper.broker.ports import PassThroughRequest
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.databases.pass_through import PassThrough
-    from upstash_helper.broker.ports import PassedAnswer
+    from upstash_helper.broker.ports import PassThroughResponse
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class PassThroughResource:
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         """Hand the request on, and the answer back, both as they come."""
         try:
-            wanted = PassedRequest(
+            wanted = PassThroughRequest(
                 method=request.method,
                 target=_target(request),
                 headers=tuple(request.headers.items()),
@@ -147,7 +147,7 @@ def _target(request: web.Request) -> str:
 
 
 async def handed_on(
-    request: web.BaseRequest, answer: PassedAnswer, *, seconds: float = TAKEN_SECONDS
+    request: web.BaseRequest, answer: PassThroughResponse, *, seconds: float = TAKEN_SECONDS
 ) -> web.StreamResponse:
     """
     Answer ``request`` with ``answer``, piece by piece, and return what was answered.

@@ -10,7 +10,7 @@ from aiohttp import web
 
 if TYPE_CHECKING:
     from upstash_helper.api.guard.policy import Policy
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -49,7 +49,7 @@ class Route:
     policy: Policy
     summary: str
     operation_id: str
-    body: type[wire.Wanted] | None = None
+    body: type[wire.RequestBody] | None = None
     answers: Mapping[int, object]
     """By status: the type of the answer, a content type where it is no JSON, or None where it has no body."""
     problems: tuple[int, ...] = ()

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential, Method, Secret
+from upstash_helper.broker.models import Credential, Secret
+from upstash_helper.protocol.literals import ConnectionMethod
 
 VERSION: Final = 1
 
@@ -26,7 +27,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     email: str | None
     api_key: Secret
-    method: Method
+    method: ConnectionMethod
     since: float
     key_name: str | None = None
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Scope
 from upstash_helper.broker.ledger import App, Block, Decision, Pairing
+from upstash_helper.protocol.literals import Scope
 from upstash_helper.storage.ledger.rows import Run, as_json, identity_columns, record, with_identity
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import OWNER
+from upstash_helper.broker.identity import OWNER
 from upstash_helper.broker.ledger import AuditEntry, AuditQuery
 from upstash_helper.storage.ledger.rows import Run, record
 

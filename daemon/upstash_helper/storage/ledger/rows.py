@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 
 if TYPE_CHECKING:
     import sqlite3
