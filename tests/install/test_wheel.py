@@ -58,7 +58,7 @@ def templates() -> set[str]:
 
 def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
     """
-    Daemon and tray with their pages, types and templates, the licence, and no more: no test, no cache, no secret.
+    The wheel contains daemon and tray with their pages, types, and templates, and the license, but nothing else.
     """
     ours = {f"{package}/{name}" for package, folder in PACKAGES.items() for name in files_below(folder)} | templates()
     names = names_in(wheel)
