@@ -31,6 +31,10 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("mypy for Windows", _mypy_for("win32")),
     ("mypy for macOS", _mypy_for("darwin")),
     ("lint-imports", ("-c", _LINT_IMPORTS, "--no-logo")),
+    ("JavaScript types", ("-m", "install.javascript", "types")),
+    ("JavaScript style", ("-m", "install.javascript", "style")),
+    ("JavaScript build", ("-m", "install.javascript", "build")),
+    ("JavaScript tests", ("-m", "install.javascript", "tests")),
 )
 
 # One process per core. The tests of a file run in one process, because they share a sandbox, a daemon, or a browser.

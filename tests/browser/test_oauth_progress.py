@@ -105,7 +105,7 @@ async def test_a_helper_that_does_not_answer_is_told_and_waited_for(world: World
     started = await world.start()
     await page.goto(f"http://localhost:{world.settings.port}/?attempt={started['attempt_id']}")
     await page.route("**/state", lambda route: route.abort("connectionrefused"))
-    await expect(page.locator(".closing")).to_have_text("The helper does not answer. Is it running?")
+    await expect(page.locator(".closing")).to_have_text("The helper is not responding. Is it running?")
 
     await page.unroute("**/state")
     await world.land(await world.sign_in(started))
@@ -121,7 +121,7 @@ async def test_other_pages_of_the_helper_are_told(
     A dashboard that is open hears that a sign-in has ended, whoever opened its window.
     """
     other = await context.new_page()
-    await other.goto(f"{home_page}/web/icon.svg")
+    await other.goto(f"{home_page}/web/pages/icon.svg")
     await other.evaluate(
         """() => { window.heard = new Promise((told) =>
             new BroadcastChannel("upstash-helper").addEventListener("message", ({ data }) => {

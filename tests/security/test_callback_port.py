@@ -137,7 +137,7 @@ async def test_a_code_that_is_not_ours_leaves_the_address_too(world: World, quer
     "path",
     [
         "/health", "/openapi.json", "/v1/daemon", "/v1/databases", "/v1/pairings", "/v1/connection", "/bridge",
-        "/connect.js", "/connect.d.ts", "/web/page.css", "/upstash/v2/redis/databases", "/favicon.ico", "/sw.js",
+        "/connect.js", "/connect.d.ts", "/web/pages/page.css", "/upstash/v2/redis/databases", "/favicon.ico", "/sw.js",
         "/.well-known/appspecific/com.chrome.devtools.json", "/%2e%2e/etc/passwd",
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.pages import outcome
+from upstash_helper.api.pages.icons import sprite
 from upstash_helper.api.pages.static import CSP, read
 from upstash_helper.api.server import render
 from upstash_helper.api.server.app import create_app
@@ -151,7 +152,8 @@ class PagesResource:
 
     async def _home(self) -> web.Response:
         """Answer with the dashboard: a shell that holds nothing, and asks for all of it with its session's token."""
-        response = web.Response(text=read("dashboard.html").decode(), content_type=_HTML)
+        page = read("dashboard/dashboard.html").decode().replace("<!-- icons -->", sprite())
+        response = web.Response(text=page, content_type=_HTML)
         response.headers["Content-Security-Policy"] = CSP
         return response
 

@@ -28,6 +28,7 @@ _PROBE_WORDS: Final = (
 )
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOLDERS: Final = ("dashboard", "pages")
 
 
 class FilesResource:
@@ -39,12 +40,17 @@ class FilesResource:
         public = Policy("open", readable=True)
         return [
             Route(
-                method="GET", path="/web/{name}", handler=self.file, policy=Policy("page"),
+                method="GET", path="/web/{folder}/{name}", handler=self.file, policy=Policy("page"),
                 operation_id="getFile", summary="A file of the pages", answers={200: "text/css"}, problems=(404,),
             ),
             Route(
                 method="GET", path="/connect.js", handler=self.connect, policy=public,
-                operation_id="getConnectModule", summary="The ES module with which a web page is let in and connects",
+                operation_id="getConnectModule", summary="The ES module with which a web page gets access and connects",
+                answers={200: "text/javascript"},
+            ),
+            Route(
+                method="GET", path="/connect-core.js", handler=self.core, policy=public,
+                operation_id="getConnectCoreModule", summary="The same module without the button",
                 answers={200: "text/javascript"},
             ),
             Route(
@@ -52,19 +58,28 @@ class FilesResource:
                 operation_id="getConnectTypes", summary="Its types, for TypeScript", answers={200: "text/plain"},
                 parameters=(Parameter(name="probe", where="query", description=_PROBE_WORDS),),
             ),
+            Route(
+                method="GET", path="/connect-core.d.ts", handler=self.core_types, policy=public,
+                operation_id="getConnectCoreTypes", summary="The types of the module without the button",
+                answers={200: "text/plain"},
+            ),
         ]  # fmt: skip
 
     async def file(self, request: web.Request) -> web.Response:
-        """Answer with a file of the pages; the names are a fixed set, so none can lead elsewhere."""
-        name = request.match_info["name"]
+        """Return a file of the pages. The names are a fixed set, so that no name leads elsewhere."""
+        name = f"{request.match_info['folder']}/{request.match_info['name']}"
         kind = names().get(name)
         if kind is None:
             raise web.HTTPNotFound
         return web.Response(body=read(name), content_type=kind, charset="utf-8")
 
     async def connect(self, _request: web.Request) -> web.Response:
-        """Answer with the module."""
+        """Return the module."""
         return web.Response(body=read("connect.js"), content_type="text/javascript", charset="utf-8")
+
+    async def core(self, _request: web.Request) -> web.Response:
+        """Return the module without the button."""
+        return web.Response(body=read("connect-core.js"), content_type="text/javascript", charset="utf-8")
 
     async def types(self, request: web.Request) -> web.Response:
         """Answer with its types. Whoever looks for the helper asks for them, and hears back what it has asked with."""
@@ -74,13 +89,20 @@ class FilesResource:
             response.headers[PROOF] = probe
         return response
 
+    async def core_types(self, _request: web.Request) -> web.Response:
+        """Return the types of the module without the button."""
+        return web.Response(body=read("connect-core.d.ts"), content_type="text/plain", charset="utf-8")
+
 
 @cache
 def names() -> Mapping[str, str]:
-    """Return the files that pages may load, and their types."""
-    folder = files("upstash_helper.web")
+    """Return the files that pages may load, by folder and name, and their types."""
     return {
-        item.name: kind for item in folder.iterdir() for suffix, kind in _TYPES.items() if item.name.endswith(suffix)
+        f"{folder}/{item.name}": kind
+        for folder in _FOLDERS
+        for item in files("upstash_helper.web").joinpath(folder).iterdir()
+        for suffix, kind in _TYPES.items()
+        if item.name.endswith(suffix)
     }
 
 
@@ -105,6 +127,6 @@ class BridgeResource:
 
     async def page(self, _request: web.Request) -> web.Response:
         """Answer with the page. It is the same for all: who has opened it, the browser tells its script."""
-        response = web.Response(body=read("bridge.html"), content_type="text/html", charset="utf-8")
+        response = web.Response(body=read("pages/bridge.html"), content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CSP
         return response
