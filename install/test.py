@@ -2,7 +2,7 @@
 """
 Set up the development environment and run the tests.
 
-  python3 install/test.py                   everything: ruff, mypy, import-linter, the checks of our JavaScript, then
+  python3 install/test.py                   everything: ruff, mypy, import-linter, the JavaScript checks, then
                                             pytest with branch coverage
   python3 install/test.py tests/api -q      only pytest, with these arguments
   python3 install/test.py --no-system ...   do not install system packages
