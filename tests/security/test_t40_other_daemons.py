@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 HOLDER_AS_ANOTHER_USER = """
 import os, sys
 import psutil, pwd
-from upstash_helper import peers, port_holders, socket_owners
+from upstash_helper.system import peers, ports, socket_owners
 os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))
-print(port_holders.holder("127.0.0.1", int(sys.argv[1])))
+print(ports.holder("127.0.0.1", int(sys.argv[1])))
 """
 
 

@@ -156,8 +156,8 @@ async def test_t51_a_damaged_file_is_kept_and_a_clean_one_begun(
     aside = path.with_name("ledger.db.damaged-1")
     assert ((), damaged) == (found, aside.read_bytes())
     assert "ok" == ledger.health().state
-    assert f"It is {aside} now" in ledger.health().detail
-    assert "ask to be let in anew" in ledger.health().detail
+    assert f"It was moved to {aside} " in ledger.health().detail
+    assert "request access again" in ledger.health().detail
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -187,7 +187,7 @@ async def test_t51_damage_is_warned_of_and_nothing_of_it_quoted(
         await ledger.apps.load()
 
     (warning,) = caplog.messages
-    assert f"{path} is damaged. It is {path}.damaged-1 now, and an empty one is begun." == warning
+    assert f"{path} is damaged. It was moved to {path}.damaged-1, and an empty ledger was started." == warning
 
 
 MORE_THAN_IS_KEPT_IN_MEMORY = """
@@ -214,7 +214,7 @@ async def test_t51_damage_that_shows_later_is_no_worse(path: Path) -> None:
 
     assert ((), 1) == (page, entry_id)
     assert path.with_name("ledger.db.damaged-1").stat().st_size > 1_000_000
-    assert "ask to be let in anew" in ledger.health().detail
+    assert "request access again" in ledger.health().detail
     await ledger.close()
 
 
@@ -283,7 +283,7 @@ async def test_t51_a_file_that_others_could_read_is_taken_from_them(
     assert (APP,) == found
     assert (0o600, 0o600) == (mode(path), mode(journal))
     assert [
-        f"Other users could read {file}" in message
+        f"Other users could access {file}" in message
         for file, message in zip((path, journal), caplog.messages, strict=True)
     ] == [True, True]
 
@@ -302,7 +302,7 @@ async def test_t51_a_link_is_refused(path: Path, ledger: Ledger, name: str, ther
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 
-    with pytest.raises(LedgerUnavailable, match=r"is a link\. Remove it") as refused:
+    with pytest.raises(LedgerUnavailable, match=r"is a symbolic link\. Remove it") as refused:
         await ledger.apps.save(APP)
 
     assert str(link) in refused.value.detail
@@ -393,7 +393,7 @@ async def test_t51_a_damaged_file_on_a_read_only_disk_is_left_there(path: Path) 
     seen = run_with_mounts(FOLDER, use, path, path.parent)
 
     assert ([], ["new"], "memory") == (seen["found"], seen["then"], seen["state"])
-    assert "What it held could not be read" in seen["detail"]
+    assert "Its content could not be read" in seen["detail"]
 
 
 async def test_t51_a_newer_format_on_a_read_only_disk_is_refused(path: Path) -> None:
@@ -474,7 +474,7 @@ async def test_t51_a_full_disk_is_said_and_got_over(tmp_path: Path) -> None:
 
     seen = run_with_mounts(SMALL_DISK, use_while_the_disk_is_full, path, tmp_path)
 
-    full = f"The disk of {path} is full: free some space, then try again."
+    full = f"The disk of {path} is full. Free some space, then try again."
     assert ["disk_full", "disk_full", full] == seen["full"]
     assert [True, None] == seen["kept"]
     assert (["ok", "ok"], "app:app-1", ["ledger.db"]) == (seen["again"], seen["found"], seen["files"])

@@ -13,7 +13,6 @@ from typing import Protocol
 
 import msgspec
 
-from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import (
     Change,
     Credential,
@@ -64,6 +63,18 @@ class Notifier(Protocol):
         """
 
 
+class PeerProgram(Protocol):
+    """The program at the other end of a connection."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def executable(self) -> str:
+        """Its file, in printable characters; empty if it is unknown."""
+
+
 class Peers(Protocol):
     """
     Identifies the process at the other end of a loopback connection. Both methods take the connection's local and
@@ -76,10 +87,10 @@ class Peers(Protocol):
         (who can read everything anyway), and if the system does not report the user. Fast enough for every request.
         """
 
-    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> Identity:
+    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
         """
-        Return the native program at the remote end, without name and process ID if the system does not report them.
-        Takes about 10 ms in a thread, so it is for pairings only.
+        Return the program at the remote end, or None if the system does not report it. Takes about 10 ms in a thread,
+        so it is for pairings only.
         """
 
 

@@ -376,4 +376,4 @@ class Helper:
 def _keyring(name: str, world: str) -> TokenStore:
     from upstash_helper.client.token_store import KeyringTokens
 
-    return KeyringTokens(name, world=world)
+    return KeyringTokens(name, daemon=world)

@@ -20,12 +20,13 @@ import msgspec
 
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import DiscoveryRefused
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FILE: Final = "activation.json"
+_MAX_BYTES: Final = 16_384
 
 START_SECONDS: Final = 20.0
 """A cold start on a slow disk takes seconds; past this, something is wrong."""
@@ -52,8 +53,8 @@ def leave_note(state: Path, base_url: str) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    discovery.make_private(state)
-    token_files.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
+    private_files.make_folder(state)
+    private_files.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
 
 
 def remove_note(state: Path) -> None:
@@ -64,8 +65,11 @@ def remove_note(state: Path) -> None:
 def noted(state: Path) -> str | None:
     """Return where to knock, or None if there is no note, or none that can be trusted."""
     try:
-        note = msgspec.json.decode(token_files.read(state / FILE), type=Note)
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(state / FILE, limit=_MAX_BYTES)
+        if content is None:
+            return None
+        note = msgspec.json.decode(content, type=Note)
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
     return note.base_url if _port(note.base_url) else None
 

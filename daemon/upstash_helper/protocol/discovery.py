@@ -15,9 +15,8 @@ import msgspec
 from upstash_helper import __version__
 from upstash_helper.protocol.errors import DiscoveryRefused, PeerVersion, VersionMismatch
 from upstash_helper.protocol.lock import LOCK_FILE, AlreadyHeld, InstanceLock
-from upstash_helper.protocol.lock import make_private as make_private  # noqa: PLC0414 - imported from here by many
 from upstash_helper.protocol.wire import Sensitive
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 API_VERSION: Final = 1
 """Version of the protocol between daemon and clients. Releases with the same number can talk to each other."""
@@ -27,6 +26,9 @@ RESTART_COMMAND: Final = "upstash-helper restart"
 
 DISCOVERY_FILE: Final = "daemon.json"
 WAITING_FILE: Final = "waiting.json"
+
+# These files have a few hundred bytes.
+_MAX_BYTES: Final = 16_384
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -101,8 +103,9 @@ def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> st
 def read_pid(runtime: Path) -> int | None:
     """Return the daemon's process ID from the discovery file, whatever its version; None if there is none."""
     try:
-        return msgspec.json.decode(token_files.read(discovery_file(runtime)), type=_Process).pid
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(discovery_file(runtime), limit=_MAX_BYTES)
+        return None if content is None else msgspec.json.decode(content, type=_Process).pid
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
 
 
@@ -113,8 +116,8 @@ def write(runtime: Path, discovery: Discovery) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    make_private(runtime)
-    token_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
+    private_files.make_folder(runtime)
+    private_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
 
 
 def remove(runtime: Path) -> None:
@@ -137,18 +140,18 @@ def is_running(runtime: Path) -> bool:
 
 def _read(path: Path, kind: type[_Record], restart_command: str) -> _Record | None:
     try:
-        content = token_files.read(path)
-    except FileNotFoundError:
-        return None
-    except token_files.NotPrivate as error:
+        content = private_files.read(path, limit=_MAX_BYTES)
+    except private_files.NotPrivate as error:
         message = (
-            f"{path}: {error}. Another user could impersonate the daemon with this file. Restart the daemon to replace "
-            "it."
+            f"{path} {error.reason}. Another user could impersonate the daemon with this file. Restart the daemon to"
+            " replace it."
         )
         raise DiscoveryRefused(message) from error
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}."
         raise DiscoveryRefused(message) from error
+    if content is None:
+        return None
 
     try:
         head = msgspec.json.decode(content, type=_Head)
@@ -190,8 +193,8 @@ def write_waiting(runtime: Path, waiting: Waiting) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    make_private(runtime)
-    token_files.write(runtime / WAITING_FILE, msgspec.json.encode(waiting))
+    private_files.make_folder(runtime)
+    private_files.write(runtime / WAITING_FILE, msgspec.json.encode(waiting))
 
 
 def remove_waiting(runtime: Path) -> None:
@@ -202,8 +205,11 @@ def remove_waiting(runtime: Path) -> None:
 def read_waiting(runtime: Path) -> Waiting | None:
     """Return the waiting daemon; None if no daemon is waiting, or the file cannot be read or trusted."""
     try:
-        waiting = msgspec.json.decode(token_files.read(runtime / WAITING_FILE), type=Waiting)
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(runtime / WAITING_FILE, limit=_MAX_BYTES)
+        if content is None:
+            return None
+        waiting = msgspec.json.decode(content, type=Waiting)
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
     # A daemon that is killed while it waits leaves the file behind.
     return waiting if is_running(runtime) else None

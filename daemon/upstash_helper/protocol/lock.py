@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+from upstash_helper.system import private_files
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
@@ -49,10 +51,8 @@ class InstanceLock:
             AlreadyHeld: If another process has it.
             OSError: If the file cannot be created.
         """
-        make_private(self._path.parent)
-        # O_NOFOLLOW: a link could lead to another user's file. O_CLOEXEC: child processes must not inherit the lock.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self._path, flags, 0o600)
+        private_files.make_folder(self._path.parent)
+        descriptor = private_files.opener(str(self._path), os.O_RDWR | os.O_CREAT)
         try:
             self._lock(descriptor)
         except BaseException:
@@ -105,10 +105,3 @@ else:
         except BlockingIOError:
             return False
         return True
-
-
-def make_private(folder: Path) -> None:
-    """Create ``folder`` if it is missing, accessible to this user only."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.mkdir(exist_ok=True, mode=0o700)

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import literals, wire
     from upstash_helper.settings.config import Profile, Settings
-    from upstash_helper.upstream.http_client import Upstream
+    from upstash_helper.upstream.http_client import HttpClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +130,13 @@ def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
         world: The profile and its settings.
         stop: Is set when the daemon is asked to stop through its API.
     """
-    from upstash_helper.upstream.http_client import Upstream
+    from upstash_helper.upstream.http_client import HttpClient
 
     settings, counts, surface = world.settings, Counts(), Surface(port=machine.port)
-    http = Upstream(clock=machine.clock)
+    http = HttpClient(clock=machine.clock)
     # What apps pass through has connections and a breaker of its own: neither an answer that is read slowly nor
     # failures that an app provokes are in the way of the daemon's calls.
-    apps_http = Upstream(clock=machine.clock)
+    apps_http = HttpClient(clock=machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
 
     resources = (
@@ -204,11 +204,11 @@ def _gate(machine: Machine, broker: Broker, surface: Surface, tokens: Callers) -
     )
 
 
-def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: Upstream, counts: Counts) -> Broker:
-    from upstash_helper.upstream.api_keys import Keys
+def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http: HttpClient, counts: Counts) -> Broker:
+    from upstash_helper.upstream.api_keys import ApiKeyIssuer
     from upstash_helper.upstream.developer_api import DeveloperApi
     from upstash_helper.upstream.oauth import OAuth
-    from upstash_helper.upstream.pass_through import DeveloperApiPassage
+    from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
 
     clock, ledger, trays = machine.clock, machine.ledger, Trays()
     events, background, sessions = EventBus(), Background(), DashboardSessions(clock=machine.clock)
@@ -222,7 +222,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
     )
 
     credentials = CredentialCache(store=machine.store, clock=clock)
-    keys = Keys(http=http, api_url=settings.api_url)
+    keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
     sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
     connection = Connection(
         credentials=credentials,
@@ -259,7 +259,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         background=background,
         clock=clock,
     )
-    passage = DeveloperApiPassage(http=apps_http, api_url=settings.api_url)
+    pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
         events=events,
         background=background,
@@ -271,7 +271,7 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         databases=databases,
         create=create,
         read_credentials=ReadCredentials(databases=databases, journal=ledger.creates),
-        pass_through=PassThrough(connection=connection, passage=passage, databases=databases),
+        pass_through=PassThrough(connection=connection, api=pass_through_api, databases=databases),
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),

@@ -24,7 +24,7 @@ from upstash_helper.runtime.idle_exit import IdleExit
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single
 from upstash_helper.runtime.systemd import ActivationRefused, Passed, notify, started_by_manager
-from upstash_helper.system.folders import claim
+from upstash_helper.settings.profiles import secure_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def run_daemon(world: Profile, passed: Passed | None = None, *, wait: Callable[[
     folders, settings = world.folders, world.settings
     activated = bool(passed)
     with contextlib.ExitStack() as stack:
-        claim(folders.runtime)
+        secure_folder(folders.runtime)
         stack.enter_context(single(world))
         stack.enter_context(logs.logging_to(folders.log_file, level=settings.log_level))
         logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})

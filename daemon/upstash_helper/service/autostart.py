@@ -12,7 +12,7 @@ from upstash_helper.service import managed_files, quoting
 from upstash_helper.service.executable import this_program, without_console
 from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,7 +136,7 @@ class DesktopAutostart:
     def enable(self) -> None:
         """Write the entry. It replaces one that is disabled, or that names a Python that no longer exists."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        token_files.write(self.file, self.content().encode())
+        private_files.write(self.file, self.content().encode())
 
     def disable(self) -> None:
         """Remove the entry."""
@@ -180,7 +180,7 @@ class LaunchAgent:
     def enable(self) -> None:
         """Write the agent. It is not loaded now, because a tray is already running."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        token_files.write(self.file, self.content())
+        private_files.write(self.file, self.content())
 
     def disable(self) -> None:
         """Remove the agent."""

@@ -32,7 +32,7 @@ _COMMENT: Final = {".plist": ("<!-- ", " -->"), ".xml": ("<!-- ", " -->"), ".1":
 Ownership = Literal["absent", "unmodified", "modified", "foreign"]
 """``modified``: written by ``install`` and changed since. ``foreign``: not written by ``install``."""
 
-# The suffix of the temporary file that a file is written to first.
+# What `private_files.write` appends to the name of its temporary file.
 _TEMPORARY_SUFFIX: Final = re.compile(r"[a-z0-9_]{8}")
 
 # Folders that install may have created. Their parent folders are shared with other programs.

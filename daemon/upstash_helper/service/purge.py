@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from upstash_helper.protocol.deleted_credential import DeletedCredential
 from upstash_helper.service import managed_files
 from upstash_helper.service.plan import ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders
@@ -23,20 +24,6 @@ the script removes them afterwards.
 
 # The user has two minutes to unlock a locked keyring.
 _DELETE_SECONDS: Final = 150.0
-
-
-class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the credential: the output of ``storage.credentials.delete_credential``."""
-
-    entries: tuple[str, ...] = ()
-    """The keyring's entries that were deleted."""
-    kept: tuple[str, ...] = ()
-    """Those of which that is not certain."""
-    key_name: str | None = None
-    """The API key's name in the Upstash console, if the daemon made it there."""
-    email: str | None = None
-    problem: str | None = None
-    """Why the keyring could not be asked."""
 
 
 def profile_paths(folders: Folders, *, profile: str, root: Path | None) -> list[Path]:
@@ -63,18 +50,18 @@ def profile_paths(folders: Folders, *, profile: str, root: Path | None) -> list[
     return paths
 
 
-def delete_credential(profile: str) -> Forgotten:
+def delete_credential(profile: str) -> DeletedCredential:
     """Delete the credential in a separate process: only the daemon's modules have access to the keyring."""
     command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.delete_credential", profile]
     try:
         completed = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DELETE_SECONDS, check=False
         )
-        return msgspec.json.decode(completed.stdout, type=Forgotten)
+        return msgspec.json.decode(completed.stdout, type=DeletedCredential)
     except subprocess.TimeoutExpired:
-        return Forgotten(problem=f"The keyring did not respond within {_DELETE_SECONDS:.0f} seconds.")
+        return DeletedCredential(problem=f"The keyring did not respond within {_DELETE_SECONDS:.0f} seconds.")
     except (OSError, msgspec.MsgspecError):
-        return Forgotten(problem="The process that deletes the credential failed.")
+        return DeletedCredential(problem="The process that deletes the credential failed.")
 
 
 def remove(paths: list[Path], *, folders: Folders) -> None:

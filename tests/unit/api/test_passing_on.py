@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from tests.support.far_api import site_url
+from tests.support.upstream_api import site_url
 from upstash_helper.api.resources.passthrough import IncomingBody, handed_on
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge
 from upstash_helper.broker.ports import PassThroughResponse

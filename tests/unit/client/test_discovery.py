@@ -140,7 +140,7 @@ def test_something_else_than_a_file_is_refused(tmp_path: Path) -> None:
     """
     os.mkfifo(discovery.discovery_file(tmp_path), 0o600)
 
-    with pytest.raises(DiscoveryRefused, match="not a plain file"):
+    with pytest.raises(DiscoveryRefused, match="not a regular file"):
         discovery.read(tmp_path)
 
 

@@ -8,7 +8,7 @@ from tests.support.install_context import listing
 from upstash_helper.service import purge
 from upstash_helper.settings.config import load_profile
 from upstash_helper.settings.profiles import Folders, locate
-from upstash_helper.storage.credentials.delete_credential import names_of
+from upstash_helper.storage.credentials.delete_credential import entry_names
 
 
 def create_profile(root: Path, profile: str) -> Folders:
@@ -91,8 +91,8 @@ def test_credentials_of_all_api_urls_are_found(tmp_path: Path) -> None:
     """A profile with another API URL may have a credential for that API and one for Upstash."""
     environ = {"UPSTASH_HELPER_HOME": str(tmp_path), "UPSTASH_HELPER_API_URL": "https://api.example.com"}
 
-    names = names_of(load_profile(profile="work", environ=environ))
-    default = names_of(load_profile(environ={}))
+    names = entry_names(load_profile(profile="work", environ=environ))
+    default = entry_names(load_profile(environ={}))
 
     assert [f"work at https://api.example.com in {tmp_path}", f"work in {tmp_path}"] == names
     assert ["default"] == default

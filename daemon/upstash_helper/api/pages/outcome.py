@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.api.pages.page import Fact, Page, Sign, Step, Tone
+from upstash_helper.api.pages.icons import Sign
+from upstash_helper.api.pages.page import Fact, Page, Step, Tone
 from upstash_helper.api.server.render import ATTEMPT_STATES
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
 

@@ -189,9 +189,11 @@ class PairingsResource:
         ours = theirs = None
         if transport is not None:
             ours, theirs = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        if not ours or not theirs:
-            return Identity(kind="native", name="")  # it has gone
-        return await self._peers.program(ours[:2], theirs[:2])
+        # No addresses: the client has disconnected.
+        program = await self._peers.program(ours[:2], theirs[:2]) if ours and theirs else None
+        if program is None:
+            return Identity(kind="native", name="")
+        return Identity(kind="native", name=program.executable, pid=program.pid)
 
 
 def _named(pairing: Pairing) -> str:

@@ -21,9 +21,9 @@ _READING: Final = frozenset({"GET", "HEAD"})
 class PassThrough:
     """Lets a request through, unless it would make an API key: with one an app would be out of the user's hands."""
 
-    def __init__(self, *, connection: Connection, passage: PassThroughApi, databases: Databases) -> None:
+    def __init__(self, *, connection: Connection, api: PassThroughApi, databases: Databases) -> None:
         self._connection = connection
-        self._passage = passage
+        self._api = api
         self._databases = databases
 
     @asynccontextmanager
@@ -40,7 +40,7 @@ class PassThrough:
         async with AsyncExitStack() as stack:
             try:
                 answer = await self._connection.call(
-                    lambda credential: stack.enter_async_context(self._passage.open(credential, request))
+                    lambda credential: stack.enter_async_context(self._api.open(credential, request))
                 )
             finally:
                 if request.method not in _READING:

@@ -55,14 +55,14 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     """
     from upstash_helper.cli.daemon import spawn
     from upstash_helper.settings.config import load_profile
-    from upstash_helper.system.folders import claim
+    from upstash_helper.settings.profiles import secure_folder
 
     load_profile(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
     folders = session.folders
     installed = installed_service(session)
     if installed is not None and installed.starts:
         return _launch_installed(session, installed, flags)
-    claim(folders.logs)
+    secure_folder(folders.logs)
     output = folders.logs / "start.log"
     command = spawn.command_line("--profile", session.profile, "run", *as_arguments(flags))
     process = spawn.start_detached(command, output=output, folder=folders.logs)

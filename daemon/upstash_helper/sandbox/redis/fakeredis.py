@@ -29,10 +29,10 @@ from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_commands_by_category
 
 from upstash_helper.sandbox.errors import PortInUse, ServerError
-from upstash_helper.sandbox.folder import write_private_bytes
 from upstash_helper.sandbox.redis.resp import Connection
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
 from upstash_helper.sandbox.redis.tls import TlsProxy
+from upstash_helper.system import private_files
 
 SHUTDOWN_POLL_SECONDS = 0.1
 
@@ -189,7 +189,7 @@ def _save(server: AuthenticatingServer, target: Path) -> None:
             value, remaining = client.dump(key), client.pttl(key)
             if isinstance(value, bytes) and isinstance(remaining, int) and remaining != -2:
                 entries.append(Entry(key, time.time() + remaining / 1000 if remaining >= 0 else 0.0, value))
-    write_private_bytes(target, msgspec.msgpack.encode(entries))
+    private_files.write(target, msgspec.msgpack.encode(entries))
 
 
 def _load(server: AuthenticatingServer, source: Path) -> None:

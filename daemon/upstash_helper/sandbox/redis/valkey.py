@@ -19,10 +19,10 @@ from typing import ClassVar, Literal
 import msgspec
 
 from upstash_helper.sandbox.errors import PortInUse, ServerError
-from upstash_helper.sandbox.folder import write_private
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
 from upstash_helper.sandbox.redis.tls import TlsProxy
+from upstash_helper.system import private_files
 
 ADMIN_USER = "sandbox"
 SHUTDOWN_COMMAND_SECONDS = 1.0
@@ -172,7 +172,7 @@ class ValkeyServer:
     def _configure(self, config: ServerConfig) -> None:
         """Write the configuration file before the running server is changed, so that a restart uses the new one."""
         self._config = config
-        write_private(self._folder / "valkey.conf", self._configuration(config))
+        private_files.write(self._folder / "valkey.conf", self._configuration(config).encode())
 
     def _configuration(self, config: ServerConfig) -> str:
         passwords = {"default": config.passwords.default, "default_ro": config.passwords.read_only}

@@ -1,4 +1,4 @@
-"""A backend of the ``keyring`` library that hangs and fails on demand, for what no real keyring does to order."""
+"""A backend of the ``keyring`` library that hangs and fails on demand, which no real keyring does."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import ClassVar
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-NAME = "tests.support.stubborn.Stubborn"
+NAME = "tests.support.failing_keyring.FailingKeyring"
 
 
-class Stubborn(KeyringBackend):
-    """Keeps its entries in memory. What is set on the class is its behavior."""
+class FailingKeyring(KeyringBackend):
+    """Keeps its entries in memory. The class's attributes control its behavior."""
 
-    priority = 1.0  # the base has a property of the class, which this stands for
+    priority = 1.0  # replaces a class property of the base
 
     entries: ClassVar[dict[tuple[str, str], str]] = {}
     fails: ClassVar[dict[str, BaseException]] = {}
-    """What to raise: by ``get``, ``set`` (after it has written) and ``delete`` (before it has)."""
+    """Errors to raise in ``get``, in ``set`` (after writing), and in ``delete`` (before deleting)."""
     entered: ClassVar[threading.Event] = threading.Event()
-    """Is set when the slow call has begun."""
+    """Set when the slow call has started."""
     go_on: ClassVar[threading.Event] = threading.Event()
-    """The slow call waits for it."""
+    """The slow call waits for this."""
     slow: ClassVar[str] = "set"
-    """Which call is the slow one."""
+    """Which call is slow: ``get`` or ``set``."""
     writes: ClassVar[int] = 0
-    """How many entries were written."""
+    """The number of writes."""
     keeps: ClassVar[bool] = True
-    """Whether deleting leaves everything as it is."""
+    """Whether deleting has no effect."""
 
     @classmethod
     def reset(cls) -> None:
-        """Be an ordinary keyring, and empty."""
+        """Become an empty keyring that works."""
         cls.entries, cls.fails = {}, {}
         cls.entered, cls.go_on = threading.Event(), threading.Event()
         cls.go_on.set()

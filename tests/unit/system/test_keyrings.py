@@ -1,4 +1,4 @@
-"""Which keyrings are trusted."""
+"""Which keyring backends are trusted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.storage.credentials.keyring_store import candidates
-from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, native
+from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, UntrustedKeyring, candidates, native
 
 KWALLET = "keyring.backends.kwallet.DBusKeyring"
 CHAINER = "keyring.backends.chainer.ChainerBackend"
@@ -23,9 +21,9 @@ CHAINER = "keyring.backends.chainer.ChainerBackend"
         ("win32", "Windows Credential Manager"),
     ],
 )
-def test_each_system_has_its_keyring(platform: str, kind: str) -> None:
+def test_native_backends_are_trusted(platform: str, kind: str) -> None:
     """
-    Without a choice of the user's, the keyring is the one of the system, and a trusted one.
+    Without a configured backend, that of the platform is used, and it is a trusted one.
     """
     names = native(platform)
 
@@ -33,9 +31,9 @@ def test_each_system_has_its_keyring(platform: str, kind: str) -> None:
     assert set(names) <= set(TRUSTED)
 
 
-def test_every_trusted_backend_exists() -> None:
+def test_trusted_backends_exist_in_the_library() -> None:
     """
-    The names are those of the installed library: a backend that was renamed would never be found.
+    A backend that the library renames would never be found.
     """
     import importlib
 
@@ -44,16 +42,16 @@ def test_every_trusted_backend_exists() -> None:
         assert hasattr(importlib.import_module(module), kind)
 
 
-def test_the_users_choice_is_the_only_candidate(tmp_path: Path) -> None:
+def test_configured_backend_is_the_only_candidate(tmp_path: Path) -> None:
     """
-    A trusted keyring that the user has named is used, and no other in its stead.
+    A trusted backend that the user has configured is used, without a fallback.
     """
     names = candidates(trusted=TRUSTED, environ={"PYTHON_KEYRING_BACKEND": KWALLET}, config=tmp_path / "none")
 
     assert (KWALLET,) == names
 
 
-def test_the_variable_is_stronger_than_the_file(tmp_path: Path) -> None:
+def test_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     """
     As in the keyring library, the environment comes before the file.
     """
@@ -65,9 +63,9 @@ def test_the_variable_is_stronger_than_the_file(tmp_path: Path) -> None:
     assert (SECRET_SERVICE,) == names
 
 
-def test_a_chain_of_keyrings_is_replaced_by_its_best_trusted_link(tmp_path: Path) -> None:
+def test_chainer_is_replaced_by_native_backends(tmp_path: Path) -> None:
     """
-    The chainer would ask untrusted keyrings too; whoever names it gets the system's.
+    The chainer would also try untrusted backends, so the platform's are used instead.
     """
     names = candidates(trusted=TRUSTED, environ={"PYTHON_KEYRING_BACKEND": CHAINER}, config=tmp_path / "none")
 
@@ -75,12 +73,12 @@ def test_a_chain_of_keyrings_is_replaced_by_its_best_trusted_link(tmp_path: Path
 
 
 @pytest.mark.parametrize("text", [b"default-keyring", b"\xff\xfe", b"[backend]\n[backend]\n"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: bytes) -> None:
+def test_unreadable_configuration_is_named(tmp_path: Path, text: bytes) -> None:
     """
-    A damaged configuration of the keyring library is an error that says which file it is.
+    The error for an invalid configuration of the keyring library names the file.
     """
     config = tmp_path / "keyringrc.cfg"
     config.write_bytes(text)
 
-    with pytest.raises(StoreUnavailable, match=r"keyringrc\.cfg cannot be read"):
+    with pytest.raises(UntrustedKeyring, match=r"keyringrc\.cfg cannot be read"):
         candidates(trusted=TRUSTED, environ={}, config=config)

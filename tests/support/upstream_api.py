@@ -1,4 +1,4 @@
-"""A Developer API whose answers the test writes itself, piece by piece: a real server on a free port."""
+"""A Developer API with a handler written by the test, which can stream: a real server on a free port."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Seen:
-    """A request, from its head on."""
+    """A request, recorded as it arrives."""
 
     method: str
     target: str
     headers: CIMultiDictProxy[str]
     body: bytearray = field(default_factory=bytearray)
-    """As far as it has come, never decoded."""
+    """What has arrived so far, not decoded."""
     whole: bool = False
-    """Whether all of the body has come."""
+    """Whether the body is complete."""
 
 
-class FarApi:
+class UpstreamApi:
     """The server."""
 
     def __init__(self, handler: Handler) -> None:
         self.seen: list[Seen] = []
         self.arrived = asyncio.Event()
-        """Set with each piece of a body."""
+        """Set with each chunk of a body."""
         self.left = asyncio.Event()
-        """Set when a client went away before it had its answer, or before its own body was complete."""
+        """Set when a client disconnected before the response, or before its own body, was complete."""
         self.url = ""
         self._handler = handler
 
@@ -47,7 +47,7 @@ class FarApi:
         return [f"{it.method} {it.target}" for it in self.seen]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Record the head, and answer."""
+        """Record the headers, and respond."""
         self.seen.append(Seen(request.method, request.raw_path, request.headers))
         try:
             return await self._handler(request)
@@ -56,39 +56,39 @@ class FarApi:
             raise
 
     async def body(self, request: web.Request) -> bytes:
-        """Read the whole body."""
+        """Read the complete body."""
         seen = self.seen[-1]
-        async for piece in request.content.iter_any():
-            seen.body += piece
+        async for chunk in request.content.iter_any():
+            seen.body += chunk
             self.arrived.set()
         seen.whole = True
         return bytes(seen.body)
 
 
 async def ok(request: web.Request) -> web.StreamResponse:
-    """Answer as Upstash does to most changes."""
+    """Respond as Upstash does to most changes."""
     await request.read()
     return web.json_response("OK")
 
 
 @asynccontextmanager
-async def far_api(handler: Handler = ok) -> AsyncIterator[FarApi]:
+async def upstream_api(handler: Handler = ok) -> AsyncIterator[UpstreamApi]:
     """Run the server."""
-    far = FarApi(handler)
+    api = UpstreamApi(handler)
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", far.handle)
+    app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, handler_cancellation=True, auto_decompress=False, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        far.url = site_url(runner)
-        yield far
+        api.url = site_url(runner)
+        yield api
     finally:
         await runner.cleanup()
 
 
 def site_url(runner: web.BaseRunner) -> str:
-    """Return where a runner's only site is."""
+    """Return the URL of a runner with a single site."""
     host, port = runner.addresses[0][:2]
     return f"http://{host}:{port}"
