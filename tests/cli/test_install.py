@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.service_facts import AWKWARD, facts, listing
+from tests.support.install_context import AWKWARD, context, listing
 from tests.support.until import until
 from tests.support.user_systemd import UserSystemd
 from upstash_helper.service import executable, linux
@@ -28,7 +28,7 @@ SOCKET, SERVICE = "upstash-helper.socket", "upstash-helper.service"
 AWKWARD_HOME = 'Zoë\'s %h $x "home"'
 
 # `install` refuses to create a service for a checkout below /tmp.
-INSTALL = ("install", *(("--force",) if executable.obstacle(executable.this_program()) else ()))
+INSTALL = ("install", *(("--force",) if executable.unsuitable_reason(executable.this_program()) else ()))
 
 ASK = """
 import sys, urllib.error, urllib.request
@@ -397,7 +397,7 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         script.chmod(0o700)
         shown = session.home / f"{number}.seen"
         arguments = (path, "$HOME", "${HOME}", "%h", "'", '"', "\\", " ")
-        found = facts(
+        found = context(
             session.home,
             profile=f"p{number}",
             program=(str(script), *arguments),

@@ -128,7 +128,7 @@ def empty_environment(folder: Path) -> Path:
 
 def skip_if_offline(done: subprocess.CompletedProcess[str]) -> None:
     """Skip the test if an installation failed because nothing answered."""
-    if done.returncode and "the network did not answer" in reason_in(done.stdout + done.stderr):
+    if done.returncode and "the network did not respond" in reason_in(done.stdout + done.stderr):
         pytest.skip("platform: no package index can be reached from here")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.until import until
-from upstash_helper.service import templating
+from upstash_helper.service import quoting
 from upstash_helper.service.autostart import (
     Autostart,
     DesktopAutostart,
@@ -73,7 +73,7 @@ def test_it_is_on_after_it_was_switched_on_and_off_after_off(autostart: Autostar
 
 def launched(text: str) -> list[str]:
     """Return what a desktop runs for an entry: the rules of the specification, read from its text."""
-    keys = templating.read(text)
+    keys = quoting.parse_desktop_entry(text)
     arguments, current, quoted, started = list[str](), "", False, False
     characters = iter(keys["Exec"])
     for character in characters:
@@ -222,7 +222,7 @@ if sys.platform == "win32":
     import secrets
     import winreg
 
-    from upstash_helper.service.autostart import RunKey
+    from upstash_helper.service.registry import RunKey
 
     def test_the_registry_has_it() -> None:
         """As a value of the user's; what the Task Manager has switched off is off, until it is wanted again."""

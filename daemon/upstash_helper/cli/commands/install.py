@@ -19,12 +19,12 @@ from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import note, print_json, printable, table
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.service.executor import Execution, Step
+from upstash_helper.service.executor import Executor, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.service.facts import Facts
+    from upstash_helper.service.context import InstallContext
     from upstash_helper.service.plan import ServiceError
 
 # Below XDG_DATA_HOME, where each shell finds them without configuration; zsh if its fpath has the folder.
@@ -98,12 +98,12 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     """
     from upstash_helper.cli.daemon.lifecycle import stop_daemon
     from upstash_helper.service import planner
+    from upstash_helper.service.context import detect_context, transient_settings
     from upstash_helper.service.executor import Installer
-    from upstash_helper.service.facts import gather, passing
     from upstash_helper.service.plan import ServiceError
 
-    facts = gather(session.profile_flag, tray=not no_tray, documents=documents())
-    obstacles = [planner.obstacle(facts), None if force else planner.passing_program(facts)]
+    facts = detect_context(session.profile_flag, tray=not no_tray, documents=documents())
+    obstacles = [planner.install_error(facts), None if force else planner.temporary_program_error(facts)]
     found = [obstacle for obstacle in obstacles if obstacle is not None]
     if found and not dry_run:
         raise _failure(found[0])
@@ -111,7 +111,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     executor.notes += [f"Without --dry-run, this would fail: {obstacle}" for obstacle in found]
     executor.notes += [
         f"{name} is set only in this terminal, not for the service. Set it in {session.folders.config_file} instead."
-        for name in passing(os.environ)
+        for name in transient_settings(os.environ)
     ]
     try:
         executor.install()
@@ -126,7 +126,7 @@ def _hint(session: Session) -> str:
     return f"Diagnose it with: {session.command('doctor')}, or: {session.command('service', 'logs')}"
 
 
-def _report_installed(session: Session, facts: Facts, executor: Execution, *, dry: bool) -> None:
+def _report_installed(session: Session, facts: InstallContext, executor: Executor, *, dry: bool) -> None:
     from upstash_helper.protocol import discovery
 
     if (reason := discovery.waiting_reason(facts.folders.runtime)) is not None:
@@ -171,14 +171,14 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     from upstash_helper.client import wake
     from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
+    from upstash_helper.service.context import detect_context
     from upstash_helper.service.executor import Uninstaller
-    from upstash_helper.service.facts import gather
     from upstash_helper.service.plan import ServiceError
 
-    facts = gather(session.profile_flag)
+    facts = detect_context(session.profile_flag)
     if facts.superuser and not dry_run:
         raise Failure("This must not run as root. Run it as the user who installed the helper.", code="run_as_root")
-    paths = purging.folders_of(facts.folders, profile=facts.profile, root=facts.root)
+    paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root)
     if purge and not dry_run:
         confirm(_purge_question(facts, paths), yes=yes)
     executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, halt=lambda: stop_daemon(session))
@@ -199,7 +199,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     _report(session, executor, dry=dry_run, done=done, nothing="The helper is not installed.")
 
 
-def _stop_tray(facts: Facts, executor: Execution, *, dry: bool) -> None:
+def _stop_tray(facts: InstallContext, executor: Executor, *, dry: bool) -> None:
     from upstash_helper.service import tray_process
 
     found = tray_process.find(facts.folders.runtime)
@@ -211,41 +211,41 @@ def _stop_tray(facts: Facts, executor: Execution, *, dry: bool) -> None:
         tray_process.end(found, facts.folders.runtime)
 
 
-def _purge_question(facts: Facts, paths: list[Path]) -> str:
+def _purge_question(facts: InstallContext, paths: list[Path]) -> str:
     lines = [f"  {path}" for path in paths]
     entry = f"  the API key of the profile {facts.profile} in the keyring"
     listed = "\n".join((*lines, entry))
     return f"This permanently removes the following, including the list of approved apps:\n{listed}\nContinue?"
 
 
-def _purge(session: Session, facts: Facts, executor: Execution, paths: list[Path], *, dry: bool) -> None:
+def _purge(session: Session, facts: InstallContext, executor: Executor, paths: list[Path], *, dry: bool) -> None:
     from upstash_helper.cli.daemon.lifecycle import stop_daemon
     from upstash_helper.service import purge as purging
 
     if not dry:
         stop_daemon(session)
         # Before the folders: the settings say where the key is stored.
-        forgotten = purging.forget(facts.profile)
+        deleted = purging.delete_credential(facts.profile)
         executor.steps.extend(
             Step(action="remove", what=f"upstash-helper: {entry}", why="The API key in the keyring.")
-            for entry in forgotten.entries
+            for entry in deleted.entries
         )
-        if forgotten.key_name:
+        if deleted.key_name:
             console = "in the Upstash console (Account > Management API)"
-            executor.notes.append(f"The API key {forgotten.key_name} is still valid. Delete it {console}.")
-        if forgotten.problem:
-            entries = " and ".join(f"'{entry}'" for entry in forgotten.kept) or f"'{facts.profile}'"
+            executor.notes.append(f"The API key {deleted.key_name} is still valid. Delete it {console}.")
+        if deleted.problem:
+            entries = " and ".join(f"'{entry}'" for entry in deleted.kept) or f"'{facts.profile}'"
             executor.notes.append(
-                f"The keyring could not be read: {forgotten.problem} If it has an entry 'upstash-helper' for "
+                f"The keyring could not be read: {deleted.problem} If it has an entry 'upstash-helper' for "
                 f"{entries}, delete it with your desktop's password manager."
             )
         # The runtime folder may have been created in the meantime.
-        paths = purging.folders_of(facts.folders, profile=facts.profile, root=facts.root) or paths
+        paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root) or paths
         purging.remove(paths, folders=facts.folders)
     executor.steps.extend(Step(action="remove", what=str(path), why="Settings, apps, and the log.") for path in paths)
 
 
-def _kept(session: Session, facts: Facts, paths: list[Path]) -> list[str]:
+def _kept(session: Session, facts: InstallContext, paths: list[Path]) -> list[str]:
     return [
         *(f"Kept for a later install: {path}" for path in paths),
         f"Kept, if an account is connected: the API key of the profile {facts.profile} in the keyring.",
@@ -261,7 +261,7 @@ def _failure(error: ServiceError, *, hint: str = "") -> Failure:
     return Failure(f"{error}\n{wanted}".rstrip(), code=error.code)
 
 
-def _report(session: Session, executor: Execution, *, dry: bool, done: str, nothing: str) -> None:
+def _report(session: Session, executor: Executor, *, dry: bool, done: str, nothing: str) -> None:
     if session.json:
         print_json(
             Report(

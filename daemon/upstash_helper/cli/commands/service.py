@@ -124,8 +124,8 @@ def _status(session: Session) -> ServiceStatus:
     from upstash_helper.cli.daemon.lifecycle import daemon_status
     from upstash_helper.protocol import discovery
     from upstash_helper.service import planner
+    from upstash_helper.service.context import detect_context
     from upstash_helper.service.control import find
-    from upstash_helper.service.facts import gather
 
     installed = find(session.profile, session.folders)
     daemon = daemon_status(session)
@@ -142,7 +142,7 @@ def _status(session: Session) -> ServiceStatus:
         changed_files=tuple(str(path) for path in installed.changed_files()),
         enabled=installed.enabled(),
         states=_unit_states(installed),
-        outdated=planner.is_outdated(gather(session.profile_flag)),
+        outdated=planner.is_outdated(detect_context(session.profile_flag)),
         program=installed.program,
     )
 

@@ -58,7 +58,7 @@ def service(context: DoctorContext) -> Iterator[CheckResult]:
 def _installation(context: DoctorContext, found: Installed) -> Iterator[CheckResult]:
     """Yield what `install` would change."""
     from upstash_helper.service import planner
-    from upstash_helper.service.facts import gather
+    from upstash_helper.service.context import detect_context
 
     install = context.command("install")
     program = found.program[:1]
@@ -71,7 +71,7 @@ def _installation(context: DoctorContext, found: Installed) -> Iterator[CheckRes
     if changed:
         detail = f"modified since it was installed: {', '.join(changed)}"
         yield warning(_NAME, detail, f"To restore it and keep a copy: {install} --force")
-    elif context.profile is not None and planner.is_outdated(gather(context.session.profile_flag)):
+    elif context.profile is not None and planner.is_outdated(detect_context(context.session.profile_flag)):
         detail = "the installed service is for another version, port, or program"
         yield warning(_NAME, detail, f"Update it: {install}")
 
