@@ -1,4 +1,4 @@
-"""``apps …`` against a real daemon; the apps are what they send."""
+"""``apps …`` against a real daemon, with real apps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PAGE = "https://app.example.com"
 OTHER = "https://other.example"
 
 
-async def test_nobody_is_let_in_at_first(shell: Shell) -> None:
+async def test_empty_list_points_to_approvals(shell: Shell) -> None:
     """
-    An empty list is empty on stdout, and tells where those that wait are.
+    For an empty list, stdout is empty and stderr shows how to list pending requests.
     """
     ran = await shell("apps", "list")
 
@@ -32,20 +32,20 @@ async def test_nobody_is_let_in_at_first(shell: Shell) -> None:
 
 async def test_list_is_a_table(shell: Shell, running: DaemonProcess) -> None:
     """
-    For a person the list has who each app is, its name, its id, and in short what it may use.
+    For people the list shows each app's identity, name, id, and scopes in short.
     """
     app = SampleApp.approved(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
 
     header, row = (await shell("apps", "list")).out.splitlines()
 
-    assert ["WHO", "NAME", "ID", "LAST", "USED", "MAY", "USE"] == header.split()
+    assert ["WHO", "NAME", "ID", "LAST", "USED", "SCOPES"] == header.split()
     assert [PAGE, "Orders", app.app_id] == row.split()[:3]
     assert row.endswith("connection:read databases:read,write")
 
 
-async def test_show_tells_all(shell: Shell, running: DaemonProcess) -> None:
+async def test_show_lists_permissions_and_expiry(shell: Shell, running: DaemonProcess) -> None:
     """
-    One app is shown with what it may do in plain words, and until when.
+    An app is shown with its permissions in plain words and its expiry.
     """
     asked = SampleApp.requesting(running, "databases:credentials", origin=PAGE)
     running.client.approve(asked.id, all_databases=True)
@@ -55,22 +55,22 @@ async def test_show_tells_all(shell: Shell, running: DaemonProcess) -> None:
 
     assert PAGE in ran.out
     assert "Read the passwords" in ran.out
-    assert "Also those of all your other databases" in ran.out
+    assert "Including the credentials of databases that it did not create" in ran.out
     assert "90 days" in ran.out
-    assert "Misused" not in ran.out
+    assert "Misuse" not in ran.out
 
 
 async def test_misuse_is_shown(shell: Shell, running: DaemonProcess) -> None:
     """
-    When a token came from where it does not belong, the user sees how often.
+    If a token was used by another page or program, the user sees how often.
     """
     app = SampleApp.approved(running, origin=PAGE)
     SampleApp(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
 
-    assert "1 times its token came from where it does not belong" in (await shell("apps", "show", "Orders")).out
+    assert "token used once by another page or program" in (await shell("apps", "show", "Orders")).out
 
 
-async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> None:
+async def test_json_is_the_apis_answer(shell: Shell, running: DaemonProcess) -> None:
     """
     With --json each command prints the API's answer, on one line.
     """
@@ -85,9 +85,9 @@ async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> Non
 
 
 @pytest.mark.parametrize("how", ["id", "prefix", "name"])
-async def test_an_app_has_several_names(shell: Shell, running: DaemonProcess, how: str) -> None:
+async def test_app_is_found_by_id_prefix_or_name(shell: Shell, running: DaemonProcess, how: str) -> None:
     """
-    The id, its beginning, and the name all name an app.
+    The id, its beginning, and the name all work.
     """
     app = SampleApp.approved(running, origin=PAGE, name="My orders")
     SampleApp.approved(running, origin=OTHER, name="Other")
@@ -98,9 +98,9 @@ async def test_an_app_has_several_names(shell: Shell, running: DaemonProcess, ho
     assert (0, app.app_id) == (ran.code, ran.json["id"])
 
 
-async def test_rename_gives_the_users_own_name(shell: Shell, running: DaemonProcess) -> None:
+async def test_rename_changes_only_the_name(shell: Shell, running: DaemonProcess) -> None:
     """
-    An app is called as the user likes, and stays who it is.
+    The name changes, the identity does not.
     """
     SampleApp.approved(running, origin=PAGE)
 
@@ -111,9 +111,9 @@ async def test_rename_gives_the_users_own_name(shell: Shell, running: DaemonProc
 
 
 @pytest.mark.parametrize("name", ["", "\u202e", "x" * 300])
-async def test_bad_names_are_refused(shell: Shell, running: DaemonProcess, name: str) -> None:
+async def test_invalid_name_is_rejected(shell: Shell, running: DaemonProcess, name: str) -> None:
     """
-    A name that cannot be shown is wrong usage.
+    A name that cannot be displayed is a usage error.
     """
     SampleApp.approved(running, origin=PAGE)
 
@@ -124,22 +124,22 @@ async def test_bad_names_are_refused(shell: Shell, running: DaemonProcess, name:
 
 
 @pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 1, 1), ("\n", 1, 1)])
-async def test_revoke_asks(running: DaemonProcess, typed: str, code: int, left: int) -> None:
+async def test_revoke_asks_for_confirmation(running: DaemonProcess, typed: str, code: int, left: int) -> None:
     """
-    At a terminal the user is asked, with the name and who it is.
+    On a terminal the user is asked, with the app's name and identity.
     """
     SampleApp.approved(running, origin=PAGE)
 
     ran = await at_terminal("apps", "revoke", "Orders", environment=running.environment, typed=(typed,))
 
     assert code == ran.code, ran.err
-    assert f'Revoke "Orders" ({PAGE})?' in ran.err
+    assert f'Revoke the access of "Orders" ({PAGE})?' in ran.err
     assert left == len(running.client.apps())
 
 
-async def test_a_revoked_app_is_out(shell: Shell, running: DaemonProcess) -> None:
+async def test_revoked_token_stops_working(shell: Shell, running: DaemonProcess) -> None:
     """
-    After a revoke the app's token is not known any more.
+    After a revocation the app's token is not accepted.
     """
     app = SampleApp.approved(running)
     before = app.call("GET", "/v1/connection")
@@ -150,9 +150,9 @@ async def test_a_revoked_app_is_out(shell: Shell, running: DaemonProcess) -> Non
     assert (200, 401) == (before.status, app.call("GET", "/v1/connection").status)
 
 
-async def test_revoking_without_a_terminal_needs_yes(shell: Shell, running: DaemonProcess) -> None:
+async def test_revoke_without_a_terminal_needs_yes(shell: Shell, running: DaemonProcess) -> None:
     """
-    A script must say --yes; without it nothing happens.
+    A script has to pass --yes; without it nothing happens.
     """
     SampleApp.approved(running)
 
@@ -163,9 +163,9 @@ async def test_revoking_without_a_terminal_needs_yes(shell: Shell, running: Daem
     assert 1 == len(running.client.apps())
 
 
-async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, running: DaemonProcess) -> None:
+async def test_ambiguous_name_lists_the_ids(shell: Shell, running: DaemonProcess) -> None:
     """
-    Where two apps have the same name, nothing is done, and their ids are told with who they are.
+    If two apps have the same name, nothing is done, and their ids and identities are listed.
     """
     apps = [SampleApp.approved(running, origin=origin) for origin in (PAGE, OTHER)]
 
@@ -176,9 +176,9 @@ async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, runni
     assert 2 == len(running.client.apps())
 
 
-async def test_a_name_like_the_beginning_of_anothers_id_is_ambiguous(shell: Shell, running: DaemonProcess) -> None:
+async def test_name_equal_to_anothers_id_prefix_is_ambiguous(shell: Shell, running: DaemonProcess) -> None:
     """
-    An app that calls itself like another's id cannot be taken for it.
+    An app whose name is the beginning of another's id cannot be mistaken for it.
     """
     app = SampleApp.approved(running, origin=PAGE)
     SampleApp.approved(running, origin=OTHER, name=app.app_id[:8])
@@ -189,9 +189,9 @@ async def test_a_name_like_the_beginning_of_anothers_id_is_ambiguous(shell: Shel
     assert 2 == len(running.client.apps())
 
 
-async def test_unknown_name_is_answered_by_a_near_one(shell: Shell, running: DaemonProcess) -> None:
+async def test_unknown_name_suggests_a_similar_one(shell: Shell, running: DaemonProcess) -> None:
     """
-    A misspelt name exits with 5 and suggests the one that was probably meant; else it tells where the apps are.
+    A misspelled name exits with 5 and suggests the closest one, or else shows how to list apps.
     """
     SampleApp.approved(running)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.until import until
-from upstash_helper.service import templating
+from upstash_helper.service import quoting
 from upstash_helper.service.autostart import (
     Autostart,
     DesktopAutostart,
@@ -73,7 +73,7 @@ def test_enable_and_disable_are_idempotent(autostart: Autostart) -> None:
 
 def launched(text: str) -> list[str]:
     """Return the command that a desktop runs for an entry, according to the Desktop Entry Specification."""
-    keys = templating.read(text)
+    keys = quoting.parse_desktop_entry(text)
     arguments, current, quoted, started = list[str](), "", False, False
     characters = iter(keys["Exec"])
     for character in characters:
@@ -222,7 +222,7 @@ if sys.platform == "win32":
     import secrets
     import winreg
 
-    from upstash_helper.service.autostart import RunKey
+    from upstash_helper.service.registry import RunKey
 
     def test_run_key_follows_the_task_manager() -> None:
         """An entry that the Task Manager has disabled is off until it is enabled again."""

@@ -141,7 +141,7 @@ def test_unknown_format_is_refused(tmp_path: Path) -> None:
     discovery.write(tmp_path, a_discovery())
     discovery.discovery_file(tmp_path).write_bytes(b'{"format":2,"where":"elsewhere"}')
 
-    with pytest.raises(VersionMismatch, match="older than the daemon"):
+    with pytest.raises(VersionMismatch, match="older than the running daemon"):
         discovery.read(tmp_path)
 
 

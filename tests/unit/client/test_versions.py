@@ -68,7 +68,7 @@ def test_older_daemon_has_to_be_restarted(runtime: Path, change: dict[str, int])
         raised.value.our_version,
     )
     message = str(raised.value)
-    assert message.startswith("The daemon that runs is older than this program")
+    assert message.startswith("The running daemon is older than this program")
     assert message.endswith("Restart the daemon: upstash-helper --profile work restart")
     assert TOKEN not in message
 
@@ -80,7 +80,7 @@ def test_newer_daemon_requires_an_update_of_the_program(runtime: Path, change: d
         DaemonClient.discover(runtime)
 
     assert not raised.value.daemon_is_older
-    assert str(raised.value).startswith("This program is older than the daemon that runs")
+    assert str(raised.value).startswith("This program is older than the running daemon")
     assert "Update the package upstash-helper" in str(raised.value)
 
 

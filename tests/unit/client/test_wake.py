@@ -86,7 +86,7 @@ async def test_stop_warns_that_the_next_request_starts_the_daemon(tmp_path: Path
         daemon.get()
         as_json = await run_cli("stop", "--json", environment=daemon.environ)
 
-        assert (0, "The daemon is stopped.\n") == (ran.code, ran.out)
+        assert (0, "The daemon was stopped.\n") == (ran.code, ran.out)
         assert "systemctl --user stop upstash-helper.socket" in ran.err
         assert {"was_running": True, "starts_on_demand": True} == as_json.json
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from upstash_helper.cli.daemon.spawn import command_line
+from upstash_helper.system.processes import command_line
 
 CLEAR_SECONDS: Final = 60.0
 CLIPBOARD_TIMEOUT: Final = 5.0

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from upstash_helper.cli.daemon.spawn import command_line
+from upstash_helper.system.processes import command_line
 
 START_TIMEOUT: Final = 60.0
 """Seconds. The command has its own, much shorter, timeout."""

@@ -178,7 +178,7 @@ class DatabasesResource:
         """Make the changes that are named."""
         wanted = cast("wire.ChangeDatabase", decode(request[BODY], wire.ChangeDatabase))
 
-        database = await self._databases.change(_id(request), changes(wanted), still=_if_match(request))
+        database = await self._databases.change(_id(request), changes(wanted), unchanged=_if_match(request))
 
         return _validated(request, render.database(database))
 
@@ -190,7 +190,7 @@ class DatabasesResource:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete one database."""
-        await self._databases.delete(_id(request), still=_if_match(request))
+        await self._databases.delete(_id(request), unchanged=_if_match(request))
 
         return web.Response(status=204)
 

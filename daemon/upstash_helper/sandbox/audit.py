@@ -1,4 +1,4 @@
-"""The account's audit log: what happened, in the shape of Upstash's ``AuditLog``."""
+"""The accounts' audit logs, with entries in the format of Upstash's ``AuditLog``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import uuid
 
 import msgspec
 
-from upstash_helper.sandbox.developer_api.accounts import Account
+from upstash_helper.sandbox.accounts import Account
 
-KEPT_SECONDS = 180 * 86_400
-NEWEST = 1000
-"""How many entries are answered at most."""
+RETENTION_SECONDS = 180 * 86_400
+MAX_LISTED_ENTRIES = 1000
 
 ACTIONS = (
     "Create Database",
@@ -37,8 +36,8 @@ ACTIONS = (
 )
 
 
-class AuditLog(msgspec.Struct, kw_only=True):
-    """One thing that was done."""
+class AuditEntry(msgspec.Struct, kw_only=True):
+    """One logged action."""
 
     log_id: str
     customer_id: str
@@ -57,8 +56,8 @@ class AuditLog(msgspec.Struct, kw_only=True):
     notes: str = ""
 
 
-class Audit:
-    """Keeps and lists the entries."""
+class AuditLog:
+    """The table of entries."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -67,18 +66,18 @@ class Audit:
         self, account: Account, action: str, *, source: str, entity: str, ip: str | None, other: str = "NA"
     ) -> None:
         """
-        Remember that something was done.
+        Log an action.
 
         Args:
-            account: Whose it was.
+            account: The account that acted.
             action: One of ``ACTIONS``.
-            source: By which means, for instance ``API_KEY - name``.
-            entity: What it was done to.
-            ip: Where the request came from.
-            other: A second thing that was part of it.
+            source: How the account was authenticated, for instance ``API_KEY - name``.
+            entity: The name of the database or API key that it was applied to.
+            ip: The client's address.
+            other: The name of a second entity, such as the backup.
         """
         now = int(time.time())
-        entry = AuditLog(
+        entry = AuditEntry(
             log_id=str(uuid.uuid4()),
             customer_id=account.email,
             actor=account.email,
@@ -89,15 +88,15 @@ class Audit:
             entity=entity,
             secondary_entity=other,
             ip=ip or "",
-            ttl=now + KEPT_SECONDS,
+            ttl=now + RETENTION_SECONDS,
         )
         self._connection.execute(
             "INSERT INTO audit (account_id, record) VALUES (?, ?)", (account.id, msgspec.json.encode(entry))
         )
 
-    def list(self, account: Account) -> list[AuditLog]:
+    def list(self, account: Account) -> list[AuditEntry]:
         """Return the account's entries, newest first."""
         rows = self._connection.execute(
-            "SELECT record FROM audit WHERE account_id = ? ORDER BY id DESC LIMIT ?", (account.id, NEWEST)
+            "SELECT record FROM audit WHERE account_id = ? ORDER BY id DESC LIMIT ?", (account.id, MAX_LISTED_ENTRIES)
         )
-        return [msgspec.json.decode(record, type=AuditLog) for (record,) in rows]
+        return [msgspec.json.decode(record, type=AuditEntry) for (record,) in rows]

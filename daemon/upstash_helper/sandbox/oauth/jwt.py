@@ -1,4 +1,4 @@
-"""JSON Web Tokens, signed with the sandbox's own key (RFC 7519, RS256 as Auth0 does)."""
+"""JSON Web Tokens signed with the sandbox's key (RFC 7519; RS256, like Auth0)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from upstash_helper.sandbox.store import Facts
+from upstash_helper.sandbox.store import KeyValues
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-_FACT = "token_signing_key"
+_KEY_NAME = "token_signing_key"
 
 
 class TokenSigner:
-    """Signs tokens. The key is made once for each data folder, when it is first needed."""
+    """Signs tokens. The key is generated once per data folder, when it is first needed."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, values: KeyValues) -> None:
+        self._values = values
         self._key: RSAPrivateKey | None = None
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """Return ``claims`` as a signed token."""
+        """Return a signed token with these claims."""
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -52,18 +52,18 @@ class TokenSigner:
 
     def _private_key(self) -> RSAPrivateKey:
         if self._key is None:
-            self._key = self._load() or self._make()
+            self._key = self._load() or self._generate()
         return self._key
 
     def _load(self) -> RSAPrivateKey | None:
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        stored = self._facts.get(_FACT)
+        stored = self._values.get(_KEY_NAME)
         key = load_pem_private_key(stored.encode(), None) if stored else None
         return key if isinstance(key, RSAPrivateKey) else None
 
-    def _make(self) -> RSAPrivateKey:
+    def _generate(self) -> RSAPrivateKey:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -71,7 +71,7 @@ class TokenSigner:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        self._facts.put(_FACT, pem.decode())
+        self._values.put(_KEY_NAME, pem.decode())
         return key
 
 

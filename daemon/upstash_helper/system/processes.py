@@ -1,4 +1,4 @@
-"""Starting processes of ours: the background daemon, and what the demo needs."""
+"""Starting our own programs: the command line of a module, and processes that outlive their parent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def command_line(*arguments: str, module: str = "upstash_helper") -> list[str]:
-    """Return the command that runs our module ``module`` with this same Python."""
-    # -P: a click.py in the folder where the user happens to be is not ours.
+    """Return the command that runs ``module`` with the current Python interpreter."""
+    # -P keeps the working directory off sys.path: a click.py there must not shadow ours.
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
@@ -25,8 +25,8 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
 
     Args:
         command: The program and its arguments.
-        output: Where its stdout and stderr go.
-        folder: Where it runs: not where the user happens to be, which could then not be unmounted or removed.
+        output: The file that receives its stdout and stderr.
+        folder: Its working directory. Not the user's: that one could then not be unmounted or removed.
 
     Raises:
         OSError: If it cannot be started.
@@ -44,7 +44,7 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
 
 
 def tail(path: Path, *, lines: int = 20) -> str:
-    """Return the last lines of a text file, or nothing if it cannot be read."""
+    """Return the last lines of a text file, or an empty string if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

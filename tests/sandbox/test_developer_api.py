@@ -1,4 +1,4 @@
-"""The 22 Redis operations of the Developer API, on real databases."""
+"""The Developer API's 22 Redis operations, on real databases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from tests.sandbox.callers import Caller, ask, basic
+from tests.sandbox.callers import Caller, basic, send
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
@@ -23,17 +23,17 @@ OK = "OK"
 
 
 def client(database: dict[str, Any], **options: Any) -> redis.Redis:
-    """Return an ordinary Redis client of a database."""
+    """Return a Redis client of a database."""
     fields = {"username": "default", "password": database["password"], "retry": Retry(NoBackoff(), 0), **options}
     return redis.Redis(host=database["endpoint"], port=database["port"], **fields)
 
 
-# --- who may call -----------------------------------------------------------------------------------------------------
+# --- authentication ---------------------------------------------------------------------------------------------------
 
 
-async def test_only_the_right_email_and_key_get_in(sandbox: Sandbox, caller: Caller) -> None:
+async def test_wrong_credentials_are_401(sandbox: Sandbox, caller: Caller) -> None:
     """
-    Missing, malformed and wrong credentials are 401, another account's e-mail with this key too.
+    Missing, malformed, and wrong credentials are 401, and so is a valid key with another account's email.
     """
     other = await Caller.new(sandbox, caller.session)
     url = f"{sandbox.api_url}/v2/redis/databases"
@@ -48,24 +48,24 @@ async def test_only_the_right_email_and_key_get_in(sandbox: Sandbox, caller: Cal
         basic(caller.email, "wrong")["Authorization"],
         basic(other.email, caller.api_key)["Authorization"],
     ]
-    answers = [await ask(caller.session, "GET", url, headers={"Authorization": value}) for value in values]
+    responses = [await send(caller.session, "GET", url, headers={"Authorization": value}) for value in values]
 
-    assert [401] * len(values) == [answer.status for answer in answers]
-    assert all(answer.json["error"] for answer in answers)
+    assert [401] * len(values) == [response.status for response in responses]
+    assert all(response.json["error"] for response in responses)
 
 
-async def test_a_revoked_key_is_refused(sandbox: Sandbox, caller: Caller) -> None:
+async def test_revoked_key_is_rejected(sandbox: Sandbox, caller: Caller) -> None:
     """
-    A key that was deleted in the console stops working at once.
+    A key that was revoked in the console stops working immediately.
     """
     await sandbox.revoke_api_key(caller.email, "tests")
 
     assert (await caller.call("GET", "databases")).status == 401
 
 
-async def test_a_read_only_key_reads_and_changes_nothing(sandbox: Sandbox, caller: Caller) -> None:
+async def test_read_only_key_cannot_make_changes(sandbox: Sandbox, caller: Caller) -> None:
     """
-    With a read-only key reading works, and every change is 403 and has no effect.
+    With a read-only key, reads work, and every change is 403 and has no effect.
     """
     database = await caller.create()
     reader = Caller(sandbox, caller.session, caller.email, await sandbox.api_key(caller.email, "r", read_only=True))
@@ -84,20 +84,20 @@ async def test_a_read_only_key_reads_and_changes_nothing(sandbox: Sandbox, calle
     assert [database] == (await reader.call("GET", "databases")).json
 
 
-async def test_another_accounts_database_is_not_there(sandbox: Sandbox, caller: Caller) -> None:
+async def test_database_of_another_account_is_404(sandbox: Sandbox, caller: Caller) -> None:
     """
-    Every operation on somebody else's database answers as if there were none, and the list does not show it.
+    Every operation on another account's database is 404, and the database is not listed.
     """
     database = await caller.create()
-    stranger = await Caller.new(sandbox, caller.session)
+    other = await Caller.new(sandbox, caller.session)
 
-    answers = [
-        await stranger.call(method, path.format(id=database["database_id"]), body) for method, path, body in WITH_ID
+    responses = [
+        await other.call(method, path.format(id=database["database_id"]), body) for method, path, body in WITH_ID
     ]
 
-    assert [404] * len(WITH_ID) == [answer.status for answer in answers]
-    assert [] == (await stranger.call("GET", "databases")).json
-    assert database == await caller.shown(database)
+    assert [404] * len(WITH_ID) == [response.status for response in responses]
+    assert [] == (await other.call("GET", "databases")).json
+    assert database == await caller.get(database)
 
 
 WITH_ID: list[tuple[str, str, Any]] = [
@@ -123,17 +123,17 @@ WITH_ID: list[tuple[str, str, Any]] = [
 ]
 
 
-async def test_unknown_paths_and_methods_are_said(caller: Caller) -> None:
+async def test_unknown_path_is_404_and_method_is_405(caller: Caller) -> None:
     """
-    An unknown path is 404, a known one with another method 405 with `Allow`; both are JSON.
+    An unknown path is 404, and an unsupported method is 405 with `Allow`. Both have a JSON body.
     """
-    unknown = await caller.call("GET", "/v2/redis/nothing")
-    wrong = await caller.call("PUT", "databases")
+    unknown_path = await caller.call("GET", "/v2/redis/nothing")
+    wrong_method = await caller.call("PUT", "databases")
 
-    assert (404, 405) == (unknown.status, wrong.status)
-    assert wrong.headers["Allow"] == "GET"
-    assert unknown.json["error"]
-    assert wrong.json["error"]
+    assert (404, 405) == (unknown_path.status, wrong_method.status)
+    assert wrong_method.headers["Allow"] == "GET"
+    assert unknown_path.json["error"]
+    assert wrong_method.json["error"]
 
 
 # --- create, list, get, delete ----------------------------------------------------------------------------------------
@@ -148,21 +148,21 @@ async def test_unknown_paths_and_methods_are_said(caller: Caller) -> None:
     ],
     ids=["current", "older", "command line"],
 )
-async def test_both_dialects_make_a_database(caller: Caller, body: dict[str, Any]) -> None:
+async def test_all_request_formats_create_a_database(caller: Caller, body: dict[str, Any]) -> None:
     """
-    The documented request, the older one and the one of Upstash's command line make the same database.
+    The documented request, the older format, and that of Upstash's command line create the same database.
     """
-    answer = await caller.call("POST", "database", body)
+    response = await caller.call("POST", "database", body)
 
-    database = answer.json
-    assert (200, "books", "eu-west-1") == (answer.status, database["database_name"], database["primary_region"])
+    database = response.json
+    assert (200, "books", "eu-west-1") == (response.status, database["database_name"], database["primary_region"])
     assert ("global", "active", False) == (database["region"], database["state"], database["tls"])
     assert [database] == (await caller.call("GET", "databases")).json
 
 
-async def test_a_new_database_takes_commands_at_once(caller: Caller) -> None:
+async def test_new_database_is_usable_immediately(caller: Caller) -> None:
     """
-    When the answer is there, the database is, too: over TCP and over REST, on the same data.
+    As soon as it is created, a database can be used over TCP and over REST, with the same data.
     """
     database = await caller.create()
 
@@ -171,9 +171,9 @@ async def test_a_new_database_takes_commands_at_once(caller: Caller) -> None:
     assert await caller.run(database, "GET", "name") == "Ada"
 
 
-async def test_what_was_wanted_is_what_is_shown(caller: Caller) -> None:
+async def test_database_is_created_as_requested(caller: Caller) -> None:
     """
-    Plan, budget, read regions and eviction are shown as they were asked for, and eviction is the server's policy.
+    Plan, budget, read regions, and eviction are as requested, and the server is configured accordingly.
     """
     database = await caller.create(
         plan="fixed_1gb", budget=20, read_regions=["us-west-1", "eu-west-1"], eviction=True, primary_region="us-east-1"
@@ -211,62 +211,62 @@ async def test_what_was_wanted_is_what_is_shown(caller: Caller) -> None:
         ({"tls": "yes"}, "tls"),
     ],
 )
-async def test_a_wrong_request_makes_nothing(caller: Caller, changes: dict[str, Any], part: str) -> None:
+async def test_invalid_request_creates_nothing(caller: Caller, changes: dict[str, Any], part: str) -> None:
     """
-    A field that cannot be used is refused with 400, its name or the reason, and no database is made.
+    An invalid field is 400 with its name or the reason, and no database is created.
     """
     body = {"database_name": "books", "platform": "aws", "primary_region": "us-east-1", **changes}
 
-    answer = await caller.call("POST", "database", body)
+    response = await caller.call("POST", "database", body)
 
-    assert answer.status == 400
-    assert part in answer.json["error"]
+    assert response.status == 400
+    assert part in response.json["error"]
     assert [] == (await caller.call("GET", "databases")).json
 
 
 @pytest.mark.parametrize("missing", ["database_name", "platform", "primary_region"])
-async def test_a_required_field_must_be_there(caller: Caller, missing: str) -> None:
+async def test_required_fields(caller: Caller, missing: str) -> None:
     """
-    The three required fields are asked for by name.
+    A missing required field is 400 with the field's name.
     """
     body = {"database_name": "books", "platform": "aws", "primary_region": "us-east-1"}
     del body[missing]
 
-    answer = await caller.call("POST", "database", body)
+    response = await caller.call("POST", "database", body)
 
-    assert answer.status == 400
-    assert missing in answer.json["error"]
+    assert response.status == 400
+    assert missing in response.json["error"]
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"nonsense", b"null", b"[]", b'{"a":', b"\xff\xfe{}", b"[" * 200_000, b'{"database_name": NaN}']
 )
-async def test_a_body_that_is_no_json_object_is_refused(caller: Caller, data: bytes) -> None:
+async def test_body_that_is_not_a_json_object_is_rejected(caller: Caller, data: bytes) -> None:
     """
-    Any other body is 400 with JSON.
+    A body that is not a JSON object is 400 with a JSON error.
     """
-    answer = await caller.call("POST", "database", data=data)
+    response = await caller.call("POST", "database", data=data)
 
-    assert answer.status == 400
-    assert answer.json["error"]
+    assert response.status == 400
+    assert response.json["error"]
 
 
-async def test_large_and_encoded_bodies_are_refused(caller: Caller) -> None:
+async def test_oversized_and_encoded_bodies_are_rejected(caller: Caller) -> None:
     """
-    A body over the limit is 413, and one with a Content-Encoding 415.
+    A body over the size limit is 413, and one with a Content-Encoding is 415.
     """
     url = f"{caller.sandbox.api_url}/v2/redis/database"
     headers = basic(caller.email, caller.api_key)
 
-    large = await ask(caller.session, "POST", url, data=io.BytesIO(b"x" * (1024 * 1024 + 1)), headers=headers)
-    encoded = await ask(caller.session, "POST", url, data=b"bogus", headers={**headers, "Content-Encoding": "gzip"})
+    large = await send(caller.session, "POST", url, data=io.BytesIO(b"x" * (1024 * 1024 + 1)), headers=headers)
+    encoded = await send(caller.session, "POST", url, data=b"bogus", headers={**headers, "Content-Encoding": "gzip"})
 
     assert (413, 415) == (large.status, encoded.status)
 
 
 async def test_names_need_not_be_unique(caller: Caller) -> None:
     """
-    Upstash knows databases by their id, so two may have the same name.
+    Databases are identified by their ID, so two can have the same name.
     """
     first, second = await asyncio.gather(caller.create(), caller.create())
 
@@ -276,9 +276,9 @@ async def test_names_need_not_be_unique(caller: Caller) -> None:
     assert await caller.run(second, "GET", "who") is None
 
 
-async def test_secrets_are_hidden_when_asked(caller: Caller) -> None:
+async def test_credentials_can_be_hidden(caller: Caller) -> None:
     """
-    `?credentials=hide` leaves the three secrets out, and nothing else.
+    `?credentials=hide` leaves out only the three secrets.
     """
     database = await caller.create()
 
@@ -289,15 +289,15 @@ async def test_secrets_are_hidden_when_asked(caller: Caller) -> None:
 
 async def test_deleting_stops_the_server_and_removes_its_files(caller: Caller) -> None:
     """
-    A deleted database is not listed, its port refuses connections, its token is unknown and its folder is gone.
+    A deleted database is not listed, its port refuses connections, its token is invalid, and its folder is removed.
     """
     database = await caller.create()
     folder = Path(caller.sandbox.ready.data) / "databases" / database["database_id"]
     assert folder.exists()
 
-    answer = await caller.call("DELETE", f"database/{database['database_id']}")
+    response = await caller.call("DELETE", f"database/{database['database_id']}")
 
-    assert (200, OK) == (answer.status, answer.json)
+    assert (200, OK) == (response.status, response.json)
     assert [] == (await caller.call("GET", "databases")).json
     assert (await caller.call("DELETE", f"database/{database['database_id']}")).status == 404
     assert (await caller.rest(database["rest_token"], "/get/name")).status == 401
@@ -309,30 +309,30 @@ async def test_deleting_stops_the_server_and_removes_its_files(caller: Caller) -
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 
-async def test_renaming_shows_the_new_name(caller: Caller) -> None:
+async def test_rename(caller: Caller) -> None:
     """
-    The answer and everything after it show the new name.
+    The response and later reads have the new name.
     """
     database = await caller.create()
 
-    answer = await caller.call("POST", f"rename/{database['database_id']}", {"name": "papers"})
+    response = await caller.call("POST", f"rename/{database['database_id']}", {"name": "papers"})
 
-    assert (200, "papers") == (answer.status, answer.json["database_name"])
-    assert (await caller.shown(database))["database_name"] == "papers"
+    assert (200, "papers") == (response.status, response.json["database_name"])
+    assert (await caller.get(database))["database_name"] == "papers"
 
 
 async def test_resetting_the_password_replaces_all_secrets(caller: Caller) -> None:
     """
-    After a reset the old password, both old tokens and open connections are good for nothing; the data stays.
+    After a password reset, the old password and both old tokens are rejected, connections are closed, and data is kept.
     """
     database = await caller.create()
     connected = client(database, single_connection_client=True)
     await connected.set("name", "Ada")
 
-    answer = await caller.call("POST", f"reset-password/{database['database_id']}")
+    response = await caller.call("POST", f"reset-password/{database['database_id']}")
 
-    renewed = answer.json
-    assert answer.status == 200
+    reset = response.json
+    assert response.status == 200
     with pytest.raises((redis.ConnectionError, redis.AuthenticationError)):
         await connected.get("name")
     await connected.aclose()
@@ -340,40 +340,40 @@ async def test_resetting_the_password_replaces_all_secrets(caller: Caller) -> No
         await client(database).ping()
     for token in ("rest_token", "read_only_rest_token"):
         assert (await caller.rest(database[token], "/get/name")).status == 401
-        assert (await caller.rest(renewed[token], "/get/name")).json == {"result": "Ada"}
-    async with client(renewed) as again:
-        assert await again.get("name") == b"Ada"
-    assert renewed == await caller.shown(database)
+        assert (await caller.rest(reset[token], "/get/name")).json == {"result": "Ada"}
+    async with client(reset) as reconnected:
+        assert await reconnected.get("name") == b"Ada"
+    assert reset == await caller.get(database)
 
 
-async def test_eviction_is_the_servers_policy(caller: Caller) -> None:
+async def test_eviction_changes_the_server_policy(caller: Caller) -> None:
     """
-    Switching eviction on and off changes what the running server does when memory is full, and what is shown.
+    Enabling and disabling eviction changes the running server's policy and the database's state.
     """
     database = await caller.create()
-    seen = []
+    results = []
 
-    for switch in ("enable", "disable"):
-        answer = await caller.call("POST", f"{switch}-eviction/{database['database_id']}")
-        assert (200, OK) == (answer.status, answer.json)
+    for action in ("enable", "disable"):
+        response = await caller.call("POST", f"{action}-eviction/{database['database_id']}")
+        assert (200, OK) == (response.status, response.json)
         async with client(database) as connected:
             policy = (await connected.info("memory"))["maxmemory_policy"]
-        seen.append((policy, (await caller.shown(database))["eviction"]))
+        results.append((policy, (await caller.get(database))["eviction"]))
 
-    assert [("allkeys-lru", True), ("noeviction", False)] == seen
+    assert [("allkeys-lru", True), ("noeviction", False)] == results
 
 
-async def test_enabling_tls_takes_tls_only(caller: Caller) -> None:
+async def test_enabling_tls_requires_tls(caller: Caller) -> None:
     """
-    After enabling TLS the same port speaks TLS with a certificate of the published authority; REST goes on as before.
+    After enabling TLS, the same port requires TLS with a certificate of the sandbox's authority. REST still works.
     """
     database = await caller.create()
     await caller.run(database, "SET", "name", "Ada")
 
-    answer = await caller.call("POST", f"enable-tls/{database['database_id']}")
+    response = await caller.call("POST", f"enable-tls/{database['database_id']}")
 
-    secured = answer.json
-    assert (200, True, database["port"]) == (answer.status, secured["tls"], secured["port"])
+    secured = response.json
+    assert (200, True, database["port"]) == (response.status, secured["tls"], secured["port"])
     async with client(secured, ssl=True, ssl_ca_certs=caller.sandbox.ready.tls_ca) as connected:
         assert await connected.get("name") == b"Ada"
     with pytest.raises(redis.ConnectionError):
@@ -382,9 +382,9 @@ async def test_enabling_tls_takes_tls_only(caller: Caller) -> None:
     assert (await caller.call("POST", f"enable-tls/{database['database_id']}")).status == 200
 
 
-async def test_a_database_can_have_tls_from_the_start(caller: Caller) -> None:
+async def test_database_created_with_tls(caller: Caller) -> None:
     """
-    `tls: true` at creation is the same as enabling it.
+    A database created with `tls: true` accepts TLS connections.
     """
     database = await caller.create(tls=True)
 
@@ -406,25 +406,25 @@ async def test_a_database_can_have_tls_from_the_start(caller: Caller) -> None:
         ("POST", "{id}/change-plan", {"plan_name": "payg", "auto_upgrade": True}, {"auto_upgrade": True}),
     ],
 )
-async def test_a_change_is_kept_and_shown(
+async def test_change_is_stored_and_returned(
     caller: Caller, method: str, path: str, body: Any, shown: dict[str, Any]
 ) -> None:
     """
-    Each change answers the bare string OK, and shows in the database afterwards.
+    Each change returns the string OK, and is visible in the database afterwards.
     """
     path = path.format(id=(database := await caller.create())["database_id"])
     await caller.call(method, path.replace("disable-", "enable-"), body)
 
-    answer = await caller.call(method, path, body)
+    response = await caller.call(method, path, body)
 
-    assert (200, OK) == (answer.status, answer.json)
-    after = await caller.shown(database)
+    assert (200, OK) == (response.status, response.json)
+    after = await caller.get(database)
     assert shown == {name: after[name] for name in shown}
 
 
-async def test_changing_the_plan_changes_the_servers_memory(caller: Caller) -> None:
+async def test_changing_the_plan_changes_the_memory_limit(caller: Caller) -> None:
     """
-    The new plan's memory is the running server's limit.
+    The running server's memory limit is that of the new plan.
     """
     database = await caller.create()
 
@@ -449,37 +449,37 @@ async def test_changing_the_plan_changes_the_servers_memory(caller: Caller) -> N
         ("POST", "move-to-team", {"team_id": "t"}),
     ],
 )
-async def test_a_wrong_change_is_refused_and_changes_nothing(caller: Caller, method: str, path: str, body: Any) -> None:
+async def test_invalid_change_is_rejected(caller: Caller, method: str, path: str, body: Any) -> None:
     """
-    A change that cannot be is 400, and the database is as before.
-    """
-    database = await caller.create()
-
-    answer = await caller.call(method, path.format(id=database["database_id"]), body)
-
-    assert answer.status == 400
-    assert answer.json["error"]
-    assert database == await caller.shown(database)
-
-
-async def test_there_is_no_team_to_move_to(caller: Caller) -> None:
-    """
-    The account has no team, so a move is refused, and the list of teams is empty.
+    An invalid change is 400, and the database is unchanged.
     """
     database = await caller.create()
 
-    answer = await caller.call("POST", "move-to-team", {"team_id": "no-team", "database_id": database["database_id"]})
+    response = await caller.call(method, path.format(id=database["database_id"]), body)
 
-    assert (400, "team not found") == (answer.status, answer.json["error"])
+    assert response.status == 400
+    assert response.json["error"]
+    assert database == await caller.get(database)
+
+
+async def test_moving_to_a_team_is_rejected(caller: Caller) -> None:
+    """
+    The account has no team, so moving a database is rejected, and the list of teams is empty.
+    """
+    database = await caller.create()
+
+    response = await caller.call("POST", "move-to-team", {"team_id": "no-team", "database_id": database["database_id"]})
+
+    assert (400, "team not found") == (response.status, response.json["error"])
     assert [] == (await caller.call("GET", "/v2/teams")).json
 
 
 # --- backups and statistics -------------------------------------------------------------------------------------------
 
 
-async def test_a_backup_restores_what_was_there(caller: Caller) -> None:
+async def test_restoring_a_backup_replaces_the_data(caller: Caller) -> None:
     """
-    A backup is listed with its size, and restoring it brings back exactly what was in the database then.
+    A backup is listed with its size, and restoring it brings back exactly the data of that time.
     """
     database = await caller.create()
     id_ = database["database_id"]
@@ -497,9 +497,9 @@ async def test_a_backup_restores_what_was_there(caller: Caller) -> None:
     assert ("Ada", None) == (await caller.run(database, "GET", "name"), await caller.run(database, "GET", "later"))
 
 
-async def test_a_deleted_backup_is_gone(caller: Caller) -> None:
+async def test_deleted_backup_is_removed(caller: Caller) -> None:
     """
-    A deleted backup is neither listed nor restored, and its file is removed.
+    A deleted backup is not listed, cannot be restored, and its file is removed.
     """
     database = await caller.create()
     id_ = database["database_id"]
@@ -507,18 +507,18 @@ async def test_a_deleted_backup_is_gone(caller: Caller) -> None:
     (backup,) = (await caller.call("GET", f"list-backup/{id_}")).json
     files = Path(caller.sandbox.ready.data) / "databases" / id_ / "backups"
 
-    answer = await caller.call("DELETE", f"delete-backup/{id_}/{backup['backup_id']}")
+    response = await caller.call("DELETE", f"delete-backup/{id_}/{backup['backup_id']}")
 
-    assert (200, OK) == (answer.status, answer.json)
+    assert (200, OK) == (response.status, response.json)
     assert [] == (await caller.call("GET", f"list-backup/{id_}")).json
     assert [] == list(files.iterdir())
     gone = await caller.call("POST", f"restore-backup/{id_}", {"backup_id": backup["backup_id"]})
     assert (404, "backup not found") == (gone.status, gone.json["error"])
 
 
-async def test_a_backup_belongs_to_its_database(caller: Caller) -> None:
+async def test_backup_belongs_to_its_database(caller: Caller) -> None:
     """
-    One database's backup cannot be restored into another, nor deleted through it.
+    A backup can be restored into or deleted from only its own database.
     """
     first, second = await asyncio.gather(caller.create(), caller.create())
     await caller.call("POST", f"create-backup/{first['database_id']}", {"name": "first"})
@@ -531,9 +531,9 @@ async def test_a_backup_belongs_to_its_database(caller: Caller) -> None:
     assert len((await caller.call("GET", f"list-backup/{first['database_id']}")).json) == 1
 
 
-async def test_statistics_count_what_was_done(caller: Caller) -> None:
+async def test_statistics(caller: Caller) -> None:
     """
-    Reads, writes, keys, hits, misses and connections are those that really happened.
+    Statistics contain the actual reads, writes, keys, hits, misses, and connections.
     """
     database = await caller.create()
     for command in (["SET", "a", "1"], ["SET", "b", "2"], ["GET", "a"], ["GET", "none"], ["HGETALL", "none"]):
@@ -553,11 +553,11 @@ async def test_statistics_count_what_was_done(caller: Caller) -> None:
 # --- the audit log ----------------------------------------------------------------------------------------------------
 
 
-async def test_the_audit_log_tells_what_was_done(sandbox: Sandbox, caller: Caller) -> None:
+async def test_audit_log_has_the_accounts_changes(sandbox: Sandbox, caller: Caller) -> None:
     """
-    Changes are in the account's audit log, newest first, with the key that made them; nobody else's are.
+    An account's audit log has its own changes, newest first, with the API key that made them.
     """
-    stranger = await Caller.new(sandbox, caller.session)
+    other = await Caller.new(sandbox, caller.session)
     database = await caller.create()
     await caller.call("POST", f"rename/{database['database_id']}", {"name": "papers"})
     await caller.call("DELETE", f"database/{database['database_id']}")
@@ -568,12 +568,12 @@ async def test_the_audit_log_tells_what_was_done(sandbox: Sandbox, caller: Calle
     actions = [entry["action_string"] for entry in entries]
     assert ["Delete Database", "Rename Database", "Create Database", "Create API Key"] == actions
     assert {"API_KEY - tests"} == {entry["source"] for entry in entries[:3]}
-    assert ["Create API Key"] == [entry["action_string"] for entry in (await stranger.call("GET", "/auditlogs")).json]
+    assert ["Create API Key"] == [entry["action_string"] for entry in (await other.call("GET", "/auditlogs")).json]
 
 
-async def test_a_server_that_was_ended_is_started_again(caller: Caller) -> None:
+async def test_terminated_server_is_started_again(caller: Caller) -> None:
     """
-    If somebody ends a database's server, the next use starts it again with what it had saved.
+    If a database's server is terminated, the next use starts it again with its saved data.
     """
     database = await caller.create()
     await caller.run(database, "SET", "name", "Ada")

@@ -1,4 +1,4 @@
-"""What a plan is made from: everything about this machine and this user that it depends on."""
+"""The context of an installation: everything about the machine, the user, and the profile that a plan depends on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from upstash_helper.service.autostart import config_home, data_home
 from upstash_helper.settings.config import Profile, load_profile
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
-_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 5.0
 
 Platform = Literal["linux", "darwin", "win32"]
 
-# They tell the daemon where its folders are; a login need not know what a shell was told.
-_FOLDERS: Final = {
+# They determine the daemon's folders, and may be set in this terminal but not at login.
+_XDG_DEFAULTS: Final = {
     "XDG_CONFIG_HOME": ".config",
     "XDG_STATE_HOME": ".local/state",
     "XDG_DATA_HOME": ".local/share",
@@ -32,16 +32,16 @@ _FOLDERS: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """About this machine, this user, and the world that is to be installed."""
+class InstallContext:
+    """Everything about the machine, the user, and the profile that a plan depends on."""
 
     platform: Platform
     profile: str
     program: tuple[str, ...]
-    """What runs upstash-helper, to be followed by its arguments."""
+    """The command that runs upstash-helper, without arguments."""
     folders: Folders
     port: int
-    """Where the API is."""
+    """The port of the API."""
     version: str = __version__
     root: Path | None = None
     """``UPSTASH_HELPER_HOME``."""
@@ -49,15 +49,15 @@ class Facts:
     config_home: Path
     data_home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What the service has to be told."""
+    """Variables that the service needs."""
     runtime_dir: Path | None = None
-    """Where the user's service manager has its socket (``XDG_RUNTIME_DIR``)."""
+    """The folder of the user manager's socket (``XDG_RUNTIME_DIR``)."""
     systemd: bool = False
-    """Whether the user's own systemd can be asked."""
+    """Whether the user's systemd manager is reachable."""
     ipv6: bool = True
-    """Whether this machine has ``::1``."""
+    """Whether this machine has the address ``::1``."""
     unreachable: bool = False
-    """Whether the machine runs on systemd, but without a manager for this user."""
+    """Whether the machine runs systemd, but the user's manager is not reachable."""
     superuser: bool = False
     uid: int = 0
     user: str = ""
@@ -65,131 +65,131 @@ class Facts:
     tray: Literal["wanted", "unwanted", "missing"] = "wanted"
     """``missing``: its packages are not installed."""
     display: bool = False
-    """Whether there is a desktop to show an icon on, now."""
+    """Whether an icon can be shown on a desktop now."""
     daemon_running: bool = False
     tray_running: bool = False
     documents: Mapping[str, str] = field(default_factory=dict)
-    """Completion scripts and man pages: their paths below ``data_home``."""
+    """The texts of completion scripts and man pages, by their paths relative to ``data_home``."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What names the profile on a command line."""
+        """The arguments that select the profile."""
         return () if self.profile == DEFAULT_PROFILE else ("--profile", self.profile)
 
     @property
     def daemon(self) -> tuple[str, ...]:
-        """The command that a login runs: nobody would read there that another program has the port."""
+        """The command that starts the daemon at login. It waits for its port: nobody would see an error there."""
         return (*self.program, *self.arguments, "run", "--wait-for-port")
 
     @property
     def name(self) -> str:
-        """What the service is called."""
+        """The service's name."""
         return "upstash-helper" if self.profile == DEFAULT_PROFILE else f"upstash-helper-{self.profile}"
 
     @property
     def description(self) -> str:
-        """What people see of it."""
+        """The service's name for people."""
         return "upstash-helper" if self.profile == DEFAULT_PROFILE else f"upstash-helper, profile {self.profile}"
 
 
-def gather(
+def detect_context(
     profile: str | None,
     *,
     tray: bool = True,
     documents: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Facts:
+) -> InstallContext:
     """
-    Look at this machine.
+    Detect the context on this machine.
 
     Args:
-        profile: As ``--profile`` gave it.
-        tray: Whether the tray is wanted.
-        documents: Completion scripts and man pages: their paths below ``XDG_DATA_HOME``.
-        environ: The environment, by default the process's own.
+        profile: The value of ``--profile``.
+        tray: Whether the tray should be installed.
+        documents: The texts of completion scripts and man pages, by their paths relative to ``XDG_DATA_HOME``.
+        environ: The environment; by default that of this process.
 
     Raises:
-        SettingsError: If a setting cannot be used.
+        SettingsError: If a setting is invalid.
     """
     environ = os.environ if environ is None else environ
-    world = lasting_world(profile, environ)
+    target = service_profile(profile, environ)
     runtime_dir = _runtime_dir(environ)
-    systemd = _systemd(runtime_dir)
-    return Facts(
+    systemd = _is_systemd_reachable(runtime_dir)
+    return InstallContext(
         platform="win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux",
-        profile=world.profile,
+        profile=target.profile,
         program=executable.without_console(executable.this_program()),
-        folders=world.folders,
-        port=world.settings.api_ports[0],
-        root=world.root,
+        folders=target.folders,
+        port=target.settings.api_ports[0],
+        root=target.root,
         config_home=config_home(environ),
         data_home=data_home(environ),
-        environment=_environment(world, environ),
+        environment=_environment(target, environ),
         runtime_dir=runtime_dir,
         systemd=systemd,
-        unreachable=_on_systemd() and not systemd,
+        unreachable=_is_systemd_booted() and not systemd,
         superuser=sys.platform != "win32" and os.geteuid() == 0,
         ipv6=_has_ipv6(),
         uid=own_uid(),
         user="\\".join(filter(None, (environ.get("USERDOMAIN"), environ.get("USERNAME")))),
-        tray=_tray(wanted=tray),
+        tray=_tray_state(wanted=tray),
         display=sys.platform != "linux" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
-        daemon_running=discovery.is_running(world.folders.runtime),
-        tray_running=tray_process.is_running(world.folders.runtime),
+        daemon_running=discovery.is_running(target.folders.runtime),
+        tray_running=tray_process.is_running(target.folders.runtime),
         documents=documents or {},
     )
 
 
-def lasting_world(profile: str | None, environ: Mapping[str, str]) -> Profile:
+def service_profile(profile: str | None, environ: Mapping[str, str]) -> Profile:
     """
-    Return the world as the service will see it: without the settings that only this terminal's environment has.
+    Return the profile as the service will see it: without settings in this terminal's environment.
 
     Raises:
-        SettingsError: If a setting cannot be used.
+        SettingsError: If a setting is invalid.
     """
-    kept = {name: value for name, value in environ.items() if name not in passing(environ)}
-    return load_profile(profile=profile, environ=kept)
+    lasting = {name: value for name, value in environ.items() if name not in transient_settings(environ)}
+    return load_profile(profile=profile, environ=lasting)
 
 
-def passing(environ: Mapping[str, str]) -> list[str]:
-    """Return the variables that are settings of this terminal, and which the service will not have."""
-    ours = {f"{ENV_PREFIX}HOME", f"{ENV_PREFIX}PROFILE"}
-    return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in ours)
+def transient_settings(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of settings in this terminal's environment, which the service will not have."""
+    lasting = {f"{ENV_PREFIX}HOME", f"{ENV_PREFIX}PROFILE"}
+    return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in lasting)
 
 
 def own_uid() -> int:
-    """Return this user's number; 0 on Windows, which has none."""
+    """Return the user's ID; 0 on Windows, which has none."""
     if sys.platform == "win32":
         return 0
     return os.getuid()
 
 
-def _environment(world: Profile, environ: Mapping[str, str]) -> dict[str, str]:
-    if world.root is not None:
-        return {f"{ENV_PREFIX}HOME": str(world.root)}
+def _environment(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
+    if profile.root is not None:
+        return {f"{ENV_PREFIX}HOME": str(profile.root)}
     if sys.platform != "linux":
         return {}
     home = Path.home()
     return {
         name: environ[name]
-        for name, usual in _FOLDERS.items()
-        if Path(environ.get(name, "")).is_absolute() and Path(environ[name]) != home / usual
+        for name, default in _XDG_DEFAULTS.items()
+        if Path(environ.get(name, "")).is_absolute() and Path(environ[name]) != home / default
     }
 
 
 def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
     if sys.platform != "linux":
         return None
-    # After `su`, or from cron, the variable is not set though the manager is there.
+    # After `su`, or in a cron job, the variable is not set although the manager runs.
     return Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
 
 
-def _systemd(runtime_dir: Path | None) -> bool:
+def _is_systemd_reachable(runtime_dir: Path | None) -> bool:
     if sys.platform != "linux" or runtime_dir is None or shutil.which("systemctl") is None:
         return False
-    # The manager's own socket, which is left behind when it ends. Without a bus, systemctl uses it as well.
+    # The manager's private socket, which systemctl uses if there is no bus. It still exists after the manager exits.
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_SECONDS)
+        probe.settimeout(_CONNECT_SECONDS)
         try:
             probe.connect(str(runtime_dir / "systemd" / "private"))
         except OSError:
@@ -197,7 +197,7 @@ def _systemd(runtime_dir: Path | None) -> bool:
     return True
 
 
-def _on_systemd() -> bool:
+def _is_systemd_booted() -> bool:
     return sys.platform == "linux" and Path("/run/systemd/system").is_dir()  # as in sd_booted(3)
 
 
@@ -210,7 +210,7 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _tray(*, wanted: bool) -> Literal["wanted", "unwanted", "missing"]:
+def _tray_state(*, wanted: bool) -> Literal["wanted", "unwanted", "missing"]:
     from importlib.util import find_spec
 
     if not wanted:
