@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal, terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
@@ -30,7 +30,7 @@ async def test_list_starts_with_the_verified_identity(shell: Shell, running: Dae
     """
     The origin that the browser verifies comes first; the name and the reason, which the app chose, are in quotes.
     """
-    app = AppSide.asks(running, "databases:read", origin=PAGE, name="Upstash", reason="To list them")
+    app = SampleApp.requesting(running, "databases:read", origin=PAGE, name="Upstash", reason="To list them")
 
     ran = await shell("approvals", "list")
 
@@ -50,7 +50,7 @@ async def test_list_shows_a_programs_file_and_process(shell: Shell, running: Dae
     """
     A native program is shown with its file and process, and what that proves.
     """
-    AppSide.asks(running)
+    SampleApp.requesting(running)
 
     first, second = (await shell("approvals", "list")).out.splitlines()[:2]
 
@@ -63,7 +63,7 @@ async def test_text_from_an_app_stays_inside_its_quotes(shell: Shell, running: D
     """
     A name can end neither its quotes nor the line, and cannot control the terminal.
     """
-    AppSide.asks(running, origin=PAGE, name='Orders" (verified)\n\x1b[2Jby "Upstash', reason='"\r\nId: 1')
+    SampleApp.requesting(running, origin=PAGE, name='Orders" (verified)\n\x1b[2Jby "Upstash', reason='"\r\nId: 1')
 
     ran = await shell("approvals", "list")
 
@@ -77,8 +77,8 @@ async def test_lists_as_json_are_the_apis_answers(shell: Shell, running: DaemonP
     """
     With --json the lists are the API's answers, each on one line.
     """
-    AppSide.asks(running, origin=PAGE)
-    running.client.block(AppSide.asks(running, origin=OTHER).id)
+    SampleApp.requesting(running, origin=PAGE)
+    running.client.block(SampleApp.requesting(running, origin=OTHER).id)
 
     listed, blocked = await shell("approvals", "list", "--json"), await shell("approvals", "blocked", "--json")
 
@@ -109,7 +109,7 @@ async def test_approve_shows_the_request_and_asks(running: DaemonProcess, typed:
     """
     On a terminal the user sees the identity and the scopes before deciding; anything but yes declines.
     """
-    app = AppSide.asks(running, "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:delete", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", environment=running.environment, typed=(typed,), asked=ASKED)
 
@@ -124,7 +124,7 @@ async def test_input_typed_before_the_question_is_discarded(running: DaemonProce
     """
     A yes typed before the question was shown does not answer it.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     async with terminal("approvals", "approve", environment=running.environment) as screen:
         screen.type("y\n")
@@ -140,7 +140,7 @@ async def test_approved_app_gets_the_requested_scopes(shell: Shell, running: Dae
     """
     After approval the app fetches its token, with all scopes that it requested.
     """
-    app = AppSide.asks(running, "connection:read", "databases:read", origin=PAGE)
+    app = SampleApp.requesting(running, "connection:read", "databases:read", origin=PAGE)
 
     ran = await shell("approvals", "approve", app.code, "--yes")
 
@@ -158,7 +158,7 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
     """
     Fewer scopes, all databases, one hour: the grant is shown before the question, and takes effect.
     """
-    app = AppSide.asks(running, "databases:read", "databases:credentials", "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:read", "databases:credentials", "databases:delete", origin=PAGE)
 
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
@@ -190,7 +190,7 @@ async def test_invalid_grant_is_rejected_before_asking(
     """
     An invalid grant is rejected before the user is asked, and nothing is decided.
     """
-    app = AppSide.asks(running, "databases:read", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:read", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", *flags, environment=running.environment, typed=())
 
@@ -204,7 +204,7 @@ async def test_scripts_need_yes_and_a_request(shell: Shell, running: DaemonProce
     """
     Without a terminal, both --yes and the request are required.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     unasked = await shell("approvals", command, app.id, typed="y\n")
     unnamed = await shell("approvals", command, "--yes", typed="y\n")
@@ -220,7 +220,7 @@ async def test_request_is_found_by_code_or_id(shell: Shell, running: DaemonProce
     """
     The code in either case, with or without its hyphen, the id, and the beginning of the id all work.
     """
-    app, other = AppSide.asks(running, origin=PAGE), AppSide.asks(running, origin=OTHER)
+    app, other = SampleApp.requesting(running, origin=PAGE), SampleApp.requesting(running, origin=OTHER)
     names = {
         "id": app.id,
         "code": app.code,
@@ -240,7 +240,7 @@ async def test_unknown_request_is_not_found(shell: Shell, running: DaemonProcess
     """
     An unknown request exits with 5, and so does an id prefix that is too short.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     ran = await shell("approvals", "approve", app.id[:3] if named == "short" else named, "--yes")
 
@@ -262,7 +262,7 @@ async def test_several_pending_requests_need_a_choice(shell: Shell, running: Dae
     """
     If several requests are pending and none is given, all are listed with their codes, and nothing is decided.
     """
-    apps = [AppSide.asks(running, origin=origin) for origin in (PAGE, OTHER)]
+    apps = [SampleApp.requesting(running, origin=origin) for origin in (PAGE, OTHER)]
 
     ran = await shell("approvals", "deny")
 
@@ -278,7 +278,7 @@ async def test_deny_reaches_the_app(shell: Shell, running: DaemonProcess) -> Non
     """
     The only pending request needs no code; the app learns that it was denied.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     ran = await shell("approvals", "deny", "--json")
 
@@ -291,7 +291,7 @@ async def test_block_asks_for_confirmation(running: DaemonProcess, typed: str, c
     """
     On a terminal the user is asked, with the identity that the block applies to.
     """
-    AppSide.asks(running, origin=PAGE)
+    SampleApp.requesting(running, origin=PAGE)
 
     ran = await at_terminal("approvals", "block", environment=running.environment, typed=(typed,), asked=ASKED)
 
@@ -305,14 +305,14 @@ async def test_blocked_app_cannot_request_until_unblocked(shell: Shell, running:
     """
     A blocked app's requests are refused; it is listed, and can request access again after unblock and the delay.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     blocked = await shell("approvals", "block", app.code, "--yes", "--json")
-    refused = AppSide(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
+    refused = SampleApp(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
     listed = await shell("approvals", "blocked")
     names = {"id": blocked.json["id"], "prefix": blocked.json["id"][:6], "origin": PAGE}
     lifted = await shell("approvals", "unblock", names[named], "--json")
-    again = AppSide(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
+    again = SampleApp(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
 
     assert (403, "app_blocked") == (refused.status, refused.code)
     assert [PAGE, blocked.json["id"]] == listed.out.splitlines()[1].split()[:2]
@@ -334,7 +334,7 @@ async def test_block_of_a_program_names_every_program_with_its_file(running: Dae
     """
     The question says that the block applies to every program that runs from the same file.
     """
-    AppSide.asks(running)
+    SampleApp.requesting(running)
 
     ran = await at_terminal("approvals", "block", environment=running.environment, typed=("n\n",), asked=ASKED)
 
@@ -352,7 +352,7 @@ async def test_watch_asks_about_each_request(running: DaemonProcess) -> None:
         await screen.shows(b"Press Ctrl-C to stop.\n")
         states = []
         for origin, answer in ((PAGE, "y\n"), (OTHER, "\n"), ("https://third.example", "b\n"), (None, "l\n")):
-            app = AppSide.asks(running, origin=origin)
+            app = SampleApp.requesting(running, origin=origin)
             prompt = await screen.shows(WATCHED)
             screen.type(answer)
             if origin:
@@ -371,12 +371,12 @@ async def test_watch_continues_after_a_decision_elsewhere(running: DaemonProcess
     """
     A request that was decided in another terminal causes an error message, and the next one is asked about.
     """
-    first = AppSide.asks(running, origin=PAGE)
+    first = SampleApp.requesting(running, origin=PAGE)
 
     async with terminal("approvals", "watch", environment=running.environment) as screen:
         await screen.shows(WATCHED)
         running.client.deny(first.id)
-        second = AppSide.asks(running, origin=OTHER)
+        second = SampleApp.requesting(running, origin=OTHER)
         screen.type("y\n")
         shown = await screen.shows(WATCHED)
         screen.type("y\n")
@@ -405,7 +405,7 @@ async def test_status_shows_pending_requests(shell: Shell, running: DaemonProces
     `status` shows the number of pending requests.
     """
     before = await shell("status")
-    AppSide.asks(running, origin=PAGE)
+    SampleApp.requesting(running, origin=PAGE)
     after = await shell("status")
 
     assert "approvals" not in before.err

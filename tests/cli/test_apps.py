@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
@@ -34,7 +34,7 @@ async def test_list_is_a_table(shell: Shell, running: DaemonProcess) -> None:
     """
     For people the list shows each app's identity, name, id, and scopes in short.
     """
-    app = AppSide.let_in(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
+    app = SampleApp.approved(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
 
     header, row = (await shell("apps", "list")).out.splitlines()
 
@@ -47,7 +47,7 @@ async def test_show_lists_permissions_and_expiry(shell: Shell, running: DaemonPr
     """
     An app is shown with its permissions in plain words and its expiry.
     """
-    asked = AppSide.asks(running, "databases:credentials", origin=PAGE)
+    asked = SampleApp.requesting(running, "databases:credentials", origin=PAGE)
     running.client.approve(asked.id, all_databases=True)
     asked.fetch()
 
@@ -64,8 +64,8 @@ async def test_misuse_is_shown(shell: Shell, running: DaemonProcess) -> None:
     """
     If a token was used by another page or program, the user sees how often.
     """
-    app = AppSide.let_in(running, origin=PAGE)
-    AppSide(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
+    app = SampleApp.approved(running, origin=PAGE)
+    SampleApp(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
 
     assert "token used once by another page or program" in (await shell("apps", "show", "Orders")).out
 
@@ -74,7 +74,7 @@ async def test_json_is_the_apis_answer(shell: Shell, running: DaemonProcess) -> 
     """
     With --json each command prints the API's answer, on one line.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     listed, shown = await shell("apps", "list", "--json"), await shell("apps", "show", "Orders", "--json")
 
@@ -89,8 +89,8 @@ async def test_app_is_found_by_id_prefix_or_name(shell: Shell, running: DaemonPr
     """
     The id, its beginning, and the name all work.
     """
-    app = AppSide.let_in(running, origin=PAGE, name="My orders")
-    AppSide.let_in(running, origin=OTHER, name="Other")
+    app = SampleApp.approved(running, origin=PAGE, name="My orders")
+    SampleApp.approved(running, origin=OTHER, name="Other")
     names = {"id": app.app_id, "prefix": app.app_id[:6], "name": "My orders"}
 
     ran = await shell("apps", "show", names[how], "--json")
@@ -102,7 +102,7 @@ async def test_rename_changes_only_the_name(shell: Shell, running: DaemonProcess
     """
     The name changes, the identity does not.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await shell("apps", "rename", "Orders", "Shop", "--json")
 
@@ -115,7 +115,7 @@ async def test_invalid_name_is_rejected(shell: Shell, running: DaemonProcess, na
     """
     A name that cannot be displayed is a usage error.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await shell("apps", "rename", "Orders", name)
 
@@ -128,7 +128,7 @@ async def test_revoke_asks_for_confirmation(running: DaemonProcess, typed: str, 
     """
     On a terminal the user is asked, with the app's name and identity.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await at_terminal("apps", "revoke", "Orders", environment=running.environment, typed=(typed,))
 
@@ -141,7 +141,7 @@ async def test_revoked_token_stops_working(shell: Shell, running: DaemonProcess)
     """
     After a revocation the app's token is not accepted.
     """
-    app = AppSide.let_in(running)
+    app = SampleApp.approved(running)
     before = app.call("GET", "/v1/connection")
 
     ran = await shell("apps", "revoke", app.app_id, "--yes", "--json")
@@ -154,7 +154,7 @@ async def test_revoke_without_a_terminal_needs_yes(shell: Shell, running: Daemon
     """
     A script has to pass --yes; without it nothing happens.
     """
-    AppSide.let_in(running)
+    SampleApp.approved(running)
 
     ran = await shell("apps", "revoke", "Orders", typed="y\n")
 
@@ -167,7 +167,7 @@ async def test_ambiguous_name_lists_the_ids(shell: Shell, running: DaemonProcess
     """
     If two apps have the same name, nothing is done, and their ids and identities are listed.
     """
-    apps = [AppSide.let_in(running, origin=origin) for origin in (PAGE, OTHER)]
+    apps = [SampleApp.approved(running, origin=origin) for origin in (PAGE, OTHER)]
 
     ran = await shell("apps", "revoke", "Orders", "--yes")
 
@@ -180,8 +180,8 @@ async def test_name_equal_to_anothers_id_prefix_is_ambiguous(shell: Shell, runni
     """
     An app whose name is the beginning of another's id cannot be mistaken for it.
     """
-    app = AppSide.let_in(running, origin=PAGE)
-    AppSide.let_in(running, origin=OTHER, name=app.app_id[:8])
+    app = SampleApp.approved(running, origin=PAGE)
+    SampleApp.approved(running, origin=OTHER, name=app.app_id[:8])
 
     ran = await shell("apps", "revoke", app.app_id[:8], "--yes")
 
@@ -193,7 +193,7 @@ async def test_unknown_name_suggests_a_similar_one(shell: Shell, running: Daemon
     """
     A misspelled name exits with 5 and suggests the closest one, or else shows how to list apps.
     """
-    AppSide.let_in(running)
+    SampleApp.approved(running)
 
     near, far = await shell("apps", "show", "Ordres"), await shell("apps", "show", "xyz")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
 
@@ -20,15 +20,15 @@ PAGE = "https://app.example.com"
 
 
 @pytest.fixture
-def app(running: DaemonProcess, connected: str) -> AppSide:
+def app(running: DaemonProcess, connected: str) -> SampleApp:
     """An app with access that made a create request which was rejected."""
-    app = AppSide.let_in(running, "databases:write", "databases:credentials", origin=PAGE)
+    app = SampleApp.approved(running, "databases:write", "databases:credentials", origin=PAGE)
     refused = {"name": "orders", "primary_region": "nowhere"}
     app.call("POST", "/v1/databases", refused, **{"Idempotency-Key": "k0"})
     return app
 
 
-def make(app: AppSide) -> str:
+def make(app: SampleApp) -> str:
     """Create a database as ``app`` and return its id."""
     wanted = {"name": "orders", "primary_region": "us-east-1"}
     made = app.call("POST", "/v1/databases", wanted, **{"Idempotency-Key": "k1"})
@@ -36,7 +36,7 @@ def make(app: AppSide) -> str:
     return str(made.json["id"])
 
 
-async def test_audit_is_a_table_newest_first(shell: Shell, app: AppSide) -> None:
+async def test_audit_is_a_table_newest_first(shell: Shell, app: SampleApp) -> None:
     """
     Each line has the time, identity, name, action, target, and result.
     """
@@ -52,7 +52,7 @@ async def test_audit_is_a_table_newest_first(shell: Shell, app: AppSide) -> None
     assert f"{datetime.now().astimezone():%Y-%m-%d}" == rows[0].split()[0]
 
 
-async def test_identical_entries_are_one_line_with_a_count(shell: Shell, app: AppSide) -> None:
+async def test_identical_entries_are_one_line_with_a_count(shell: Shell, app: SampleApp) -> None:
     """
     Repeated entries are one line, with ×N.
     """
@@ -65,7 +65,7 @@ async def test_identical_entries_are_one_line_with_a_count(shell: Shell, app: Ap
     assert f"database.credentials ×3  {made}" in ran.out
 
 
-async def test_json_is_the_apis_page(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_json_is_the_apis_page(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
     With --json the entries are one page of the API, on one line.
     """
@@ -76,7 +76,7 @@ async def test_json_is_the_apis_page(shell: Shell, running: DaemonProcess, app: 
 
 
 @pytest.mark.parametrize("how", ["name", "id", "owner"])
-async def test_entries_can_be_limited_to_one_app(shell: Shell, app: AppSide, how: str) -> None:
+async def test_entries_can_be_limited_to_one_app(shell: Shell, app: SampleApp, how: str) -> None:
     """
     The entries can be those of one app, by name or id, or those of the user's own tools.
     """
@@ -89,7 +89,7 @@ async def test_entries_can_be_limited_to_one_app(shell: Shell, app: AppSide, how
     assert how != "id" or {app.app_id} == {one["app_id"] for one in entries}
 
 
-async def test_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
     The entries of a revoked app are kept.
     """
@@ -98,7 +98,7 @@ async def test_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProce
     assert PAGE in (await shell("audit", "--app", "Orders")).out
 
 
-async def test_limit_shows_that_there_are_more(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_limit_shows_that_there_are_more(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
     With --limit the newest entries are shown; a note or the API's page token shows that there are more.
     """
@@ -114,7 +114,7 @@ async def test_limit_shows_that_there_are_more(shell: Shell, running: DaemonProc
     assert all_of_them[2:] == rest.entries
 
 
-def test_client_reads_all_pages(running: DaemonProcess, app: AppSide) -> None:
+def test_client_reads_all_pages(running: DaemonProcess, app: SampleApp) -> None:
     """
     The client reads page after page, up to the requested number of entries.
     """
@@ -138,7 +138,7 @@ def test_client_reads_all_pages(running: DaemonProcess, app: AppSide) -> None:
         ("in an hour", False),
     ],
 )
-async def test_since_takes_times_and_ages(shell: Shell, app: AppSide, since: str, *, found: bool) -> None:
+async def test_since_takes_times_and_ages(shell: Shell, app: SampleApp, since: str, *, found: bool) -> None:
     """
     Accepted are an age, a day or time in the user's time zone, and RFC 3339.
     """

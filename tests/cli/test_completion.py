@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli.commands.completion import SHELLS, completion_script
 from upstash_helper.cli.errors import Failure
 from upstash_helper.protocol import wire
@@ -94,8 +94,8 @@ async def test_requests_and_blocks_are_completed(running: DaemonProcess) -> None
     """
     The codes of pending requests, in either case, and the ids of blocks are completed.
     """
-    app = AppSide.asks(running, origin="https://app.example.com")
-    block = running.client.block(AppSide.asks(running, origin="https://other.example").id)
+    app = SampleApp.requesting(running, origin="https://app.example.com")
+    block = running.client.block(SampleApp.requesting(running, origin="https://other.example").id)
 
     assert [app.code] == completed(running.environment, "approvals", "approve", app.code[:2].lower())
     assert [app.code] == completed(running.environment, "approvals", "deny", "")
@@ -106,7 +106,7 @@ async def test_apps_are_completed(running: DaemonProcess) -> None:
     """
     Apps are completed by their names, and by their ids once one was begun.
     """
-    app = AppSide.let_in(running)
+    app = SampleApp.approved(running)
 
     assert ["Orders"] == completed(running.environment, "apps", "revoke", "")
     assert [app.app_id] == completed(running.environment, "apps", "show", app.app_id[:4])
@@ -118,7 +118,7 @@ async def test_names_that_a_shell_would_run_are_not_offered(running: DaemonProce
     """
     An app chooses its name, and shells insert completions unquoted. For an unsafe name the id is offered.
     """
-    app = AppSide.let_in(running, name=name)
+    app = SampleApp.approved(running, name=name)
 
     assert [app.app_id] == completed(running.environment, "apps", "revoke", "")
     assert ["owner", app.app_id] == completed(running.environment, "audit", "--app", "")

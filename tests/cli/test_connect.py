@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
@@ -391,7 +391,7 @@ async def test_events_of_apps_show_identity_and_name(running: DaemonProcess) -> 
     """
     lines = list[str]()
     async with following(running) as process:
-        app = AppSide.let_in(running, origin="https://app.example.com", name="Orders")
+        app = SampleApp.approved(running, origin="https://app.example.com", name="Orders")
         running.client.revoke_app(app.app_id)
         assert process.stdout is not None
         async with asyncio.timeout(30):

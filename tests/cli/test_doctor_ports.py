@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.examined import Examined
-from tests.support.impostor import impostor
+from tests.support.fake_daemon import fake_daemon
 from tests.support.stranger import stranger
 from upstash_helper.cli.doctor import daemon
 
@@ -195,7 +195,7 @@ def test_compatible_daemon_of_another_version_is_a_warning(examined: Examined) -
     """
     The protocol is the same, but the user should know.
     """
-    with impostor(examined.home / "run"):
+    with fake_daemon(examined.home / "run"):
         (found,) = examined.all(daemon.daemon)
 
     assert ("warning", True) == (found.state, "they are compatible (protocol 1)" in found.detail)

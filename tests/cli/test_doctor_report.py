@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import SECONDS, Ran, run_cli
 from tests.support.daemon import clean_environment, free_port
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli.doctor.report import LOG_LINES
 from upstash_helper.protocol import discovery, wire
 
@@ -73,8 +73,8 @@ async def test_report_contains_no_secret(
     Keys, tokens, passwords, codes, email addresses, and database hosts are removed, in every encoding, with and without
     a name.
     """
-    app = AppSide.let_in(running, origin="https://orders.example.com")
-    asks = AppSide.asks(running, origin="https://more.example.com")
+    app = SampleApp.approved(running, origin="https://orders.example.com")
+    asks = SampleApp.requesting(running, origin="https://more.example.com")
     new = wire.CreateDatabase(name="secretly", primary_region="eu-west-1")
     database = running.client.create_database(new, idempotency_key=str(uuid.uuid4()))
     credentials = running.client.credentials(database.id)

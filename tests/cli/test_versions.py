@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.recorded_follower import RecordedFollower
 from tests.support.until import until
-from tests.support.watched import Watched
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import API_VERSION
 from upstash_helper_tray.menu.build import menu_for
-from upstash_helper_tray.state import Sign
-from upstash_helper_tray.status import sign_of, tooltip_for
+from upstash_helper_tray.presentation.status import icon_status, tooltip_for
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,13 +104,13 @@ def test_tray_reports_a_mismatch_and_recovers(daemon: DaemonProcess) -> None:
     """
     announces(daemon, api_version=API_VERSION + 1)
 
-    with Watched.following(daemon.folders.runtime) as watched:
+    with RecordedFollower.following(daemon.folders.runtime) as watched:
         until(lambda: watched.now.daemon == "mismatched")
         texts = [getattr(entry, "text", "") for entry in menu_for(watched.now)]
-        assert "The helper is of another version" in texts
+        assert "The helper has another version" in texts
         assert "Start the helper" not in texts
         assert "is older than the running daemon" in " ".join(texts)
-        assert Sign.ATTENTION == sign_of(watched.now)
+        assert IconStatus.ATTENTION == icon_status(watched.now)
         assert "another version" in tooltip_for(watched.now)
 
         announces(daemon, api_version=API_VERSION)

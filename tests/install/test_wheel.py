@@ -80,7 +80,7 @@ def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
         "upstash_helper/web/connect.js",
         "upstash_helper/web/dashboard/dashboard.html",
     } < names
-    assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/run.py"} < names
+    assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/runtime/run.py"} < names
 
 
 def test_wheel_has_the_current_man_pages(wheel: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Login:
-    """The processes of the session."""
+    """The programs of the session."""
 
     bus: PrivateKeyring
     host: TrayHost
@@ -55,13 +55,13 @@ class Login:
         return await self.host.item()
 
     async def connect(self, far_side: Sandbox) -> str:
-        """Connect a new account, and return its email."""
+        """Connect a new account, and return its email address."""
         email = f"tray-{os.urandom(4).hex()}@example.com"
         await far_side.account(email, PASSWORD)
         self.daemon.client.use_api_key(email=email, api_key=await far_side.api_key(email, "from the console"))
         return email
 
 
-def says(text: str) -> Callable[[str, Line], bool]:
-    """Return a condition: whether the tooltip or a menu entry contains ``text``."""
+def shows(text: str) -> Callable[[str, Line], bool]:
+    """Return the condition that the tooltip or a line of the menu contains ``text``."""
     return lambda tooltip, menu: text in tooltip or any(text in line for line in menu.texts())

@@ -165,7 +165,7 @@ def _wait(session: Session, started: StartedAttempt, timeout: float | None) -> A
         # In the try block, because Ctrl-C can come as soon as the address is printed.
         _show_address(started)
         note("Waiting for the sign-in. Press Ctrl-C to cancel.")
-        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, tell=_DetailOnce())
+        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, on_progress=_DetailOnce())
     except KeyboardInterrupt:
         # An attempt that another program started is not ours to cancel.
         if not started.joined:

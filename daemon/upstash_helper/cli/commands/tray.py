@@ -71,16 +71,16 @@ def tray(session: Session, *, backend: str, wait: float, replace: bool, check: b
         raise Failure(message, code="tray_not_installed", exit_code=exit_codes.NO_TRAY)
 
     # The only import of the tray by the command line.
-    from upstash_helper_tray import run
+    from upstash_helper_tray.runtime import run
 
     if check:
-        chosen = _or_failure(lambda: run.backend_here(backend, wait=wait))
+        chosen = _or_failure(lambda: run.available_backend(backend, wait=wait))
         if session.json:
             print_json({"backend": chosen})
         else:
             click.echo(f"The icon can be shown, with the backend {chosen}.")
         return
-    request = run.TrayRequest(profile=session.profile, backend=backend, wait=wait, replace=replace)
+    request = run.TrayOptions(profile=session.profile, backend=backend, wait=wait, replace=replace)
     if _or_failure(lambda: run.run_tray(request)) == "running":
         message = "A tray icon of this profile is already running."
         if session.json:
@@ -90,10 +90,10 @@ def tray(session: Session, *, backend: str, wait: float, replace: bool, check: b
 
 
 def _or_failure(call: Callable[[], str]) -> str:
-    from upstash_helper_tray import run
+    from upstash_helper_tray.runtime import run
 
     try:
         return call()
-    except run.NoTray as error:
+    except run.TrayUnavailable as error:
         message = f"{error} {error.advice}".rstrip()
         raise Failure(message, code="no_tray", exit_code=exit_codes.NO_TRAY) from error

@@ -1,9 +1,14 @@
-"""What the user can choose in the tray. An action says all that it takes, so it can be run after the menu is gone."""
+"""What the user can choose in the tray. An action is complete in itself, so it can run after the menu has changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+Section = Literal["overview", "databases", "apps", "audit", "settings"]
+"""A page of the dashboard."""
+
+CredentialsFormat = Literal["redis_url", "rest", "dotenv"]
 
 
 @dataclass(frozen=True)
@@ -13,35 +18,32 @@ class StartDaemon:
 
 @dataclass(frozen=True)
 class StopDaemon:
-    """Stop the daemon; the tray stays."""
+    """Stop the daemon. The tray stays."""
 
 
 @dataclass(frozen=True)
 class Quit:
-    """End the tray; the daemon goes on."""
+    """End the tray. The daemon keeps running."""
 
 
 @dataclass(frozen=True)
 class Connect:
-    """Sign in at Upstash, in the browser."""
+    """Sign in to Upstash in the browser."""
 
-    again: bool = False
-    """Although an account is connected, or its key is not taken any more."""
+    force: bool = False
+    """Sign in even if an account is connected."""
 
 
 @dataclass(frozen=True)
 class CancelConnect:
-    """Give up the sign-in that runs."""
+    """Cancel the pending sign-in."""
 
     attempt_id: str
 
 
 @dataclass(frozen=True)
 class Disconnect:
-    """Forget the account."""
-
-
-Section = Literal["overview", "databases", "apps", "audit", "settings"]
+    """Disconnect the account."""
 
 
 @dataclass(frozen=True)
@@ -53,51 +55,51 @@ class OpenDashboard:
 
 @dataclass(frozen=True)
 class CopyCredentials:
-    """Put a database's credentials on the clipboard."""
+    """Copy a database's credentials to the clipboard."""
 
     database_id: str
     name: str
-    form: Literal["redis_url", "rest", "dotenv"]
+    form: CredentialsFormat
 
 
 @dataclass(frozen=True)
 class OpenConsole:
-    """Open a database's page in Upstash's console."""
+    """Open a database's page in the Upstash console."""
 
     url: str
 
 
 @dataclass(frozen=True)
 class RefreshDatabases:
-    """Ask Upstash for the databases anew."""
+    """Read the databases from Upstash, bypassing the daemon's cache."""
 
 
 @dataclass(frozen=True)
 class Approve:
-    """Let an app in, with all that it wishes for."""
+    """Approve an app's request with all scopes that it requests."""
 
     pairing_id: str
     once: bool = False
-    """For an hour."""
+    """For one hour only."""
 
 
 @dataclass(frozen=True)
 class Deny:
-    """Do not let an app in."""
+    """Deny an app's request."""
 
     pairing_id: str
 
 
 @dataclass(frozen=True)
 class Block:
-    """Do not let an app in, and never be asked by it again."""
+    """Deny an app's request, and reject its further requests."""
 
     pairing_id: str
 
 
 @dataclass(frozen=True)
 class Revoke:
-    """Let an app in no longer."""
+    """Revoke an app's access."""
 
     app_id: str
     name: str
@@ -105,19 +107,19 @@ class Revoke:
 
 @dataclass(frozen=True)
 class StartAtLogin:
-    """Start the tray whenever the user logs in, or no longer."""
+    """Turn starting the tray at login on or off."""
 
-    wanted: bool
+    enabled: bool
 
 
 @dataclass(frozen=True)
 class ShowLog:
-    """Open the folder of the logs."""
+    """Open the folder that contains the logs."""
 
 
 @dataclass(frozen=True)
 class ShowAbout:
-    """Tell the versions, and where the project is at home."""
+    """Show the versions of the tray and the daemon."""
 
 
 Action = (

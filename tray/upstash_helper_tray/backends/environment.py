@@ -1,4 +1,4 @@
-"""Finding out what is here. Nothing raises, and nothing takes long: what cannot be found out is not here."""
+"""Detecting what this machine and desktop session offer. Never raises: what cannot be detected is not available."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Final
 
 from upstash_helper.system.session_bus import session_bus_address
 
-_BETTER_SECONDS: Final = 5.0
-"""To wait for a panel of the new kind where one of the old kind is there and would do."""
-_GI_SECONDS: Final = 10.0
+_PREFERRED_PANEL_SECONDS: Final = 5.0
+"""How long to wait for a StatusNotifierItem panel if there is one for legacy icons that would do."""
+_GI_TIMEOUT: Final = 10.0
 
-# In a process of its own: GTK stays in memory once it was loaded, and has not failed before it was.
-_TYPELIBS: Final = """
+# Run in a separate process: GTK cannot be unloaded, and whether it works is known only after loading it.
+_LIST_TYPELIBS: Final = """
 import sys, gi
 gi.require_version("Gtk", "3.0")
 for name in sys.argv[1:]:
@@ -28,16 +28,16 @@ for name in sys.argv[1:]:
     print(name)
 print("Gtk")
 """
-_INDICATORS: Final = ("AppIndicator3", "AyatanaAppIndicator3")
+_APPINDICATOR_TYPELIBS: Final = ("AppIndicator3", "AyatanaAppIndicator3")
 
 
-class SystemFacts:
-    """The facts of this machine and session; each is found out once."""
+class SystemEnvironment:
+    """The environment of this machine and session. Each property is determined once."""
 
     def __init__(self, *, wait: float = 0.0) -> None:
         """
         Args:
-            wait: Seconds to wait for a panel, of whichever kind, from now on.
+            wait: Seconds, starting now, to wait for a panel of either kind.
         """
         self._deadline = time.monotonic() + wait
 
@@ -54,46 +54,46 @@ class SystemFacts:
     @cached_property
     def sni_host(self) -> bool:
         """Whether a panel shows StatusNotifierItems."""
-        from upstash_helper_tray.backends.host import host_is_there
-        from upstash_helper_tray.backends.xembed import tray_is_there
+        from upstash_helper_tray.backends.sni_host import sni_host_present
+        from upstash_helper_tray.backends.xembed import xembed_tray_present
 
-        wait = self._left()
-        if wait > _BETTER_SECONDS and self.display and self.gtk and tray_is_there():
-            wait = _BETTER_SECONDS
-        return host_is_there(wait=wait)
+        wait = self._remaining()
+        if wait > _PREFERRED_PANEL_SECONDS and self.display and self.gtk and xembed_tray_present():
+            wait = _PREFERRED_PANEL_SECONDS
+        return sni_host_present(wait=wait)
 
     @cached_property
     def xembed_tray(self) -> bool:
         """Whether a program owns the selection of the system tray."""
-        from upstash_helper_tray.backends.xembed import tray_is_there
+        from upstash_helper_tray.backends.xembed import xembed_tray_present
 
-        return self.display and tray_is_there(wait=self._left())
+        return self.display and xembed_tray_present(wait=self._remaining())
 
     @cached_property
     def gtk(self) -> bool:
-        """Whether PyGObject and GTK 3 are here."""
+        """Whether PyGObject and GTK 3 are installed."""
         return "Gtk" in self._typelibs
 
     @cached_property
     def appindicator(self) -> bool:
-        """Whether PyGObject, GTK 3 and an AppIndicator library are here."""
-        return self.gtk and not self._typelibs.isdisjoint(_INDICATORS)
+        """Whether PyGObject, GTK 3, and an AppIndicator library are installed."""
+        return self.gtk and not self._typelibs.isdisjoint(_APPINDICATOR_TYPELIBS)
 
     @cached_property
     def desktop(self) -> str:
         """The names in ``XDG_CURRENT_DESKTOP``, in lower case."""
         return os.environ.get("XDG_CURRENT_DESKTOP", "").lower()
 
-    def _left(self) -> float:
+    def _remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
 
     @cached_property
     def _typelibs(self) -> frozenset[str]:
         if importlib.util.find_spec("gi") is None:
             return frozenset()
-        command = [sys.executable, "-P", "-c", _TYPELIBS, *_INDICATORS]
+        command = [sys.executable, "-P", "-c", _LIST_TYPELIBS, *_APPINDICATOR_TYPELIBS]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_GI_SECONDS, check=False)
+            completed = subprocess.run(command, capture_output=True, text=True, timeout=_GI_TIMEOUT, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return frozenset()
-        return frozenset(done.stdout.split()) if done.returncode == 0 else frozenset()
+        return frozenset(completed.stdout.split()) if completed.returncode == 0 else frozenset()

@@ -1,4 +1,4 @@
-"""An app that asks the daemon to be let in: what it sends, over HTTP and nothing else."""
+"""An app that requests access from the daemon: what it sends over HTTP, without the Python client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back."""
+    """The daemon's answer."""
 
     status: int
     json: Any
@@ -30,29 +30,31 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class AppSide:
-    """A page of ``origin``, or a native program: this one."""
+class SampleApp:
+    """A web page of ``origin``; without one, a native program, which is the test's own process."""
 
     daemon: DaemonProcess
     origin: str | None = None
     pairing: dict[str, Any] = field(default_factory=dict)
-    """As the daemon answered the wish."""
+    """The daemon's answer to the access request, and to fetching the token."""
 
     @classmethod
-    def asks(
+    def requesting(
         cls, daemon: DaemonProcess, *scopes: str, origin: str | None = None, name: str = "Orders", reason: str = ""
-    ) -> AppSide:
-        """Ask to be let in, and go on when the daemon has taken the wish."""
+    ) -> SampleApp:
+        """Request access. Returns once the daemon has accepted the request."""
         app = cls(daemon, origin)
-        wish = {"name": name, "scopes": scopes or ("connection:read",), "reason": reason}
-        asked = app.send("POST", "/v1/pairings", wish)
-        assert asked.status == 202, asked.json
-        return cls(daemon, origin, asked.json)
+        request = {"name": name, "scopes": scopes or ("connection:read",), "reason": reason}
+        started = app.send("POST", "/v1/pairings", request)
+        assert started.status == 202, started.json
+        return cls(daemon, origin, started.json)
 
     @classmethod
-    def let_in(cls, daemon: DaemonProcess, *scopes: str, name: str = "Orders", origin: str | None = None) -> AppSide:
-        """Ask, have the owner say yes, and fetch the token."""
-        app = cls.asks(daemon, *scopes, name=name, origin=origin)
+    def approved(
+        cls, daemon: DaemonProcess, *scopes: str, name: str = "Orders", origin: str | None = None
+    ) -> SampleApp:
+        """Request access, have the owner approve it, and fetch the token."""
+        app = cls.requesting(daemon, *scopes, name=name, origin=origin)
         daemon.client.approve(app.id)
         return cls(daemon, origin, {**app.pairing, **app.fetch().json})
 
@@ -63,17 +65,17 @@ class AppSide:
 
     @property
     def code(self) -> str:
-        """The code that it shows."""
+        """The code that the app has to show."""
         return str(self.pairing["user_code"])
 
     @property
     def state(self) -> str:
-        """What became of its wish."""
+        """The state of the pairing."""
         return str(self.send("GET", f"/v1/pairings/{self.id}", token=self.pairing["poll_secret"]).json["state"])
 
     @property
     def app_id(self) -> str:
-        """Its id, once it is let in."""
+        """The app's id, once it has access."""
         return str(self.pairing["app_id"])
 
     def fetch(self) -> Reply:
@@ -81,7 +83,7 @@ class AppSide:
         return self.send("POST", f"/v1/pairings/{self.id}/token", token=self.pairing["poll_secret"])
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        """Send a request with the token that it was given."""
+        """Send a request with the app's token."""
         return self.send(method, path, body, token=self.pairing["token"], headers=headers)
 
     def send(

@@ -1,4 +1,4 @@
-"""What a daemon says to a tray, made up."""
+"""Values that a daemon sends to a tray, with defaults for all that a test does not care about."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""How tests read a menu: as text, and by the texts that lead to an entry."""
+"""Reading a menu: as text, and by the texts that lead to an entry."""
 
 from __future__ import annotations
 
 from textwrap import dedent, indent
 
-from upstash_helper_tray.actions import Action
+from upstash_helper_tray.menu.actions import Action
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Menu, Separator, walk
-from upstash_helper_tray.state import View
+from upstash_helper_tray.sync.state import TrayState
 
 
 def as_text(menu: Menu) -> str:
-    """Return a menu as a person sees it: words in parentheses are greyed, ``>`` leads to what is indented below."""
+    """Return a menu as text: labels in parentheses, check marks in brackets, and submenus indented after ``>``."""
     out = []
     for entry in menu:
         if isinstance(entry, Separator):
@@ -29,11 +29,11 @@ def text_of(literal: str) -> str:
     return dedent(literal).strip("\n").rstrip()
 
 
-def sub(view: View, *path: str) -> Menu:
+def sub(state: TrayState, *path: str) -> Menu:
     """Return the submenu at ``path``."""
-    return next(entry.entries for texts, entry in walk(menu_for(view)) if texts == path)
+    return next(entry.entries for texts, entry in walk(menu_for(state)) if texts == path)
 
 
-def chosen(view: View, *path: str) -> Action | None:
-    """Return what the entry at ``path`` does."""
-    return next(entry.action for texts, entry in walk(menu_for(view)) if texts == path)
+def chosen(state: TrayState, *path: str) -> Action | None:
+    """Return the action of the entry at ``path``."""
+    return next(entry.action for texts, entry in walk(menu_for(state)) if texts == path)

@@ -1,4 +1,4 @@
-"""Ending on a signal, although the main thread is inside a library's loop, where no handler of Python's runs."""
+"""Handling signals while the main thread is in a toolkit's event loop, where Python runs no signal handlers."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Final
 
-_ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @contextlib.contextmanager
-def ending_on_signals(end: Callable[[], None]) -> Generator[None]:
+def call_on_signals(callback: Callable[[], None]) -> Generator[None]:
     """
-    Call ``end``, on a thread of its own, when a signal asks for the end during the block. For the main thread.
+    Call ``callback`` on a separate thread when a signal asks the process to end. To be used on the main thread.
 
-    Python's handlers wait until the main thread is back from C, which a toolkit's loop may never be. The signal itself
-    writes into a socket, where a thread waits for it.
+    Python runs its handlers only when the main thread returns from C, which a toolkit's event loop may never do. The C
+    part of the signal handler writes to a socket instead, which a thread reads.
     """
     reading, writing = socket.socketpair()
-    over = threading.Event()
+    done = threading.Event()
 
     numbers = _numbers()
 
-    # A library may take the wake-up for itself; then it is the handlers that run.
+    # If a library replaces the wakeup fd, Python's handlers still run.
     def handler(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):
             writing.send(bytes([number]))
 
     def wait() -> None:
-        # Each signal that has a handler of Python's comes here, by its number.
-        while (number := reading.recv(1)) and not over.is_set():
+        # The number of every signal with a Python handler arrives here, not only of those above.
+        while (number := reading.recv(1)) and not done.is_set():
             if number[0] in numbers:
-                end()
+                callback()
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(reading)
@@ -45,7 +45,7 @@ def ending_on_signals(end: Callable[[], None]) -> Generator[None]:
         thread.start()
         stack.callback(thread.join, 1.0)
         stack.callback(handler, 0, None)
-        stack.callback(over.set)
+        stack.callback(done.set)
         before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
         stack.callback(signal.set_wakeup_fd, before)
         for number in numbers:
@@ -54,6 +54,6 @@ def ending_on_signals(end: Callable[[], None]) -> Generator[None]:
 
 
 def _numbers() -> list[signal.Signals]:
-    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-    # Under nohup a hangup is to be ignored.
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    # nohup ignores SIGHUP, which has to stay that way.
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""What a tray may know, in as few words as a test has for it."""
+"""States of the tray, with defaults for all that a test does not care about."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 from upstash_helper.protocol.literals import ConnectionState
 from upstash_helper.protocol.wire import Account, Attempt, Connection, Database
 from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RequestedScope
-from upstash_helper_tray.state import View
+from upstash_helper_tray.sync.state import TrayState
 
 NOON = "2026-10-03T12:00:00Z"
 ADA = Account(email="ada@example.com")
 
 
-def running(state: ConnectionState = "connected", *, connection: dict[str, Any] | None = None, **more: Any) -> View:
-    """Return a view of a daemon that runs, with an account wherever the state has one."""
+def running(
+    state: ConnectionState = "connected", *, connection: dict[str, Any] | None = None, **more: Any
+) -> TrayState:
+    """Return the state with a running daemon, and with an account if the connection state has one."""
     account = ADA if state in {"connected", "reconnect_required"} else None
     found = Connection(**({"state": state, "account": account} | (connection or {})))
     known: dict[str, Any] = {"daemon": "running", "connection": found, "starts_at_login": True}
-    return View(**(known | more))
+    return TrayState(**(known | more))
 
 
 def attempt(**more: Any) -> Attempt:
