@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.until import until
+from upstash_helper.service import quoting
 from upstash_helper.service.autostart import (
     Autostart,
     DesktopAutostart,
