@@ -119,8 +119,8 @@ async def test_status_and_open_show_the_ports(tmp_path: Path, far_side: Sandbox,
         description = await asyncio.to_thread(get, f"http://127.0.0.1:{chosen['api_port']}/openapi.json")
 
     assert f"http://127.0.0.1:{chosen['api_port']}" in at_rest.out
-    assert f"on port {daemon_port}, only while one runs" in at_rest.out
-    assert f"{daemon_port} is taken while a sign-in runs" in doctor.out
+    assert f"port {daemon_port}, only while a sign-in is pending" in at_rest.out
+    assert f"{daemon_port} is used only while a sign-in is pending" in doctor.out
     assert exit_codes.OF_PROBLEM["port_conflict"] == conflict.code
     assert f"[::1]:{daemon_port} belongs to" in conflict.err
     assert f"http://localhost:{chosen['api_port']}/" in opened.out

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.sample_app import SampleApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 async def test_t45_without_a_tray_the_user_decides_in_the_terminal(daemon: DaemonProcess) -> None:
     """The daemon serves, the app waits, and the command line shows who it is and lets it in."""
-    app = AppSide.asks(daemon, "connection:read", origin="https://app.example.com")
+    app = SampleApp.requesting(daemon, "connection:read", origin="https://app.example.com")
     listed = await run_cli("approvals", "list", environment=daemon.environment)
     approved = await run_cli("approvals", "approve", app.id, "--yes", environment=daemon.environment)
     token = app.fetch()
@@ -59,7 +59,7 @@ async def test_t45_without_a_tray_the_user_decides_in_the_terminal(daemon: Daemo
 
 def test_t45_without_a_tray_the_api_decides(daemon: DaemonProcess) -> None:
     """Any other tool of the user's can: the daemon has no part that needs a display."""
-    app = AppSide.asks(daemon, "connection:read")
+    app = SampleApp.requesting(daemon, "connection:read")
 
     daemon.client.deny(app.id)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, logging_to, redact
+from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, logging_to
+from upstash_helper.system.redaction import redact_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +168,7 @@ def test_what_looks_like_a_credential_is_cut_out(line: str, kept: str) -> None:
     """
     Should a library log a credential, the log does not have it.
     """
-    assert kept == redact(line)
+    assert kept == redact_credentials(line)
 
 
 def test_a_noisy_logger_is_bounded_and_says_what_was_left_out() -> None:

@@ -176,7 +176,7 @@ def test_beside_another_daemon_of_the_profile_it_turns_away(tmp_path: Path) -> N
     """
     with Activated.listening(tmp_path) as daemon:
         with daemon_process(tmp_path, free_port()) as other:
-            turned_away(daemon, exit_codes.TURNED_AWAY)
+            turned_away(daemon, exit_codes.ALREADY_RUNNING)
 
             assert other.process.pid == other.announced.pid
             other.process.send_signal(signal.SIGTERM)
