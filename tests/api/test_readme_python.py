@@ -1,4 +1,4 @@
-"""The Python example in the README, run with its own daemon, keyring, and a user who approves."""
+"""The Python example in the README, with a daemon, a keyring, and a user who approves it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECONDS = 60.0
 
 
 def example() -> str:
-    """Return the code block of the section."""
+    """Return the code of the example."""
     section = README.read_text(encoding="utf-8").partition("\n## For native apps\n")[2].partition("\n## ")[0]
     [block] = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return str(block)
@@ -70,8 +70,8 @@ async def run(environment: Mapping[str, str]) -> tuple[int | None, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def approve_all(owner: DaemonClient) -> str:
-    """Approve every request, and return the URL of the sign-in that is started then."""
+def approve_and_get_sign_in(owner: DaemonClient) -> str:
+    """Approve every access request until a sign-in starts, and return the address of the sign-in."""
     for event in owner.events(hello=True, timeout=SECONDS):
         match event.data:
             case None:
@@ -90,18 +90,18 @@ def approve_all(owner: DaemonClient) -> str:
     raise AssertionError(message)
 
 
-def test_example_has_ten_lines() -> None:
-    """As the heading promises."""
+def test_example_has_at_most_ten_lines() -> None:
+    """The documents promise that."""
     lines = [line for line in example().splitlines() if line.strip()]
 
     assert len(lines) <= 10
 
 
-async def test_readme_example_runs(keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox) -> None:
-    """Pasted unchanged, it pairs, connects, creates its database, and uses it. The second run needs no approval."""
+async def test_example_in_the_readme_runs(keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox) -> None:
+    """It gets access, connects, and creates and uses a database. A second run asks for nothing."""
     environment = daemon.environment | keyring.env
     running = asyncio.create_task(run(environment))
-    url = await asyncio.to_thread(approve_all, daemon.client)
+    url = await asyncio.to_thread(approve_and_get_sign_in, daemon.client)
     landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
     await asyncio.to_thread(BrowserSession().follow, landing)
 
