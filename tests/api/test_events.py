@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tests.support.stream import follow
-from upstash_helper.api.resources.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MAX_STREAMS
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -56,7 +56,7 @@ async def test_t49_a_stream_needs_a_token_in_its_header(world: World) -> None:
 
 async def test_t49_streams_are_counted_and_those_that_ended_are_not(world: World) -> None:
     """Past the cap a stream is refused; as soon as one ends there is room again."""
-    opened = [follow(world) for _ in range(MOST_STREAMS)]
+    opened = [follow(world) for _ in range(MAX_STREAMS)]
     for stream in opened:
         await stream.__aenter__()
 

@@ -97,7 +97,7 @@ async def test_a_dev_server_and_the_helper_live_side_by_side(
     assert "orders" in listed.out
     assert (503, "port_conflict") == (refused.value.status, refused.value.code)
     assert f"(process {dev.process.pid})" in refused.value.detail
-    assert "Stop that program for the moment of signing in" in refused.value.detail
+    assert "Stop that program during the sign-in" in refused.value.detail
     assert "--api-key" in refused.value.detail
     assert "connected" == still.state
     assert [b"the dev server's page", b"it is back"] == pages

@@ -11,13 +11,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.clock import FakeClock
 from tests.support.world import World
-from upstash_helper.api.guard.audit import Witness
-from upstash_helper.api.guard.middleware import Gate, UndeclaredRoute
-from upstash_helper.api.guard.policy import Access, Policy, Surface
+from upstash_helper.api.app import create_app
+from upstash_helper.api.guard.audit import RequestAudit
+from upstash_helper.api.guard.middleware import Guard, PolicyError
+from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
-from upstash_helper.api.server.app import create_app
 from upstash_helper.api.server.problems import STATUS_OF
-from upstash_helper.api.server.routes import Route
+from upstash_helper.api.server.routes import Access, Policy, Route
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.dashboard_sessions import Sessions
 from upstash_helper.broker.apps.registry import Apps
@@ -57,17 +57,17 @@ async def handler(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def gate() -> Gate:
+def gate() -> Guard:
     """Return a gate with nobody let in and nothing behind it."""
     clock, events, background, ledger = FakeClock(), EventBus(), Background(), SqliteLedger(None)
     audit = Audit(records=ledger.audit, clock=clock)
     apps = Apps(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
-    return Gate(
-        surface=Surface(port=3000),
-        tokens=Tokens(apps, Sessions(clock=clock)),
+    return Guard(
+        address=ServerAddress(port=3000),
+        callers=Tokens(apps, Sessions(clock=clock)),
         apps=apps,
         peers=SystemPeers(),
-        witness=Witness(audit=audit, background=background),
+        audit=RequestAudit(audit=audit, background=background),
         clock=clock,
     )
 
@@ -84,16 +84,16 @@ def test_an_undeclared_route_stops_the_daemon_from_starting() -> None:
     app = web.Application()
     app.router.add_get("/forgotten", handler)
 
-    with pytest.raises(UndeclaredRoute, match="/forgotten"):
-        gate().check(app)
+    with pytest.raises(PolicyError, match="/forgotten"):
+        gate().require_policies(app)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("access", ["token", "owner"])
 def test_a_change_that_no_audit_sees_stops_the_daemon_from_starting(method: str, access: Access) -> None:
     """Whoever adds a route that changes something says what the audit calls it."""
-    with pytest.raises(UndeclaredRoute, match="/x"):
-        create_app([route(method, Policy(access))], gate=gate())
+    with pytest.raises(PolicyError, match="/x"):
+        create_app([route(method, Policy(access))], guard=gate())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_change_that_no_audit_sees_stops_the_daemon_from_starting(method: str,
 )
 def test_what_is_declared_is_served(method: str, policy: Policy) -> None:
     """Reading needs no entry, and a change has one."""
-    app = create_app([route(method, policy)], gate=gate())
+    app = create_app([route(method, policy)], guard=gate())
 
     assert [method] == [served.method for served in app.router.routes()]
 

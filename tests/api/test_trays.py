@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.stream import Stream, follow
-from upstash_helper.api.resources.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MAX_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,7 +104,7 @@ async def test_without_its_tray_the_daemon_notifies_again(world: World) -> None:
 async def test_many_dashboards_do_not_keep_the_tray_out(world: World) -> None:
     """One place is the tray's: there the user decides. A second tray waits like everybody else."""
     async with AsyncExitStack() as open_streams:
-        for _ in range(MOST_STREAMS):
+        for _ in range(MAX_STREAMS):
             await open_streams.enter_async_context(follow(world))
         await open_streams.enter_async_context(attached(world))
         second = await world.get("/v1/events?tray=statusnotifier")

@@ -102,7 +102,7 @@ async def test_a_page_of_the_dev_server_itself(
 
     assert f"http://localhost:{port}" == pairing["identity"]["name"]
     assert "in use by" in told
-    assert "Stop that program for the moment of signing in" in told
+    assert "Stop that program during the sign-in" in told
     assert ["GET /"] == [f"{one.method} {one.path}" for one in seen]
     assert ["GET /"] == [f"{one.method} {one.path}" for one in again]
 
@@ -333,7 +333,7 @@ async def test_the_dashboard_is_where_the_api_is(world: World, page: Page, conso
     with DevServer.running(world.settings.port):
         await open_dashboard(world, page)
         await page.get_by_role("button", name="Connect Upstash").click()
-        await page.get_by_text("Stop that program for the moment of signing in").wait_for()
+        await page.get_by_text("Stop that program during the sign-in").wait_for()
         state = (await world.get("/v1/connection")).json["state"]
 
     async with page.expect_popup() as opened:

@@ -13,7 +13,7 @@ from tests.support.effects import no_effect
 from tests.support.rawhttp import request
 from tests.support.stream import Stream, follow
 from tests.support.world import App, World, as_page
-from upstash_helper.api.resources.events import MOST_OF_AN_APP, MOST_STREAMS, SEND_SECONDS
+from upstash_helper.api.resources.events import MAX_STREAMS, MAX_STREAMS_PER_APP, SEND_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -146,7 +146,7 @@ async def test_t49_who_resumes_gets_what_it_missed_and_what_is_for_it(world: Wor
 async def test_t49_an_app_has_three_streams(world: World) -> None:
     """The fourth is 429 with a time to wait; others are not concerned, and when one ends there is room again."""
     app = await world.pair("connection:read", origin=PAGE)
-    async with streams(world, MOST_OF_AN_APP, **app.headers):
+    async with streams(world, MAX_STREAMS_PER_APP, **app.headers):
         fourth = await world.get("/v1/events", headers=app.headers, token=None)
         async with streams(world, 2):
             pass
@@ -162,8 +162,8 @@ async def test_t49_twenty_streams_are_too_many(world: World) -> None:
     apps = [await world.pair("connection:read", origin=f"https://app-{number}.example") for number in range(5)]
     async with contextlib.AsyncExitStack() as stack:
         for app in apps:
-            await stack.enter_async_context(streams(world, MOST_OF_AN_APP, **app.headers))
-        await stack.enter_async_context(streams(world, MOST_STREAMS - len(apps) * MOST_OF_AN_APP))
+            await stack.enter_async_context(streams(world, MAX_STREAMS_PER_APP, **app.headers))
+        await stack.enter_async_context(streams(world, MAX_STREAMS - len(apps) * MAX_STREAMS_PER_APP))
 
         refused = [await world.get("/v1/events") for _ in range(4)]
         served = await world.get("/v1/connection")
@@ -208,7 +208,7 @@ async def test_t49_a_reader_that_does_not_read_is_dropped(world: World) -> None:
     slowest, begun, status = 0.0, loop.time(), 429
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(follow(world))
-        for _ in range(MOST_OF_AN_APP):
+        for _ in range(MAX_STREAMS_PER_APP):
             await stack.enter_async_context(unread(world, app))
         while status == 429 and loop.time() - begun < 30:
             before = loop.time()

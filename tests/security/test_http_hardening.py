@@ -17,7 +17,7 @@ from tests.support.rawhttp import Answer, connected, exchange, get, request
 from tests.support.served import LocalDaemon, Witness
 from upstash_helper.api.server.body import BODY_LIMIT, BODY_SECONDS
 from upstash_helper.api.server.connections import Limits
-from upstash_helper.runtime.logs import NOISY_BUDGET, logging_to
+from upstash_helper.runtime.logs import NOISY_BUDGET, log_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -302,7 +302,7 @@ async def test_t21_idle_connections_make_room(tmp_path: Path) -> None:
     """
     log = tmp_path / "log" / "daemon.log"
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(logging_to(log, level="debug"))
+        stack.enter_context(log_to(log, level="debug"))
         daemon = await stack.enter_async_context(LocalDaemon.serving(tmp_path))
         for _ in range(500):
             await stack.enter_async_context(connected(daemon.port))
@@ -368,7 +368,7 @@ async def test_t22_malformed_requests_do_not_fill_the_log(tmp_path: Path) -> Non
     async def attack(port: int) -> list[int]:
         return [answer.status for _ in range(1250) for answer in await exchange(port, hostile)]
 
-    with logging_to(log, level="debug"):
+    with log_to(log, level="debug"):
         async with LocalDaemon.serving(tmp_path) as daemon:
             statuses = await asyncio.gather(*(attack(daemon.port) for _ in range(8)))
 

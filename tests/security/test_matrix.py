@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
-    from upstash_helper.api.guard.policy import Policy
-    from upstash_helper.api.server.routes import Route
+    from upstash_helper.api.server.routes import Policy, Route
 
 PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32
 OTHER, STRANGER = "https://other.example.com", "https://stranger.example"
 
 Token = Literal["none", "bad", "owner", "native", "web", "extension"]
-Origin = Literal["none", "own", "approved", "unapproved", "null", "ours"]
+Origin = Literal["none", "own", "approved", "unapproved", "null", "own_page"]
 Fetch = Literal["absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors"]
 
 IDENTITIES: Final[dict[str, Identity]] = {
@@ -41,7 +40,7 @@ IDENTITIES: Final[dict[str, Identity]] = {
     "other": Identity(kind="web", name=OTHER),
 }
 TOKENS: Final[tuple[Token, ...]] = ("none", "bad", "owner", "native", "web", "extension")
-ORIGINS: Final[tuple[Origin, ...]] = ("none", "own", "approved", "unapproved", "null", "ours")
+ORIGINS: Final[tuple[Origin, ...]] = ("none", "own", "approved", "unapproved", "null", "own_page")
 FETCHES: Final[tuple[Fetch, ...]] = (
     "absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors",
 )  # fmt: skip
@@ -90,14 +89,14 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
     match route.policy.access:
         case "open":
             return IN
-        case "ours":
-            return IN if cell.origin == "ours" else FOREIGN
+        case "own_page":
+            return IN if cell.origin == "own_page" else FOREIGN
         case "page" | "landing":
-            return IN if cell.origin in ("none", "ours") else FOREIGN
+            return IN if cell.origin in ("none", "own_page") else FOREIGN
         case "pairing" if cell.origin == "none":
             return IN if route.method == "GET" or cell.fetch == "absent" else CROSS
         case "pairing":
-            return FOREIGN if cell.origin == "ours" else IN
+            return FOREIGN if cell.origin == "own_page" else IN
         case _:
             return with_token(route, cell)
 
@@ -210,7 +209,7 @@ def origin_of(cell: Cell) -> str | None:
     own = IDENTITIES[cell.token].origin if cell.token in IDENTITIES else None
     return {
         "none": None, "own": own, "approved": OTHER, "unapproved": STRANGER, "null": "null",
-        "ours": "http://localhost:{port}",
+        "own_page": "http://localhost:{port}",
     }[cell.origin]  # fmt: skip
 
 

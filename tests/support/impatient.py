@@ -17,7 +17,7 @@ from upstash_helper.settings.config import load_profile
 
 def main() -> None:
     """Be the daemon."""
-    passed = systemd.take()
+    passed = systemd.take_passed_sockets()
     seconds = float(os.environ["IMPATIENT_SECONDS"])
     world = load_profile()
     # A struct that is made in code is not validated.

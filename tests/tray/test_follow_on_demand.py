@@ -15,7 +15,7 @@ if sys.platform == "win32":
 from tests.support.activated import Activated
 from tests.support.until import until
 from tests.support.watched import Watched
-from upstash_helper.client import wake
+from upstash_helper.protocol import wake_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_it_is_started_when_the_tray_looks_for_it(tmp_path: Path) -> None:
     """At login nothing runs yet: the tray's first look has the service manager start the daemon."""
     with Activated.listening(tmp_path) as daemon:
-        wake.leave_note(daemon.state, f"http://127.0.0.1:{daemon.port}")
+        wake_note.write(daemon.state, f"http://127.0.0.1:{daemon.port}")
 
         with Watched.following(daemon.runtime, state=daemon.state) as watched:
             until(lambda: watched.now.connection)

@@ -14,18 +14,12 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-import msgspec
-
-from upstash_helper.protocol import discovery
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.errors import DiscoveryRefused
-from upstash_helper.system import token_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FILE: Final = "activation.json"
 
 START_SECONDS: Final = 20.0
 """A cold start on a slow disk takes seconds; past this, something is wrong."""
@@ -38,38 +32,6 @@ _CONNECT_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.01
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a service manager listens for the daemon."""
-
-    base_url: str
-    format: int = discovery.FORMAT
-
-
-def leave_note(state: Path, base_url: str) -> None:
-    """
-    Note in the profile's state folder that whoever connects to ``base_url`` has the daemon started.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    discovery.make_private(state)
-    token_files.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
-
-
-def remove_note(state: Path) -> None:
-    """Have nobody knock any more."""
-    (state / FILE).unlink(missing_ok=True)
-
-
-def noted(state: Path) -> str | None:
-    """Return where to knock, or None if there is no note, or none that can be trusted."""
-    try:
-        note = msgspec.json.decode(token_files.read(state / FILE), type=Note)
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
-        return None
-    return note.base_url if _port(note.base_url) else None
-
-
 def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool:
     """
     Have the profile's daemon started, if a service manager does that. Return whether it has announced itself.
@@ -79,10 +41,10 @@ def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool
         state: Its state folder, with the note in it; without one nobody is spoken to.
         patience: Seconds for the start of a daemon.
     """
-    base_url = noted(state)
-    if base_url is None:
+    note = wake_note.read(state)
+    if note is None:
         return False
-    port = _port(base_url)
+    port = note.port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_CONNECT_SECONDS)
     with contextlib.closing(connection):
         try:
@@ -101,15 +63,6 @@ def wake(runtime: Path, state: Path, *, patience: float = START_SECONDS) -> bool
             # The first start after that of the machine, from a slow disk.
             starts_soon = starts(deadline - time.monotonic())
         return starts_soon and _wait(lambda: _announced(runtime), deadline - time.monotonic())
-
-
-def _port(base_url: str) -> int:
-    """Return the port, or 0 if it is no address of a daemon on this machine."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(base_url)
-        if parts.scheme == "http" and parts.hostname == "127.0.0.1":
-            return parts.port or 0
-    return 0
 
 
 def _is_managers(port: int) -> bool:

@@ -20,11 +20,12 @@ from tests.unit.api.test_guard import (
     SURFACE,
     said,
 )
-from upstash_helper.api.guard.middleware import speaking
-from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, decide
+from upstash_helper.api.guard.middleware import resolve_on_behalf
+from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, decide
+from upstash_helper.api.server.routes import Policy
 
 # As the bridge sends them.
-GET: Final = Facts(
+GET: Final = RequestFacts(
     method="GET", target="/v1/databases", hosts=("localhost:3000",), origins=(), on_behalf=(PAGE_ORIGIN,),
     fetch_site="same-origin", fetch_mode="same-origin", fetch_dest="empty",
     authorizations=("Bearer web-token",), policy=READ,
@@ -35,9 +36,9 @@ POST: Final = msgspec.structs.replace(
 )  # fmt: skip
 
 
-def judged(facts: Facts, **changes: Any) -> Allow | Deny:
-    spoken = speaking(msgspec.structs.replace(facts, **changes), SURFACE)
-    return spoken if isinstance(spoken, Deny) else decide(spoken, SURFACE, KNOWN)
+def judged(facts: RequestFacts, **changes: Any) -> Allowed | Denied:
+    spoken = resolve_on_behalf(msgspec.structs.replace(facts, **changes), SURFACE)
+    return spoken if isinstance(spoken, Denied) else decide(spoken, SURFACE, KNOWN)
 
 
 def test_the_bridge_speaks_for_a_page() -> None:
@@ -49,7 +50,7 @@ def test_a_request_that_names_nobody_is_what_it_is() -> None:
     """Without the header nothing changes."""
     facts = msgspec.structs.replace(GET, on_behalf=())
 
-    assert facts is speaking(facts, SURFACE)
+    assert facts is resolve_on_behalf(facts, SURFACE)
 
 
 @pytest.mark.parametrize("origin", SURFACE.origins)
@@ -70,13 +71,13 @@ def test_all_our_own_pages_are_ours(origin: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("facts", [GET, POST])
-def test_nobody_else_speaks_for_a_page(facts: Facts, changes: dict[str, Any]) -> None:
+def test_nobody_else_speaks_for_a_page(facts: RequestFacts, changes: dict[str, Any]) -> None:
     """A page, an extension, an image, what a user types: the header is refused from each, and its preflight too."""
     assert "on_behalf_not_allowed" == said(judged(facts, **changes))
 
 
 @pytest.mark.parametrize("facts", [GET, POST])
-def test_a_program_does_not_either(facts: Facts) -> None:
+def test_a_program_does_not_either(facts: RequestFacts) -> None:
     """It needs no bridge, and has no page of ours around it: no Origin, and no word of a browser."""
     assert "on_behalf_not_allowed" == said(judged(facts, origins=(), fetch_site=None))
 
@@ -90,7 +91,7 @@ def test_a_program_does_not_either(facts: Facts) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("facts", [GET, POST])
-def test_it_speaks_for_web_pages_alone(facts: Facts, named: tuple[str, ...]) -> None:
+def test_it_speaks_for_web_pages_alone(facts: RequestFacts, named: tuple[str, ...]) -> None:
     """Who could not be let in, who reaches us by itself, and our own pages, cannot be named; nor two."""
     assert "on_behalf_not_allowed" == said(judged(facts, on_behalf=named))
 
@@ -99,7 +100,7 @@ def test_another_pages_token_is_stolen_there_too() -> None:
     """The token must belong to the page that is named."""
     decision = judged(GET, on_behalf=(STRANGER,))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert ("origin_mismatch", "web") == (decision.code, decision.misused.id if decision.misused else None)
 
 
@@ -109,12 +110,12 @@ def test_a_programs_token_is_refused(token: str) -> None:
     assert "origin_mismatch" == said(judged(GET, authorizations=(f"Bearer {token}",)))
 
 
-@pytest.mark.parametrize("policy", [OWNER_ONLY, Policy("ours"), PAGE, Policy("landing")])
+@pytest.mark.parametrize("policy", [OWNER_ONLY, Policy("own_page"), PAGE, Policy("landing")])
 def test_nothing_of_the_owners_and_no_page_is_carried(policy: Policy) -> None:
     """The named page gets there what it would get itself, which is nothing."""
     decision = judged(GET, policy=policy)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert 403 == decision.status
 
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, Surface, decide, may_read
+from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, ServerAddress, decide, may_read
 from upstash_helper.api.guard.tokens import token_of
+from upstash_helper.api.server.routes import Policy
 from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
 
-SURFACE = Surface(port=3000)
+SURFACE = ServerAddress(port=3000)
 PAGE_ORIGIN = "https://app.example"
 LOCAL_ORIGIN = "http://localhost:5173"
 EXTENSION_ORIGIN = "chrome-extension://" + "a" * 32
@@ -59,25 +60,25 @@ class Known:
 
 KNOWN = Known()
 
-REQUEST = Facts(
+REQUEST = RequestFacts(
     method="GET", target="/v1/databases", hosts=("localhost:3000",), origins=(),
     authorizations=("Bearer owner-token",), policy=READ,
 )  # fmt: skip
 
 
-def decided(**changes: Any) -> Allow | Deny:
+def decided(**changes: Any) -> Allowed | Denied:
     return decide(msgspec.structs.replace(REQUEST, **changes), SURFACE, KNOWN)
 
 
 def code(**changes: Any) -> tuple[int, str]:
     decision = decided(**changes)
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     return decision.status, decision.code
 
 
-def said(decision: Allow | Deny) -> str:
+def said(decision: Allowed | Denied) -> str:
     """Return a decision in a word: whom it lets in, or why it does not."""
-    if isinstance(decision, Deny):
+    if isinstance(decision, Denied):
         return decision.code
     return "anybody" if decision.caller is None else decision.caller.id
 
@@ -86,13 +87,13 @@ def test_the_owner_with_its_token_is_let_in() -> None:
     """A request that breaks no rule reaches its handler with its caller named."""
     decision = decided()
 
-    assert Allow(OWNER) == decision
+    assert Allowed(OWNER) == decision
 
 
 @pytest.mark.parametrize("host", ["localhost:3000", "LOCALHOST:3000", "127.0.0.1:3000", "[::1]:3000"])
 def test_t02_our_own_hosts_are_taken(host: str) -> None:
     """The daemon answers to exactly the names of its own loopback addresses, in any case."""
-    assert Allow(OWNER) == decided(hosts=(host,))
+    assert Allowed(OWNER) == decided(hosts=(host,))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_t01_the_refusal_names_both_sides() -> None:
     """Somebody behind a proxy reads in the answer which host arrived and which are taken."""
     decision = decided(hosts=("evil.example:3000",))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert "evil.example:3000" in decision.detail
     assert all(host in decision.detail for host in SURFACE.hosts)
 
@@ -152,7 +153,7 @@ def test_t23_paths_that_try_to_climb_are_refused(target: str) -> None:
 @pytest.mark.parametrize("target", ["/", "/v1/databases", "/v1/databases/", "/?code=a%2fb&state=..%2f", "/v1/a%20b"])
 def test_t23_ordinary_paths_are_not(target: str) -> None:
     """The query may hold anything; it is no path."""
-    assert isinstance(decided(target=target), Allow)
+    assert isinstance(decided(target=target), Allowed)
 
 
 def test_t10_two_origins_are_refused() -> None:
@@ -180,7 +181,7 @@ def test_a_navigation_from_another_site_may_land_on_the_root() -> None:
     """The authorization server's redirect is such a navigation."""
     decision = decided(policy=LANDING, fetch_site="cross-site", fetch_mode="navigate", fetch_dest="document")
 
-    assert isinstance(decision, Allow)
+    assert isinstance(decision, Allowed)
 
 
 @pytest.mark.parametrize("policy", [READ, OPEN, PAGE, None])
@@ -208,7 +209,7 @@ def test_t05_without_a_token_the_answer_says_how_to_send_one() -> None:
     """401 comes with the challenge that RFC 6750 asks for."""
     decision = decided(authorizations=())
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (401, "token_required") == (decision.status, decision.code)
     assert ("WWW-Authenticate", 'Bearer realm="upstash-helper"') in decision.headers
     assert ("Link", '</v1/pairings>; rel="pair"') in decision.headers
@@ -227,7 +228,7 @@ def test_t06_a_token_that_is_not_good_is_refused(authorization: str) -> None:
     """Whatever is wrong with it, the answer is 401."""
     decision = decided(authorizations=(authorization,))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert 401 == decision.status
 
 
@@ -259,14 +260,14 @@ def test_t55_any_page_may_ask_for_health() -> None:
         policy=OPEN, origins=("https://app.example",), fetch_site="cross-site", fetch_mode="cors", authorizations=()
     )
 
-    assert Allow(None) == decision
+    assert Allowed(None) == decision
 
 
 def test_t17_an_unknown_method_gets_the_list_of_known_ones() -> None:
     """405 names what is taken."""
     decision = decided(method="TRACE", policy=None, allowed_methods=("POST", "GET"))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (405, ("Allow", "GET, POST")) == (decision.status, decision.headers[0])
 
 
@@ -290,7 +291,7 @@ def test_t14_only_json_is_taken(kinds: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON", "application/json; charset=utf-8"])
 def test_json_is_taken(kind: str) -> None:
     """In any case, and with parameters."""
-    assert isinstance(decided(method="POST", policy=WRITE, content_types=(kind,), has_body=True), Allow)
+    assert isinstance(decided(method="POST", policy=WRITE, content_types=(kind,), has_body=True), Allowed)
 
 
 def test_t14_a_body_where_none_is_expected_is_refused_too() -> None:
@@ -307,8 +308,8 @@ def test_bearer_reads_the_scheme_in_any_case() -> None:
 
 def test_the_default_port_may_be_left_out() -> None:
     """On port 80 clients send Host without a port."""
-    assert "localhost" in Surface(port=80).hosts
-    assert "localhost" not in Surface(port=3000).hosts
+    assert "localhost" in ServerAddress(port=80).hosts
+    assert "localhost" not in ServerAddress(port=3000).hosts
 
 
 # --- apps: whose token, from where ------------------------------------------------------------------------------------
@@ -329,7 +330,7 @@ ORIGINS: Final = {
     "its own": ("(its own)",),
     "an approved one": ("(another approved one)",),
     "a stranger's": (STRANGER,),
-    "ours": (OURS,),
+    "own_page": (OURS,),
 }
 
 # By whose the token is: from where it is taken when nothing else is said. Whatever is not here is a mismatch.
@@ -385,7 +386,7 @@ def test_t07_an_origin_is_compared_as_a_whole(origin: str) -> None:
     """Nothing that begins like it, ends like it or means the same is the origin that the token was given to."""
     decision = decided(authorizations=("Bearer web-token",), origins=(origin,))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (403, "origin_mismatch", "web") == (
         decision.status, decision.code, decision.misused.id if decision.misused else None
     )  # fmt: skip
@@ -399,7 +400,7 @@ def test_t29_a_scope_that_was_not_granted_is_named(who: str) -> None:
 
     decision = decided(authorizations=(f"Bearer {who}-token",), origins=origins, method="DELETE", policy=DELETE)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (403, "insufficient_scope", None) == (decision.status, decision.code, decision.misused)
     assert any('scope="databases:delete"' in text for _, text in decision.headers)
 
@@ -457,7 +458,7 @@ def test_t50_another_user_is_turned_away_everywhere(policy: Policy | None) -> No
     """With a good token too, and before anything is said of routes."""
     decision = decided(other_user=True, policy=policy)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (403, "wrong_user", True) == (decision.status, decision.code, decision.close)
 
 
@@ -465,7 +466,7 @@ def test_t50_a_stolen_token_of_another_user_is_not_held_against_its_app() -> Non
     """The owner of the token is not punished for what the system kept out."""
     decision = decided(other_user=True, authorizations=("Bearer web-token",))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert decision.misused is None
 
 
@@ -555,7 +556,7 @@ def test_a_preflight_needs_no_token_and_is_given_none() -> None:
     """Whatever it carries is not looked at, so that nothing can be tried out with it."""
     decision = decided(method="OPTIONS", preflight=True, origins=(PAGE_ORIGIN,), authorizations=("Bearer web-token",))
 
-    assert Allow(None) == decision
+    assert Allowed(None) == decision
 
 
 # --- what a page may read ---------------------------------------------------------------------------------------------
@@ -617,7 +618,7 @@ def test_t06_a_password_that_is_no_token_is_refused(authorization: str) -> None:
     """401, and never a fault."""
     decision = decided(authorizations=(authorization,), policy=PASS_THROUGH)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert 401 == decision.status
 
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.far_api import site_url
-from upstash_helper.api.resources.passthrough import IncomingBody, handed_on
+from upstash_helper.api.resources.passthrough import IncomingBody, send_answer
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge
 from upstash_helper.broker.ports import PassedAnswer
 
@@ -126,7 +126,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
             sent += 65536
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        response = await handed_on(request, PassedAnswer(status=200, headers=(), pieces=flood()), seconds=0.2)
+        response = await send_answer(request, PassedAnswer(status=200, headers=(), pieces=flood()), seconds=0.2)
         done.set()
         return response
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import ClientError, DaemonUnreachable, locate, wake
+from upstash_helper.client import ClientError, DaemonUnreachable, locate
 from upstash_helper.client.locate import Whereabouts
-from upstash_helper.protocol import discovery
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.discovery import DaemonLock, Discovery
 
 URL = "http://127.0.0.1:3917"
@@ -91,7 +91,7 @@ def test_a_daemon_that_is_started_on_demand_is_started(home: Path) -> None:
     from tests.support.activated import Activated
 
     with Activated.listening(home) as daemon:
-        wake.leave_note(home / "state", f"http://127.0.0.1:{daemon.port}")
+        wake_note.write(home / "state", f"http://127.0.0.1:{daemon.port}")
 
         found = locate.find()
 

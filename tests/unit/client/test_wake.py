@@ -21,6 +21,7 @@ from tests.support.others import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import wake
+from upstash_helper.protocol import wake_note
 from upstash_helper.protocol.discovery import DaemonLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ def test_the_note_is_the_users_alone_and_holds_no_secret(tmp_path: Path) -> None
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
 
-        file = daemon.state / wake.FILE
+        file = daemon.state / wake_note.FILE
         assert 0o600 == stat.S_IMODE(file.stat().st_mode)
         assert 0o700 == stat.S_IMODE(file.parent.stat().st_mode)
         assert f'{{"base_url":"http://127.0.0.1:{daemon.port}","format":1}}' == file.read_text(encoding="utf-8")
@@ -137,7 +138,7 @@ async def test_a_stranger_on_the_port_is_sent_no_token(tmp_path: Path) -> None:
     command says that the daemon does not run.
     """
     async with HttpServer.listening() as stranger:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{stranger.port}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{stranger.port}")
 
         ran = await run_cli("status", environment=environment(tmp_path, stranger.port))
         heard = await stranger.heard()
@@ -153,7 +154,7 @@ def test_a_stranger_that_answers_costs_no_time(tmp_path: Path) -> None:
     """
     with Activated.listening(tmp_path / "other") as other:
         other.get()
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{other.port}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{other.port}")
         began = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state")
@@ -167,7 +168,7 @@ def test_a_stranger_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     Who accepts connections and never answers holds a command up for two seconds and not for as long as a start takes.
     """
     with listening("127.0.0.1") as mute:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{mute.getsockname()[1]}")
         began = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state")
@@ -181,7 +182,7 @@ def test_a_daemon_that_starts_slowly_is_waited_for(tmp_path: Path) -> None:
     Once a daemon of the profile has taken its lock, a start that takes longer is no stranger.
     """
     with listening("127.0.0.1") as slow, DaemonLock(tmp_path / "run"):
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
         began = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state", patience=wake.STRANGER_SECONDS + 1)
@@ -196,7 +197,7 @@ def test_a_service_manager_that_is_slow_is_waited_for(tmp_path: Path) -> None:
     Where it is systemd that has the port, nobody else is there who could be a stranger, however slow the disk is.
     """
     with as_systemd(tmp_path) as manager:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
         began = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state", patience=2 * wake.STRANGER_SECONDS)
@@ -223,10 +224,10 @@ def test_a_note_that_is_none_is_not_followed(tmp_path: Path, content: bytes) -> 
     """
     Nobody is spoken to for a note that does not name an address of this machine.
     """
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / wake.FILE).write_bytes(content)
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake_note.FILE).write_bytes(content)
 
-    assert wake.noted(tmp_path) is None
+    assert wake_note.read(tmp_path) is None
     assert not wake.wake(tmp_path, tmp_path)
 
 
@@ -234,18 +235,18 @@ def test_a_note_that_others_could_have_written_is_not_followed(tmp_path: Path) -
     """
     Nor for a note that may be another user's doing.
     """
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / wake.FILE).chmod(0o644)
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake_note.FILE).chmod(0o644)
 
-    assert wake.noted(tmp_path) is None
+    assert wake_note.read(tmp_path) is None
 
 
 def test_a_note_that_is_removed_is_gone(tmp_path: Path) -> None:
     """
     Whoever uninstalls the socket removes the note; one that is not there is no error.
     """
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    wake.remove_note(tmp_path)
-    wake.remove_note(tmp_path)
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    wake_note.remove(tmp_path)
+    wake_note.remove(tmp_path)
 
     assert [] == list(tmp_path.iterdir())

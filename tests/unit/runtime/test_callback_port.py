@@ -18,7 +18,7 @@ from tests.support.stranger import stranger
 from tests.support.until import until_async
 from tests.support.world import free_port
 from upstash_helper.api.server.connections import Counts
-from upstash_helper.runtime.callback_port import Door, open_first
+from upstash_helper.runtime.callback_port import CallbackPort, open_first_free
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def hall() -> Hall:
 
 
 @pytest.fixture
-async def door(hall: Hall) -> AsyncIterator[Door]:
+async def door(hall: Hall) -> AsyncIterator[CallbackPort]:
     """A door at rest."""
-    door = Door(free_port())
-    async with door.answered_by(hall.app(), counts=Counts()):
+    door = CallbackPort(free_port())
+    async with door.served_by(hall.app(), counts=Counts()):
         yield door
 
 
@@ -75,11 +75,11 @@ def is_free(port: int) -> bool:
         return False
 
 
-def states(door: Door) -> list[str]:
+def states(door: CallbackPort) -> list[str]:
     return [one.state for one in door.snapshot()]
 
 
-async def test_others_have_the_port_but_for_the_time_between(door: Door) -> None:
+async def test_others_have_the_port_but_for_the_time_between(door: CallbackPort) -> None:
     """Both addresses are free before and at once afterwards; in between both are answered."""
     before, at_rest = is_free(door.port), states(door)
     await door.take()
@@ -95,7 +95,7 @@ async def test_others_have_the_port_but_for_the_time_between(door: Door) -> None
     assert ["sign_in"] * 2 == [one.use for one in door.snapshot()]
 
 
-async def test_an_answer_under_way_arrives_although_the_door_is_shut(door: Door, hall: Hall) -> None:
+async def test_an_answer_under_way_arrives_although_the_door_is_shut(door: CallbackPort, hall: Hall) -> None:
     """It is the answer that sends the browser on; and nobody waits for it who only lets the address go."""
     await door.take()
     asking = asyncio.create_task(get(door.port, "/slow"))
@@ -108,7 +108,7 @@ async def test_an_answer_under_way_arrives_although_the_door_is_shut(door: Door,
     assert b"at last" == (await asking).body
 
 
-async def test_connections_that_ask_nothing_end(door: Door) -> None:
+async def test_connections_that_ask_nothing_end(door: CallbackPort) -> None:
     """A browser opens some ahead of time, which must not lead to a program that is there no more."""
     await door.take()
     async with connected(door.port) as idle, connected(door.port) as halfway:
@@ -120,7 +120,7 @@ async def test_connections_that_ask_nothing_end(door: Door) -> None:
         assert [] == await halfway.until_closed()
 
 
-async def test_a_second_time(door: Door, hall: Hall) -> None:
+async def test_a_second_time(door: CallbackPort, hall: Hall) -> None:
     """While the last answer of the first is still under way, the port is taken anew."""
     await door.take()
     asking = asyncio.create_task(get(door.port, "/slow"))
@@ -134,7 +134,7 @@ async def test_a_second_time(door: Door, hall: Hall) -> None:
     assert 200 == (await get(door.port, host="::1")).status
 
 
-async def test_taking_twice_and_releasing_twice_is_no_error(door: Door) -> None:
+async def test_taking_twice_and_releasing_twice_is_no_error(door: CallbackPort) -> None:
     """Two who want to sign in share it."""
     taken = [await door.take(), await door.take()]
     answer = await get(door.port)
@@ -158,7 +158,7 @@ async def test_taking_twice_and_releasing_twice_is_no_error(door: Door) -> None:
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere an exact address may go before that of all")
 async def test_a_program_that_has_an_address_is_named(
-    door: Door, hosts: tuple[str, ...], named: str, untouched: str | None
+    door: CallbackPort, hosts: tuple[str, ...], named: str, untouched: str | None
 ) -> None:
     """
     Whichever of the two it has, no sign-in is started, and neither of them is kept. When it has gone, all is well,
@@ -175,14 +175,14 @@ async def test_a_program_that_has_an_address_is_named(
     assert refused is not None
     assert named.format(port=door.port) in refused
     assert own_name() in refused
-    assert "Stop that program for the moment of signing in" in refused
+    assert "Stop that program during the sign-in" in refused
     assert "connect --api-key" in refused
     assert ["on_demand"] * 2 == seen
     assert accepted is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: as above")
-async def test_a_program_that_has_both_addresses_by_one_socket_is_named(door: Door) -> None:
+async def test_a_program_that_has_both_addresses_by_one_socket_is_named(door: CallbackPort) -> None:
     """As Node listens, if it is told no address."""
     with socket.create_server(("::", door.port), family=socket.AF_INET6, dualstack_ipv6=True):
         refused = await door.take()
@@ -193,7 +193,7 @@ async def test_a_program_that_has_both_addresses_by_one_socket_is_named(door: Do
 
 
 @pytest.mark.parametrize("host", BOTH)
-async def test_another_users_program_is_named(door: Door, host: str) -> None:
+async def test_another_users_program_is_named(door: CallbackPort, host: str) -> None:
     """By its user, at least."""
     skip_unless_root()
     with another("listen", host, door.port, user=NOBODY):
@@ -205,7 +205,7 @@ async def test_another_users_program_is_named(door: Door, host: str) -> None:
     assert await door.take() is None
 
 
-async def test_a_request_that_breaks_off_does_not_hold_the_port(door: Door) -> None:
+async def test_a_request_that_breaks_off_does_not_hold_the_port(door: CallbackPort) -> None:
     """Nor does one that is nothing of the kind."""
     await door.take()
     answers = await exchange(door.port, b"\x00\x01nonsense\r\n\r\n")
@@ -217,10 +217,10 @@ async def test_a_request_that_breaks_off_does_not_hold_the_port(door: Door) -> N
 
 async def test_nobody_behind_it(hall: Hall) -> None:
     """Before it is known who answers, and after, nothing is taken."""
-    door = Door(free_port())
+    door = CallbackPort(free_port())
     with pytest.raises(RuntimeError):
         await door.take()
-    async with door.answered_by(hall.app(), counts=Counts()):
+    async with door.served_by(hall.app(), counts=Counts()):
         await door.take()
     with pytest.raises(RuntimeError):
         await door.take()
@@ -239,8 +239,8 @@ async def callback(request: pytest.FixtureRequest, hall: Hall) -> AsyncIterator[
         yield listeners, listeners.port
         listeners.close()
         return
-    door = Door(free_port())
-    async with door.answered_by(hall.app(), counts=Counts()):
+    door = CallbackPort(free_port())
+    async with door.served_by(hall.app(), counts=Counts()):
         yield door, door.port
 
 
@@ -269,7 +269,7 @@ def test_the_first_port_that_is_free() -> None:
     """The order is the one in which pages look."""
     with stranger("127.0.0.1") as taken:
         free = free_port()
-        with contextlib.closing(open_first((taken.getsockname()[1], free))) as listeners:
+        with contextlib.closing(open_first_free((taken.getsockname()[1], free))) as listeners:
             assert free == listeners.port
 
 
@@ -278,7 +278,7 @@ def test_no_port_is_left() -> None:
     with stranger("127.0.0.1") as one, contextlib.closing(open_listeners(0)) as two:
         ports = one.getsockname()[1], two.port
         with pytest.raises(PortBusy) as refused:
-            open_first(ports)
+            open_first_free(ports)
 
     for port in ports:
         assert f"Port {port} of 127.0.0.1 is in use by {own_name()}" in refused.value.detail

@@ -73,7 +73,7 @@ class Room:
 
     def __post_init__(self) -> None:
         self.idle = IdleExit(
-            seconds=SECONDS, keeps=lambda: self.reason, leave=self._leave, call_later=self.alarms.later
+            seconds=SECONDS, busy_reason=lambda: self.reason, leave=self._leave, call_later=self.alarms.later
         )
 
     async def pause(self) -> None:
@@ -115,10 +115,10 @@ async def test_with_a_connection_there_is_no_timer_at_all() -> None:
     room = Room()
     room.idle.begin(room)
 
-    room.idle.connected(1)
+    room.idle.connections_changed(1)
     one = room.alarms.pending
-    room.idle.connected(2)
-    room.idle.connected(1)
+    room.idle.connections_changed(2)
+    room.idle.connections_changed(1)
 
     assert ([], []) == (one, room.alarms.pending)
 
@@ -130,8 +130,8 @@ async def test_the_time_counts_from_the_last_one_that_has_gone() -> None:
     room = Room()
     room.idle.begin(room)
     for _ in range(5):
-        room.idle.connected(1)
-        room.idle.connected(0)
+        room.idle.connections_changed(1)
+        room.idle.connections_changed(0)
 
     assert [SECONDS] == room.alarms.pending
 
@@ -164,12 +164,12 @@ async def test_who_comes_at_the_last_moment_is_served(when: str) -> None:
 
     room.alarms.ring()
     if when == "a connection":
-        room.idle.connected(1)
+        room.idle.connections_changed(1)
     else:
         room.reason = "a sign-in is running"
     await room.settled()
     stays = (room.left, list(room.doors))
-    room.idle.connected(0)
+    room.idle.connections_changed(0)
     room.reason = None
     room.alarms.ring()
     await room.settled()
@@ -186,8 +186,8 @@ async def test_a_connection_that_came_and_went_at_the_last_moment_does_not_make_
     room.idle.begin(room)
 
     room.alarms.ring()
-    room.idle.connected(1)
-    room.idle.connected(0)
+    room.idle.connections_changed(1)
+    room.idle.connections_changed(0)
     room.alarms.ring()
     await room.settled()
 
@@ -220,7 +220,7 @@ async def test_who_is_let_in_at_the_very_moment_of_leaving_is_answered() -> None
     daemon stays, and serves those who come later.
     """
     alarms, stop, listeners = Alarms(), asyncio.Event(), open_listeners(0)
-    idle = IdleExit(seconds=SECONDS, keeps=lambda: None, leave=stop.set, call_later=alarms.later)
+    idle = IdleExit(seconds=SECONDS, busy_reason=lambda: None, leave=stop.set, call_later=alarms.later)
     async with serving(Witness().app(), listeners, stop=stop, idle=idle):
         # The kernel takes it at once. The loop learns of it in its next round, in which timers come last.
         with socket.create_connection(("127.0.0.1", listeners.port), timeout=10) as early:
@@ -239,7 +239,7 @@ async def test_an_idle_connection_keeps_the_daemon() -> None:
     A client may send on a connection that it keeps at any moment, so the daemon stays until that is closed.
     """
     alarms, stop, listeners = Alarms(), asyncio.Event(), open_listeners(0)
-    idle = IdleExit(seconds=SECONDS, keeps=lambda: None, leave=stop.set, call_later=alarms.later)
+    idle = IdleExit(seconds=SECONDS, busy_reason=lambda: None, leave=stop.set, call_later=alarms.later)
     async with serving(Witness().app(), listeners, stop=stop, idle=idle) as running:
         before = alarms.pending
         async with connected(listeners.port) as kept:

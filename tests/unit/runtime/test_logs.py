@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, logging_to, redact
+from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, log_to, redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_line_is_an_object_with_its_fields(tmp_path: Path) -> None:
     """
     A program can read the log: each line is an object with time, level, logger, event and the event's own fields.
     """
-    with logging_to(tmp_path / "log" / "a.log", level="info"):
+    with log_to(tmp_path / "log" / "a.log", level="info"):
         logger.info("ready", extra={"port": 3000, "holder": None})
 
     [line] = lines(tmp_path / "log" / "a.log")
@@ -57,7 +57,7 @@ def test_an_error_is_logged_without_its_words(tmp_path: Path) -> None:
     """
     An error that a library logs is named with the places it passed, and its message, which may quote anything, is not.
     """
-    with logging_to(tmp_path / "a.log", level="info"):
+    with log_to(tmp_path / "a.log", level="info"):
         try:
             int("what-nobody-may-see")
         except ValueError:
@@ -73,7 +73,7 @@ def test_debug_lines_are_for_our_own_loggers(tmp_path: Path) -> None:
     """
     At level debug the helper says more, and libraries, whose debug lines hold tokens, do not.
     """
-    with logging_to(tmp_path / "a.log", level="debug"):
+    with log_to(tmp_path / "a.log", level="debug"):
         logger.debug("ours")
         logging.getLogger("oauthlib.oauth2").info("a token")
         logging.getLogger("some.library").debug("theirs")
@@ -105,7 +105,7 @@ def test_a_log_that_others_can_read_is_closed(tmp_path: Path) -> None:
     """
     (tmp_path / "a.log").touch(mode=0o644)
 
-    with logging_to(tmp_path / "a.log", level="info"):
+    with log_to(tmp_path / "a.log", level="info"):
         assert 0o600 == mode(tmp_path / "a.log")
 
 
@@ -114,7 +114,7 @@ def test_a_new_log_folder_is_its_users_alone(tmp_path: Path) -> None:
     """
     The folder that is made for the log is closed to others.
     """
-    with logging_to(tmp_path / "log" / "a.log", level="info"):
+    with log_to(tmp_path / "log" / "a.log", level="info"):
         pass
 
     assert 0o700 == mode(tmp_path / "log")
@@ -126,7 +126,7 @@ def test_a_log_that_cannot_be_written_is_said_and_no_more(tmp_path: Path, capsys
     """
     (tmp_path / "log").write_text("this is no folder")
 
-    with logging_to(tmp_path / "log" / "a.log", level="info"):
+    with log_to(tmp_path / "log" / "a.log", level="info"):
         logger.warning("going on")
 
     assert "cannot be written" in capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_a_link_is_not_written_through(tmp_path: Path, capsys: pytest.CaptureFix
     target.touch()
     (tmp_path / "a.log").symlink_to(target)
 
-    with logging_to(tmp_path / "a.log", level="info"):
+    with log_to(tmp_path / "a.log", level="info"):
         logger.warning("going on")
 
     assert "" == target.read_text()
@@ -191,7 +191,7 @@ def test_left_out_lines_are_counted_in_the_log(tmp_path: Path) -> None:
     """
     The number of lines that were left out is a field of the line that comes after them.
     """
-    with logging_to(tmp_path / "a.log", level="info"):
+    with log_to(tmp_path / "a.log", level="info"):
         for _ in range(50):
             logging.getLogger("asyncio").warning("again")
 
@@ -204,7 +204,7 @@ def test_a_person_reads_short_lines(tmp_path: Path) -> None:
     """
     terminal = Terminal()
 
-    with logging_to(tmp_path / "a.log", level="info", stderr=terminal):
+    with log_to(tmp_path / "a.log", level="info", stderr=terminal):
         logger.info("ready", extra={"port": 3000})
 
     assert "info    ready port=3000\n" == terminal.getvalue().partition(" ")[2]
@@ -216,7 +216,7 @@ def test_nobody_reads_what_goes_to_a_file(tmp_path: Path) -> None:
     """
     stderr = io.StringIO()
 
-    with logging_to(tmp_path / "a.log", level="info", stderr=stderr):
+    with log_to(tmp_path / "a.log", level="info", stderr=stderr):
         logger.info("ready")
 
     assert "" == stderr.getvalue()
@@ -230,7 +230,7 @@ def test_the_journal_gets_priorities(tmp_path: Path, monkeypatch: pytest.MonkeyP
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
 
-        with logging_to(tmp_path / "a.log", level="info", stderr=stream):
+        with log_to(tmp_path / "a.log", level="info", stderr=stream):
             logger.warning("address_taken", extra={"holder": "a b"})
         stream.seek(0)
 

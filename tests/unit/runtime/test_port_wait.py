@@ -78,7 +78,7 @@ async def test_who_asks_is_told_what_it_waits_for(stage: Stage, command: str, co
     ran = await run_cli(command, environment=stage.environment)
 
     assert code == ran.code
-    assert "waits for its port" in ran.err
+    assert "is waiting for its port" in ran.err
     assert f"Port {stage.port} of 127.0.0.1 is in use by" in ran.err
 
 
@@ -102,7 +102,7 @@ def test_a_signal_ends_it_while_it_waits(stage: Stage, number: signal.Signals) -
 
     assert stage.daemon.returncode in {-signal.SIGTERM, exit_codes.INTERRUPTED}
     assert "Traceback" not in said
-    assert "waits for its port" in said
+    assert "is waiting for its port" in said
 
 
 def test_a_word_left_behind_is_not_believed(stage: Stage) -> None:

@@ -22,8 +22,8 @@ from tests.support.process import COMMAND, Manager, daemon_process, environment,
 from tests.support.until import until
 from tests.support.world import free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import DaemonClient, wake
-from upstash_helper.protocol import discovery
+from upstash_helper.client import DaemonClient
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.wire import StartedAttempt
 
 
@@ -66,7 +66,7 @@ def test_a_daemon_of_a_persons_says_so_too(tmp_path: Path) -> None:
         assert 1 == [line["event"] for line in daemon.log].count("idle_exit_without_activator")
         time.sleep(6)  # longer than it would stay
         assert "user" == client.status().started_by
-        assert wake.noted(tmp_path / "state") is None
+        assert wake_note.read(tmp_path / "state") is None
 
 
 def test_a_daemon_of_systemds_says_so_too(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def turned_away(daemon: Activated, code: int) -> None:
     # systemd gives up after five within ten seconds.
     assert starts < 5
     assert {code} == set(daemon.activator.codes)
-    assert wake.noted(daemon.state) is None
+    assert wake_note.read(daemon.state) is None
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_a_socket_that_is_not_the_settings_turns_away(tmp_path: Path) -> None:
         turned_away(daemon, exit_codes.USAGE)
 
         refused = next(line["detail"] for line in daemon.log if line["event"] == "sockets_refused")
-        assert f"127.0.0.1:{daemon.port} but the settings say port {other}" in refused
+        assert f"127.0.0.1:{daemon.port}, but the settings have port {other}" in refused
         assert "upstash-helper install" in refused
 
 

@@ -18,7 +18,7 @@ from tests.support.rawhttp import get
 from tests.support.served import Witness
 from tests.support.world import free_port
 from upstash_helper.runtime import systemd
-from upstash_helper.runtime.systemd import ActivationRefused, Passed
+from upstash_helper.runtime.systemd import ActivationRefused, PassedSockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,12 +35,12 @@ def variables(count: object, pid: int | None = None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def handed_over(*sockets: socket.socket) -> Iterator[Passed]:
+def handed_over(*sockets: socket.socket) -> Iterator[PassedSockets]:
     """Put the sockets where a service manager puts them, and take them."""
     for number, one in enumerate(sockets):
         os.dup2(one.fileno(), FIRST + number, inheritable=True)
         one.close()
-    passed = systemd.take(variables(len(sockets)), first=FIRST)
+    passed = systemd.take_passed_sockets(variables(len(sockets)), first=FIRST)
     try:
         yield passed
     finally:
@@ -119,7 +119,7 @@ def test_without_a_manager_nothing_is_taken() -> None:
     """
     A daemon that a person starts has been handed over nothing.
     """
-    assert not systemd.take({"HOME": "/"})
+    assert not systemd.take_passed_sockets({"HOME": "/"})
 
 
 def test_what_is_another_process_s_is_left_alone() -> None:
@@ -128,7 +128,7 @@ def test_what_is_another_process_s_is_left_alone() -> None:
     """
     environ = variables(1, pid=os.getppid())
 
-    passed = systemd.take(environ)
+    passed = systemd.take_passed_sockets(environ)
 
     assert not passed
     assert {"HOME": "/"} == environ
@@ -142,7 +142,7 @@ def test_children_inherit_neither_the_variables_nor_the_sockets() -> None:
     os.dup2(listening("127.0.0.1", port).detach(), FIRST, inheritable=True)
     environ = variables(1)
 
-    passed = systemd.take(environ, first=FIRST)
+    passed = systemd.take_passed_sockets(environ, first=FIRST)
 
     assert {"HOME": "/"} == environ
     assert not os.get_inheritable(FIRST)
@@ -155,7 +155,7 @@ def test_a_count_that_is_none_is_refused(count: str) -> None:
     A number of sockets that cannot be is named in the error.
     """
     with pytest.raises(ActivationRefused, match="LISTEN_FDS"):
-        systemd.take(variables(count), first=FIRST).listeners([3000])
+        systemd.take_passed_sockets(variables(count), first=FIRST).listeners([3000])
 
 
 def datagrams(port: int) -> socket.socket:
@@ -180,14 +180,14 @@ def unix(port: int) -> socket.socket:
 @pytest.mark.parametrize(
     ("hand_over", "said"),
     [
-        (lambda _: [listening("127.0.0.1")], "but the settings say port {port}"),
-        (lambda port: [listening("127.0.0.1", port), listening("::1")], "but the settings say port {port}"),
-        (lambda port: [listening("0.0.0.0", port)], "0.0.0.0:{port}, where other machines could connect"),
+        (lambda _: [listening("127.0.0.1")], "but the settings have port {port}"),
+        (lambda port: [listening("127.0.0.1", port), listening("::1")], "but the settings have port {port}"),
+        (lambda port: [listening("0.0.0.0", port)], "0.0.0.0:{port}, which other computers could connect to"),
         pytest.param(lambda port: [listening("127.0.0.2", port)], "127.0.0.2:{port}", marks=LINUX),
-        (lambda port: [listening("::1", port)], "no socket of 127.0.0.1"),
-        (lambda port: [unbound(port)], "127.0.0.1:{port}, which does not listen"),
-        (lambda port: [datagrams(port)], "not TCP's (127.0.0.1:{port})"),
-        pytest.param(lambda port: [unix(port)], "not TCP's (one of family", marks=LINUX),
+        (lambda port: [listening("::1", port)], "no socket for 127.0.0.1"),
+        (lambda port: [unbound(port)], "127.0.0.1:{port}, which is not listening"),
+        (lambda port: [datagrams(port)], "not a TCP socket (127.0.0.1:{port})"),
+        pytest.param(lambda port: [unix(port)], "not a TCP socket (one of family", marks=LINUX),
     ],
 )
 def test_what_is_not_ours_is_refused(hand_over: Callable[[int], list[socket.socket]], said: str) -> None:
@@ -213,7 +213,7 @@ def test_two_sockets_of_one_address_are_refused() -> None:
     """
     port = free_port()
     one = listening("127.0.0.1", port)
-    with handed_over(one, one.dup()) as passed, pytest.raises(ActivationRefused, match="two sockets of"):
+    with handed_over(one, one.dup()) as passed, pytest.raises(ActivationRefused, match="two sockets for"):
         passed.listeners([port])
 
 
@@ -234,8 +234,8 @@ def test_a_descriptor_that_is_no_socket_is_refused() -> None:
     reading, writing = os.pipe()
     os.dup2(reading, FIRST)
     try:
-        with pytest.raises(ActivationRefused, match=f"descriptor {FIRST}, which is no socket"):
-            systemd.take(variables(1), first=FIRST).listeners([3000])
+        with pytest.raises(ActivationRefused, match=f"descriptor {FIRST}, which is not a socket"):
+            systemd.take_passed_sockets(variables(1), first=FIRST).listeners([3000])
     finally:
         for descriptor in (reading, writing, FIRST):
             os.close(descriptor)

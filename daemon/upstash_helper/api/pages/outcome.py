@@ -1,4 +1,4 @@
-"""What came of an attempt, as the page on which the window of the sign-in ends."""
+"""The result page of a sign-in attempt."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ _KEPT: Final = (
     "The helper keeps your API key on this computer. Apps that you let in use your account through it, and none of "
     "them gets to see the key."
 )
-# Long enough to read a line, and to keep the window.
+# Long enough to read a line, or to keep the window open.
 _CLOSES_AFTER_SECONDS: Final = 3
 
 STATES: Final[dict[type[Attempt], str]] = {
@@ -173,7 +173,7 @@ STATES: Final[dict[type[Attempt], str]] = {
     Failed: "failed",
     Expired: "expired",
 }
-"""As the API calls them."""
+"""The API's names of the states."""
 
 
 def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Page:
@@ -181,9 +181,9 @@ def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Pag
     Return the page of an attempt.
 
     Args:
-        attempt: As it is now.
-        status: What the connection is now.
-        askers: Who wanted it, whoever began it first.
+        attempt: The attempt.
+        status: The connection's state.
+        askers: The callers that requested the attempt, the one that started it first.
     """
     data = {"attempt": attempt.id, "state": STATES[type(attempt)], "openers": " ".join(_origins(askers))}
     closes = {**data, "closes": str(_CLOSES_AFTER_SECONDS)}
@@ -192,13 +192,13 @@ def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Pag
             return Page(
                 title="Waiting for Upstash", lead="Finish the sign-in in the other window.", sign="waiting",
                 tone="busy", facts=_asked_by(askers), paragraphs=(attempt.hint,) if attempt.hint else (),
-                steps=(PASTE,), again=_address(attempt), data=data,
+                steps=(PASTE,), reload_url=_address(attempt), data=data,
             )  # fmt: skip
         case Exchanging():
             return Page(
                 title="Connecting your account",
                 lead="Upstash has signed you in. The helper is making its API key now; this takes a few seconds.",
-                sign="key", tone="busy", facts=_asked_by(askers), again=_address(attempt), data=data,
+                sign="key", tone="busy", facts=_asked_by(askers), reload_url=_address(attempt), data=data,
             )  # fmt: skip
         case Succeeded(needs_email=True):
             return Page(
@@ -236,7 +236,7 @@ def outcome(attempt: Attempt, status: Status, askers: tuple[Caller, ...]) -> Pag
 
 
 def noise() -> Page:
-    """Return the page for an arrival that belongs to no attempt: constant, and the one that may be running goes on."""
+    """Return the page for a redirect that matches no attempt. It is constant, and a pending attempt stays pending."""
     return Page(
         title="Nothing to do here",
         lead="This address belongs to no sign-in that is waiting: it may be old, used already, or not from Upstash. "
@@ -246,7 +246,7 @@ def noise() -> Page:
 
 
 def over(detail: str) -> Page:
-    """Return the page for an attempt that is not known, or no longer."""
+    """Return the page for an unknown or forgotten attempt."""
     return Page(
         title="This sign-in is over", lead=detail, sign="lost", steps=(AGAIN, DASHBOARD), closing=_CLOSE
     )  # fmt: skip
@@ -257,12 +257,12 @@ def _address(attempt: Attempt) -> str:
 
 
 def _origins(askers: tuple[Caller, ...]) -> list[str]:
-    """Return whose pages may be told by the window that they opened."""
+    """Return the origins of the pages that may receive the result from the window they opened."""
     return [caller.identity.origin for caller in askers if caller.identity and caller.identity.origin]
 
 
 def _next(askers: tuple[Caller, ...]) -> str:
-    """Say what happens now: to whom the user came for this."""
+    """Return what the user should do next."""
     if all(caller.is_owner for caller in askers):
         return "The apps that you let in can use it now."
     return "Go back to the app: it goes on by itself."
@@ -270,14 +270,16 @@ def _next(askers: tuple[Caller, ...]) -> str:
 
 def _still(status: Status) -> tuple[str, ...]:
     """
-    Whoever was connected before still is. As whom, is not said: an app that may connect, and may not see the account,
-    can start a sign-in, end it, and read this page.
+    Return a note if the previous account is still connected.
+
+    It does not name the account: an app with permission to connect, but not to see the account, can start a sign-in,
+    end it, and read this page.
     """
     return ("The account that was connected before still is.",) if status.state == "connected" else ()
 
 
 def _asked_by(askers: tuple[Caller, ...]) -> tuple[Fact, ...]:
-    """Say who wanted it: who they verifiably are, and then what they call themselves."""
+    """Return who requested the attempt: the verified identity first, then the name that the app claims."""
     if not askers:
         return ()
     first, others = askers[0], len(askers) - 1

@@ -206,7 +206,7 @@ removes these as well, of this profile. Your account at Upstash and its database
 def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> None:
     """Uninstall."""
     from upstash_helper.cli.daemon.lifecycle import halt
-    from upstash_helper.client import wake
+    from upstash_helper.protocol import wake_note
     from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
     from upstash_helper.service.executor import Uninstaller
@@ -226,7 +226,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
             _end_tray(facts, executor, dry=dry_run)
         executor.uninstall(purge=purge)
         if not dry_run:
-            wake.remove_note(facts.folders.state)  # nothing starts it with a request any more
+            wake_note.remove(facts.folders.state)  # nothing starts it with a request any more
         if purge:
             _purge(session, facts, executor, paths, dry=dry_run)
         else:

@@ -22,11 +22,11 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
     # The one place of the command line that reaches into the daemon.
     from upstash_helper.runtime import serve, systemd
 
-    passed = systemd.take()
+    passed = systemd.take_passed_sockets()
 
     def refused(detail: str, exit_code: int, code: str) -> int:
         _say(detail, exit_code, code, as_json=as_json)
-        turned_away = passed.turn_away()
+        turned_away = passed.refuse_connections()
         if turned_away:
             _write(f"Connections turned away: {turned_away}.")
         return exit_code
@@ -37,7 +37,7 @@ def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
             _stop_with_parent()
         # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.
         gc.enable()
-        serve.run_daemon(world, passed, wait=_write if request.wait_for_port else None)
+        serve.run_daemon(world, passed, on_port_wait=_write if request.wait_for_port else None)
     except SettingsError as error:
         return refused(str(error), exit_codes.USAGE, "invalid_setting")
     except serve.PortBusy as error:
