@@ -17,9 +17,8 @@ from aiohttp import ClientSession
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonFailed, DaemonProcess
 from tests.support.dev_server import DevServer
-from tests.support.others import NOBODY, another, skip_unless_root
+from tests.support.other_programs import NOBODY, occupied, other_program, skip_unless_root
 from tests.support.process import own_name
-from tests.support.stranger import stranger
 from tests.support.world import PASSWORD, free_port
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import Helper, MemoryTokens
@@ -153,7 +152,7 @@ async def test_another_users_server_on_the_port(tmp_path: Path, far_side: Sandbo
     """Its user is named; the helper serves on, and signs in when it has gone."""
     skip_unless_root()
     with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
-        with another("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
+        with other_program("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
             await asyncio.to_thread(daemon.client.connect, open_browser=False)
         _, _, attempt = await signed_in(daemon, far_side)
 
@@ -164,7 +163,7 @@ async def test_another_users_server_on_the_port(tmp_path: Path, far_side: Sandbo
 
 def test_no_port_for_the_api(tmp_path: Path, daemon_port: int) -> None:
     """The daemon ends with an exit code of its own, and says who has the port and what to set."""
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         refused = DaemonProcess(tmp_path / "home", port=daemon_port, port_policy="on-demand", api_port=port)
         with pytest.raises(DaemonFailed) as failed:

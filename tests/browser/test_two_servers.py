@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import BrowserContext, Page
 
-    from tests.support.dev_server import Seen
+    from tests.support.dev_server import ReceivedRequest
     from tests.support.sandbox import Sandbox
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Tool</title><link rel="icon" href="data:,">
@@ -56,7 +56,7 @@ def inlined(world: World) -> str:
     return PAGE.format(script=connect_js(world).replace("</script>", ""))
 
 
-def only_probed(seen: list[Seen]) -> bool:
+def only_probed(seen: list[ReceivedRequest]) -> bool:
     """Return whether a server was sent nothing but the question whether it is a helper."""
     return all(
         (one.method, one.path.partition("?")[0], one.body) == ("GET", "/connect.d.ts", "")

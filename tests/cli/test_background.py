@@ -160,7 +160,7 @@ def test_daemon_does_not_outlive_who_started_it_for_a_while(tmp_path: Path) -> N
     A daemon that was started to stop with its parent stops when the parent's end of the pipe is closed.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
-        code = daemon.leave()
+        code = daemon.close_stdin()
 
         assert 0 == code
         assert discovery.read(daemon.folders.runtime) is None

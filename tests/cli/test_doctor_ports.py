@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.examined import Examined
-from tests.support.impostor import impostor
-from tests.support.stranger import stranger
+from tests.support.fake_daemon import fake_daemon
+from tests.support.other_programs import occupied
 from upstash_helper.cli.doctor import daemon
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_whoever_has_the_port_is_named(examined: Examined, host: str) -> None:
     On either family: the program, and its process.
     """
     skip_without(host)
-    with stranger(host) as taken:
+    with occupied(host) as taken:
         port = taken.getsockname()[1]
         examined.settings(port=port)
         found = examined.worst(daemon.ports)
@@ -74,7 +74,7 @@ def test_a_dev_server_may_have_the_port_on_demand(examined: Examined) -> None:
     """
     That is what the policy is for: it is explained, and no error.
     """
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         examined.settings(port=port, port_policy="on-demand", api_port=free_port())
         found = examined.worst(daemon.ports, "Port")
@@ -97,7 +97,7 @@ def test_one_free_port_of_the_api_is_enough(examined: Examined) -> None:
     with contextlib.ExitStack() as stack:
         for port in candidates[:1]:
             try:
-                stack.enter_context(stranger("127.0.0.1", port))
+                stack.enter_context(occupied("127.0.0.1", port))
             except OSError:
                 pytest.skip("platform: a port of the API is taken on this machine")
         found = examined.worst(daemon.ports, "API port")
@@ -109,7 +109,7 @@ def test_no_free_port_of_the_api_is_an_error(examined: Examined) -> None:
     """
     Nobody could reach the helper then.
     """
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         examined.settings(port=free_port(), port_policy="on-demand", api_port=port)
         found = examined.worst(daemon.ports, "API port")
@@ -195,7 +195,7 @@ def test_a_daemon_of_another_version_that_is_understood_is_a_warning(examined: E
     """
     Whoever speaks the same protocol is fine; that it is another version is worth knowing.
     """
-    with impostor(examined.home / "run"):
+    with fake_daemon(examined.home / "run"):
         (found,) = examined.all(daemon.daemon)
 
     assert ("warning", True) == (found.state, "they understand each other (protocol 1)" in found.detail)

@@ -15,9 +15,8 @@ import pytest_asyncio
 
 from tests.support.clock import FakeClock
 from tests.support.daemon import DaemonProcess
-from tests.support.others import NOBODY, say, skip_unless_root
+from tests.support.other_programs import NOBODY, occupied, send_as_user, skip_unless_root
 from tests.support.rawhttp import Answer, connected, exchange, parse, request
-from tests.support.stranger import stranger
 from tests.support.tls import tls_hello
 from tests.support.until import until, until_async
 from tests.support.world import World, free_port
@@ -50,7 +49,7 @@ async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: Fak
 def is_free(port: int) -> bool:
     """Return whether another program could have the port, on both addresses."""
     try:
-        with stranger("127.0.0.1", port), stranger("::1", port):
+        with occupied("127.0.0.1", port), occupied("::1", port):
             return True
     except OSError:
         return False
@@ -258,7 +257,7 @@ async def test_another_user_ends_no_sign_in(world: World, host: str) -> None:
     started = await world.start()
     address = await world.sign_in(started)
     what = asked(world, f"/?{address.partition('?')[2]}", *NAVIGATION)
-    [answer] = parse(await say(what, host, world.settings.port, user=NOBODY))
+    [answer] = parse(await send_as_user(what, host, world.settings.port, user=NOBODY))
     landed = await world.land(address)
 
     assert (403, "wrong_user") == (answer.status, answer.json["code"])
@@ -285,7 +284,7 @@ async def test_an_address_that_the_user_pastes_is_one_of_this_port(world: World)
 
 async def test_at_rest_the_port_is_anybodys(world: World) -> None:
     """Before the first sign-in, and while the daemon is used for all else, also by another program's leave."""
-    with stranger("127.0.0.1", world.settings.port), stranger("::1", world.settings.port):
+    with occupied("127.0.0.1", world.settings.port), occupied("::1", world.settings.port):
         state = (await world.get("/v1/connection")).json
         listeners = (await world.get("/v1/daemon")).json["listeners"]
 
@@ -344,7 +343,7 @@ async def test_one_sign_in_after_the_other(world: World) -> None:
     for _ in range(3):
         started = await world.start(force=True)
         await world.land(await world.sandbox.cancel(started["authorization_url"]))
-        with stranger("127.0.0.1", world.settings.port), stranger("::1", world.settings.port):
+        with occupied("127.0.0.1", world.settings.port), occupied("::1", world.settings.port):
             assert "failed" == (await world.settled(started["attempt_id"]))["state"]
 
 
@@ -360,7 +359,7 @@ async def test_many_at_once_are_one(world: World) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_program_on_one_address_stops_the_sign_in_before_the_browser_opens(world: World, host: str) -> None:
     """Both must be ours, for a browser may prefer either; when it has gone, the next try goes through."""
-    with stranger(host, world.settings.port):
+    with occupied(host, world.settings.port):
         refused = await world.call("POST", "/v1/connection", {"open_browser": True})
         state = (await world.get("/v1/connection")).json["state"]
     opened = [*world.browser.opened]

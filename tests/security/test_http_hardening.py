@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.rawhttp import Answer, connected, exchange, get, request
-from tests.support.served import LocalDaemon, Witness
+from tests.support.served import LocalDaemon, RecordingServer
 from upstash_helper.api.server.body import BODY_LIMIT, BODY_SECONDS
 from upstash_helper.api.server.connections import Limits
 from upstash_helper.runtime.logs import NOISY_BUDGET, log_to
@@ -30,10 +30,10 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 QUICK = Limits(idle_seconds=0.5, linger_seconds=0.1, answer_seconds=0.5)
 
 
-@pytest.fixture(name="witness")
-async def _witness() -> AsyncIterator[Witness]:
-    async with Witness.serving(limits=QUICK) as witness:
-        yield witness
+@pytest.fixture(name="server")
+async def _witness() -> AsyncIterator[RecordingServer]:
+    async with RecordingServer.serving(limits=QUICK) as server:
+        yield server
 
 
 @pytest.fixture(name="daemon")
@@ -83,14 +83,14 @@ AT_ONCE = {
 
 
 @pytest.mark.parametrize("hostile", AT_ONCE.values(), ids=AT_ONCE.keys())
-async def test_t18_a_malformed_request_ends_its_connection(witness: Witness, hostile: bytes) -> None:
+async def test_t18_a_malformed_request_ends_its_connection(server: RecordingServer, hostile: bytes) -> None:
     """
     Whatever is wrong with the framing of a request, it gets one 400, and nothing after it is taken for a request.
     """
-    answers = await exchange(witness.port, hostile + SMUGGLED)
+    answers = await exchange(server.port, hostile + SMUGGLED)
 
     assert [400] == [answer.status for answer in answers]
-    assert [] == witness.handled
+    assert [] == server.handled
 
 
 LATER = {
@@ -103,15 +103,15 @@ LATER = {
 
 @pytest.mark.parametrize(("first", "hostile"), LATER.values(), ids=LATER.keys())
 async def test_t18_a_body_that_breaks_while_it_is_read_ends_its_connection(
-    witness: Witness, first: bytes, hostile: bytes
+    server: RecordingServer, first: bytes, hostile: bytes
 ) -> None:
     """
     A handler that is reading a body is told as soon as the framing breaks, and answers the only 400.
     """
-    answers = await exchange(witness.port, first, hostile + SMUGGLED)
+    answers = await exchange(server.port, first, hostile + SMUGGLED)
 
     assert [400] == [answer.status for answer in answers]
-    assert ["/upload"] == witness.handled
+    assert ["/upload"] == server.handled
 
 
 async def test_t18_the_daemon_answers_a_smuggling_attempt_once(daemon: LocalDaemon) -> None:
@@ -133,11 +133,11 @@ async def test_t18_the_daemon_answers_a_smuggling_attempt_once(daemon: LocalDaem
     assert [400] == [answer.status for answer in answers]
 
 
-async def test_t18_a_refusal_quotes_nothing(witness: Witness) -> None:
+async def test_t18_a_refusal_quotes_nothing(server: RecordingServer) -> None:
     """
     The answer to a malformed request is a constant problem, whatever was sent.
     """
-    [answer] = await exchange(witness.port, b"GET /<script>alert(1)</script>\0 HTTP/1.1\r\n\r\n")
+    [answer] = await exchange(server.port, b"GET /<script>alert(1)</script>\0 HTTP/1.1\r\n\r\n")
 
     assert "application/problem+json; charset=utf-8" == answer.headers["content-type"]
     assert ("malformed_request", 400) == (answer.json["code"], answer.json["status"])
@@ -215,45 +215,45 @@ def test_t20_the_bounds_of_the_daemon() -> None:
     assert (15.0, 5.0, 16 * 1024, 64) == (limits.idle_seconds, BODY_SECONDS, BODY_LIMIT, limits.connections)
 
 
-async def test_t20_a_silent_connection_is_closed(witness: Witness) -> None:
+async def test_t20_a_silent_connection_is_closed(server: RecordingServer) -> None:
     """
     Who connects and says nothing is closed.
     """
-    assert [] == await exchange(witness.port, b"")
+    assert [] == await exchange(server.port, b"")
 
 
-async def test_t20_dripping_headers_do_not_extend_their_time(witness: Witness) -> None:
+async def test_t20_dripping_headers_do_not_extend_their_time(server: RecordingServer) -> None:
     """
     Headers that arrive byte by byte are cut off at the same time as silence.
     """
     began = time.monotonic()
 
-    async with connected(witness.port) as connection:
+    async with connected(server.port) as connection:
         dripping = asyncio.create_task(connection.drip(b"GET / HTTP/1.1\r\nX: " + b"a" * 1000, every=0.02))
         answers = await connection.until_closed()
         took = time.monotonic() - began
         dripping.cancel()
 
     assert [] == answers
-    assert [] == witness.handled
+    assert [] == server.handled
     assert took < 5.0
 
 
-async def test_t20_an_idle_kept_alive_connection_is_closed(witness: Witness) -> None:
+async def test_t20_an_idle_kept_alive_connection_is_closed(server: RecordingServer) -> None:
     """
     After an answer a connection may be used again for a while, and is then closed.
     """
-    answers = await exchange(witness.port, request("GET", "/one"), request("GET", "/two"))
+    answers = await exchange(server.port, request("GET", "/one"), request("GET", "/two"))
 
     assert [200, 200] == [answer.status for answer in answers]
-    assert ["/one", "/two"] == witness.handled
+    assert ["/one", "/two"] == server.handled
 
 
-async def test_t20_a_dripping_body_is_cut_off(witness: Witness) -> None:
+async def test_t20_a_dripping_body_is_cut_off(server: RecordingServer) -> None:
     """
     A body that arrives byte by byte gets 408 when its time is over, and the connection is closed.
     """
-    async with connected(witness.port) as connection:
+    async with connected(server.port) as connection:
         await connection.send(POST + b"Content-Length: 1000\r\n\r\n")
         dripping = asyncio.create_task(connection.drip(b"a" * 1000, every=0.02))
         answers = await connection.until_closed()
@@ -267,22 +267,22 @@ async def test_t20_slow_clients_do_not_keep_others_out() -> None:
     With every connection taken by a client that drips its headers, another one is answered at once.
     """
     async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
-        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=16)))
+        server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=16)))
         for _ in range(16):
-            slow = await stack.enter_async_context(connected(witness.port))
+            slow = await stack.enter_async_context(connected(server.port))
             await slow.send(b"GET / HTTP/1.1\r\nX: ")
 
-        answer = await get(witness.port, "/quick")
+        answer = await get(server.port, "/quick")
 
     assert 200 == answer.status
-    assert ["/quick"] == witness.handled
+    assert ["/quick"] == server.handled
 
 
-async def test_t20_who_does_not_read_its_answer_is_dropped(witness: Witness) -> None:
+async def test_t20_who_does_not_read_its_answer_is_dropped(server: RecordingServer) -> None:
     """
     A client that asks and never reads loses its connection instead of holding it for ever.
     """
-    async with connected(witness.port) as connection:
+    async with connected(server.port) as connection:
         reading = cast("asyncio.ReadTransport", connection.writer.transport)
         reading.pause_reading()
         await connection.send(request("GET", "/large"))
@@ -321,20 +321,20 @@ async def test_t21_a_request_under_way_is_never_evicted() -> None:
     Only idle connections are closed to make room, the one that was idle longest first.
     """
     async with contextlib.AsyncExitStack() as stack:
-        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=3)))
-        busy = await stack.enter_async_context(connected(witness.port))
+        server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=3)))
+        busy = await stack.enter_async_context(connected(server.port))
         await busy.send(request("GET", "/hold"))
-        await witness.held.acquire()
-        used, unused = [await stack.enter_async_context(connected(witness.port)) for _ in range(2)]
+        await server.held.acquire()
+        used, unused = [await stack.enter_async_context(connected(server.port)) for _ in range(2)]
         await used.send(request("GET", "/first"))
         await used.answer()
 
-        assert 200 == (await get(witness.port, "/other")).status
+        assert 200 == (await get(server.port, "/other")).status
 
         assert [] == await unused.until_closed()
         await used.send(request("GET", "/second"))
         assert 200 == (await used.answer()).status
-        witness.hold.set()
+        server.hold.set()
         assert 200 == (await busy.answer()).status
 
 
@@ -343,13 +343,13 @@ async def test_t21_when_no_connection_is_idle_a_new_one_is_turned_away() -> None
     With a request under way on every connection, the next one gets 503 and is closed at once.
     """
     async with contextlib.AsyncExitStack() as stack:
-        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=2)))
+        server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=2)))
         for _ in range(2):
-            busy = await stack.enter_async_context(connected(witness.port))
+            busy = await stack.enter_async_context(connected(server.port))
             await busy.send(request("GET", "/hold"))
-            await witness.held.acquire()
+            await server.held.acquire()
 
-        [answer] = await exchange(witness.port, b"")
+        [answer] = await exchange(server.port, b"")
 
     assert (503, "too_many_connections") == (answer.status, answer.json["code"])
 
@@ -378,12 +378,14 @@ async def test_t22_malformed_requests_do_not_fill_the_log(tmp_path: Path) -> Non
     assert "sk-live" not in log.read_text()
 
 
-async def test_t22_a_handler_that_fails_says_nothing_of_why(witness: Witness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_t22_a_handler_that_fails_says_nothing_of_why(
+    server: RecordingServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """
     Whatever slips through all care is a bare 500, and one line that names the kind of error.
     """
     with caplog.at_level(logging.DEBUG):
-        [answer] = await exchange(witness.port, request("GET", "/broken"))
+        [answer] = await exchange(server.port, request("GET", "/broken"))
 
     assert (500, "internal_error") == (answer.status, answer.json["code"])
     assert b"sk-live" not in answer.body

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.effects import no_effect
-from tests.support.others import NOBODY, say, skip_unless_root
+from tests.support.other_programs import NOBODY, send_as_user, skip_unless_root
 from tests.support.rawhttp import Answer, parse, request
 from tests.support.world import World, as_page
 from upstash_helper.broker.apps.identity import SCOPES
@@ -14,7 +14,7 @@ from upstash_helper.broker.apps.identity import SCOPES
 
 async def send(world: World, said: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:
     """Send bytes as a program of ``user`` (0: this test's), and return the answers until the daemon closes."""
-    heard = await say(said, host, world.settings.port, user=user)
+    heard = await send_as_user(said, host, world.settings.port, user=user)
     return parse(heard)
 
 

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from tests.support.daemon import DaemonFailed, DaemonProcess
+from tests.support.other_programs import occupied
 from tests.support.own_network import until
 from tests.support.process import own_name
 from tests.support.rawhttp import get
-from tests.support.stranger import stranger
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
 from upstash_helper.client.errors import ApiProblem
@@ -56,7 +56,7 @@ async def test_t39_nobody_is_sent_to_sign_in_while_another_program_has_the_secon
     browser = NotedBrowser(tmp_path)
     settings = {"client_id": far_side.client_id, "auth_url": far_side.auth_url, "api_url": far_side.api_url}
     with (
-        stranger("::1", daemon_port) as taken,
+        occupied("::1", daemon_port) as taken,
         DaemonProcess.running(
             tmp_path / "home", port=daemon_port, environment=browser.environment, **settings
         ) as daemon,
@@ -94,7 +94,7 @@ def test_t39_without_the_required_address_the_daemon_does_not_start(tmp_path: Pa
     address is free it starts.
     """
     refused = DaemonProcess(tmp_path / "home", port=daemon_port)
-    with stranger("127.0.0.1", daemon_port), pytest.raises(DaemonFailed) as failed:
+    with occupied("127.0.0.1", daemon_port), pytest.raises(DaemonFailed) as failed:
         refused.start()
     refused.kill()
 
@@ -113,7 +113,7 @@ def test_t39_nobody_takes_an_address_from_a_running_daemon(tmp_path: Path, host:
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
         before = daemon.client.status().listeners
-        with pytest.raises(OSError, match=r"(?i)in use|WinError"), stranger(host, daemon.port):
+        with pytest.raises(OSError, match=r"(?i)in use|WinError"), occupied(host, daemon.port):
             pass
 
         after = daemon.client.status().listeners
@@ -156,6 +156,6 @@ def test_t39_a_second_address_that_appears_later_is_watched(tmp_path: Path) -> N
     assert ("disconnected", "StartedAttempt") == (absent["state"], absent["connect"])
     assert ["listening", "taken"] == taken["listeners"]
     assert ("port_conflict", "port_conflict") == (taken["state"], taken["connect"])
-    assert f"belongs to {seen['stranger']}" in taken["detail"]
+    assert f"belongs to {seen['other_program']}" in taken["detail"]
     assert ["listening", "listening"] == freed["listeners"]
     assert ("disconnected", "StartedAttempt") == (freed["state"], freed["connect"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
-from tests.support.others import NOBODY, HttpServer, another, skip_unless_root
+from tests.support.other_programs import NOBODY, HttpServer, other_program, skip_unless_root
 from tests.support.process import own_name
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
@@ -50,7 +50,7 @@ async def test_t40_a_second_daemon_says_nothing_to_whoever_has_the_port(tmp_path
 
         assert exit_codes.OK == ran.code
         assert "already running" in ran.err
-        assert [] == await stranger.heard()
+        assert [] == await stranger.received()
 
 
 @pytest.mark.parametrize("command", ["run", "start", "restart"])
@@ -63,7 +63,7 @@ async def test_t40_a_server_on_the_port_is_named_and_left_alone(tmp_path: Path, 
 
         assert exit_codes.PORT_BUSY == ran.code
         assert f"is in use by {own_name()}" in ran.err
-        assert [] == await stranger.heard()
+        assert [] == await stranger.received()
 
 
 async def test_t40_another_users_program_on_the_port_is_named_with_the_user(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ async def test_t40_another_users_program_on_the_port_is_named_with_the_user(tmp_
     Where another user's program, such as that user's daemon, has the port, the error says whose it is.
     """
     skip_unless_root()
-    with another("listen", "127.0.0.1", 0, user=NOBODY) as theirs:
+    with other_program("listen", "127.0.0.1", 0, user=NOBODY) as theirs:
         ran = await run_cli("run", environment=settings(tmp_path, theirs.port))
 
     assert exit_codes.PORT_BUSY == ran.code
@@ -86,7 +86,7 @@ def test_t40_a_program_that_the_system_hides_is_named_by_its_user(host: str) -> 
     skip_unless_root()
     if sys.platform != "linux":
         pytest.skip("platform: the users of sockets are told on Linux alone")
-    with another("listen", host, 0) as theirs:
+    with other_program("listen", host, 0) as theirs:
         command = [sys.executable, "-c", HOLDER_AS_ANOTHER_USER, str(theirs.port), str(NOBODY)]
         # As that user it could not write what coverage measured.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
@@ -99,7 +99,7 @@ def test_t40_a_program_of_ones_own_is_named_without_the_user() -> None:
     """
     That a program is the user's own need not be said.
     """
-    with another("listen", "127.0.0.1", 0) as ours:
+    with other_program("listen", "127.0.0.1", 0) as ours:
         assert holder("127.0.0.1", ours.port).endswith(f"(process {ours.pid})")
 
 
@@ -136,7 +136,7 @@ async def test_t40_who_takes_a_dead_daemons_port_hears_nothing(
         assert left.port == stranger.port
         assert code == ran.code
         assert left.owner_token not in ran.out + ran.err
-        assert [] == await stranger.heard()
+        assert [] == await stranger.received()
 
 
 async def test_t40_a_checkup_says_nothing_to_whoever_has_the_port(tmp_path: Path) -> None:
@@ -149,4 +149,4 @@ async def test_t40_a_checkup_says_nothing_to_whoever_has_the_port(tmp_path: Path
     async with HttpServer.listening(daemon.port) as stranger:
         await run_cli("doctor", environment=settings(tmp_path, daemon.port))
 
-        assert b"" == b"".join(await stranger.heard())
+        assert b"" == b"".join(await stranger.received())

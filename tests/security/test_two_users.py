@@ -244,7 +244,7 @@ async def test_no_file_of_the_other_users_can_be_opened(anns: Helper, ben: User)
     assert {"daemon.json", "daemon.lock", "ledger.db", "upstash-helper.log"} < names
     assert [name for name in names if name.startswith("credential")]
 
-    reached = await ben.does(REACH, files)
+    reached = await ben.evaluate(REACH, files)
 
     assert [[str(control), "read"]] == reached
 
@@ -255,7 +255,7 @@ async def test_the_users_own_programs_can_open_them(anns: Helper) -> None:
     """
     files = [path for path in below(anns.user.home / ".local/state/upstash-helper") if path.endswith(("db", "log"))]
 
-    reached = await anns.user.does(REACH, files)
+    reached = await anns.user.evaluate(REACH, files)
 
     assert {(path, what) for path in files if not path.endswith("/log") for what in ("read", "write")} <= {
         (path, what) for path, what in reached
@@ -269,8 +269,8 @@ async def test_the_owners_token_in_the_wrong_hands_is_worth_nothing(anns: Helper
     asked = [("GET", "/v1/connection"), ("GET", "/v1/databases"), ("POST", "/v1/databases"), ("GET", "/")]
     given = {"port": anns.port, "token": anns.token, "asked": asked}
 
-    bens = await ben.does(ASK, given)
-    own = await anns.user.does(ASK, given | {"asked": asked[:2]})
+    bens = await ben.evaluate(ASK, given)
+    own = await anns.user.evaluate(ASK, given | {"asked": asked[:2]})
     databases = await anns.user.helper("databases", "list", "--json")
 
     assert [(403, "wrong_user")] * len(asked) == [(status, msgspec.json.decode(text)["code"]) for status, text in bens]
@@ -306,7 +306,7 @@ async def test_a_runtime_folder_that_another_was_first_to_make_is_not_used(ann: 
     trap = ben.base / "tmp"
     trap.mkdir(mode=0o777)
     trap.chmod(0o1777)
-    made = await ann.does("import os; os.mkdir(given, 0o777); os.chmod(given, 0o777); result = 1",
+    made = await ann.evaluate("import os; os.mkdir(given, 0o777); os.chmod(given, 0o777); result = 1",
                           str(trap / f"runtime-{ben.uid}"))  # fmt: skip
     assert 1 == made
 

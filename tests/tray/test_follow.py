@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.app_side import AppSide
 from tests.support.daemon import DaemonProcess, free_port
-from tests.support.impostor import impostor, problem
+from tests.support.fake_daemon import fake_daemon, problem
 from tests.support.until import until
 from tests.support.watched import Watched
 from tests.support.world import PASSWORD
@@ -230,7 +230,7 @@ def test_the_end_does_not_wait_for_news(watched: Watched) -> None:
 
 def test_streams_that_break_again_and_again_are_told_and_not_hammered(tmp_path: Path) -> None:
     """Each time a little later, and in the end the user is told."""
-    with impostor(tmp_path) as daemon, Watched.following(tmp_path) as watched:
+    with fake_daemon(tmp_path) as daemon, Watched.following(tmp_path) as watched:
         until(lambda: watched.now.trouble)
 
         assert "again and again" in watched.now.trouble
@@ -251,7 +251,7 @@ def test_streams_that_break_again_and_again_are_told_and_not_hammered(tmp_path: 
 )
 def test_what_cannot_be_understood_is_told_in_words(tmp_path: Path, answers: dict[str, Any], words: str) -> None:
     """And never ends the tray."""
-    with impostor(tmp_path, **answers), Watched.following(tmp_path) as watched:
+    with fake_daemon(tmp_path, **answers), Watched.following(tmp_path) as watched:
         until(lambda: words in watched.now.trouble)
 
         assert "absent" == watched.now.daemon
@@ -261,7 +261,7 @@ def test_what_cannot_be_understood_is_told_in_words(tmp_path: Path, answers: dic
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes of files")
 def test_an_announcement_of_somebody_elses_is_not_believed(tmp_path: Path) -> None:
     """Its address would get the token."""
-    with impostor(tmp_path) as daemon:
+    with fake_daemon(tmp_path) as daemon:
         discovery.discovery_file(tmp_path).chmod(0o644)
         with Watched.following(tmp_path) as watched:
             until(lambda: "0644" in watched.now.trouble)
@@ -273,5 +273,5 @@ def test_a_ledger_that_cannot_be_read_takes_nothing_else_away(tmp_path: Path) ->
     """Nobody can ask to be let in then; the connection is shown all the same."""
     ill = problem(503, "ledger_unavailable", "The disk is full.")
 
-    with impostor(tmp_path, pairings=ill, apps=ill), Watched.following(tmp_path) as watched:
+    with fake_daemon(tmp_path, pairings=ill, apps=ill), Watched.following(tmp_path) as watched:
         until(lambda: any(view.connection and view.connection.state == "connected" for view in watched.seen))

@@ -56,7 +56,7 @@ def test_it_is_not_started_again_by_the_tray_when_it_was_stopped(tmp_path: Path)
             until(lambda: watched.states[-1] == "connecting")
             daemon.client.stop()
             until(lambda: watched.now.daemon == "absent")
-            daemon.asleep()
+            daemon.wait_until_exited()
             time.sleep(4)  # longer than the tray waits for its next look
             stopped = list(daemon.activator.pids)
             daemon.get()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.support.impostor import Impostor, impostor
+from tests.support.fake_daemon import FakeDaemon, fake_daemon
 from tests.support.tray_facts import connected, database, event, in_state, status
 from tests.support.until import SECONDS, until
 from upstash_helper.client.daemon import DaemonClient
@@ -26,10 +26,10 @@ FOUND = (200, msgspec.json.encode(wire.DatabaseList(databases=(database("orders"
 
 
 @contextlib.contextmanager
-def reading(runtime: Path, connection: wire.Connection) -> Iterator[tuple[Views, Reader, type[Impostor]]]:
+def reading(runtime: Path, connection: wire.Connection) -> Iterator[tuple[Views, Reader, type[FakeDaemon]]]:
     """Read from a daemon each of whose answers is given when the test says so."""
     told = (200, msgspec.json.encode(status(connection)))
-    with impostor(runtime, held=(DAEMON, DATABASES), daemon=told, databases=FOUND) as daemon:
+    with fake_daemon(runtime, held=(DAEMON, DATABASES), daemon=told, databases=FOUND) as daemon:
         views = Views(lambda _before, _after, _event: None)
         reader = Reader(views, failed=lambda _error: None)
         reader.read_from(DaemonClient.discover(runtime))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.app_side import AppSide
-from tests.support.process import hangups_heard
+from tests.support.process import default_sighup
 from tests.support.until import SECONDS, until
 from upstash_helper.service.autostart import NoAutostart
 from upstash_helper.settings.profiles import locate
@@ -202,7 +202,7 @@ def test_a_signal_ends_it_wherever_its_main_thread_is(
     environ = {**running.environment, **desk.environ, "UPSTASH_HELPER_HOME": str(running.home), "PYTHONPATH": "."}
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", _DEAF]
-    with hangups_heard(), subprocess.Popen(command, env=environ, cwd=root, stdout=subprocess.PIPE, text=True) as tray:
+    with default_sighup(), subprocess.Popen(command, env=environ, cwd=root, stdout=subprocess.PIPE, text=True) as tray:
         try:
             assert tray.stdout is not None
             assert "ready\n" == tray.stdout.readline()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.support.stranger import stranger
+from tests.support.other_programs import occupied
 from upstash_helper import __version__
 from upstash_helper.client import DaemonUnreachable, DiscoveryRefused, Helper, VersionMismatch
 from upstash_helper.client.daemon import DaemonClient
@@ -112,7 +112,7 @@ def test_an_app_is_told_too(runtime: Path) -> None:
     """
     The public client asks nothing of a daemon that it would misunderstand.
     """
-    with stranger("127.0.0.1") as listening:
+    with occupied("127.0.0.1") as listening:
         listening.setblocking(False)
         there = {"base_url": f"http://127.0.0.1:{listening.getsockname()[1]}", "api_version": API_VERSION + 1}
         with announced(runtime, **there), pytest.raises(VersionMismatch, match="This program is older"):

@@ -17,7 +17,7 @@ if sys.platform == "win32":
 from tests.support.activated import Activated
 from tests.support.activator import as_systemd, listening
 from tests.support.command_line import run_cli
-from tests.support.others import HttpServer
+from tests.support.other_programs import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import wake
@@ -33,7 +33,7 @@ async def test_a_command_wakes_it(tmp_path: Path) -> None:
     """
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("status", environment=daemon.environ)
 
@@ -49,7 +49,7 @@ async def test_a_command_wakes_it_after_a_restart_of_the_machine(tmp_path: Path)
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         daemon.activator.signal(signal.SIGKILL)
-        daemon.asleep()
+        daemon.wait_until_exited()
         shutil.rmtree(daemon.runtime)
 
         ran = await run_cli("status", "--json", environment=daemon.environ)
@@ -65,7 +65,7 @@ async def test_start_is_a_knock(tmp_path: Path) -> None:
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         await run_cli("stop", environment=daemon.environ)
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("start", "--json", environment=daemon.environ)
 
@@ -93,7 +93,7 @@ async def test_stop_says_that_it_is_started_again(tmp_path: Path) -> None:
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         ran = await run_cli("stop", environment=daemon.environ)
-        daemon.asleep()
+        daemon.wait_until_exited()
         daemon.get()
         as_json = await run_cli("stop", "--json", environment=daemon.environ)
 
@@ -108,7 +108,7 @@ async def test_stop_does_not_wake_it(tmp_path: Path) -> None:
     """
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("stop", "--json", environment=daemon.environ)
 
@@ -141,7 +141,7 @@ async def test_a_stranger_on_the_port_is_sent_no_token(tmp_path: Path) -> None:
         wake_note.write(tmp_path / "state", f"http://127.0.0.1:{stranger.port}")
 
         ran = await run_cli("status", environment=environment(tmp_path, stranger.port))
-        heard = await stranger.heard()
+        heard = await stranger.received()
 
     assert exit_codes.NOT_RUNNING == ran.code
     assert [b"GET /health HTTP/1.1"] == [said.split(b"\r\n")[0] for said in heard]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.support.others import NOBODY, Other, another, skip_unless_root
+from tests.support.other_programs import NOBODY, OtherProgram, other_program, skip_unless_root
 from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.system import socket_owners
 from upstash_helper.system.peers import LOOKUPS, Lookup, SystemPeers, of_process, process_of, uid_of
@@ -48,11 +48,11 @@ def forbidden(client: Address, server: Address) -> int | None:
 
 
 @contextlib.contextmanager
-def visited(host: str, called: str, *, user: int = 0) -> Iterator[tuple[Address, Address, Other]]:
+def visited(host: str, called: str, *, user: int = 0) -> Iterator[tuple[Address, Address, OtherProgram]]:
     """Let another program connect; yield our end, its end, and the program."""
     with (
         socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listening,
-        another("connect", called, listening.getsockname()[1], user=user) as visitor,
+        other_program("connect", called, listening.getsockname()[1], user=user) as visitor,
         listening.accept()[0] as ours,
     ):
         yield ours.getsockname()[:2], ours.getpeername()[:2], visitor
@@ -98,7 +98,7 @@ def test_t50_who_has_said_everything_is_still_known(lookup: Lookup) -> None:
     """
     skip_unless_root()
     with visited("127.0.0.1", "127.0.0.1", user=NOBODY) as (local, remote, visitor):
-        visitor.tell("half")
+        visitor.close_socket("half")
 
         assert SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 

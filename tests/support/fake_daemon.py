@@ -1,4 +1,4 @@
-"""A server that stands where a daemon should be, for what one in good health never does."""
+"""A server in place of the daemon, for behavior that the real one never shows."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ GOOD: dict[str, tuple[int, bytes]] = {
 
 
 def problem(code: int, name: str, detail: str) -> tuple[int, bytes]:
-    """Return a refusal."""
+    """Return an error response."""
     return code, msgspec.json.encode(wire.Problem(status=code, code=name, title="-", detail=detail))
 
 
-class Impostor(BaseHTTPRequestHandler):
-    """Stands where a daemon should be. What it answers is the test's; its event streams end after that."""
+class FakeDaemon(BaseHTTPRequestHandler):
+    """Handler of the fake server. The test sets its responses; event streams end after them."""
 
     answers: ClassVar[dict[str, tuple[int, bytes]]] = GOOD
     asked: ClassVar[list[str]] = []
     held: ClassVar[dict[str, threading.Semaphore]] = {}
-    """Answers that are given one by one, when the test says so."""
+    """Paths whose responses the test releases one by one."""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -50,15 +50,17 @@ class Impostor(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
-def impostor(runtime: Path, *, held: Iterable[str] = (), **answers: tuple[int, bytes]) -> Iterator[type[Impostor]]:
-    """Announce a server as a daemon, and hold the lock."""
-    told = GOOD | {f"/v1/{name}": answer for name, answer in answers.items()}
+def fake_daemon(runtime: Path, *, held: Iterable[str] = (), **answers: tuple[int, bytes]) -> Iterator[type[FakeDaemon]]:
+    """Announce a fake server as a daemon, and hold the daemon lock."""
+    responses = GOOD | {f"/v1/{name}": answer for name, answer in answers.items()}
     handler = type(
-        "Told", (Impostor,), {"asked": [], "answers": told, "held": {path: threading.Semaphore(0) for path in held}}
+        "Handler",
+        (FakeDaemon,),
+        {"asked": [], "answers": responses, "held": {path: threading.Semaphore(0) for path in held}},
     )
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
