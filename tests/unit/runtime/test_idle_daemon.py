@@ -1,4 +1,4 @@
-"""What busy_reason an idle daemon from exiting: work that would be lost."""
+"""What keeps an idle daemon from exiting: work that would be lost."""
 
 from __future__ import annotations
 

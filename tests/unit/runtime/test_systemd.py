@@ -53,7 +53,7 @@ def both_addresses(port: int) -> tuple[socket.socket, socket.socket]:
 
 
 async def test_both_passed_sockets_are_served() -> None:
-    """Connections to both_addresses passed sockets are served."""
+    """Connections to both passed sockets are served."""
     port = free_port()
     with passed_sockets(*both_addresses(port)) as passed:
         async with RecordingServer.behind(passed.listeners([port])) as server:
