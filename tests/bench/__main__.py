@@ -65,7 +65,7 @@ def bench_start(*, quick: bool) -> None:
         with baseline as server:
             other.append((server.ready_seconds, server.rss, server.uss))
 
-    # The first run compiles modules and fills caches.
+    # The first run compiles modules and fills caches, so it does not count.
     median = [[statistics.median(column) for column in zip(*runs[1:], strict=True)] for runs in (ours, other)]
     report("start to ready, median", median[0][0], median[1][0], "s")
     report("resident memory when ready, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
@@ -136,11 +136,11 @@ async def _measure_list(home: Path, *, quick: bool) -> None:
 
 
 async def _timed(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     async with session.get(url, headers=headers) as reply:
         await reply.read()
         reply.raise_for_status()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def bench_list(*, quick: bool) -> None:
@@ -171,10 +171,10 @@ def bench_activation(*, quick: bool) -> None:
         for runs, folder in ((ours, home), (other, None)):
             with activation.activated(folder) as server:
                 runs.append((server.first_response_seconds(), *activation.Memory.of(server.pid)))
-    # The first run compiles modules and fills caches.
+    # The first run compiles modules and fills caches, so it does not count.
     median = [[statistics.median(column) for column in zip(*runs[1:], strict=True)] for runs in (ours, other)]
-    report("activated: connection to first answer, median", median[0][0], median[1][0], "s")
-    report("activated: resident memory then, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
+    report("activated: connection to response, median", median[0][0], median[1][0], "s")
+    report("activated: resident memory after it, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
     report("activated: proportional memory, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
 
     seconds = 1.0 if quick else 60.0
@@ -184,15 +184,15 @@ def bench_activation(*, quick: bool) -> None:
             with activation.activated(folder) as server:
                 hours.append(activation.an_hour(server, parts=12 if quick else 1, idle_seconds=seconds))
     daemon, bare = hours
-    report("after an hour of nothing: resident memory", daemon.after.rss / MEGABYTE, bare.after.rss / MEGABYTE, "MB")
-    report("after an hour of nothing: proportional", daemon.after.pss / MEGABYTE, bare.after.pss / MEGABYTE, "MB")
+    report("after an hour of light use: resident memory", daemon.after.rss / MEGABYTE, bare.after.rss / MEGABYTE, "MB")
+    report("after an hour of light use: proportional", daemon.after.pss / MEGABYTE, bare.after.pss / MEGABYTE, "MB")
     for name, hour in (("daemon", daemon), ("bare", bare)):
         steps = [memory.rss / MEGABYTE for memory in (hour.ready, hour.used, hour.after)]
         sys.stdout.write(
-            f"resident memory, {name}: {steps[0]:.1f} MB when ready, {steps[1]:.1f} when all was used once, "
+            f"resident memory, {name}: {steps[0]:.1f} MB when ready, {steps[1]:.1f} after one round, "
             f"{steps[2]:.1f} after the hour's {hour.requests} requests\n"
         )
-        sys.stdout.write(f"idle for {seconds:.0f} s behind it, {name}: {hour.wakeups} wake-ups\n")
+        sys.stdout.write(f"idle for {seconds:.0f} s after it, {name}: {hour.wakeups} wake-ups\n")
 
 
 BENCHES: dict[str, Callable[..., None]] = {
@@ -209,14 +209,14 @@ def main() -> None:
     """Run the requested measurements."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the daemon.")
     parser.add_argument("which", nargs="*", help=f"of {', '.join(BENCHES)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
-    given = parser.parse_args()
-    unknown = set(given.which) - BENCHES.keys()
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, to check that it works")
+    options = parser.parse_args()
+    unknown = set(options.which) - BENCHES.keys()
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     sys.stdout.write(f"{'':<44} {'daemon':>10} {'bare':>10}\n")
-    for name in given.which or BENCHES:
-        BENCHES[name](quick=given.quick)
+    for name in options.which or BENCHES:
+        BENCHES[name](quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEN_SECONDS = 360
-"""How often every ten seconds is in an hour."""
+"""How many times ten seconds fit into an hour."""
 MINUTES = 60
 FIVE_MINUTES = 12
 _LISTS = ("/v1/apps", "/v1/pairings", "/v1/audit", "/v1/regions")
 _ANSWER_SECONDS = 30.0
-_SETTLES_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
 
 
 class Memory(NamedTuple):
     """A process's memory, in bytes."""
 
     rss: int
-    """Resident, libraries that are shared with others included."""
+    """The resident set size, including shared libraries."""
     pss: int
-    """With its share of what is shared."""
+    """The proportional set size."""
 
     @classmethod
     def of(cls, pid: int) -> Memory:
@@ -62,13 +62,13 @@ class Hour(NamedTuple):
     """Measurements of a process before and after the hour."""
 
     ready: Memory
-    """When it has answered its first request."""
+    """After its first response."""
     used: Memory
-    """When everything has been asked for once."""
+    """After everything has been requested once."""
     after: Memory
     requests: int
     wakeups: int
-    """In the idle window behind it."""
+    """In the idle window after the hour."""
 
 
 class Activated:
@@ -91,9 +91,9 @@ class Activated:
 
     def first_response_seconds(self) -> float:
         """Return the time from connecting, with no server running, to the response, in seconds."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         self.get("/health")
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     def get(self, path: str, *, bearer: str = "") -> int:
         """Send a request on a new connection, and return the status."""
@@ -152,22 +152,22 @@ def an_hour(server: Activated, *, parts: int, idle_seconds: float) -> Hour:
     """
     server.get("/health")
     ready = Memory.of(server.pid)
-    _pass(server, 1, 1, 1)
+    _simulate(server, 1, 1, 1)
     used = Memory.of(server.pid)
     before = server.requests
-    _pass(server, TEN_SECONDS // parts, MINUTES // parts, FIVE_MINUTES // parts)
+    _simulate(server, TEN_SECONDS // parts, MINUTES // parts, FIVE_MINUTES // parts)
     requests = server.requests - before
-    time.sleep(_SETTLES_SECONDS)  # connections are taken down
+    time.sleep(_SETTLE_SECONDS)  # connections are closed
     after, wakeups_before = Memory.of(server.pid), voluntary_switches(server.pid)
     time.sleep(idle_seconds)
     return Hour(ready, used, after, requests, voluntary_switches(server.pid) - wakeups_before)
 
 
-def _pass(server: Activated, ten_seconds: int, minutes: int, five_minutes: int) -> None:
+def _simulate(server: Activated, ten_seconds: int, minutes: int, five_minutes: int) -> None:
     owner = server.owner
     for _ in range(ten_seconds):
         _expect(server.get("/health"), 200)
-        server.get("/v1/connection", bearer="a-token-of-nobody")
+        server.get("/v1/connection", bearer="an-invalid-token")
         server.get("/v1/daemon", bearer=owner)
         _expect(server.get("/v1/connection", bearer=owner), 200)
     for _ in range(minutes):
@@ -177,7 +177,7 @@ def _pass(server: Activated, ten_seconds: int, minutes: int, five_minutes: int) 
         server.follow()
 
 
-def _expect(status: int, wanted: int) -> None:
-    if status != wanted:
+def _expect(status: int, expected: int) -> None:
+    if status != expected:
         message = f"status {status}"
         raise RuntimeError(message)

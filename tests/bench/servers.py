@@ -68,15 +68,15 @@ class Server:
 @contextlib.contextmanager
 def running(command: list[str], port: int, env: Mapping[str, str], *, home: Path | None = None) -> Iterator[Server]:
     """Start ``command``, wait for its first response on ``port``, and stop it on leaving."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(command, env=dict(env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not answers(port):
-            if process.poll() is not None or time.perf_counter() - begun > READY_SECONDS:
-                message = f"{command[1:3]} did not get ready"
+            if process.poll() is not None or time.perf_counter() - started > READY_SECONDS:
+                message = f"{command[1:3]} did not become ready"
                 raise RuntimeError(message)
             time.sleep(0.001)
-        ready = time.perf_counter() - begun
+        ready = time.perf_counter() - started
         yield Server(process, port, ready, token(home) if home else "")
     finally:
         process.send_signal(signal.SIGTERM)

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMPTY_ICON = [sys.executable, "-P", str(Path(__file__).with_name("empty_icon.py"))]
-_SETTLES_SECONDS = 2.0
+_SETTLE_SECONDS = 2.0
 
 
 class Cost(NamedTuple):
     """The cost of a process so far."""
 
     rss: int
-    """Resident bytes."""
+    """The resident memory in bytes."""
     cpu_seconds: float
     wakeups: int
-    """How often its threads gave the processor back by themselves."""
+    """The number of voluntary context switches of its threads."""
 
     @classmethod
     def of(cls, pid: int) -> Cost:
@@ -59,12 +59,12 @@ async def _idle(home: Path, seconds: float) -> tuple[Cost, Cost, float]:
         theirs = environment(**bus.env, UPSTASH_HELPER_HOME=str(home))
         with running(daemon_command(port), port, theirs, home=home):
             async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 with TrayProcess.running(theirs) as tray, _empty_icon({**theirs, "DISPLAY": display}) as empty:
                     item = await host.item()
-                    took = time.perf_counter() - begun
+                    took = time.perf_counter() - started
                     await item.until(says("No account is connected"))
-                    await asyncio.sleep(_SETTLES_SECONDS)
+                    await asyncio.sleep(_SETTLE_SECONDS)
                     before = [Cost.of(pid) for pid in (tray.pid, empty)]
                     await asyncio.sleep(seconds)
                     after = [Cost.of(pid) for pid in (tray.pid, empty)]

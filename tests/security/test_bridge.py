@@ -26,8 +26,8 @@ def over_the_bridge(world: World, origin: str, *, get: bool = False) -> dict[str
 async def test_page_can_pair_over_the_bridge(world: World) -> None:
     """The user sees the named page, and its token works for that page with and without the bridge."""
     body = {"name": "Tool", "scopes": ["connection:read"]}
-    asked = await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
-    at, secret = f"/v1/pairings/{asked.json['id']}", asked.json["poll_secret"]
+    pairing = await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
+    at, secret = f"/v1/pairings/{pairing.json['id']}", pairing.json["poll_secret"]
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
     await world.call("POST", f"{at}/approve", {})
     looked = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
@@ -46,8 +46,8 @@ async def test_page_can_pair_over_the_bridge(world: World) -> None:
 
 async def test_other_page_cannot_poll_a_pairing(world: World) -> None:
     """A poll secret only works for its page, over the bridge as well."""
-    asked = await world.ask("connection:read", origin=PAGE)
-    at, secret = f"/v1/pairings/{asked.json['id']}", asked.json["poll_secret"]
+    pairing = await world.ask("connection:read", origin=PAGE)
+    at, secret = f"/v1/pairings/{pairing.json['id']}", pairing.json["poll_secret"]
 
     own = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
     other = await world.get(at, token=secret, headers=over_the_bridge(world, OTHER, get=True))
@@ -72,9 +72,9 @@ async def test_header_is_only_accepted_from_own_pages(world: World, origin: str 
 async def test_header_is_not_allowed_in_preflights(world: World) -> None:
     """Browsers do not let pages send it, because no preflight allows it."""
     await world.pair("databases:read", origin=PAGE)
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": HEADER.lower()}
+    requested = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": HEADER.lower()}
 
-    reply = await world.call("OPTIONS", "/v1/pairings", headers={**as_page(PAGE), **asked}, token=None)
+    reply = await world.call("OPTIONS", "/v1/pairings", headers={**as_page(PAGE), **requested}, token=None)
 
     assert HEADER.lower() not in reply.headers["Access-Control-Allow-Headers"].lower()
 

@@ -390,7 +390,7 @@ def test_killed_daemon_does_not_keep_the_port(tmp_path: Path, daemon_port: int) 
     The system closes the port of a killed daemon. The next daemon waits for the same sign-in, and closes the port
     at its end.
     """
-    settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "anybody"}
+    settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "client"}
     with DaemonProcess.running(tmp_path / "home", port=daemon_port, **settings) as daemon:
         started = daemon.client.connect(open_browser=False)
         held = not is_free(daemon_port)

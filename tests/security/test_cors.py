@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PAGE = "https://app.example.com"
 LOCAL = "http://localhost:5173"
 EXTENSION = "chrome-extension://" + "a" * 32
-STRANGER = "https://stranger.example"
+UNAPPROVED = "https://unapproved.example"
 NEIGHBOURS = [
-    STRANGER, "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.com",
+    UNAPPROVED, "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.com",
     "https://xapp.example.com", "https://APP.example.com", "https://app.example.com/", "http://localhost:5174",
     "http://127.0.0.1:5173", "chrome-extension://" + "b" * 32, "null", "*", "", "https://app.example.com, https://b",
 ]  # fmt: skip
@@ -33,8 +33,8 @@ async def preflight(
     world: World, origin: str, path: str, method: str = "POST", headers: str = "authorization"
 ) -> Reply:
     """Send a preflight, like a browser before a page's request."""
-    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
-    return await world.call("OPTIONS", path, headers={**as_page(origin), **asked}, token=None)
+    requested = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return await world.call("OPTIONS", path, headers={**as_page(origin), **requested}, token=None)
 
 
 def cors_of(reply: Reply) -> dict[str, str]:
@@ -134,7 +134,7 @@ async def test_t12_preflight_for_an_unknown_method_is_denied(world: World) -> No
 @pytest.mark.parametrize("path", ["/v1/pairings", "/v1/pairings/x/token", "/v1/token/rotate"])
 async def test_t12_preflight_for_requesting_access_is_allowed_for_any_page(world: World, path: str) -> None:
     """Otherwise a page could not pair, or learn that its token was revoked."""
-    replies = {origin: await preflight(world, origin, path) for origin in (STRANGER, LOCAL, EXTENSION)}
+    replies = {origin: await preflight(world, origin, path) for origin in (UNAPPROVED, LOCAL, EXTENSION)}
 
     assert {204} == {reply.status for reply in replies.values()}
     assert all(origin == reply.headers["Access-Control-Allow-Origin"] for origin, reply in replies.items())
@@ -189,7 +189,7 @@ async def test_t13_approved_page_can_read_errors(timed: World, origin: str) -> N
     }
     many = [await sent("GET", "/v1/token", headers=headers) for _ in range(REQUESTS_AT_ONCE)]
     replies[429] = many[-1]
-    strangers = [await sent("GET", "/v1/databases", headers={**headers, **as_page(STRANGER)})]
+    unapproved = [await sent("GET", "/v1/databases", headers={**headers, **as_page(UNAPPROVED)})]
 
     assert list(replies) == [reply.status for reply in replies.values()]
     assert {origin} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies.values()}
@@ -197,7 +197,7 @@ async def test_t13_approved_page_can_read_errors(timed: World, origin: str) -> N
     assert all(reply.code for reply in replies.values())
     exposed = replies[429].headers["Access-Control-Expose-Headers"].split(", ")
     assert {"retry-after", "www-authenticate", "etag", "location", "idempotency-replayed"} <= set(exposed)
-    assert [{}] == [cors_of(reply) for reply in strangers]
+    assert [{}] == [cors_of(reply) for reply in unapproved]
 
 
 @pytest.mark.parametrize("origin", NEIGHBOURS)
@@ -242,33 +242,33 @@ async def test_t13_event_stream_is_readable_for_its_page_only(world: World) -> N
     async with world.session.get("/v1/events", headers=app.headers) as response:
         assert PAGE == response.headers["Access-Control-Allow-Origin"]
         assert "Origin" == response.headers["Vary"]
-    async with follow(world), world.session.get("/v1/events", headers=as_page(STRANGER)) as refused:
+    async with follow(world), world.session.get("/v1/events", headers=as_page(UNAPPROVED)) as refused:
         assert 403 == refused.status
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
 async def test_t13_requesting_page_can_read_the_responses(world: World) -> None:
     """Any page that requests access can read 202, 409, 422, 404, and 429."""
-    page = as_page(STRANGER)
-    first = await world.ask(origin=STRANGER)
+    page = as_page(UNAPPROVED)
+    first = await world.ask(origin=UNAPPROVED)
     replies = [
         first,
-        await world.ask(origin=STRANGER),
-        await world.ask("databases:read", origin=STRANGER, name=""),
+        await world.ask(origin=UNAPPROVED),
+        await world.ask("databases:read", origin=UNAPPROVED, name=""),
         await world.get("/v1/pairings/x", headers=page, token=None),
         await world.get(f"/v1/pairings/{first.json['id']}", headers=page, token=first.json["poll_secret"]),
-        *[await world.ask(origin=STRANGER) for _ in range(5)],
+        *[await world.ask(origin=UNAPPROVED) for _ in range(5)],
     ]
 
     assert [202, 409, 422, 404, 200] == [reply.status for reply in replies[:5]]
     assert 429 == replies[-1].status
-    assert {STRANGER} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies}
+    assert {UNAPPROVED} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies}
 
 
 # --- T55 --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", [STRANGER, LOCAL, EXTENSION])
+@pytest.mark.parametrize("origin", [UNAPPROVED, LOCAL, EXTENSION])
 async def test_t55_health_discloses_only_that_the_helper_is_running(world: World, origin: str) -> None:
     """The response is the same for every sender and state. Pages cannot read it, and learn no version."""
     from upstash_helper import __version__
@@ -282,8 +282,8 @@ async def test_t55_health_discloses_only_that_the_helper_is_running(world: World
     assert [200] * 4 == [reply.status for reply in (before, after, plain, owner)]
     assert {b'{"status":"ok","service":"upstash-helper"}'} == {it.body for it in (before, after, plain, owner)}
     assert [{}] * 4 == [cors_of(reply) for reply in (before, after, plain, owner)]
-    told = repr([*before.headers.items(), before.body])
-    assert __version__ not in told
+    content = repr([*before.headers.items(), before.body])
+    assert __version__ not in content
     assert "Server" not in before.headers
 
 

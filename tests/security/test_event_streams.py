@@ -44,7 +44,7 @@ async def test_t49_unauthorized_callers_get_no_stream(world: World) -> None:
         replies = {
             "no token": await world.get("/v1/events", token=None),
             "in the address": await world.get(f"/v1/events?token={page.token}&access_token={page.token}", token=None),
-            "a stranger": await world.get("/v1/events", token=None, headers=as_page(OTHER)),
+            "an unapproved page": await world.get("/v1/events", token=None, headers=as_page(OTHER)),
             "without its scope": await world.get("/v1/events", token=blind.token),
             "made up": await world.get("/v1/events", token="uha_" + "A" * 43),
             "an image": await world.get(
@@ -56,7 +56,7 @@ async def test_t49_unauthorized_callers_get_no_stream(world: World) -> None:
     assert {
         "no token": (401, "token_required"),
         "in the address": (401, "token_required"),
-        "a stranger": (403, "origin_not_allowed"),
+        "an unapproved page": (403, "origin_not_allowed"),
         "without its scope": (403, "insufficient_scope"),
         "made up": (401, "invalid_token"),
         "an image": (403, "cross_site_request"),
@@ -77,19 +77,19 @@ async def test_t49_each_caller_gets_only_its_own_events(world: World) -> None:
         follow(world, **reader.headers) as first,
         follow(world, **other.headers) as second,
     ):
-        made = await world.create("told")
-        asked = (await world.ask(origin=OTHER)).json
-        await world.call("POST", f"/v1/pairings/{asked['id']}/deny")
+        made = await world.create("created")
+        pairing = (await world.ask(origin=OTHER)).json
+        await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")
         third = await world.pair("connection:read")
         await world.call("DELETE", f"/v1/apps/{third.id}")
         await world.call("DELETE", "/v1/connection")
-        told = [await until_disconnected(stream) for stream in (owner, first, second)]
+        received = [await until_disconnected(stream) for stream in (owner, first, second)]
 
-    kinds = [[event["event"] for event in events] for events in told]
+    kinds = [[event["event"] for event in events] for events in received]
     assert ["database", "pairing", "pairing", "pairing", "pairing", "pairing", "revoked", "connection"] == kinds[0]
     assert ["database", "connection"] == kinds[1]
     assert ["connection"] == kinds[2]
-    assert made["id"] == told[1][0]["data"]["id"]
+    assert made["id"] == received[1][0]["data"]["id"]
 
 
 async def until_disconnected(stream: Stream) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ async def until_disconnected(stream: Stream) -> list[dict[str, Any]]:
      "{run}-1; DROP TABLE", "é", "null", "{run}"],
 )  # fmt: skip
 async def test_t49_unknown_event_id_is_a_reset(world: World, last: str) -> None:
-    """With an old, future, or invented id, the client is told to reload the state, and follows from then on."""
+    """With an old, future, or invented id, the client is received to reload the state, and follows from then on."""
     app = await world.pair("connection:read", origin=PAGE)
     async with follow(world) as stream:
         await world.start()
@@ -137,16 +137,16 @@ async def test_t49_resuming_replays_missed_events(world: World) -> None:
     await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
     headers = {**app.headers, "Last-Event-ID": last}
 
-    told = []
+    received = []
     for _ in range(2):
         async with follow(world, **headers) as resumed:
             event = await resumed.next()
             while event["event"] != "attempt":
                 event = await resumed.next()
-            told.append((event["id"], event["data"]["state"]))
+            received.append((event["id"], event["data"]["state"]))
 
-    assert told[0] == told[1]
-    assert "failed" == told[0][1]
+    assert received[0] == received[1]
+    assert "failed" == received[0][1]
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ AT_ONCE = {
     "chunk size with a sign": CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n",
     "chunk size overflows": CHUNKED + b"ffffffffffffffffff\r\nabc\r\n0\r\n\r\n",
     "chunk lines end in LF": CHUNKED + b"3\nabc\n0\n\n",
-    "chunk longer than it says": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
+    "chunk longer than its size": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
     "LF in a chunk extension": CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n",
     "malformed trailer": CHUNKED + b"0\r\nX : y\r\n\r\n",
     "HTTP/0.9": b"GET /a\r\n\r\n",
@@ -94,7 +94,7 @@ async def test_t18_malformed_request_ends_its_connection(server: RecordingServer
 LATER = {
     "chunk size is no number": (CHUNKED, b"ZZ\r\nabc\r\n0\r\n\r\n"),
     "second chunk has no size": (CHUNKED + b"3\r\nabc\r\n", b"ZZ\r\nabc\r\n0\r\n\r\n"),
-    "chunk longer than it says": (CHUNKED + b"3\r\nabc", b"def\r\n0\r\n\r\n"),
+    "chunk longer than its size": (CHUNKED + b"3\r\nabc", b"def\r\n0\r\n\r\n"),
     "malformed trailer": (CHUNKED + b"3\r\nabc\r\n0\r\n", b"X : y\r\n\r\n"),
 }
 
@@ -374,9 +374,9 @@ PATHS = (
 @pytest.mark.parametrize("path", PATHS)
 async def test_t23_unusual_paths_are_not_found(daemon: LocalDaemon, path: str) -> None:
     """A path that no proper client sends is denied or not found, even for the owner."""
-    asked = request("GET", path, port=daemon.port, headers=(*daemon.owner, ("Connection", "close")))
+    sent = request("GET", path, port=daemon.port, headers=(*daemon.owner, ("Connection", "close")))
 
-    [answer] = await exchange(daemon.port, asked)
+    [answer] = await exchange(daemon.port, sent)
 
     assert answer.status in {400, 404}
     assert answer.headers["content-type"].startswith("application/problem+json")

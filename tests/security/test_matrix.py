@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.server.routes import Policy, Route
 
 PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32
-OTHER, STRANGER = "https://other.example.com", "https://stranger.example"
+OTHER, UNAPPROVED = "https://other.example.com", "https://unapproved.example"
 
 Token = Literal["none", "bad", "owner", "native", "web", "extension"]
 Origin = Literal["none", "own", "approved", "unapproved", "null", "own_page"]
@@ -45,7 +45,7 @@ FETCHES: Final[tuple[Fetch, ...]] = (
     "absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors",
 )  # fmt: skip
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-# Revokes the calling app's token. It gets an app of its own, so that the others remain.
+# Revokes the calling app's token. It gets a separate app, so that the others remain.
 ENDING: Final = {("DELETE", "/v1/token"), ("POST", "/v1/token/rotate")}
 
 
@@ -208,7 +208,7 @@ def origin_of(cell: Cell) -> str | None:
     """Return the value of ``Origin``."""
     own = IDENTITIES[cell.token].origin if cell.token in IDENTITIES else None
     return {
-        "none": None, "own": own, "approved": OTHER, "unapproved": STRANGER, "null": "null",
+        "none": None, "own": own, "approved": OTHER, "unapproved": UNAPPROVED, "null": "null",
         "own_page": "http://localhost:{port}",
     }[cell.origin]  # fmt: skip
 
@@ -276,7 +276,7 @@ def mismatch(route: Route, cell: Cell, answer: Answer, origin: str | None) -> st
     if answer.status not in statuses(route):
         return "not documented"
     if status == 0 and answer.code in GUARDS:
-        return f"expected to be let in, got {answer.code}"
+        return f"expected to be allowed, got {answer.code}"
     if status != 0 and (status, code) != (answer.status, answer.code or code):
         return f"expected {status} {code}"
     if answer.readable != (origin if may_read(route.policy, cell) else None):
@@ -293,14 +293,14 @@ async def test_t54_every_route_enforces_its_policy_for_every_sender(daemon: Matr
     The status follows from the declared policy, it is documented and never an internal error, and the page may read
     the response exactly if it should.
     """
-    everybody = list(cells())
+    all_cells = list(cells())
     found: list[tuple[str, str, Cell, Answer, str]] = []
     for number, route in enumerate(daemon.world.daemon.routes):
         if route.path == "/v1/daemon/stop":
             continue
         # The six methods of the pass-through differ only in scope, so four are tested with every seventh cell.
         sampled = "{path" in route.path and route.method not in ("GET", "POST")
-        for cell in everybody[number % 7 :: 7] if sampled else everybody:
+        for cell in all_cells[number % 7 :: 7] if sampled else all_cells:
             token = None
             if (route.method, route.path) in ENDING and cell.token in IDENTITIES and expected(route, cell) == IN:
                 daemon.clock.advance(60)  # nor the limit of access requests

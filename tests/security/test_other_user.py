@@ -12,13 +12,13 @@ from tests.support.world import World, as_page
 from upstash_helper.broker.apps.identity import SCOPES
 
 
-async def send(world: World, said: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:
+async def send(world: World, data: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:
     """
     Send bytes as a program of ``user`` (0: this test's), and return the responses until the daemon closes the
     connection.
     """
-    heard = await send_as_user(said, host, world.settings.port, user=user)
-    return parse(heard)
+    received = await send_as_user(data, host, world.settings.port, user=user)
+    return parse(received)
 
 
 def last_request(world: World, method: str, path: str, token: str | None, **headers: str) -> bytes:
@@ -33,8 +33,8 @@ def last_request(world: World, method: str, path: str, token: str | None, **head
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-@pytest.mark.parametrize("whose", ["owner", "app", "none"])
-async def test_t50_other_user_is_denied_with_any_token(world: World, host: str, whose: str) -> None:
+@pytest.mark.parametrize("holder", ["owner", "app", "none"])
+async def test_t50_other_user_is_denied_with_any_token(world: World, host: str, holder: str) -> None:
     """
     Reads and billable changes get 403 ``wrong_user`` without effect. A program of the right user succeeds with the
     same token.
@@ -42,7 +42,7 @@ async def test_t50_other_user_is_denied_with_any_token(world: World, host: str, 
     skip_unless_root()
     await world.connect()
     app = await world.pair(*SCOPES)
-    token = {"owner": world.owner, "app": app.token, "none": None}[whose]
+    token = {"owner": world.owner, "app": app.token, "none": None}[holder]
     reads, writes = (
         last_request(world, "GET", "/v1/connection", token),
         last_request(world, "POST", "/v1/databases", token),
@@ -55,7 +55,7 @@ async def test_t50_other_user_is_denied_with_any_token(world: World, host: str, 
     [own] = await send(world, reads, user=0, host=host)
 
     assert [[(403, "wrong_user")]] * 2 == [[(it.status, it.json["code"]) for it in answer] for answer in answers]
-    assert (401 if whose == "none" else 200) == own.status
+    assert (401 if holder == "none" else 200) == own.status
 
 
 @pytest.mark.parametrize(

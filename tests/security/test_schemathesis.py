@@ -33,9 +33,9 @@ CHECKS = (
 )  # fmt: skip
 SEED, EXAMPLES = "1", "20"
 
-# One stops the daemon; the answer of the other never ends.
+# One stops the daemon, and the response of the other never ends.
 NEVER = ("stopDaemon", "followEvents")
-# After these the others would only be told that there is nothing any more. They have a run of their own.
+# After these operations all others would fail, so they have a separate run.
 ENDING = ("disconnect", "deleteDatabase", "revokeApp", "revokeToken", "rotateToken", "useApiKey")
 
 
@@ -64,8 +64,8 @@ async def schemathesis(world: World, folder: Path, token: str, *options: str) ->
         env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
     async with asyncio.timeout(120):
-        said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
+        output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
 
 
 def without(*operations: str) -> list[str]:
@@ -103,19 +103,19 @@ async def test_responses_conform_to_the_document(described: World, tmp_path: Pat
     """
     token = described.owner if who == "owner" else (await described.pair(*SCOPES, all_databases=True)).token
 
-    code, said = await schemathesis(described, tmp_path, token, *without(*NEVER, *ENDING))
+    code, output = await schemathesis(described, tmp_path, token, *without(*NEVER, *ENDING))
 
-    assert 0 == code, said
-    assert re.search(r"Tested: [34]\d", said), said
+    assert 0 == code, output
+    assert re.search(r"Tested: [34]\d", output), output
 
 
 @pytest.mark.slow
 async def test_responses_of_one_time_operations_conform_to_the_document(described: World, tmp_path: Path) -> None:
     """Operations that can be done only once conform as well."""
-    code, said = await schemathesis(described, tmp_path, described.owner, *only(*ENDING))
+    code, output = await schemathesis(described, tmp_path, described.owner, *only(*ENDING))
 
-    assert 0 == code, said
-    assert f"Tested: {len(ENDING)}" in said
+    assert 0 == code, output
+    assert f"Tested: {len(ENDING)}" in output
 
 
 async def test_document_has_no_secrets(world: World) -> None:

@@ -125,9 +125,9 @@ def test_t39_addresses_of_a_running_daemon_cannot_be_bound(tmp_path: Path, host:
 def run_without_ipv6(folder: Path) -> dict[str, Any]:
     """Run a daemon on a machine without ``::1``, and return what was observed."""
     if sys.platform != "linux":
-        pytest.skip("platform: only Linux lets a program have a loopback of its own")
+        pytest.skip("platform: only Linux has network namespaces")
     if shutil.which("unshare") is None:
-        pytest.skip("needs unshare (of the package util-linux)")
+        pytest.skip("requires unshare (of the package util-linux)")
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-m", "tests.support.own_network", folder],
         cwd=ROOT,
@@ -136,11 +136,11 @@ def run_without_ipv6(folder: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode != 0 and b"unshare" in done.stderr:
-        pytest.skip(f"platform: this Linux lets no user have a network namespace ({done.stderr.decode().strip()})")
+        pytest.skip(f"platform: this system does not allow network namespaces ({done.stderr.decode().strip()})")
     assert 0 == done.returncode, done.stderr.decode()
     seen: dict[str, Any] = msgspec.json.decode(done.stdout)
     if "forbidden" in seen:
-        pytest.skip(f"platform: this Linux lets no user bring up a loopback of his own ({seen['forbidden']})")
+        pytest.skip(f"platform: this system does not allow bringing up a loopback interface ({seen['forbidden']})")
     return seen
 
 

@@ -44,25 +44,25 @@ async def test_t40_second_daemon_does_not_contact_the_port(tmp_path: Path) -> No
     The lock shows that a daemon of this user is running: a second one exits with success, without contacting the
     port.
     """
-    async with HttpServer.listening() as stranger:
-        environment = settings(tmp_path, stranger.port)
+    async with HttpServer.listening() as server:
+        environment = settings(tmp_path, server.port)
         with DaemonLock(tmp_path / "run"):
             ran = await run_cli("run", environment=environment)
 
         assert exit_codes.OK == ran.code
         assert "already running" in ran.err
-        assert [] == await stranger.received()
+        assert [] == await server.received()
 
 
 @pytest.mark.parametrize("command", ["run", "start", "restart"])
 async def test_t40_server_on_the_port_is_named_and_not_contacted(tmp_path: Path, command: str) -> None:
     """If another server has the port, the daemon does not start, names the program, and never contacts it."""
-    async with HttpServer.listening() as stranger:
-        ran = await run_cli(command, environment=settings(tmp_path, stranger.port))
+    async with HttpServer.listening() as server:
+        ran = await run_cli(command, environment=settings(tmp_path, server.port))
 
         assert exit_codes.PORT_BUSY == ran.code
         assert f"is in use by {own_name()}" in ran.err
-        assert [] == await stranger.received()
+        assert [] == await server.received()
 
 
 async def test_t40_program_of_another_user_is_named_with_its_user(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_t40_hidden_program_is_named_by_its_user(host: str) -> None:
         command = [sys.executable, "-c", HOLDER_AS_ANOTHER_USER, str(theirs.port), str(NOBODY)]
         # That user could not write the coverage data.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-        said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
-    assert "another user's program (user root)\n" == said
+    assert "another user's program (user root)\n" == output
 
 
 def test_t40_own_program_is_named_without_the_user() -> None:
@@ -121,13 +121,13 @@ async def test_t40_stale_discovery_file_is_not_used(tmp_path: Path, command: tup
     left = discovery.read(daemon.folders.runtime)
     assert left is not None
 
-    async with HttpServer.listening(daemon.port) as stranger:
+    async with HttpServer.listening(daemon.port) as server:
         ran = await run_cli(*command, environment=settings(tmp_path, daemon.port))
 
-        assert left.port == stranger.port
+        assert left.port == server.port
         assert code == ran.code
         assert left.owner_token not in ran.out + ran.err
-        assert [] == await stranger.received()
+        assert [] == await server.received()
 
 
 async def test_t40_doctor_does_not_contact_the_port(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ async def test_t40_doctor_does_not_contact_the_port(tmp_path: Path) -> None:
     with DaemonProcess.running(tmp_path) as daemon:
         daemon.kill()
 
-    async with HttpServer.listening(daemon.port) as stranger:
+    async with HttpServer.listening(daemon.port) as server:
         await run_cli("doctor", environment=settings(tmp_path, daemon.port))
 
-        assert b"" == b"".join(await stranger.received())
+        assert b"" == b"".join(await server.received())

@@ -52,5 +52,5 @@ async def test_t42_tls_is_logged_once(world: World, caplog: pytest.LogCaptureFix
         for _ in range(3):
             await tls_hello(world.settings.port)
 
-    told = [record for record in caplog.records if record.msg == "tls_on_plain_port"]
-    assert 1 == len(told)
+    logged = [record for record in caplog.records if record.msg == "tls_on_plain_port"]
+    assert 1 == len(logged)

@@ -137,7 +137,7 @@ async def test_t43_joining_app_gets_the_hint(world: World, clock: FakeClock) -> 
 # --- the pasted address -----------------------------------------------------------------------------------------------
 
 FORMS: dict[str, Callable[[URL], str]] = {
-    "as it is": str,
+    "unchanged": str,
     "quoted, with blanks around": lambda url: f'  "{url}"\n',
     "https": lambda url: str(url.with_scheme("https")),
     "127.0.0.1": lambda url: str(url.with_host("127.0.0.1")),

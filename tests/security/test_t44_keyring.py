@@ -246,15 +246,15 @@ async def test_t44_user_who_declined_is_not_prompted_again_immediately(keyring: 
     clock = FakeClock()
     store = KeyringStore("upstash-helper", "default", monotonic=clock.monotonic)
     keyring.lock()
-    asked = []
+    prompts = []
 
     for wait in (0, 1, QUIET - 2, 1):
         clock.advance(wait)
         with pytest.raises(StoreLocked):
             await store.load()
-        asked.append(keyring.prompts)
+        prompts.append(keyring.prompts)
 
-    assert [1, 1, 1, 2] == asked
+    assert [1, 1, 1, 2] == prompts
 
 
 async def test_t44_saving_prompts_even_after_a_decline(keyring: PrivateKeyring) -> None:

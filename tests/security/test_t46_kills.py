@@ -109,12 +109,12 @@ async def call(
         return answer.status, await answer.json()
 
 
-def wish(key: str) -> dict[str, str]:
+def new_database(key: str) -> dict[str, str]:
     return {"name": f"db-{key}", "primary_region": "us-east-1"}
 
 
 async def begin(daemon: DaemonProcess, key: str) -> asyncio.Task[tuple[int, Any]]:
-    return asyncio.create_task(call(daemon, "POST", "/v1/databases", wish(key), key=key))
+    return asyncio.create_task(call(daemon, "POST", "/v1/databases", new_database(key), key=key))
 
 
 async def kill(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> tuple[int, Any] | None:
@@ -152,7 +152,7 @@ async def test_t46_killed_before_the_journal_entry(helper: Helper) -> None:
             await kill(daemon, asking)
 
     async with helper.running() as daemon:
-        status, database = await call(daemon, "POST", "/v1/databases", wish("a"), key="a")
+        status, database = await call(daemon, "POST", "/v1/databases", new_database("a"), key="a")
 
         assert 201 == status
         assert [database["id"]] == [it["id"] for it in await databases_of(daemon, "a")]
@@ -184,9 +184,9 @@ async def test_t46_killed_before_upstash_acted(helper: Helper) -> None:
     await helper.sandbox.clear_faults()
 
     async with helper.running() as daemon:
-        early, problem = await call(daemon, "POST", "/v1/databases", wish("b"), key="b")
+        early, problem = await call(daemon, "POST", "/v1/databases", new_database("b"), key="b")
         await helper.complete_upstream("b")
-        late, database = await call(daemon, "POST", "/v1/databases", wish("b"), key="b")
+        late, database = await call(daemon, "POST", "/v1/databases", new_database("b"), key="b")
 
         assert (409, "outcome_unknown") == (early, problem["code"])
         assert "/v1/databases?refresh=true" == problem["links"]["databases"]
@@ -206,7 +206,7 @@ async def test_t46_killed_before_the_response_arrived(helper: Helper) -> None:
     await helper.sandbox.clear_faults()
 
     async with helper.running() as daemon:
-        status, database = await call(daemon, "POST", "/v1/databases", wish("c"), key="c")
+        status, database = await call(daemon, "POST", "/v1/databases", new_database("c"), key="c")
 
         assert 201 == status
         assert [database["id"]] == [it["id"] for it in await databases_of(daemon, "c")]
@@ -224,7 +224,7 @@ async def test_t46_killed_before_the_result_was_recorded(helper: Helper) -> None
             answered = await kill(daemon, asking)
 
     async with helper.running() as daemon:
-        status, database = await call(daemon, "POST", "/v1/databases", wish("d"), key="d")
+        status, database = await call(daemon, "POST", "/v1/databases", new_database("d"), key="d")
 
         assert answered is None
         assert 201 == status
@@ -240,7 +240,7 @@ async def test_t46_killed_after_the_response(helper: Helper) -> None:
     await helper.sandbox.forget_requests()
 
     async with helper.running() as daemon:
-        second, again = await call(daemon, "POST", "/v1/databases", wish("e"), key="e")
+        second, again = await call(daemon, "POST", "/v1/databases", new_database("e"), key="e")
 
         assert (201, 201, database) == (first, second, again)
         assert [] == await helper.sandbox.requests()
@@ -261,7 +261,7 @@ async def test_t46_killed_at_any_time(helper: Helper) -> None:
                 await asyncio.wait({asking})
             answered = await kill(daemon, asking)
         async with helper.running() as daemon:
-            status, again = await call(daemon, "POST", "/v1/databases", wish(key), key=key)
+            status, again = await call(daemon, "POST", "/v1/databases", new_database(key), key=key)
             there = await databases_of(daemon, key)
         outcomes.append((answered is not None, status, len(there)))
 
@@ -280,7 +280,7 @@ async def _duration(helper: Helper) -> float:
     """Return how long creating a database takes right after a start."""
     async with helper.running() as daemon:
         begun = asyncio.get_running_loop().time()
-        status, _ = await call(daemon, "POST", "/v1/databases", wish("measure"), key="measure")
+        status, _ = await call(daemon, "POST", "/v1/databases", new_database("measure"), key="measure")
         assert status == 201
         return asyncio.get_running_loop().time() - begun
 
@@ -298,10 +298,10 @@ async def test_t46_request_that_never_arrived_is_sent_again(
         await far_side.fault(method="POST", path="/v2/redis/database", status=502)  # before: no database exists
         headers = {"Idempotency-Key": "f"}
 
-        lost = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
-        early = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+        lost = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
+        early = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
         clock.advance(121)
-        late = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+        late = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
 
         assert (409, 409, 201) == (lost.status, early.status, late.status)
         assert "120" == early.headers["Retry-After"]

@@ -131,7 +131,7 @@ DAMAGES = [
     pytest.param(cut(4096 * 3 + 100), id="cut-in-a-page"),
     pytest.param(overwrite(0, b"{" * 8192), id="not-a-database"),
     pytest.param(overwrite(4096, b"\xff" * 4096), id="a-page-of-something-else"),
-    pytest.param(damage_the_audit, id="a-page-that-is-not-asked-for"),
+    pytest.param(damage_the_audit, id="a-page-that-is-not-read"),
     pytest.param(replace_by_another_database, id="another-database"),
     pytest.param(lambda path: change(path, "DROP TABLE audit", "PRAGMA user_version = 0"), id="no-version"),
     pytest.param(lambda path: change(path, "UPDATE apps SET scopes = 'databases:read'"), id="no-json"),
@@ -282,7 +282,7 @@ async def test_t51_symbolic_link_is_rejected(path: Path, ledger: Ledger, name: s
     """If the ledger is a symbolic link, it is neither read nor written, and the error says what to do."""
     target = path.parent.parent / "target"
     if there:
-        target.write_bytes(b"somebody's")
+        target.write_bytes(b"other data")
     link = path.with_name(name)
     link.unlink(missing_ok=True)
     link.symlink_to(target)
@@ -292,7 +292,7 @@ async def test_t51_symbolic_link_is_rejected(path: Path, ledger: Ledger, name: s
 
     assert str(link) in refused.value.detail
     assert ("unavailable", refused.value.detail) == (ledger.health().state, ledger.health().detail)
-    assert (there, b"somebody's" if there else None) == (target.exists(), target.read_bytes() if there else None)
+    assert (there, b"other data" if there else None) == (target.exists(), target.read_bytes() if there else None)
 
 
 async def test_t51_newer_format_is_rejected(path: Path, ledger: Ledger) -> None:

@@ -218,15 +218,15 @@ async def test_t52_access_request_expires_across_a_restart(
 ) -> None:
     """The request expires on time although the daemon that received it has been restarted."""
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
-        asked = (await world.ask(origin="https://app.example.com")).json
+        pairing_request = (await world.ask(origin="https://app.example.com")).json
     clock.advance(100)
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, follow(world) as stream:
         waiting = (await world.get("/v1/pairings")).json["pairings"]
         clock.advance(21)
-        told = (await stream.until("pairing"))["data"]
+        expired = (await stream.until("pairing"))["data"]
 
-    assert [asked["id"]] == [pairing["id"] for pairing in waiting]
-    assert (asked["id"], "expired") == (told["id"], told["state"])
+    assert [pairing_request["id"]] == [pairing["id"] for pairing in waiting]
+    assert (pairing_request["id"], "expired") == (expired["id"], expired["state"])
 
 
 # --- the network is down ----------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 # Reports for each path which operations succeed. Nothing is changed: files are opened without truncating them.
-REACH = """
+TRY_FILES = """
 import os
 result = []
 for path in given:
@@ -56,10 +56,10 @@ for path in given:
                 pass
 """
 
-ASK = """
+SEND_REQUESTS = """
 import http.client
 result = []
-for method, path in given["asked"]:
+for method, path in given["requests"]:
     one = http.client.HTTPConnection("127.0.0.1", given["port"], timeout=30)
     headers = {"Authorization": "Bearer " + given["token"], "Idempotency-Key": "k", "Content-Type": "application/json"}
     body = '{"name":"db","primary_region":"us-east-1"}' if method == "POST" else None
@@ -222,12 +222,12 @@ async def test_nothing_is_sent_to_a_server_that_took_over_the_port(ann: User, be
     commands = ("status", "stop", "start", "restart", "open", "databases list", "connect", "disconnect --yes", "events",
                 "approvals list", "tray", "doctor")  # fmt: skip
 
-    with ann.listening(port) as heard:
+    with ann.listening(port) as received:
         rans = [await ben.helper(*command.split(), UPSTASH_HELPER_PORT=str(port)) for command in commands]
 
     assert "Traceback" not in "".join(ran.err for ran in rans)
     # `doctor` only checks whether the port is in use.
-    assert [] == [said for said in heard if said]
+    assert [] == [data for data in received if data]
 
 
 async def test_files_of_the_other_user_are_not_accessible(anns: Helper, ben: User) -> None:
@@ -244,7 +244,7 @@ async def test_files_of_the_other_user_are_not_accessible(anns: Helper, ben: Use
     assert {"daemon.json", "daemon.lock", "ledger.db", "upstash-helper.log"} < names
     assert [name for name in names if name.startswith("credential")]
 
-    reached = await ben.evaluate(REACH, files)
+    reached = await ben.evaluate(TRY_FILES, files)
 
     assert [[str(control), "read"]] == reached
 
@@ -253,7 +253,7 @@ async def test_files_are_accessible_to_their_user(anns: Helper) -> None:
     """The same attempts by the owner of the files succeed, so it is the ownership that protects them."""
     files = [path for path in below(anns.user.home / ".local/state/upstash-helper") if path.endswith(("db", "log"))]
 
-    reached = await anns.user.evaluate(REACH, files)
+    reached = await anns.user.evaluate(TRY_FILES, files)
 
     assert {(path, what) for path in files if not path.endswith("/log") for what in ("read", "write")} <= {
         (path, what) for path, what in reached
@@ -265,14 +265,16 @@ async def test_owner_token_does_not_work_for_another_user(anns: Helper, ben: Use
     The helper asks the system who opened the connection: with Ann's token, Ben always gets a 403, and Ann a
     response.
     """
-    asked = [("GET", "/v1/connection"), ("GET", "/v1/databases"), ("POST", "/v1/databases"), ("GET", "/")]
-    given = {"port": anns.port, "token": anns.token, "asked": asked}
+    requests = [("GET", "/v1/connection"), ("GET", "/v1/databases"), ("POST", "/v1/databases"), ("GET", "/")]
+    given = {"port": anns.port, "token": anns.token, "requests": requests}
 
-    bens = await ben.evaluate(ASK, given)
-    own = await anns.user.evaluate(ASK, given | {"asked": asked[:2]})
+    bens = await ben.evaluate(SEND_REQUESTS, given)
+    own = await anns.user.evaluate(SEND_REQUESTS, given | {"requests": requests[:2]})
     databases = await anns.user.helper("databases", "list", "--json")
 
-    assert [(403, "wrong_user")] * len(asked) == [(status, msgspec.json.decode(text)["code"]) for status, text in bens]
+    assert [(403, "wrong_user")] * len(requests) == [
+        (status, msgspec.json.decode(text)["code"]) for status, text in bens
+    ]
     assert not [text for _, text in bens if anns.email in text or "orders" in text]
     assert [200, 200] == [status for status, _ in own]
     assert ["orders"] == [one["name"] for one in databases.json["databases"]]
@@ -291,9 +293,9 @@ async def test_environment_of_the_other_user_gives_no_access(anns: Helper, ben: 
     rans = {command: await ben.helper(*command.split(), **theirs) for command in (*refused, "stop", "config show")}
 
     assert set(refused) <= {command for command, ran in rans.items() if ran.code}
-    said = "".join(ran.out + ran.err for ran in rans.values())
-    assert "Traceback" not in said
-    assert anns.email not in said
+    output = "".join(ran.out + ran.err for ran in rans.values())
+    assert "Traceback" not in output
+    assert anns.email not in output
     assert before == below(ann.home) + below(ann.runtime)
     assert 0 == (await ann.helper("status")).code
 

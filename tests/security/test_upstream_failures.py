@@ -147,7 +147,7 @@ async def test_missing_email_is_requested(world: World) -> None:
 
     connection = await world.connect()
     blocked = await world.get("/v1/databases")
-    wrong = await world.call("PUT", "/v1/connection/email", {"email": "somebody@else.example"})
+    wrong = await world.call("PUT", "/v1/connection/email", {"email": "someone@else.example"})
     right = await world.call("PUT", "/v1/connection/email", {"email": world.email})
 
     assert ("needs_email", None) == (connection["state"], connection["account"])

@@ -46,16 +46,16 @@ exec setpriv --reuid="$uid" --regid="$gid" --clear-groups -- "$@"
 
 RECORDER: Final = """
 import socket, sys, threading
-heard = []
+received = []
 def serve(listening):
     while True:
         one, _ = listening.accept()
-        heard.append(b"")
+        received.append(b"")
         with one:
             one.settimeout(0.5)
             try:
-                while said := one.recv(65536):
-                    heard[-1] += said
+                while data := one.recv(65536):
+                    received[-1] += data
             except OSError:
                 pass
 for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -66,7 +66,7 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     threading.Thread(target=serve, args=[one], daemon=True).start()
 print("ready", flush=True)
 sys.stdin.read()
-print(repr(heard), flush=True)
+print(repr(received), flush=True)
 """
 """A server that does not respond, and prints what it has received at the end."""
 

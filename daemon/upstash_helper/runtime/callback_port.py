@@ -2,7 +2,7 @@
 The OAuth callback port while the API uses another one: ``port_policy = "on-demand"``.
 
 The port that is registered with Upstash is also the default of many development servers. With this policy the API has a
-port of its own, and the registered one is opened only for a sign-in and closed right after it.
+separate port, and the registered one is opened only for a sign-in and closed right after it.
 """
 
 from __future__ import annotations

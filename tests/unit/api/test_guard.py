@@ -437,7 +437,7 @@ def test_owner_has_every_scope(policy: Policy) -> None:
 @pytest.mark.parametrize("origin", [PAGE_ORIGIN, LOCAL_ORIGIN, EXTENSION_ORIGIN])
 @pytest.mark.parametrize(("sent", "expected"), [((), "token_required"), (("Bearer gone",), "invalid_token")])
 def test_t13_approved_page_learns_that_its_token_is_invalid(origin: str, sent: tuple[str, ...], expected: str) -> None:
-    """Unlike other pages, it is told that its token is missing or invalid."""
+    """Unlike other pages, it learns that its token is missing or invalid."""
     assert (401, expected) == code(origins=(origin,), authorizations=sent)
 
 

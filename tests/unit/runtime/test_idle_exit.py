@@ -27,7 +27,7 @@ SECONDS = 300.0
 
 @dataclass
 class FakeTimer:
-    """A timer that fires when the test says so."""
+    """A timer that the test fires."""
 
     seconds: float
     call: Callable[[], None]
@@ -210,11 +210,11 @@ async def test_connection_accepted_at_the_moment_of_the_exit_is_served() -> None
         with socket.create_connection(("127.0.0.1", listeners.port), timeout=10) as early:
             early.sendall(request("GET", "/early"))
             asyncio.get_running_loop().call_later(0, timers.fire)
-            said = await asyncio.to_thread(early.recv, 4096)
+            response = await asyncio.to_thread(early.recv, 4096)
             stayed = not stop.is_set()
             later = await get(listeners.port)
 
-    assert said.startswith(b"HTTP/1.1 200")
+    assert response.startswith(b"HTTP/1.1 200")
     assert (True, 200) == (stayed, later.status)
 
 

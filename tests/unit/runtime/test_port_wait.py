@@ -100,11 +100,11 @@ def test_signal_ends_a_waiting_daemon(waiting: WaitingDaemon, number: signal.Sig
     """A signal from a service manager or Ctrl-C ends it without a traceback."""
     waiting.daemon.send_signal(number)
 
-    _, said = waiting.daemon.communicate(timeout=30)
+    _, output = waiting.daemon.communicate(timeout=30)
 
     assert waiting.daemon.returncode in {-signal.SIGTERM, exit_codes.INTERRUPTED}
-    assert "Traceback" not in said
-    assert "is waiting for its port" in said
+    assert "Traceback" not in output
+    assert "is waiting for its port" in output
 
 
 def test_stale_waiting_file_is_ignored(waiting: WaitingDaemon) -> None:

@@ -208,7 +208,7 @@ def test_daemon_works_with_systemd_socket_activate(tmp_path: Path) -> None:
         manager = ServiceManager(str(Path(short) / "notify"))
         stack.callback(manager.close)
         environ = environment(tmp_path, port, IDLE_EXIT="5") | manager.environ
-        # The program passes few variables unless told to.
+        # The program passes few variables unless requested.
         given = [f"--setenv={name}" for name in environ if name.startswith(("UPSTASH_", "COV", "NOTIFY_", "HOME"))]
         addresses = ["-l", f"127.0.0.1:{port}", "-l", f"[::1]:{port}"]
         with default_sighup():

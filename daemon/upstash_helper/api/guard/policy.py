@@ -349,7 +349,7 @@ def _token_matches_sender(caller: Caller, facts: RequestFacts) -> bool:
     """
     Return whether the token was sent from where it is bound to.
 
-    The owner's token and native apps' tokens are bound to programs: sent from a page, even from one of ours, they have
+    The owner's token and native apps' tokens are bound to programs: sent from a page, even the daemon's own, they have
     leaked. An extension with host permission for this address sends no Origin with a GET, and the browser then reports
     that no page initiated it.
     """

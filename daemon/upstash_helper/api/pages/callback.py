@@ -5,7 +5,7 @@ The authorization code is removed from the address immediately: the browser show
 which is not a secret. The pages work without scripts; with them, the page of a pending sign-in updates without
 reloading.
 
-With ``port_policy = "on-demand"`` the redirect arrives at an application of its own on the callback port.
+With ``port_policy = "on-demand"`` the redirect arrives at a separate application on the callback port.
 """
 
 from __future__ import annotations
