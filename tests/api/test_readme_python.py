@@ -29,7 +29,7 @@ SECONDS = 60.0
 
 def example() -> str:
     """Return the block of the section."""
-    section = README.read_text(encoding="utf-8").partition("\n## Ten lines of Python\n")[2].partition("\n## ")[0]
+    section = README.read_text(encoding="utf-8").partition("\n## For native apps\n")[2].partition("\n## ")[0]
     [block] = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return str(block)
 

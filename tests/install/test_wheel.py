@@ -68,7 +68,7 @@ def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
         name.removeprefix(f"{INFO}/") for name in names - ours
     }
     assert {"upstash_helper/py.typed", "upstash_helper/web/connect.js", "upstash_helper/web/dashboard.html"} < names
-    assert {"upstash_helper/sandbox/web/base.html", "upstash_helper_tray/run.py"} < names
+    assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/run.py"} < names
 
 
 def test_the_sdist_is_enough_for_everything(sdist: Path) -> None:

@@ -1,4 +1,4 @@
-"""Packages from npm: Upstash's client for JavaScript, and what looks at our pages."""
+"""Packages from npm for tests: Upstash's JavaScript client, and the accessibility checker."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ import pytest
 CLIENT = "@upstash/redis@1"
 INSTALL_SECONDS = 120
 
+# npm's own defaults retry an unreachable registry for 70 seconds. One quick retry covers a dropped connection.
+_NETWORK = ("--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=500", "--prefer-offline")
+
+_failures: dict[str, str] = {}
+"""Why a package could not be installed, so that later tests of this process are skipped at once."""
+
 
 async def installed_package(package: str = CLIENT) -> Path:
     """
-    Return a `node_modules` with ``package``: installed once, outside of the checkout, and kept for later runs.
+    Return a `node_modules` folder that has ``package``. It is outside the checkout and is kept for later runs.
+
+    The test is skipped if npm is missing or cannot install the package.
 
     Args:
-        package: Its name and version, as npm takes it: ``name@version``.
+        package: Name and version, in npm's notation: ``name@version``.
     """
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")
@@ -35,20 +43,13 @@ async def installed_package(package: str = CLIENT) -> Path:
 
 
 async def install(folder: Path, package: str) -> None:
-    """Install ``package``, or skip where it cannot be fetched."""
+    """Install ``package`` into ``folder``, or skip the test if that is not possible."""
+    if package in _failures:
+        pytest.skip(_failures[package])
     folder.mkdir(mode=0o700, exist_ok=True)
-    arguments = [
-        "install",
-        "--prefix",
-        str(folder),
-        "--no-save",
-        "--no-package-lock",
-        "--no-audit",
-        "--no-fund",
-        package,
-    ]
+    options = ["--prefix", str(folder), "--no-save", "--no-package-lock", "--no-audit", "--no-fund", *_NETWORK]
     process = await asyncio.create_subprocess_exec(
-        "npm", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "npm", "install", *options, package, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
         async with asyncio.timeout(INSTALL_SECONDS):
@@ -56,6 +57,9 @@ async def install(folder: Path, package: str) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-        pytest.skip(f"npm did not install {package} within {INSTALL_SECONDS} seconds")
+        _failures[package] = f"npm did not install {package} within {INSTALL_SECONDS} seconds"
+        pytest.skip(_failures[package])
     if process.returncode != 0:
-        pytest.skip(f"npm could not install {package}: {out.decode(errors='replace').strip()[-200:]}")
+        reason = out.decode(errors="replace").strip()[-200:]
+        _failures[package] = f"npm could not install {package}: {reason}"
+        pytest.skip(_failures[package])
