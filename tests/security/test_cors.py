@@ -22,7 +22,7 @@ PAGE = "https://app.example.com"
 LOCAL = "http://localhost:5173"
 EXTENSION = "chrome-extension://" + "a" * 32
 UNAPPROVED = "https://unapproved.example"
-NEIGHBOURS = [
+SIMILAR_ORIGINS = [
     UNAPPROVED, "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.com",
     "https://xapp.example.com", "https://APP.example.com", "https://app.example.com/", "http://localhost:5174",
     "http://127.0.0.1:5173", "chrome-extension://" + "b" * 32, "null", "*", "", "https://app.example.com, https://b",
@@ -45,7 +45,7 @@ def cors_of(reply: Reply) -> dict[str, str]:
 # --- T11 --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", NEIGHBOURS)
+@pytest.mark.parametrize("origin", SIMILAR_ORIGINS)
 async def test_t11_preflight_of_an_unapproved_page_is_denied(world: World, origin: str) -> None:
     """The response is a 403 without CORS headers, whichever other pages are approved."""
     for approved in (PAGE, LOCAL, EXTENSION):
@@ -200,7 +200,7 @@ async def test_t13_approved_page_can_read_errors(timed: World, origin: str) -> N
     assert [{}] == [cors_of(reply) for reply in unapproved]
 
 
-@pytest.mark.parametrize("origin", NEIGHBOURS)
+@pytest.mark.parametrize("origin", SIMILAR_ORIGINS)
 async def test_t13_unapproved_pages_can_read_nothing(world: World, origin: str) -> None:
     """
     They can read neither responses nor errors, with or without a token, except what they need for requesting

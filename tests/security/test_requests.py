@@ -303,7 +303,7 @@ async def test_t23_no_path_traversal(world: World, path: str) -> None:
         (b'{"name":"\xff\xfe","primary_region":"us-east-1"}', 400),
         (b'{"name":"db","primary_region":"us-east-1","budget":1' + b"0" * 400 + b"}", 422),
         (b'{"name":1,"primary_region":"us-east-1"}', 422),
-        (b'{"name":"db","primary_region":"us-east-1","colour":"red"}', 422),
+        (b'{"name":"db","primary_region":"us-east-1","color":"red"}', 422),
         (b'{"name":"db"}', 422),
         (b'{"name":"","primary_region":"us-east-1"}', 422),
         (b'{"name":"db","primary_region":"us-east-1","read_regions":["eu-west-1",7]}', 422),

@@ -1,5 +1,5 @@
 """
-The note that tells clients where a service manager listens for the daemon: connecting there starts it.
+The note of the address where a service manager listens for the daemon: connecting there starts it.
 
 The daemon writes it to the state folder, where it survives the daemon's exit and a reboot. It is not secret. Nothing
 secret is sent to the address it names: the owner's token is only sent to a daemon that has announced itself in the
