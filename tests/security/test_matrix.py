@@ -71,10 +71,10 @@ def cells() -> Iterator[Cell]:
 
 # --- the oracle -------------------------------------------------------------------------------------------------------
 
-IN: Final = (0, "in")
-FOREIGN: Final = (403, "origin_not_allowed")
-CROSS: Final = (403, "cross_site_request")
-GUARDS: Final = {
+ALLOWED: Final = (0, "allowed")
+DENIED_ORIGIN: Final = (403, "origin_not_allowed")
+CROSS_SITE: Final = (403, "cross_site_request")
+GUARD_CODES: Final = {
     "cross_site_request", "origin_not_allowed", "origin_mismatch", "token_required", "invalid_token", "owner_only",
     "insufficient_scope", "wrong_user", "forbidden", "host_not_allowed",
 }  # fmt: skip
@@ -83,20 +83,20 @@ GUARDS: Final = {
 def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a table, in words
     """Return the status that the access table requires, computed from the route's declared policy only."""
     if cell.origin == "null":
-        return FOREIGN
+        return DENIED_ORIGIN
     if cell.fetch == "cross-site no-cors" or (cell.fetch.endswith(" cors") and cell.origin == "none"):
-        return CROSS
+        return CROSS_SITE
     match route.policy.access:
         case "open":
-            return IN
+            return ALLOWED
         case "own_page":
-            return IN if cell.origin == "own_page" else FOREIGN
+            return ALLOWED if cell.origin == "own_page" else DENIED_ORIGIN
         case "page" | "landing":
-            return IN if cell.origin in ("none", "own_page") else FOREIGN
+            return ALLOWED if cell.origin in ("none", "own_page") else DENIED_ORIGIN
         case "pairing" if cell.origin == "none":
-            return IN if route.method == "GET" or cell.fetch == "absent" else CROSS
+            return ALLOWED if route.method == "GET" or cell.fetch == "absent" else CROSS_SITE
         case "pairing":
-            return FOREIGN if cell.origin == "own_page" else IN
+            return DENIED_ORIGIN if cell.origin == "own_page" else ALLOWED
         case _:
             return with_token(route, cell)
 
@@ -106,22 +106,22 @@ def with_token(route: Route, cell: Cell) -> tuple[int, str]:
     policy = route.policy
     if cell.token in ("none", "bad"):
         if cell.origin == "unapproved" and not policy.readable:
-            return FOREIGN
+            return DENIED_ORIGIN
         return (401, "token_required" if cell.token == "none" else "invalid_token")
     no_page = cell.origin == "none" and cell.fetch in ("absent", "none")
-    at_home = {
+    from_bound_sender = {
         "owner": no_page,
         "native": no_page,
         "web": cell.origin == "own",
         "extension": cell.origin == "own" or (no_page and route.method in ("GET", "HEAD")),
     }[cell.token]
-    if not at_home:
+    if not from_bound_sender:
         return (403, "origin_mismatch")
     if policy.access == "owner":
-        return IN if cell.token == "owner" else (403, "owner_only")
+        return ALLOWED if cell.token == "owner" else (403, "owner_only")
     if policy.scope is not None and not cell.scoped:
         return (403, "insufficient_scope")
-    return IN
+    return ALLOWED
 
 
 def may_read(policy: Policy | None, cell: Cell) -> bool:
@@ -152,7 +152,7 @@ class ReopeningConnection:
     writer: asyncio.StreamWriter | None = None
     sent: int = 0
 
-    async def ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    async def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
         """Send a request and return its response."""
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -186,9 +186,9 @@ class MatrixDaemon:
 
     world: World
     clock: FakeClock
-    line: ReopeningConnection
+    connection: ReopeningConnection
 
-    async def ask(self, method: str, path: str, route: Route | None, cell: Cell, token: str | None = None) -> Answer:
+    async def send(self, method: str, path: str, route: Route | None, cell: Cell, token: str | None = None) -> Answer:
         """Send the request of a cell."""
         self.clock.advance(0.25)  # no caller reaches its rate limit
         scope = None if route is None else route.policy.scope
@@ -196,8 +196,8 @@ class MatrixDaemon:
         given = token or token_of(self.world, cell, missing=scope)
         if given is not None:
             sent["Authorization"] = f"Bearer {given}"
-        takes = route is not None and route.policy.body == "json"
-        return await self.line.ask(method, path, self.replaced(sent), b"{}" if takes else None)
+        has_body = route is not None and route.policy.body == "json"
+        return await self.connection.send(method, path, self.replaced(sent), b"{}" if has_body else None)
 
     def replaced(self, headers: dict[str, str]) -> dict[str, str]:
         """Insert the port into our own origin."""
@@ -259,9 +259,9 @@ async def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIt
     clock, ledger = FakeClock(), SqliteLedger(None)
     await approve_all_apps(ledger, clock.time())
     async with World.running(tmp_path, far_side, daemon_port, clock=clock, ledger=ledger) as world:
-        line = ReopeningConnection(daemon_port)
-        with contextlib.closing(line):
-            yield MatrixDaemon(world, clock, line)
+        connection = ReopeningConnection(daemon_port)
+        with contextlib.closing(connection):
+            yield MatrixDaemon(world, clock, connection)
 
 
 def path_of(route: Route) -> str:
@@ -272,10 +272,10 @@ def mismatch(route: Route, cell: Cell, answer: Answer, origin: str | None) -> st
     """Return how a response differs from the expectation, or None."""
     status, code = expected(route, cell)
     if answer.status >= 500:
-        return "a fault"
+        return "an internal error"
     if answer.status not in statuses(route):
         return "not documented"
-    if status == 0 and answer.code in GUARDS:
+    if status == 0 and answer.code in GUARD_CODES:
         return f"expected to be allowed, got {answer.code}"
     if status != 0 and (status, code) != (answer.status, answer.code or code):
         return f"expected {status} {code}"
@@ -302,18 +302,18 @@ async def test_t54_every_route_enforces_its_policy_for_every_sender(daemon: Matr
         sampled = "{path" in route.path and route.method not in ("GET", "POST")
         for cell in all_cells[number % 7 :: 7] if sampled else all_cells:
             token = None
-            if (route.method, route.path) in ENDING and cell.token in IDENTITIES and expected(route, cell) == IN:
+            if (route.method, route.path) in ENDING and cell.token in IDENTITIES and expected(route, cell) == ALLOWED:
                 daemon.clock.advance(60)  # nor the limit of access requests
                 identity = IDENTITIES[cell.token]
                 token = (await daemon.world.pair("connection:read", origin=identity.origin)).token
-            answer = await daemon.ask(route.method, path_of(route), route, cell, token)
+            answer = await daemon.send(route.method, path_of(route), route, cell, token)
             origin = daemon.replaced(headers_of(cell)).get("Origin")
             what = mismatch(route, cell, answer, origin)
             if what is not None:
                 found.append((route.method, route.path, cell, answer, what))
 
     assert [] == found[:20]
-    assert daemon.line.sent > 8_000
+    assert daemon.connection.sent > 8_000
 
 
 async def test_t54_other_methods_are_denied_for_every_sender(daemon: MatrixDaemon) -> None:
@@ -327,7 +327,7 @@ async def test_t54_other_methods_are_denied_for_every_sender(daemon: MatrixDaemo
         if method in paths[path] or path == "/v1/daemon/stop":
             continue
         for cell in some:
-            answer = await daemon.ask(method, path, None, cell)
+            answer = await daemon.send(method, path, None, cell)
             denied = cell.origin == "null" or cell.fetch == "cross-site no-cors"
             denied |= cell.fetch.endswith(" cors") and cell.origin == "none"
             if answer.status != (403 if denied else 405):
@@ -343,7 +343,7 @@ async def test_t54_preflights_follow_the_policy(daemon: MatrixDaemon) -> None:
         if cell.origin == "none":
             continue
         sent = {**daemon.replaced(headers_of(cell)), "Access-Control-Request-Method": route.method}
-        answer = await daemon.line.ask("OPTIONS", path_of(route), sent, None)
+        answer = await daemon.connection.send("OPTIONS", path_of(route), sent, None)
         refused = cell.fetch == "cross-site no-cors" or not may_read(route.policy, cell)
         readable = sent["Origin"] if may_read(route.policy, cell) else None
         if (answer.status, answer.readable) != (403 if refused else 204, readable):
@@ -358,4 +358,4 @@ async def test_t54_oracle_allows_and_denies_every_kind_of_caller(daemon: MatrixD
 
     for token in ("owner", "native", "web", "extension"):
         results = {expected(route, cell) for route in routes for cell in cells() if cell.token == token}
-        assert {IN, CROSS, FOREIGN, (403, "origin_mismatch")} <= results
+        assert {ALLOWED, CROSS_SITE, DENIED_ORIGIN, (403, "origin_mismatch")} <= results
