@@ -31,6 +31,10 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("mypy for Windows", _mypy_for("win32")),
     ("mypy for macOS", _mypy_for("darwin")),
     ("lint-imports", ("-c", _LINT_IMPORTS, "--no-logo")),
+    ("JavaScript types", ("-m", "install.javascript", "types")),
+    ("JavaScript style", ("-m", "install.javascript", "style")),
+    ("JavaScript build", ("-m", "install.javascript", "build")),
+    ("JavaScript tests", ("-m", "install.javascript", "tests")),
 )
 
 # A process for each core; the tests of a file stay together, for they share a sandbox, a daemon or a browser. More than

@@ -2,7 +2,8 @@
 """
 Set up what the tests need, and run them.
 
-  python3 install/test.py                   everything: ruff, mypy, import-linter, then pytest with branch coverage
+  python3 install/test.py                   everything: ruff, mypy, import-linter, the checks of our JavaScript, then
+                                            pytest with branch coverage
   python3 install/test.py tests/api -q      only pytest, with these arguments
   python3 install/test.py --no-system ...   install no system packages
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.world import PASSWORD, World
-from upstash_helper.broker.account.sign_in import NAMES_TRIED
+from upstash_helper.broker.account.sign_in import NAME_ATTEMPTS
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage.credentials.file_store import FileStore
@@ -105,7 +105,7 @@ async def test_an_account_that_has_every_name_refuses_the_key_and_nothing_change
     """A few names are tried, then the refusal is told in Upstash's words."""
     async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
         await far_side.account(world.email, PASSWORD)
-        taken = [f"UPSTASH_HELPER_API_KEY_{1_790_000_000 + later}" for later in range(NAMES_TRIED)]
+        taken = [f"UPSTASH_HELPER_API_KEY_{1_790_000_000 + later}" for later in range(NAME_ATTEMPTS)]
         for name in taken:
             await far_side.api_key(world.email, name)
         started = await world.start()

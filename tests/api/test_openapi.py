@@ -19,8 +19,8 @@ from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.server.problems import STATUS_OF
 from upstash_helper.api.server.routes import Access, Policy, Route
 from upstash_helper.broker import errors
-from upstash_helper.broker.apps.dashboard_sessions import Sessions
-from upstash_helper.broker.apps.registry import Apps
+from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+from upstash_helper.broker.apps.registry import AppRegistry
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
@@ -61,10 +61,10 @@ def gate() -> Guard:
     """Return a gate with nobody let in and nothing behind it."""
     clock, events, background, ledger = FakeClock(), EventBus(), Background(), SqliteLedger(None)
     audit = Audit(records=ledger.audit, clock=clock)
-    apps = Apps(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
+    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
     return Guard(
         address=ServerAddress(port=3000),
-        callers=Tokens(apps, Sessions(clock=clock)),
+        callers=Tokens(apps, DashboardSessions(clock=clock)),
         apps=apps,
         peers=SystemPeers(),
         audit=RequestAudit(audit=audit, background=background),
@@ -130,7 +130,7 @@ def test_every_domain_error_has_a_status_and_a_code_of_its_own() -> None:
 @pytest.mark.parametrize(
     "kind",
     [wire.CreateDatabase, wire.ChangeDatabase, wire.Connect, wire.ApiKey, wire.Email, wire.PastedAddress,
-     wire_apps.AskPairing, wire_apps.Approve, wire_apps.RenameApp],
+     wire_apps.PairingRequest, wire_apps.Approve, wire_apps.RenameApp],
 )  # fmt: skip
 async def test_requests_take_no_unknown_field(world: World, kind: type) -> None:
     """The description says so too, so that a generated client does not send any."""

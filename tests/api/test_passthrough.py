@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 
 from tests.support import rawhttp
-from tests.support.far_api import FarApi, far_api, ok
 from tests.support.faulty import Bytes, Step, faulty
+from tests.support.upstream_api import UpstreamApi, ok, upstream_api
 from tests.support.world import World
 from upstash_helper.broker.errors import StoreLocked
 from upstash_helper.broker.models import Credential, Secret
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.support.far_api import Handler
     from tests.support.sandbox import Sandbox
+    from tests.support.upstream_api import Handler
 
 EMAIL, KEY = "ada@upstash.example", "key-s3cret"
 BASIC = base64.b64encode(f"{EMAIL}:{KEY}".encode()).decode()
@@ -54,9 +54,9 @@ def behind(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Behind:
 
 
 @contextlib.asynccontextmanager
-async def passing(behind: Behind, handler: Handler = ok) -> AsyncIterator[tuple[World, FarApi]]:
+async def passing(behind: Behind, handler: Handler = ok) -> AsyncIterator[tuple[World, UpstreamApi]]:
     """Run a Developer API that answers with ``handler``, and a daemon before it."""
-    async with far_api(handler) as far, behind(far.url) as world:
+    async with upstream_api(handler) as far, behind(far.url) as world:
         yield world, far
 
 

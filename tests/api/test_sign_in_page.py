@@ -93,7 +93,7 @@ async def test_an_app_that_may_only_connect_does_not_learn_who_is_connected(worl
 
     page = await page_of(world, started["attempt_id"])
 
-    assert "This sign-in was given up" in page
+    assert "The sign-in was canceled" in page
     assert world.email not in page
 
 
@@ -138,7 +138,7 @@ async def test_an_attempt_that_is_not_known_has_no_state(world: World) -> None:
 
     assert (404, "attempt_not_found") == (state.status, state.code)
     assert 404 == page.status
-    assert "This sign-in is over" in page.text
+    assert "This sign-in has ended" in page.text
 
 
 async def test_a_foreign_service_worker_is_told_to_go(world: World) -> None:

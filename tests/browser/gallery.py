@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, get_args
 
 from tests.support.browser import Site
 from upstash_helper.api.pages import outcome
-from upstash_helper.api.pages.outcome import WORDS
 from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker.account import attempts
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Status, Succeeded
-from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
+from upstash_helper.broker.account.attempts import (
+    Attempt,
+    ConnectionStatus,
+    Exchanging,
+    Expired,
+    Failed,
+    Pending,
+    Succeeded,
+)
+from upstash_helper.broker.identity import OWNER, Caller, Identity
 from upstash_helper.broker.models import Secret
-from upstash_helper.broker.ports import FailureReason
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,8 +40,8 @@ PROGRAM = Caller(
     name="deploy",
     identity=Identity(kind="native", name="/home/ada/projects/shop/node_modules/.bin/deploy-the-shop-to-production"),
 )
-CONNECTED = Status(state="connected", email="ada@example.com", method="oauth", since=0.0)
-DISCONNECTED = Status(state="disconnected")
+CONNECTED = ConnectionStatus(state="connected", email="ada@example.com", method="oauth", since=0.0)
+DISCONNECTED = ConnectionStatus(state="disconnected")
 DETAIL = "Upstash answered with status 503 and said “Service Unavailable”. Connect again in a minute."
 
 
@@ -43,9 +50,9 @@ def failed(reason: FailureReason) -> Failed:
     return Failed(id="a", expires_at=0.0, reason=reason, detail=DETAIL)
 
 
-def page_of(attempt: Attempt, status: Status = DISCONNECTED, *askers: Caller) -> Page:
+def page_of(attempt: Attempt, status: ConnectionStatus = DISCONNECTED, *requesters: Caller) -> Page:
     """Return the page of ``attempt``."""
-    return outcome.outcome(attempt, status, askers)
+    return outcome.outcome(attempt, status, requesters)
 
 
 def pages() -> dict[str, Page]:
@@ -58,7 +65,7 @@ def pages() -> dict[str, Page]:
     )  # fmt: skip
     hinted = Pending(
         id="pending", authorization_url="", expires_at=0.0, began=0.0, tls_before=0, state=Secret("s"),
-        code_verifier=Secret("v"), hint=attempts.NO_CALLBACK,
+        code_verifier=Secret("v"), hint=attempts.no_callback(0),
     )  # fmt: skip
     return {
         "connected": page_of(succeeded, CONNECTED, APP),
@@ -69,9 +76,8 @@ def pages() -> dict[str, Page]:
         "waiting-long": page_of(hinted, DISCONNECTED, APP),
         "needs-email": page_of(Succeeded(id="a", expires_at=0.0, needs_email=True), CONNECTED, APP),
         "expired": page_of(Expired(id="a", expires_at=0.0), DISCONNECTED, APP),
-        "noise": outcome.noise(),
-        "over": outcome.over("There is no such attempt (they are forgotten when the helper restarts)."),
-        **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in WORDS},
+        "no-attempt": outcome.no_attempt(),
+        **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in REASONS},
     }
 
 

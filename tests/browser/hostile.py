@@ -45,8 +45,8 @@ PATHS = (
     "/v1/pairings",
     "/v1/apps",
     "/upstash/v2/redis/databases",
-    "/web/page.js",
-    "/web/icon.svg",
+    "/web/pages/page.js",
+    "/web/pages/icon.svg",
 )
 
 SENDS = (

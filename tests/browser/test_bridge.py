@@ -115,7 +115,7 @@ async def test_the_bridge_says_what_it_is(world: World, context: BrowserContext,
         await bridge.set_viewport_size({"width": 320, "height": 480})
 
         assert "Nothing to do here" == alone
-        assert "Carrying requests for" == await bridge.locator("#title").inner_text()
+        assert "Relaying requests for" == await bridge.locator("#title").inner_text()
         assert [] == [*found_alone, *await violations(bridge), *await wider_than_its_window(bridge)]
 
 
@@ -196,5 +196,5 @@ async def test_no_page_frames_the_bridge_or_speaks_for_another(
         )
 
         assert "TypeError" == sent
-        assert "Carrying" not in await frame.content()
+        assert "Relaying" not in await frame.content()
         assert [] == (await world.get("/v1/pairings")).json["pairings"]

@@ -230,7 +230,7 @@ async def test_a_revoked_token(world: World, page: Page, console: Console) -> No
         await in_state(page, "idle")
 
         assert 0 == await page.evaluate("localStorage.length")
-        await page.get_by_text("This app is no longer let in").wait_for()
+        await page.get_by_text("This app's access was revoked").wait_for()
 
 
 async def test_no_helper(world: World, page: Page, console: Console) -> None:

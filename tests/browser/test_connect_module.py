@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 import pytest
 
-MODULE: Final = files("upstash_helper.web").joinpath("connect.js")
-TYPES: Final = files("upstash_helper.web").joinpath("connect.d.ts")
+WEB: Final = files("upstash_helper.web")
+
+NAMES: Final = "console.log(JSON.stringify(Object.keys(await import(process.argv[1]))));"
 
 READ: Final = """
 const { serverSentEvents } = await import(process.argv[1]);
@@ -38,6 +39,15 @@ def node(script: str, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, check=True, encoding="utf-8", timeout=30).stdout
 
 
+def as_address(module: bytes) -> str:
+    """
+    Return an address that Node loads ``module`` from.
+
+    A browser recognizes a module by its content type, Node by the file's name or the nearest package.json.
+    """
+    return f"data:text/javascript;charset=utf-8;base64,{base64.b64encode(module).decode()}"
+
+
 @pytest.mark.parametrize(
     ("stream", "events"),
     [
@@ -53,17 +63,35 @@ def node(script: str, *arguments: str) -> str:
 )  # fmt: skip
 def test_events_are_read_as_they_come(stream: str, events: list[object]) -> None:
     """In pieces of any size, with either kind of line end; what is not whole is no event."""
-    # A module is told by its content type in a browser, and by its name here.
-    source = f"data:text/javascript;charset=utf-8;base64,{base64.b64encode(MODULE.read_bytes()).decode()}"
+    source = as_address(WEB.joinpath("connect.js").read_bytes())
 
     assert events == msgspec.json.decode(node(READ, source, stream))
 
 
-def test_what_is_exported_has_a_type() -> None:
-    """Every name of the module is in its types, and the types promise no other."""
-    exported = r"^export (?:async )?(?:declare )?(?:class|function\*?|const) (\w+)"
+@pytest.mark.parametrize("name", ["connect", "connect-core"])
+def test_what_is_exported_has_a_type(name: str) -> None:
+    """
+    Every name that the module exports is in its types, and the types promise no other value.
+    """
+    types = WEB.joinpath(f"{name}.d.ts").read_text(encoding="utf-8")
+    [listed] = re.findall(r"^export \{([^}]*)\}", types, re.MULTILINE)
 
-    of_module = set(re.findall(exported, MODULE.read_text(encoding="utf-8"), re.MULTILINE))
-    of_types = set(re.findall(exported, TYPES.read_text(encoding="utf-8"), re.MULTILINE))
+    exported = node(NAMES, as_address(WEB.joinpath(f"{name}.js").read_bytes()))
 
-    assert of_module == of_types
+    assert set(re.findall(r"\w+", listed)) == set(msgspec.json.decode(exported))
+
+
+def test_the_module_without_the_button_has_none() -> None:
+    """
+    It is the same module without the element, so a page that draws its own button loads a fifth less.
+    """
+    whole, core = (WEB.joinpath(name).read_text(encoding="utf-8") for name in ("connect.js", "connect-core.js"))
+
+    names = [set(msgspec.json.decode(node(NAMES, as_address(text.encode())))) for text in (whole, core)]
+
+    assert {"UpstashConnectElement"} == names[0] - names[1]
+    assert set() == names[1] - names[0]
+    assert "customElements" not in core
+    assert "ELEMENT_CSS" not in core
+    assert "UpstashConnect" not in WEB.joinpath("connect-core.d.ts").read_text(encoding="utf-8")
+    assert len(core) < 0.8 * len(whole)

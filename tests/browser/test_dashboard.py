@@ -13,7 +13,7 @@ from tests.browser.person import sign_up
 from tests.support.clock import FakeClock
 from tests.support.web_tool import BUTTON, example, in_state
 from tests.support.world import PASSWORD, World
-from upstash_helper.broker.account.attempts import PATIENCE
+from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.client.dashboard_link import leave_page
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ async def test_the_owner_connects_with_an_api_key_and_disconnects(
 
     await page.get_by_role("button", name="Use an API key").click()
     form = dialog(page, "Use an API key")
-    await form.get_by_label("E-mail of the account").fill(world.email)
+    await form.get_by_label("Account email").fill(world.email)
     await form.get_by_label("API key").fill("wrong")
     await form.get_by_role("button", name="Connect").click()
     await expect(form.get_by_role("alert").filter(has_text=re.compile(r"\w"))).to_be_visible()
@@ -175,7 +175,7 @@ async def test_a_disconnect_names_the_key_that_is_left(world: World, page: Page)
     await page.get_by_role("button", name="Disconnect").click()
     await dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect").click()
 
-    await expect(dialog(page, "One thing is left for you").get_by_text(name)).to_be_visible()
+    await expect(dialog(page, "One step left").get_by_text(name)).to_be_visible()
 
 
 async def test_a_blocked_window_leaves_a_link(world: World, page: Page) -> None:
@@ -212,7 +212,7 @@ async def test_the_address_is_pasted_where_the_browser_does_not_come_back(
         await open_dashboard(world, page)
         started = await world.start()
         address = await world.sign_in(started)
-        clock.advance(PATIENCE)
+        clock.advance(HINT_SECONDS)
 
         await page.get_by_label("Address from the other window").fill(address)
         await page.get_by_role("button", name="Finish the sign-in").click()
@@ -271,7 +271,7 @@ async def test_a_database_from_its_making_to_its_end(world: World, page: Page, h
     await panel.get_by_role("button", name="Delete").click()
     deletion = dialog(page, "Delete the database?")
     await expect(deletion.get_by_role("button", name="Delete database")).to_be_disabled()
-    await deletion.get_by_label("Type orders-eu to go on").fill("orders-eu")
+    await deletion.get_by_label("Type orders-eu to continue").fill("orders-eu")
     await deletion.get_by_role("button", name="Delete database").click()
     await expect(page.get_by_text("No databases yet")).to_be_visible()
     assert [] == (await world.get("/v1/databases?refresh=true")).json["databases"]
@@ -290,7 +290,7 @@ async def test_a_new_password_replaces_the_old_secrets(world: World, page: Page)
 
     await panel.get_by_role("button", name="Reset password").click()
     await dialog(page, "Reset the password?").get_by_role("button", name="Reset password").click()
-    await said(page, "There are a new password and new tokens.")
+    await said(page, "The password and the tokens were reset.")
 
     after = (await world.get(f"/v1/databases/{database['id']}/credentials")).json["rest_token"]
     await expect(panel.get_by_text(after, exact=True)).to_be_visible()
@@ -316,7 +316,7 @@ async def test_a_create_that_is_sent_again_keeps_its_key(world: World, page: Pag
     form = dialog(page, "New database")
     await form.get_by_label("Name").fill("orders")
     await form.get_by_role("button", name="Create database").click()
-    await expect(form.get_by_text("The helper does not answer.")).to_be_visible()
+    await expect(form.get_by_text("The helper is not responding.")).to_be_visible()
     await form.get_by_role("button", name="Create database").click()
     await expect(dialog(page, "orders")).to_be_visible()
 
@@ -353,7 +353,7 @@ async def test_a_request_appears_and_is_granted_in_part(world: World, page: Page
     await expect(card.get_by_text(asked["user_code"])).to_be_visible()
     await expect(settings).to_be_focused()
     await card.get_by_label("Create databases").uncheck()
-    await card.get_by_label("Only once").check()
+    await card.get_by_label("Allow for one hour only").check()
     await card.get_by_role("button", name="Allow").click()
     await expect(card).to_have_count(0)
 
@@ -428,7 +428,7 @@ async def test_a_decision_elsewhere_takes_the_request_away(world: World, page: P
     await world.call("POST", f"/v1/pairings/{asked['id']}/deny")
 
     await expect(approval(page, APP)).to_have_count(0)
-    await said(page, f"{APP} was denied elsewhere.")
+    await said(page, f"{APP} was denied somewhere else.")
 
 
 async def test_the_owner_blocks_and_unblocks(world: World, page: Page) -> None:
@@ -441,7 +441,7 @@ async def test_the_owner_blocks_and_unblocks(world: World, page: Page) -> None:
     await expect(approval(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
     await page.get_by_role("button", name=f"Unblock {APP}").click()
-    await said(page, "It may ask again.")
+    await said(page, "Unblocked. The app can request access again.")
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
     assert [] == (await world.get("/v1/blocks")).json["blocks"]
@@ -472,9 +472,9 @@ async def test_a_revoked_app_is_out_at_once(world: World, page: Page) -> None:
     await open_dashboard(world, page, "Apps")
 
     await page.get_by_role("button", name=f"Revoke… {APP}").click()
-    await dialog(page, "Revoke this app?").get_by_role("button", name="Revoke").click()
+    await dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke").click()
 
-    await expect(page.get_by_text("No app is let in")).to_be_visible()
+    await expect(page.get_by_text("No apps connected yet")).to_be_visible()
     assert 401 == (await world.as_app(app, "GET", "/v1/token")).status
 
 
@@ -485,7 +485,7 @@ async def test_the_owner_renames_an_app(world: World, page: Page) -> None:
 
     await page.get_by_role("button", name=f"Rename {APP}").click()
     naming = dialog(page, "Rename the app")
-    await naming.get_by_label("Name that you see").fill("Shop")
+    await naming.get_by_label("Name").fill("Shop")
     await naming.get_by_role("button", name="Rename").click()
 
     await expect(page.get_by_text("“Shop”")).to_be_visible()
@@ -505,7 +505,7 @@ async def test_the_activity_is_filtered_by_app(world: World, page: Page) -> None
 
     await expect(page.get_by_role("cell", name="You")).to_have_count(0)
     await expect(page.get_by_role("cell", name="https://other.example.com")).to_have_count(0)
-    await expect(page.get_by_role("cell", name="Fetched its token")).to_have_count(1)
+    await expect(page.get_by_role("cell", name="Received its token")).to_have_count(1)
 
 
 # --- the keyboard -----------------------------------------------------------------------------------------------------
@@ -520,7 +520,7 @@ async def test_the_keyboard_is_enough_and_finds_its_way_back(world: World, page:
 
     await rename.focus()
     await page.keyboard.press("Enter")
-    await expect(dialog(page, "Rename the app").get_by_label("Name that you see")).to_be_focused()
+    await expect(dialog(page, "Rename the app").get_by_label("Name")).to_be_focused()
     await page.keyboard.type("Shop")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("“Shop”")).to_be_visible()
@@ -528,11 +528,11 @@ async def test_the_keyboard_is_enough_and_finds_its_way_back(world: World, page:
 
     await revoke.focus()
     await page.keyboard.press("Enter")
-    await expect(dialog(page, "Revoke this app?").get_by_role("button", name="Cancel")).to_be_focused()
+    await expect(dialog(page, "Revoke this app's access?").get_by_role("button", name="Cancel")).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(revoke).to_be_focused()
     await page.keyboard.press("Enter")
-    await dialog(page, "Revoke this app?").get_by_role("button", name="Revoke").press("Enter")
+    await dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke").press("Enter")
     await expect(page.get_by_role("heading", name="Apps")).to_be_focused()
 
 

@@ -116,6 +116,6 @@ async def test_a_denied_extension_says_so(world: World, profile: BrowserContext)
     await popup.get_by_text(pairing["user_code"]).wait_for()
 
     await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")
-    await popup.get_by_text("You did not let this app in.").wait_for()
+    await popup.get_by_text("You denied this app's request.").wait_for()
 
     assert await popup.get_by_role("button", name="Connect Upstash").is_visible()

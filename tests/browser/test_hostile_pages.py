@@ -101,7 +101,7 @@ async def test_no_page_of_ours_is_shown_in_a_strangers(
     answers: list[int] = []
     page.on("response", lambda answer: answers.append(answer.status) if answer.url.startswith(home_page) else None)
     name = "data" if element == "object" else "src"
-    paths = ["/", "/?code=ATTACKER&state=guess", f"/?attempt={started['attempt_id']}", "/web/page.css"]
+    paths = ["/", "/?code=ATTACKER&state=guess", f"/?attempt={started['attempt_id']}", "/web/pages/page.css"]
     frames = "".join(f"<{element} {name}='{home_page}{path}'></{element}>" for path in paths)
     async with Site.serving({"/": f"<!doctype html><title>Hostile</title><body>{frames}"}) as site:
         async with no_effect(world):
@@ -129,7 +129,7 @@ async def test_a_window_with_an_attackers_code_is_noise(
             async with page.expect_popup() as coming:
                 await page.evaluate("(url) => { window.popup = window.open(url); }", home_page + path)
             popup = await coming.value
-            await expect(popup.get_by_role("heading", level=1)).to_have_text("Nothing to do here")
+            await expect(popup.get_by_role("heading", level=1)).to_have_text("This sign-in has ended")
             reading = await page.evaluate(READING)
             await page.evaluate("popup.postMessage({ type: 'upstash-helper', state: 'succeeded' }, '*')")
 

@@ -126,7 +126,7 @@ async def test_a_page_that_may_not(world: World, playwright: Playwright) -> None
         quietly = await page.evaluate("import('/connect.js').then(({ isHelperRunning }) => isHelperRunning())")
 
         assert "permission_denied" == code
-        assert "does not let this page reach" in await shown_by(page)
+        assert "does not allow this page to reach" in await shown_by(page)
         assert quietly is False
         assert [] == (await world.get("/v1/pairings")).json["pairings"]
 

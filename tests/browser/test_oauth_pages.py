@@ -85,7 +85,7 @@ async def test_a_page_that_did_not_ask_is_told_nothing(world: World, page: Page,
         await page.goto(site.origin)
         popup = await press(page, started["authorization_url"])
         await cancel(popup)
-        await expect(popup.get_by_role("heading", level=1)).to_have_text("The sign-in was cancelled")
+        await expect(popup.get_by_role("heading", level=1)).to_have_text("You canceled the sign-in")
         async with popup.expect_event("close"):
             pass
 
@@ -147,7 +147,7 @@ async def test_cancel_at_the_sign_in(world: World, page: Page) -> None:
     async with WebApp.opened(world, page) as app:
         popup = await app.press()
         await cancel(popup)
-        await expect(popup.get_by_role("heading", level=1)).to_have_text("The sign-in was cancelled")
+        await expect(popup.get_by_role("heading", level=1)).to_have_text("You canceled the sign-in")
         lead = await popup.locator(".lead").inner_text()
         async with popup.expect_event("close"):
             pass

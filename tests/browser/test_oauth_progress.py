@@ -58,7 +58,7 @@ async def test_progress_turns_into_failure_by_itself(world: World, page: Page) -
         heading = popup.get_by_role("heading", level=1)
         await expect(heading).to_have_text("Connecting your account")
 
-        await expect(heading).to_have_text("Upstash made no API key")
+        await expect(heading).to_have_text("Upstash did not create an API key")
 
         await expect(popup.get_by_text("upstash-helper connect --api-key")).to_be_visible()
         await expect(popup.locator(".closing")).to_have_text("You can close this window.")
@@ -74,7 +74,7 @@ async def test_an_account_without_an_e_mail_is_asked_for_it(world: World, page: 
 
     await page.goto(await world.sign_in(started))
 
-    await expect(page.get_by_role("heading", level=1)).to_have_text("One thing is missing")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("One more step")
     await expect(page.get_by_text("upstash-helper connect --email")).to_be_visible()
     await expect(page.locator(".closing")).to_have_text("You can close this window.")
 
@@ -105,7 +105,7 @@ async def test_a_helper_that_does_not_answer_is_told_and_waited_for(world: World
     started = await world.start()
     await page.goto(f"http://localhost:{world.settings.port}/?attempt={started['attempt_id']}")
     await page.route("**/state", lambda route: route.abort("connectionrefused"))
-    await expect(page.locator(".closing")).to_have_text("The helper does not answer. Is it running?")
+    await expect(page.locator(".closing")).to_have_text("The helper is not responding. Is it running?")
 
     await page.unroute("**/state")
     await world.land(await world.sign_in(started))
@@ -121,7 +121,7 @@ async def test_other_pages_of_the_helper_are_told(
     A dashboard that is open hears that a sign-in has ended, whoever opened its window.
     """
     other = await context.new_page()
-    await other.goto(f"{home_page}/web/icon.svg")
+    await other.goto(f"{home_page}/web/pages/icon.svg")
     await other.evaluate(
         """() => { window.heard = new Promise((told) =>
             new BroadcastChannel("upstash-helper").addEventListener("message", ({ data }) => {

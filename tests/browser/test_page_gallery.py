@@ -9,18 +9,18 @@ from playwright.async_api import expect
 
 from tests.browser.gallery import REASONS, failed, gallery, page_of, pages
 from tests.support.browser import violations, wider_than_its_window
-from upstash_helper.api.pages.outcome import WORDS
+from upstash_helper.api.pages.outcome import LOOKS
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
 
-    from upstash_helper.broker.ports import FailureReason
+    from upstash_helper.protocol.literals import FailureReason
 
 
-def test_every_reason_has_its_words() -> None:
-    """A new reason cannot be forgotten, and no two read alike."""
-    assert set(REASONS) == set(WORDS)
-    assert len(REASONS) == len({words.title for words in WORDS.values()})
+def test_every_failure_reason_has_a_look_and_a_title_of_its_own() -> None:
+    """A new reason cannot be forgotten, and no two pages have the same title."""
+    assert set(REASONS) == set(LOOKS)
+    assert len(REASONS) == len({page_of(failed(reason)).title for reason in REASONS})
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -28,7 +28,7 @@ def test_a_failure_says_why_and_what_next(reason: FailureReason) -> None:
     """The user is told in plain words, without the code of an error, and is never left without a next step."""
     page = page_of(failed(reason))
 
-    assert page.lead.startswith("Your account was not connected, ")
+    assert page.lead.startswith("Your account was not connected. ")
     assert page.lead.endswith(".")
     assert "_" not in page.title + page.lead.replace("client_id", "")
     assert page.steps
@@ -56,7 +56,7 @@ async def test_a_window_that_is_about_to_close_reads_well_for_all(page: Page) ->
     """The line that counts down, with its button, is as readable as the rest."""
     async with gallery() as site:
         site.pages["/closing"] = site.pages["/connected"].replace('data-closes="3"', 'data-closes="60"')
-        await page.goto(f"{site.origin}/over")
+        await page.goto(f"{site.origin}/no-attempt")
         async with page.expect_popup() as coming:
             await page.evaluate("(url) => { window.open(url); }", f"{site.origin}/closing")
         popup = await coming.value
@@ -69,7 +69,7 @@ async def test_a_command_can_be_copied(page: Page, context: BrowserContext) -> N
     """One button puts a command on the clipboard, and says that it did."""
     async with gallery() as site:
         await context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.origin)
-        await page.goto(f"{site.origin}/noise")
+        await page.goto(f"{site.origin}/no-attempt")
         button = page.get_by_role("button", name="Copy upstash-helper connect --paste")
 
         await button.click()

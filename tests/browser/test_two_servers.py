@@ -285,8 +285,8 @@ async def test_a_bridge_to_the_dev_server_says_where_to_try_next(world: World, p
             await in_state(page, "connected")
         seen = dev.seen()
 
-    assert "another program has that address" in told
-    assert f"http://localhost:{world.port} is asked" in told
+    assert "another program is using that address" in told
+    assert f"try again to check http://localhost:{world.port}" in told
     assert {("GET", "/bridge")} == {(one.method, one.path) for one in seen if one.path != "/favicon.ico"}
 
 
@@ -341,7 +341,7 @@ async def test_the_dashboard_is_where_the_api_is(world: World, page: Page, conso
     await sign_up(await opened.value, world.email)
     await page.get_by_role("heading", name=world.email).wait_for()
     await go_to(page, "Settings")
-    await page.get_by_text("Only at sign-in").first.wait_for()
+    await page.get_by_text("Only during a sign-in").first.wait_for()
 
     assert "disconnected" == state
     assert page.url.startswith(f"http://localhost:{world.port}/")

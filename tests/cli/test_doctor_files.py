@@ -18,7 +18,7 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.examined import Examined
 from tests.support.mounts import run_with_mounts
 from upstash_helper.cli.doctor import files, machine
-from upstash_helper.storage.ledger.schema import STEPS
+from upstash_helper.storage.ledger.schema import MIGRATIONS
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def become_another_database(path: Path) -> None:
 
 
 FOUND = [
-    pytest.param(lambda _: None, "ok", f"format {len(STEPS)}, sound", id="sound"),
+    pytest.param(lambda _: None, "ok", f"format {len(MIGRATIONS)}, sound", id="sound"),
     pytest.param(overwrite_a_page, "error", "is damaged", id="a-page"),
     pytest.param(lose_a_row_of_an_index, "error", "is damaged", id="an-index"),
     pytest.param(lambda path: os.truncate(path, 5000), "error", "is damaged", id="cut-off"),

@@ -58,18 +58,18 @@ STORE = """
 import asyncio
 from upstash_helper.broker.models import Credential
 from upstash_helper.broker.models import Secret
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
-store = KeyringStore("upstash-helper", load_world().credential_name)
+store = KeyringStore("upstash-helper", load_profile().credential_name)
 credential = Credential(email="zoe@example.com", api_key=Secret("k-1"), method="oauth", since=1.0, key_name="helper-1")
 asyncio.run(store.save(credential))
 """
 
 STORED = """
 import asyncio
-from upstash_helper.settings.config import load_world
+from upstash_helper.settings.config import load_profile
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
-print(asyncio.run(KeyringStore("upstash-helper", load_world().credential_name).load()))
+print(asyncio.run(KeyringStore("upstash-helper", load_profile().credential_name).load()))
 """
 
 

@@ -1,4 +1,4 @@
-"""What the ``CredentialStore`` port promises, of every store."""
+"""The contract of the ``CredentialStore`` port, for each adapter."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ async def _store(request: pytest.FixtureRequest, tmp_path: Path) -> CredentialSt
     return store
 
 
-async def test_a_new_store_holds_nothing(store: CredentialStore) -> None:
+async def test_new_store_is_empty(store: CredentialStore) -> None:
     """
-    Before anything was saved there is no credential, and that is no error.
+    Before the first save, there is no credential, and that is not an error.
     """
     assert None is await store.load()
 
@@ -72,18 +72,18 @@ async def test_a_new_store_holds_nothing(store: CredentialStore) -> None:
         pytest.param(msgspec.structs.replace(CREDENTIAL, api_key=Secret("k" * 900)), id="long-key"),
     ],
 )
-async def test_what_was_saved_is_loaded(store: CredentialStore, credential: Credential) -> None:
+async def test_load_returns_the_saved_credential(store: CredentialStore, credential: Credential) -> None:
     """
-    A credential comes back as it was given, to the last field.
+    Every field of a credential is preserved.
     """
     await store.save(credential)
 
     assert credential == await store.load()
 
 
-async def test_saving_replaces(store: CredentialStore) -> None:
+async def test_save_replaces_the_credential(store: CredentialStore) -> None:
     """
-    There is one credential: the one that was saved last.
+    There is only one credential: the one that was saved last.
     """
     await store.save(CREDENTIAL)
 
@@ -92,9 +92,9 @@ async def test_saving_replaces(store: CredentialStore) -> None:
     assert OTHER == await store.load()
 
 
-async def test_a_deleted_credential_is_gone(store: CredentialStore) -> None:
+async def test_deleted_credential_is_gone(store: CredentialStore) -> None:
     """
-    After deleting there is none.
+    After a deletion there is none.
     """
     await store.save(CREDENTIAL)
 
@@ -103,9 +103,9 @@ async def test_a_deleted_credential_is_gone(store: CredentialStore) -> None:
     assert None is await store.load()
 
 
-async def test_deleting_nothing_succeeds(store: CredentialStore) -> None:
+async def test_deleting_twice_succeeds(store: CredentialStore) -> None:
     """
-    Deleting twice is as good as once.
+    Deleting a credential that does not exist is not an error.
     """
     await store.save(CREDENTIAL)
     await store.delete()
@@ -115,9 +115,9 @@ async def test_deleting_nothing_succeeds(store: CredentialStore) -> None:
     assert "ok" == store.health().state
 
 
-async def test_calls_take_effect_in_the_order_they_were_made(store: CredentialStore) -> None:
+async def test_concurrent_calls_take_effect_in_order(store: CredentialStore) -> None:
     """
-    Calls may be made while others are under way; each sees what the ones before it did.
+    Each call sees the effect of those before it.
     """
     results = await asyncio.gather(
         store.save(CREDENTIAL), store.load(), store.delete(), store.load(), store.save(OTHER), store.load()
@@ -126,9 +126,9 @@ async def test_calls_take_effect_in_the_order_they_were_made(store: CredentialSt
     assert [None, CREDENTIAL, None, None, None, OTHER] == list(results)
 
 
-async def test_a_store_that_works_says_so(store: CredentialStore) -> None:
+async def test_health_is_ok_after_a_success(store: CredentialStore) -> None:
     """
-    A store that was used with success is ok, has a name, and has nothing to explain.
+    After a successful call the store is ok, has a name, and no detail.
     """
     await store.load()
 
@@ -138,18 +138,18 @@ async def test_a_store_that_works_says_so(store: CredentialStore) -> None:
     assert health.kind
 
 
-async def test_a_credential_outlives_the_daemon(open_persistent: OpenStore) -> None:
+async def test_credential_survives_a_restart(open_persistent: OpenStore) -> None:
     """
-    What one daemon saved, the next one loads.
+    The next daemon loads what this one has saved.
     """
     await open_persistent().save(CREDENTIAL)
 
     assert CREDENTIAL == await open_persistent().load()
 
 
-async def test_a_deletion_outlives_the_daemon(open_persistent: OpenStore) -> None:
+async def test_deletion_survives_a_restart(open_persistent: OpenStore) -> None:
     """
-    What one daemon deleted, the next one does not find.
+    The next daemon does not find what this one has deleted.
     """
     await open_persistent().save(CREDENTIAL)
     await open_persistent().delete()
@@ -157,8 +157,8 @@ async def test_a_deletion_outlives_the_daemon(open_persistent: OpenStore) -> Non
     assert None is await open_persistent().load()
 
 
-async def test_a_store_that_was_not_used_yet_is_unknown(open_persistent: OpenStore) -> None:
+async def test_health_is_unknown_before_the_first_call(open_persistent: OpenStore) -> None:
     """
-    Asking how a store is does not use it.
+    Reading the health does not access the store.
     """
     assert "unknown" == open_persistent().health().state

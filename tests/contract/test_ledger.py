@@ -1,4 +1,4 @@
-"""What the ``Ledger`` port promises, of one in a file and of one in memory."""
+"""The contract of the ``Ledger`` port, for a ledger in a file and one in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import (
     App,
     Approved,
@@ -103,9 +103,9 @@ async def _ledger(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[L
 # --- apps -------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_new_ledger_holds_nothing(ledger: Ledger) -> None:
+async def test_new_ledger_is_empty(ledger: Ledger) -> None:
     """
-    Before anything was written there are no records, and that is no error.
+    Before the first write there are no records, and that is not an error.
     """
     found = (
         await ledger.apps.load(),
@@ -127,18 +127,18 @@ async def test_a_new_ledger_holds_nothing(ledger: Ledger) -> None:
         pytest.param(msgspec.structs.replace(APP, identity=NATIVE, name="\u202e\x00👩‍👩‍👧"), id="native"),
     ],
 )
-async def test_an_app_comes_back_as_it_was_saved(ledger: Ledger, app: App) -> None:
+async def test_app_is_loaded_as_saved(ledger: Ledger, app: App) -> None:
     """
-    An app is loaded to the last field.
+    Every field of an app is preserved.
     """
     await ledger.apps.save(app)
 
     assert (app,) == await ledger.apps.load()
 
 
-async def test_apps_come_the_oldest_first(ledger: Ledger) -> None:
+async def test_apps_are_ordered_by_approval(ledger: Ledger) -> None:
     """
-    Apps are in the order in which they were let in, however often they are saved.
+    The order does not change when an app is saved again.
     """
     young = msgspec.structs.replace(APP, id="app-0", created_at=NOW + 5)
     for app in (young, APP, young, msgspec.structs.replace(APP, last_used_at=NOW + 9)):
@@ -149,9 +149,9 @@ async def test_apps_come_the_oldest_first(ledger: Ledger) -> None:
     assert [("app-1", NOW + 9), ("app-0", NOW + 1)] == [(app.id, app.last_used_at) for app in loaded]
 
 
-async def test_a_removed_app_is_gone(ledger: Ledger) -> None:
+async def test_removed_app_is_gone(ledger: Ledger) -> None:
     """
-    Removing an app leaves the others, and doing it twice is as good as once.
+    Removing an app keeps the others, and removing it twice is not an error.
     """
     other = msgspec.structs.replace(APP, id="app-2")
     await ledger.apps.save(APP)
@@ -176,9 +176,9 @@ async def test_a_removed_app_is_gone(ledger: Ledger) -> None:
     ],
     ids=lambda decision: type(decision).__name__,
 )
-async def test_a_pairing_comes_back_with_its_decision(ledger: Ledger, decision: Decision) -> None:
+async def test_pairing_is_loaded_with_its_decision(ledger: Ledger, decision: Decision) -> None:
     """
-    A pairing is loaded to the last field, and the last decision holds.
+    Every field of a pairing is preserved, and the last decision counts.
     """
     await ledger.pairings.save(PAIRING)
     decided = msgspec.structs.replace(PAIRING, decision=decision)
@@ -188,9 +188,9 @@ async def test_a_pairing_comes_back_with_its_decision(ledger: Ledger, decision: 
     assert ((decided,), ()) == await ledger.pairings.load()
 
 
-async def test_pairings_come_the_oldest_first(ledger: Ledger) -> None:
+async def test_pairings_are_ordered_by_request(ledger: Ledger) -> None:
     """
-    Pairings are in the order in which they were asked for.
+    Pairings are in the order of the requests.
     """
     young = msgspec.structs.replace(PAIRING, id="pairing-0", created_at=NOW + 5)
     await ledger.pairings.save(young)
@@ -201,9 +201,9 @@ async def test_pairings_come_the_oldest_first(ledger: Ledger) -> None:
     assert (PAIRING, young) == pairings
 
 
-async def test_expired_pairings_are_forgotten(ledger: Ledger) -> None:
+async def test_expired_pairings_are_deleted(ledger: Ledger) -> None:
     """
-    Only what expired before the given time is forgotten.
+    Only pairings that expired before the given time are deleted.
     """
     later = msgspec.structs.replace(PAIRING, id="pairing-2", expires_at=NOW + 601)
     await ledger.pairings.save(PAIRING)
@@ -214,9 +214,9 @@ async def test_expired_pairings_are_forgotten(ledger: Ledger) -> None:
     assert ((later,), ()) == await ledger.pairings.load()
 
 
-async def test_an_identity_is_blocked_once(ledger: Ledger) -> None:
+async def test_block_replaces_that_of_the_same_identity(ledger: Ledger) -> None:
     """
-    A block takes the place of the one of the same identity, whichever process asked.
+    There is one block for each identity, whichever process made the request.
     """
     again = Block(id="block-2", identity=msgspec.structs.replace(NATIVE, pid=4712), blocked_at=NOW + 1)
     other = Block(id="block-3", identity=WEB, blocked_at=NOW + 2)
@@ -226,9 +226,9 @@ async def test_an_identity_is_blocked_once(ledger: Ledger) -> None:
     assert ((), (again, other)) == await ledger.pairings.load()
 
 
-async def test_an_unblocked_identity_is_free(ledger: Ledger) -> None:
+async def test_unblock_removes_one_block(ledger: Ledger) -> None:
     """
-    Unblocking takes one block away, and doing it twice is as good as once.
+    Other blocks are kept, and unblocking twice is not an error.
     """
     other = Block(id="block-3", identity=WEB, blocked_at=NOW + 2)
     await ledger.pairings.block(BLOCK)
@@ -240,12 +240,12 @@ async def test_an_unblocked_identity_is_free(ledger: Ledger) -> None:
     assert ((), (other,)) == await ledger.pairings.load()
 
 
-# --- making databases -------------------------------------------------------------------------------------------------
+# --- creating databases -----------------------------------------------------------------------------------------------
 
 
-async def test_a_request_that_was_begun_is_known(ledger: Ledger) -> None:
+async def test_begun_request_is_found_by_key_and_caller(ledger: Ledger) -> None:
     """
-    A request is known by its key and its caller: another caller's key of the same name is another one.
+    Another caller's request with the same key is a different one.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
 
@@ -255,9 +255,9 @@ async def test_a_request_that_was_begun_is_known(ledger: Ledger) -> None:
     assert (RECORD, None) == (found, of_another)
 
 
-async def test_a_result_is_written_down(ledger: Ledger) -> None:
+async def test_done_records_database_and_creator(ledger: Ledger) -> None:
     """
-    After a request succeeded its record has the database, which is claimed and has a creator.
+    After a request succeeded, its record has the database, which is claimed and has a creator.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
 
@@ -268,9 +268,9 @@ async def test_a_result_is_written_down(ledger: Ledger) -> None:
     assert KEY.caller == await ledger.creates.creator(DATABASE.id)
 
 
-async def test_a_record_that_is_done_may_be_given_whole(ledger: Ledger) -> None:
+async def test_finished_record_can_be_stored_at_once(ledger: Ledger) -> None:
     """
-    A record that comes with its result is one that is done, to the last field.
+    A record that is begun with its result is finished, with every field.
     """
     done = msgspec.structs.replace(RECORD, state="done", result=DATABASE)
 
@@ -280,9 +280,9 @@ async def test_a_record_that_is_done_may_be_given_whole(ledger: Ledger) -> None:
     assert {DATABASE.id} == await ledger.creates.claimed((DATABASE.id,))
 
 
-async def test_the_users_own_databases_have_no_creator(ledger: Ledger) -> None:
+async def test_databases_of_the_owner_have_no_creator(ledger: Ledger) -> None:
     """
-    Without an owner the result is written down alone.
+    Without an owner only the result is recorded.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
 
@@ -292,9 +292,9 @@ async def test_the_users_own_databases_have_no_creator(ledger: Ledger) -> None:
     assert None is await ledger.creates.creator(DATABASE.id)
 
 
-async def test_a_request_without_effect_is_forgotten(ledger: Ledger) -> None:
+async def test_request_without_effect_is_deleted(ledger: Ledger) -> None:
     """
-    A request that had no effect leaves nothing, and forgetting it twice is as good as once.
+    Nothing of it remains, and deleting it twice is not an error.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
 
@@ -304,9 +304,9 @@ async def test_a_request_without_effect_is_forgotten(ledger: Ledger) -> None:
     assert None is await ledger.creates.find(KEY)
 
 
-async def test_old_requests_are_forgotten_and_their_creators_are_not(ledger: Ledger) -> None:
+async def test_old_requests_are_deleted_but_creators_are_kept(ledger: Ledger) -> None:
     """
-    A record is kept for as long as it is asked to be; who created a database is known beyond that.
+    The creator of a database is known longer than the request.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
     await ledger.creates.done(KEY, DATABASE, owner=KEY.caller)
@@ -321,24 +321,24 @@ async def test_old_requests_are_forgotten_and_their_creators_are_not(ledger: Led
     assert KEY.caller == await ledger.creates.creator(DATABASE.id)
 
 
-async def test_beginning_anew_replaces(ledger: Ledger) -> None:
+async def test_begin_replaces_a_record(ledger: Ledger) -> None:
     """
-    A key that is used anew has the new record alone.
+    A key that is used again has only the new record.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
     await ledger.creates.done(KEY, DATABASE, owner=None)
-    anew = msgspec.structs.replace(RECORD, fingerprint=b"another", sent_at=NOW + 1)
+    again = msgspec.structs.replace(RECORD, fingerprint=b"another", sent_at=NOW + 1)
 
-    await ledger.creates.begin(KEY, anew, forget_before=0.0)
+    await ledger.creates.begin(KEY, again, forget_before=0.0)
 
-    assert anew == await ledger.creates.find(KEY)
+    assert again == await ledger.creates.find(KEY)
     assert frozenset() == await ledger.creates.claimed((DATABASE.id,))
 
 
 @pytest.mark.parametrize("count", [0, 1, 300_000], ids=["none", "one", "very-many"])
-async def test_claims_are_told_for_any_number_of_databases(ledger: Ledger, count: int) -> None:
+async def test_claimed_works_for_any_number_of_databases(ledger: Ledger, count: int) -> None:
     """
-    However many databases are asked about, those that some request made are told.
+    Queries for many databases find those that a request created.
     """
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
     await ledger.creates.done(KEY, DATABASE, owner=None)
@@ -353,13 +353,13 @@ async def test_claims_are_told_for_any_number_of_databases(ledger: Ledger, count
 
 
 async def add(ledger: Ledger, *entries: AuditEntry) -> list[int]:
-    """Write entries down, one after another, and return their ids."""
+    """Add entries one after another, and return their ids."""
     return [await ledger.audit.add(entry, forget_before=0.0) for entry in entries]
 
 
-async def test_an_entry_comes_back_as_it_was_added(ledger: Ledger) -> None:
+async def test_audit_entry_is_returned_as_added(ledger: Ledger) -> None:
     """
-    An entry is read to the last field, with the id that it was given.
+    Every field of an entry is preserved, with its new id.
     """
     entry = msgspec.structs.replace(ENTRY, count=3, last_at=NOW + 5)
 
@@ -368,9 +368,9 @@ async def test_an_entry_comes_back_as_it_was_added(ledger: Ledger) -> None:
     assert (msgspec.structs.replace(entry, id=entry_id),) == await ledger.audit.page(AuditQuery())
 
 
-async def test_like_requests_in_a_short_while_are_one_entry(ledger: Ledger) -> None:
+async def test_repeated_requests_are_merged(ledger: Ledger) -> None:
     """
-    A request like the app's last one raises that one's count and time.
+    A request equal to the app's last one increments its count and updates its time.
     """
     (first,) = await add(ledger, ENTRY)
     await add(ledger, msgspec.structs.replace(ENTRY, app_id="app-2"))
@@ -386,7 +386,7 @@ async def test_like_requests_in_a_short_while_are_one_entry(ledger: Ledger) -> N
 @pytest.mark.parametrize(
     ("changes", "merge_since"),
     [
-        pytest.param({}, None, id="not-wanted"),
+        pytest.param({}, None, id="not-requested"),
         pytest.param({}, NOW + 1, id="too-long-ago"),
         pytest.param({"app_id": "app-2"}, 0.0, id="another-app"),
         pytest.param({"identity": "https://other.example.com"}, 0.0, id="another-identity"),
@@ -395,11 +395,11 @@ async def test_like_requests_in_a_short_while_are_one_entry(ledger: Ledger) -> N
         pytest.param({"result": "rate_limited"}, 0.0, id="another-result"),
     ],
 )
-async def test_unlike_requests_are_entries_of_their_own(
+async def test_different_requests_are_separate_entries(
     ledger: Ledger, changes: dict[str, str], merge_since: float | None
 ) -> None:
     """
-    What differs in anything, or comes late, is an entry of its own with a larger id.
+    A request that differs, or comes later, is a new entry with a larger id.
     """
     (first,) = await add(ledger, ENTRY)
     other = msgspec.structs.replace(ENTRY, at=NOW + 9, last_at=NOW + 9, **changes)
@@ -410,9 +410,9 @@ async def test_unlike_requests_are_entries_of_their_own(
     assert [second, first] == [entry.id for entry in await ledger.audit.page(AuditQuery())]
 
 
-async def test_only_the_newest_entry_is_raised(ledger: Ledger) -> None:
+async def test_only_the_newest_entry_is_merged(ledger: Ledger) -> None:
     """
-    The order of what an app did is kept: a like entry with another one after it is left alone.
+    The order of an app's requests is preserved.
     """
     await add(ledger, ENTRY, msgspec.structs.replace(ENTRY, action="database.delete"))
 
@@ -422,9 +422,9 @@ async def test_only_the_newest_entry_is_raised(ledger: Ledger) -> None:
     assert ["database.read", "database.delete", "database.read"] == [entry.action for entry in page]
 
 
-async def test_an_entry_can_be_settled(ledger: Ledger) -> None:
+async def test_settle_sets_target_and_result(ledger: Ledger) -> None:
     """
-    What was started gets its target and result once they are known.
+    Both are set once they are known.
     """
     first, second = await add(ledger, *(msgspec.structs.replace(ENTRY, target="", result="started"),) * 2)
 
@@ -434,9 +434,9 @@ async def test_an_entry_can_be_settled(ledger: Ledger) -> None:
     assert [(second, "", "started"), (first, DATABASE.id, "ok")] == [(e.id, e.target, e.result) for e in page]
 
 
-async def test_old_entries_are_forgotten(ledger: Ledger) -> None:
+async def test_old_entries_are_pruned(ledger: Ledger) -> None:
     """
-    Entries whose last request is older than wished for are gone after the next one; the rest stay.
+    Entries whose last request is too old are deleted with the next one; the others are kept.
     """
     kept = msgspec.structs.replace(ENTRY, last_at=NOW + 5, action="kept")
     await add(ledger, ENTRY, kept)
@@ -448,9 +448,9 @@ async def test_old_entries_are_forgotten(ledger: Ledger) -> None:
     assert ["new", "kept"] == [entry.action for entry in await ledger.audit.page(AuditQuery())]
 
 
-async def test_an_id_is_never_given_again(ledger: Ledger) -> None:
+async def test_ids_are_not_reused(ledger: Ledger) -> None:
     """
-    A page token stays good: what is added after everything was forgotten has a larger id.
+    A page token remains valid: entries added after a deletion have larger ids.
     """
     first, second = await add(ledger, ENTRY, ENTRY)
 
@@ -475,9 +475,9 @@ async def test_an_id_is_never_given_again(ledger: Ledger) -> None:
         pytest.param(AuditQuery(app="app-1", since=NOW + 2, before_id=5, limit=1), [3], id="all-at-once"),
     ],
 )
-async def test_a_page_has_what_was_asked_for(ledger: Ledger, query: AuditQuery, expected: list[int]) -> None:
+async def test_page_filters_by_app_and_time(ledger: Ledger, query: AuditQuery, expected: list[int]) -> None:
     """
-    Entries come the newest first, by app, by time and page by page.
+    Entries are returned newest first, page by page.
     """
     apps = [("app-1", "Old name"), ("app-2", "Two"), ("app-1", "One"), ("app-2", "Two"), ("app-1", "One")]
     entries = [
@@ -493,9 +493,9 @@ async def test_a_page_has_what_was_asked_for(ledger: Ledger, query: AuditQuery, 
     assert [ids[number - 1] for number in expected] == [entry.id for entry in page]
 
 
-async def test_an_id_that_is_another_apps_name_finds_both_once(ledger: Ledger) -> None:
+async def test_filter_matches_id_and_name_without_duplicates(ledger: Ledger) -> None:
     """
-    What an app is called may be another one's id; no entry is told twice.
+    The name of one app may be the id of another.
     """
     ids = await add(
         ledger,
@@ -508,9 +508,9 @@ async def test_an_id_that_is_another_apps_name_finds_both_once(ledger: Ledger) -
     assert ids[::-1] == [entry.id for entry in page]
 
 
-async def test_an_app_that_calls_itself_owner_is_not_found_as_the_owner(ledger: Ledger) -> None:
+async def test_app_named_owner_is_not_the_owner(ledger: Ledger) -> None:
     """
-    Who asks what the user's own tools did gets just that.
+    A filter for the owner's own tools returns only those.
     """
     ids = await add(
         ledger,
@@ -523,12 +523,12 @@ async def test_an_app_that_calls_itself_owner_is_not_found_as_the_owner(ledger: 
     assert ids[:1] == [entry.id for entry in page]
 
 
-# --- all of it --------------------------------------------------------------------------------------------------------
+# --- the whole ledger -------------------------------------------------------------------------------------------------
 
 
-async def test_calls_may_be_made_at_the_same_time(ledger: Ledger) -> None:
+async def test_concurrent_calls_are_atomic(ledger: Ledger) -> None:
     """
-    However many calls are under way, each takes effect as a whole.
+    Each of many concurrent calls takes effect completely.
     """
     apps = [msgspec.structs.replace(APP, id=f"app-{number:03}") for number in range(100)]
     reads = [msgspec.structs.replace(ENTRY, last_at=NOW + number) for number in range(100)]
@@ -546,9 +546,9 @@ async def test_calls_may_be_made_at_the_same_time(ledger: Ledger) -> None:
     assert "app-099" == await ledger.creates.creator(DATABASE.id)
 
 
-async def test_a_caller_that_goes_away_leaves_all_or_nothing(ledger: Ledger) -> None:
+async def test_canceled_call_is_atomic(ledger: Ledger) -> None:
     """
-    A call that is cancelled has had its whole effect or none, and the ledger goes on.
+    A canceled call has its whole effect or none, and the ledger keeps working.
     """
     keys = [CreateKey("app:app-1", f"key-{number}") for number in range(50)]
     for key in keys:
@@ -568,9 +568,9 @@ async def test_a_caller_that_goes_away_leaves_all_or_nothing(ledger: Ledger) -> 
     assert "unavailable" != ledger.health().state
 
 
-async def test_a_ledger_that_was_not_used_yet_says_so(path: Path) -> None:
+async def test_health_is_unused_before_the_first_call(path: Path) -> None:
     """
-    Asking how it is, and closing it, does not open it.
+    Reading the health, or closing the ledger, does not open it.
     """
     ledger = SqliteLedger(path)
 
@@ -581,9 +581,9 @@ async def test_a_ledger_that_was_not_used_yet_says_so(path: Path) -> None:
     assert not path.parent.exists()
 
 
-async def test_a_ledger_that_works_says_so(path: Path) -> None:
+async def test_health_is_ok_after_a_success(path: Path) -> None:
     """
-    A ledger that was used with success is ok and has nothing to explain.
+    After a successful call the ledger is ok, without a detail.
     """
     ledger = SqliteLedger(path)
 
@@ -593,21 +593,21 @@ async def test_a_ledger_that_works_says_so(path: Path) -> None:
     await ledger.close()
 
 
-async def test_a_ledger_in_memory_says_what_that_means() -> None:
+async def test_memory_ledger_explains_the_consequence() -> None:
     """
-    A ledger without a file tells that a restart ends it.
+    The health of a ledger without a file mentions the restart.
     """
     ledger = SqliteLedger(None)
 
     await ledger.apps.load()
 
     assert "memory" == ledger.health().state
-    assert "after a restart" in ledger.health().detail
+    assert "After a restart" in ledger.health().detail
     await ledger.close()
 
 
 async def fill(ledger: Ledger) -> None:
-    """Write something of everything."""
+    """Write a record of each kind."""
     await ledger.apps.save(APP)
     await ledger.pairings.save(PAIRING)
     await ledger.pairings.block(BLOCK)
@@ -617,7 +617,7 @@ async def fill(ledger: Ledger) -> None:
 
 
 async def everything(ledger: Ledger) -> tuple[object, ...]:
-    """Return all that ``fill`` wrote."""
+    """Return all records that ``fill`` wrote."""
     return (
         await ledger.apps.load(),
         await ledger.pairings.load(),
@@ -638,9 +638,9 @@ FILLED = (
 )
 
 
-async def test_everything_outlives_the_daemon(path: Path) -> None:
+async def test_records_survive_a_restart(path: Path) -> None:
     """
-    What one daemon wrote down, the next one finds; and one file is all that there is.
+    The next daemon finds all records, in a single file.
     """
     before = SqliteLedger(path)
     await fill(before)
@@ -655,9 +655,9 @@ async def test_everything_outlives_the_daemon(path: Path) -> None:
     assert ["ledger.db"] == files
 
 
-async def test_closing_waits_for_what_was_begun(path: Path) -> None:
+async def test_close_waits_for_pending_calls(path: Path) -> None:
     """
-    What was asked for before the ledger was closed is written.
+    Calls that were made before the ledger was closed take effect.
     """
     before = SqliteLedger(path)
     saving = asyncio.create_task(before.apps.save(APP))
@@ -687,9 +687,9 @@ asyncio.run(main())
 """
 
 
-async def test_what_was_written_survives_a_kill(path: Path) -> None:
+async def test_records_survive_sigkill(path: Path) -> None:
     """
-    A daemon that is killed right after a call returned has written what it said it had.
+    After a call has returned, a killed daemon loses nothing.
     """
     root = str(Path(__file__).parents[2])
     command = [sys.executable, "-c", WRITE_AND_SAY_SO, str(path), root]

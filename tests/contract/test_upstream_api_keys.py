@@ -1,4 +1,4 @@
-"""The ``KeyIssuer`` port, against an API that fails in every way it can."""
+"""The ``KeyIssuer`` port, against an API that fails in many ways."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer
 from tests.support.retries import retries
 from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.upstream.api_keys import Keys
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.api_keys import ApiKeyIssuer
+from upstash_helper.upstream.http_client import HttpClient
 
 NAME = "UPSTASH_HELPER_API_KEY_1784000000"
 TOKEN = Secret("access-s3cret")
@@ -21,28 +21,28 @@ MADE = {"api_key": "key-s3cret", "name": NAME}
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[Upstream]:
-    """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=FakeClock(), retry_seconds=0.001)
+async def http() -> AsyncIterator[HttpClient]:
+    """The client, with very short retry delays."""
+    upstream = HttpClient(clock=FakeClock(), retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-async def failed(http: Upstream, url: str, *, seconds: float = 20.0) -> AuthorizationFailed:
-    """Return the failure of making a key."""
+async def failed(http: HttpClient, url: str, *, seconds: float = 20.0) -> AuthorizationFailed:
+    """Return the failure of creating a key."""
     with pytest.raises(AuthorizationFailed) as caught:
-        await Keys(http=http, api_url=url, issue_seconds=seconds).issue(access_token=TOKEN, name=NAME)
+        await ApiKeyIssuer(http=http, api_url=url, issue_seconds=seconds).issue(access_token=TOKEN, name=NAME)
     return caught.value
 
 
-async def test_a_key_is_made_with_the_access_token(http: Upstream) -> None:
+async def test_key_is_created_with_the_access_token(http: HttpClient) -> None:
     """
-    The request is the guideline's: `POST /apikey`, Bearer, a name.
+    The request follows Upstash's guideline: `POST /apikey`, a bearer token, a name.
     """
-    async with faulty(answer(MADE)) as far_side:
-        issued = await Keys(http=http, api_url=f"{far_side.url}/").issue(access_token=TOKEN, name=NAME)
+    async with faulty(answer(MADE)) as server:
+        issued = await ApiKeyIssuer(http=http, api_url=f"{server.url}/").issue(access_token=TOKEN, name=NAME)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     assert IssuedKey(api_key=Secret("key-s3cret")) == issued
     assert "POST /apikey" == f"{request.method} {request.target}"
@@ -57,12 +57,12 @@ async def test_a_key_is_made_with_the_access_token(http: Upstream) -> None:
     ("field", "email"),
     [({"email": "ada@b.example"}, "ada@b.example"), ({"email": "nobody"}, None), ({"email": 5}, None), ({}, None)],
 )
-async def test_an_email_in_the_answer_is_taken(http: Upstream, field: dict[str, object], email: str | None) -> None:
+async def test_email_in_the_response_is_returned(http: HttpClient, field: dict[str, object], email: str | None) -> None:
     """
-    If the answer says whose key it is, that is believed first; what is no e-mail is passed over.
+    An email address in the response is used; an invalid one is ignored.
     """
-    async with faulty(answer(MADE | field, 201)) as far_side:
-        issued = await Keys(http=http, api_url=far_side.url).issue(access_token=TOKEN, name=NAME)
+    async with faulty(answer(MADE | field, 201)) as server:
+        issued = await ApiKeyIssuer(http=http, api_url=server.url).issue(access_token=TOKEN, name=NAME)
 
     assert email == issued.email
 
@@ -99,25 +99,25 @@ async def test_an_email_in_the_answer_is_taken(http: Upstream, field: dict[str, 
     ],
     ids=lambda value: str(value)[:70],
 )
-async def test_t36_a_request_for_a_key_is_sent_once(http: Upstream, step: Step, reason: str) -> None:
+async def test_t36_key_request_is_sent_once(http: HttpClient, step: Step, reason: str) -> None:
     """
-    However it fails it has a name, and no second request leaves an orphan key in the account.
+    Every failure has a reason, and no second request leaves an unused key in the account.
     """
-    async with faulty(step, answer(MADE)) as far_side:
-        failure = await failed(http, far_side.url, seconds=1.0)
+    async with faulty(step, answer(MADE)) as server:
+        failure = await failed(http, server.url, seconds=1.0)
 
         assert reason == failure.reason
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
-async def test_a_name_that_the_account_has_is_told_from_other_refusals(http: Upstream) -> None:
+async def test_taken_name_has_its_own_error(http: HttpClient) -> None:
     """
-    Nothing was made, so that another name may be tried.
+    No key was created, so another name can be tried.
     """
-    async with faulty(answer({"error": "api key name already exists"}, 409)) as far_side:
-        taken = await failed(http, far_side.url)
-    async with faulty(answer({"error": "bad name"}, 400)) as far_side:
-        refused = await failed(http, far_side.url)
+    async with faulty(answer({"error": "api key name already exists"}, 409)) as server:
+        taken = await failed(http, server.url)
+    async with faulty(answer({"error": "bad name"}, 400)) as server:
+        refused = await failed(http, server.url)
 
     assert [True, False] == [isinstance(failure, KeyNameTaken) for failure in (taken, refused)]
 
@@ -127,35 +127,35 @@ async def test_a_name_that_the_account_has_is_told_from_other_refusals(http: Ups
     [Reset(), Hang(), Answer(500), Answer(200, b"{"), Bytes(b"HTTP/1.1 2"), Flood(b" " * 65536)],
     ids=lambda step: str(step)[:30],
 )
-async def test_a_lost_answer_names_the_key_to_look_for(http: Upstream, step: Step) -> None:
+async def test_lost_response_names_the_key(http: HttpClient, step: Step) -> None:
     """
-    If a key may have been made, the user learns its name and where to delete it.
+    If a key may have been created, the user learns its name and where to delete it.
     """
-    async with faulty(step) as far_side:
-        failure = await failed(http, far_side.url, seconds=1.0)
+    async with faulty(step) as server:
+        failure = await failed(http, server.url, seconds=1.0)
 
     assert NAME in failure.detail
     assert "Account → Management API" in failure.detail
 
 
-async def test_a_request_that_was_never_sent_is_retried_and_leaves_nothing_to_look_for(http: Upstream) -> None:
+async def test_unsent_request_is_retried_without_naming_a_key(http: HttpClient) -> None:
     """
-    Without a connection there is no key, and the message does not speak of one.
+    Without a connection no key was created, and the error does not mention one.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            failure = await failed(http, far_side.url)
+            failure = await failed(http, server.url)
 
     assert ("network_error", 2) == (failure.reason, len(seen))
     assert NAME not in failure.detail
 
 
-async def test_the_words_of_a_refusal_are_passed_on(http: Upstream) -> None:
+async def test_upstashs_error_text_is_quoted(http: HttpClient) -> None:
     """
-    Upstash's reason is quoted, without what must not be shown.
+    The reason is quoted without unsafe characters.
     """
-    async with faulty(answer({"error": f"the name is taken\x07 ({TOKEN.reveal()})"}, 409)) as far_side:
-        failure = await failed(http, far_side.url)
+    async with faulty(answer({"error": f"the name is taken\x07 ({TOKEN.reveal()})"}, 409)) as server:
+        failure = await failed(http, server.url)
 
     assert failure.detail.endswith("Upstash says: the name is taken (…)")
 
@@ -163,21 +163,25 @@ async def test_the_words_of_a_refusal_are_passed_on(http: Upstream) -> None:
 @pytest.mark.parametrize(
     "step", [answer(MADE), answer({"error": "no: access-s3cret"}, 403), Hang(), Answer(200, b"s3cret")]
 )
-async def test_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_logs_and_errors_contain_no_secrets(
+    http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step
+) -> None:
     """
-    At DEBUG neither the token nor the key shows, in the log, in the result's repr or in an error.
+    At DEBUG neither the token nor the key appears in the log, a repr or an error.
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    async with faulty(step) as far_side:
+    async with faulty(step) as server:
         try:
-            told = repr(
-                await Keys(http=http, api_url=far_side.url, issue_seconds=1.0).issue(access_token=TOKEN, name=NAME)
+            shown = repr(
+                await ApiKeyIssuer(http=http, api_url=server.url, issue_seconds=1.0).issue(
+                    access_token=TOKEN, name=NAME
+                )
             )
         except AuthorizationFailed as failure:
             logging.getLogger("test").exception("failed")
-            told = f"{failure!r} {failure.__context__!r} {failure.__cause__!r}"
+            shown = f"{failure!r} {failure.__context__!r} {failure.__cause__!r}"
 
     logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert caplog.records
-    assert all("s3cret" not in text for text in [told, *logged])
+    assert all("s3cret" not in text for text in [shown, *logged])

@@ -1,4 +1,4 @@
-"""The ``DatabasesApi`` port, against an API that fails in every way it can."""
+"""The ``DatabasesApi`` port, against an API that fails in many ways."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ from upstash_helper.broker import models
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase, Secret
 from upstash_helper.upstream.developer_api import DeveloperApi
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.http_client import HttpClient
 
 CREDENTIAL = Credential(email="adä@b.example", api_key=Secret("key-s3cret"), method="oauth", since=0.0)
 NEW = NewDatabase(name="cache", primary_region="us-east-1")
@@ -55,21 +55,21 @@ every_verb = pytest.mark.parametrize("verb", VERBS)
 
 @pytest.fixture
 async def clock() -> FakeClock:
-    """The clock of the client."""
+    """The client's clock."""
     return FakeClock()
 
 
 @pytest.fixture
-async def http(clock: FakeClock) -> AsyncIterator[Upstream]:
-    """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=clock, retry_seconds=0.001)
+async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
+    """The client, with very short retry delays."""
+    upstream = HttpClient(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-def api(http: Upstream, far_side: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
-    """Return the adapter for that far side."""
-    return DeveloperApi(http=http, api_url=far_side.url, read_seconds=seconds, write_seconds=seconds)
+def api(http: HttpClient, server: Faulty, *, seconds: float = 20.0) -> DeveloperApi:
+    """Return the adapter for that server."""
+    return DeveloperApi(http=http, api_url=server.url, read_seconds=seconds, write_seconds=seconds)
 
 
 async def failed(verb: str, subject: DeveloperApi) -> HelperError:
@@ -79,27 +79,27 @@ async def failed(verb: str, subject: DeveloperApi) -> HelperError:
     return caught.value
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 @every_verb
-async def test_the_credential_goes_as_http_basic(http: Upstream, verb: str) -> None:
+async def test_credential_is_sent_as_http_basic(http: HttpClient, verb: str) -> None:
     """
-    Each call carries e-mail and key, as UTF-8.
+    Each request has the email address and the key, as UTF-8.
     """
-    async with faulty(FINE[verb]) as far_side:
-        await VERBS[verb](api(http, far_side))
+    async with faulty(FINE[verb]) as server:
+        await VERBS[verb](api(http, server))
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     scheme, _, encoded = request.headers["authorization"].partition(" ")
     assert ("Basic", "adä@b.example:key-s3cret") == (scheme, base64.b64decode(encoded).decode())
 
 
 @every_verb
-async def test_without_an_email_nothing_is_sent(http: Upstream, verb: str) -> None:
+async def test_nothing_is_sent_without_an_email(http: HttpClient, verb: str) -> None:
     """
-    A credential that is known by half is not tried.
+    An incomplete credential is not tried.
     """
     half = Credential(email=None, api_key=Secret("key-s3cret"), method="oauth", since=0.0)
     verbs: dict[str, Verb] = {
@@ -109,11 +109,11 @@ async def test_without_an_email_nothing_is_sent(http: Upstream, verb: str) -> No
         "change": lambda api: api.change(half, "id-1", models.ResetPassword()),
         "delete": lambda api: api.delete(half, "id-1"),
     }
-    async with faulty() as far_side:
+    async with faulty() as server:
         with pytest.raises(HelperError) as caught:
-            await verbs[verb](api(http, far_side))
+            await verbs[verb](api(http, server))
 
-        assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
+        assert ("reconnect_required", []) == (caught.value.code, server.sends)
 
 
 @pytest.mark.parametrize(
@@ -141,19 +141,19 @@ async def test_without_an_email_nothing_is_sent(http: Upstream, verb: str) -> No
     ],
     ids=str,
 )
-async def test_create_sends_what_was_given_and_no_more(
-    http: Upstream, changes: dict[str, Any], body: dict[str, Any]
+async def test_create_sends_only_the_given_fields(
+    http: HttpClient, changes: dict[str, Any], body: dict[str, Any]
 ) -> None:
     """
-    The current dialect of the API is spoken; what the user left out is left to Upstash.
+    Fields that the user left out are left to Upstash.
     """
     new = NewDatabase(**{"name": "cache", "primary_region": "us-east-1"} | changes)
-    async with faulty(answer(DOCUMENT)) as far_side:
-        await api(http, far_side).create(CREDENTIAL, new)
+    async with faulty(answer(DOCUMENT)) as server:
+        await api(http, server).create(CREDENTIAL, new)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
-    assert ["POST /v2/redis/database"] == far_side.sends
+    assert ["POST /v2/redis/database"] == server.sends
     assert {"database_name": "cache"} | body == json.loads(request.body)
 
 
@@ -177,18 +177,18 @@ async def test_create_sends_what_was_given_and_no_more(
     ids=str,
 )
 @pytest.mark.parametrize("success", [answer("OK"), answer(DOCUMENT), Answer(204)], ids=["OK", "document", "nothing"])
-async def test_each_change_is_one_call(
-    http: Upstream, change: Change, sent: str, body: dict[str, Any] | None, success: Answer
+async def test_each_change_is_one_request(
+    http: HttpClient, change: Change, sent: str, body: dict[str, Any] | None, success: Answer
 ) -> None:
     """
-    A change goes to the route that the API's document gives, and any success is one.
+    A change uses the route in the API's document, and any 2xx status is a success.
     """
-    async with faulty(success) as far_side:
-        await api(http, far_side).change(CREDENTIAL, "id-1", change)
+    async with faulty(success) as server:
+        await api(http, server).change(CREDENTIAL, "id-1", change)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
-    assert [sent] == far_side.sends
+    assert [sent] == server.sends
     assert body == (json.loads(request.body) if request.body else None)
 
 
@@ -196,53 +196,53 @@ async def test_each_change_is_one_call(
     "database_id", ["", ".", "..", "a/b", "../databases", "a?b", "a%2Fb", "a b", "ä", "a\n", "x" * 129]
 )
 @pytest.mark.parametrize("verb", ["get", "change", "delete"])
-async def test_what_is_no_id_does_not_become_a_path(http: Upstream, verb: str, database_id: str) -> None:
+async def test_invalid_id_is_rejected_before_building_the_url(http: HttpClient, verb: str, database_id: str) -> None:
     """
-    A made-up id is a database that is not there, and reaches nothing else.
+    An invalid id is reported as not found, and nothing is sent.
     """
     verbs: dict[str, Verb] = {
         "get": lambda api: api.get(CREDENTIAL, database_id),
         "change": lambda api: api.change(CREDENTIAL, database_id, models.EnableTls()),
         "delete": lambda api: api.delete(CREDENTIAL, database_id),
     }
-    async with faulty() as far_side:
+    async with faulty() as server:
         with pytest.raises(HelperError) as caught:
-            await verbs[verb](api(http, far_side))
+            await verbs[verb](api(http, server))
 
-        assert ("database_not_found", []) == (caught.value.code, far_side.sends)
-
-
-# --- what is read -----------------------------------------------------------------------------------------------------
+        assert ("database_not_found", []) == (caught.value.code, server.sends)
 
 
-async def test_all_databases_are_listed(http: Upstream) -> None:
+# --- responses --------------------------------------------------------------------------------------------------------
+
+
+async def test_list_returns_all_databases(http: HttpClient) -> None:
     """
-    The list hides nothing, not even a database of which hardly anything is known; it has no secrets.
+    The list includes databases with hardly any data, and no secrets.
     """
-    async with faulty(answer([DOCUMENT, {"database_id": "id-2", "state": "passive"}])) as far_side:
-        databases = await api(http, far_side).list(CREDENTIAL)
+    async with faulty(answer([DOCUMENT, {"database_id": "id-2", "state": "passive"}])) as server:
+        databases = await api(http, server).list(CREDENTIAL)
 
-    assert ["GET /v2/redis/databases"] == far_side.sends
+    assert ["GET /v2/redis/databases"] == server.sends
     assert [("id-1", "slug-1.upstash.io"), ("id-2", "")] == [(each.id, each.host) for each in databases]
     assert "s3cret" not in repr(databases)
 
 
-async def test_an_account_without_databases_has_an_empty_list(http: Upstream) -> None:
+async def test_list_may_be_empty(http: HttpClient) -> None:
     """
-    Nothing is a fine answer.
+    An empty list is not an error.
     """
-    async with faulty(answer([])) as far_side:
-        assert () == await api(http, far_side).list(CREDENTIAL)
+    async with faulty(answer([])) as server:
+        assert () == await api(http, server).list(CREDENTIAL)
 
 
-async def test_a_database_comes_with_its_secrets(http: Upstream) -> None:
+async def test_get_returns_the_database_with_its_secrets(http: HttpClient) -> None:
     """
-    What lets a client in is there, and does not print.
+    The secrets are there, and are not in the repr.
     """
-    async with faulty(answer(DOCUMENT)) as far_side:
-        database, secrets = await api(http, far_side).get(CREDENTIAL, "id-1")
+    async with faulty(answer(DOCUMENT)) as server:
+        database, secrets = await api(http, server).get(CREDENTIAL, "id-1")
 
-    assert ["GET /v2/redis/database/id-1"] == far_side.sends
+    assert ["GET /v2/redis/database/id-1"] == server.sends
     assert ("id-1", "https://slug-1.upstash.io") == (database.id, database.rest_url)
     assert (
         DatabaseSecrets(
@@ -253,15 +253,15 @@ async def test_a_database_comes_with_its_secrets(http: Upstream) -> None:
     assert "s3cret" not in repr(secrets)
 
 
-async def test_a_database_without_its_secrets_is_no_answer(http: Upstream) -> None:
+async def test_get_without_secrets_is_an_error(http: HttpClient) -> None:
     """
-    Whoever asks for a credential does not get an empty one.
+    Empty credentials are not returned.
     """
-    async with faulty(answer(DOCUMENT | {"password": None})) as far_side:
-        assert "upstream_unavailable" == (await failed("get", api(http, far_side))).code
+    async with faulty(answer(DOCUMENT | {"password": None})) as server:
+        assert "upstream_unavailable" == (await failed("get", api(http, server))).code
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 @every_verb
@@ -279,16 +279,14 @@ async def test_a_database_without_its_secrets_is_no_answer(http: Upstream) -> No
         (429, "upstream_rate_limited"),
     ],
 )
-async def test_t48_a_refusal_has_a_name_and_is_not_asked_again(
-    http: Upstream, verb: str, status: int, code: str
-) -> None:
+async def test_t48_error_statuses_have_their_own_errors(http: HttpClient, verb: str, status: int, code: str) -> None:
     """
-    Each status of the API's document is an error of its own, with Upstash's words.
+    Each status in the API's document is a separate error, with Upstash's text, and is not retried.
     """
-    async with faulty(answer({"error": "because"}, status, Retry_After="9")) as far_side:
-        error = await failed(verb, api(http, far_side))
+    async with faulty(answer({"error": "because"}, status, Retry_After="9")) as server:
+        error = await failed(verb, api(http, server))
 
-        assert (code, 9.0, 1) == (error.code, error.retry_after, len(far_side.requests))
+        assert (code, 9.0, 1) == (error.code, error.retry_after, len(server.requests))
         assert error.detail.endswith("Upstash says: because")
 
 
@@ -302,40 +300,38 @@ async def test_t48_a_refusal_has_a_name_and_is_not_asked_again(
         ("delete", "database_not_found"),
     ],
 )
-async def test_t48_not_found_means_the_database_where_one_was_named(http: Upstream, verb: str, code: str) -> None:
+async def test_t48_not_found_depends_on_the_request(http: HttpClient, verb: str, code: str) -> None:
     """
-    A 404 for an id is a database that is not there; anywhere else it is a refusal.
+    A 404 for an id means that the database does not exist; otherwise it is a rejected request.
     """
-    async with faulty(Answer(404)) as far_side:
-        assert code == (await failed(verb, api(http, far_side))).code
+    async with faulty(Answer(404)) as server:
+        assert code == (await failed(verb, api(http, server))).code
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"), [("120", 120.0), ("Mon, 21 Sep 2026 14:14:20 GMT", 60.0), ("soon", None)]
 )
-async def test_t48_a_rate_limit_passes_on_when_to_come_again(
-    http: Upstream, header: str, seconds: float | None
-) -> None:
+async def test_t48_rate_limit_has_retry_after(http: HttpClient, header: str, seconds: float | None) -> None:
     """
-    Retry-After goes through in both its forms; garbage does not.
+    Retry-After is passed on in both forms; an invalid one is not.
     """
-    async with faulty(Answer(429, b"", {"Retry-After": header})) as far_side:
-        error = await failed("list", api(http, far_side))
+    async with faulty(Answer(429, b"", {"Retry-After": header})) as server:
+        error = await failed("list", api(http, server))
 
     assert ("upstream_rate_limited", seconds) == (error.code, error.retry_after)
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_t48_a_server_error_is_unavailable(http: Upstream, verb: str, status: int) -> None:
+async def test_t48_server_errors_are_unavailable(http: HttpClient, verb: str, status: int) -> None:
     """
-    A failing API is named; only reading calls are tried again, and only behind a gateway's error.
+    Only reads are retried, and only after a gateway's error.
     """
-    async with faulty(*[Answer(status, b"<html>", {"Content-Type": "text/html"})] * 4) as far_side:
-        error = await failed(verb, api(http, far_side))
+    async with faulty(*[Answer(status, b"<html>", {"Content-Type": "text/html"})] * 4) as server:
+        error = await failed(verb, api(http, server))
 
         assert "upstream_unavailable" == error.code
-        assert (3 if verb in READING and status != 500 else 1) == len(far_side.requests)
+        assert (3 if verb in READING and status != 500 else 1) == len(server.requests)
         assert "html" not in error.detail
 
 
@@ -358,73 +354,73 @@ UNREADABLE: list[Step] = [
 
 @pytest.mark.parametrize("verb", ["list", "get"])
 @pytest.mark.parametrize("step", UNREADABLE, ids=lambda step: str(step)[:60])
-async def test_t48_an_answer_that_cannot_be_read_is_unavailable(http: Upstream, verb: str, step: Step) -> None:
+async def test_t48_unreadable_response_is_unavailable(http: HttpClient, verb: str, step: Step) -> None:
     """
-    Truncated JSON, HTML, a redirect, a flood: each is an error with a name.
+    Truncated JSON, HTML, a redirect or a flood is an error.
     """
-    async with faulty(*[step] * 3) as far_side:
-        assert "upstream_unavailable" == (await failed(verb, api(http, far_side))).code
+    async with faulty(*[step] * 3) as server:
+        assert "upstream_unavailable" == (await failed(verb, api(http, server))).code
 
 
 @pytest.mark.parametrize("verb", ["list", "get", "change", "delete"])
-async def test_t48_a_slow_api_is_a_timeout(http: Upstream, verb: str) -> None:
+async def test_t48_slow_api_is_a_timeout(http: HttpClient, verb: str) -> None:
     """
-    The caller gets an answer at the deadline, and the API is not asked again.
+    The caller gets an error at the deadline, and the request is not repeated.
     """
-    async with faulty(Hang(b"HTTP/1.1 200 OK\r\n")) as far_side:
-        error = await failed(verb, api(http, far_side, seconds=0.1))
+    async with faulty(Hang(b"HTTP/1.1 200 OK\r\n")) as server:
+        error = await failed(verb, api(http, server, seconds=0.1))
 
-        assert ("upstream_timeout", 1) == (error.code, len(far_side.requests))
+        assert ("upstream_timeout", 1) == (error.code, len(server.requests))
         assert (verb not in READING) == ("may have been made" in error.detail)
 
 
 @every_verb
-async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, verb: str) -> None:
+async def test_unreachable_api_is_unavailable(http: HttpClient, verb: str) -> None:
     """
-    Without a connection nothing was done, so that each call is tried three times, create as well.
+    Without a connection nothing was done, so every request is tried three times, even a create.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            error = await failed(verb, api(http, far_side))
+            error = await failed(verb, api(http, server))
 
     assert ("upstream_unavailable", 2) == (error.code, len(seen))
-    assert "may have been made" not in error.detail
+    assert "may have been" not in error.detail
 
 
 @every_verb
-async def test_an_api_that_comes_up_in_between_is_used(http: Upstream, verb: str) -> None:
+async def test_api_that_comes_up_between_retries_is_used(http: HttpClient, verb: str) -> None:
     """
-    A short break of the network is not noticed.
+    A short network failure goes unnoticed.
     """
-    async with late(FINE[verb]) as (far_side, come_up):
+    async with late(FINE[verb]) as (server, come_up):
         with retries(then=come_up):
-            await VERBS[verb](api(http, far_side))
+            await VERBS[verb](api(http, server))
 
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("verb", ["list", "get"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[")])
-async def test_reading_survives_a_broken_connection(http: Upstream, verb: str, step: Step) -> None:
+async def test_reads_survive_a_broken_connection(http: HttpClient, verb: str, step: Step) -> None:
     """
-    What changes nothing is asked again.
+    Requests that change nothing are repeated.
     """
-    async with faulty(step, step, FINE[verb]) as far_side:
-        await VERBS[verb](api(http, far_side))
+    async with faulty(step, step, FINE[verb]) as server:
+        await VERBS[verb](api(http, server))
 
-        assert 3 == len(far_side.requests)
+        assert 3 == len(server.requests)
 
 
 @pytest.mark.parametrize("verb", ["change", "delete"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 2")])
-async def test_a_change_that_may_have_arrived_is_not_repeated(http: Upstream, verb: str, step: Step) -> None:
+async def test_change_that_may_have_been_received_is_not_repeated(http: HttpClient, verb: str, step: Step) -> None:
     """
-    The user is told that it may have been made.
+    The error says that it may have been made.
     """
-    async with faulty(step, FINE[verb]) as far_side:
-        error = await failed(verb, api(http, far_side))
+    async with faulty(step, FINE[verb]) as server:
+        error = await failed(verb, api(http, server))
 
-        assert ("upstream_unavailable", 1) == (error.code, len(far_side.requests))
+        assert ("upstream_unavailable", 1) == (error.code, len(server.requests))
         assert "may have been made" in error.detail
 
 
@@ -444,42 +440,42 @@ async def test_a_change_that_may_have_arrived_is_not_repeated(http: Upstream, ve
     ],
     ids=lambda step: str(step)[:60],
 )
-async def test_t48_a_create_that_may_have_arrived_is_sent_once_and_unknown(http: Upstream, step: Step) -> None:
+async def test_t48_create_that_may_have_been_received_is_unknown(http: HttpClient, step: Step) -> None:
     """
-    A database costs money: if nobody can tell whether it was made, the user is told to look.
+    A database costs money: if it may have been created, the user is told to check, and the request is not repeated.
     """
-    async with faulty(step, FINE["create"]) as far_side:
-        error = await failed("create", api(http, far_side, seconds=1.0))
+    async with faulty(step, FINE["create"]) as server:
+        error = await failed("create", api(http, server, seconds=1.0))
 
-        assert ("outcome_unknown", 1) == (error.code, len(far_side.requests))
-        assert "'cache' may have been made" in error.detail
+        assert ("outcome_unknown", 1) == (error.code, len(server.requests))
+        assert "'cache' may have been created" in error.detail
 
 
-async def test_a_create_goes_over_a_connection_of_its_own(http: Upstream) -> None:
+async def test_create_uses_a_new_connection(http: HttpClient) -> None:
     """
-    A kept connection that the server is just closing does not make an order uncertain.
+    A kept-alive connection that the server closes does not make the outcome uncertain.
     """
-    async with faulty(FINE["list"], FINE["create"]) as far_side:
-        subject = api(http, far_side)
+    async with faulty(FINE["list"], FINE["create"]) as server:
+        subject = api(http, server)
         await subject.list(CREDENTIAL)
         await subject.create(CREDENTIAL, NEW)
 
-        assert [0, 1] == [request.connection for request in far_side.requests]
+        assert [0, 1] == [request.connection for request in server.requests]
 
 
-async def test_t48_an_api_that_is_down_is_left_alone(http: Upstream) -> None:
+async def test_t48_failing_api_is_left_alone(http: HttpClient) -> None:
     """
-    After five failures callers are told at once when to come again, and a create knows that nothing was sent.
+    After five failures callers get an error at once, with the time to wait, and a create knows that nothing was sent.
     """
-    async with faulty(*[Answer(500)] * 5) as far_side:
-        subject = api(http, far_side)
+    async with faulty(*[Answer(500)] * 5) as server:
+        subject = api(http, server)
         for _ in range(5):
             await failed("list", subject)
 
         errors = [await failed(verb, subject) for verb in VERBS]
 
         assert {("upstream_unavailable", 10.0)} == {(error.code, error.retry_after) for error in errors}
-        assert 5 == len(far_side.requests)
+        assert 5 == len(server.requests)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -504,24 +500,24 @@ BASIC = base64.b64encode(b"ad\xc3\xa4@b.example:key-s3cret").decode()
     ],
     ids=lambda step: str(step)[:60],
 )
-async def test_t48_no_secret_is_logged_or_told(
-    http: Upstream, caplog: pytest.LogCaptureFixture, verb: str, step: Step
+async def test_t48_logs_and_errors_contain_no_secrets(
+    http: HttpClient, caplog: pytest.LogCaptureFixture, verb: str, step: Step
 ) -> None:
     """
-    At DEBUG, with an API that repeats what it got, neither credential nor database secrets show anywhere.
+    At DEBUG, with an API that repeats requests, neither the credential nor database secrets appear.
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    async with faulty(*[step] * 3) as far_side:
+    async with faulty(*[step] * 3) as server:
         try:
-            told = repr(await VERBS[verb](api(http, far_side, seconds=1.0)))
+            shown = repr(await VERBS[verb](api(http, server, seconds=1.0)))
         except HelperError as error:
             logging.getLogger("test").exception("failed")
-            told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
+            shown = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
 
     logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert caplog.records
-    for text in [told, *logged]:
+    for text in [shown, *logged]:
         assert "s3cret" not in text.lower()
         assert "b.example" not in text
         assert BASIC not in text

@@ -1,4 +1,4 @@
-"""The ``AuthorizationServer`` port, against an authorization server that fails in every way it can."""
+"""The ``AuthorizationServer`` port, against a server that fails in many ways."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer
 from tests.support.retries import retries
 from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.oauth import OAuth
 
 CODE = Secret("c0de-s3cret")
@@ -33,21 +33,21 @@ GRANTED = {
 
 
 def jwt(claims: dict[str, Any]) -> Secret:
-    """Return a token with these claims."""
+    """Return a JWT with these claims."""
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return Secret(f"eyJhbGciOiJSUzI1NiJ9.{payload}.c2ln")
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[Upstream]:
-    """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=FakeClock(), retry_seconds=0.001)
+async def http() -> AsyncIterator[HttpClient]:
+    """The client, with very short retry delays."""
+    upstream = HttpClient(clock=FakeClock(), retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
-def oauth(http: Upstream, url: str, *, seconds: float = 20.0) -> OAuth:
-    """Return the adapter for that far side."""
+def oauth(http: HttpClient, url: str, *, seconds: float = 20.0) -> OAuth:
+    """Return the adapter for that server."""
     return OAuth(
         http=http,
         auth_url=url,
@@ -70,11 +70,11 @@ async def failed(server: OAuth) -> AuthorizationFailed:
 
 
 @pytest.mark.parametrize("base", ["https://auth.upstash.com", "https://auth.upstash.com/", "http://127.0.0.1:8077"])
-def test_the_user_is_sent_to_the_guidelines_address(base: str) -> None:
+def test_authorization_url_follows_the_guideline(base: str) -> None:
     """
-    The address has everything of Upstash's guideline, a state, and PKCE's S256 challenge.
+    The URL has all parameters of Upstash's guideline, a state, and PKCE's S256 challenge.
     """
-    server = oauth(Upstream(clock=FakeClock()), base)
+    server = oauth(HttpClient(clock=FakeClock()), base)
 
     url = urlsplit(server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER))
 
@@ -93,35 +93,35 @@ def test_the_user_is_sent_to_the_guidelines_address(base: str) -> None:
     } == parse_qs(url.query)
 
 
-def test_the_code_verifier_is_not_in_the_address() -> None:
+def test_authorization_url_does_not_contain_the_verifier() -> None:
     """
-    What the browser's history keeps is no help to redeem a code.
+    The browser's history is no help in redeeming a code.
     """
-    server = oauth(Upstream(clock=FakeClock()), "https://auth.upstash.com")
+    server = oauth(HttpClient(clock=FakeClock()), "https://auth.upstash.com")
 
     url = server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER)
 
     assert VERIFIER.reveal() not in url
 
 
-def test_the_issuer_is_auth0s() -> None:
+def test_issuer_ends_with_a_slash() -> None:
     """
-    Auth0 names itself with a slash at the end.
+    Auth0's issuers end with a slash.
     """
-    assert "https://auth.upstash.com/" == oauth(Upstream(clock=FakeClock()), "https://auth.upstash.com").issuer
+    assert "https://auth.upstash.com/" == oauth(HttpClient(clock=FakeClock()), "https://auth.upstash.com").issuer
 
 
 # --- the exchange -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_code_is_exchanged_for_tokens(http: Upstream) -> None:
+async def test_code_is_exchanged_for_tokens(http: HttpClient) -> None:
     """
-    The code goes with the verifier and the very redirect URI of before, as a form, once.
+    The code is sent once, as a form, with the verifier and the same redirect URI.
     """
-    async with faulty(answer(GRANTED)) as far_side:
-        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+    async with faulty(answer(GRANTED)) as server:
+        tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     assert (
         TokenSet(access_token=Secret("at-s3cret"), refresh_token=Secret("rt-s3cret"), id_token=Secret("it-s3cret"))
@@ -153,12 +153,12 @@ async def test_a_code_is_exchanged_for_tokens(http: Upstream) -> None:
     ],
     ids=str,
 )
-async def test_an_access_token_is_all_that_is_needed(http: Upstream, changes: dict[str, Any]) -> None:
+async def test_access_token_is_the_only_required_field(http: HttpClient, changes: dict[str, Any]) -> None:
     """
-    Other scopes, other spellings and missing extras do not fail a sign-in.
+    Other scopes, spellings and missing fields do not fail a sign-in.
     """
-    async with faulty(answer(GRANTED | changes)) as far_side:
-        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+    async with faulty(answer(GRANTED | changes)) as server:
+        tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
     assert Secret("at-s3cret") == tokens.access_token
 
@@ -188,35 +188,33 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("step", "reason"), REFUSALS, ids=str)
-async def test_t36_a_refusal_has_a_name_and_the_code_is_not_sent_again(
-    http: Upstream, step: Answer, reason: str
-) -> None:
+async def test_t36_error_response_has_a_reason_and_is_not_retried(http: HttpClient, step: Answer, reason: str) -> None:
     """
-    Whatever the token endpoint answers, the sign-in ends with a reason, and the code was sent once.
+    Any error of the token endpoint ends the sign-in with a reason, and the code was sent once.
     """
-    async with faulty(step, answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(step, answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
         assert reason == failure.reason
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
-async def test_t36_two_server_errors_before_a_success_are_a_failure(http: Upstream) -> None:
+async def test_t36_server_error_is_not_retried(http: HttpClient) -> None:
     """
-    A 500 is an answer: the success that a repeat would have brought is not waited for.
+    A 500 is a response, so the code is not sent again.
     """
-    async with faulty(Answer(500), Answer(500), answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(Answer(500), Answer(500), answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
-        assert ("server_error", 1) == (failure.reason, len(far_side.requests))
+        assert ("server_error", 1) == (failure.reason, len(server.requests))
 
 
-async def test_t36_a_rate_limit_says_when_to_come_again(http: Upstream) -> None:
+async def test_t36_rate_limit_includes_retry_after(http: HttpClient) -> None:
     """
-    The user is told the seconds of Retry-After.
+    The error includes the seconds of Retry-After.
     """
-    async with faulty(Answer(429, b"", {"Retry-After": "17"})) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(Answer(429, b"", {"Retry-After": "17"})) as server:
+        failure = await failed(oauth(http, server.url))
 
     assert "in 17 s" in failure.detail
 
@@ -255,108 +253,108 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("step", UNREADABLE, ids=lambda step: str(step)[:60])
-async def test_t36_an_answer_that_cannot_be_read_is_a_failure(http: Upstream, step: Step) -> None:
+async def test_t36_unreadable_response_is_a_failure(http: HttpClient, step: Step) -> None:
     """
-    HTML, broken JSON, a redirect, ten megabytes: each ends the sign-in by name, after one request.
+    HTML, broken JSON, a redirect or ten megabytes end the sign-in with a reason, after one request.
     """
-    async with faulty(step, answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(step, answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
         assert "invalid_response" == failure.reason
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")], ids=["silent", "stops in the head"])
-async def test_t36_a_silent_server_is_a_timeout(http: Upstream, step: Hang) -> None:
+async def test_t36_silent_server_is_a_timeout(http: HttpClient, step: Hang) -> None:
     """
     The deadline ends the sign-in, and the code was sent once.
     """
-    async with faulty(step, answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url, seconds=0.1))
-        await far_side.gone.wait()
+    async with faulty(step, answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url, seconds=0.1))
+        await server.gone.wait()
 
-        assert ("timeout", 1) == (failure.reason, len(far_side.requests))
+        assert ("timeout", 1) == (failure.reason, len(server.requests))
 
 
-def test_t36_the_deadline_is_within_thirty_seconds() -> None:
+def test_t36_deadline_is_below_thirty_seconds() -> None:
     """
-    Nobody looks at a page that says "exchanging" for longer.
+    The port promises at most thirty seconds.
     """
     from upstash_helper.upstream.oauth import EXCHANGE_SECONDS
 
     assert 20 < EXCHANGE_SECONDS < 30
 
 
-async def test_t36_a_reset_before_any_answer_is_tried_again(http: Upstream) -> None:
+async def test_t36_reset_before_a_response_is_retried(http: HttpClient) -> None:
     """
-    A connection that broke before the first byte of an answer costs a retry, not the sign-in.
+    A connection that breaks before the first byte of a response does not fail the sign-in.
     """
-    async with faulty(Reset(), Bytes(b""), answer(GRANTED)) as far_side:
-        tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+    async with faulty(Reset(), Bytes(b""), answer(GRANTED)) as server:
+        tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
         assert Secret("at-s3cret") == tokens.access_token
-        assert 3 == len(far_side.requests)
+        assert 3 == len(server.requests)
 
 
-async def test_t36_a_code_that_was_taken_by_a_broken_connection_is_named(http: Upstream) -> None:
+async def test_t36_code_used_before_a_reset_is_reported(http: HttpClient) -> None:
     """
-    If the server had redeemed the code before the reset, it refuses the retry, and the user is told to connect again.
+    If the server redeemed the code before the reset, it rejects the retry, and the user is told to connect again.
     """
-    async with faulty(Reset(), answer({"error": "invalid_grant"}, 403), answer(GRANTED)) as far_side:
-        failure = await failed(oauth(http, far_side.url))
+    async with faulty(Reset(), answer({"error": "invalid_grant"}, 403), answer(GRANTED)) as server:
+        failure = await failed(oauth(http, server.url))
 
-        assert ("invalid_grant", 2) == (failure.reason, len(far_side.requests))
+        assert ("invalid_grant", 2) == (failure.reason, len(server.requests))
         assert "Connect again" in failure.detail
 
 
-async def test_t36_resets_end_after_three_tries(http: Upstream) -> None:
+async def test_t36_resets_end_after_three_attempts(http: HttpClient) -> None:
     """
-    A server that always resets gets the code three times, with a pause before each retry.
+    A server that always resets gets the code three times, with a delay before each retry.
     """
-    async with faulty(*[Reset()] * 5) as far_side:
+    async with faulty(*[Reset()] * 5) as server:
         with retries() as seen:
-            failure = await failed(oauth(http, far_side.url))
+            failure = await failed(oauth(http, server.url))
 
-        assert ("network_error", 3) == (failure.reason, len(far_side.requests))
+        assert ("network_error", 3) == (failure.reason, len(server.requests))
         assert [True, True] == [retry.wait_for > 0 for retry in seen]
 
 
-async def test_t36_a_server_that_is_not_there_is_a_network_error(http: Upstream) -> None:
+async def test_t36_unreachable_server_is_a_network_error(http: HttpClient) -> None:
     """
-    A refused connection is retried twice, then named.
+    A refused connection is retried twice.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            failure = await failed(oauth(http, far_side.url))
+            failure = await failed(oauth(http, server.url))
 
     assert ("network_error", 2) == (failure.reason, len(seen))
 
 
-async def test_t36_a_server_that_is_just_restarting_does_not_fail_the_sign_in(http: Upstream) -> None:
+async def test_t36_restarting_server_does_not_fail_the_sign_in(http: HttpClient) -> None:
     """
-    A connection that is refused once and accepted then costs a pause.
+    A connection that is refused once only costs a delay.
     """
-    async with late(answer(GRANTED)) as (far_side, come_up):
+    async with late(answer(GRANTED)) as (server, come_up):
         with retries(then=come_up):
-            tokens = await oauth(http, far_side.url).exchange(code=CODE, code_verifier=VERIFIER)
+            tokens = await oauth(http, server.url).exchange(code=CODE, code_verifier=VERIFIER)
 
     assert Secret("at-s3cret") == tokens.access_token
 
 
-# --- whose tokens they are --------------------------------------------------------------------------------------------
+# --- email addresses --------------------------------------------------------------------------------------------------
 
 
-async def test_emails_come_in_the_order_of_trust(http: Upstream) -> None:
+async def test_emails_are_ordered_by_trust(http: HttpClient) -> None:
     """
-    The id_token, the access token and /userinfo are asked, in this order, and each e-mail is named once.
+    They come from the id_token, the access token and /userinfo, in this order, without duplicates.
     """
     tokens = TokenSet(
         access_token=jwt({"https://upstash.com/email": "second@b.example"}), id_token=jwt({"email": "first@b.example"})
     )
-    async with faulty(answer({"email": "third@b.example", "x/email": "first@b.example"})) as far_side:
-        emails = await oauth(http, far_side.url).email_of(tokens)
+    async with faulty(answer({"email": "third@b.example", "x/email": "first@b.example"})) as server:
+        emails = await oauth(http, server.url).email_of(tokens)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
     assert ("first@b.example", "second@b.example", "third@b.example") == emails
     assert f"Bearer {tokens.access_token.reveal()}" == request.headers["authorization"]
@@ -377,27 +375,27 @@ async def test_emails_come_in_the_order_of_trust(http: Upstream) -> None:
     ],
     ids=str,
 )
-async def test_no_email_is_no_failure(http: Upstream, step: Step) -> None:
+async def test_missing_email_is_not_a_failure(http: HttpClient, step: Step) -> None:
     """
-    If nothing tells the e-mail, the user is asked; the sign-in goes on.
+    Without an email address the sign-in continues, and the user is asked for it.
     """
-    async with faulty(*[step] * 3) as far_side:
-        assert () == await oauth(http, far_side.url, seconds=1.0).email_of(TOKENS)
+    async with faulty(*[step] * 3) as server:
+        assert () == await oauth(http, server.url, seconds=1.0).email_of(TOKENS)
 
 
-# --- giving the tokens back -------------------------------------------------------------------------------------------
+# --- revocation -------------------------------------------------------------------------------------------------------
 
 
-async def test_the_refresh_token_is_revoked_first(http: Upstream) -> None:
+async def test_refresh_token_is_revoked_first(http: HttpClient) -> None:
     """
-    Both tokens are given back (RFC 7009), the one that lives longer before the other.
+    Both tokens are revoked (RFC 7009), first the one that lives longer.
     """
-    async with faulty(Answer(200), Answer(400)) as far_side:
-        await oauth(http, far_side.url).revoke(TOKENS)
+    async with faulty(Answer(200), Answer(400)) as server:
+        await oauth(http, server.url).revoke(TOKENS)
 
-        bodies = [dict(parse_qsl(request.body.decode())) for request in far_side.requests]
+        bodies = [dict(parse_qsl(request.body.decode())) for request in server.requests]
 
-    assert ["POST /oauth/revoke"] * 2 == far_side.sends
+    assert ["POST /oauth/revoke"] * 2 == server.sends
     assert [
         {"token": "rt-s3cret", "token_type_hint": "refresh_token", "client_id": "client-1"},
         {"token": "at-s3cret", "token_type_hint": "access_token", "client_id": "client-1"},
@@ -407,26 +405,24 @@ async def test_the_refresh_token_is_revoked_first(http: Upstream) -> None:
 @pytest.mark.parametrize(
     "step", [Answer(500), Reset(), Bytes(b"x"), Flood(b"x" * 9999)], ids=lambda step: str(step)[:20]
 )
-async def test_a_revocation_that_fails_is_let_be(http: Upstream, step: Step) -> None:
+async def test_failed_revocation_is_ignored(http: HttpClient, step: Step) -> None:
     """
-    Revoking is a courtesy: nothing depends on it, and the second token is tried whatever the first did.
+    Nothing depends on a revocation, and the second token is tried whatever happened to the first.
     """
-    async with faulty(*[step] * 3, Answer(200)) as far_side:
-        await oauth(http, far_side.url).revoke(TOKENS)
+    async with faulty(*[step] * 3, Answer(200)) as server:
+        await oauth(http, server.url).revoke(TOKENS)
 
-        assert {"rt-s3cret", "at-s3cret"} == {
-            dict(parse_qsl(each.body.decode()))["token"] for each in far_side.requests
-        }
+        assert {"rt-s3cret", "at-s3cret"} == {dict(parse_qsl(each.body.decode()))["token"] for each in server.requests}
 
 
-async def test_a_revocation_does_not_wait(http: Upstream) -> None:
+async def test_revocation_ends_at_its_deadline(http: HttpClient) -> None:
     """
-    All of it together ends at the deadline.
+    The deadline applies to both tokens together.
     """
-    async with faulty(Hang(), Hang()) as far_side:
-        await oauth(http, far_side.url, seconds=0.1).revoke(TOKENS)
+    async with faulty(Hang(), Hang()) as server:
+        await oauth(http, server.url, seconds=0.1).revoke(TOKENS)
 
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -440,23 +436,25 @@ ECHO = {"error": "invalid_grant", "error_description": f"code {CODE.reveal()} wi
     [answer(GRANTED), answer(ECHO, 403), answer({"error": CODE.reveal()}, 400), Reset(), Hang(), Bytes(b"s3cret")],
     ids=lambda step: str(step)[:20],
 )
-async def test_t36_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_t36_logs_and_errors_contain_no_secrets(
+    http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step
+) -> None:
     """
-    A whole sign-in at DEBUG, with an endpoint that repeats what it got, leaves no secret in log or errors.
+    A whole sign-in at DEBUG, with an endpoint that repeats requests, leaves no secret in logs or errors.
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    told: list[str] = []
-    async with faulty(*[step] * 10) as far_side:
-        server = oauth(http, far_side.url, seconds=1.0)
+    texts: list[str] = []
+    async with faulty(*[step] * 10) as server:
+        adapter = oauth(http, server.url, seconds=1.0)
         try:
-            told.append(repr(await server.exchange(code=CODE, code_verifier=VERIFIER)))
+            texts.append(repr(await adapter.exchange(code=CODE, code_verifier=VERIFIER)))
         except AuthorizationFailed as failure:
             logging.getLogger("test").exception("failed")
-            told += [repr(failure), failure.detail, repr(failure.__context__), repr(failure.__cause__)]
-        told.append(repr(await server.email_of(TOKENS)))
-        await server.revoke(TOKENS)
+            texts += [repr(failure), failure.detail, repr(failure.__context__), repr(failure.__cause__)]
+        texts.append(repr(await adapter.email_of(TOKENS)))
+        await adapter.revoke(TOKENS)
 
     logged = [caplog.text, *(str(vars(record)) for record in caplog.records)]
     assert caplog.records
-    assert all("s3cret" not in text for text in [*told, *logged])
+    assert all("s3cret" not in text for text in [*texts, *logged])

@@ -1,4 +1,4 @@
-"""The ``Passage`` port: what arrives at the Developer API, what comes back, and what becomes of broken exchanges."""
+"""The ``PassThroughApi`` port: requests, responses, and broken exchanges."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import pytest
 from aiohttp import web
 
 from tests.support.clock import FakeClock
-from tests.support.far_api import far_api
 from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
 from tests.support.retries import retries
+from tests.support.upstream_api import upstream_api
 from upstash_helper import __version__
 from upstash_helper.broker.errors import HelperError, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.broker.ports import PassedAnswer, PassedRequest
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.pass_through import DeveloperApiPassage
+from upstash_helper.broker.ports import PassThroughRequest, PassThroughResponse
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,21 +36,21 @@ BASIC = base64.b64encode("adä@b.example:key-s3cret".encode()).decode()
 
 @pytest.fixture
 async def clock() -> FakeClock:
-    """The clock of the client."""
+    """The client's clock."""
     return FakeClock()
 
 
 @pytest.fixture
-async def http(clock: FakeClock) -> AsyncIterator[Upstream]:
-    """The client, with hardly a pause before a retry."""
-    upstream = Upstream(clock=clock, retry_seconds=0.001)
+async def http(clock: FakeClock) -> AsyncIterator[HttpClient]:
+    """The client, with very short retry delays."""
+    upstream = HttpClient(clock=clock, retry_seconds=0.001)
     yield upstream
     await upstream.close()
 
 
 @asynccontextmanager
 async def sent(
-    http: Upstream,
+    http: HttpClient,
     url: str,
     method: str = "GET",
     target: str = "v2/thing",
@@ -58,45 +58,45 @@ async def sent(
     seconds: float = 20.0,
     headers: tuple[tuple[str, str], ...] = (),
     **request: Any,
-) -> AsyncIterator[PassedAnswer]:
+) -> AsyncIterator[PassThroughResponse]:
     """Send a request through the port to the API at ``url``."""
-    passage = DeveloperApiPassage(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
-    wanted = PassedRequest(method=method, target=target, headers=headers, **request)
-    async with passage.open(CREDENTIAL, wanted) as passed:
+    pass_through_api = DeveloperApiPassThrough(http=http, api_url=url, answer_seconds=seconds, idle_seconds=seconds)
+    passed_request = PassThroughRequest(method=method, target=target, headers=headers, **request)
+    async with pass_through_api.open(CREDENTIAL, passed_request) as passed:
         yield passed
 
 
-async def whole(http: Upstream, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
+async def read_all(http: HttpClient, url: str, *args: Any, **options: Any) -> tuple[int, bytes]:
     """Return status and body."""
     async with sent(http, url, *args, **options) as passed:
-        return passed.status, b"".join([piece async for piece in passed.pieces])
+        return passed.status, b"".join([chunk async for chunk in passed.pieces])
 
 
-async def failed(http: Upstream, url: str, *args: Any, **options: Any) -> HelperError:
+async def failed(http: HttpClient, url: str, *args: Any, **options: Any) -> HelperError:
     """Return the error of an exchange."""
     with pytest.raises(HelperError) as caught:
-        await whole(http, url, *args, **options)
+        await read_all(http, url, *args, **options)
     return caught.value
 
 
-async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
-    """Yield the pieces of a body."""
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body."""
     for part in parts:
         yield part
 
 
-# --- what is sent -----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: Upstream) -> None:
+async def test_accounts_credential_replaces_the_apps(http: HttpClient) -> None:
     """
-    Upstash sees one Authorization, the daemon's name, and nothing that the app is known by.
+    Upstash sees one Authorization field, the daemon's name, and nothing that identifies the app.
     """
     app = (("Authorization", "Bearer app-token"), ("Cookie", "a=b"), ("User-Agent", "curl/8"), ("X-Own", "1"))
-    async with far_api() as far:
-        await whole(http, far.url, headers=app)
+    async with upstream_api() as upstream:
+        await read_all(http, upstream.url, headers=app)
 
-        (request,) = far.seen
+        (request,) = upstream.seen
 
     assert [f"Basic {BASIC}"] == request.headers.getall("Authorization")
     assert [f"upstash-helper/{__version__}"] == request.headers.getall("User-Agent")
@@ -115,161 +115,161 @@ async def test_the_account_s_credential_takes_the_place_of_the_app_s(http: Upstr
         "v2/%E2%82%AC",
     ],
 )
-async def test_path_and_query_arrive_as_they_were_written(http: Upstream, target: str) -> None:
+async def test_path_and_query_are_forwarded_unchanged(http: HttpClient, target: str) -> None:
     """
-    Nothing is decoded, encoded or ordered anew.
+    Nothing is decoded, encoded or reordered.
     """
-    async with faulty(answer({})) as far_side:
-        await whole(http, far_side.url, target=target)
+    async with faulty(answer({})) as server:
+        await read_all(http, server.url, target=target)
 
-        assert [f"GET /{target.removesuffix('?')}"] == far_side.sends
+        assert [f"GET /{target.removesuffix('?')}"] == server.sends
 
 
 @pytest.mark.parametrize("base", ["", "/", "/some/where", "/some/where/"])
-async def test_the_api_may_have_a_path_of_its_own(http: Upstream, base: str) -> None:
+async def test_api_url_may_have_a_path(http: HttpClient, base: str) -> None:
     """
-    A gateway before the Developer API is a matter of the setting alone.
+    A gateway in front of the Developer API needs only a setting.
     """
-    async with faulty(answer({})) as far_side:
-        await whole(http, far_side.url + base)
+    async with faulty(answer({})) as server:
+        await read_all(http, server.url + base)
 
-        assert [f"GET {base.rstrip('/')}/v2/thing"] == far_side.sends
+        assert [f"GET {base.rstrip('/')}/v2/thing"] == server.sends
 
 
 @pytest.mark.parametrize(
     "target",
     ["@evil.test/", "http://evil.test/", "/evil.test/x", "evil.test:443", ":80@evil.test/", "a?http://evil.test", ";x"],
 )
-async def test_no_target_leads_to_another_host(http: Upstream, target: str) -> None:
+async def test_target_cannot_change_the_host(http: HttpClient, target: str) -> None:
     """
-    Whatever a path looks like, it is a path at the Developer API.
+    Any target is a path at the Developer API.
     """
-    async with faulty(answer({})) as far_side:
-        await whole(http, far_side.url, target=target)
+    async with faulty(answer({})) as server:
+        await read_all(http, server.url, target=target)
 
-        (request,) = far_side.requests
+        (request,) = server.requests
 
-    assert far_side.url == f"http://{request.headers['host']}"
+    assert server.url == f"http://{request.headers['host']}"
     assert f"/{target}" == request.target
 
 
 @pytest.mark.parametrize("target", ["", "a b", "a\r\nHost: evil.test", "a\tb", "ä", "a#b", "a?ä", "\udce4", "a\0"])
-async def test_a_target_that_would_have_to_be_rewritten_is_refused(http: Upstream, target: str) -> None:
+async def test_target_that_would_be_rewritten_is_rejected(http: HttpClient, target: str) -> None:
     """
-    What is sent is what was judged, or nothing.
+    The target is sent exactly as it was checked.
     """
-    async with faulty() as far_side:
-        error = await failed(http, far_side.url, target=target)
+    async with faulty() as server:
+        error = await failed(http, server.url, target=target)
 
-        assert ("invalid_request", []) == (error.code, far_side.sends)
+        assert ("invalid_request", []) == (error.code, server.sends)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize(
     ("length", "framing"), [(9, {"Content-Length": "9"}), (None, {"Transfer-Encoding": "chunked"})]
 )
-async def test_a_body_arrives_as_it_is(
-    http: Upstream, method: str, length: int | None, framing: dict[str, str]
+async def test_body_is_forwarded_unchanged(
+    http: HttpClient, method: str, length: int | None, framing: dict[str, str]
 ) -> None:
     """
-    With its type, its encoding, and its length if that was declared.
+    It keeps its type, its encoding, and its declared length.
     """
     headers = (("Content-Type", "application/x-www-form-urlencoded"), ("Content-Encoding", "gzip"))
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with far_api(handler) as far:
-        got = await whole(
-            http, far.url, method, headers=headers, body=pieces(b"\x1f\x8b\x08", b"\xff" * 6), length=length
+    async with upstream_api(handler) as upstream:
+        received = await read_all(
+            http, upstream.url, method, headers=headers, body=chunks(b"\x1f\x8b\x08", b"\xff" * 6), length=length
         )
 
-        (request,) = far.seen
+        (request,) = upstream.seen
 
-    assert (200, b"\x1f\x8b\x08" + b"\xff" * 6) == got
+    assert (200, b"\x1f\x8b\x08" + b"\xff" * 6) == received
     assert framing.items() <= request.headers.items()
     assert set(headers) <= set(request.headers.items())
     assert 1 == len({"Content-Length", "Transfer-Encoding"} & set(request.headers))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_without_a_body_none_is_invented(http: Upstream, method: str) -> None:
+async def test_no_body_is_added(http: HttpClient, method: str) -> None:
     """
-    No type is guessed, and the length says zero.
+    No type is added, and the length is zero.
     """
-    async with far_api() as far:
-        await whole(http, far.url, method)
+    async with upstream_api() as upstream:
+        await read_all(http, upstream.url, method)
 
-        (request,) = far.seen
+        (request,) = upstream.seen
 
     assert "0" == request.headers["Content-Length"]
     assert {"Content-Type", "Accept", "Transfer-Encoding"}.isdisjoint(request.headers)
 
 
-async def test_without_an_email_nothing_is_sent(http: Upstream) -> None:
+async def test_nothing_is_sent_without_an_email(http: HttpClient) -> None:
     """
-    A credential that is known by half is not tried.
+    An incomplete credential is not tried.
     """
     half = msgspec.structs.replace(CREDENTIAL, email=None)
-    async with faulty() as far_side:
-        passage = DeveloperApiPassage(http=http, api_url=far_side.url)
+    async with faulty() as server:
+        pass_through_api = DeveloperApiPassThrough(http=http, api_url=server.url)
         with pytest.raises(HelperError) as caught:
-            async with passage.open(half, PassedRequest(method="GET", target="v2/thing", headers=())):
+            async with pass_through_api.open(half, PassThroughRequest(method="GET", target="v2/thing", headers=())):
                 pass
 
-        assert ("reconnect_required", []) == (caught.value.code, far_side.sends)
+        assert ("reconnect_required", []) == (caught.value.code, server.sends)
 
 
-# --- what comes back --------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "status", [200, 201, 202, 304, 400, 403, 404, 405, 406, 409, 418, 422, 429, 500, 502, 503, 504]
 )
-async def test_t48_a_status_is_handed_on(http: Upstream, status: int) -> None:
+async def test_t48_statuses_are_forwarded(http: HttpClient, status: int) -> None:
     """
-    Upstash's refusals and failures are the app's to read, and not a reason to ask twice.
+    Upstash's errors are for the app, and are not retried.
     """
-    async with faulty(Answer(status, b"" if status == 304 else b'{"error":"x"}', {"Retry-After": "3"})) as far_side:
-        async with sent(http, far_side.url) as passed:
-            body = b"".join([piece async for piece in passed.pieces])
+    async with faulty(Answer(status, b"" if status == 304 else b'{"error":"x"}', {"Retry-After": "3"})) as server:
+        async with sent(http, server.url) as passed:
+            body = b"".join([chunk async for chunk in passed.pieces])
 
-        assert 1 == len(far_side.requests)
+        assert 1 == len(server.requests)
     assert (status, b"" if status == 304 else b'{"error":"x"}') == (passed.status, body)
     assert {"Retry-After": "3", "Via": "1.1 upstash-helper"}.items() <= dict(passed.headers).items()
 
 
-async def test_t48_a_refused_key_is_no_answer(http: Upstream) -> None:
+async def test_t48_rejected_key_is_an_error(http: HttpClient) -> None:
     """
-    An app's own token is fine: a 401 of Upstash's would tell it to throw that away.
+    A 401 of Upstash would make the app discard its own token, which is fine.
     """
     challenge = {"WWW-Authenticate": "Basic"}
-    async with faulty(Answer(401, b'{"error":"Unauthorized"}', challenge)) as far_side:
-        assert "reconnect_required" == (await failed(http, far_side.url)).code
+    async with faulty(Answer(401, b'{"error":"Unauthorized"}', challenge)) as server:
+        assert "reconnect_required" == (await failed(http, server.url)).code
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_redirect_is_followed_by_nobody(http: Upstream, method: str, status: int) -> None:
+async def test_redirects_are_not_followed(http: HttpClient, method: str, status: int) -> None:
     """
-    The credential goes to the Developer API and nowhere else, and the app is not sent elsewhere either.
+    The credential is sent to the Developer API only, and the app is not redirected either.
     """
-    async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as far_side:
-        error = await failed(http, far_side.url, method)
+    async with faulty() as elsewhere, faulty(Answer(status, b"", {"Location": f"{elsewhere.url}/x"})) as server:
+        error = await failed(http, server.url, method)
 
-        assert ("upstream_unavailable", 1, []) == (error.code, len(far_side.requests), elsewhere.sends)
+        assert ("upstream_unavailable", 1, []) == (error.code, len(server.requests), elsewhere.sends)
 
 
-async def test_an_encoded_body_stays_encoded(http: Upstream) -> None:
+async def test_encoded_body_is_not_decoded(http: HttpClient) -> None:
     """
-    The app asked for it and decodes it; a decompression bomb is no bomb here.
+    The app requested the encoding and decodes it, so a decompression bomb has no effect here.
     """
     packed = gzip.compress(b"x" * 1000)
-    async with faulty(Answer(200, packed, {"Content-Encoding": "gzip"})) as far_side:
-        async with sent(http, far_side.url, headers=(("Accept-Encoding", "gzip, zstd"),)) as passed:
-            body = b"".join([piece async for piece in passed.pieces])
+    async with faulty(Answer(200, packed, {"Content-Encoding": "gzip"})) as server:
+        async with sent(http, server.url, headers=(("Accept-Encoding", "gzip, zstd"),)) as passed:
+            body = b"".join([chunk async for chunk in passed.pieces])
 
-        assert "gzip, zstd" == far_side.requests[0].headers["accept-encoding"]
+        assert "gzip, zstd" == server.requests[0].headers["accept-encoding"]
     assert packed == body
     assert {"Content-Encoding": "gzip", "Content-Length": str(len(packed))}.items() <= dict(passed.headers).items()
 
@@ -282,12 +282,12 @@ async def test_an_encoded_body_stays_encoded(http: Upstream) -> None:
         ("GET", Bytes(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\n\r\n")),
     ],
 )
-async def test_what_has_no_body_ends_with_its_headers(http: Upstream, method: str, step: Step) -> None:
+async def test_response_without_a_body_ends_with_its_headers(http: HttpClient, method: str, step: Step) -> None:
     """
-    No body is waited for where HTTP has none.
+    The exchange does not wait for a body where HTTP has none.
     """
-    async with faulty(step) as far_side:
-        assert b"" == (await whole(http, far_side.url, method, seconds=5.0))[1]
+    async with faulty(step) as server:
+        assert b"" == (await read_all(http, server.url, method, seconds=5.0))[1]
 
 
 @pytest.mark.parametrize(
@@ -301,22 +301,22 @@ async def test_what_has_no_body_ends_with_its_headers(http: Upstream, method: st
         b"Server: x",
     ],
 )
-async def test_a_field_that_is_not_for_apps_is_left_out(http: Upstream, line: bytes) -> None:
+async def test_invalid_response_fields_are_dropped(http: HttpClient, line: bytes) -> None:
     """
-    An answer is not refused for one odd field: it comes without it.
+    One invalid field does not fail the response.
     """
     head = b"HTTP/1.1 200 OK\r\nX-Good: yes\r\n" + line + b"\r\nContent-Length: 2\r\n\r\nok"
-    async with faulty(Bytes(head)) as far_side, sent(http, far_side.url) as passed:
+    async with faulty(Bytes(head)) as server, sent(http, server.url) as passed:
         assert (("X-Good", "yes"), ("Content-Length", "2"), ("Via", "1.1 upstash-helper")) == passed.headers
-        assert b"ok" == b"".join([piece async for piece in passed.pieces])
+        assert b"ok" == b"".join([chunk async for chunk in passed.pieces])
 
 
 # --- streaming --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_is_handed_out_while_it_is_still_written(http: Upstream) -> None:
+async def test_response_is_streamed(http: HttpClient) -> None:
     """
-    First the headers, then each piece as it comes: nothing is collected.
+    The headers and each chunk are passed on as they arrive.
     """
     headers_seen, first_seen = asyncio.Event(), asyncio.Event()
 
@@ -329,7 +329,7 @@ async def test_an_answer_is_handed_out_while_it_is_still_written(http: Upstream)
         await response.write(b"second")
         return response
 
-    async with far_api(handler) as far, sent(http, far.url, seconds=5.0) as passed:
+    async with upstream_api(handler) as upstream, sent(http, upstream.url, seconds=5.0) as passed:
         headers_seen.set()
         first = await anext(passed.pieces)
         first_seen.set()
@@ -338,26 +338,26 @@ async def test_an_answer_is_handed_out_while_it_is_still_written(http: Upstream)
         assert (b"first", b"second") == (first, second)
 
 
-async def test_a_body_is_passed_on_while_it_is_still_written(http: Upstream) -> None:
+async def test_request_body_is_streamed(http: HttpClient) -> None:
     """
-    Upstash has the beginning before the app has written the end.
+    Upstash receives the beginning before the app has sent the end.
     """
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await far.arrived.wait()
+        await upstream.arrived.wait()
         yield b"second"
 
-    async with far_api(handler) as far:
-        assert (200, b"firstsecond") == await whole(http, far.url, "POST", body=body(), seconds=5.0)
+    async with upstream_api(handler) as upstream:
+        assert (200, b"firstsecond") == await read_all(http, upstream.url, "POST", body=body(), seconds=5.0)
 
 
-async def test_an_answer_may_come_before_the_body_is_complete(http: Upstream) -> None:
+async def test_response_may_precede_the_end_of_the_body(http: HttpClient) -> None:
     """
-    Upstash need not read what it refuses.
+    Upstash need not read a body that it rejects.
     """
     never = asyncio.Event()
 
@@ -368,161 +368,161 @@ async def test_an_answer_may_come_before_the_body_is_complete(http: Upstream) ->
         yield b"first"
         await never.wait()
 
-    async with far_api(handler) as far:
-        assert 413 == (await whole(http, far.url, "POST", body=body(), seconds=5.0))[0]
+    async with upstream_api(handler) as upstream:
+        assert 413 == (await read_all(http, upstream.url, "POST", body=body(), seconds=5.0))[0]
 
 
-async def test_leaving_ends_the_exchange_amid_an_answer(http: Upstream) -> None:
+async def test_leaving_during_a_response_closes_the_connection(http: HttpClient) -> None:
     """
-    An app that goes away leaves no download behind.
+    An app that disconnects leaves no download running.
     """
-    async with faulty(Flood(b"x" * 65536, b"HTTP/1.1 200 OK\r\n\r\n")) as far_side:
-        async with sent(http, far_side.url) as passed:
+    async with faulty(Flood(b"x" * 65536, b"HTTP/1.1 200 OK\r\n\r\n")) as server:
+        async with sent(http, server.url) as passed:
             await anext(passed.pieces)
         async with asyncio.timeout(5):
-            await far_side.gone.wait()
+            await server.gone.wait()
 
 
-async def test_leaving_ends_the_exchange_before_an_answer(http: Upstream) -> None:
+async def test_leaving_before_a_response_closes_the_connection(http: HttpClient) -> None:
     """
-    Nobody waits for what nobody wants any more, and nothing is learned from it about Upstash.
+    The request ends, and does not count as a failure of Upstash.
     """
-    async with faulty(Hang()) as far_side:
-        waiting = asyncio.create_task(whole(http, far_side.url, "POST"))
-        await far_side.asked.wait()
+    async with faulty(Hang()) as server:
+        waiting = asyncio.create_task(read_all(http, server.url, "POST"))
+        await server.asked.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         async with asyncio.timeout(5):
-            await far_side.gone.wait()
+            await server.gone.wait()
 
 
 class AppLeft(Exception):
-    """What the API raises for a body that it does not get or does not take."""
+    """What the API raises for a request body that breaks off or is rejected."""
 
 
 @pytest.mark.parametrize("length", [None, 100])
-async def test_a_body_that_breaks_off_is_no_request(http: Upstream, length: int | None) -> None:
+async def test_incomplete_request_body_fails_with_the_apps_error(http: HttpClient, length: int | None) -> None:
     """
-    Upstash does not take half of a body for all of it, the app's error is named, and Upstash is not blamed.
+    Upstash does not take part of a body for all of it, and is not blamed for the failure.
     """
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await far.arrived.wait()
+        await upstream.arrived.wait()
         raise AppLeft
 
-    async with far_api(handler) as far:
+    async with upstream_api(handler) as upstream:
         for _ in range(6):
             with pytest.raises(AppLeft):
-                await whole(http, far.url, "POST", body=body(), length=length)
+                await read_all(http, upstream.url, "POST", body=body(), length=length)
         async with asyncio.timeout(5):
-            await far.left.wait()
+            await upstream.left.wait()
 
-        assert far.seen
-        assert not any(request.whole for request in far.seen)
+        assert upstream.seen
+        assert not any(request.whole for request in upstream.seen)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_api_that_is_not_there_is_unavailable(http: Upstream, method: str) -> None:
+async def test_unreachable_api_is_unavailable(http: HttpClient, method: str) -> None:
     """
-    Connecting is tried three times: nothing was sent.
+    Connecting is tried three times, since nothing was sent.
     """
-    async with late() as (far_side, _):
+    async with late() as (server, _):
         with retries() as seen:
-            error = await failed(http, far_side.url, method)
+            error = await failed(http, server.url, method)
 
     assert ("upstream_unavailable", 2) == (error.code, len(seen))
-    assert "may have been made" not in error.detail
+    assert "may have been" not in error.detail
 
 
-async def test_a_body_is_sent_whole_once_there_is_a_connection(http: Upstream) -> None:
+async def test_body_is_complete_after_a_retry(http: HttpClient) -> None:
     """
-    A short break of the network costs nothing of it.
+    A short network failure loses nothing of it.
     """
-    async with late(answer("OK")) as (far_side, come_up):
+    async with late(answer("OK")) as (server, come_up):
         with retries(then=come_up):
-            await whole(http, far_side.url, "POST", body=pieces(b"fir", b"st"), length=5)
+            await read_all(http, server.url, "POST", body=chunks(b"fir", b"st"), length=5)
 
-        assert [b"first"] == [request.body for request in far_side.requests]
+        assert [b"first"] == [request.body for request in server.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 @pytest.mark.parametrize("step", [Reset(), Bytes(b""), Bytes(b"HTTP/1.1 2"), Bytes(b"nonsense\r\n\r\n")])
-async def test_what_was_sent_is_not_sent_again(http: Upstream, method: str, step: Step) -> None:
+async def test_request_that_was_sent_is_not_repeated(http: HttpClient, method: str, step: Step) -> None:
     """
-    Whether to repeat it is for the app, which knows what it asked for.
+    The app decides whether to repeat it.
     """
-    async with faulty(step, answer("OK")) as far_side:
-        error = await failed(http, far_side.url, method)
+    async with faulty(step, answer("OK")) as server:
+        error = await failed(http, server.url, method)
 
-        assert ("upstream_unavailable", 1) == (error.code, len(far_side.requests))
+        assert ("upstream_unavailable", 1) == (error.code, len(server.requests))
         assert (method not in ("GET", "HEAD")) == ("may have been made" in error.detail)
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(http: Upstream) -> None:
+async def test_read_survives_a_closed_keep_alive_connection(http: HttpClient) -> None:
     """
-    A read goes on over a new connection, once.
+    A read is sent again over a new connection, once.
     """
-    async with faulty(answer(1), Reset(), answer(2), Reset(), Reset(), answer(3)) as far_side:
-        await whole(http, far_side.url)
-        assert (200, b"2") == await whole(http, far_side.url)
-        assert "upstream_unavailable" == (await failed(http, far_side.url)).code
+    async with faulty(answer(1), Reset(), answer(2), Reset(), Reset(), answer(3)) as server:
+        await read_all(http, server.url)
+        assert (200, b"2") == await read_all(http, server.url)
+        assert "upstream_unavailable" == (await failed(http, server.url)).code
 
-        assert [0, 0, 1, 1, 2] == [request.connection for request in far_side.requests]
+        assert [0, 0, 1, 1, 2] == [request.connection for request in server.requests]
 
 
-async def test_a_change_gets_a_connection_of_its_own(http: Upstream) -> None:
+async def test_change_uses_a_new_connection(http: HttpClient) -> None:
     """
-    A kept one may break under it, and nobody could tell whether it was taken.
+    A kept-alive connection may break during it, and then it is unknown whether it was processed.
     """
-    async with faulty(*[answer("OK")] * 5) as far_side:
-        for method, body in (("GET", None), ("GET", None), ("POST", None), ("GET", pieces(b"x")), ("DELETE", None)):
-            await whole(http, far_side.url, method, body=body, length=None if body is None else 1)
+    async with faulty(*[answer("OK")] * 5) as server:
+        for method, body in (("GET", None), ("GET", None), ("POST", None), ("GET", chunks(b"x")), ("DELETE", None)):
+            await read_all(http, server.url, method, body=body, length=None if body is None else 1)
 
-        assert [0, 0, 1, 2, 3] == [request.connection for request in far_side.requests]
+        assert [0, 0, 1, 2, 3] == [request.connection for request in server.requests]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("step", [Hang(), Hang(b"HTTP/1.1 200 OK\r\n")])
-async def test_t48_a_slow_api_is_a_timeout(http: Upstream, method: str, step: Step) -> None:
+async def test_t48_slow_api_is_a_timeout(http: HttpClient, method: str, step: Step) -> None:
     """
-    The app is told at the deadline, and the connection is closed.
+    The app gets an error at the time limit, and the connection is closed.
     """
-    async with faulty(step) as far_side:
-        error = await failed(http, far_side.url, method, seconds=0.1)
+    async with faulty(step) as server:
+        error = await failed(http, server.url, method, seconds=0.1)
         async with asyncio.timeout(5):
-            await far_side.gone.wait()
+            await server.gone.wait()
 
     assert ("upstream_timeout", method == "POST") == (error.code, "may have been made" in error.detail)
 
 
-async def test_a_slow_app_is_not_held_against_upstash(http: Upstream) -> None:
+async def test_slow_app_does_not_use_up_upstashs_time(http: HttpClient) -> None:
     """
-    While the app's body is waited for, Upstash's time stands still.
+    The timer stops while the app's body is awaited.
     """
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await asyncio.sleep(0.6)  # the app takes its time
+        await asyncio.sleep(0.6)  # longer than Upstash may take
         yield b"second"
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with far_api(handler) as far:
-        assert (200, b"firstsecond") == await whole(http, far.url, "POST", body=body(), seconds=0.3)
+    async with upstream_api(handler) as upstream:
+        assert (200, b"firstsecond") == await read_all(http, upstream.url, "POST", body=body(), seconds=0.3)
 
 
-async def test_an_api_that_does_not_take_the_body_is_a_timeout(http: Upstream) -> None:
+async def test_api_that_does_not_read_the_body_is_a_timeout(http: HttpClient) -> None:
     """
-    Who does not read does not answer either.
+    A server that does not read does not respond either.
     """
     never = asyncio.Event()
 
@@ -534,8 +534,8 @@ async def test_an_api_that_does_not_take_the_body_is_a_timeout(http: Upstream) -
         while True:
             yield b"x" * 1024 * 1024
 
-    async with far_api(handler) as far:
-        assert "upstream_timeout" == (await failed(http, far.url, "POST", body=body(), seconds=0.3)).code
+    async with upstream_api(handler) as upstream:
+        assert "upstream_timeout" == (await failed(http, upstream.url, "POST", body=body(), seconds=0.3)).code
 
 
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
@@ -553,55 +553,55 @@ HALF_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\
         (Hang(HALF_CHUNKED), UpstreamTimeout),
     ],
 )
-async def test_half_an_answer_does_not_look_whole(http: Upstream, step: Step, kind: type[HelperError]) -> None:
+async def test_incomplete_response_is_an_error(http: HttpClient, step: Step, kind: type[HelperError]) -> None:
     """
-    What came is handed out, and then its reader is told that there was more.
+    What arrived is passed on, followed by an error.
     """
-    got = bytearray()
+    received = bytearray()
 
     async def read() -> None:
-        async with sent(http, far_side.url, seconds=0.3) as passed:
-            async for piece in passed.pieces:
-                got.extend(piece)
+        async with sent(http, server.url, seconds=0.3) as passed:
+            async for chunk in passed.pieces:
+                received.extend(chunk)
 
-    async with faulty(step) as far_side:
+    async with faulty(step) as server:
         with pytest.raises(kind):
             await read()
 
-    assert b"half"[: len(got)] == got
+    assert b"half"[: len(received)] == received
 
 
-async def test_t48_an_api_that_is_down_is_left_alone(http: Upstream, clock: FakeClock) -> None:
+async def test_t48_failing_api_is_left_alone(http: HttpClient, clock: FakeClock) -> None:
     """
-    After five failures in a row an app is told when to come again; then one request is let through to see.
+    After five consecutive failures the app is told how long to wait; then one request is admitted as a probe.
     """
-    async with faulty(*[Answer(503)] * 5, answer("OK")) as far_side:
+    async with faulty(*[Answer(503)] * 5, answer("OK")) as server:
         for _ in range(5):
-            assert 503 == (await whole(http, far_side.url))[0]
+            assert 503 == (await read_all(http, server.url))[0]
 
-        error = await failed(http, far_side.url)
+        error = await failed(http, server.url)
         clock.advance(10)
-        after = await whole(http, far_side.url)
+        after = await read_all(http, server.url)
 
         assert ("upstream_unavailable", 10.0) == (error.code, error.retry_after)
-        assert (200, 6) == (after[0], len(far_side.requests))
+        assert (200, 6) == (after[0], len(server.requests))
 
 
-async def test_a_helper_that_stops_sends_nothing_more(http: Upstream) -> None:
+async def test_closed_client_rejects_requests(http: HttpClient) -> None:
     """
-    Connections are not opened behind its back.
+    No connections are opened while the daemon stops.
     """
-    async with faulty() as far_side:
+    async with faulty() as server:
         await http.close()
 
-        assert ("upstream_unavailable", []) == ((await failed(http, far_side.url)).code, far_side.sends)
+        assert ("upstream_unavailable", []) == ((await failed(http, server.url)).code, server.sends)
 
 
-async def test_plain_http_leads_to_this_machine_alone(http: Upstream) -> None:
+async def test_plain_http_is_allowed_for_loopback_only(http: HttpClient) -> None:
     """
-    The credential is not shown to the network.
+    The credential is not sent over a network in plaintext.
     """
-    assert "use https" in (await failed(http, "http://api.example")).detail
+    assert "Use https" in (await failed(http, "http://api.example")).detail
 
 
 @pytest.mark.parametrize(
@@ -618,23 +618,25 @@ async def test_plain_http_leads_to_this_machine_alone(http: Upstream) -> None:
     ],
     ids=lambda step: str(step)[:40],
 )
-async def test_t48_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.LogCaptureFixture, step: Step) -> None:
+async def test_t48_logs_and_errors_contain_no_secrets(
+    http: HttpClient, caplog: pytest.LogCaptureFixture, step: Step
+) -> None:
     """
-    At DEBUG, with an API that repeats what it got, the credential shows in no log, error, header or representation.
+    At DEBUG, with an API that repeats requests, the credential is in no log, error, header or repr.
     """
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     headers = (("Authorization", "Bearer s3cret-app-token"),)
-    async with faulty(*[step] * 3) as far_side:
+    async with faulty(*[step] * 3) as server:
         try:
-            async with sent(http, far_side.url, "POST", headers=headers, seconds=0.3) as passed:
-                told = f"{passed!r} {passed.headers!r}"
+            async with sent(http, server.url, "POST", headers=headers, seconds=0.3) as passed:
+                shown = f"{passed!r} {passed.headers!r}"
                 [_ async for _ in passed.pieces]
         except HelperError as error:
             logging.getLogger("test").exception("failed")
-            told = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
+            shown = f"{error!r} {error.detail} {error.__context__!r} {error.__cause__!r}"
 
-    for text in [told, caplog.text, *(str(vars(record)) for record in caplog.records)]:
+    for text in [shown, caplog.text, *(str(vars(record)) for record in caplog.records)]:
         assert "s3cret" not in text.lower()
         assert "b.example" not in text
         assert BASIC not in text
@@ -643,22 +645,22 @@ async def test_t48_no_secret_is_logged_or_told(http: Upstream, caplog: pytest.Lo
 # --- the sandbox ------------------------------------------------------------------------------------------------------
 
 
-async def test_the_whole_developer_api_is_reached(http: Upstream, far_side: Sandbox) -> None:
+async def test_other_parts_of_the_developer_api_are_reachable(http: HttpClient, far_side: Sandbox) -> None:
     """
-    A database is made, read, renamed and deleted by paths that the passage knows nothing of.
+    A database is created, read, renamed and deleted with paths that the adapter does not know.
     """
     email = f"ada-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, "correct horse")
     key = await far_side.api_key(email, "k")
     credential = Credential(email=email, api_key=Secret(key), method="api_key", since=0.0)
-    passage = DeveloperApiPassage(http=http, api_url=far_side.api_url)
+    pass_through_api = DeveloperApiPassThrough(http=http, api_url=far_side.api_url)
 
     async def call(method: str, target: str, document: Any = None) -> Any:
-        body = None if document is None else pieces(msgspec.json.encode(document))
-        request = PassedRequest(method=method, target=target, headers=(), body=body)
-        async with passage.open(credential, request) as passed:
+        body = None if document is None else chunks(msgspec.json.encode(document))
+        request = PassThroughRequest(method=method, target=target, headers=(), body=body)
+        async with pass_through_api.open(credential, request) as passed:
             assert 200 == passed.status
-            return msgspec.json.decode(b"".join([piece async for piece in passed.pieces]))
+            return msgspec.json.decode(b"".join([chunk async for chunk in passed.pieces]))
 
     order = {"database_name": "a", "platform": "aws", "primary_region": "us-east-1", "tls": True}
     made = await call("POST", "v2/redis/database", order)

@@ -1,4 +1,4 @@
-"""The three upstream ports together, against the sandbox: a whole Upstash with real databases."""
+"""The upstream ports together, against the sandbox: a complete Upstash with real databases."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -15,9 +15,9 @@ from upstash_helper.broker.errors import DatabaseNotFound, ReconnectRequired, Up
 from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
 from upstash_helper.system.clock_and_browser import SystemClock
-from upstash_helper.upstream.api_keys import Keys
+from upstash_helper.upstream.api_keys import ApiKeyIssuer
 from upstash_helper.upstream.developer_api import DeveloperApi
-from upstash_helper.upstream.http_client import Upstream
+from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.oauth import OAuth
 
 PASSWORD = "correct horse battery staple"
@@ -26,16 +26,16 @@ VERIFIER = Secret(secrets.token_urlsafe(48))
 
 @dataclass(frozen=True)
 class Account:
-    """The adapters, and an account of this test's own."""
+    """The adapters, and an account for one test."""
 
     email: str
     sandbox: Sandbox
     server: OAuth
-    keys: Keys
+    keys: ApiKeyIssuer
     api: DeveloperApi
 
     async def code(self) -> Secret:
-        """Sign up or in, as a user in a browser, and return the authorization code."""
+        """Sign up or in, like a user in a browser, and return the authorization code."""
         url = self.server.authorization_url(state=Secret("st4te"), code_verifier=VERIFIER)
         redirect = parse_qs(urlsplit(await self.sandbox.authorize(url, self.email, PASSWORD)).query)
         assert ["st4te"] == redirect["state"]
@@ -46,7 +46,7 @@ class Account:
         return await self.server.exchange(code=await self.code(), code_verifier=VERIFIER)
 
     async def credential(self) -> Credential:
-        """Return a credential as a sign-in makes it."""
+        """Return a credential as after a sign-in."""
         tokens = await self.tokens()
         issued = await self.keys.issue(access_token=tokens.access_token, name="UPSTASH_HELPER_API_KEY_1")
         return Credential(email=self.email, api_key=issued.api_key, method="oauth", since=0.0)
@@ -54,8 +54,8 @@ class Account:
 
 @pytest.fixture
 async def account(far_side: Sandbox) -> AsyncIterator[Account]:
-    """An account that nobody has used yet."""
-    http = Upstream(clock=SystemClock())
+    """A new account."""
+    http = HttpClient(clock=SystemClock())
     yield Account(
         email=f"ada-{secrets.token_hex(4)}@example.com",
         sandbox=far_side,
@@ -65,21 +65,21 @@ async def account(far_side: Sandbox) -> AsyncIterator[Account]:
             client_id=far_side.client_id,
             redirect_uri=far_side.ready.redirect_uris[0],
         ),
-        keys=Keys(http=http, api_url=far_side.api_url),
+        keys=ApiKeyIssuer(http=http, api_url=far_side.api_url),
         api=DeveloperApi(http=http, api_url=far_side.api_url, rest_url=far_side.rest_url),
     )
     await http.close()
 
 
 async def ping(database: Database, keys: DatabaseSecrets) -> bool:
-    """Return whether the database takes its password; raise what the client raises if not."""
+    """Return whether the database accepts its password; raise the client's error otherwise."""
     async with Redis(host=database.host, port=database.port, password=keys.password.reveal()) as redis:
         return bool(await redis.ping())
 
 
-async def test_a_sign_in_gives_tokens_an_email_and_a_key(account: Account) -> None:
+async def test_sign_in_returns_tokens_email_and_key(account: Account) -> None:
     """
-    From the authorization request to a key that the Developer API takes.
+    The flow works from the authorization request to an API key that the Developer API accepts.
     """
     tokens = await account.tokens()
 
@@ -92,9 +92,9 @@ async def test_a_sign_in_gives_tokens_an_email_and_a_key(account: Account) -> No
     assert () == await account.api.list(credential)
 
 
-async def test_a_code_is_good_for_one_exchange(account: Account) -> None:
+async def test_code_can_be_exchanged_once(account: Account) -> None:
     """
-    A code that was redeemed is refused by name.
+    A code that was redeemed is rejected with a reason.
     """
     code = await account.code()
     await account.server.exchange(code=code, code_verifier=VERIFIER)
@@ -105,9 +105,9 @@ async def test_a_code_is_good_for_one_exchange(account: Account) -> None:
     assert "invalid_grant" == caught.value.reason
 
 
-async def test_a_code_is_good_with_its_verifier_alone(account: Account) -> None:
+async def test_code_requires_its_verifier(account: Account) -> None:
     """
-    PKCE: who saw the code in an address cannot redeem it.
+    PKCE: the code alone cannot be redeemed.
     """
     code = await account.code()
 
@@ -117,9 +117,9 @@ async def test_a_code_is_good_with_its_verifier_alone(account: Account) -> None:
     assert "invalid_grant" == caught.value.reason
 
 
-async def test_revoked_tokens_make_no_key(account: Account) -> None:
+async def test_revoked_tokens_cannot_create_a_key(account: Account) -> None:
     """
-    What was given back is of no use to anybody.
+    Revoked tokens are useless.
     """
     tokens = await account.tokens()
 
@@ -130,7 +130,7 @@ async def test_revoked_tokens_make_no_key(account: Account) -> None:
     assert "api_key_refused" == caught.value.reason
 
 
-async def test_a_name_that_is_taken_makes_no_key(account: Account) -> None:
+async def test_taken_key_name_is_rejected(account: Account) -> None:
     """
     Key names are unique in an account.
     """
@@ -143,9 +143,9 @@ async def test_a_name_that_is_taken_makes_no_key(account: Account) -> None:
     assert "api_key_refused" == caught.value.reason
 
 
-async def test_the_thirty_eighth_key_is_one_too_many(account: Account) -> None:
+async def test_key_limit_has_its_own_reason(account: Account) -> None:
     """
-    An account that is full of keys is told apart from a refusal.
+    An account that has reached its limit of keys is told apart from other errors.
     """
     tokens = await account.tokens()
     for number in range(37):
@@ -157,9 +157,9 @@ async def test_the_thirty_eighth_key_is_one_too_many(account: Account) -> None:
     assert "api_key_limit" == caught.value.reason
 
 
-async def test_a_database_is_made_listed_used_and_deleted(account: Account) -> None:
+async def test_database_lifecycle(account: Account) -> None:
     """
-    What the adapter says of a database is what a Redis client finds.
+    A Redis client confirms what the adapter reports about a database.
     """
     credential = await account.credential()
 
@@ -189,9 +189,9 @@ async def test_a_database_is_made_listed_used_and_deleted(account: Account) -> N
     ],
     ids=str,
 )
-async def test_each_change_shows(account: Account, change: Change, expected: dict[str, object]) -> None:
+async def test_each_change_takes_effect(account: Account, change: Change, expected: dict[str, object]) -> None:
     """
-    A change that was made is there when the database is fetched again.
+    A change is there when the database is fetched again.
     """
     credential = await account.credential()
     made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", plan="payg"))
@@ -213,9 +213,9 @@ async def test_each_change_shows(account: Account, change: Change, expected: dic
     ],
     ids=str,
 )
-async def test_what_was_switched_on_is_switched_off(account: Account, on: Change, off: Change, field: str) -> None:
+async def test_switches_can_be_turned_off(account: Account, on: Change, off: Change, field: str) -> None:
     """
-    A switch goes both ways.
+    A switch works in both directions.
     """
     credential = await account.credential()
     made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", plan="payg"))
@@ -228,9 +228,9 @@ async def test_what_was_switched_on_is_switched_off(account: Account, on: Change
     assert getattr(database, field) is False
 
 
-async def test_another_plan_shows(account: Account) -> None:
+async def test_plan_change_takes_effect(account: Account) -> None:
     """
-    A database that was moved to another plan is on another plan.
+    A database that was moved to another plan is on that plan.
     """
     credential = await account.credential()
     made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1", plan="free"))
@@ -242,9 +242,9 @@ async def test_another_plan_shows(account: Account) -> None:
     assert made.plan != database.plan
 
 
-async def test_a_new_password_replaces_the_old_one(account: Account) -> None:
+async def test_password_reset_replaces_all_secrets(account: Account) -> None:
     """
-    After a reset everything that let a client in is new.
+    After a reset all credentials of the database are new.
     """
     credential = await account.credential()
     made = await account.api.create(credential, NewDatabase(name="cache", primary_region="us-east-1"))
@@ -260,9 +260,9 @@ async def test_a_new_password_replaces_the_old_one(account: Account) -> None:
     assert before.rest_token != after.rest_token
 
 
-async def test_a_key_that_was_revoked_asks_for_a_new_connection(account: Account) -> None:
+async def test_deleted_key_requires_reconnecting(account: Account) -> None:
     """
-    Who deletes the key in the console is asked to connect again.
+    If the user deletes the key in the console, calls ask to connect again.
     """
     credential = await account.credential()
 
@@ -273,9 +273,9 @@ async def test_a_key_that_was_revoked_asks_for_a_new_connection(account: Account
 
 
 @pytest.mark.parametrize("database_id", ["96ad0856-03b1-4ee7-9666-e81abd0349e1", "nothing"])
-async def test_a_database_that_is_not_there_is_not_found(account: Account, database_id: str) -> None:
+async def test_missing_database_is_not_found(account: Account, database_id: str) -> None:
     """
-    All calls that name a database say the same of one that is gone.
+    All calls with the id of a deleted database fail in the same way.
     """
     credential = await account.credential()
 
@@ -288,9 +288,9 @@ async def test_a_database_that_is_not_there_is_not_found(account: Account, datab
             await call
 
 
-async def test_a_region_that_does_not_exist_is_refused_with_words(account: Account) -> None:
+async def test_unknown_region_is_rejected_with_a_reason(account: Account) -> None:
     """
-    The user reads why Upstash did not make the database.
+    The user reads why Upstash did not create the database.
     """
     credential = await account.credential()
 

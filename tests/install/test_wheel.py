@@ -46,7 +46,12 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files_below(folder: Path) -> set[str]:
     """Return what is in a folder of the checkout, but for what Python and the linters have left there."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache)/", name)}
+    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache|node_modules)/", name)}
+
+
+def is_for_developers(name: str) -> bool:
+    """Return whether a file of our packages is left out of the wheel: what connect.js is built from, and types."""
+    return re.search(r"^upstash_helper/web/(connect/|dashboard/.*\.d\.ts$)", name) is not None
 
 
 def templates() -> set[str]:
@@ -61,13 +66,18 @@ def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
     Daemon and tray with their pages, types and templates, the licence, and no more: no test, no cache, no secret.
     """
     ours = {f"{package}/{name}" for package, folder in PACKAGES.items() for name in files_below(folder)} | templates()
+    ours = {name for name in ours if not is_for_developers(name)}
     names = names_in(wheel)
 
     assert ours == {name for name in names if not name.startswith(f"{INFO}/")}
     assert {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"} == {
         name.removeprefix(f"{INFO}/") for name in names - ours
     }
-    assert {"upstash_helper/py.typed", "upstash_helper/web/connect.js", "upstash_helper/web/dashboard.html"} < names
+    assert {
+        "upstash_helper/py.typed",
+        "upstash_helper/web/connect.js",
+        "upstash_helper/web/dashboard/dashboard.html",
+    } < names
     assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/run.py"} < names
 
 

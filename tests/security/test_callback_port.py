@@ -103,7 +103,7 @@ async def test_oauth_error_continues_to_the_result_page(world: World) -> None:
     page = await world.get(refresh_url(landed.text), token=None)
 
     assert 200 == landed.status
-    assert "cancelled" in page.text
+    assert "You canceled the sign-in" in page.text
     assert is_free(world.settings.port)
 
 
@@ -133,7 +133,7 @@ async def test_unknown_code_is_removed_from_the_address(world: World, query: str
     "path",
     [
         "/health", "/openapi.json", "/v1/daemon", "/v1/databases", "/v1/pairings", "/v1/connection", "/bridge",
-        "/connect.js", "/connect.d.ts", "/web/page.css", "/upstash/v2/redis/databases", "/favicon.ico", "/sw.js",
+        "/connect.js", "/connect.d.ts", "/web/pages/page.css", "/upstash/v2/redis/databases", "/favicon.ico", "/sw.js",
         "/.well-known/appspecific/com.chrome.devtools.json", "/%2e%2e/etc/passwd",
     ],
 )  # fmt: skip
@@ -233,7 +233,7 @@ async def test_tls_is_counted_on_the_callback_port(world: World, clock: FakeCloc
     clock.advance(90)
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert "Something asked for https" in attempt["detail"]
+    assert "received https requests" in attempt["detail"]
 
 
 async def test_idle_connections_do_not_block_the_redirect(world: World) -> None:
@@ -385,11 +385,8 @@ async def test_forced_sign_in_reuses_the_open_port(world: World) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows terminates processes without SIGKILL")
-def test_killed_daemon_does_not_keep_the_port(tmp_path: Path, daemon_port: int) -> None:
-    """
-    The system closes the port of a killed daemon. The next daemon waits for the same sign-in, and closes the port
-    at its end.
-    """
+def test_killed_daemon_releases_the_callback_port(tmp_path: Path, daemon_port: int) -> None:
+    """The system closes the port, and the next daemon does not open it: the sign-in has ended."""
     settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "client"}
     with DaemonProcess.running(tmp_path / "home", port=daemon_port, **settings) as daemon:
         started = daemon.client.connect(open_browser=False)
@@ -397,11 +394,7 @@ def test_killed_daemon_does_not_keep_the_port(tmp_path: Path, daemon_port: int) 
         daemon.kill()
         until(lambda: is_free(daemon_port))
         client = daemon.start()
-        awaited = (client.status().connection.state, is_free(daemon_port))
-        assert isinstance(started, wire.StartedAttempt)
-        client.cancel_attempt(started.attempt_id)
-        over = (client.status().connection.state, is_free(daemon_port))
 
+        assert isinstance(started, wire.StartedAttempt)
         assert held
-        assert ("connecting", False) == awaited
-        assert ("disconnected", True) == over
+        assert ("disconnected", True) == (client.status().connection.state, is_free(daemon_port))

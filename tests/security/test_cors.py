@@ -314,3 +314,22 @@ async def test_probe_is_echoed_for_any_page(world: World, probe: str, repeated: 
     assert (probe if repeated else None) == answer.headers.get("Upstash-Helper-Probe")
     assert "upstash-helper-probe" in answer.headers["Access-Control-Expose-Headers"]
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("core", "whole"), [("/connect-core.js", "/connect.js"), ("/connect-core.d.ts", "/connect.d.ts")]
+)
+async def test_the_module_without_the_button_is_served_as_the_whole_one(world: World, core: str, whole: str) -> None:
+    """
+    Any page may read it, with the same headers.
+    """
+    origin = as_page("https://app.example")
+
+    replies = [await world.get(path, headers=origin, token=None) for path in (core, whole)]
+
+    varying = {"Date", "Content-Length", "ETag"}
+    headers = [{name: it for name, it in reply.headers.items() if name not in varying} for reply in replies]
+    assert [200, 200] == [reply.status for reply in replies]
+    assert headers[0] == headers[1]
+    assert "https://app.example" == headers[0]["Access-Control-Allow-Origin"]
+    assert len(replies[0].body) < len(replies[1].body)

@@ -14,8 +14,8 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.world import World
 from upstash_helper.api.server.openapi import statuses
-from upstash_helper.broker.apps.identity import SCOPES, Identity
-from upstash_helper.broker.apps.registry import digest_of
+from upstash_helper.broker.apps.registry import token_digest
+from upstash_helper.broker.identity import SCOPES, Identity
 from upstash_helper.broker.ledger import App
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
@@ -248,7 +248,7 @@ async def approve_all_apps(ledger: SqliteLedger, now: float) -> None:
         await ledger.apps.save(
             App(
                 id=token, name=kind, identity=IDENTITIES[kind], scopes=tuple(it for it in SCOPES if it != missing),
-                digest=digest_of(token.encode()), created_at=now, last_used_at=now, mismatches=-1_000_000,
+                digest=token_digest(token.encode()), created_at=now, last_used_at=now, mismatches=-1_000_000,
             )
         )  # fmt: skip
 

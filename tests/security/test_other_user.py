@@ -9,7 +9,7 @@ from tests.support.effects import no_effect
 from tests.support.other_programs import NOBODY, send_as_user, skip_unless_root
 from tests.support.rawhttp import Answer, parse, request
 from tests.support.world import World, as_page
-from upstash_helper.broker.apps.identity import SCOPES
+from upstash_helper.broker.identity import SCOPES
 
 
 async def send(world: World, data: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:

@@ -632,7 +632,7 @@ async def test_t28_an_app_that_hangs_up_while_it_fetches_is_let_in_once(world: W
 
 async def test_t28_no_app_decides(world: World) -> None:
     """Neither its own request nor another's, nor what is blocked, with whatever scopes it has."""
-    from upstash_helper.broker.apps.identity import SCOPES
+    from upstash_helper.broker.identity import SCOPES
 
     app = await world.pair(*SCOPES, all_databases=True)
     asked = (await world.ask(origin=PAGE)).json

@@ -283,6 +283,7 @@ async def test_t17_connect_is_denied(world: World) -> None:
     "path",
     ["/..%2f..%2fetc/passwd", "/v1/%2e%2e/x", "//v1//databases", "/v1/%00", "/" + "a" * 4096, "/web/..%2fpage.html",
      "/web/../compose.py", "/web/%2e%2e/compose.py", "/web/page.html", "/web/__init__.py", "/nothing",
+     "/web/pages/page.html", "/web/pages/..%2f..%2fcompose.py", "/web/connect/errors.js", "/web/connect.js",
      "/v1/databases#x"],
 )  # fmt: skip
 async def test_t23_no_path_traversal(world: World, path: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.world import World
-from upstash_helper.broker.apps.identity import SCOPES
+from upstash_helper.broker.identity import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from tests.support.other_programs import NOBODY, HttpServer, other_program, skip
 from tests.support.process import own_name
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.discovery import DaemonLock
+from upstash_helper.protocol.lock import InstanceLock
 from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 HOLDER_AS_ANOTHER_USER = """
 import os, sys
 import psutil, pwd
-from upstash_helper import peers, port_holders, socket_owners
+from upstash_helper.system import peers, ports, socket_owners
 os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))
-print(port_holders.holder("127.0.0.1", int(sys.argv[1])))
+print(ports.holder("127.0.0.1", int(sys.argv[1])))
 """
 
 
@@ -46,7 +46,7 @@ async def test_t40_second_daemon_does_not_contact_the_port(tmp_path: Path) -> No
     """
     async with HttpServer.listening() as server:
         environment = settings(tmp_path, server.port)
-        with DaemonLock(tmp_path / "run"):
+        with InstanceLock(tmp_path / "run"):
             ran = await run_cli("run", environment=environment)
 
         assert exit_codes.OK == ran.code

@@ -117,7 +117,7 @@ async def test_t43_t42_hint_mentions_forced_https(world: World, clock: FakeClock
     hint = (await attempt_of(world, started))["detail"]
 
     assert "service worker" in unrelated
-    assert "https on the helper's port once" in hint
+    assert "received https requests (once)" in hint
     assert "HSTS" in hint
     assert "chrome://net-internals/#hsts" in hint
     assert "connect --paste" in hint

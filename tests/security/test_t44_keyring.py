@@ -19,8 +19,9 @@ from tests.support.clock import FakeClock
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.credentials.keyring_store import LIMIT, QUIET, TRUSTED, KeyringStore
+from upstash_helper.storage.credentials.keyring_store import MAX_RECORD_UNITS, PROMPT_PAUSE, KeyringStore
 from upstash_helper.storage.credentials.record import encode
+from upstash_helper.system.keyrings import TRUSTED
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"
 CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
@@ -248,7 +249,7 @@ async def test_t44_user_who_declined_is_not_prompted_again_immediately(keyring: 
     keyring.lock()
     prompts = []
 
-    for wait in (0, 1, QUIET - 2, 1):
+    for wait in (0, 1, PROMPT_PAUSE - 2, 1):
         clock.advance(wait)
         with pytest.raises(StoreLocked):
             await store.load()
@@ -295,11 +296,11 @@ async def test_t44_unanswered_prompt_is_withdrawn(monkeypatch: pytest.MonkeyPatc
     skip_unless_there_is_one()
     with PrivateKeyring(prompts="unanswered") as keyring:
         keyring.enter(monkeypatch)
-        store = KeyringStore("upstash-helper", "default", deadline=0.5, patience=1.0)
+        store = KeyringStore("upstash-helper", "default", deadline=0.5, unlock_seconds=1.0)
         await store.save(CREDENTIAL)
         keyring.lock()
 
-        with pytest.raises(StoreLocked, match="to wait for you"):
+        with pytest.raises(StoreLocked, match="waiting for you"):
             await store.load()
         await hung_call_ended()
         keyring.unlock()
@@ -459,12 +460,12 @@ async def test_t44_credential_too_long_for_windows_is_rejected(keyring: PrivateK
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    room = LIMIT - len(encode(CREDENTIAL)) + len(API_KEY)
+    room = MAX_RECORD_UNITS - len(encode(CREDENTIAL)) + len(API_KEY)
     longest, too_long = (
         msgspec.structs.replace(CREDENTIAL, api_key=Secret("k" * length)) for length in (room, room + 1)
     )
 
-    with pytest.raises(StoreUnavailable, match=r"1201 characters.* 1200 at most"):
+    with pytest.raises(StoreUnavailable, match=r"1201 characters.* the limit of 1200"):
         await store.save(too_long)
     kept = await store.load()
     await store.save(longest)
@@ -477,7 +478,7 @@ async def test_t44_length_is_counted_in_utf16_code_units(keyring: PrivateKeyring
     """A character outside the Basic Multilingual Plane counts as two, as on Windows."""
     long = msgspec.structs.replace(CREDENTIAL, email="𝒶" * 600)
 
-    with pytest.raises(StoreUnavailable, match="1200 at most"):
+    with pytest.raises(StoreUnavailable, match="the limit of 1200"):
         await a_store().save(long)
 
 

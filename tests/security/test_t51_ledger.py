@@ -18,8 +18,8 @@ import pytest
 from tests.contract.test_ledger import DATABASE, KEY, RECORD
 from tests.support.clock import FakeClock
 from tests.support.mounts import ROOT, run_with_mounts
-from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.errors import HelperError, LedgerUnavailable
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import App, AuditEntry, AuditQuery, Ledger
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
@@ -157,8 +157,8 @@ async def test_t51_damaged_file_is_set_aside_and_replaced(
     aside = path.with_name("ledger.db.damaged-1")
     assert ((), damaged) == (found, aside.read_bytes())
     assert "ok" == ledger.health().state
-    assert f"It is {aside} now" in ledger.health().detail
-    assert "ask to be let in anew" in ledger.health().detail
+    assert f"It was moved to {aside} " in ledger.health().detail
+    assert "request access again" in ledger.health().detail
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -184,7 +184,7 @@ async def test_t51_damage_is_logged_without_quoting_the_file(
         await ledger.apps.load()
 
     (warning,) = caplog.messages
-    assert f"{path} is damaged. It is {path}.damaged-1 now, and an empty one is begun." == warning
+    assert f"{path} is damaged. It was moved to {path}.damaged-1, and an empty ledger was started." == warning
 
 
 MORE_THAN_IS_KEPT_IN_MEMORY = """
@@ -209,7 +209,7 @@ async def test_t51_damage_found_at_runtime_is_handled_the_same_way(path: Path) -
 
     assert ((), 1) == (page, entry_id)
     assert path.with_name("ledger.db.damaged-1").stat().st_size > 1_000_000
-    assert "ask to be let in anew" in ledger.health().detail
+    assert "request access again" in ledger.health().detail
     await ledger.close()
 
 
@@ -270,7 +270,7 @@ async def test_t51_mode_of_a_readable_file_is_corrected(
     assert (APP,) == found
     assert (0o600, 0o600) == (mode(path), mode(journal))
     assert [
-        f"Other users could read {file}" in message
+        f"Other users could access {file}" in message
         for file, message in zip((path, journal), caplog.messages, strict=True)
     ] == [True, True]
 
@@ -287,7 +287,7 @@ async def test_t51_symbolic_link_is_rejected(path: Path, ledger: Ledger, name: s
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 
-    with pytest.raises(LedgerUnavailable, match=r"is a link\. Remove it") as refused:
+    with pytest.raises(LedgerUnavailable, match=r"is a symbolic link\. Remove it") as refused:
         await ledger.apps.save(APP)
 
     assert str(link) in refused.value.detail
@@ -372,7 +372,7 @@ async def test_t51_damaged_file_on_a_read_only_disk_is_left_in_place(path: Path)
     seen = run_with_mounts(FOLDER, use, path, path.parent)
 
     assert ([], ["new"], "memory") == (seen["found"], seen["then"], seen["state"])
-    assert "What it held could not be read" in seen["detail"]
+    assert "Its content could not be read" in seen["detail"]
 
 
 async def test_t51_newer_format_on_a_read_only_disk_is_rejected(path: Path) -> None:
@@ -450,7 +450,7 @@ async def test_t51_full_disk_is_reported_and_recovered_from(tmp_path: Path) -> N
 
     seen = run_with_mounts(SMALL_DISK, use_while_the_disk_is_full, path, tmp_path)
 
-    full = f"The disk of {path} is full: free some space, then try again."
+    full = f"The disk of {path} is full. Free some space, then try again."
     assert ["disk_full", "disk_full", full] == seen["full"]
     assert [True, None] == seen["kept"]
     assert (["ok", "ok"], "app:app-1", ["ledger.db"]) == (seen["again"], seen["found"], seen["files"])

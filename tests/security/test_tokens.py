@@ -17,8 +17,9 @@ from tests.support.recorded import recorded
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, App, Reply, World, as_page
 from upstash_helper.api.guard.middleware import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
-from upstash_helper.broker.apps.identity import SCOPES, Scope
 from upstash_helper.broker.apps.registry import MOST_MISMATCHES, ONCE_SECONDS
+from upstash_helper.broker.identity import SCOPES
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

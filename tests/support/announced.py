@@ -10,6 +10,7 @@ from tests.support.daemon import clean_environment
 from upstash_helper import __version__
 from upstash_helper.api.resources.daemon import API_VERSION
 from upstash_helper.protocol import discovery
+from upstash_helper.protocol.lock import InstanceLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def announced(world: World, home: Path) -> Iterator[dict[str, str]]:
     """Announce ``world`` below ``home`` like a daemon's process. Yield the environment of a command line."""
     runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
-    lock = discovery.DaemonLock(runtime)
+    lock = InstanceLock(runtime)
     lock.acquire()
     try:
         port = world.settings.port

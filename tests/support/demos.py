@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.discovery import DaemonLock
+from upstash_helper.protocol.lock import InstanceLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,5 +21,5 @@ def turn() -> Iterator[None]:
     """Wait until no other test of this machine runs a demo, and keep them waiting meanwhile."""
     folder = Path(tempfile.gettempdir()) / f"upstash-helper-tests-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with DaemonLock(folder, patience=_SECONDS, file="demo.lock"):
+    with InstanceLock(folder, timeout=_SECONDS, file="demo.lock"):
         yield

@@ -12,6 +12,7 @@ import msgspec
 from tests.support.tray_facts import connected, status
 from tests.support.until import SECONDS
 from upstash_helper.protocol import discovery, wire
+from upstash_helper.protocol.lock import InstanceLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ def fake_daemon(runtime: Path, *, held: Iterable[str] = (), **answers: tuple[int
         pid=1, port=port, base_url=f"http://127.0.0.1:{port}", owner_token="t", version="9", api_version=1
     )
     discovery.write(runtime, announced)
-    with discovery.DaemonLock(runtime), server:
+    with InstanceLock(runtime), server:
         thread.start()
         try:
             yield handler

@@ -1,8 +1,8 @@
 """
-A real GNOME Keyring of a test's own: on a private D-Bus, with private folders, and with nobody to ask for a password.
+A real GNOME Keyring on a private D-Bus, with private folders and a scripted prompter.
 
-The prompter, which on a desktop shows the window that asks, is a script here: it notes that it was started and then
-either goes away (the user declined, or there is no screen) or stays and does nothing (nobody answers).
+On a desktop, the prompter shows the password window. Here it is a script that records its start and then either exits
+(the user declined, or there is no screen) or does nothing (nobody answers).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ echo $$ >> '{folder}/prompts'
 
 
 def skip_unless_there_is_one() -> None:
-    """Skip the test where no private keyring can be had, with the reason."""
+    """Skip the test where a private keyring cannot be run."""
     if sys.platform != "linux":
         pytest.skip("platform: the private keyring is GNOME Keyring, on Linux")
     for program in ("dbus-daemon", "gnome-keyring-daemon"):
@@ -68,15 +68,15 @@ class PrivateKeyring:
     def __init__(self, *, prompts: Literal["declined", "unanswered"] = "declined", activatable: bool = False) -> None:
         """
         Args:
-            prompts: What happens when the keyring asks for a password.
-            activatable: Whether the bus starts a new keyring, locked, when the one there has gone, as on a desktop.
+            prompts: How the prompter reacts.
+            activatable: Whether the bus starts a new, locked keyring when there is none, as on a desktop.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="kr-"))  # short: the path of a socket has 107 bytes at most
+        self._folder = Path(tempfile.mkdtemp(prefix="kr-"))  # short: a socket's path has at most 107 bytes
         for name in ("home", "run", "services"):
             (self._folder / name).mkdir(mode=0o700)
         self.declare("org.gnome.keyring.SystemPrompter", str(self._script(prompts)))
         if activatable:
-            daemon = shutil.which("gnome-keyring-daemon")  # the bus takes no other than a whole path
+            daemon = shutil.which("gnome-keyring-daemon")  # the bus needs an absolute path
             self.declare(_NAME, f"{daemon} --start --foreground --components=secrets")
         self._prompts = prompts
         self._bus: subprocess.Popen[bytes] | None = None
@@ -84,12 +84,12 @@ class PrivateKeyring:
 
     @property
     def home(self) -> Path:
-        """The folder in which the keyring, and whoever has ``env``, keeps files."""
+        """The home folder of the keyring and of programs with ``env``."""
         return self._folder / "home"
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a program of this session."""
+        """The environment for programs of this session."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -101,11 +101,11 @@ class PrivateKeyring:
 
     @property
     def prompts(self) -> int:
-        """How often the keyring wanted the user to be asked."""
+        """How often the keyring has prompted the user."""
         return len(self._prompters())
 
     def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make this process a program of the session, until the test is over."""
+        """Put this process in the session until the test ends."""
         for name, value in self.env.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
@@ -115,14 +115,14 @@ class PrivateKeyring:
         Start the bus, and the keyring with an unlocked login collection.
 
         Args:
-            keyring: False for a bus without one.
+            keyring: False for a bus without a keyring.
         """
         self.start_bus()
         if keyring:
             self.start_keyring()
 
     def start_bus(self) -> None:
-        """Start the bus; it answers when this returns."""
+        """Start the bus and wait until it is ready."""
         configuration = self._folder / "bus.conf"
         configuration.write_text(_BUS.format(folder=self._folder))
         self._bus = subprocess.Popen(
@@ -135,7 +135,7 @@ class PrivateKeyring:
         assert self._bus.stdout.readline(), "the bus did not start"
 
     def start_keyring(self) -> None:
-        """Start the keyring; its login collection is made if need be, and unlocked when this returns."""
+        """Start the keyring and wait until its login collection exists and is unlocked."""
         self._daemon = subprocess.Popen(
             ["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"],
             env=self.env,
@@ -149,7 +149,7 @@ class PrivateKeyring:
         self._wait_for_owner()
 
     def stop(self) -> None:
-        """End both, and remove their files."""
+        """Stop both, and remove their files."""
         self.kill_keyring()
         self.kill_bus()
         if self._prompts == "unanswered":
@@ -170,7 +170,7 @@ class PrivateKeyring:
         self._call("org.freedesktop.Secret.Service", "Lock", "ao", [_LOGIN])
 
     def unlock(self) -> None:
-        """Unlock the login collection, as if the user had given the password."""
+        """Unlock the login collection, as if the user had entered the password."""
         import secretstorage
         from secretstorage.util import format_secret, open_session
 
@@ -186,32 +186,32 @@ class PrivateKeyring:
             )
 
     def freeze(self) -> None:
-        """Make the keyring neither answer nor end."""
+        """Make the keyring hang."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the keyring go on where it was."""
+        """Let the keyring continue."""
         self._signal(signal.SIGCONT)
 
     def kill_keyring(self) -> None:
-        """Let the keyring vanish."""
+        """Kill the keyring."""
         if self._daemon is not None:
             self._daemon.kill()
             self._daemon.wait()
             self._daemon = None
 
     def freeze_bus(self) -> None:
-        """Make the bus neither read nor write; its connections stay."""
+        """Make the bus hang; its connections stay open."""
         assert self._bus is not None
         self._bus.send_signal(signal.SIGSTOP)
 
     def thaw_bus(self) -> None:
-        """Let the bus go on where it was."""
+        """Let the bus continue."""
         assert self._bus is not None
         self._bus.send_signal(signal.SIGCONT)
 
     def kill_bus(self) -> None:
-        """Let the bus vanish; what it started ends with it."""
+        """Kill the bus, which ends the services it has started."""
         if self._bus is not None:
             self._bus.kill()
             self._bus.wait()
@@ -221,7 +221,7 @@ class PrivateKeyring:
             (self._folder / "run" / "bus").unlink()
 
     def files(self) -> Mapping[Path, bytes]:
-        """Every file of the session, with what is in it."""
+        """The content of every file of the session."""
         return {path: path.read_bytes() for path in self._folder.rglob("*") if path.is_file()}
 
     def _prompters(self) -> list[int]:
@@ -240,7 +240,7 @@ class PrivateKeyring:
         return script
 
     def declare(self, name: str, command: str) -> None:
-        """Have the bus run ``command`` when somebody asks for ``name``; to be said before the bus is started."""
+        """Make the bus start ``command`` when ``name`` is requested. Call this before the bus is started."""
         service = self._folder / "services" / f"{name}.service"
         service.write_text(f"[D-BUS Service]\nName={name}\nExec={command}\n")
 

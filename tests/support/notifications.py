@@ -1,4 +1,4 @@
-"""A session bus of a test's own, and a desktop on it that shows notifications, that is: remembers them."""
+"""A private session bus, and a notification server on it that records the notifications."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME = "org.freedesktop.Notifications"
 
 
 class Notification(NamedTuple):
-    """What ``Notify`` was called with."""
+    """The arguments of ``Notify``."""
 
     app_name: str
     replaces_id: int
@@ -29,7 +29,7 @@ class Notification(NamedTuple):
 
 @contextlib.contextmanager
 def session_bus() -> Iterator[PrivateKeyring]:
-    """Start a bus with nobody on it; ``env`` is the environment of its programs."""
+    """Start a bus without services. Its ``env`` is the environment for programs of the session."""
     skip_unless_there_is_one()
     session = PrivateKeyring()
     session.start(keyring=False)
@@ -40,7 +40,7 @@ def session_bus() -> Iterator[PrivateKeyring]:
 
 
 class Desktop:
-    """A server of notifications."""
+    """A notification server."""
 
     def __init__(self, manner: Literal["shows", "refuses", "is silent"]) -> None:
         self.shown: list[Notification] = []
@@ -51,7 +51,7 @@ class Desktop:
     async def on(
         cls, session: PrivateKeyring, manner: Literal["shows", "refuses", "is silent"] = "shows"
     ) -> AsyncIterator[Desktop]:
-        """Serve on a session's bus."""
+        """Run on a session's bus."""
         from jeepney import message_bus  # type: ignore[import-untyped]
         from jeepney.io.asyncio import DBusRouter, Proxy, open_dbus_connection  # type: ignore[import-untyped]
 

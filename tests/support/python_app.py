@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.world import World
     from upstash_helper.client import TokenStore
     from upstash_helper.client.app_session import OnCode
-    from upstash_helper.protocol.wire_apps import Scope
+    from upstash_helper.protocol.literals import Scope
 
 ALL: tuple[Scope, ...] = (
     "connection:read",

@@ -1,4 +1,4 @@
-"""A way to the sandbox on which everything that it says is kept, so that a test knows every secret it gave away."""
+"""A relay to the sandbox that records its responses, so that a test knows every secret in them."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ _SECRET = re.compile(
 
 
 class Recorded:
-    """A relay, and what came through it from the far side."""
+    """The relay, and the recorded responses."""
 
     def __init__(self, port: int) -> None:
         self.url = ""
-        self.said = bytearray()
+        self.received = bytearray()
         self._port = port
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def secrets(self) -> dict[str, set[str]]:
-        """The secrets in the far side's answers, by what they are."""
+        """The secrets in the responses, by the name of their field."""
         found: dict[str, set[str]] = {}
-        for kind, value in _SECRET.findall(bytes(self.said)):
+        for kind, value in _SECRET.findall(bytes(self.received)):
             found.setdefault(kind.decode(), set()).add(value.decode())
         return found
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection."""
-        self._tasks.add(asyncio.create_task(self._carry(reader, writer)))
+        self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        there = asyncio.create_task(_copy(reader, far_writer))
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        copying = asyncio.create_task(_copy(reader, upstream_writer))
         with contextlib.suppress(ConnectionError):
-            while answer := await far_reader.read(65536):
-                self.said += answer
+            while answer := await upstream_reader.read(65536):
+                self.received += answer
                 writer.write(answer)
         writer.close()
-        await there
+        await copying
 
     async def end(self) -> None:
-        """Wait until both ends of each connection are closed."""
+        """Wait until all connections are closed."""
         await asyncio.gather(*self._tasks)
 
 
@@ -61,7 +61,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def recorded(port: int) -> AsyncIterator[Recorded]:
-    """Run a relay to ``port`` of this machine."""
+    """Run a relay to a local port."""
     relay = Recorded(port)
     server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
     relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

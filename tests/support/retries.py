@@ -1,4 +1,4 @@
-"""The retries that are scheduled: an event to wait for, where a sleep would be a guess."""
+"""Records scheduled retries, so that tests can act on a retry instead of sleeping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def retries(then: Callable[[], None] | None = None) -> Iterator[list[RetryDetails]]:
-    """Collect each retry as it is scheduled, before its pause; call ``then`` at that moment."""
+    """Collect each retry when it is scheduled, before its delay, and call ``then`` at that moment."""
     seen: list[RetryDetails] = []
 
     def note(details: RetryDetails) -> None:

@@ -1,4 +1,4 @@
-"""A server in a thread that answers as it is told to, byte for byte: for what a daemon in good health never sends."""
+"""A server in a thread that sends scripted responses, byte for byte: ones that a healthy daemon never sends."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Final
 
 
 class Hanging(bytes):
-    """The beginning of an answer, after which nothing comes and the connection stays open until the test is over."""
+    """The beginning of a response; then nothing follows, and the connection stays open until the test ends."""
 
     __slots__ = ()
 
 
 HANG: Final = Hanging(b"")
-"""Say nothing at all."""
+"""Send nothing."""
 
 
 class Scripted:
-    """Accepts one connection for each answer, reads the request, sends the answer and closes."""
+    """Accepts one connection for each response, reads the request, sends the response, and closes."""
 
     def __init__(self, *answers: bytes) -> None:
         self.requests: list[str] = []
-        """The heads and bodies that came."""
+        """The received requests, headers and body."""
         self._answers = answers
         self._over = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -32,13 +32,13 @@ class Scripted:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The server's URL."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     @classmethod
     @contextmanager
     def running(cls, *answers: bytes) -> Iterator[Scripted]:
-        """Serve the answers, one after the other; refuse connections after the last."""
+        """Send the responses one after another; refuse connections after the last."""
         server = cls(*answers)
         server._thread.start()
         try:
@@ -61,14 +61,14 @@ class Scripted:
 
 
 def answer(status: str, body: str, *headers: str, kind: str = "application/json") -> bytes:
-    """Return a whole response."""
+    """Return a complete response."""
     content = body.encode()
     head = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(content)}", *headers, "", ""]
     return "\r\n".join(head).encode() + content
 
 
 def stream(text: str, *, whole: bool = True) -> bytes:
-    """Return an event stream; unless ``whole``, it breaks off where the next chunk would begin."""
+    """Return an event stream. Unless ``whole``, it breaks off before the next chunk."""
     content = text.encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"%x\r\n%s\r\n" % (len(content), content) + (b"0\r\n\r\n" if whole else b"")

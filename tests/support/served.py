@@ -18,7 +18,6 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
-from upstash_helper.storage.sign_in_file import SignInFile
 from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
 from upstash_helper.system.peers import SystemPeers
 
@@ -149,7 +148,6 @@ class LocalDaemon:
             notifier=SilentNotifier(),
             port=listeners.port,
             callback=listeners,
-            sign_ins=SignInFile(root / "run" / "sign-in.json"),
             listeners=listeners.snapshot,
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")

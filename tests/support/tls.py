@@ -1,4 +1,4 @@
-"""A client that insists on TLS, as a browser does for a host that it knows by HSTS."""
+"""A client that requires TLS, as a browser does for a host with HSTS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 
 async def tls_hello(port: int, host: str = "127.0.0.1") -> float:
-    """Begin TLS, and return after how many seconds the far side had closed the connection."""
+    """Start TLS, and return the seconds until the server closed the connection."""
     context = ssl.create_default_context()
     began = time.monotonic()
     try:
@@ -16,5 +16,5 @@ async def tls_hello(port: int, host: str = "127.0.0.1") -> float:
     except (ssl.SSLError, ConnectionError):
         return time.monotonic() - began
     writer.close()
-    message = "the far side speaks TLS"
+    message = "the server speaks TLS"
     raise AssertionError(message)

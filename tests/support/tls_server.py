@@ -1,4 +1,4 @@
-"""Services on loopback, over TLS or not, that tell whatever time they like, and a proxy that leads to them."""
+"""HTTP servers on loopback, with or without TLS and with any ``Date`` header, and a proxy to reach them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing: that a client leaves in the middle of a handshake is what many a test is about."""
+        """Print nothing: many tests make the client leave during the handshake."""
 
 
 @contextlib.contextmanager
 def _serving(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[int]:
     server = _Server(("127.0.0.1", 0), handler)
     if context is not None:
-        # The handshake is the business of the thread of the connection.
+        # The handshake is done in the connection's thread.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -38,18 +38,18 @@ def _serving(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | No
 
 @contextlib.contextmanager
 def service(context: ssl.SSLContext | None = None, *, date: str | None = None) -> Iterator[int]:
-    """Serve, and yield the port. ``date`` is the header of that name; empty: without one."""
+    """Run a server and yield its port. ``date`` is its ``Date`` header; an empty string leaves it out."""
 
     class Service(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response_only(200)
-            said = self.date_time_string() if date is None else date
-            if said:
-                self.send_header("Date", said)
+            value = self.date_time_string() if date is None else date
+            if value:
+                self.send_header("Date", value)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with _serving(Service, context) as port:
         yield port
@@ -57,7 +57,7 @@ def service(context: ssl.SSLContext | None = None, *, date: str | None = None) -
 
 @contextlib.contextmanager
 def connect_proxy(target: int, *, authorization: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Be a proxy that leads to the port ``target``, whatever it is asked for; yield its port and what it was asked."""
+    """Run a proxy that connects to ``target`` for any host; yield its port and the requested hosts."""
     asked: list[str] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -66,16 +66,16 @@ def connect_proxy(target: int, *, authorization: str | None = None) -> Iterator[
             if self.headers.get("Proxy-Authorization") != authorization:
                 self.send_error(407)
                 return
-            with socket.create_connection(("127.0.0.1", target)) as far:
+            with socket.create_connection(("127.0.0.1", target)) as upstream:
                 self.send_response_only(200)
                 self.end_headers()
-                back = threading.Thread(target=_copy, args=(far, self.connection), daemon=True)
+                back = threading.Thread(target=_copy, args=(upstream, self.connection), daemon=True)
                 back.start()
-                _copy(self.connection, far)
+                _copy(self.connection, upstream)
                 back.join()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with _serving(Proxy) as port:
         yield port, asked

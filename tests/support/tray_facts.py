@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from upstash_helper.client.events import Event
+from upstash_helper.protocol.literals import PairingState
 from upstash_helper.protocol.wire import Account, Attempt, Connection, DaemonStatus, Database, DatabaseChange
-from upstash_helper.protocol.wire_apps import App, Identity, Pairing, PairingState, RevokedApp
+from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RevokedApp
 
 MOMENT = "2026-11-26T12:00:00Z"
 ORIGIN = Identity(kind="web", name="https://orders.example.com", shown="https://orders.example.com")

@@ -26,7 +26,6 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
-from upstash_helper.storage.sign_in_file import SignInFile
 from upstash_helper.system.clock_and_browser import SystemClock
 from upstash_helper.system.peers import SystemPeers
 
@@ -208,7 +207,6 @@ class World:
             notifier=desktop,
             port=listeners.port,
             callback=door or loopback,
-            sign_ins=SignInFile(folders.runtime / "sign-in.json"),
             listeners=functools.partial(all_listeners, listeners, door) if door else loopback.listeners,
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from tests.tray.views import ADA, app, attempt, database, page, pairing, running
-from upstash_helper.protocol.wire import AttemptState, ConnectionState, Sensitive, StartedAttempt
-from upstash_helper.protocol.wire_apps import WishedScope
+from upstash_helper.protocol.literals import AttemptState, ConnectionState
+from upstash_helper.protocol.wire import Sensitive, StartedAttempt
+from upstash_helper.protocol.wire_apps import RequestedScope
 from upstash_helper_tray import state as views
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
@@ -57,7 +58,7 @@ def hostile_view(seed: int) -> View:
         return page(text(), kind=pick.choice(("web", "extension", "native")), program=text())
 
     def a_pairing() -> Any:
-        wishes = some(lambda: WishedScope(scope="upstash:write", meaning=text()), 40)
+        wishes = some(lambda: RequestedScope(scope="upstash:write", meaning=text()), 40)
         return pairing(identity=an_identity(), claimed_name=text(), user_code=text(), reason=text(), scopes=wishes)
 
     tried = attempt(state=pick.choice(get_args(AttemptState)), detail=text(), reason=text())

@@ -13,7 +13,7 @@ from tests.tray.views import (
     pairing,
     running,
 )
-from upstash_helper.protocol.wire import ConnectionState
+from upstash_helper.protocol.literals import ConnectionState
 from upstash_helper_tray import actions
 from upstash_helper_tray.actions import Action
 from upstash_helper_tray.menu.build import menu_for

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tray.reading import as_text, chosen, sub, text_of
 from tests.tray.views import DELETE, LIST, NOON, app, database, page, pairing, running
-from upstash_helper.protocol.wire_apps import Pairing, WishedScope
+from upstash_helper.protocol.wire_apps import Pairing, RequestedScope
 from upstash_helper_tray import actions
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
@@ -134,7 +134,7 @@ def test_each_answer_to_an_app_is_about_that_app() -> None:
 @pytest.mark.parametrize(
     "asks",
     [
-        pairing(scopes=(WishedScope(scope="upstash:write", meaning="Do everything, " * 40 + "deleting included"),)),
+        pairing(scopes=(RequestedScope(scope="upstash:write", meaning="Do everything, " * 40 + "deleting included"),)),
         pairing(scopes=(LIST,) * 13),
         pairing(scopes=()),
         pairing(identity=page("/home/ada/" + "deep/" * 100 + "program", kind="native")),

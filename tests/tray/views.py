@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from upstash_helper.protocol.wire import Account, Attempt, Connection, ConnectionState, Database
-from upstash_helper.protocol.wire_apps import App, Identity, Pairing, WishedScope
+from upstash_helper.protocol.literals import ConnectionState
+from upstash_helper.protocol.wire import Account, Attempt, Connection, Database
+from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RequestedScope
 from upstash_helper_tray.state import View
 
 NOON = "2026-10-03T12:00:00Z"
@@ -50,8 +51,8 @@ def page(shown: str = "https://app.example.com", **more: Any) -> Identity:
     return Identity(**(fields | more))
 
 
-LIST = WishedScope(scope="databases:read", meaning="List your databases and their settings, without passwords")
-DELETE = WishedScope(scope="databases:delete", meaning="Delete databases with all that is in them")
+LIST = RequestedScope(scope="databases:read", meaning="List your databases and their settings, without passwords")
+DELETE = RequestedScope(scope="databases:delete", meaning="Delete databases with all that is in them")
 
 
 def pairing(**more: Any) -> Pairing:

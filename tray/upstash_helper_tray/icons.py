@@ -87,7 +87,7 @@ class _Grid:
 
     @classmethod
     def of(cls, size: int) -> _Grid:
-        """Return the mark of the pages (``web/icon.svg``, 32 units wide) at ``size``, a bit bolder than there."""
+        """Return the mark of the pages (``web/pages/icon.svg``, 32 units wide) at ``size``, a bit bolder than there."""
         margin = size // 16
         unit = (size - 2 * margin) / 32
         return cls(

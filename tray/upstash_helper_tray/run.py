@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
+from upstash_helper.protocol.lock import TRAY_LOCK_FILE, AlreadyHeld, InstanceLock
 from upstash_helper.service import tray_process
 from upstash_helper.settings.config import load_profile
 from upstash_helper_tray.screen import NoTray
@@ -58,7 +58,7 @@ def run_tray(request: TrayRequest) -> Outcome:
         SettingsError: If a setting cannot be used.
     """
     world = load_profile(profile=request.profile)
-    lock = DaemonLock(world.folders.runtime, file=TRAY_LOCK_FILE)
+    lock = InstanceLock(world.folders.runtime, file=TRAY_LOCK_FILE)
     if not (_acquired(lock) or (request.replace and _ended(world.folders.runtime, request) and _acquired(lock))):
         return "running"
     try:
@@ -72,7 +72,7 @@ def run_tray(request: TrayRequest) -> Outcome:
     return "ended"
 
 
-def _acquired(lock: DaemonLock) -> bool:
+def _acquired(lock: InstanceLock) -> bool:
     try:
         lock.acquire()
     except AlreadyHeld:

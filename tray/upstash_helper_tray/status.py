@@ -8,7 +8,8 @@ from upstash_helper_tray.state import Sign
 from upstash_helper_tray.text import short
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
+    from upstash_helper.protocol.literals import ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection
     from upstash_helper_tray.state import View
 
 # A tooltip of Windows (NOTIFYICONDATAW.szTip) has room for 128 UTF-16 code units, the closing zero among them.

@@ -1,4 +1,4 @@
-"""Which app did what, when, with which result."""
+"""The audit log: which app did what, when, and with which result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.broker.ledger import AuditEntry, AuditQuery
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import AuditRecords
     from upstash_helper.broker.ports import Clock
 
@@ -15,14 +15,14 @@ RETENTION_SECONDS: Final = 90 * 86_400.0
 STARTED: Final = "started"
 OK: Final = "ok"
 
-# An app that reads the same thing again and again is one entry with a count: it cannot flood others' entries out.
+# An app that reads the same thing repeatedly gets one entry with a count, so it cannot flood the log.
 _MERGED_SECONDS: Final = 60.0
 
 
 class Audit:
     """
-    Writes each change down before it is made and gives the entry its result after: what was begun and never ended, for
-    the machine lost its power, shows as such. What cannot be written down is not done.
+    Records each change before it is made, and its result afterwards, so that a change interrupted by a power failure is
+    visible. A change that cannot be recorded is not made.
     """
 
     def __init__(self, *, records: AuditRecords, clock: Clock) -> None:
@@ -31,30 +31,30 @@ class Audit:
 
     async def begin(self, caller: Caller, action: str, target: str) -> int:
         """
-        Write down that something is about to be done, and return the entry's id.
+        Record that a change is about to be made, and return the entry's ID.
 
         Raises:
-            LedgerUnavailable: Then it must not be done.
+            LedgerUnavailable: The change must not be made then.
             LedgerFull: As LedgerUnavailable.
         """
         return await self._add(caller, action, target, STARTED, merge=False)
 
     async def settle(self, entry_id: int, *, target: str, result: str) -> None:
         """
-        Give an entry its result.
+        Set the result of an entry.
 
         Raises:
-            LedgerUnavailable: The entry then stays without one.
+            LedgerUnavailable: The entry has no result then.
             LedgerFull: As LedgerUnavailable.
         """
         await self._records.settle(entry_id, target=target, result=result)
 
     async def note(self, caller: Caller, action: str, target: str = "", result: str = OK) -> None:
         """
-        Write down something that was done, or read.
+        Record something that was done or read.
 
         Raises:
-            LedgerUnavailable: Then what was read must not be handed out.
+            LedgerUnavailable: What was read must not be returned then.
             LedgerFull: As LedgerUnavailable.
         """
         await self._add(caller, action, target, result, merge=True)
@@ -64,7 +64,7 @@ class Audit:
         Return entries, the newest first.
 
         Raises:
-            LedgerUnavailable: If they cannot be read.
+            LedgerUnavailable: If the ledger cannot be read.
         """
         return await self._records.page(query)
 

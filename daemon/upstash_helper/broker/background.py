@@ -1,4 +1,4 @@
-"""Work that outlives the request that asked for it."""
+"""Background tasks: work that outlives the request that started it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 class Background:
     """
-    Owns the tasks that must finish although nobody waits for them any longer: a spent authorization code whose key is
-    being stored, a database that is being made. A caller who goes away cancels its own waiting, never the work.
+    Owns the tasks that must finish even if the caller disconnects: storing the key after an authorization code was
+    spent, creating a database. A caller that disconnects cancels its own waiting, never the work.
     """
 
     def __init__(self) -> None:
@@ -24,29 +24,29 @@ class Background:
         return len(self._tasks)
 
     def start(self, work: Coroutine[object, object, object]) -> None:
-        """Begin ``work``; nobody waits for it."""
+        """Start ``work`` without waiting for it."""
         self.begin(work)  # type: ignore[unused-awaitable]
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Begin ``work`` and return its task; wait for it through ``asyncio.shield``."""
+        """Start ``work`` and return its task. Wait for the task only through ``asyncio.shield``."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def finish(self, work: Coroutine[object, object, T]) -> T:
-        """Run ``work`` to its end, and wait for it unless the caller is cancelled."""
+        """Run ``work`` to completion, and wait for it unless the caller is cancelled."""
         return await asyncio.shield(self.begin(work))
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Marks an error as seen: whoever waited has it, and where nobody waited any more there is nobody to tell.
+            # Marks the exception as retrieved: a caller that still waits has it, and no one else is left to report to.
             task.exception()
 
     async def drain(self, seconds: float) -> bool:
         """
-        Wait until all work has ended, at most ``seconds``; cancel what has not. Return whether all of it had.
+        Wait at most ``seconds`` until all work has ended, then cancel the rest. Return whether all of it had ended.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         while self._tasks:
@@ -58,6 +58,6 @@ class Background:
         for task in late:
             task.cancel()
         if late:
-            # The tasks' own clean-up: they name what was left half done.
+            # Time for the tasks' own cleanup, which logs what was left unfinished.
             await asyncio.wait(late, timeout=0.5)
         return not late

@@ -1,8 +1,8 @@
 """
-What can go wrong, in the words of the domain.
+The broker's errors.
 
-Each error has a ``code`` that never changes once released: programs tell errors apart by it. ``detail`` is for a person
-and says what to do. None of them knows of HTTP; the loopback API has the one table that turns them into answers.
+Each has a ``code`` that never changes once released, so that programs can tell errors apart, and a ``detail`` for a
+person. Errors know nothing about HTTP: ``api`` has the one table that maps them to responses.
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ from typing import ClassVar
 
 
 class HelperError(Exception):
-    """The base of every error that the broker raises on purpose."""
+    """Base of every error that the broker raises on purpose."""
 
     code: ClassVar[str]
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, **values: object) -> None:
         """
         Args:
-            detail: What happened and what to do, for a person. Never holds a secret.
+            detail: What happened and what to do, for a person, where more is known than the catalog says
+                (``protocol.messages.PROBLEMS``). Never contains a secret.
             retry_after: Seconds after which the same call may succeed, if known.
+            values: The format fields of the catalog's message, if it has any.
         """
+        if not detail:
+            # Imported late: a daemon that starts needs no texts.
+            from upstash_helper.protocol.messages import PROBLEMS
+
+            detail = PROBLEMS[self.code].format(**values).text
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
@@ -36,19 +43,19 @@ class NotConnected(HelperError):
 
 
 class ReconnectRequired(HelperError):
-    """Upstash no longer takes the stored API key."""
+    """Upstash no longer accepts the stored API key."""
 
     code = "reconnect_required"
 
 
 class EmailRequired(HelperError):
-    """An API key is stored, but the e-mail it belongs to is not known."""
+    """An API key is stored, but the email address it belongs to is unknown."""
 
     code = "needs_email"
 
 
 class ClientIdMissing(HelperError):
-    """Signing in needs an OAuth client id and none is configured."""
+    """Signing in needs an OAuth client ID, and none is configured."""
 
     code = "client_id_missing"
 
@@ -60,19 +67,19 @@ class PortConflict(HelperError):
 
 
 class AttemptNotFound(HelperError):
-    """There is no such attempt, or it is long over."""
+    """There is no such attempt, or it ended long ago."""
 
     code = "attempt_not_found"
 
 
 class CredentialRefused(HelperError):
-    """Upstash does not take this e-mail and API key."""
+    """Upstash rejects this combination of email address and API key."""
 
     code = "credential_refused"
 
 
-class NothingToName(HelperError):
-    """An e-mail was given while none is missing."""
+class EmailNotNeeded(HelperError):
+    """An email address was given, but none is missing."""
 
     code = "email_not_needed"
 
@@ -87,7 +94,7 @@ class StoreLocked(HelperError):
 
 
 class StoreUnavailable(HelperError):
-    """There is no keyring that keeps what it is given."""
+    """There is no keyring that stores values reliably."""
 
     code = "keyring_unavailable"
 
@@ -96,50 +103,50 @@ class StoreUnavailable(HelperError):
 
 
 class LedgerUnavailable(HelperError):
-    """What the daemon must remember cannot be read or written."""
+    """The ledger cannot be read or written."""
 
     code = "ledger_unavailable"
 
 
 class LedgerFull(HelperError):
-    """The disk is full, so what must be written down first cannot be."""
+    """The disk is full, so a required ledger entry cannot be written."""
 
     code = "disk_full"
 
 
-# --- letting apps in --------------------------------------------------------------------------------------------------
+# --- access of apps ---------------------------------------------------------------------------------------------------
 
 
 class PairingNotFound(HelperError):
-    """There is no such pairing, or whoever asks is not its app."""
+    """There is no such pairing, or the caller is not the app that requested it."""
 
     code = "pairing_not_found"
 
 
 class PairingPending(HelperError):
-    """This app's earlier request still waits for the user."""
+    """An earlier request from this app is still waiting for the user."""
 
     code = "pairing_pending"
 
-    def __init__(self, detail: str, *, pairing_id: str, retry_after: float) -> None:
+    def __init__(self, detail: str = "", *, pairing_id: str, retry_after: float) -> None:
         """
         Args:
-            detail: What to do.
-            pairing_id: Of the request that waits.
-            retry_after: Seconds until that one expires.
+            detail: As for every error.
+            pairing_id: The pending request.
+            retry_after: Seconds until the pending request expires.
         """
         super().__init__(detail, retry_after=retry_after)
         self.pairing_id = pairing_id
 
 
 class PairingUndecided(HelperError):
-    """The user has not decided, so there is no token yet."""
+    """The user has not decided yet, so there is no token."""
 
     code = "pairing_not_decided"
 
 
 class PairingDenied(HelperError):
-    """The user said no."""
+    """The user denied the request."""
 
     code = "pairing_denied"
 
@@ -151,25 +158,25 @@ class PairingExpired(HelperError):
 
 
 class TokenDelivered(HelperError):
-    """The token of this pairing has been handed out: that is done once."""
+    """The token of this pairing was already delivered; it is delivered only once."""
 
     code = "token_already_delivered"
 
 
 class PairingDecided(HelperError):
-    """A decision was made already, and it was another one."""
+    """The request was already decided, in another way."""
 
     code = "pairing_already_decided"
 
 
 class TooManyPairings(HelperError):
-    """Too many requests to be let in, from this app or altogether; or it was denied a moment ago."""
+    """Too many access requests, from this app or in total; or the app was denied a moment ago."""
 
     code = "too_many_pairings"
 
 
 class AppBlocked(HelperError):
-    """The user does not want to be asked by this app again."""
+    """The user has blocked access requests from this app."""
 
     code = "app_blocked"
 
@@ -187,19 +194,19 @@ class BlockNotFound(HelperError):
 
 
 class NotTheCreator(HelperError):
-    """The app may read the credentials of databases that it created, and this is another one."""
+    """The app may read only the credentials of databases that it created, and it did not create this one."""
 
     code = "not_the_creator"
 
 
 class TicketNotValid(HelperError):
-    """The dashboard's address was used before, or is too old."""
+    """The dashboard link was used before or has expired."""
 
     code = "ticket_not_valid"
 
 
 class RateLimited(HelperError):
-    """The app sends more requests than it may."""
+    """The app sends more requests than allowed."""
 
     code = "rate_limited"
 
@@ -208,28 +215,28 @@ class RateLimited(HelperError):
 
 
 class InvalidRequest(HelperError):
-    """The request is well-formed, but a value in it cannot be used."""
+    """The request is well-formed, but a value in it is not valid."""
 
     code = "invalid_request"
 
     def __init__(self, detail: str, *, pointer: str = "") -> None:
         """
         Args:
-            detail: What is wrong with the value and what is taken.
-            pointer: RFC 6901 JSON pointer of the value.
+            detail: What is wrong with the value and which values are allowed.
+            pointer: JSON pointer of the value (RFC 6901).
         """
         super().__init__(detail)
         self.pointer = pointer
 
 
 class PathNotAllowed(HelperError):
-    """The request would reach a part of Upstash that no app is let through to."""
+    """The request would reach a part of the Developer API that apps may not use."""
 
     code = "path_not_allowed"
 
 
 class InvalidPageToken(HelperError):
-    """The page token was not made by this daemon."""
+    """The page token was not issued by this daemon."""
 
     code = "invalid_page_token"
 
@@ -241,31 +248,31 @@ class PreconditionFailed(HelperError):
 
 
 class IdempotencyKeyRequired(HelperError):
-    """A request that costs money came without an idempotency key."""
+    """A request that can cost money has no idempotency key."""
 
     code = "idempotency_key_required"
 
 
 class IdempotencyKeyInvalid(HelperError):
-    """The idempotency key is empty, too long, or has characters that are not taken."""
+    """The idempotency key is empty, too long, or has characters that are not allowed."""
 
     code = "invalid_idempotency_key"
 
 
 class IdempotencyKeyReused(HelperError):
-    """The same key came with another request."""
+    """The idempotency key was used with another request."""
 
     code = "idempotency_key_reused"
 
 
 class RequestInProgress(HelperError):
-    """The same request is being carried out right now."""
+    """The same request is still being processed."""
 
     code = "request_in_progress"
 
 
 class OutcomeUnknown(HelperError):
-    """The request was sent and its answer lost: whether it took effect cannot be told."""
+    """The request was sent, but its response was lost, so it is unknown whether it took effect."""
 
     code = "outcome_unknown"
 
@@ -280,37 +287,37 @@ class DatabaseNotFound(HelperError):
 
 
 class UpstreamRejected(HelperError):
-    """Upstash refused the request as it stands (400, 406, 422)."""
+    """Upstash rejected the request (400, 406, 422)."""
 
     code = "upstream_rejected"
 
 
 class UpstreamForbidden(HelperError):
-    """Upstash does not let this API key do that (403): a read-only key, a team's rule, a plan's limit."""
+    """Upstash does not allow this API key to do that (403): a read-only key, a team rule, or a plan limit."""
 
     code = "upstream_forbidden"
 
 
 class UpstreamConflict(HelperError):
-    """Upstash says that the request conflicts with what is there (409)."""
+    """The request conflicts with the current state at Upstash (409)."""
 
     code = "upstream_conflict"
 
 
 class UpstreamRateLimited(HelperError):
-    """Upstash asks for fewer requests (429)."""
+    """Upstash limits the number of requests (429)."""
 
     code = "upstream_rate_limited"
 
 
 class UpstreamUnavailable(HelperError):
-    """Upstash could not be reached, failed (5xx), or sent something that cannot be read."""
+    """Upstash could not be reached, failed (5xx), or sent a response that cannot be parsed."""
 
     code = "upstream_unavailable"
 
 
 class UpstreamTimeout(HelperError):
-    """Upstash did not answer in time."""
+    """Upstash did not respond in time."""
 
     code = "upstream_timeout"
 
@@ -319,16 +326,16 @@ class UpstreamTimeout(HelperError):
 
 
 class PartlyApplied(HelperError):
-    """Of several changes some were made before one failed."""
+    """Some changes of a request were made before one failed."""
 
     code = "partly_applied"
 
     def __init__(self, detail: str, *, applied: tuple[str, ...], cause: HelperError) -> None:
         """
         Args:
-            detail: What failed and what to do.
+            detail: Which change failed and what to do.
             applied: The fields that were changed.
-            cause: Why the next one was not.
+            cause: Why the next change failed.
         """
         super().__init__(detail, retry_after=cause.retry_after)
         self.applied = applied

@@ -1,4 +1,4 @@
-"""The event bus: what happened, in order, for whoever follows."""
+"""The event bus: publishes what happened, in order, to subscribers."""
 
 from __future__ import annotations
 
@@ -9,53 +9,54 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import OWNER, Caller, Scope
+from upstash_helper.broker.identity import OWNER, Caller
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# A slow reader is caught up by the next state it reads, so a short memory is enough; it bounds what a reader costs.
+# A subscriber that falls behind reads the state again, so a short history is enough. It bounds memory per subscriber.
 REPLAYED: Final = 256
 WAITING: Final = 64
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened. ``data`` is one of the broker's or connection's structs and holds no secret."""
+    """Something that happened. ``data`` is one of the broker's structs and contains no secret."""
 
     id: str
     kind: str
     data: object
     needs: Scope | None = None
-    """The scope without which an app does not get to know it."""
+    """The scope that an app needs to receive the event."""
     app: str | None = None
-    """The one app that gets to know it, beside the owner."""
+    """The only app that receives the event, besides the owner."""
     owner_only: bool = False
 
-    def is_for(self, follower: Caller) -> bool:
-        """Return whether ``follower`` gets to know it."""
-        if follower.is_owner:
+    def is_for(self, subscriber: Caller) -> bool:
+        """Return whether ``subscriber`` may receive the event."""
+        if subscriber.is_owner:
             return True
-        if self.owner_only or (self.app is not None and self.app != follower.id):
+        if self.owner_only or (self.app is not None and self.app != subscriber.id):
             return False
-        return self.needs is None or follower.has(self.needs)
+        return self.needs is None or subscriber.has(self.needs)
 
 
 class Subscription:
-    """One follower's queue of events."""
+    """One subscriber's queue of events."""
 
-    def __init__(self, follower: Caller, missed: list[Event], *, reset: bool) -> None:
-        self.follower: Final = follower
+    def __init__(self, subscriber: Caller, missed: list[Event], *, reset: bool) -> None:
+        self.subscriber: Final = subscriber
         self.reset: Final = reset
-        """Whether events may have been missed that can no longer be replayed: read the state anew."""
-        self.dismissed = False
-        """Whether the stream ended because its app is no longer let in."""
+        """Whether events may have been missed that can no longer be replayed, so that the state must be read again."""
+        self.app_revoked = False
+        """Whether the stream ended because the access of its app was revoked."""
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         for event in missed:
             self.offer(event)
 
     def offer(self, event: Event | None) -> None:
-        """Add an event, or end the stream (None). A follower that is too far behind is ended."""
-        if event is not None and not event.is_for(self.follower):
+        """Add an event, or end the stream (None). The stream of a subscriber that is too far behind ends, too."""
+        if event is not None and not event.is_for(self.subscriber):
             return
         if event is not None and self._queue.qsize() >= WAITING + REPLAYED:
             event = None
@@ -68,79 +69,79 @@ class Subscription:
 
 class EventBus:
     """
-    Publishes events to any number of followers.
+    Publishes events to any number of subscribers.
 
-    An id is ``<run>-<number>``: the run is drawn when the daemon starts, so an id of an earlier run is recognized and
-    answered by a reset and not by silence.
+    An event ID is ``<run>-<number>``. The run is random for each start of the daemon, so that an ID of an
+    earlier run is recognized and answered with a reset.
     """
 
     def __init__(self) -> None:
         self._run: Final = secrets.token_hex(4)
         self._number = 0
         self._past: deque[Event] = deque(maxlen=REPLAYED)
-        self._followers: set[Subscription] = set()
+        self._subscriptions: set[Subscription] = set()
         self._closed = False
 
     def publish(
         self, kind: str, data: object, *, needs: Scope | None = None, app: str | None = None, owner_only: bool = False
     ) -> None:
         """
-        Tell the followers whom it concerns. Never waits.
+        Publish an event to the subscribers that may receive it. Never blocks.
 
         Args:
             kind: What happened.
             data: See ``Event``.
             needs: The scope that an app must have.
-            app: The one app that it is for, beside the owner.
-            owner_only: Whether no app is told.
+            app: The only app that receives it, besides the owner.
+            owner_only: Whether no app receives it.
         """
         self._number += 1
         event = Event(
             id=f"{self._run}-{self._number}", kind=kind, data=data, needs=needs, app=app, owner_only=owner_only
         )
         self._past.append(event)
-        for follower in tuple(self._followers):
-            follower.offer(event)
+        for subscription in tuple(self._subscriptions):
+            subscription.offer(event)
 
-    def subscribe(self, follower: Caller = OWNER, *, after: str | None = None) -> Subscription:
+    def subscribe(self, subscriber: Caller = OWNER, *, after: str | None = None) -> Subscription:
         """
-        Follow from now on, or from the event with id ``after`` on if it is still known (``Last-Event-ID``).
+        Subscribe to events from now on, or after the event with ID ``after`` if it is still known (``Last-Event-ID``).
         """
         missed, reset = self._since(after)
-        subscription = Subscription(follower, missed, reset=reset)
+        subscription = Subscription(subscriber, missed, reset=reset)
         if self._closed:
             subscription.offer(None)
         else:
-            self._followers.add(subscription)
+            self._subscriptions.add(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop following."""
-        self._followers.discard(subscription)
+        """End a subscription."""
+        self._subscriptions.discard(subscription)
 
     def end(self, app_id: str) -> None:
-        """End the streams of an app that is no longer let in, behind what it was told last."""
-        for follower in tuple(self._followers):
-            if follower.follower.id == app_id:
-                follower.dismissed = True
-                follower.offer(None)
-                self._followers.discard(follower)
+        """End the streams of an app whose access was revoked, after the events that are still queued."""
+        for subscription in tuple(self._subscriptions):
+            if subscription.subscriber.id == app_id:
+                subscription.app_revoked = True
+                subscription.offer(None)
+                self._subscriptions.discard(subscription)
 
     @property
-    def followers(self) -> int:
-        """How many follow now."""
-        return len(self._followers)
+    def stream_count(self) -> int:
+        """Number of open streams."""
+        return len(self._subscriptions)
 
     def streams_of(self, caller_id: str) -> int:
-        """Return how many streams of one caller there are."""
-        return sum(follower.follower.id == caller_id for follower in self._followers)
+        """Return the number of streams of one caller."""
+        return sum(subscription.subscriber.id == caller_id for subscription in self._subscriptions)
 
     def close(self) -> None:
-        """End every stream; the daemon is stopping."""
+        """End every stream because the daemon is stopping."""
         self._closed = True
-        for follower in tuple(self._followers):
-            follower.offer(None)
-        self._followers.clear()
+        for subscription in tuple(self._subscriptions):
+            subscription.offer(None)
+        self._subscriptions.clear()
 
     def _since(self, after: str | None) -> tuple[list[Event], bool]:
         if after is None:

@@ -1,39 +1,45 @@
-"""Whether the daemon may leave while nobody is connected to it: what is under way without a connection."""
+"""Idle check: whether the daemon may exit while no client is connected."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.credential_cache import Vault
-    from upstash_helper.broker.account.oauth_flow import Flow
-    from upstash_helper.broker.apps.dashboard_sessions import Sessions
-    from upstash_helper.broker.apps.pairing_queue import WaitingRoom
+    from upstash_helper.broker.account.credential_cache import CredentialCache
+    from upstash_helper.broker.account.oauth_flow import OAuthFlow
+    from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+    from upstash_helper.broker.apps.pairing_queue import PairingQueue
     from upstash_helper.broker.background import Background
 
 
-class Rest:
-    """Knows what is in this process alone, and would be lost with it."""
+class IdleCheck:
+    """Looks for state that exists only in this process and would be lost with it."""
 
     def __init__(
-        self, *, flow: Flow, room: WaitingRoom, sessions: Sessions, vault: Vault, background: Background
+        self,
+        *,
+        flow: OAuthFlow,
+        queue: PairingQueue,
+        sessions: DashboardSessions,
+        credentials: CredentialCache,
+        background: Background,
     ) -> None:
         self._flow = flow
-        self._room = room
+        self._queue = queue
         self._sessions = sessions
-        self._vault = vault
+        self._credentials = credentials
         self._background = background
 
-    def keeps(self) -> str | None:
-        """Return what the daemon has to stay for, or None if there is nothing."""
+    def blocker(self) -> str | None:
+        """Return the reason why the daemon must keep running, for the log; None if there is none."""
         if self._flow.alive is not None:
-            return "a sign-in is running"
-        if self._room.has_open:
-            return "an app waits for the user or has its token to fetch"
-        if self._sessions.awaited:
-            return "a browser is on its way to the dashboard"
+            return "a sign-in is pending"
+        if self._queue.has_open:
+            return "an app is waiting for the user or has yet to fetch its token"
+        if self._sessions.has_tickets:
+            return "a browser is opening the dashboard"
         if self._background:
-            return "work goes on in the background"
-        if self._vault.ends_with_process:
-            return "the API key is in memory alone"
+            return "background work is in progress"
+        if self._credentials.ends_with_process:
+            return "the API key is only in memory"
         return None

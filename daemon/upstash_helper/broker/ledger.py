@@ -1,9 +1,9 @@
 """
-What the daemon remembers beyond a restart: small protocols over one ledger, and the records that they hold.
+The ledger: what the daemon remembers across restarts, as small ports and the records that they store.
 
-Every method may raise ``LedgerUnavailable`` (it cannot be opened, read or written; ``detail`` says why) and
-``LedgerFull`` (the disk is), and nothing else. What a method has returned from is on the disk. No secret is ever in it:
-tokens are known by their SHA-256 alone.
+Every method may raise ``LedgerUnavailable`` (the ledger cannot be opened, read, or written; ``detail`` has the cause)
+and ``LedgerFull`` (the disk is full), and nothing else. When a method returns, its change is on the disk. The ledger
+never contains a secret: of tokens it has only the SHA-256.
 """
 
 from __future__ import annotations
@@ -12,58 +12,59 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity, Scope
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import Database
+from upstash_helper.protocol.literals import LedgerState, Scope
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """An app that the user let in."""
+    """An app with access."""
 
     id: str
     name: str
-    """As the app called itself, cleaned; or as the user renamed it."""
+    """The name that the app gave itself, cleaned, or the one that the user gave it."""
     identity: Identity
     scopes: tuple[Scope, ...]
     all_databases: bool = False
-    """Whether ``databases:credentials`` is for every database, and not for those alone that it created."""
+    """Whether ``databases:credentials`` covers every database, not only those that the app created."""
     digest: bytes
-    """SHA-256 of its token."""
+    """SHA-256 of the app's token."""
     created_at: float
     last_used_at: float
     expires_at: float | None = None
-    """Unix time after which it is out, whatever it does; None: only when it has not been used for long."""
+    """Unix time at which access ends; None: access ends only when the app has not been used for a long time."""
     mismatches: int = 0
-    """How often its token came from where it does not belong."""
+    """How often the token was used from another origin or user than its own."""
 
     @property
-    def owns_as(self) -> str:
+    def creator_key(self) -> str:
         """
-        By what the databases that it created are known as its own. An origin keeps them when it is let in anew; of a
-        native program the name is not vouched for, so only this very app has them.
+        Key under which the databases that the app creates are recorded. An origin keeps its databases when it gets
+        access again. A native program's name is not verified, so only this app has them.
         """
         return f"app:{self.id}" if self.identity.kind == "native" else self.identity.key
 
 
 class AppRecords(Protocol):
-    """The apps that are let in."""
+    """The apps with access."""
 
     async def load(self) -> tuple[App, ...]:
-        """Return all of them, the oldest first."""
+        """Return all apps, the oldest first."""
 
     async def save(self, app: App) -> None:
-        """Store ``app``, in place of the one with its id if there is one."""
+        """Store ``app``, replacing an app with the same ID."""
 
     async def remove(self, app_id: str) -> None:
-        """Forget one; nothing happens if there is none."""
+        """Remove one, if it exists."""
 
 
 # --- pairings ---------------------------------------------------------------------------------------------------------
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user said yes to."""
+    """What the user approved."""
 
     scopes: tuple[Scope, ...]
     all_databases: bool = False
@@ -75,13 +76,13 @@ class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approved"):
-    """The user said yes, and the app has not fetched its token."""
+    """The user approved the request, and the app has not fetched its token yet."""
 
     grant: Grant
 
 
 class Denied(msgspec.Struct, frozen=True, kw_only=True, tag="denied"):
-    """The user said no."""
+    """The user denied the request."""
 
     at: float
 
@@ -93,23 +94,23 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered"):
 
 
 class Withdrawn(msgspec.Struct, frozen=True, tag="withdrawn"):
-    """The app waits no longer."""
+    """The app withdrew its request."""
 
 
 Decision = Waiting | Approved | Denied | Delivered | Withdrawn
 
 
 class Pairing(msgspec.Struct, frozen=True, kw_only=True):
-    """An app's request to be let in."""
+    """An app's request for access."""
 
     id: str
     digest: bytes
-    """SHA-256 of its poll secret."""
+    """SHA-256 of the poll secret."""
     user_code: str
     identity: Identity
     name: str
     scopes: tuple[Scope, ...]
-    """As wished for."""
+    """The requested scopes."""
     reason: str = ""
     created_at: float
     expires_at: float
@@ -117,7 +118,7 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity that may not ask any more."""
+    """An identity that may not request access."""
 
     id: str
     identity: Identity
@@ -125,89 +126,89 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PairingRecords(Protocol):
-    """The requests of the last minutes, and who may not ask."""
+    """The access requests of the last minutes, and the blocked identities."""
 
     async def load(self) -> tuple[tuple[Pairing, ...], tuple[Block, ...]]:
         """Return all pairings, the oldest first, and all blocks."""
 
     async def save(self, pairing: Pairing) -> None:
-        """Store ``pairing``, in place of the one with its id if there is one."""
+        """Store ``pairing``, replacing one with the same ID."""
 
     async def forget(self, expired_before: float) -> None:
-        """Forget the pairings whose ``expires_at`` is before this Unix time."""
+        """Remove the pairings whose ``expires_at`` is before this Unix time."""
 
     async def block(self, block: Block) -> None:
-        """Store ``block``, in place of the one of the same identity's key if there is one."""
+        """Store ``block``, replacing one with the same identity key."""
 
     async def unblock(self, block_id: str) -> None:
-        """Forget one; nothing happens if there is none."""
+        """Remove one, if it exists."""
 
 
-# --- making databases -------------------------------------------------------------------------------------------------
+# --- creating databases -----------------------------------------------------------------------------------------------
 
 
 class CreateKey(msgspec.Struct, frozen=True):
-    """An idempotency key, and whose it is: two callers may choose the same one."""
+    """An idempotency key and its caller, since two callers may choose the same key."""
 
     caller: str
     key: str
 
 
 class CreateRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one keyed request to make a database."""
+    """A request to create a database, identified by its idempotency key."""
 
     fingerprint: bytes
-    """SHA-256 of what was asked for, and of the account that it was asked for in."""
+    """SHA-256 of the request and the account."""
     name: str
     sent_at: float
-    """Unix time, from before it was sent."""
+    """Unix time just before the request was sent."""
     state: Literal["sent", "done"] = "sent"
-    """``sent``: it may have reached Upstash, and no answer is known."""
+    """``sent``: the request may have reached Upstash, and no response is known."""
     result: Database | None = None
 
 
 class CreateJournal(Protocol):
-    """Requests that make databases, written down before they are sent."""
+    """Journal of the requests that create databases. A request is recorded before it is sent."""
 
     async def find(self, key: CreateKey) -> CreateRecord | None:
         """Return the record of ``key``, or None if there is none."""
 
     async def begin(self, key: CreateKey, record: CreateRecord, *, forget_before: float) -> None:
         """
-        Write down that a request is about to be sent, in place of an earlier record of the same key, and forget
-        records whose ``sent_at`` is before ``forget_before``.
+        Record that a request is about to be sent, replacing an earlier record of the same key, and remove records whose
+        ``sent_at`` is before ``forget_before``.
         """
 
     async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
         """
-        Write down the result, and with ``owner`` who created it, both or neither. Without a record of ``key`` (the
-        ledger was damaged meanwhile) only who created it.
+        Record the result and, if ``owner`` is given, the creator, both in one transaction. If there is no record of
+        ``key`` because the ledger was damaged in the meantime, record only the creator.
         """
 
     async def forget(self, key: CreateKey) -> None:
-        """Forget a request that surely had no effect."""
+        """Remove the record of a request that certainly had no effect."""
 
     async def claimed(self, database_ids: tuple[str, ...]) -> frozenset[str]:
-        """Return which of the databases are the result of some record that is ``done``."""
+        """Return which of the databases are the result of a record in state ``done``."""
 
     async def creator(self, database_id: str) -> str | None:
-        """Return who created the database (``App.owns_as``), or None if that is not known. Kept beyond the record."""
+        """Return the ``App.creator_key`` of the database's creator, or None if unknown. Outlives the create record."""
 
 
 # --- the audit --------------------------------------------------------------------------------------------------------
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Which app did what, when, with which result."""
+    """One audit entry: which app did what, when, and with which result."""
 
     id: int = 0
-    """Given by the ledger; the later the larger."""
+    """Assigned by the ledger; later entries have larger IDs."""
     at: float
-    """Unix time of the first, if it stands for several."""
+    """Unix time of the first request, if the entry covers several."""
     last_at: float
-    """Unix time of the last."""
+    """Unix time of the last request."""
     count: int = 1
-    """How many like requests in a short while it stands for."""
+    """How many identical requests within a short time the entry covers."""
     app_id: str
     """``owner`` for the user's own tools."""
     app_name: str
@@ -215,75 +216,74 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     """Such as ``database.create``."""
     target: str = ""
-    """Such as a database's id."""
+    """Such as the ID of a database."""
     result: str
     """``started``, ``ok``, or the code of the problem."""
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries are wanted."""
+    """Filter for audit entries."""
 
     app: str | None = None
-    """An app's id, or the name that it had."""
+    """An app's ID, or the name that it had at the time."""
     since: float | None = None
-    """Unix time; entries whose ``last_at`` is not before it."""
+    """Unix time; only entries whose ``last_at`` is not earlier."""
     before_id: int | None = None
-    """Only older ones than this: the next page."""
+    """Only entries with a smaller ID, for the next page."""
     limit: int = 100
 
 
 class AuditRecords(Protocol):
-    """The audit."""
+    """The audit entries."""
 
     async def add(self, entry: AuditEntry, *, merge_since: float | None = None, forget_before: float) -> int:
         """
-        Write ``entry`` down and return its id.
+        Store ``entry`` and return its ID.
 
         Args:
-            entry: What happened; its id is not looked at.
-            merge_since: If given, and the app's newest entry has the same identity, action, target and result and
-                its ``last_at`` is not before this Unix time, then that one's ``count`` and ``last_at`` are raised.
-            forget_before: Entries whose ``last_at`` is before this Unix time are forgotten. So are the oldest ones when
-                there are too many for a file of reasonable size.
+            entry: What happened. Its ID is ignored.
+            merge_since: If the app's newest entry has the same identity, action, target, and result, and its
+                ``last_at`` is not before this Unix time, update its ``count`` and ``last_at`` instead.
+            forget_before: Entries whose ``last_at`` is before this Unix time are removed, and so are the oldest entries
+                when there are too many for a file of reasonable size.
         """
 
     async def settle(self, entry_id: int, *, target: str, result: str) -> None:
-        """Give the entry its target and result."""
+        """Set the entry's target and result."""
 
     async def page(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
-        """Return the entries that ``query`` asks for, the newest first."""
+        """Return the entries that match ``query``, the newest first."""
 
 
 class LedgerHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How the ledger is."""
+    """State of the ledger."""
 
-    state: Literal["unused", "ok", "memory", "unavailable"]
-    """``unused`` until it was needed; ``memory``: it is not on a disk, and all is forgotten at the next start."""
+    state: LedgerState
     detail: str = ""
-    """What there is to know and to do: why it is not ``ok``, or that a damaged one had to be begun anew."""
+    """Why it is not ``ok`` and what to do, or that a damaged ledger was replaced by an empty one."""
 
 
 class Ledger(Protocol):
-    """All of it, in one place."""
+    """The whole ledger."""
 
     @property
     def apps(self) -> AppRecords:
-        """The apps that are let in."""
+        """The apps with access."""
 
     @property
     def pairings(self) -> PairingRecords:
-        """The requests to be let in."""
+        """The access requests."""
 
     @property
     def creates(self) -> CreateJournal:
-        """The requests that make databases."""
+        """The requests that create databases."""
 
     @property
     def audit(self) -> AuditRecords:
-        """Which app did what."""
+        """The audit entries."""
 
     def health(self) -> LedgerHealth:
-        """Return the state as of the last call, without a call."""
+        """Return the state as of the last call. Does not use the ledger."""
 
     async def close(self) -> None:
-        """Close it, once what was begun is done; never raises. Nothing is called after that."""
+        """Close the ledger once pending calls are done. Never raises. No method may be called afterwards."""

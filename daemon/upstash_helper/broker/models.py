@@ -1,19 +1,21 @@
-"""The things that the broker speaks of."""
+"""The broker's value types: secrets, credentials, databases, and changes."""
 
 from __future__ import annotations
 
 import hmac
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
+
+from upstash_helper.protocol.literals import ConnectionMethod, Plan, Platform
 
 
 class Secret:
     """
     A string that must not be shown: an API key, a token, a code verifier.
 
-    It has no useful ``repr`` or ``str``, cannot be formatted into a log line and is not JSON: whoever needs the text
-    says so with :meth:`reveal`, which makes every such place easy to find.
+    Its ``repr`` and ``str`` hide the text, and it cannot be encoded as JSON. Code that needs the text calls
+    :meth:`reveal`, which makes every such place easy to find.
     """
 
     __slots__ = ("_text",)
@@ -39,43 +41,36 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        # Bytes, because compare_digest refuses strings that are not ASCII.
+        # As bytes, because compare_digest rejects strings that are not ASCII.
         return hmac.compare_digest(
             self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass")
         )
 
-    __hash__ = None  # type: ignore[assignment]  # a secret is no dictionary key: keys end up in messages
+    __hash__ = None  # type: ignore[assignment]  # dictionary keys end up in error messages
 
     def __reduce__(self) -> str:
-        message = "a Secret is not pickled"
+        message = "a Secret cannot be pickled"
         raise TypeError(message)
-
-
-Method = Literal["oauth", "api_key"]
-Plan = Literal[
-    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
-]
-Platform = Literal["aws", "gcp"]
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What the Developer API takes: HTTP Basic ``EMAIL:API_KEY``.
+    Credential for the Developer API: HTTP Basic ``EMAIL:API_KEY``.
 
-    ``email`` is None while only the key is known (the account's e-mail is being asked for).
+    ``email`` is None while only the key is known and the user has not entered the account's email address.
     """
 
     email: str | None
     api_key: Secret
-    method: Method
+    method: ConnectionMethod
     since: float
-    """Unix time at which the account was connected."""
+    """When the account was connected, as Unix time."""
     key_name: str | None = None
-    """The key's name in the Upstash console, when the daemon made it."""
+    """The key's name in the Upstash console, if the daemon created it."""
 
 
 class TokenSet(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of the token endpoint (RFC 6749, section 5.1)."""
+    """Response of the token endpoint (RFC 6749, section 5.1)."""
 
     access_token: Secret
     refresh_token: Secret | None = None
@@ -83,7 +78,7 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A Developer API key, fresh from Upstash: it is shown this once."""
+    """A new Developer API key. Upstash returns it only once."""
 
     api_key: Secret
     email: str | None = None
@@ -111,7 +106,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseSecrets(msgspec.Struct, frozen=True, kw_only=True):
-    """What lets a client into one database."""
+    """A database's connection credentials."""
 
     password: Secret
     rest_token: Secret
@@ -119,7 +114,7 @@ class DatabaseSecrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user wants made. Fields that are None are left to Upstash."""
+    """A database to create. Upstash chooses the value of fields that are None."""
 
     name: str
     primary_region: str
@@ -131,29 +126,29 @@ class NewDatabase(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool | None = None
 
 
-# A change of a database is one of these: each is one call of Upstash's API.
+# The changes of a database. Each is one call of the Developer API.
 
 
 class Rename(msgspec.Struct, frozen=True, tag=True):
-    """Give the database another name."""
+    """Rename the database."""
 
     name: str
 
 
 class SetEviction(msgspec.Struct, frozen=True, tag=True):
-    """Let entries be evicted when memory is full, or not."""
+    """Turn eviction on or off: whether entries are removed when memory is full."""
 
     enabled: bool
 
 
 class SetAutoUpgrade(msgspec.Struct, frozen=True, tag=True):
-    """Let Upstash move the database to a larger plan when it is full, or not."""
+    """Turn automatic upgrades on or off: whether Upstash moves a full database to a larger plan."""
 
     enabled: bool
 
 
 class SetDailyBackup(msgspec.Struct, frozen=True, tag=True):
-    """Make a backup each day, or not."""
+    """Turn daily backups on or off."""
 
     enabled: bool
 
@@ -177,11 +172,11 @@ class SetBudget(msgspec.Struct, frozen=True, tag=True):
 
 
 class EnableTls(msgspec.Struct, frozen=True, tag=True):
-    """Take TLS connections only. There is no way back."""
+    """Require TLS. This cannot be undone."""
 
 
 class ResetPassword(msgspec.Struct, frozen=True, tag=True):
-    """Make a new password and new REST tokens; the old ones stop working."""
+    """Create a new password and new REST tokens. The old ones stop working."""
 
 
 Change = (

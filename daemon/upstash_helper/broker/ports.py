@@ -1,7 +1,7 @@
 """
-What the broker needs of the world: small protocols whose docstrings are promises.
+The broker's ports: what it needs from the outside, as small protocols whose docstrings are promises.
 
-Each has one contract test, run on every adapter. No method raises anything but what it names.
+Each port has one contract test that runs on every adapter. A method raises only the errors that it lists.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.broker.models import (
     Change,
     Credential,
@@ -24,21 +23,22 @@ from upstash_helper.broker.models import (
     Secret,
     TokenSet,
 )
+from upstash_helper.protocol.literals import CredentialStoreState, FailureReason
 
 
 class Clock(Protocol):
-    """Time, as this machine tells it."""
+    """The machine's clocks."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back; for deadlines."""
+        """Return a time in seconds that never goes back. For deadlines."""
 
     def time(self) -> float:
-        """Return the Unix time; for what is shown or sent, never for a deadline."""
+        """Return the Unix time. For display and for the wire, never for a deadline."""
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
         """
-        Have the event loop call ``call`` when ``monotonic`` has come to ``when``; after a sleep of the machine some
-        seconds late. For telling others in time: whoever asks is told by the clock.
+        Have the event loop call ``call`` once ``monotonic`` reaches ``when``; some seconds late if the machine slept.
+        For notifications only: state is computed from the clock on every read and does not depend on the call.
         """
 
 
@@ -46,102 +46,114 @@ class Browser(Protocol):
     """The user's web browser."""
 
     async def open(self, url: str) -> bool:
-        """Open ``url`` in the user's browser. Return False where none could be started; never raise."""
+        """Open ``url`` in the user's browser. Return False if no browser could be started. Never raises."""
 
 
 class Notifier(Protocol):
-    """The desktop's notifications."""
+    """Desktop notifications."""
 
     async def show(self, *, title: str, body: str) -> bool:
         """
-        Show a notification, without taking the focus from what the user is doing. Return False where none can be shown.
-        Never raises, and ends within 3 seconds.
+        Show a notification without taking the focus. Return False if none can be shown. Never raises, and ends within
+        3 seconds.
 
         Args:
-            title: One line. Plain text, like the body: no part of either is markup, or code of any kind.
-            body: Some lines' worth; shown on as many as the desktop likes.
+            title: One line. Title and body are plain text: nothing in them is interpreted as markup or code.
+            body: A few lines of text.
         """
+
+
+class PeerProgram(Protocol):
+    """The program at the other end of a connection."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def executable(self) -> str:
+        """Its file, in printable characters; empty if it is unknown."""
 
 
 class Peers(Protocol):
     """
-    Who is at the other end of a loopback connection. Both methods take the two addresses of the connection, ours and
-    the client's, and neither raises.
+    Identifies the process at the other end of a loopback connection. Both methods take the connection's local and
+    remote address, and neither raises.
     """
 
     def is_other_user(self, local: tuple[str, int], remote: tuple[str, int]) -> bool:
         """
-        Return True if the system says that the client's end belongs to another user. False if it is this user's or
-        root's, who can read everything anyway, and if the system does not tell. At once: for every request.
+        Return True if the system reports that the remote end belongs to another user. False for this user, for root
+        (who can read everything anyway), and if the system does not report the user. Fast enough for every request.
         """
 
-    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> Identity:
+    async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
         """
-        Return the native program at the client's end; without name and process where the system does not tell. Some
-        10 ms in a thread: for a pairing.
+        Return the program at the remote end, or None if the system does not report it. Takes about 10 ms in a thread,
+        so it is for pairings only.
         """
 
 
 class CallbackAddress(Protocol):
     """
-    The loopback addresses at which the authorization server's redirect arrives. They are ours always, or from ``take``
-    to ``release``: then others may have them in between, and that is no conflict.
+    The loopback addresses at which the authorization server's redirect arrives. The daemon holds them always, or from
+    ``take`` to ``release``; then other programs may have them in between, which is no conflict.
     """
 
     async def conflict(self) -> str | None:
         """
-        Return None unless an address of ``localhost`` that should be ours now is not. Else say which one, who has it if
-        the system tells, and what to do: a browser may prefer that address and give the code to a stranger.
+        Return None unless another program has an address of ``localhost`` that the daemon should hold now. Otherwise
+        return which address, which program if the system reports it, and what to do: a browser may prefer that address
+        and send the code to the other program.
         """
 
     async def take(self) -> str | None:
         """
-        Return None if every address of ``localhost`` that this machine has is ours from now on. Else say what stands
-        against it, as ``conflict`` does; then nothing more is held than before. Taking what is held is no error.
+        Take every address of ``localhost`` that this machine has, and return None. If that is not possible, hold no
+        more than before and return why, as ``conflict`` does. Taking addresses that are already held is no error.
         """
 
     async def release(self) -> None:
         """
-        Let go what ``take`` took; succeed as well if nothing is held. What is being answered still is, and the address
-        is free for others at once.
+        Release what ``take`` took, if anything. The addresses are free for other programs at once; responses in
+        progress are finished.
         """
 
 
 class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How the credential store is."""
+    """State of the credential store."""
 
     kind: str
-    """The store in words a user knows: ``Secret Service``, ``macOS Keychain``, ``file``, ``memory`` …"""
-    state: Literal["unknown", "ok", "locked", "unavailable"]
-    """``unknown`` until it has been used once."""
+    """The store's name as users know it: ``Secret Service``, ``macOS Keychain``, ``file``, ``memory`` …"""
+    state: CredentialStoreState
     detail: str = ""
-    """Why, and what to do, unless ``ok``."""
+    """The problem and what to do about it, unless ``ok``."""
 
 
 class CredentialStore(Protocol):
-    """Where the credential of one profile is kept. Every call ends within a few seconds, however the keyring hangs."""
+    """Stores the credential of one profile. Every call ends within a few seconds, even if the keyring hangs."""
 
     async def load(self) -> Credential | None:
         """
         Return the stored credential, or None if there is none.
 
         Raises:
-            StoreLocked: If the keyring is locked, or does not answer in time (it waits for the user to unlock it).
-            StoreUnavailable: If there is no keyring that can be trusted, or what it holds cannot be read.
+            StoreLocked: If the keyring is locked, or does not respond in time (it waits for the user to unlock it).
+            StoreUnavailable: If there is no trustworthy keyring, or its content cannot be read.
         """
 
     async def save(self, credential: Credential) -> None:
         """
-        Store ``credential`` in place of the one before, and read it back to be sure that it is there.
+        Replace the stored credential with ``credential``, and read it back to be sure that it was stored.
 
         Raises:
             StoreLocked: As ``load``.
-            StoreUnavailable: As ``load``; also if what is read back differs (the null keyring keeps nothing).
+            StoreUnavailable: As ``load``; also if the value read back differs (the null keyring stores nothing).
         """
 
     async def delete(self) -> None:
         """
-        Forget the stored credential; succeed as well if there is none.
+        Delete the stored credential, if there is one.
 
         Raises:
             StoreLocked: As ``load``.
@@ -149,87 +161,65 @@ class CredentialStore(Protocol):
         """
 
     def health(self) -> StoreHealth:
-        """Return the state as of the last call, without a call."""
+        """Return the state as of the last call. Does not use the store."""
 
 
 class AuthorizationServer(Protocol):
-    """Upstash's sign-in, as an OAuth 2.0 client sees it. Failures are ``AuthorizationFailed``."""
+    """Upstash's authorization server. Failures are ``AuthorizationFailed``."""
 
     def authorization_url(self, *, state: Secret, code_verifier: Secret) -> str:
-        """Return the address at which the user signs in, with PKCE's S256 challenge of ``code_verifier`` (RFC 7636)."""
+        """Return the URL at which the user signs in, with the S256 challenge of ``code_verifier`` (RFC 7636)."""
 
     @property
     def issuer(self) -> str:
-        """The issuer that an ``iss`` parameter of the redirect must name (RFC 9207)."""
+        """The issuer that an ``iss`` parameter of the redirect must equal (RFC 9207)."""
 
     async def exchange(self, *, code: Secret, code_verifier: Secret) -> TokenSet:
         """
-        Spend the authorization code. It is never sent twice once any answer was received.
+        Exchange the authorization code for tokens. It is not sent again once any response was received.
 
         Raises:
-            AuthorizationFailed: With the reason; within 30 seconds.
+            AuthorizationFailed: With the reason, within 30 seconds.
         """
 
     async def email_of(self, tokens: TokenSet) -> tuple[str, ...]:
         """
-        Return the e-mails that the tokens speak of, most trustworthy first: the id_token's ``email``, the access
-        token's if it is a JWT, the answer of ``/userinfo``. Empty if none does; never raises.
+        Return the email addresses found with the tokens, the most trustworthy first: the ID token's ``email`` claim,
+        the access token's if it is a JWT, the response of ``/userinfo``. Empty if there is none. Never raises.
         """
 
     async def revoke(self, tokens: TokenSet) -> None:
-        """Revoke what can be revoked (RFC 7009). Best effort: returns within 5 seconds and never raises."""
+        """Revoke the tokens (RFC 7009). Best effort: returns within 5 seconds and never raises."""
 
 
 class AuthorizationFailed(Exception):
-    """The sign-in did not give tokens."""
+    """The sign-in failed."""
 
-    def __init__(self, reason: FailureReason, detail: str) -> None:
+    def __init__(self, reason: FailureReason, detail: str = "") -> None:
         """
         Args:
-            reason: A stable word for programs.
-            detail: What happened and what to do, for a person. Never holds a secret.
+            reason: Stable code for programs.
+            detail: What happened, for a person, where more is known than the catalog says
+                (``protocol.messages.FAILURES``). Never contains a secret.
         """
-        super().__init__(detail)
+        super().__init__(detail or reason)
         self.reason: FailureReason = reason
         self.detail = detail
 
 
 class KeyNameTaken(AuthorizationFailed):
-    """The account has an API key of that name; none was made."""
-
-
-FailureReason = Literal[
-    "access_denied",  # the user said no
-    "login_required",
-    "consent_required",
-    "unauthorized",  # Auth0: a rule of the tenant refused the user
-    "invalid_request",  # the authorization server does not like our request (also invalid_scope)
-    "invalid_client",  # the client id is not known there
-    "invalid_grant",  # the code is spent, expired or was not ours
-    "rate_limited",
-    "server_error",
-    "network_error",  # never got an answer
-    "timeout",
-    "invalid_response",  # an answer that cannot be read
-    "issuer_mismatch",  # RFC 9207
-    "api_key_refused",  # signed in, but no Developer API key was made
-    "api_key_limit",  # the account has as many keys as it may have
-    "keyring_locked",
-    "keyring_unavailable",
-    "cancelled",  # by the user, or because another attempt was forced
-    "internal_error",
-]
+    """The account already has an API key of that name, so none was created."""
 
 
 class KeyIssuer(Protocol):
-    """Makes Developer API keys for a signed-in user."""
+    """Creates Developer API keys for a signed-in user."""
 
     async def issue(self, *, access_token: Secret, name: str) -> IssuedKey:
         """
-        Make a key called ``name``.
+        Create a key called ``name``.
 
         Raises:
-            KeyNameTaken: If the account has a key of that name (``api_key_refused``).
+            KeyNameTaken: If the account has a key of that name (reason ``api_key_refused``).
             AuthorizationFailed: ``api_key_refused``, ``api_key_limit``, ``rate_limited``, ``server_error``,
                 ``network_error``, ``timeout`` or ``invalid_response``.
         """
@@ -239,9 +229,9 @@ class DatabasesApi(Protocol):
     """
     The Redis part of the Developer API.
 
-    Every method may raise, of ``broker.errors``: ``ReconnectRequired`` (401), ``UpstreamForbidden`` (403),
+    Every method may raise these ``broker.errors``: ``ReconnectRequired`` (401), ``UpstreamForbidden`` (403),
     ``DatabaseNotFound`` (404, where an id is given), ``UpstreamConflict`` (409), ``UpstreamRateLimited`` (429, with
-    ``retry_after``), ``UpstreamRejected`` (other 4xx), ``UpstreamUnavailable`` (5xx, no or unreadable answer),
+    ``retry_after``), ``UpstreamRejected`` (other 4xx), ``UpstreamUnavailable`` (5xx, no or unreadable response),
     ``UpstreamTimeout``.
     """
 
@@ -253,56 +243,62 @@ class DatabasesApi(Protocol):
 
     async def create(self, credential: Credential, new: NewDatabase) -> Database:
         """
-        Make a database. Sent once: a failure after sending is ``OutcomeUnknown``, for a repeat could make a second one.
+        Create a database. The request is sent once: a failure after sending it is ``OutcomeUnknown``, because a retry
+        could create a second database.
         """
 
     async def change(self, credential: Credential, database_id: str, change: Change) -> None:
-        """Make one change."""
+        """Apply one change."""
 
     async def delete(self, credential: Credential, database_id: str) -> None:
-        """Delete the database and what is in it."""
+        """Delete the database and its data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedRequest:
-    """A request of an app's to the Developer API, as the app sent it."""
+class PassThroughRequest:
+    """An app's request to the Developer API, as the app sent it."""
 
     method: str
     target: str
-    """Path and query without the first slash, percent-encoded: ``v2/redis/databases?x=y``."""
+    """Path and query without the leading slash, percent-encoded: ``v2/redis/databases?x=y``."""
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: AsyncIterator[bytes] | None = field(default=None, repr=False)
-    """In pieces, read once and as fast as Upstash takes it. What it raises, ``Passage.open`` raises."""
+    """
+    The body in chunks, read once and only as fast as Upstash accepts it. An error that it raises is raised by
+    ``PassThroughApi.open``.
+    """
     length: int | None = None
-    """Of the body, if the app has declared it."""
+    """Length of the body, if the app declared it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassedAnswer:
-    """Upstash's answer, whose body is still to come."""
+class PassThroughResponse:
+    """Upstash's response, before its body is read."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = field(repr=False)
-    """Those that are meant for the app, in order."""
+    """The headers that are passed on to the app, in order."""
     pieces: AsyncIterator[bytes] = field(repr=False)
     """
-    The body as it arrives, in the encoding that Content-Encoding names. It raises ``UpstreamUnavailable`` if it breaks
-    off and ``UpstreamTimeout`` if it stalls: then what came is not all of it.
+    The body as it arrives, in the encoding that Content-Encoding names. Raises ``UpstreamUnavailable`` if the
+    connection breaks and ``UpstreamTimeout`` if it stalls; the body is incomplete then.
     """
 
 
-class Passage(Protocol):
-    """The way to all of the Developer API, for whatever the daemon itself knows nothing of."""
+class PassThroughApi(Protocol):
+    """The whole Developer API, for requests that the daemon does not implement itself."""
 
-    def open(self, credential: Credential, request: PassedRequest) -> AbstractAsyncContextManager[PassedAnswer]:
+    def open(
+        self, credential: Credential, request: PassThroughRequest
+    ) -> AbstractAsyncContextManager[PassThroughResponse]:
         """
-        Send ``request`` once, with ``credential`` in place of what the app authenticated itself with, and hand out the
-        answer when its headers are there. It goes to the Developer API's host and to no other. Leaving ends the
-        exchange, however far it has come.
+        Send ``request`` once, with ``credential`` in place of the app's own authentication, and yield the response as
+        soon as its headers have arrived. The request goes to the Developer API's host and nowhere else. Leaving the
+        context ends the exchange, even if it is not complete.
 
         Raises:
-            ReconnectRequired: For 401. Every other status is an answer.
-            InvalidRequest: If the target cannot be sent as it is.
-            UpstreamUnavailable: If there is no answer that can be read, or a redirect.
-            UpstreamTimeout: If there is none in time.
+            ReconnectRequired: For status 401. Every other status is a response.
+            InvalidRequest: If the target is not a valid request target.
+            UpstreamUnavailable: If there is no readable response, or if it is a redirect.
+            UpstreamTimeout: If there is no response in time.
         """

@@ -1,8 +1,8 @@
 """
-The trays that are attached: processes of the user's that show the daemon's state on a panel.
+The attached trays: processes of the user that show the daemon's state on a panel.
 
-The daemon needs none. It knows of them for two reasons: to tell the user whether one is there, and not to show the same
-notification that a tray shows.
+The daemon does not need a tray. It tracks them to report whether one is attached, and to avoid showing a notification
+that a tray shows already.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 
 class Tray(msgspec.Struct, frozen=True, kw_only=True):
-    """A tray, as it introduced itself."""
+    """A tray, as it describes itself."""
 
     backend: str
-    """How it gets on the panel, such as ``statusnotifier``."""
+    """How it is shown on the panel, such as ``statusnotifier``."""
     notifies: bool
-    """Whether it tells the user by itself that an app waits."""
+    """Whether it notifies the user when an app requests access."""
     since: float
-    """Seconds since the epoch."""
+    """Unix time at which it attached."""
 
 
 class Trays:
-    """Who is attached now. A tray is attached for as long as it follows the events, so one that was killed is gone."""
+    """The trays that are attached now. A tray is attached while its event stream is open, so a killed tray is gone."""
 
     def __init__(self) -> None:
         self._attached: dict[object, Tray] = {}
 
     @property
     def first(self) -> Tray | None:
-        """The one that has been there for longest."""
+        """The tray that has been attached the longest."""
         return next(iter(self._attached.values()), None)
 
     @property
     def notify(self) -> bool:
-        """Whether one of them tells the user that an app waits."""
+        """Whether an attached tray notifies the user when an app requests access."""
         return any(tray.notifies for tray in self._attached.values())
 
     @contextlib.contextmanager
     def attached(self, tray: Tray) -> Iterator[None]:
-        """Count ``tray`` for the duration of the block."""
+        """Count ``tray`` as attached for the duration of the block."""
         key = object()
         self._attached[key] = tray
         try:
@@ -56,8 +56,8 @@ class Trays:
             del self._attached[key]
 
 
-class UnlessTray:
-    """The ``Notifier`` port, for when no attached tray shows the same."""
+class TrayAwareNotifier:
+    """The ``Notifier`` port, used only while no attached tray shows the same notifications."""
 
     def __init__(self, notifier: Notifier, trays: Trays) -> None:
         self._notifier = notifier

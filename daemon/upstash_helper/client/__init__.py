@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from upstash_helper.client.helper import Helper
     from upstash_helper.client.token_store import FileTokens, KeyringTokens, MemoryTokens, TokenStore
     from upstash_helper.protocol.errors import ClientError, DiscoveryRefused, VersionMismatch
+    from upstash_helper.protocol.literals import Scope
     from upstash_helper.protocol.wire import Connection, Database, DatabaseCredentials, Region
-    from upstash_helper.protocol.wire_apps import Scope, TokenInfo
+    from upstash_helper.protocol.wire_apps import TokenInfo
 
 __all__ = [
     "ApiProblem",
@@ -110,7 +111,7 @@ _MODULES = {
     "KeyringTokens": "client.token_store",
     "MemoryTokens": "client.token_store",
     "Region": "protocol.wire",
-    "Scope": "protocol.wire_apps",
+    "Scope": "protocol.literals",
     "TokenInfo": "protocol.wire_apps",
     "TokenStore": "client.token_store",
     "VersionMismatch": "protocol.errors",

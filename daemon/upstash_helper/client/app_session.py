@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from upstash_helper.client.events import Event
     from upstash_helper.client.locate import Whereabouts
     from upstash_helper.client.token_store import TokenStore
-    from upstash_helper.protocol.wire_apps import AskPairing, NewToken, StartedPairing, TokenInfo
+    from upstash_helper.protocol.wire_apps import NewToken, PairingRequest, StartedPairing, TokenInfo
 
 
 class AppClient(DaemonClient):
@@ -47,7 +47,7 @@ class AppClient(DaemonClient):
         """
         super().__init__(base_url, token, start_command=start_command, prove=True)
 
-    def ask_pairing(self, wish: wire_apps.AskPairing) -> wire_apps.StartedPairing:
+    def ask_pairing(self, wish: wire_apps.PairingRequest) -> wire_apps.StartedPairing:
         """Ask the user to let the app in."""
         return self._ask("POST", "/v1/pairings", wire_apps.StartedPairing, body=wish)
 
@@ -94,7 +94,7 @@ def print_code(user_code: str, expires_at: datetime) -> None:
 
 
 def ask_user(
-    wish: AskPairing, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
+    wish: PairingRequest, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
 ) -> NewToken:
     """
     Ask the user, show the code, and wait until there is a decision. Return the token.
@@ -128,7 +128,7 @@ def ask_user(
     return client.fetch_token(started.id)  # which says why, if there is none
 
 
-def _asked(wish: AskPairing, client: AppClient, deadline: Deadline) -> StartedPairing:
+def _asked(wish: PairingRequest, client: AppClient, deadline: Deadline) -> StartedPairing:
     while True:
         try:
             return client.ask_pairing(wish)

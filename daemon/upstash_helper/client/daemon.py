@@ -13,7 +13,7 @@ from upstash_helper.client import wake
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
-from upstash_helper.protocol import discovery, wire, wire_apps
+from upstash_helper.protocol import discovery, literals, wire, wire_apps
 from upstash_helper.protocol.errors import VersionMismatch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from upstash_helper.client.transport import Hangup
-    from upstash_helper.protocol.wire import Wanted
+    from upstash_helper.protocol.wire import RequestBody
 
 LARGEST_AUDIT_PAGE: Final = 500
 """Entries that the API answers at once."""
@@ -112,7 +112,7 @@ class DaemonClient:
         if found is None and state is not None and wake.wake(runtime, state):
             found = _alive(runtime, restart)
         if found is None:
-            raise DaemonUnreachable(discovery.reason(runtime) or not_running(start_command))
+            raise DaemonUnreachable(discovery.waiting_reason(runtime) or not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(
@@ -300,7 +300,7 @@ class DaemonClient:
         self,
         pairing_id: str,
         *,
-        scopes: tuple[wire_apps.Scope, ...] | None = None,
+        scopes: tuple[literals.Scope, ...] | None = None,
         all_databases: bool = False,
         once: bool = False,
     ) -> wire_apps.Pairing:
@@ -467,13 +467,13 @@ class DaemonClient:
         path: str,
         kind: type[_Answer],
         *,
-        body: Wanted | None = None,
+        body: RequestBody | None = None,
         headers: dict[str, str] | None = None,
     ) -> _Answer:
         return self._decode(self._send(method, path, body=body, headers=headers), kind)
 
     def _send(
-        self, method: str, path: str, *, body: Wanted | None = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, *, body: RequestBody | None = None, headers: dict[str, str] | None = None
     ) -> bytes:
         content = None if body is None else msgspec.json.encode(body)
         with self._transport.open(method, path, body=content, headers=headers, timeout=self._timeout) as response:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol import discovery
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +37,9 @@ def leave_page(runtime: Path, url: str) -> Path:
 <p>The dashboard opens. If it does not, <a href="{place}">open it</a>.</p>
 </html>
 """
-    discovery.make_private(runtime)
+    private_files.make_folder(runtime)
     file = runtime / PAGE
-    token_files.write(file, page.encode())
+    private_files.write(file, page.encode())
     return file
 
 

@@ -17,7 +17,7 @@ from upstash_helper.client.app_session import AppClient, AppSession, ask_user, p
 from upstash_helper.client.errors import DaemonUnreachable, OutcomeUnknown, RequestInProgress, SignInFailed
 from upstash_helper.client.transport import Deadline
 from upstash_helper.protocol.wire import ChangeDatabase, Connection, CreateDatabase
-from upstash_helper.protocol.wire_apps import AskPairing
+from upstash_helper.protocol.wire_apps import PairingRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from upstash_helper.client.app_session import OnCode
     from upstash_helper.client.events import Event
     from upstash_helper.client.token_store import TokenStore
-    from upstash_helper.protocol.wire import Database, DatabaseCredentials, Plan, Platform, Region
-    from upstash_helper.protocol.wire_apps import NewToken, Scope, TokenInfo
+    from upstash_helper.protocol.literals import Plan, Platform, Scope
+    from upstash_helper.protocol.wire import Database, DatabaseCredentials, Region
+    from upstash_helper.protocol.wire_apps import NewToken, TokenInfo
 
 CREATE_SECONDS: Final = 150.0
 """The daemon is sure after two minutes that a create whose answer was lost has made nothing."""
@@ -267,7 +268,7 @@ class Helper:
         known = session.resume()
         if known is not None and set(scopes if required is None else required) <= set(known.scopes):
             return cls(session, name, known)
-        wish = AskPairing(name=name, scopes=scopes, reason=reason)
+        wish = PairingRequest(name=name, scopes=scopes, reason=reason)
         new = ask_user(wish, connect=session.connect, on_code=on_code, deadline=Deadline(timeout))
         session.adopt(new)
         return cls(session, name, new)
@@ -375,4 +376,4 @@ class Helper:
 def _keyring(name: str, world: str) -> TokenStore:
     from upstash_helper.client.token_store import KeyringTokens
 
-    return KeyringTokens(name, world=world)
+    return KeyringTokens(name, daemon=world)

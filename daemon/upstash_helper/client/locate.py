@@ -55,7 +55,7 @@ def find(base_url: str | None = None) -> Whereabouts:
         found = _announced(folders.runtime, restart)
     if found is not None:
         return Whereabouts(found, world, start)
-    if (reason := discovery.reason(folders.runtime)) is not None:
+    if (reason := discovery.waiting_reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if world:
         raise DaemonUnreachable(not_running(start))

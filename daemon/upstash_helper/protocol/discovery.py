@@ -1,51 +1,43 @@
 """
-How a client finds the daemon of its user: a file in the runtime folder, and a lock that tells whether it is alive.
+How a client finds its user's daemon: files in the profile's runtime folder.
 
-The file holds the owner token, new at every start of the daemon; a file that a killed daemon left behind is worthless.
+``daemon.json`` holds the daemon's address and its owner token, which is new at every start, so a file that a killed
+daemon left behind is worthless. ``waiting.json`` says why a daemon that was started does not serve yet.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.protocol.errors import DiscoveryRefused, Speaks, VersionMismatch
+from upstash_helper.protocol.errors import DiscoveryRefused, PeerVersion, VersionMismatch
+from upstash_helper.protocol.lock import LOCK_FILE, AlreadyHeld, InstanceLock
 from upstash_helper.protocol.wire import Sensitive
-from upstash_helper.system import token_files
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from upstash_helper.system import private_files
 
 API_VERSION: Final = 1
-"""The protocol between the daemon and its clients. Whoever speaks the same understands each other, older or newer."""
+"""Version of the protocol between daemon and clients. Releases with the same number can talk to each other."""
 FORMAT: Final = 1
-"""That of the file. What may be added without breaking older clients does not change it."""
+"""Version of the file format. Additions that older clients can ignore do not change it."""
 RESTART_COMMAND: Final = "upstash-helper restart"
 
 DISCOVERY_FILE: Final = "daemon.json"
-LOCK_FILE: Final = "daemon.lock"
-TRAY_LOCK_FILE: Final = "tray.lock"
+WAITING_FILE: Final = "waiting.json"
 
-# `is_running` holds the lock for some microseconds; a daemon that starts in just that moment tries again.
-_ACQUIRE_SECONDS: Final = 0.1
-_RETRY_SECONDS: Final = 0.01
+# These files have a few hundred bytes.
+_MAX_BYTES: Final = 16_384
 
-
-_Told = TypeVar("_Told", bound=msgspec.Struct)
+_Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
-class AlreadyHeld(Exception):
-    """Another process holds the lock: a daemon, or a tray, of this profile is running."""
+# --- the discovery file -----------------------------------------------------------------------------------------------
 
 
 class Discovery(Sensitive, frozen=True, kw_only=True):
-    """Where the daemon is and how its owner is known to it."""
+    """The daemon's address, and the token that authenticates its owner."""
 
     pid: int
     port: int
@@ -57,7 +49,7 @@ class Discovery(Sensitive, frozen=True, kw_only=True):
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """What an app may know of the announcement: where the daemon is. The owner's token is none of its business."""
+    """The part of the discovery file that an app may read: the address, without the owner token."""
 
     base_url: str
     version: str = ""
@@ -65,7 +57,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Head(msgspec.Struct):
-    """What any version's announcement says about that version."""
+    """The fields that a discovery file of any version has."""
 
     format: int
     version: str = ""
@@ -77,28 +69,28 @@ class _Process(msgspec.Struct):
 
 
 def discovery_file(runtime: Path) -> Path:
-    """Return where the daemon of the profile with this runtime folder announces itself."""
+    """Return the path of the discovery file in a profile's runtime folder."""
     return runtime / DISCOVERY_FILE
 
 
 def read(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> Discovery | None:
     """
-    Return what the daemon announced, or None if it announced nothing.
+    Return the discovery file's content, or None if there is no file.
 
     Args:
         runtime: The profile's runtime folder.
-        restart_command: What to tell the user to run if the daemon is too old.
+        restart_command: Command to recommend to the user if the daemon is too old.
 
     Raises:
-        DiscoveryRefused: If the file may be another user's doing, or cannot be read.
-        VersionMismatch: If it is of a daemon that speaks another version of the protocol.
+        DiscoveryRefused: If another user could have written the file, or it cannot be read.
+        VersionMismatch: If the daemon that wrote it speaks another version of the protocol.
     """
     return _read(discovery_file(runtime), Discovery, restart_command)
 
 
 def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> str | None:
     """
-    Return where the daemon is, or None if it announced nothing; raises as ``read``.
+    Return the daemon's base URL, or None if there is no discovery file. Raises as ``read``.
 
     Args:
         runtime: The profile's runtime folder.
@@ -109,26 +101,27 @@ def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> st
 
 
 def read_pid(runtime: Path) -> int | None:
-    """Return the process that announced itself, whatever its version; None if that cannot be told."""
+    """Return the daemon's process ID from the discovery file, whatever its version; None if there is none."""
     try:
-        return msgspec.json.decode(token_files.read(discovery_file(runtime)), type=_Process).pid
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(discovery_file(runtime), limit=_MAX_BYTES)
+        return None if content is None else msgspec.json.decode(content, type=_Process).pid
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
 
 
 def write(runtime: Path, discovery: Discovery) -> None:
     """
-    Announce a daemon. A reader sees either the whole file or none, and no other user sees any of it.
+    Write the discovery file. A reader sees either the whole file or none, and other users cannot read it.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    make_private(runtime)
-    token_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
+    private_files.make_folder(runtime)
+    private_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
 
 
 def remove(runtime: Path) -> None:
-    """Take the announcement back."""
+    """Remove the discovery file if it exists."""
     discovery_file(runtime).unlink(missing_ok=True)
 
 
@@ -137,7 +130,7 @@ def is_running(runtime: Path) -> bool:
     try:
         if not (runtime / LOCK_FILE).exists():
             return False
-        with DaemonLock(runtime, patience=0.0):
+        with InstanceLock(runtime, timeout=0.0):
             return False
     except AlreadyHeld:
         return True
@@ -145,108 +138,20 @@ def is_running(runtime: Path) -> bool:
         return False
 
 
-class DaemonLock:
-    """
-    The lock that a daemon holds for its life, and a tray its own. The system frees it however the process ends.
-
-    The lock is on the open file and not its content, so a file that is left behind means nothing.
-    """
-
-    def __init__(self, runtime: Path, *, patience: float = _ACQUIRE_SECONDS, file: str = LOCK_FILE) -> None:
-        """
-        Args:
-            runtime: The profile's runtime folder; made if absent.
-            patience: Seconds for which to try.
-            file: The lock's name; there can be one holder of each.
-        """
-        self._path: Final = runtime / file
-        self._patience = patience
-        self._descriptor: int | None = None
-
-    def acquire(self) -> None:
-        """
-        Take the lock.
-
-        Raises:
-            AlreadyHeld: If another process has it.
-            OSError: If the file cannot be made.
-        """
-        make_private(self._path.parent)
-        # Neither a link, which may lead to another user's file, nor something that children inherit.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(self._path, flags, 0o600)
-        try:
-            self._lock(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Let the lock go, if it is held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def _lock(self, descriptor: int) -> None:
-        deadline = time.monotonic() + self._patience
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise AlreadyHeld
-            time.sleep(_RETRY_SECONDS)
-
-
-if sys.platform == "win32":
-
-    def _try_lock(descriptor: int) -> bool:
-        import msvcrt
-
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-
-    def _try_lock(descriptor: int) -> bool:
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-def make_private(folder: Path) -> None:
-    """Make ``folder``, for this user alone, if it is absent."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.mkdir(exist_ok=True, mode=0o700)
-
-
-def _read(path: Path, kind: type[_Told], restart_command: str) -> _Told | None:
+def _read(path: Path, kind: type[_Record], restart_command: str) -> _Record | None:
     try:
-        content = token_files.read(path)
-    except FileNotFoundError:
-        return None
-    except token_files.NotPrivate as error:
-        message = f"{path}: {error}. Who wrote it could pose as the daemon. Restart the daemon: it makes a new one."
+        content = private_files.read(path, limit=_MAX_BYTES)
+    except private_files.NotPrivate as error:
+        message = (
+            f"{path} {error.reason}. Another user could impersonate the daemon with this file. Restart the daemon to"
+            " replace it."
+        )
         raise DiscoveryRefused(message) from error
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}."
         raise DiscoveryRefused(message) from error
+    if content is None:
+        return None
 
     try:
         head = msgspec.json.decode(content, type=_Head)
@@ -262,52 +167,55 @@ def _check_version(head: _Head, restart_command: str) -> None:
     theirs, ours = (head.format, protocol), (FORMAT, API_VERSION)
     if theirs != ours:
         raise VersionMismatch(
-            ours=Speaks(__version__, API_VERSION),
-            daemon=Speaks(head.version, head.api_version),
+            ours=PeerVersion(__version__, API_VERSION),
+            daemon=PeerVersion(head.version, head.api_version),
             daemon_is_older=theirs < ours,
             restart_command=restart_command,
         )
 
 
-FILE: Final = "waiting.json"
+# --- the waiting file -------------------------------------------------------------------------------------------------
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A daemon that waits."""
+    """A daemon that was started and waits for something, such as its port, before it serves."""
 
     pid: int
     reason: str
-    """Whole sentences, for the user."""
+    """Complete sentences for the user."""
     format: int = FORMAT
 
 
-def tell(runtime: Path, waiting: Waiting) -> None:
+def write_waiting(runtime: Path, waiting: Waiting) -> None:
     """
-    Leave word in the profile's runtime folder.
+    Record in the profile's runtime folder that the daemon is waiting.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
-    make_private(runtime)
-    token_files.write(runtime / FILE, msgspec.json.encode(waiting))
+    private_files.make_folder(runtime)
+    private_files.write(runtime / WAITING_FILE, msgspec.json.encode(waiting))
 
 
-def over(runtime: Path) -> None:
-    """Take it back; without effect if nothing was said."""
-    (runtime / FILE).unlink(missing_ok=True)
+def remove_waiting(runtime: Path) -> None:
+    """Remove the waiting file if it exists."""
+    (runtime / WAITING_FILE).unlink(missing_ok=True)
 
 
-def found(runtime: Path) -> Waiting | None:
-    """Return the daemon that waits; None if none runs, it serves, or what is there cannot be trusted."""
+def read_waiting(runtime: Path) -> Waiting | None:
+    """Return the waiting daemon; None if no daemon is waiting, or the file cannot be read or trusted."""
     try:
-        told = msgspec.json.decode(token_files.read(runtime / FILE), type=Waiting)
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(runtime / WAITING_FILE, limit=_MAX_BYTES)
+        if content is None:
+            return None
+        waiting = msgspec.json.decode(content, type=Waiting)
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
-    # Whoever is killed while it waits leaves the file behind.
-    return told if is_running(runtime) else None
+    # A daemon that is killed while it waits leaves the file behind.
+    return waiting if is_running(runtime) else None
 
 
-def reason(runtime: Path) -> str | None:
-    """Return what the daemon waits for, if it does."""
-    told = found(runtime)
-    return None if told is None else told.reason
+def waiting_reason(runtime: Path) -> str | None:
+    """Return why the daemon is waiting, or None if it is not."""
+    waiting = read_waiting(runtime)
+    return None if waiting is None else waiting.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 
-class Speaks(NamedTuple):
+class PeerVersion(NamedTuple):
     """A version of the program, and of the protocol that it speaks."""
 
     version: str
@@ -35,7 +35,7 @@ class VersionMismatch(DiscoveryRefused):
     of the API is no error.
     """
 
-    def __init__(self, *, ours: Speaks, daemon: Speaks, daemon_is_older: bool, restart_command: str) -> None:
+    def __init__(self, *, ours: PeerVersion, daemon: PeerVersion, daemon_is_older: bool, restart_command: str) -> None:
         """
         Args:
             ours: This program's version.

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.protocol import discovery
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 FILE: Final = "activation.json"
+_MAX_BYTES: Final = 16_384
 
 
 class WakeNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,15 +45,18 @@ def write(state: Path, base_url: str) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    discovery.make_private(state)
-    token_files.write(state / FILE, msgspec.json.encode(WakeNote(base_url=base_url)))
+    private_files.make_folder(state)
+    private_files.write(state / FILE, msgspec.json.encode(WakeNote(base_url=base_url)))
 
 
 def read(state: Path) -> WakeNote | None:
     """Return the note, or None if there is none, or none that can be trusted."""
     try:
-        note = msgspec.json.decode(token_files.read(state / FILE), type=WakeNote)
-    except (OSError, token_files.NotPrivate, msgspec.MsgspecError):
+        content = private_files.read(state / FILE, limit=_MAX_BYTES)
+        if content is None:
+            return None
+        note = msgspec.json.decode(content, type=WakeNote)
+    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
         return None
     return note if note.port else None
 

@@ -12,21 +12,20 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-ConnectionState = Literal[
-    "disconnected",
-    "connecting",
-    "connected",
-    "needs_email",
-    "reconnect_required",
-    "keyring_locked",
-    "keyring_unavailable",
-    "port_conflict",
-]
-AttemptState = Literal["pending", "exchanging", "succeeded", "failed", "expired"]
-Plan = Literal[
-    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
-]
-Platform = Literal["aws", "gcp"]
+from upstash_helper.protocol.literals import (
+    AttemptState,
+    ConnectionMethod,
+    ConnectionState,
+    CredentialStoreState,
+    DatabaseEvent,
+    LedgerState,
+    ListenerState,
+    ListenerUse,
+    Plan,
+    Platform,
+    StartedBy,
+    TrayState,
+)
 
 DatabaseName = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:@+-]+$", description="Name of the database.")
@@ -35,11 +34,11 @@ RegionId = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[a-z0-9-]
 Budget = Annotated[int, Meta(ge=0, le=1_000_000, description="Monthly budget in US dollars.")]
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseBody(msgspec.Struct, frozen=True, kw_only=True):
     """An answer of the API. Clients ignore fields that they do not know."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a request."""
 
 
@@ -53,14 +52,14 @@ class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
 # --- problems ---------------------------------------------------------------------------------------------------------
 
 
-class FieldError(Shown, frozen=True, kw_only=True):
+class FieldError(ResponseBody, frozen=True, kw_only=True):
     """One thing that is wrong with a request."""
 
     pointer: Annotated[str, Meta(description="RFC 6901 JSON pointer into the body.", examples=["/primary_region"])]
     detail: str
 
 
-class Problem(Shown, frozen=True, kw_only=True, omit_defaults=True):
+class Problem(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     """An error, as RFC 9457 problem details."""
 
     status: int
@@ -79,21 +78,28 @@ class Problem(Shown, frozen=True, kw_only=True, omit_defaults=True):
 # --- the connection ---------------------------------------------------------------------------------------------------
 
 
-class Account(Shown, frozen=True, kw_only=True):
+class Account(ResponseBody, frozen=True, kw_only=True):
     """The connected Upstash account."""
 
     email: str
 
 
-class CredentialStoreStatus(Shown, frozen=True, kw_only=True):
+class CredentialStoreStatus(ResponseBody, frozen=True, kw_only=True):
     """Where the API key is kept, and how that is."""
 
     kind: Annotated[str, Meta(examples=["Secret Service"])]
-    state: Literal["unknown", "ok", "locked", "unavailable"]
+    state: CredentialStoreState
     detail: str = ""
 
 
-class Attempt(Shown, frozen=True, kw_only=True, omit_defaults=True):
+class NextStep(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
+    """Something the user can do next."""
+
+    text: Annotated[str, Meta(description="An instruction without a final period.")]
+    command: Annotated[str, Meta(description="The command that does it, if there is one.")] = ""
+
+
+class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
     attempt_id: str
@@ -103,8 +109,12 @@ class Attempt(Shown, frozen=True, kw_only=True, omit_defaults=True):
         Literal["no_callback"] | UnsetType,
         Meta(description="While `pending`: the browser has been gone for long, and `detail` says what may be wrong."),
     ] = UNSET
-    reason: Annotated[str | UnsetType, Meta(description="Why it failed: a stable word.")] = UNSET
-    detail: Annotated[str | UnsetType, Meta(description="The same for a person, with what to do.")] = UNSET
+    title: Annotated[str, Meta(description="The state, or why the attempt failed, in a few words for a person.")] = ""
+    reason: Annotated[str | UnsetType, Meta(description="Why it failed: a stable code.")] = UNSET
+    detail: Annotated[str | UnsetType, Meta(description="What went wrong, in sentences for a person.")] = UNSET
+    next_steps: Annotated[
+        tuple[NextStep, ...], Meta(description="What the user can do after a failure, the most helpful first.")
+    ] = ()
 
 
 class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,13 +125,17 @@ class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
     joined: Annotated[bool, Meta(description="Whether an attempt that was alive already was joined.")] = False
 
 
-class Connection(Shown, frozen=True, kw_only=True):
+class Connection(ResponseBody, frozen=True, kw_only=True):
     """The daemon's link to one Upstash account."""
 
     state: ConnectionState
-    detail: Annotated[str | UnsetType, Meta(description="What to do, where there is something to do.")] = UNSET
+    title: Annotated[str, Meta(description="The state in a few words for a person.")] = ""
+    detail: Annotated[
+        str | UnsetType, Meta(description="What is wrong, in sentences for a person; absent if nothing is.")
+    ] = UNSET
+    next_steps: Annotated[tuple[NextStep, ...], Meta(description="What the user can do, the most helpful first.")] = ()
     account: Account | None = None
-    method: Literal["oauth", "api_key"] | None = None
+    method: ConnectionMethod | None = None
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
     api_key_name: Annotated[str | None, Meta(description="The key's name in the Upstash console.")] = None
     attempt: Annotated[Attempt | None, Meta(description="The attempt that runs, or the last one.")] = None
@@ -129,7 +143,7 @@ class Connection(Shown, frozen=True, kw_only=True):
     already_connected: Annotated[bool, Meta(description="Answer of a connect that had nothing to do.")] = False
 
 
-class Connect(Wanted, frozen=True, kw_only=True):
+class Connect(RequestBody, frozen=True, kw_only=True):
     """Start connecting an account."""
 
     open_browser: Annotated[bool | None, Meta(description="Open the user's browser; by default as configured.")] = None
@@ -138,7 +152,7 @@ class Connect(Wanted, frozen=True, kw_only=True):
     )
 
 
-class PastedAddress(Wanted, frozen=True, kw_only=True):
+class PastedAddress(RequestBody, frozen=True, kw_only=True):
     """What the browser's address bar shows after a sign-in that did not come back by itself."""
 
     address: Annotated[
@@ -155,7 +169,7 @@ class PastedAddress(Wanted, frozen=True, kw_only=True):
         return "PastedAddress(…)"
 
 
-class ApiKey(Wanted, frozen=True, kw_only=True):
+class ApiKey(RequestBody, frozen=True, kw_only=True):
     """An API key that the user made in the Upstash console."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
@@ -165,13 +179,13 @@ class ApiKey(Wanted, frozen=True, kw_only=True):
         return "ApiKey(…)"
 
 
-class Email(Wanted, frozen=True, kw_only=True):
+class Email(RequestBody, frozen=True, kw_only=True):
     """The e-mail of the account, when the sign-in did not tell it."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
 
 
-class Disconnected(Shown, frozen=True, kw_only=True):
+class Disconnected(ResponseBody, frozen=True, kw_only=True):
     """What is left to do after a disconnect."""
 
     api_key_name: Annotated[
@@ -183,7 +197,7 @@ class Disconnected(Shown, frozen=True, kw_only=True):
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-class Region(Shown, frozen=True, kw_only=True):
+class Region(ResponseBody, frozen=True, kw_only=True):
     """A place where a database can be."""
 
     id: RegionId
@@ -193,13 +207,13 @@ class Region(Shown, frozen=True, kw_only=True):
     read: Annotated[bool, Meta(description="A read region can be here.")]
 
 
-class RegionList(Shown, frozen=True, kw_only=True):
+class RegionList(ResponseBody, frozen=True, kw_only=True):
     """The regions that a create form offers."""
 
     regions: tuple[Region, ...]
 
 
-class Database(Shown, frozen=True, kw_only=True):
+class Database(ResponseBody, frozen=True, kw_only=True):
     """A Redis database, without its credentials."""
 
     id: str
@@ -219,7 +233,7 @@ class Database(Shown, frozen=True, kw_only=True):
     created_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
-class DatabaseList(Shown, frozen=True, kw_only=True):
+class DatabaseList(ResponseBody, frozen=True, kw_only=True):
     """One page of the account's databases, by name."""
 
     databases: tuple[Database, ...]
@@ -243,7 +257,7 @@ class DatabaseCredentials(Sensitive, frozen=True, kw_only=True):
     env: Annotated[dict[str, str], Meta(description="Variables for a `.env` file.")]
 
 
-class CreateDatabase(Wanted, frozen=True, kw_only=True):
+class CreateDatabase(RequestBody, frozen=True, kw_only=True):
     """A database to be made. What is left out is left to Upstash."""
 
     name: DatabaseName
@@ -256,7 +270,7 @@ class CreateDatabase(Wanted, frozen=True, kw_only=True):
     tls: bool | None = None
 
 
-class ChangeDatabase(Wanted, frozen=True, kw_only=True):
+class ChangeDatabase(RequestBody, frozen=True, kw_only=True):
     """What to change of a database; what is left out stays. At least one field."""
 
     name: DatabaseName | UnsetType = UNSET
@@ -274,17 +288,14 @@ class ChangeDatabase(Wanted, frozen=True, kw_only=True):
 # --- the daemon itself ------------------------------------------------------------------------------------------------
 
 
-class Health(Shown, frozen=True, kw_only=True):
+class Health(ResponseBody, frozen=True, kw_only=True):
     """A constant: it tells that the helper is there and nothing else."""
 
     status: Literal["ok"] = "ok"
     service: Literal["upstash-helper"] = "upstash-helper"
 
 
-ListenerState = Literal["listening", "absent", "taken", "on_demand"]
-
-
-class Listener(Shown, frozen=True, kw_only=True):
+class Listener(ResponseBody, frozen=True, kw_only=True):
     """One of the loopback addresses that the daemon listens on."""
 
     address: Annotated[str, Meta(examples=["127.0.0.1:3000", "[::1]:3000"])]
@@ -294,33 +305,31 @@ class Listener(Shown, frozen=True, kw_only=True):
     for a sign-in, and none is running.
     """
     holder: Annotated[str | None, Meta(description="The program that has it, where the system tells.")] = None
-    use: Annotated[
-        Literal["all", "api", "sign_in"], Meta(description="What is there: everything, or one of the two alone.")
-    ] = "all"
+    use: Annotated[ListenerUse, Meta(description="What is there: everything, or one of the two alone.")] = "all"
 
 
-class Hint(Shown, frozen=True, kw_only=True):
+class Hint(ResponseBody, frozen=True, kw_only=True):
     """Something on this machine that may be in the way of a sign-in."""
 
     code: Annotated[str, Meta(description="Stable.", examples=["https_forced"])]
     detail: Annotated[str, Meta(description="What was seen and what to do about it, for a person.")]
 
 
-class LedgerStatus(Shown, frozen=True, kw_only=True):
+class LedgerStatus(ResponseBody, frozen=True, kw_only=True):
     """What the helper remembers beyond a restart (apps, audit), and how that is."""
 
     state: Annotated[
-        Literal["unused", "ok", "memory", "unavailable"],
+        LedgerState,
         Meta(description="`unused` until it is needed; `memory`: it cannot be written and is lost at the next start."),
     ]
     detail: str = ""
 
 
-class TrayStatus(Shown, frozen=True, kw_only=True):
+class TrayStatus(ResponseBody, frozen=True, kw_only=True):
     """The tray icon: a process of its own, which the helper does without."""
 
     state: Annotated[
-        Literal["attached", "unavailable"],
+        TrayState,
         Meta(description="`attached` while one follows the events; else `unavailable`: it was not started, or cannot."),
     ]
     detail: Annotated[str, Meta(description="What to do where there is none.")] = ""
@@ -329,10 +338,7 @@ class TrayStatus(Shown, frozen=True, kw_only=True):
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
 
 
-StartedBy = Literal["socket", "service", "user"]
-
-
-class DaemonStatus(Shown, frozen=True, kw_only=True):
+class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     """The daemon's own state, for its owner."""
 
     version: str
@@ -358,9 +364,9 @@ class DaemonStatus(Shown, frozen=True, kw_only=True):
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-class DatabaseChange(Shown, frozen=True, kw_only=True):
+class DatabaseChange(ResponseBody, frozen=True, kw_only=True):
     """The data of a `database` event."""
 
-    change: Literal["created", "changed", "deleted"]
+    change: DatabaseEvent
     id: str
     name: str | None = None

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol import wire
+from upstash_helper.protocol import literals, wire
 from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, describe_bind_error, open_listeners
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def all_listeners(api: Listeners, callback_port: CallbackPort) -> tuple[wire.Lis
     return (*api_listeners, *callback_port.snapshot())
 
 
-def _listener(address: str, state: wire.ListenerState, holder: str | None = None) -> wire.Listener:
+def _listener(address: str, state: literals.ListenerState, holder: str | None = None) -> wire.Listener:
     return wire.Listener(address=address, state=state, holder=holder, use="sign_in")
 
 

@@ -27,24 +27,24 @@ from upstash_helper.api.resources.events import EventsResource
 from upstash_helper.api.resources.pairings import PairingsResource
 from upstash_helper.api.resources.passthrough import PassThroughResource
 from upstash_helper.api.server.connections import Counts
-from upstash_helper.broker.account.api_key import ConsoleKey
+from upstash_helper.broker.account.api_key import ApiKeySignIn
 from upstash_helper.broker.account.connection import Connection
-from upstash_helper.broker.account.credential_cache import Vault
+from upstash_helper.broker.account.credential_cache import CredentialCache
 from upstash_helper.broker.account.sign_in import SignIn
 from upstash_helper.broker.apps.approvals import Approvals
-from upstash_helper.broker.apps.dashboard_sessions import Sessions
-from upstash_helper.broker.apps.pairing_queue import WaitingRoom
+from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+from upstash_helper.broker.apps.pairing_queue import PairingQueue
 from upstash_helper.broker.apps.pairings import Pairings
-from upstash_helper.broker.apps.rate_limits import Turnstile
-from upstash_helper.broker.apps.registry import Apps
+from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
+from upstash_helper.broker.apps.registry import AppRegistry
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.databases.create import CreateDatabase
 from upstash_helper.broker.databases.operations import Databases, ReadCredentials
 from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus
-from upstash_helper.broker.idle import Rest
-from upstash_helper.broker.trays import Trays, UnlessTray
+from upstash_helper.broker.idle import IdleCheck
+from upstash_helper.broker.trays import TrayAwareNotifier, Trays
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,12 +54,11 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.server.routes import Route
-    from upstash_helper.broker.account.kept_sign_in import SignInStore
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
-    from upstash_helper.protocol import wire
+    from upstash_helper.protocol import literals, wire
     from upstash_helper.settings.config import Profile, Settings
-    from upstash_helper.upstream.http_client import Upstream
+    from upstash_helper.upstream.http_client import HttpClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +74,8 @@ class Machine:
     port: int
     """The API's port."""
     callback: CallbackAddress
-    sign_ins: SignInStore
     listeners: Callable[[], tuple[wire.Listener, ...]]
-    started_by: wire.StartedBy = "user"
+    started_by: literals.StartedBy = "user"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,7 @@ class Daemon:
     """The counts of connections, updated by the server."""
     background: Background
     """The tasks that continue after their client has disconnected."""
-    rest: Rest
+    rest: IdleCheck
     """Knows what would be lost if the daemon exited."""
 
 
@@ -107,20 +105,20 @@ class Broker:
 
     events: EventBus
     background: Background
-    vault: Vault
+    credentials: CredentialCache
     connection: Connection
-    console_key: ConsoleKey
+    api_key_sign_in: ApiKeySignIn
     databases: Databases
     create: CreateDatabase
-    credentials: ReadCredentials
+    read_credentials: ReadCredentials
     pass_through: PassThrough
-    apps: Apps
+    apps: AppRegistry
     pairings: Pairings
     approvals: Approvals
     audit: Audit
     trays: Trays
-    sessions: Sessions
-    rest: Rest
+    sessions: DashboardSessions
+    rest: IdleCheck
 
 
 def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemon:
@@ -132,13 +130,13 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         profile: The profile and its settings.
         stop: Set when a client requests through the API that the daemon stop.
     """
-    from upstash_helper.upstream.http_client import Upstream
+    from upstash_helper.upstream.http_client import HttpClient
 
     settings, counts, address = profile.settings, Counts(), ServerAddress(port=machine.port)
-    http = Upstream(clock=machine.clock)
+    http = HttpClient(clock=machine.clock)
     # Passed-through requests have their own connections and circuit breaker, so that responses that an app reads
     # slowly, and failures that it provokes, do not affect the daemon's own requests.
-    apps_http = Upstream(clock=machine.clock)
+    apps_http = HttpClient(clock=machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
 
     resources = (
@@ -150,12 +148,12 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         BridgeResource(),
         ConnectionResource(
             connection=broker.connection,
-            console_key=broker.console_key,
-            vault=broker.vault,
+            api_key_sign_in=broker.api_key_sign_in,
+            credentials=broker.credentials,
             open_browser=settings.open_browser,
             hosts=ServerAddress(port=settings.port).hosts,
         ),
-        DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.credentials),
+        DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         DashboardResource(sessions=broker.sessions, port=machine.port, clock=machine.clock),
         AppsResource(apps=broker.apps, audit=broker.audit),
@@ -171,22 +169,17 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         callback_guard = _guard(machine, broker, ServerAddress(port=settings.port, has_api=False), NoCallers())
         callback_app = create_callback_app(broker.connection, api_port=machine.port, guard=callback_guard)
 
-    async def restore_sign_in(_: web.Application) -> None:
-        await broker.connection.restore()
-
     async def end_streams(_: web.Application) -> None:
         await machine.callback.release()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:
         await broker.background.drain(DRAIN_SECONDS)
-        await broker.connection.leave()
         await http.close()
         await apps_http.close()
         await broker.apps.note_uses()
         await machine.ledger.close()
 
-    app.on_startup.append(restore_sign_in)
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(finish_writes)
     return Daemon(
@@ -211,14 +204,14 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
     )
 
 
-def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: Upstream, counts: Counts) -> Broker:
-    from upstash_helper.upstream.api_keys import Keys
+def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http: HttpClient, counts: Counts) -> Broker:
+    from upstash_helper.upstream.api_keys import ApiKeyIssuer
     from upstash_helper.upstream.developer_api import DeveloperApi
     from upstash_helper.upstream.oauth import OAuth
-    from upstash_helper.upstream.pass_through import DeveloperApiPassage
+    from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
 
     clock, ledger, trays = machine.clock, machine.ledger, Trays()
-    events, background, sessions = EventBus(), Background(), Sessions(clock=machine.clock)
+    events, background, sessions = EventBus(), Background(), DashboardSessions(clock=machine.clock)
     api = DeveloperApi(http=http, api_url=settings.api_url, rest_url=settings.rest_url)
     server = (
         None
@@ -228,15 +221,14 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
         )
     )
 
-    vault = Vault(store=machine.store, clock=clock)
-    keys = Keys(http=http, api_url=settings.api_url)
-    sign_in = SignIn(server=server, keys=keys, api=api, vault=vault, background=background, clock=clock)
+    credentials = CredentialCache(store=machine.store, clock=clock)
+    keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
+    sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
     connection = Connection(
-        vault=vault,
+        credentials=credentials,
         server=server,
         sign_in=sign_in,
         callback=machine.callback,
-        sign_ins=machine.sign_ins,
         tls_hellos=lambda: counts.tls,
         browser=machine.browser,
         events=events,
@@ -255,36 +247,40 @@ def _broker(machine: Machine, settings: Settings, *, http: Upstream, apps_http: 
     )
 
     audit = Audit(records=ledger.audit, clock=clock)
-    apps = Apps(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
-    turnstile = Turnstile(clock=clock)
-    room = WaitingRoom(records=ledger.pairings, turnstile=turnstile, events=events, clock=clock)
+    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
+    rate_limiter = PairingRateLimiter(clock=clock)
+    queue = PairingQueue(records=ledger.pairings, rate_limiter=rate_limiter, events=events, clock=clock)
     pairings = Pairings(
-        room=room,
+        queue=queue,
         apps=apps,
         audit=audit,
-        turnstile=turnstile,
-        notifier=UnlessTray(machine.notifier, trays),
+        rate_limiter=rate_limiter,
+        notifier=TrayAwareNotifier(machine.notifier, trays),
         background=background,
         clock=clock,
     )
-    passage = DeveloperApiPassage(http=apps_http, api_url=settings.api_url)
+    pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
         events=events,
         background=background,
-        vault=vault,
+        credentials=credentials,
         connection=connection,
-        console_key=ConsoleKey(connection=connection, vault=vault, api=api, background=background, clock=clock),
+        api_key_sign_in=ApiKeySignIn(
+            connection=connection, credentials=credentials, api=api, background=background, clock=clock
+        ),
         databases=databases,
         create=create,
-        credentials=ReadCredentials(databases=databases, journal=ledger.creates),
-        pass_through=PassThrough(connection=connection, passage=passage, databases=databases),
+        read_credentials=ReadCredentials(databases=databases, journal=ledger.creates),
+        pass_through=PassThrough(connection=connection, api=pass_through_api, databases=databases),
         apps=apps,
         pairings=pairings,
-        approvals=Approvals(room=room, turnstile=turnstile, clock=clock),
+        approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
         audit=audit,
         trays=trays,
         sessions=sessions,
-        rest=Rest(flow=connection.flow, room=room, sessions=sessions, vault=vault, background=background),
+        rest=IdleCheck(
+            flow=connection.flow, queue=queue, sessions=sessions, credentials=credentials, background=background
+        ),
     )
 
 
@@ -309,7 +305,7 @@ def _daemon_resource(
     return DaemonResource(
         about=about,
         connection=broker.connection,
-        vault=broker.vault,
+        credentials=broker.credentials,
         ledger=machine.ledger,
         trays=broker.trays,
         listeners=machine.listeners,

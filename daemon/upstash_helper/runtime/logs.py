@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
-from upstash_helper.protocol.discovery import make_private
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,7 +151,7 @@ class LogFile(RotatingFileHandler):
         Raises:
             OSError: If the file or its folder cannot be created, or the file is a symbolic link.
         """
-        make_private(path.parent)
+        private_files.make_folder(path.parent)
         self._reported = False
         super().__init__(path, maxBytes=max_bytes, backupCount=kept, encoding="utf-8")
 
@@ -162,7 +162,7 @@ class LogFile(RotatingFileHandler):
             _report(f"the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
 
     def _open(self) -> Any:
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_private)
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=private_files.opener)
 
 
 @contextlib.contextmanager
@@ -218,13 +218,6 @@ def _is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return journal == f"{status.st_dev}:{status.st_ino}"
-
-
-def _private(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
-    if sys.platform != "win32":
-        os.fchmod(descriptor, 0o600)  # an existing file may have a wider mode
-    return descriptor
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

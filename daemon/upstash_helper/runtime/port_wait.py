@@ -64,13 +64,13 @@ def wait_for_port(
                 logger.info("port_freed", extra={"port": listeners.port, "waited": waited})
                 return listeners
     finally:
-        discovery.over(runtime)
+        discovery.remove_waiting(runtime)
 
 
 def _report_wait(runtime: Path, busy: PortBusy, report: Callable[[str], None]) -> None:
     reason = f"The daemon is waiting for its port, and will start serving once it is free. {busy.detail}"
     report(reason)
     with contextlib.suppress(OSError):
-        discovery.tell(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
+        discovery.write_waiting(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
     # Reported as ready, so that the other program does not delay the login.
     notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from upstash_helper.protocol import discovery
+from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
 
 if TYPE_CHECKING:
     import asyncio
@@ -99,10 +100,10 @@ def single_instance(profile: Profile) -> Iterator[None]:
     Raises:
         AlreadyRunning: If another daemon holds it.
     """
-    lock = discovery.DaemonLock(profile.folders.runtime)
+    lock = InstanceLock(profile.folders.runtime)
     try:
         lock.acquire()
-    except discovery.AlreadyHeld:
+    except AlreadyHeld:
         pid = discovery.read_pid(profile.folders.runtime)
         process = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{process} (profile {profile.profile}). See: upstash-helper status"
@@ -111,7 +112,10 @@ def single_instance(profile: Profile) -> Iterator[None]:
     # program has the port now.
     with contextlib.suppress(OSError):
         discovery.remove(profile.folders.runtime)
-        discovery.over(profile.folders.runtime)
+        discovery.remove_waiting(profile.folders.runtime)
+    with contextlib.suppress(OSError):
+        # Earlier versions stored a pending sign-in here, with its code verifier.
+        (profile.folders.runtime / "sign-in.json").unlink(missing_ok=True)
     try:
         yield
     finally:

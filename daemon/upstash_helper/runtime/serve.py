@@ -23,7 +23,7 @@ from upstash_helper.runtime.idle_exit import IdleExit
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
 from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single_instance
 from upstash_helper.runtime.systemd import ActivationRefused, PassedSockets, notify, started_by_manager
-from upstash_helper.system.folders import claim
+from upstash_helper.settings.profiles import secure_folder
 from upstash_helper.system.signals import set_on_signal
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run_daemon(
     folders, settings = profile.folders, profile.settings
     activated = bool(passed)
     with contextlib.ExitStack() as stack:
-        claim(folders.runtime)
+        secure_folder(folders.runtime)
         stack.enter_context(single_instance(profile))
         stack.enter_context(logs.log_to(folders.log_file, level=settings.log_level))
         logger.info("starting", extra={"version": __version__, "profile": profile.profile, "port": settings.port})
@@ -209,7 +209,7 @@ def _idle_exit(profile: Profile, daemon: Daemon, stop: asyncio.Event, *, activat
         logger.warning("idle_exit_without_activator", extra={"seconds": seconds})
     if not seconds or not activated:
         return None
-    return IdleExit(seconds=seconds, busy_reason=daemon.rest.keeps, leave=stop.set)
+    return IdleExit(seconds=seconds, busy_reason=daemon.rest.blocker, leave=stop.set)
 
 
 @contextlib.contextmanager
@@ -275,9 +275,7 @@ def _this_machine(
     profile: Profile, listeners: Listeners, callback_port: CallbackPort | None, *, activated: bool
 ) -> Machine:
     from upstash_helper.runtime.compose import Machine
-    from upstash_helper.storage import sign_in_file
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
-    from upstash_helper.storage.sign_in_file import SignInFile
     from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier
     from upstash_helper.system.peers import SystemPeers
@@ -291,7 +289,6 @@ def _this_machine(
         notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
         callback=listeners if callback_port is None else callback_port,
-        sign_ins=SignInFile(profile.folders.runtime / sign_in_file.FILE),
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),

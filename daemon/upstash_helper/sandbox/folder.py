@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from upstash_helper.sandbox.errors import CannotStart
+from upstash_helper.system import private_files
 
 # `sockaddr_un.sun_path` holds 108 bytes on Linux and 104 on macOS, the final zero among them.
 LONGEST_SOCKET_PATH = 103
@@ -92,32 +92,13 @@ class Folder:
                 "Choose a shorter one with TMPDIR, or a data folder with a shorter path with --data."
             )
         outside.mkdir(mode=0o700, exist_ok=True)
-        _require_private(outside)
+        try:
+            private_files.check_folder(outside)
+        except private_files.NotPrivate as error:
+            # The temporary folder is shared: another user could have created this one first.
+            message = f"{outside} {error.reason}. Remove it, or choose a data folder with a shorter path."
+            raise CannotStart(message) from error
         return outside
-
-
-def _require_private(folder: Path) -> None:
-    """Refuse a folder in a shared place that somebody else has made."""
-    status = folder.lstat()
-    ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-    if stat.S_ISDIR(status.st_mode) and ours and stat.S_IMODE(status.st_mode) & 0o077 == 0:
-        return
-    raise CannotStart(f"{folder} belongs to somebody else. Remove it, or choose a data folder with a shorter path.")
-
-
-def write_private(path: Path, content: str) -> None:
-    """Write a text file that only the user may read, whole or not at all."""
-    write_private_bytes(path, content.encode())
-
-
-def write_private_bytes(path: Path, content: bytes) -> None:
-    """Write a file that only the user may read, whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    draft.replace(path)
 
 
 def default_root() -> Path:

@@ -12,7 +12,7 @@ from upstash_helper.service import managed_files, templating
 from upstash_helper.service.executable import this_program, without_console
 from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +134,7 @@ class DesktopAutostart:
     def enable(self) -> None:
         """Write the entry, in place of one that is switched off or leads to a Python that is gone."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        token_files.write(self.file, self.content().encode())
+        private_files.write(self.file, self.content().encode())
 
     def disable(self) -> None:
         """Remove the entry."""
@@ -178,7 +178,7 @@ class LaunchAgent:
     def enable(self) -> None:
         """Write the agent. It is not loaded now, for a tray is running already."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        token_files.write(self.file, self.content())
+        private_files.write(self.file, self.content())
 
     def disable(self) -> None:
         """Remove the agent."""

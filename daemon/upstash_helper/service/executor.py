@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from upstash_helper.protocol.discovery import make_private
 from upstash_helper.service import managed_files, registry
 from upstash_helper.service.plan import Command, File, Plan, ServiceError
-from upstash_helper.system import token_files
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -202,7 +201,7 @@ class Installer(Execution):
             self._write(file)
         self._write_values()
         for folder in () if self.dry else self.plan.folders:
-            make_private(folder)
+            private_files.make_folder(folder)
         self.commands(self.plan.after, changed=changed)
 
     def _write_values(self) -> None:
@@ -250,7 +249,7 @@ class Installer(Execution):
             return
         try:
             file.path.parent.mkdir(parents=True, exist_ok=True)
-            token_files.write(file.path, file.content)
+            private_files.write(file.path, file.content)
         except OSError as error:
             message = f"{file.path}: cannot be written: {error.strerror}. Mend that and run install again."
             raise ServiceError(message, code="not_written") from error

@@ -84,7 +84,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# What tempfile.mkstemp puts behind the prefix.
+# What `private_files.write` appends to the name of its temporary file.
 _RANDOM: Final = re.compile(r"[a-z0-9_]{8}")
 
 # Folders that install may have made; higher up they are everybody's.

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from upstash_helper.protocol.deleted_credential import DeletedCredential
 from upstash_helper.service import managed_files
 from upstash_helper.service.plan import ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders
@@ -23,20 +24,6 @@ removes it when that has ended.
 
 # A locked keyring gives its user two minutes.
 _SECONDS: Final = 150.0
-
-
-class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the credential: the output of ``storage.credentials.delete_credential``."""
-
-    entries: tuple[str, ...] = ()
-    """The keyring's entries that are gone now."""
-    kept: tuple[str, ...] = ()
-    """Those of which that is not certain."""
-    key_name: str | None = None
-    """The API key's name in the Upstash console, if the daemon made it there."""
-    email: str | None = None
-    problem: str | None = None
-    """Why the keyring could not be asked."""
 
 
 def folders_of(folders: Folders, *, profile: str, root: Path | None) -> list[Path]:
@@ -63,18 +50,18 @@ def folders_of(folders: Folders, *, profile: str, root: Path | None) -> list[Pat
     return found
 
 
-def forget(profile: str) -> Forgotten:
+def forget(profile: str) -> DeletedCredential:
     """Delete the credential in a process of the daemon's own, which alone knows the keyring."""
     command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.delete_credential", profile]
     try:
         ended = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
         )  # fmt: skip
-        return msgspec.json.decode(ended.stdout, type=Forgotten)
+        return msgspec.json.decode(ended.stdout, type=DeletedCredential)
     except subprocess.TimeoutExpired:
-        return Forgotten(problem=f"The keyring did not answer within {_SECONDS:.0f} seconds.")
+        return DeletedCredential(problem=f"The keyring did not answer within {_SECONDS:.0f} seconds.")
     except (OSError, msgspec.MsgspecError):
-        return Forgotten(problem="The credential could not be looked for.")
+        return DeletedCredential(problem="The credential could not be looked for.")
 
 
 def remove(paths: list[Path], *, folders: Folders) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.discovery import TRAY_LOCK_FILE, AlreadyHeld, DaemonLock
+from upstash_helper.protocol.lock import TRAY_LOCK_FILE, AlreadyHeld, InstanceLock
 
 if TYPE_CHECKING:
     import psutil
@@ -43,7 +43,7 @@ def is_running(runtime: Path) -> bool:
     if not (runtime / TRAY_LOCK_FILE).exists():
         return False
     try:
-        with DaemonLock(runtime, patience=0.0, file=TRAY_LOCK_FILE):
+        with InstanceLock(runtime, timeout=0.0, file=TRAY_LOCK_FILE):
             return False
     except AlreadyHeld:
         return True

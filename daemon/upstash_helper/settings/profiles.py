@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from upstash_helper.system import private_files
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,6 +31,10 @@ _PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 class SettingsError(Exception):
     """A setting that cannot be used. ``str()`` names where it stands, the key, what is wrong and what is taken."""
+
+
+class FolderRefused(SettingsError):
+    """A folder cannot be created, or another user could have changed what is in it."""
 
 
 class Folders(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,3 +123,22 @@ def _sessions_runtime(dirs: PlatformDirs, environ: Mapping[str, str]) -> Path | 
     if sys.platform != "linux" or runtime.is_relative_to("/run") or (given and runtime.is_relative_to(given)):
         return runtime
     return None
+
+
+def secure_folder(folder: Path) -> None:
+    """
+    Create ``folder`` if needed, and make sure that only this user can access it.
+
+    Raises:
+        FolderRefused: If it is a symbolic link, belongs to another user, or cannot be created.
+    """
+    try:
+        private_files.secure_folder(folder)
+    except private_files.NotPrivate as error:
+        raise FolderRefused(str(error)) from error
+    except OSError as error:
+        message = (
+            f"{folder} cannot be created: {error.strerror}. To use another place for all folders, set"
+            " UPSTASH_HELPER_HOME."
+        )
+        raise FolderRefused(message) from error

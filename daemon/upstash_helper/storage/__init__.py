@@ -1,1 +1,1 @@
-"""Where things are kept: the credential, in the system's keyring, in a private file, or in memory alone."""
+"""What the daemon stores: the credential, and the ledger."""

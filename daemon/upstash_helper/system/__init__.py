@@ -1,1 +1,1 @@
-"""The operating system: private files, blocking calls, keyrings, notifications, sockets, and peers."""
+"""The operating system: private files, keyrings, worker threads, notifications, ports, and peers of connections."""

@@ -1,16 +1,16 @@
 """
-A thread for calls that may block for ever.
+A worker thread for calls that may block indefinitely, with a deadline for each call.
 
-``asyncio.to_thread`` is not for them: a call that hangs would hold a thread of the pool that everybody shares, and the
-interpreter waits for that pool when it exits. The thread here is a daemon, is born with the first call and ends when
-there is none left: an idle program has none.
+``asyncio.to_thread`` does not fit: a call that hangs would occupy a thread of the shared pool, and the interpreter
+waits for that pool when it exits. The thread here is a daemon thread. It starts with the first call and ends when its
+queue is empty, so an idle process has none.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
@@ -18,20 +18,24 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Overdue(Exception):
-    """The call did not end in time. It goes on in its thread, until it asks whether anybody still waits."""
+class DeadlineExceeded(Exception):
+    """The call did not finish in time. It continues in its thread until it checks whether it was abandoned."""
 
 
 class Busy(Exception):
-    """A call past its deadline still blocks the thread."""
+    """An earlier call that exceeded its deadline still blocks the thread."""
 
 
 class Abandoned(Exception):
-    """Raised inside a job whose caller has gone; nobody sees it."""
+    """Raised inside a job to end it, since its caller is gone. No caller sees it."""
 
 
 class JobFailed(Exception):
-    """The job raised ``error``; as a value, for a ``SystemExit`` raised here would end the event loop."""
+    """
+    The job raised ``error``.
+
+    It is an attribute, not re-raised: a ``SystemExit`` raised in the event loop would end it.
+    """
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(type(error).__name__)
@@ -40,10 +44,10 @@ class JobFailed(Exception):
 
 class Call:
     """
-    What a job knows of its caller.
+    The job's view of its caller.
 
-    Either the caller abandons the call or the job settles it, never both: so a job can undo what its caller was told
-    did not happen.
+    Either the caller abandons the call or the job settles it, never both. So a job can undo what its caller was told
+    has failed.
     """
 
     def __init__(self) -> None:
@@ -53,139 +57,166 @@ class Call:
 
     @property
     def abandoned(self) -> bool:
-        """The caller waits no more."""
+        """Whether the caller has stopped waiting."""
         return self._abandoned
 
     def check(self) -> None:
         """
-        Go on only if the caller still waits.
+        Return if the caller is still waiting.
 
         Raises:
-            Abandoned: If not.
+            Abandoned: If it is not.
         """
         if self._abandoned:
             raise Abandoned
 
     def settle(self) -> bool:
-        """Make the call one whose outcome the caller will see, even past its deadline; False if it is abandoned."""
+        """Make the caller wait for the outcome, even past its deadline. Return False if it has abandoned the call."""
         with self._lock:
             self._settled = not self._abandoned
             return self._settled
 
     def abandon(self) -> bool:
-        """Make the call one whose outcome nobody will see; False if it is settled."""
+        """Discard the outcome. Return False if the job has settled the call."""
         with self._lock:
             self._abandoned = not self._settled
             return self._abandoned
 
 
-class _Ticket(Call, Generic[T]):
-    """One call on its way through the thread."""
-
-    def __init__(self, job: Callable[[Call], T], deadline: float) -> None:
+class _QueuedCall(Call, Generic[T]):
+    def __init__(self, job: Callable[[Call], T], deadline: float, notify: Callable[[], object]) -> None:
+        """
+        Args:
+            job: The work.
+            deadline: Seconds from now.
+            notify: Called in the thread when the outcome is available.
+        """
         super().__init__()
         self._job = job
-        self._loop = asyncio.get_running_loop()
-        self._overdue_at = self._loop.time() + deadline
-        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._overdue_at = time.monotonic() + deadline
+        self._notify = notify
         self._value: T | None = None
         self._error: BaseException | None = None
 
     @property
     def hangs(self) -> bool:
-        """The caller waits no more, and its time is over. One that was cancelled a moment ago is about to end."""
-        return self.abandoned and self._loop.time() >= self._overdue_at
+        """Whether it was abandoned at its deadline. A call that was canceled earlier may be about to finish."""
+        return self.abandoned and time.monotonic() >= self._overdue_at
 
-    def carry_out(self) -> None:
-        """Run the job; in the thread."""
+    def execute(self) -> None:
+        """Run the job; in the worker thread."""
         try:
             self.check()
             self._value = self._job(self)
-        except BaseException as error:  # noqa: BLE001  # the caller gets it, whatever it is
+        except BaseException as error:  # noqa: BLE001 - passed on to the caller, whatever it is
             self._error = error
         if self.settle():
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
-                self._loop.call_soon_threadsafe(self.ended.set_result, None)
+            self._notify()
         else:
             self._error = None
 
     def outcome(self) -> T:
-        """Return what the job returned; in the loop, once ``ended``."""
-        # Let go of it here: a traceback holds the frames, and so the secrets, of the job.
+        """
+        Return the job's result; in the caller, after ``notify``.
+
+        Raises:
+            JobFailed: If the job raised anything.
+        """
+        # Drop the reference: the traceback keeps the job's frames alive, and the secrets in them.
         error, self._error = self._error, None
         if error is not None:
             raise JobFailed(error)
-        return self._value  # type: ignore[return-value]  # a job that did not fail left its value
+        return self._value  # type: ignore[return-value]  # set by every job that did not fail
 
 
 class Worker:
-    """Runs jobs one after another in a thread of its own."""
+    """Runs jobs one at a time, in a thread of its own."""
 
     def __init__(self, name: str) -> None:
         """
         Args:
-            name: The thread's, for whoever looks at a stack dump.
+            name: The thread's name, for stack dumps.
         """
         self._name = name
         self._lock = threading.Lock()
-        self._waiting: deque[_Ticket[Any]] = deque()
-        self._current: _Ticket[Any] | None = None
+        self._queue: deque[_QueuedCall[Any]] = deque()
+        self._current: _QueuedCall[Any] | None = None
         self._thread: threading.Thread | None = None
 
     async def run(self, job: Callable[[Call], T], *, deadline: float) -> T:
         """
-        Run ``job`` in the thread and return what it returns.
-
-        A job whose caller has gone is not begun; one that is under way learns it from its ``Call``. Cancelling is
-        going away.
+        Run ``job`` in the thread and return its result. Canceling abandons the call, as exceeding the deadline does.
 
         Args:
-            job: Gets the ``Call``, and calls ``settle`` before the last thing that cannot be undone, if there is one.
-            deadline: Seconds, the time in the queue included.
+            job: Receives the ``Call``. It calls ``settle`` before a step that cannot be undone.
+            deadline: Seconds, including the time in the queue. A job that has not started by then never starts.
 
         Raises:
-            Overdue: If it does not end in time.
-            Busy: If an earlier overdue call still hangs; at once.
-            JobFailed: With what the job raised.
+            DeadlineExceeded: If it does not finish in time.
+            Busy: Immediately, if an earlier overdue call still hangs.
+            JobFailed: If the job raised anything.
         """
-        ticket = _Ticket(job, deadline)
-        self._submit(ticket)
-        try:
-            # Unlike wait_for, wait leaves the future alone when the time is over.
-            done, _ = await asyncio.wait((ticket.ended,), timeout=deadline)
-            if not done and ticket.abandon():
-                raise Overdue
-            await asyncio.wait((ticket.ended,))
-        except asyncio.CancelledError:
-            ticket.abandon()
-            raise
-        return ticket.outcome()
+        import asyncio
 
-    def _submit(self, ticket: _Ticket[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        finished: asyncio.Future[None] = loop.create_future()
+
+        def notify() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(finished.set_result, None)
+
+        call = _QueuedCall(job, deadline, notify)
+        self._submit(call)
+        try:
+            # Unlike wait_for, wait does not cancel the future at the timeout.
+            done, _ = await asyncio.wait((finished,), timeout=deadline)
+            if not done and call.abandon():
+                raise DeadlineExceeded
+            await asyncio.wait((finished,))
+        except asyncio.CancelledError:
+            call.abandon()
+            raise
+        return call.outcome()
+
+    def run_blocking(self, job: Callable[[Call], T], *, deadline: float) -> T:
+        """Do the same as ``run`` in a program without an event loop."""
+        finished = threading.Event()
+        call = _QueuedCall(job, deadline, finished.set)
+        self._submit(call)
+        try:
+            if not finished.wait(deadline) and call.abandon():
+                raise DeadlineExceeded
+            finished.wait()
+        except KeyboardInterrupt:
+            call.abandon()
+            raise
+        return call.outcome()
+
+    def _submit(self, call: _QueuedCall[Any]) -> None:
         with self._lock:
             if self._current is not None and self._current.hangs:
                 raise Busy
-            self._waiting.append(ticket)
+            self._queue.append(call)
             if self._thread is not None:
                 return
             thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # the system has no thread left
-                self._waiting.clear()
+            except RuntimeError as error:  # the system's limit on threads is reached
+                self._queue.clear()
                 raise JobFailed(error) from None
             self._thread = thread
 
     def _work(self) -> None:
-        while (ticket := self._next()) is not None:
-            ticket.carry_out()
+        while (call := self._next()) is not None:
+            call.execute()
 
-    def _next(self) -> _Ticket[Any] | None:
+    def _next(self) -> _QueuedCall[Any] | None:
         with self._lock:
             self._current = None
-            while self._waiting and self._current is None:
-                ticket = self._waiting.popleft()
-                self._current = None if ticket.abandoned else ticket
+            while self._queue and self._current is None:
+                call = self._queue.popleft()
+                self._current = None if call.abandoned else call
             if self._current is None:
                 self._thread = None
             return self._current

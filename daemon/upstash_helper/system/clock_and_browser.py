@@ -1,4 +1,4 @@
-"""What the machine itself gives: its clock and its browser."""
+"""The machine's clock and browser, and a notifier for users who turned notifications off."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# An event loop's timers stand still while the machine sleeps. So a long wait is cut in pieces, and the clock, which
-# does not, is looked at after each: a sign-in that was open over night ends this soon after the lid is.
+# The event loop's timers stop while the machine sleeps. So a long wait is split, and the clock is read again after each
+# part: an attempt that expired overnight ends within this many seconds after the lid is opened.
 LONGEST_WAIT: Final = 30.0
 
 if sys.platform == "linux":
 
-    def _steady() -> float:
-        # Counts on while the machine sleeps, unlike CLOCK_MONOTONIC: a sign-in that was open over night is over.
+    def _monotonic() -> float:
+        # Unlike CLOCK_MONOTONIC this includes sleep: an attempt that was pending overnight has expired.
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 else:
-    _steady = time.monotonic
+    _monotonic = time.monotonic
 
 
 class SystemClock:
@@ -30,20 +30,20 @@ class SystemClock:
     def __init__(self, *, longest_wait: float = LONGEST_WAIT) -> None:
         """
         Args:
-            longest_wait: Seconds after which the time is looked at again.
+            longest_wait: Seconds after which the clock is read again.
         """
         self._longest_wait = longest_wait
 
     def monotonic(self) -> float:
-        """Return seconds that never go back, sleep included where the system counts it."""
-        return _steady()
+        """Return monotonic seconds, including sleep where the system counts it."""
+        return _monotonic()
 
     def time(self) -> float:
         """Return the Unix time."""
         return time.time()
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Have the running event loop call ``call`` at ``when``."""
+        """Schedule ``call`` in the running event loop for the monotonic time ``when``."""
         loop = asyncio.get_running_loop()
         left = when - self.monotonic()
         if left > 0:
@@ -53,18 +53,18 @@ class SystemClock:
 
 
 class SystemBrowser:
-    """The ``Browser`` port, by the standard library's ``webbrowser``, which respects ``BROWSER``."""
+    """The ``Browser`` port with the standard library's ``webbrowser``, which respects ``BROWSER``."""
 
     async def open(self, url: str) -> bool:
-        """Open ``url``; False where no browser can be started."""
+        """Open ``url``. Return False if no browser could be started."""
         return await asyncio.to_thread(_open, url)
 
 
 class SilentNotifier:
-    """The ``Notifier`` port for a user who wants no notifications."""
+    """The ``Notifier`` port for users who turned notifications off."""
 
-    async def show(self, *, title: str, body: str) -> bool:  # noqa: ARG002 - the port's words
-        """Show nothing."""
+    async def show(self, *, title: str, body: str) -> bool:  # noqa: ARG002 - the port's signature
+        """Return False."""
         return False
 
 

@@ -1,8 +1,8 @@
 """
-Notifications of the desktop: that an app waits for the user's approval.
+Desktop notifications, which tell the user that an app waits for approval.
 
-Run on Linux, with a real session bus. What is done for macOS and Windows was not run there: each is one command, whose
-text is always the same. What is shown travels beside it, as arguments or in the environment, and is never code.
+Tested on Linux, with a real session bus. The code for macOS and Windows was not run there. It starts one command whose
+code never varies: title and body are passed as arguments or environment variables.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from upstash_helper.broker.apps.display_text import clean
-from upstash_helper.system.blocking_call import Busy, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, DeadlineExceeded, JobFailed, Worker
+from upstash_helper.system.printable import printable
 from upstash_helper.system.session_bus import session_bus_address
 
 logger = logging.getLogger(__name__)
 
 DEADLINE: Final = 3.0
-"""Seconds. A desktop that is there shows a notification in some hundredths of one."""
-LONGEST_TITLE: Final = 100
-LONGEST_BODY: Final = 300
+"""Seconds. A working desktop shows a notification within some hundredths of one."""
+MAX_TITLE: Final = 100
+MAX_BODY: Final = 300
 
 _APP: Final = "upstash-helper"
 
@@ -32,21 +32,23 @@ _APP: Final = "upstash-helper"
 _NAME: Final = "org.freedesktop.Notifications"
 _PATH: Final = "/org/freedesktop/Notifications"
 _NORMAL_URGENCY: Final = 1
-_AS_LONG_AS_USUAL: Final = -1
+_DEFAULT_EXPIRY: Final = -1
 
-Way = Callable[[str, str, float], bool]
-"""Shows a title and a body, within some seconds. May raise whatever it likes, and block for ever."""
+Backend = Callable[[str, str, float], bool]
+"""
+Shows a title and a body within the given seconds; returns whether it did. It may raise anything, and block.
+"""
 Command = tuple[tuple[str, ...], dict[str, str]]
-"""What is run, and its environment."""
+"""The arguments and environment of a process."""
 
 _APPLESCRIPT: Final = """\
 on run argv
 display notification (item 3 of argv) with title (item 1 of argv) subtitle (item 2 of argv)
 end run"""
 
-# Windows PowerShell 5, which every Windows has. The texts are made text nodes, so that they are no XML. Windows shows
-# the toasts of programs that it knows alone, hence the identity of PowerShell itself. No double quotes: Windows passes
-# a command on as one line, in which they would have to be quoted.
+# Windows PowerShell 5, which is part of Windows. Title and body are inserted as text nodes, so they are not parsed as
+# XML. Windows shows toasts of registered programs only, hence the id of PowerShell itself. There are no double quotes
+# in the script: Windows passes a command as one line, in which they would have to be escaped.
 _POWERSHELL: Final = r"""$ErrorActionPreference = 'Stop'
 [void][Windows.UI.Notifications.ToastNotificationManager, Windows.UI.Notifications, ContentType=WindowsRuntime]
 [void][Windows.Data.Xml.Dom.XmlDocument, Windows.Data.Xml.Dom.XmlDocument, ContentType=WindowsRuntime]
@@ -62,7 +64,7 @@ $id = '{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}\WindowsPowerShell\v1.0\powershell.
 
 
 if sys.platform == "win32":
-    _FLAGS = subprocess.CREATE_NO_WINDOW  # else a console would flash up
+    _FLAGS = subprocess.CREATE_NO_WINDOW  # otherwise a console window would flash up
 else:
     _FLAGS = 0
 
@@ -70,31 +72,31 @@ else:
 class DesktopNotifier:
     """The ``Notifier`` port."""
 
-    def __init__(self, *, way: Way | None = None, deadline: float = DEADLINE) -> None:
+    def __init__(self, *, backend: Backend | None = None, deadline: float = DEADLINE) -> None:
         """
         Args:
-            way: How it is shown, by default as this system does.
+            backend: Shows the notification; by default that of this platform.
             deadline: Seconds that it may take.
         """
-        self._way = way or _WAYS.get(sys.platform, over_dbus)
+        self._backend = backend or _BACKENDS.get(sys.platform, show_over_dbus)
         self._deadline = deadline
-        # Not of the pool that everybody shares: a session bus that hangs holds this thread, and no other.
+        # Not the shared thread pool: a session bus that hangs would keep one of its threads.
         self._worker = Worker("notifications")
 
     async def show(self, *, title: str, body: str) -> bool:
-        """Show a notification; False if none can be shown, or an earlier one still hangs."""
-        shown = (clean(title, LONGEST_TITLE), clean(body, LONGEST_BODY))
+        """Show a notification. Return False if that failed, or if an earlier call still hangs."""
+        text = (_one_line(title, MAX_TITLE), _one_line(body, MAX_BODY))
         try:
-            return await self._worker.run(lambda _: self._way(*shown, self._deadline), deadline=self._deadline)
+            return await self._worker.run(lambda _: self._backend(*text, self._deadline), deadline=self._deadline)
         except JobFailed as failure:
             logger.info("notification_failed", extra={"error": type(failure.error).__name__})
-        except (Overdue, Busy) as failure:
+        except (DeadlineExceeded, Busy) as failure:
             logger.info("notification_failed", extra={"error": type(failure).__name__})
         return False
 
 
-def over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, str] = os.environ) -> bool:
-    """Show a notification as desktops of freedesktop.org do."""
+def show_over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, str] = os.environ) -> bool:
+    """Show a notification with the D-Bus interface of freedesktop.org."""
     address = session_bus_address(environ)
     if address is None:
         return False
@@ -102,59 +104,66 @@ def over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, st
     from jeepney import DBusAddress, MessageType, new_method_call  # type: ignore[import-untyped]
     from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
 
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     hints = {"urgency": ("y", _NORMAL_URGENCY), "desktop-entry": ("s", _APP)}
     replaced, icon = 0, ""
-    actions: list[str] = []  # none: the focus stays where it is
+    actions: list[str] = []  # none, so that clicking the notification does not move the focus
     message = new_method_call(
         DBusAddress(_PATH, _NAME, _NAME),
         "Notify",
         "susssasa{sv}i",
-        (_APP, replaced, icon, title, _escaped(body), actions, hints, _AS_LONG_AS_USUAL),
+        (_APP, replaced, icon, title, _escaped(body), actions, hints, _DEFAULT_EXPIRY),
     )
     with open_dbus_connection(address, auth_timeout=seconds) as bus:
-        reply = bus.send_and_get_reply(message, timeout=until - time.monotonic())
+        reply = bus.send_and_get_reply(message, timeout=deadline - time.monotonic())
     return bool(reply.header.message_type == MessageType.method_return)
 
 
-def osascript(title: str, body: str) -> Command:
-    """Return what shows a notification on macOS."""
-    # The name comes first, so that a title that begins with a dash is not taken for an option.
+def osascript_command(title: str, body: str) -> Command:
+    """Return the command that shows a notification on macOS."""
+    # The app's name comes first, so that a title that begins with a dash is not parsed as an option.
     return ("/usr/bin/osascript", "-e", _APPLESCRIPT, _APP, title, body), dict(os.environ)
 
 
-def powershell(title: str, body: str) -> Command:
-    """Return what shows a notification on Windows."""
-    # By its whole path: what is called powershell in the folder where the daemon was started is not run.
+def powershell_command(title: str, body: str) -> Command:
+    """Return the command that shows a notification on Windows."""
+    # The full path: Windows would prefer a powershell.exe in the current folder.
     program = os.environ.get("SYSTEMROOT", r"C:\Windows") + r"\System32\WindowsPowerShell\v1.0\powershell.exe"
     environ = dict(os.environ) | {"NOTIFICATION_TITLE": title, "NOTIFICATION_BODY": body}
     return (program, "-NoProfile", "-NonInteractive", "-Command", _POWERSHELL), environ
 
 
-def by_command(make: Callable[[str, str], Command]) -> Way:
-    """Return the way that runs what ``make`` makes of title and body."""
+def command_backend(make_command: Callable[[str, str], Command]) -> Backend:
+    """Return a backend that runs the command made from title and body."""
 
     def show(title: str, body: str, seconds: float) -> bool:
-        argv, environ = make(title, body)
-        quiet = subprocess.DEVNULL
-        done = subprocess.run(
+        argv, environ = make_command(title, body)
+        ended = subprocess.run(
             argv,
             env=environ,
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             timeout=seconds,
             check=False,
             creationflags=_FLAGS,
         )
-        return done.returncode == 0
+        return ended.returncode == 0
 
     return show
 
 
-_WAYS: Final[Mapping[str, Way]] = {"darwin": by_command(osascript), "win32": by_command(powershell)}
+_BACKENDS: Final[Mapping[str, Backend]] = {
+    "darwin": command_backend(osascript_command),
+    "win32": command_backend(powershell_command),
+}
+
+
+def _one_line(text: str, longest: int) -> str:
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 def _escaped(body: str) -> str:
-    """Return text that stays text where a desktop interprets markup in bodies, as most do."""
+    """Escape markup, which most desktops interpret in bodies."""
     return body.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,9 +1,9 @@
 """
-Who is at the other end of a loopback connection, as the operating system tells it.
+The process and user at the other end of a loopback connection.
 
-Any user of the machine can connect to a loopback port. What was run where: all of it on Linux, where the kernel names
-the user in some microseconds. On macOS and Windows no call does that at the price of a request, so there the user is
-unknown, and the program of a pairing is found by psutil, which has not been run there.
+Any user of the machine can connect to a loopback port. On Linux the kernel returns the user within microseconds. macOS
+and Windows have no call that is fast enough for every request, so the user is unknown there; the program that requests
+access is looked up with psutil, which has not been tested on these systems.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
 from upstash_helper.system import socket_owners
+from upstash_helper.system.printable import printable
 from upstash_helper.system.socket_owners import Address
 
 if TYPE_CHECKING:
     import psutil
 
 Lookup = Callable[[Address, Address], int | None]
-"""From the client's end and the server's to a user id, or None if there is nobody; raises OSError if it cannot tell."""
+"""Takes the client's and the server's address. Returns a user id, or None for no owner; OSError if it is unknown."""
 
 LOOKUPS: Final[tuple[Lookup, ...]] = (
     (socket_owners.by_netlink, socket_owners.by_proc) if sys.platform == "linux" else ()
 )
 
-# Root can read the helper's memory and files anyway, so nothing is won by turning it away, and something is lost: what
-# a browser on Windows asks of WSL 2 is passed on by a process of root's.
+# Root can read the daemon's memory and files anyway, so refusing it gains nothing. And it would break WSL 2, where a
+# process of root relays the requests of browsers on Windows.
 _ROOT: Final = 0
 
-# The longest path that Linux takes has 4096 bytes. Both ends of one say more than its beginning.
-_LONGEST: Final = 1024
-_HALF: Final = _LONGEST // 2
+# Linux allows paths of 4096 bytes. The two ends of a long path identify it better than its beginning.
+_MAX_PATH: Final = 1024
+_HALF: Final = _MAX_PATH // 2
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,17 +44,17 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     executable: str
-    """Its file, in printable characters; empty if the system does not tell."""
+    """Its file, in printable characters; empty if the system does not report it."""
 
 
-def uid_of(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
+def peer_uid(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
     """
-    Return the id of the user whose program is at the other end of a connection; None if that is not told. Never raises.
+    Return the id of the user at the other end of a connection, or None if it is unknown. Never raises.
 
     Args:
-        local: Our end.
-        remote: The client's end.
-        lookups: Are asked in turn, until one can tell.
+        local: Our address.
+        remote: The client's address.
+        lookups: Tried in order, until one succeeds.
     """
     for lookup in lookups:
         try:
@@ -64,17 +64,18 @@ def uid_of(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOO
     return None
 
 
-def process_of(local: Address, remote: Address) -> Program | None:
+def peer_program(local: Address, remote: Address) -> Program | None:
     """
-    Return the program at the other end of a connection; None if that is not told. Takes some 10 ms, and more where the
-    system tells it only of one process after the other.
+    Return the program at the other end of a connection, or None if it is unknown.
+
+    This takes about 10 ms, and longer on macOS, where each process has to be asked.
     """
     import psutil
 
-    ends = (_plain(remote), _plain(local))
+    ends = (_unmapped(remote), _unmapped(local))
     try:
-        for pid, ours, theirs in _connections():
-            if pid is not None and (_plain(ours), _plain(theirs)) == ends:
+        for pid, process_end, other_end in _connections():
+            if pid is not None and (_unmapped(process_end), _unmapped(other_end)) == ends:
                 return Program(pid=pid, executable=_executable(pid))
     except (psutil.Error, OSError):
         pass
@@ -87,58 +88,54 @@ class SystemPeers:
     def __init__(self, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> None:
         """
         Args:
-            lookups: As for ``uid_of``.
+            lookups: As for ``peer_uid``.
         """
         self._lookups = lookups
-        self._known: Final = _known_users()
+        self._allowed: Final = _allowed_users()
 
     def is_other_user(self, local: Address, remote: Address) -> bool:
-        """Return True if another user than ours, or root, is at the other end for sure. Takes some microseconds."""
-        uid = uid_of(local, remote, lookups=self._lookups)
-        return uid is not None and uid not in self._known
+        """Return True only if the peer certainly is a user other than this one or root. Takes microseconds."""
+        uid = peer_uid(local, remote, lookups=self._lookups)
+        return uid is not None and uid not in self._allowed
 
-    async def program(self, local: Address, remote: Address) -> Identity:
-        """Return the program at the other end."""
-        found = await asyncio.to_thread(process_of, local, remote)
-        if found is None:
-            return Identity(kind="native", name="")
-        return Identity(kind="native", name=found.executable, pid=found.pid)
+    async def program(self, local: Address, remote: Address) -> Program | None:
+        """Return the program at the other end, or None if it is unknown."""
+        return await asyncio.to_thread(peer_program, local, remote)
 
 
-def _known_users() -> frozenset[int]:
-    """Return whose programs are let in: root's and this user's."""
+def _allowed_users() -> frozenset[int]:
     if sys.platform == "win32":
-        return frozenset()  # users have no such numbers there
+        return frozenset()  # Windows has no numeric user ids
     return frozenset({_ROOT, os.geteuid()})
 
 
 def _connections() -> Iterator[tuple[int | None, Address, Address]]:
-    """Yield process and both ends of each TCP connection."""
+    """Yield the process id and both addresses of each TCP connection."""
     import psutil
 
     try:
-        for one in psutil.net_connections("tcp"):
-            if one.laddr and one.raddr:
-                yield one.pid, one.laddr, one.raddr
-    except psutil.AccessDenied:  # macOS tells all of them to root alone, and to each user their own
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.raddr:
+                yield connection.pid, connection.laddr, connection.raddr
+    except psutil.AccessDenied:  # macOS lists all connections for root only; users can list those of their processes
         for process in psutil.process_iter():
-            yield from of_process(process)
+            yield from process_connections(process)
 
 
-def of_process(process: psutil.Process) -> Iterator[tuple[int, Address, Address]]:
-    """Yield the TCP connections of one process; none if they are another user's."""
+def process_connections(process: psutil.Process) -> Iterator[tuple[int, Address, Address]]:
+    """Yield the TCP connections of a process; none if it has ended or belongs to another user."""
     import psutil
 
     try:
-        for one in process.net_connections("tcp"):
-            if one.raddr:
-                yield process.pid, one.laddr, one.raddr
+        for connection in process.net_connections("tcp"):
+            if connection.raddr:
+                yield process.pid, connection.laddr, connection.raddr
     except psutil.Error:
         return
 
 
-def _plain(address: Address) -> Address:
-    """Return an address without the mark of a socket that is for both families."""
+def _unmapped(address: Address) -> Address:
+    """Return an IPv4-mapped IPv6 address as IPv4 (RFC 4291, section 2.5.5.2)."""
     return (address[0].removeprefix("::ffff:"), address[1])
 
 
@@ -146,8 +143,7 @@ def _executable(pid: int) -> str:
     import psutil
 
     try:
-        path = psutil.Process(pid).exe()
+        path = printable(psutil.Process(pid).exe())
     except psutil.Error:
         return ""
-    path = "".join(character for character in path if character.isprintable())
-    return path if len(path) <= _LONGEST else f"{path[: _HALF - 1]}…{path[-_HALF:]}"
+    return path if len(path) <= _MAX_PATH else f"{path[: _HALF - 1]}…{path[-_HALF:]}"

@@ -1,4 +1,4 @@
-"""Which program listens on a port of this machine, as far as the system tells."""
+"""Which program listens on a port of this machine, as far as the operating system reports it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,53 @@ import os
 import sys
 from typing import Final
 
-UNNAMED: Final = "a program that the system does not name"
+from upstash_helper.system.printable import printable
+
+UNNAMED: Final = "an unknown program"
 
 ANY: Final = {"127.0.0.1": "0.0.0.0", "::1": "::"}  # noqa: S104 - compared, not bound
-"""The address that stands for all of its family, by the one of the loopback interface."""
+"""From a loopback address to the wildcard address of its family."""
+
+_MAX_NAME: Final = 60
 
 
 def holder(host: str, port: int) -> str:
     """
-    Return who listens on an address, in words: the program, and the user if it is another one. Takes some milliseconds,
-    and more where the system is secretive.
+    Describe the program that listens at an address: its name, and its user if that is another one.
+
+    This takes a few milliseconds, and longer where another user's process has to be looked up.
     """
     wanted = {host, *ANY.values()}
-    suspects = [(ip, pid) for ip, pid in listening(port) or () if ip in wanted]
-    if not suspects:
+    candidates = [(ip, pid) for ip, pid in listeners(port) or () if ip in wanted]
+    if not candidates:
         return UNNAMED
-    # The exact address is a better match than one that stands for all.
-    address, pid = min(suspects, key=lambda suspect: suspect[0] != host)
-    return owner(address, port) if pid is None else named(pid)
+    # The exact address is a better match than a wildcard.
+    address, pid = min(candidates, key=lambda candidate: candidate[0] != host)
+    return describe_owner(address, port) if pid is None else describe_process(pid)
 
 
-def listening(port: int) -> list[tuple[str, int | None]] | None:
+def listeners(port: int) -> list[tuple[str, int | None]] | None:
     """
-    Return the addresses on which somebody listens, with the processes where the system names them.
+    Return the addresses with a listener on ``port``, each with its process id where it is known.
 
     Returns:
-        None where it does not tell at all: macOS tells such things to root alone.
+        None if the system does not list them: macOS does so for root only.
     """
     import psutil
 
     try:
-        found = psutil.net_connections("tcp")
+        connections = psutil.net_connections("tcp")
     except (psutil.Error, OSError):
         return None
     return [
-        (one.laddr.ip, one.pid)
-        for one in found
-        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
+        (connection.laddr.ip, connection.pid)
+        for connection in connections
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
     ]
 
 
-def owner(host: str, port: int) -> str:
-    """Return whose program listens, in words, where the system hides which one it is."""
+def describe_owner(host: str, port: int) -> str:
+    """Describe a listener by its user, where the system does not reveal its process."""
     from upstash_helper.system import socket_owners
 
     try:
@@ -56,12 +61,12 @@ def owner(host: str, port: int) -> str:
         uid = None
     if uid is None or sys.platform == "win32":
         return "another user's program"
-    # A user's own program may hide as well, such as one that holds keys.
-    return UNNAMED if uid == os.geteuid() else f"another user's program (user {_shown(user_name(uid))})"
+    # A user's own processes can be hidden too: those that hold keys, such as ssh-agent.
+    return UNNAMED if uid == os.geteuid() else f"another user's program (user {_safe(user_name(uid))})"
 
 
-def named(pid: int) -> str:
-    """Return what a process is called, in words, and whose it is if it is another user's."""
+def describe_process(pid: int) -> str:
+    """Describe a process by its name, and its user if that is another one."""
     import psutil
 
     try:
@@ -71,14 +76,14 @@ def named(pid: int) -> str:
         return f"process {pid}"
     try:
         user = process.username()
-        whose = "" if user == psutil.Process().username() else f" of user {_shown(user)}"
+        suffix = "" if user == psutil.Process().username() else f" of user {_safe(user)}"
     except psutil.Error:
-        whose = ""
-    return f"{_shown(name)} (process {pid}{whose})"
+        suffix = ""
+    return f"{_safe(name)} (process {pid}{suffix})"
 
 
 def user_name(uid: int) -> str:
-    """Return what the user is called, or the id where it has no name."""
+    """Return the user's name, or the id if there is none."""
     if sys.platform == "win32":
         return str(uid)
     import pwd
@@ -89,6 +94,5 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def _shown(name: str) -> str:
-    """Return a name that somebody else chose."""
-    return "".join(character for character in name if character.isprintable())[:60]
+def _safe(name: str) -> str:
+    return printable(name)[:_MAX_NAME]

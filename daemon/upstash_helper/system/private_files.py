@@ -1,13 +1,15 @@
 """
-Files that are their user's alone: mode 0600 in a folder of mode 0700, replaced as a whole or not at all.
+Files and folders that only their owner can access: files of mode 0600 in folders of mode 0700.
 
-Windows has no such modes: there the user's profile folder is closed to others by its access control list.
+Nothing here reads or writes through a symbolic link, and every check that guards a read is made on the open file. On
+Windows there are no such modes: the access control list of the user's profile folder keeps others out.
+
+``write`` is atomic, ``write_durably`` also survives a power failure. The difference is an fsync, which can take a
+second on a slow disk: the credential is worth that, the discovery file, which is rewritten at each start, is not.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import stat
 import sys
@@ -17,221 +19,347 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_log = logging.getLogger(__name__)
-
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
+_READABLE: Final = "Other users could access %s. Its mode is 0600 now; assume that they have read it."
 
-# On Windows text mode would change line ends; elsewhere a link is not followed and a FIFO does not block.
-_FLAGS: Final = (
-    getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-)
+# O_BINARY: Windows would translate line ends. O_NONBLOCK: opening a FIFO must not wait for its other end.
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ: Final = os.O_RDONLY | _NO_LINK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_BINARY", 0)
 
 
 class NotPrivate(Exception):
-    """The file cannot be trusted. ``str()`` says why and what to do."""
+    """Another user could have written or read the file or folder. ``str()`` explains it and suggests a fix."""
+
+    def __init__(self, path: Path, reason: str, fix: str) -> None:
+        """
+        Args:
+            path: The file or folder.
+            reason: A predicate without a full stop, such as "is a symbolic link".
+            fix: A sentence, for callers that have no better advice.
+        """
+        super().__init__(f"{path} {reason}. {fix}")
+        self.path: Final = path
+        self.reason: Final = reason
 
 
-def read(path: Path, *, limit: int) -> bytes | None:
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def make_folder(folder: Path) -> None:
     """
-    Return what the file holds, or None if there is none.
+    Create ``folder`` and its missing parents with mode 0700. An existing folder is left unchanged.
 
-    A file that others may read is taken from them, with a warning: what it held may be known to them.
+    Raises:
+        OSError: If one cannot be created.
+    """
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.is_dir()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def secure_folder(folder: Path) -> None:
+    """
+    Create ``folder`` if needed, check who owns it, and close it to other users (mode 0700).
+
+    Raises:
+        NotPrivate: If it is a symbolic link or belongs to another user.
+        OSError: If it cannot be created.
+    """
+    make_folder(folder)
+    status = _folder_status(folder)
+    if sys.platform != "win32" and status.st_mode & _OTHERS:
+        folder.chmod(0o700)
+
+
+def check_folder(folder: Path) -> None:
+    """
+    Check, without changing it, that only the user can access an existing folder.
+
+    Raises:
+        NotPrivate: If it is a symbolic link, no folder, another user's, or open to other users.
+        OSError: If there is none.
+    """
+    status = _folder_status(folder)
+    if sys.platform != "win32" and status.st_mode & _OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise NotPrivate(folder, f"is open to other users: its mode is {mode:04o}", "Remove it.")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path, *, limit: int, fix_mode: bool = False) -> bytes | None:
+    """
+    Return the content of a private file, or None if there is no file.
 
     Args:
         path: The file.
-        limit: Bytes; a longer file is none of ours.
+        limit: Maximum size in bytes. A larger file was not written by upstash-helper.
+        fix_mode: If other users can access the file, restrict its mode and log a warning instead of refusing it.
 
     Raises:
-        NotPrivate: If it is a link, no regular file, too long, or somebody else's.
+        NotPrivate: If it is a link, no regular file, too large, another user's, or accessible to other users.
         OSError: If it cannot be read.
     """
     _refuse_link(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        descriptor = os.open(path, _READ)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor, not a path
-        _claim(descriptor, path)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        _check_file(path, status)
+        if sys.platform != "win32" and status.st_mode & _OTHERS:
+            mode = stat.S_IMODE(status.st_mode)
+            if not fix_mode:
+                raise NotPrivate(path, f"is accessible to other users: its mode is {mode:04o}", "Remove it.")
+            os.fchmod(descriptor, mode & ~_OTHERS)
+            _warn(_READABLE, path)
         data = file.read(limit + 1)
     if len(data) > limit:
-        message = f"{path} is longer than {limit} bytes, so it is none of upstash-helper's. Move it away."
-        raise NotPrivate(message)
+        raise NotPrivate(path, f"is larger than {limit} bytes", "It is not a file of upstash-helper: move it away.")
     return data
 
 
-def write(path: Path, data: bytes, *, commit: Callable[[], bool] = lambda: True) -> bool:
+def create(path: Path, data: bytes, *, durable: bool = False) -> None:
     """
-    Make the file hold ``data``, whatever happens meanwhile: before this returns it is the old one, then the new one.
+    Create a file with mode 0600 that contains ``data``. If that fails, no partial file is left.
 
     Args:
-        path: The file; folders that are missing are made.
-        data: All that it will hold.
-        commit: Is asked when all is on the disk and just the name is left to change; False calls it off.
-
-    Returns:
-        Whether it was committed.
+        path: The file, in an existing folder.
+        data: Its content.
+        durable: Wait until the content is on the disk.
 
     Raises:
-        NotPrivate: If the path is a link, or the folder is somebody else's.
-        OSError: If it cannot be written; a full disk among the reasons.
+        FileExistsError: If there is anything at ``path``.
+        OSError: If it cannot be written.
     """
-    _make_folder(path.parent)
-    _refuse_link(path)
-    new = _draft(path)
-    new.unlink(missing_ok=True)  # left by a program that was killed
+    descriptor = os.open(path, _CREATE, 0o600)
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, not a path
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(descriptor)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def write(path: Path, data: bytes) -> None:
+    """
+    Replace the file atomically: a reader gets the old content or the new one. The folder must exist.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    # A random name, since several processes may write the same file at once.
+    draft = path.with_name(f".{path.stem}-{os.urandom(4).hex()}")
+    create(draft, data)
+    try:
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def write_durably(path: Path, data: bytes, *, commit: Callable[[], bool] = lambda: True) -> bool:
+    """
+    Replace the file atomically and return once the change is on the disk. There must be only one writer at a time.
+
+    Args:
+        path: The file. Missing folders are created; access of other users to an existing one is restricted to reading.
+        data: The new content.
+        commit: Called when everything but the final rename is done; returns False to cancel the write.
+
+    Returns:
+        False if the write was canceled.
+
+    Raises:
+        NotPrivate: If ``path`` is a link, or its folder belongs to another user.
+        OSError: If it cannot be written.
+    """
+    _secure_parent(path)
+    _refuse_link(path)
+    draft = _draft_of(path)
+    draft.unlink(missing_ok=True)  # left by a process that was killed
+    create(draft, data, durable=True)
+    try:
         if not commit():
             return False
-        new.replace(path)
+        draft.replace(path)
     finally:
-        new.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
     _sync_folder(path.parent)
     return True
 
 
-def put(made: Path, path: Path) -> None:
+def rename_durably(source: Path, target: Path) -> None:
     """
-    Give a file that is complete the name ``path``, whatever had it before; both are on the disk when this returns.
+    Sync ``source`` to the disk, rename it to ``target``, replacing any existing file, and sync the folder.
 
     Raises:
-        OSError: If it cannot be done.
+        OSError: If one of these steps fails.
     """
-    descriptor = os.open(made, os.O_RDWR | _FLAGS)
+    descriptor = os.open(source, os.O_RDWR | _NO_LINK)  # Windows syncs only what is open for writing
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    made.replace(path)
-    _sync_folder(path.parent)
+    source.replace(target)
+    _sync_folder(target.parent)
 
 
 def remove(path: Path) -> None:
     """
-    Remove the file and what an interrupted ``write`` left of it; nothing happens if there is none.
+    Remove the file, and what an interrupted ``write_durably`` left of it, if they exist.
 
     Raises:
-        NotPrivate: If it is a link: what it points to would stay.
+        NotPrivate: If it is a link: the secret would remain in its target.
         OSError: If it cannot be removed.
     """
     _refuse_link(path)
     if path.parent.is_dir():
-        _draft(path).unlink(missing_ok=True)
+        _draft_of(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         _sync_folder(path.parent)
 
 
-def claim(path: Path) -> bool:
+def opener(path: str, flags: int) -> int:
     """
-    Make ``path`` its user's alone, for a library that opens it by its name; an empty file if there was none.
-
-    Returns:
-        Whether it was made.
+    Open a file with mode 0600, also if it existed with a wider one. For the ``opener`` argument of ``open``.
 
     Raises:
-        NotPrivate: If it is a link, no regular file, or somebody else's.
-        OSError: If it cannot be made, or its mode not be changed.
+        OSError: If it cannot be opened or is a symbolic link.
     """
-    _make_folder(path.parent)
-    if mend(path):
+    descriptor = os.open(path, flags | _NO_LINK, 0o600)
+    try:
+        if sys.platform != "win32" and os.fstat(descriptor).st_mode & _OTHERS:
+            os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+# --- files that a library opens by name -------------------------------------------------------------------------------
+
+
+def ensure(path: Path) -> bool:
+    """
+    Create an empty private file unless there is a file, which is then checked and restricted as by ``restrict``.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        NotPrivate: If it is a link, no regular file, or another user's.
+        OSError: If it cannot be created, or its mode cannot be changed.
+    """
+    _secure_parent(path)
+    if restrict(path):
         return False
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600))
+    create(path, b"")
     _sync_folder(path.parent)
     return True
 
 
-def mend(path: Path) -> bool:
+def restrict(path: Path) -> bool:
     """
-    Take the file from others if they may read it, with a warning; raises as ``claim`` does.
+    Check a file's owner and restrict its mode, with a warning, if other users can access it.
 
-    It is not opened for that: closing it again would drop the locks that this process has on it (POSIX, fcntl).
+    This does not open the file: closing it would release the POSIX locks that the process holds on it (fcntl(2)).
 
     Returns:
-        Whether there is one.
+        Whether there is a file.
+
+    Raises:
+        NotPrivate: If it is a link, no regular file, or another user's.
+        OSError: If its mode cannot be changed.
     """
-    found = check(path)
-    if found is not None and sys.platform != "win32" and found.st_mode & _OTHERS:
-        path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
-        _warn_of_readers(path)
-    return found is not None
+    status = check(path)
+    if status is not None and sys.platform != "win32" and status.st_mode & _OTHERS:
+        path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+        _warn(_READABLE, path)
+    return status is not None
 
 
 def check(path: Path) -> os.stat_result | None:
     """
-    Return what the system tells of the file, or None if there is none; nothing is changed.
+    Check a file's type and owner, without changing anything, and return its status. None if there is no file.
 
     Raises:
-        NotPrivate: If it is a link, no regular file, or somebody else's.
-        OSError: If the system does not tell.
+        NotPrivate: If it is a link, no regular file, or another user's.
+        OSError: If its status cannot be read.
     """
     _refuse_link(path)
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return None
-    _refuse_unusable(found, path)
-    return found
+    _check_file(path, status)
+    return status
 
 
-def _draft(path: Path) -> Path:
+# --- internal ---------------------------------------------------------------------------------------------------------
+
+
+def _draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
 def _refuse_link(path: Path) -> None:
-    # O_NOFOLLOW alone would do, but for Windows and a message that says what to do.
+    # O_NOFOLLOW would be enough, but Windows does not have it and its error (ELOOP) does not explain anything.
     if path.is_symlink():
-        message = f"{path} is a link. Remove it: a private file is not read or written through one."
-        raise NotPrivate(message)
+        raise NotPrivate(
+            path, "is a symbolic link", "Remove it: upstash-helper does not follow links to private files."
+        )
 
 
-def _claim(descriptor: int, path: Path) -> None:
-    found = os.fstat(descriptor)
-    _refuse_unusable(found, path)
-    if sys.platform != "win32" and found.st_mode & _OTHERS:
-        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
-        _warn_of_readers(path)
+def _check_file(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise NotPrivate(path, "is not a regular file", "Move it away.")
+    _check_owner(path, status)
 
 
-def _refuse_unusable(found: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        message = f"{path} is not a regular file. Move it away."
-        raise NotPrivate(message)
-    _refuse_stranger(found, path)
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if sys.platform != "win32" and status.st_uid != os.geteuid():
+        reason = f"belongs to the user with id {status.st_uid}, not to you"
+        raise NotPrivate(path, reason, "Move it away, or run as that user.")
 
 
-def _warn_of_readers(path: Path) -> None:
-    _log.warning("Other users could read %s; its mode is 0600 now. Think of what it held as known to them.", path)
+def _folder_status(folder: Path) -> os.stat_result:
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise NotPrivate(folder, "is a symbolic link", "Remove it: upstash-helper creates this folder itself.")
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotPrivate(folder, "is not a folder", "Move it away.")
+    _check_owner(folder, status)
+    return status
 
 
-def _make_folder(folder: Path) -> None:
-    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
-        with contextlib.suppress(FileExistsError):
-            missing.mkdir(mode=0o700)
+def _secure_parent(path: Path) -> None:
+    """Create the folder of ``path``; make sure that no other user can replace a file in it."""
+    folder = path.parent
+    make_folder(folder)
     if sys.platform == "win32":
         return
-    found = folder.stat()
-    _refuse_stranger(found, folder)
-    if found.st_mode & _OTHERS_WRITE:
-        folder.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
-        _log.warning("Other users could change what is in %s; its mode is mended.", folder)
+    status = folder.stat()
+    _check_owner(folder, status)
+    if status.st_mode & _OTHERS_WRITE:
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS_WRITE)
+        _warn("Other users could change files in %s. Their write access was removed.", folder)
 
 
-def _refuse_stranger(found: os.stat_result, path: Path) -> None:
-    if sys.platform != "win32" and found.st_uid != os.getuid():
-        message = f"{path} belongs to another user (uid {found.st_uid}). Move it away, or run as that user."
-        raise NotPrivate(message)
+def _warn(message: str, path: Path) -> None:
+    import logging  # not at the top: `upstash-helper --help` gets by without it
+
+    logging.getLogger(__name__).warning(message, path)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the change of a name on the disk; Windows does so by itself."""
+    """Sync a rename or removal to the disk. On Windows the file system does that."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

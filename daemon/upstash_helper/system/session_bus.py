@@ -1,7 +1,7 @@
 """
-Where the user's session bus (D-Bus) is.
+The address of the user's D-Bus session bus.
 
-systemd puts it at a fixed place, and libdbus looks there by itself; the ``jeepney`` library does not.
+systemd puts the bus in a fixed place. libdbus looks there without being told; the ``jeepney`` library does not.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _ADDRESS: Final = "DBUS_SESSION_BUS_ADDRESS"
 
 
 def session_bus_address(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the address of the user's session bus, also for a daemon started by cron or over SSH; None without one."""
+    """Return the address of the user's session bus, also for a daemon that cron or SSH started; None if it has none."""
     if _ADDRESS in environ or sys.platform == "win32":
         return environ.get(_ADDRESS)
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     bus = Path(runtime, "bus")
     try:
-        found = bus.lstat()
+        status = bus.lstat()
     except OSError:
         return None
-    # Another user's socket would be given our secrets.
-    return f"unix:path={bus}" if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid() else None
+    # Secrets are sent over this socket, so it must not be another user's.
+    return f"unix:path={bus}" if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid() else None
 
 
 def find_session_bus(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Name the user's session bus in ``environ`` if nothing does."""
+    """Set the session bus's address in ``environ`` unless it is set or there is none."""
     address = session_bus_address(environ)
     if address is not None:
         environ[_ADDRESS] = address

@@ -1,11 +1,11 @@
 """
-Which user owns a TCP socket of this machine, as Linux tells it: by netlink (sock_diag(7)), or from ``/proc/net``.
+The user who owns a TCP socket of this machine. Linux only: from netlink (sock_diag(7)) or ``/proc/net``.
 
-Netlink answers one question about one connection in some microseconds, however many there are. Sandboxes may forbid it
-(seccomp, gVisor); ``/proc/net/tcp`` says the same, after going through all sockets.
+Netlink looks up one connection in microseconds, however many there are. Sandboxes may forbid it (seccomp, gVisor);
+``/proc/net/tcp`` has the same data, but all sockets have to be read.
 
-An owner is told of sockets that a program has open, and of those that it has closed and that are still being finished,
-by the kernels that keep the owner till then (6.18 does). Others say user 0 without an inode then, which means nobody.
+A socket has an owner while a process has it open. After it was closed, some kernels keep the owner until the connection
+has ended (6.18 does); others report user 0 without an inode, which means that there is no owner.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Final
 Address = tuple[str, int]
 """An IP address and a port."""
 
-_End = tuple[bytes, int]
-"""The address in 4 or 16 bytes."""
+_PackedAddress = tuple[bytes, int]
+"""The IP address in 4 or 16 bytes, and the port."""
 
 _PROC: Final = Path("/proc/net")
-_LONGEST_LINE: Final = 256
+_MAX_LINE: Final = 256
 
 # linux/netlink.h, linux/sock_diag.h
 _NETLINK_SOCK_DIAG: Final = 4
@@ -33,63 +33,62 @@ _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
 _NLMSG_ERROR: Final = 2
 
-# linux/inet_diag.h: nlmsghdr and inet_diag_req_v2 (family, protocol, states; the ports, the addresses, the interface, a
-# cookie); nlmsghdr and inet_diag_msg (family, state; the ports; owner, inode). Ports and addresses in network order.
+# linux/inet_diag.h: nlmsghdr and inet_diag_req_v2 (family, protocol, states, ports, addresses, interface, cookie);
+# nlmsghdr and inet_diag_msg (family, state, ports, owner, inode). Ports and addresses are in network byte order.
 _REQUEST: Final = struct.Struct("=IHHII BBxxI 2s2s 16s16s 4x8s")
 _ANSWER: Final = struct.Struct("=IHHII BBxx 2s2s 44x 12xII")
 _ERROR: Final = struct.Struct("=IHHIIi")
 _ALL_STATES: Final = 0xFFFF_FFFF
 _NO_COOKIE: Final = b"\xff" * 8
-_MOST_BYTES: Final = 8192
+_MAX_BYTES: Final = 8192
 
-# RFC 4291, section 2.5.5.2. A socket for both families, such as Java's, has such addresses when it speaks IPv4.
+# RFC 4291, section 2.5.5.2: IPv4-mapped IPv6 addresses, which dual-stack sockets have (Java's, for example).
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def by_netlink(client: Address, server: Address) -> int | None:
     """
-    Return the user id of the owner of the socket at ``client`` that is connected to ``server``; None if there is no
-    such socket, or nobody owns it.
+    Return the user id of the socket at ``client`` that is connected to ``server``; None if there is none, or no owner.
 
     Raises:
-        OSError: If the kernel does not tell.
-        ValueError: If an address is none.
+        OSError: If the kernel does not answer.
+        ValueError: If an address is invalid.
     """
-    near, far = _end(client), _end(server)
+    near, far = _packed(client), _packed(server)
     found = _ask_kernel(near, far)
     if found is None and _ask_kernel(far, near) is None:
-        # It says the same of a connection that has gone and when it is built without the answer to this question.
-        raise OSError(errno.ENOENT, "The kernel knows neither end.")
+        # A kernel built without inet_diag's TCP module also answers ENOENT, so the other end is looked up too.
+        raise OSError(errno.ENOENT, "The kernel knows neither end of the connection.")
     return found and _owner(*found)
 
 
 def by_proc(client: Address, server: Address, *, folder: Path = _PROC) -> int | None:
     """
-    Return what ``by_netlink`` does, from the tables in ``folder``.
+    Return the same as ``by_netlink``, from the tables in ``folder``.
 
     Raises:
         OSError: If they cannot be read.
-        ValueError: If an address is none.
+        ValueError: If an address is invalid.
     """
-    return _search(_end(client), _end(server), folder)
+    return _search(_packed(client), _packed(server), folder)
 
 
 def listening(address: Address, *, folder: Path = _PROC) -> int | None:
     """
-    Return the user id of the owner of the socket that listens at exactly ``address``; None if there is none.
+    Return the user id of the socket that listens at exactly ``address``, or None if there is none.
 
     Raises:
         OSError: As ``by_proc``.
         ValueError: As ``by_proc``.
     """
-    host, port = _end(address)
+    host, port = _packed(address)
     return _search((host, port), (bytes(len(host)), 0), folder)
 
 
-def _ask_kernel(near: _End, far: _End) -> tuple[int, int] | None:
-    """Return user id and inode of a socket, or None if there is none."""
+def _ask_kernel(near: _PackedAddress, far: _PackedAddress) -> tuple[int, int] | None:
+    """Return the user id and inode of a socket, or None if there is none."""
     if sys.platform != "linux":
-        raise OSError(errno.ENOSYS, "Netlink is Linux's.")
+        raise OSError(errno.ENOSYS, "Only Linux has netlink.")
     ports = near[1].to_bytes(2, "big"), far[1].to_bytes(2, "big")
     request = _REQUEST.pack(
         *(_REQUEST.size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0),
@@ -98,8 +97,8 @@ def _ask_kernel(near: _End, far: _End) -> tuple[int, int] | None:
     )
     with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG) as kernel:
         kernel.send(request)
-        # The kernel has answered when that returns.
-        answer = kernel.recv(_MOST_BYTES, socket.MSG_DONTWAIT)
+        # The kernel answers synchronously, during the send.
+        answer = kernel.recv(_MAX_BYTES, socket.MSG_DONTWAIT)
     kind = int.from_bytes(answer[4:6], sys.byteorder)
     if kind == _NLMSG_ERROR and len(answer) >= _ERROR.size:
         code = -_ERROR.unpack_from(answer)[-1]
@@ -107,14 +106,14 @@ def _ask_kernel(near: _End, far: _End) -> tuple[int, int] | None:
             return None
         raise OSError(code, os.strerror(code))
     if kind != _SOCK_DIAG_BY_FAMILY or len(answer) < _ANSWER.size:
-        raise OSError(errno.EPROTO, "This is no answer to what was asked.")
+        raise OSError(errno.EPROTO, "Unexpected answer from netlink.")
     *_, source, destination, uid, inode = _ANSWER.unpack_from(answer)
-    # Where there is no connection, it answers with a socket that listens on the client's port, if there is one.
+    # If there is no such connection, the kernel returns a socket that listens on the client's port, if there is one.
     return (uid, inode) if (source, destination) == ports else None
 
 
-def _search(near: _End, far: _End, folder: Path) -> int | None:
-    """Return the owner of a socket, from the tables; one that is not there has no sockets."""
+def _search(near: _PackedAddress, far: _PackedAddress, folder: Path) -> int | None:
+    """Return the owner of a socket from the tables. A missing table means that there are no such sockets."""
     tables = (("tcp", b""), ("tcp6", _MAPPED)) if len(near[0]) == 4 else (("tcp6", b""),)
     for table, prefix in tables:
         line = " ".join(f"{_hex(prefix + host)}:{port:04X}" for host, port in (near, far))
@@ -124,8 +123,8 @@ def _search(near: _End, far: _End, folder: Path) -> int | None:
             continue
         _, found, rest = text.partition(f" {line} ".encode())
         if found:
-            # After the addresses: state tx:rx timer:when retransmits uid timeout inode (proc_net_tcp.rst).
-            fields = rest[:_LONGEST_LINE].split()
+            # The fields after the addresses: state tx:rx timer:when retransmits uid timeout inode (proc_net_tcp.rst).
+            fields = rest[:_MAX_LINE].split()
             return _owner(int(fields[4]), int(fields[6]))
     return None
 
@@ -135,12 +134,12 @@ def _owner(uid: int, inode: int) -> int | None:
 
 
 def _hex(packed: bytes) -> str:
-    """Return an address as the tables have it: words in the byte order of this machine."""
-    words = (packed[at : at + 4] for at in range(0, len(packed), 4))
+    """Format an address as in the tables: 32-bit words in the machine's byte order."""
+    words = (packed[start : start + 4] for start in range(0, len(packed), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
 
 
-def _end(address: Address) -> _End:
+def _packed(address: Address) -> _PackedAddress:
     host, port = address
     try:
         packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)

@@ -1,1 +1,1 @@
-"""How Upstash is reached: its authorization server, its key issuer and its Developer API, over one HTTP client."""
+"""Upstash: its authorization server, its API keys, and its Developer API, over one HTTP client."""

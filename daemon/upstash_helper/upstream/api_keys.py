@@ -1,4 +1,4 @@
-"""Developer API keys, made with a user's access token."""
+"""The ``KeyIssuer`` port: creates Developer API keys with a user's access token."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import msgspec
 
 from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.oauth import email, failed_as
-from upstash_helper.upstream.request import Call, Resend, TransportFailed
-from upstash_helper.upstream.response import words_of
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.oauth import transport_failure_reason, valid_email
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
+from upstash_helper.upstream.response import error_text
 
 if TYPE_CHECKING:
-    from upstash_helper.upstream.response import Reply
+    from upstash_helper.upstream.response import Response
 
 ISSUE_SECONDS: Final = 20.0
-LARGEST_ANSWER: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 _CONSOLE: Final = "the Upstash console (Account → Management API)"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,1024}")
-# An account holds at most 37 keys; the documents do not give the words of the refusal.
-_LIMIT: Final = re.compile(r"\b(limit|maximum|max|too many|at most|quota|37)\b", re.IGNORECASE)
+# An account can have 37 keys. The error's text is not documented.
+_LIMIT_REACHED: Final = re.compile(r"\b(limit|maximum|max|too many|at most|quota|37)\b", re.IGNORECASE)
 
 
-class _Answer(msgspec.Struct):
+class _CreatedKey(msgspec.Struct):
     api_key: str
     email: object = None
 
 
-class Keys:
-    """The ``KeyIssuer`` port on ``POST /apikey``."""
+class ApiKeyIssuer:
+    """The adapter, with ``POST /apikey``."""
 
-    def __init__(self, *, http: Upstream, api_url: str, issue_seconds: float = ISSUE_SECONDS) -> None:
+    def __init__(self, *, http: HttpClient, api_url: str, issue_seconds: float = ISSUE_SECONDS) -> None:
         """
         Args:
-            http: The client.
-            api_url: The Developer API without ``/v2``.
+            http: The HTTP client.
+            api_url: The Developer API's URL without ``/v2``.
             issue_seconds: Deadline of the request.
         """
         self._http = http
@@ -46,8 +46,8 @@ class Keys:
         self._issue_seconds = issue_seconds
 
     async def issue(self, *, access_token: Secret, name: str) -> IssuedKey:
-        """Make a key called ``name``; a request that may have arrived is never repeated, for it may have made one."""
-        call = Call(
+        """Create a key named ``name``. A request that the server may have received is not repeated."""
+        request = Request(
             method="POST",
             url=self._url,
             headers={
@@ -56,48 +56,50 @@ class Keys:
                 "Accept": "application/json",
             },
             body=msgspec.json.encode({"name": name}),
-            resend=Resend.UNSENT,
+            retry=RetryPolicy.UNSENT,
             deadline=self._issue_seconds,
-            limit=LARGEST_ANSWER,
+            limit=MAX_RESPONSE_BYTES,
         )
         try:
-            reply = await self._http.send(call)
+            response = await self._http.send(request)
         except TransportFailed as error:
             failure = error
         else:
-            return _issued(reply, name, access_token.reveal())
-        orphan = "" if failure.stage == "connecting" else f" {_orphan(name)}"
-        raise AuthorizationFailed(failed_as(failure), f"{failure.detail}{orphan} Connect again.")
+            return _issued(response, name, access_token.reveal())
+        warning = "" if failure.stage == "connecting" else f" {_may_exist(name)}"
+        raise AuthorizationFailed(transport_failure_reason(failure), f"{failure.detail}{warning} Connect again.")
 
 
-def _issued(reply: Reply, name: str, token: str) -> IssuedKey:
-    if not 200 <= reply.status < 300:
-        _refuse(reply, name, token)
+def _issued(response: Response, name: str, token: str) -> IssuedKey:
+    if not 200 <= response.status < 300:
+        _refuse(response, name, token)
     try:
-        answer = msgspec.json.decode(reply.body, type=_Answer)
+        created = msgspec.json.decode(response.body, type=_CreatedKey)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        answer = None
-    if answer is None or not _KEY.fullmatch(answer.api_key):
-        detail = f"Upstash sent no readable API key. {_orphan(name)} Connect again."
+        created = None
+    if created is None or not _KEY.fullmatch(created.api_key):
+        detail = f"Upstash sent an unreadable response instead of an API key. {_may_exist(name)} Connect again."
         raise AuthorizationFailed("invalid_response", detail)
-    return IssuedKey(api_key=Secret(answer.api_key), email=email(answer.email))
+    return IssuedKey(api_key=Secret(created.api_key), email=valid_email(created.email))
 
 
-def _refuse(reply: Reply, name: str, token: str) -> NoReturn:
-    if reply.status == 429:
-        wait = "later" if reply.retry_after is None else f"in {reply.retry_after:.0f} s"
-        raise AuthorizationFailed("rate_limited", f"Upstash asks for fewer requests. Connect again {wait}.")
-    if reply.status >= 500:
-        detail = f"Upstash failed to make an API key (status {reply.status}). {_orphan(name)} Connect again later."
+def _refuse(response: Response, name: str, token: str) -> NoReturn:
+    if response.status == 429:
+        wait = "later" if response.retry_after is None else f"in {response.retry_after:.0f} s"
+        raise AuthorizationFailed("rate_limited", f"Upstash's rate limit is reached. Connect again {wait}.")
+    if response.status >= 500:
+        detail = (
+            f"Upstash failed to create an API key (status {response.status}). {_may_exist(name)} Connect again later."
+        )
         raise AuthorizationFailed("server_error", detail)
-    said = words_of(reply, token)
-    quote = f" Upstash says: {said}" if said else ""
-    if reply.status != 401 and _LIMIT.search(said):
-        detail = f"The account has as many API keys as it may have; delete one in {_CONSOLE}.{quote}"
+    message = error_text(response, token)
+    quote = f" Upstash says: {message}" if message else ""
+    if response.status != 401 and _LIMIT_REACHED.search(message):
+        detail = f"The account has reached its limit of API keys. Delete one in {_CONSOLE}.{quote}"
         raise AuthorizationFailed("api_key_limit", detail)
-    refusal = KeyNameTaken if reply.status == 409 else AuthorizationFailed
-    raise refusal("api_key_refused", f"Upstash refused to make an API key (status {reply.status}).{quote}")
+    kind = KeyNameTaken if response.status == 409 else AuthorizationFailed
+    raise kind("api_key_refused", f"Upstash refused to create an API key (status {response.status}).{quote}")
 
 
-def _orphan(name: str) -> str:
-    return f"It may have been made: if {name} is listed in {_CONSOLE}, delete it."
+def _may_exist(name: str) -> str:
+    return f"A key may have been created nevertheless: if {name} is listed in {_CONSOLE}, delete it."

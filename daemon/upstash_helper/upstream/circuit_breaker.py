@@ -1,4 +1,4 @@
-"""A circuit breaker: a service that is down is left alone for a moment, so that callers do not become a storm."""
+"""A circuit breaker: after repeated failures a service is left alone for a moment, instead of being hit by retries."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock
 
-# Few enough that a user sees it stop, many enough that a flaky network does not trip it.
+# Low enough that a user notices it, high enough that a flaky network does not trip it.
 THRESHOLD: Final = 5
 WINDOW_SECONDS: Final = 60.0
 COOLDOWN_SECONDS: Final = 10.0
 
 
-class Breaker:
+class CircuitBreaker:
     """
-    Counts consecutive failures of one service; after five within a minute it refuses calls for ten seconds.
+    Counts consecutive failures of one service. After five within a minute it rejects calls for ten seconds.
 
-    Then one call, the probe, is let through: its success closes the breaker, its failure begins another ten seconds.
-    There is no timer: time is read when somebody asks. After ``admit`` returned None exactly one of ``succeeded``,
-    ``failed`` and ``abandoned`` is called.
+    Then it admits one call, the probe. If the probe succeeds, the breaker closes; if it fails, another ten seconds
+    begin. There is no timer: the clock is read when a call is made. After ``admit`` returned None, exactly one of
+    ``succeeded``, ``failed`` and ``abandoned`` must be called.
     """
 
     def __init__(self, *, clock: Clock) -> None:
@@ -30,7 +30,7 @@ class Breaker:
         self._probing = False
 
     def admit(self) -> float | None:
-        """Return None if a call may be made, else the seconds after which asking again makes sense."""
+        """Return None if a call may be made, or else the number of seconds to wait."""
         if self._opened is None:
             return None
         remaining = self._opened + COOLDOWN_SECONDS - self._clock.monotonic()
@@ -43,24 +43,24 @@ class Breaker:
 
     @property
     def probing(self) -> bool:
-        """Whether the call that was just admitted is the probe: it is not worth a retry."""
+        """Whether the call that was just admitted is the probe, which should not be retried."""
         return self._probing
 
     def succeeded(self) -> None:
-        """Note that the service answered; a late answer of an older call counts as well."""
+        """Record a response. That of an earlier call which arrives late counts too."""
         self._failures.clear()
         self._opened = None
         self._probing = False
 
     def failed(self) -> None:
-        """Note that the service did not answer, or answered that it is broken."""
+        """Record a missing response, or a server error."""
         now = self._clock.monotonic()
         self._failures.append(now)
-        lately = len(self._failures) == THRESHOLD and now - self._failures[0] <= WINDOW_SECONDS
-        if lately or self._probing:
+        tripped = len(self._failures) == THRESHOLD and now - self._failures[0] <= WINDOW_SECONDS
+        if tripped or self._probing:
             self._opened = now
         self._probing = False
 
     def abandoned(self) -> None:
-        """Note that the caller went away: nothing was learned."""
+        """Record that the call was canceled, so that its result is unknown."""
         self._probing = False

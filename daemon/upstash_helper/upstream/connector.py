@@ -1,8 +1,9 @@
 """
-What became of a request: whether anything of it can have been sent, and whether anything came back.
+Tracks how far a request has come: whether any of it may have been sent, and whether any response was received.
 
-aiohttp tells neither, and an authorization code or a database order must not be sent twice. So the connector notes
-when a request got its connection, and a protocol between the transport and aiohttp's notes the first byte received.
+aiohttp reports neither, and an authorization code or a request for a database must not be sent twice. So the connector
+records when a request gets its connection, and a protocol between the transport and aiohttp's own records the first
+byte received.
 """
 
 from __future__ import annotations
@@ -22,94 +23,95 @@ Stage = Literal["connecting", "sent", "answered"]
 
 
 class Progress:
-    """How far one try of a request has come."""
+    """The progress of the current attempt to send a request."""
 
-    def __init__(self, *, fresh: bool) -> None:
+    def __init__(self, *, new_connection: bool) -> None:
         """
         Args:
-            fresh: Whether it needs a connection of its own: one kept alive may be closed by the far side just as the
-                request is written, and then nobody can tell whether it was taken.
+            new_connection: Do not use a kept-alive connection. The server may close one just as the request is written,
+                and then it is unknown whether the request was processed.
         """
-        self.fresh = fresh
+        self.new_connection = new_connection
         self.restart()
 
     def restart(self) -> None:
-        """Begin another try."""
-        self._witness: Witness | None = None
+        """Start another attempt."""
+        self._protocol: TrackedProtocol | None = None
 
-    def connected(self, witness: Witness) -> None:
-        """Note the connection over which the request is about to be sent."""
-        witness.spoken = False
-        self._witness = witness
+    def connected(self, protocol: TrackedProtocol) -> None:
+        """Record the connection on which the request is about to be sent."""
+        protocol.received = False
+        self._protocol = protocol
 
     @property
     def stage(self) -> Stage:
-        """``connecting``: certainly not sent. ``sent``: perhaps sent, nothing came back. ``answered``: a byte came."""
-        if self._witness is None:
+        """``connecting``: not sent. ``sent``: may have been sent; no response. ``answered``: a byte was received."""
+        if self._protocol is None:
             return "connecting"
-        return "answered" if self._witness.spoken else "sent"
+        return "answered" if self._protocol.received else "sent"
 
 
-# connect() runs in the task of the request, so that this is how it knows whose connection it makes.
+# connect() runs in the request's task, so it can find the request's progress here.
 PROGRESS: Final[ContextVar[Progress]] = ContextVar("progress")
 
 
-class Witness(asyncio.Protocol):
-    """Passes everything on to aiohttp's protocol and remembers whether a byte was received."""
+class TrackedProtocol(asyncio.Protocol):
+    """Forwards everything to aiohttp's protocol, and records whether a byte was received."""
 
-    def __init__(self, listener: asyncio.Protocol) -> None:
-        self._listener = listener
-        self.spoken = False
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self.received = False
 
     def data_received(self, data: bytes) -> None:
-        """Note that the far side has spoken."""
-        self.spoken = True
-        self._listener.data_received(data)
+        """Record that the server has sent something."""
+        self.received = True
+        self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
-        return self._listener.eof_received()
+        """Forward it."""
+        return self._protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on."""
-        self._listener.connection_lost(exc)
+        """Forward it."""
+        self._protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Pass it on."""
-        self._listener.pause_writing()
+        """Forward it."""
+        self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
-        self._listener.resume_writing()
+        """Forward it."""
+        self._protocol.resume_writing()
 
 
-class WitnessedConnector(TCPConnector):
-    """A connector of which ``PROGRESS`` learns what a request went through."""
+class TrackedConnector(TCPConnector):
+    """A connector that updates ``PROGRESS``."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
-        """Return a connection, a new one where the request asks for that."""
+        """Return a connection, and a new one if the request needs that."""
         progress = PROGRESS.get()
         connection = await super().connect(req, traces, timeout)
-        while progress.fresh and _witness_of(connection) is not None:
+        # A connection that already has our protocol was used by an earlier request.
+        while progress.new_connection and _tracked_protocol(connection) is not None:
             connection.close()
             connection = await super().connect(req, traces, timeout)
 
-        progress.connected(_witness_of(connection) or _placed(connection))
+        progress.connected(_tracked_protocol(connection) or _install_protocol(connection))
         return connection
 
 
-def _witness_of(connection: Connection) -> Witness | None:
+def _tracked_protocol(connection: Connection) -> TrackedProtocol | None:
     protocol = _transport(connection).get_protocol()
-    return protocol if isinstance(protocol, Witness) else None
+    return protocol if isinstance(protocol, TrackedProtocol) else None
 
 
-def _placed(connection: Connection) -> Witness:
+def _install_protocol(connection: Connection) -> TrackedProtocol:
     transport = _transport(connection)
-    witness = Witness(cast("asyncio.Protocol", transport.get_protocol()))
-    transport.set_protocol(witness)
-    return witness
+    protocol = TrackedProtocol(cast("asyncio.Protocol", transport.get_protocol()))
+    transport.set_protocol(protocol)
+    return protocol
 
 
 def _transport(connection: Connection) -> asyncio.Transport:
-    # None only once the connection is closed, and this one was handed out just now.
+    # It is None only for a closed connection, and this one was just opened or taken from the pool.
     return cast("asyncio.Transport", connection.transport)

@@ -1,4 +1,4 @@
-"""The Redis part of the Developer API."""
+"""The ``DatabasesApi`` port: the Redis part of the Developer API."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ from upstash_helper.broker.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from upstash_helper.upstream.http_client import Upstream
-from upstash_helper.upstream.request import Call, Resend, TransportFailed
-from upstash_helper.upstream.response import words_of
+from upstash_helper.upstream.http_client import HttpClient
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
+from upstash_helper.upstream.response import error_text
 from upstash_helper.upstream.wire import DatabaseDocument
 
 if TYPE_CHECKING:
     from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase
-    from upstash_helper.upstream.response import Reply
+    from upstash_helper.upstream.response import Response
 
 READ_SECONDS: Final = 15.0
 WRITE_SECONDS: Final = 30.0
-LARGEST_ANSWER: Final = 8 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
 
-# Upstash's are UUIDs. Anything else must not get a chance to become another path.
+# Upstash's ids are UUIDs. Nothing else may end up in a path, where it could name another resource.
 _ID: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}")
+
+_UNREADABLE: Final = "Upstash sent an unreadable response."
 
 _T = TypeVar("_T")
 
 
 class DeveloperApi:
-    """The ``DatabasesApi`` port over HTTP."""
+    """The adapter."""
 
     def __init__(
         self,
         *,
-        http: Upstream,
+        http: HttpClient,
         api_url: str,
         rest_url: str = "https://{host}",
         read_seconds: float = READ_SECONDS,
@@ -56,11 +58,11 @@ class DeveloperApi:
     ) -> None:
         """
         Args:
-            http: The client.
-            api_url: The Developer API without ``/v2``.
-            rest_url: The template of a database's REST address.
-            read_seconds: Deadline of a list or get, its retries included.
-            write_seconds: Deadline of a create, change or delete.
+            http: The HTTP client.
+            api_url: The Developer API's URL without ``/v2``.
+            rest_url: The template for a database's REST URL.
+            read_seconds: Deadline for reading, including retries.
+            write_seconds: Deadline for creating, changing or deleting.
         """
         self._http = http
         self._base = f"{api_url.rstrip('/')}/v2/redis"
@@ -70,108 +72,108 @@ class DeveloperApi:
 
     async def list(self, credential: Credential) -> tuple[Database, ...]:
         """Return all databases of the account."""
-        reply = await self._call(credential, "GET", "databases")
-        documents = _decoded(reply, list[DatabaseDocument])
+        response = await self._call(credential, "GET", "databases")
+        documents = _decoded(response, list[DatabaseDocument])
         return tuple(document.database(self._rest_url) for document in documents)
 
     async def get(self, credential: Credential, database_id: str) -> tuple[Database, DatabaseSecrets]:
         """Return one database with its secrets."""
-        reply = await self._call(credential, "GET", "database/{id}", database_id=database_id)
-        document = _decoded(reply, DatabaseDocument)
+        response = await self._call(credential, "GET", "database/{id}", database_id=database_id)
+        document = _decoded(response, DatabaseDocument)
         secrets = document.secrets()
         if secrets is None:
             raise UpstreamUnavailable("Upstash sent the database without its password and tokens.")
         return document.database(self._rest_url), secrets
 
     async def create(self, credential: Credential, new: NewDatabase) -> Database:
-        """Make a database; sent once."""
+        """Create a database. The request is sent once."""
         try:
-            reply = await self._send(credential, "POST", "database", _order(new))
+            response = await self._send(credential, "POST", "database", _creation_body(new))
         except TransportFailed as error:
             failure = error
         else:
-            return self._created(reply, credential, new)
+            return self._created(response, credential, new)
         if failure.stage == "connecting":
-            raise transport_error(failure)
-        raise OutcomeUnknown(_unknown(new, failure.detail))
+            raise as_helper_error(failure)
+        raise OutcomeUnknown(_outcome_unknown(new, failure.detail))
 
     async def change(self, credential: Credential, database_id: str, change: Change) -> None:
-        """Make one change."""
+        """Apply one change."""
         method, path, body = _route(change)
         await self._call(credential, method, path, body, database_id=database_id)
 
     async def delete(self, credential: Credential, database_id: str) -> None:
-        """Delete the database and what is in it."""
+        """Delete a database with its data."""
         await self._call(credential, "DELETE", "database/{id}", database_id=database_id)
 
-    def _created(self, reply: Reply, credential: Credential, new: NewDatabase) -> Database:
-        if reply.status >= 500:
-            # A gateway says 502 or 504 of what its backend may well have done; nothing tells the other codes apart.
-            raise OutcomeUnknown(_unknown(new, f"Upstash failed (status {reply.status})."))
-        _check(reply, credential)
+    def _created(self, response: Response, credential: Credential, new: NewDatabase) -> Database:
+        if response.status >= 500:
+            # With a 502 or 504 of a gateway, the backend may have created it, and the other codes are no different.
+            raise OutcomeUnknown(_outcome_unknown(new, f"Upstash failed (status {response.status})."))
+        _check(response, credential)
         try:
-            return _decoded(reply, DatabaseDocument).database(self._rest_url)
-        except UpstreamUnavailable as error:
-            unreadable = error.detail
-        raise OutcomeUnknown(_unknown(new, unreadable))
+            return _decoded(response, DatabaseDocument).database(self._rest_url)
+        except UpstreamUnavailable:
+            pass
+        raise OutcomeUnknown(_outcome_unknown(new, _UNREADABLE))
 
     async def _call(
         self, credential: Credential, method: str, path: str, body: object = None, *, database_id: str | None = None
-    ) -> Reply:
+    ) -> Response:
         if database_id is not None:
             if not _ID.fullmatch(database_id):
-                raise DatabaseNotFound("There is no such database: this is no id of a database.")
+                raise DatabaseNotFound("There is no such database: the id is invalid.")
             path = path.format(id=quote(database_id, safe=""))
         try:
-            reply = await self._send(credential, method, path, body)
+            response = await self._send(credential, method, path, body)
         except TransportFailed as error:
             failure = error
         else:
-            _check(reply, credential, database_id)
-            return reply
-        raise transport_error(failure, changing=method != "GET")
+            _check(response, credential, database_id)
+            return response
+        raise as_helper_error(failure, changing=method != "GET")
 
-    async def _send(self, credential: Credential, method: str, path: str, body: object) -> Reply:
+    async def _send(self, credential: Credential, method: str, path: str, body: object) -> Response:
         reading = method == "GET"
-        headers = {"Authorization": f"Basic {basic(credential)}", "Accept": "application/json"}
+        headers = {"Authorization": f"Basic {basic_credentials(credential)}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self._http.send(
-            Call(
+            Request(
                 method=method,
                 url=f"{self._base}/{path}",
                 headers=headers,
                 body=None if body is None else msgspec.json.encode(body),
-                resend=Resend.ALWAYS if reading else Resend.UNSENT,
+                retry=RetryPolicy.ALWAYS if reading else RetryPolicy.UNSENT,
                 deadline=self._read_seconds if reading else self._write_seconds,
-                limit=LARGEST_ANSWER,
+                limit=MAX_RESPONSE_BYTES,
             )
         )
 
 
-def basic(credential: Credential) -> str:
-    """Return the user and password of RFC 7617, in UTF-8."""
+def basic_credentials(credential: Credential) -> str:
+    """Return the credentials for HTTP Basic (RFC 7617), in UTF-8."""
     if credential.email is None:
-        raise ReconnectRequired("The e-mail of the Upstash account is not known. Connect again.")
+        raise ReconnectRequired("The email address of the Upstash account is unknown. Connect again.")
     return base64.b64encode(f"{credential.email}:{credential.api_key.reveal()}".encode()).decode()
 
 
-def _order(new: NewDatabase) -> dict[str, Any]:
-    """Return the body of a create in the current dialect, with the fields that were given and no other."""
+def _creation_body(new: NewDatabase) -> dict[str, Any]:
+    """Return the request body for a new database, with only the fields that were given."""
     region = operations.find(new.primary_region)
-    order: dict[str, Any] = {
+    body: dict[str, Any] = {
         "database_name": new.name,
         "platform": new.platform or (region.platform if region else "aws"),
         "primary_region": new.primary_region,
     }
     if new.read_regions:
-        order["read_regions"] = new.read_regions
+        body["read_regions"] = new.read_regions
     given = {"plan": new.plan, "budget": new.budget, "eviction": new.eviction, "tls": new.tls}
-    return order | {name: value for name, value in given.items() if value is not None}
+    return body | {name: value for name, value in given.items() if value is not None}
 
 
-def _route(change: Change) -> tuple[str, str, dict[str, Any] | None]:  # noqa: PLR0911 - one change, one route
-    """Return method, path and body, as the OpenAPI document has them."""
+def _route(change: Change) -> tuple[str, str, dict[str, Any] | None]:  # noqa: PLR0911 - one return for each change
+    """Return method, path and body, as in the OpenAPI document."""
     match change:
         case models.Rename(name):
             return "POST", "rename/{id}", {"name": name}
@@ -197,46 +199,53 @@ def _verb(*, enabled: bool) -> str:
     return "enable" if enabled else "disable"
 
 
-def _decoded(reply: Reply, kind: type[_T]) -> _T:
+def _decoded(response: Response, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(reply.body, type=kind)
+        return msgspec.json.decode(response.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    # Outside of the handler: the decoder's message may quote the document.
-    raise UpstreamUnavailable("Upstash sent an answer that cannot be read. Try again.")
+    # Raised outside the handler, since the decoder's error may quote the document.
+    raise UpstreamUnavailable(f"{_UNREADABLE} Try again.")
 
 
-_REFUSALS: Final[dict[int, tuple[type[HelperError], str]]] = {
-    401: (ReconnectRequired, "Upstash does not take the stored API key any more. Connect again."),
-    403: (UpstreamForbidden, "Upstash does not let this API key do that."),
-    409: (UpstreamConflict, "The request conflicts with what is there."),
-    429: (UpstreamRateLimited, "Upstash asks for fewer requests. Try again later."),
+_ERROR_BY_STATUS: Final[dict[int, tuple[type[HelperError], str]]] = {
+    401: (ReconnectRequired, "Upstash no longer accepts the stored API key. Connect again."),
+    403: (UpstreamForbidden, "Upstash does not allow this API key to do that."),
+    409: (UpstreamConflict, "The request conflicts with the current state."),
+    429: (UpstreamRateLimited, "Upstash's rate limit is reached. Try again later."),
 }
 
 
-def _check(reply: Reply, credential: Credential, database_id: str | None = None) -> None:
-    """Raise the error for a status that is no success."""
-    if 200 <= reply.status < 300:
+def _check(response: Response, credential: Credential, database_id: str | None = None) -> None:
+    """Raise an error unless the status is 2xx."""
+    if 200 <= response.status < 300:
         return
-    if reply.status >= 500:
-        detail = f"Upstash failed (status {reply.status}). Try again later."
-        raise UpstreamUnavailable(detail, retry_after=reply.retry_after)
+    if response.status >= 500:
+        detail = f"Upstash failed (status {response.status}). Try again later."
+        raise UpstreamUnavailable(detail, retry_after=response.retry_after)
 
-    kind, text = _REFUSALS.get(reply.status, (UpstreamRejected, f"Upstash refused the request ({reply.status})."))
-    if reply.status == 404 and database_id is not None:
+    rejected = (UpstreamRejected, f"Upstash rejected the request (status {response.status}).")
+    kind, text = _ERROR_BY_STATUS.get(response.status, rejected)
+    if response.status == 404 and database_id is not None:
         kind, text = DatabaseNotFound, "The account has no such database."
-    said = words_of(reply, credential.api_key.reveal(), credential.email, basic(credential))
-    raise kind(f"{text} Upstash says: {said}" if said else text, retry_after=reply.retry_after)
+    message = error_text(response, credential.api_key.reveal(), credential.email, basic_credentials(credential))
+    raise kind(f"{text} Upstash says: {message}" if message else text, retry_after=response.retry_after)
 
 
-def transport_error(failure: TransportFailed, *, changing: bool = False) -> HelperError:
-    """Return the domain's word for a request without an answer."""
+def as_helper_error(failure: TransportFailed, *, changing: bool = False) -> HelperError:
+    """
+    Return the domain's error for a request without a response.
+
+    Args:
+        failure: The failure.
+        changing: Whether the request changes anything. If it may have been processed, the error says so.
+    """
     detail = failure.detail
     if changing and failure.stage != "connecting":
-        detail += " The change may have been made all the same."
+        detail += " The change may have been made nevertheless."
     kind = UpstreamTimeout if failure.kind == "timeout" else UpstreamUnavailable
     return kind(detail, retry_after=failure.retry_after)
 
 
-def _unknown(new: NewDatabase, what: str) -> str:
-    return f"{what} A database called {new.name!r} may have been made: look at the list before you ask for it again."
+def _outcome_unknown(new: NewDatabase, problem: str) -> str:
+    return f"{problem} A database named {new.name!r} may have been created. Check the list before you try again."

@@ -1,4 +1,4 @@
-"""The one HTTP client: deadlines, bounds, retries that cannot do harm, and no secret in what it raises."""
+"""The HTTP client for Upstash: deadlines, size limits, safe retries, and errors without secrets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper import __version__
-from upstash_helper.upstream.circuit_breaker import Breaker
-from upstash_helper.upstream.connector import PROGRESS, Progress, WitnessedConnector
-from upstash_helper.upstream.request import Call, Resend, TransportFailed, failure_of
-from upstash_helper.upstream.response import Reply, read
-from upstash_helper.upstream.streaming import Opening, opened
+from upstash_helper.upstream.circuit_breaker import CircuitBreaker
+from upstash_helper.upstream.connector import PROGRESS, Progress, TrackedConnector
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed, transport_failure
+from upstash_helper.upstream.response import Response, read
+from upstash_helper.upstream.streaming import StreamingRequest, open_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,59 +29,18 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.ports import Clock
 
-
-def is_loopback(url: URL) -> bool:
-    """Return whether ``url`` is on this machine's loopback interface."""
-    if url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def proxy_for(url: URL) -> URL | None:
-    """Return the proxy that the system names for ``url``: the environment, or Windows' and macOS' settings."""
-    from urllib.request import getproxies, proxy_bypass
-
-    host = url.host or ""
-    if is_loopback(url) or proxy_bypass(host):
-        return None
-    proxy = getproxies().get(url.scheme)
-    if not proxy:
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
-
-
 logger = logging.getLogger(__name__)
 
-TRIES: Final = 3
+MAX_ATTEMPTS: Final = 3
 CONNECT_SECONDS: Final = 8.0
-# Long enough for the calls of one user action, short enough that an idle daemon holds no socket.
+# Long enough for the requests of one user action, short enough that an idle daemon has no open connection.
 KEEP_ALIVE_SECONDS: Final = 5.0
-_CONNECTIONS: Final = 8
+_MAX_CONNECTIONS: Final = 8
 _BUSY: Final = frozenset({502, 503, 504})
 
 
-class _Busy(Exception):
-    """A 502, 503 or 504 that is worth another try."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.status)
-        self.reply = reply
-
-
-@dataclass(slots=True)
-class _Visit:
-    """One request that was let through the breaker."""
-
-    tries: int
-    status: int = 0
-    """Of the answer, once there is one."""
-
-
-class Upstream:
-    """Sends requests to Upstash, or to a sandbox on the loopback interface. Nothing is opened before the first."""
+class HttpClient:
+    """Sends requests to Upstash, or to a sandbox on the loopback interface. Connections are opened when needed."""
 
     def __init__(
         self,
@@ -93,114 +52,115 @@ class Upstream:
     ) -> None:
         """
         Args:
-            clock: Tells the breaker's time, and today for a ``Retry-After`` that is a date.
-            tls: Makes the TLS context. It reads the trust store, so it is called late, once, and in a worker thread.
-            connect_seconds: For one connection, TLS included.
-            retry_seconds: About how long the first retry waits; the second about twice that.
+            clock: For the circuit breakers, and for a ``Retry-After`` that is a date.
+            tls: Creates the TLS context. It reads the trust store, so it is called once, when needed, in a thread.
+            connect_seconds: Time limit for one connection, including TLS.
+            retry_seconds: The approximate delay before the first retry; the second waits about twice as long.
         """
         self._clock = clock
-        self._make_tls = tls
+        self._create_tls = tls
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._retry_seconds = retry_seconds
-        self._breakers: dict[URL, Breaker] = {}
+        self._breakers: dict[URL, CircuitBreaker] = {}
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
         self._tls_lock = asyncio.Lock()
         self._closed = False
 
     async def close(self) -> None:
-        """Close the connections; later calls fail."""
+        """Close all connections. Later requests fail."""
         self._closed = True
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, request: Request) -> Response:
         """
-        Return the answer, whatever its status; a redirect is no answer.
+        Send a request and return the response, whatever its status.
 
         Raises:
-            TransportFailed: If there is none within the deadline, if it is larger than the limit, if it cannot be
-                read, or at once while the service is known to be down.
+            TransportFailed: If there is no valid response within the deadline and the limit, if it is a redirect, or
+                at once while the circuit breaker is open.
         """
-        url = URL(call.url, encoded=True)
-        with self._admitted(call.method, url) as visit:
-            reply = await self._in_time(call, url, tries=visit.tries)
-            visit.status = reply.status
-        logger.debug("%s %s: status %d, %d bytes", call.method, url.host, reply.status, len(reply.body))
-        return reply
+        url = URL(request.url, encoded=True)
+        with self._admitted(request.method, url) as exchange:
+            response = await self._within_deadline(request, url, attempts=exchange.attempts)
+            exchange.status = response.status
+        logger.debug("%s %s: status %d, %d bytes", request.method, url.host, response.status, len(response.body))
+        return response
 
     @contextlib.asynccontextmanager
-    async def open(self, opening: Opening) -> AsyncIterator[ClientResponse]:
+    async def open(self, request: StreamingRequest) -> AsyncIterator[ClientResponse]:
         """
-        Send a request and hand out the answer, as it is, when its headers are there. Leaving closes the connection,
-        unless all of the answer has been read.
+        Send a request and yield the response when its headers have arrived.
+
+        Leaving the context closes the connection, unless the response was read completely.
 
         Raises:
-            TransportFailed: As ``send``, but for the limit.
+            TransportFailed: As ``send``, except for the limit.
             Exception: What reading the request's body raised.
         """
-        url = URL(opening.url, encoded=True)
-        with self._admitted(opening.method, url) as visit:
-            attempts = functools.partial(self._attempts, tries=visit.tries)
-            response = await opened(opening, url, attempts=attempts, send=self._sent)
-            visit.status = response.status
-        logger.debug("%s %s: status %d", opening.method, url.host, response.status)
+        url = URL(request.url, encoded=True)
+        with self._admitted(request.method, url) as exchange:
+            attempts = functools.partial(self._attempts, count=exchange.attempts)
+            response = await open_response(request, url, attempts=attempts, send=self._send_streaming)
+            exchange.status = response.status
+        logger.debug("%s %s: status %d", request.method, url.host, response.status)
         with contextlib.closing(response):
             yield response
 
     @contextlib.contextmanager
-    def _admitted(self, method: str, url: URL) -> Iterator[_Visit]:
-        """Let one request to ``url`` be made, or refuse it; tell the breaker how it ended."""
+    def _admitted(self, method: str, url: URL) -> Iterator[_Exchange]:
+        """Reject a request, or allow it and report its outcome to the circuit breaker."""
         if self._closed:
             raise TransportFailed("network", "connecting", "The helper is stopping.")
         if url.scheme != "https" and not is_loopback(url):
-            raise TransportFailed("network", "connecting", f"{url.host} is not asked over plain http; use https.")
-        breaker = self._breakers.setdefault(url.origin(), Breaker(clock=self._clock))
+            raise TransportFailed("network", "connecting", f"{url.host} is not contacted over plain HTTP. Use https.")
+        breaker = self._breakers.setdefault(url.origin(), CircuitBreaker(clock=self._clock))
         wait = breaker.admit()
         if wait is not None:
-            detail = f"{url.host} has failed several times in a row; it is asked again in {wait:.0f} s."
+            detail = f"{url.host} has failed several times in a row. The next attempt is in {wait:.0f} s."
             raise TransportFailed("network", "connecting", detail, retry_after=wait)
 
-        visit, note = _Visit(tries=1 if breaker.probing else TRIES), breaker.abandoned
+        exchange, report = _Exchange(attempts=1 if breaker.probing else MAX_ATTEMPTS), breaker.abandoned
         try:
-            yield visit
-            note = breaker.failed if visit.status >= 500 else breaker.succeeded
+            yield exchange
+            report = breaker.failed if exchange.status >= 500 else breaker.succeeded
         except TransportFailed as failure:
-            note = breaker.failed
+            report = breaker.failed
             logger.info("%s %s: %s while %s", method, url.host, failure.kind, failure.stage)
             raise
         finally:
-            note()
+            report()
 
-    async def _in_time(self, call: Call, url: URL, *, tries: int) -> Reply:
-        progress = Progress(fresh=call.resend is not Resend.ALWAYS)
+    async def _within_deadline(self, request: Request, url: URL, *, attempts: int) -> Response:
+        progress = Progress(new_connection=request.retry is not RetryPolicy.ALWAYS)
         PROGRESS.set(progress)
         try:
-            async with asyncio.timeout(call.deadline):
-                return await self._tries(call, url, progress, tries)
+            async with asyncio.timeout(request.deadline):
+                return await self._with_retries(request, url, progress, attempts)
         except TimeoutError:
-            detail = f"{url.host} did not answer within {call.deadline:g} s."
+            detail = f"{url.host} did not respond within {request.deadline:g} s."
             failure = TransportFailed("timeout", progress.stage, detail)
-        # Here and not above, so that the failure does not carry aiohttp's exceptions, which carry headers.
+        # Raised here, so that its context is not an exception of aiohttp, which holds headers.
         raise failure
 
-    async def _tries(self, call: Call, url: URL, progress: Progress, tries: int) -> Reply:
+    async def _with_retries(self, request: Request, url: URL, progress: Progress, attempts: int) -> Response:
         try:
-            async for attempt in self._attempts(lambda error: _worth_a_retry(call, error), tries):
+            async for attempt in self._attempts(lambda error: _may_retry(request, error), attempts):
                 with attempt:
                     progress.restart()
-                    return _unless_busy(call, await self._once(call, url, progress))
+                    return _unless_busy(request, await self._send_once(request, url, progress))
         except _Busy as busy:
-            return busy.reply
-        raise AssertionError  # the loop ends with one or the other
+            return busy.response
+        raise AssertionError  # the loop ends with a response or an error
 
-    def _attempts(self, on: Callable[[Exception], bool], tries: int) -> AsyncIterator[stamina.Attempt]:
+    def _attempts(self, on: Callable[[Exception], bool], count: int) -> AsyncIterator[stamina.Attempt]:
         import stamina
 
         return aiter(
             stamina.retry_context(
                 on=on,
-                attempts=tries,
+                attempts=count,
                 timeout=None,
                 wait_initial=self._retry_seconds,
                 wait_jitter=self._retry_seconds,
@@ -208,28 +168,36 @@ class Upstream:
             )
         )
 
-    async def _once(self, call: Call, url: URL, progress: Progress) -> Reply:
+    async def _send_once(self, request: Request, url: URL, progress: Progress) -> Response:
         failure: TransportFailed
         try:
             session, tls, proxy = await self._session_for(url)
             async with session.request(
-                call.method, url, headers=call.headers, data=call.body, ssl=tls, proxy=proxy, allow_redirects=False
-            ) as response:
-                reply = await read(response, limit=call.limit, now=self._clock.time())
+                request.method,
+                url,
+                headers=request.headers,
+                data=request.body,
+                ssl=tls,
+                proxy=proxy,
+                allow_redirects=False,
+            ) as opened:
+                response = await read(opened, limit=request.limit, now=self._clock.time())
         except TransportFailed as error:
             failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = failure_of(error, progress.stage, url)
+            failure = transport_failure(error, progress.stage, url)
         else:
-            return _answered(reply, call, url)
+            return _checked(response, request, url)
         raise failure
 
-    async def _sent(self, opening: Opening, url: URL, body: AsyncIterator[bytes] | None) -> ClientResponse:
+    async def _send_streaming(
+        self, request: StreamingRequest, url: URL, body: AsyncIterator[bytes] | None
+    ) -> ClientResponse:
         session, tls, proxy = await self._session_for(url)
         return await session.request(
-            opening.method,
+            request.method,
             url,
-            headers=opening.headers,
+            headers=request.headers,
             data=body,
             ssl=tls,
             proxy=proxy,
@@ -241,12 +209,12 @@ class Upstream:
     async def _session_for(self, url: URL) -> tuple[aiohttp.ClientSession, ssl.SSLContext | bool, URL | None]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=WitnessedConnector(limit=_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
+                connector=TrackedConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"upstash-helper/{__version__}", "Accept-Encoding": "gzip, deflate"},
                 timeout=self._timeout,
-                middlewares=(_sent_once,),
-                # It would also read ~/.netrc, and send what it finds there.
+                middlewares=(_send_once_middleware,),
+                # It would also read ~/.netrc, and send the credentials in it.
                 trust_env=False,
             )
         if url.scheme != "https":
@@ -254,21 +222,61 @@ class Upstream:
         return self._session, await self._tls_context(), await asyncio.to_thread(proxy_for, url)
 
     async def _tls_context(self) -> ssl.SSLContext:
-        # aiohttp's own default context is never used: `serve` keeps it from loading the trust store at import.
+        # aiohttp's default context is never used: the daemon prevents it from loading the trust store at import.
         async with self._tls_lock:
             if self._tls is None:
-                self._tls = await asyncio.to_thread(self._make_tls)
+                self._tls = await asyncio.to_thread(self._create_tls)
             return self._tls
 
 
-def _unless_busy(call: Call, reply: Reply) -> Reply:
-    # With a Retry-After the service has said when to come again, and that is longer than we would wait.
-    if call.resend is Resend.ALWAYS and reply.status in _BUSY and reply.retry_after is None:
-        raise _Busy(reply)
-    return reply
+def is_loopback(url: URL) -> bool:
+    """Return whether ``url`` is on the loopback interface."""
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host or "").is_loopback
+    except ValueError:
+        return False
 
 
-def _worth_a_retry(call: Call, error: Exception) -> bool:
+def proxy_for(url: URL) -> URL | None:
+    """Return the system's proxy for ``url``, from the environment or the settings of Windows or macOS."""
+    from urllib.request import getproxies, proxy_bypass
+
+    host = url.host or ""
+    if is_loopback(url) or proxy_bypass(host):
+        return None
+    proxy = getproxies().get(url.scheme)
+    if not proxy:
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """A request that the circuit breaker has admitted."""
+
+    attempts: int
+    status: int = 0
+    """The response's status, once there is one."""
+
+
+class _Busy(Exception):
+    """A 502, 503 or 504 that may be retried."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def _unless_busy(request: Request, response: Response) -> Response:
+    # A Retry-After is longer than the delay of a retry here, so the response is returned.
+    if request.retry is RetryPolicy.ALWAYS and response.status in _BUSY and response.retry_after is None:
+        raise _Busy(response)
+    return response
+
+
+def _may_retry(request: Request, error: Exception) -> bool:
     if isinstance(error, _Busy):
         return True
     if not isinstance(error, TransportFailed) or error.kind == "unreadable":
@@ -276,22 +284,24 @@ def _worth_a_retry(call: Call, error: Exception) -> bool:
     if error.stage == "connecting":
         return True
     if error.stage == "sent":
-        return call.resend is not Resend.UNSENT
-    return call.resend is Resend.ALWAYS
+        return request.retry is not RetryPolicy.UNSENT
+    return request.retry is RetryPolicy.ALWAYS
 
 
-async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    # aiohttp sends a GET or DELETE again by itself when its connection broke. Whether that may be is our decision.
+async def _send_once_middleware(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    # aiohttp repeats a GET or DELETE if its connection broke. This error type keeps it from doing so: only the retry
+    # policy decides that.
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        failure = failure_of(error, PROGRESS.get().stage, request.url)
+        failure = transport_failure(error, PROGRESS.get().stage, request.url)
     raise failure
 
 
-def _answered(reply: Reply | None, call: Call, url: URL) -> Reply:
-    if reply is None:
-        raise TransportFailed("unreadable", "answered", f"The answer of {url.host} is over {call.limit} bytes.")
-    if 300 <= reply.status < 400:
+def _checked(response: Response | None, request: Request, url: URL) -> Response:
+    if response is None:
+        detail = f"The response of {url.host} is larger than {request.limit} bytes."
+        raise TransportFailed("unreadable", "answered", detail)
+    if 300 <= response.status < 400:
         raise TransportFailed("unreadable", "answered", f"{url.host} sent a redirect, which is not followed.")
-    return reply
+    return response

@@ -1,4 +1,4 @@
-"""A request, when it may be sent again, and what it fails with."""
+"""An HTTP request to Upstash, the policy for repeating it, and the error for a request without a usable response."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from yarl import URL
 
 
-class Resend(enum.Enum):
-    """When a request that failed may be sent again."""
+class RetryPolicy(enum.Enum):
+    """When a failed request may be sent again."""
 
     UNSENT = enum.auto()
-    """Only if no connection was made: a repeat could do the thing twice."""
+    """Only if no connection was made. Repeating it could have a second effect."""
     UNANSWERED = enum.auto()
-    """Also if the connection broke before the first byte of an answer: the far side refuses a repeat by itself."""
+    """Also if the connection broke before the first byte of a response. The server rejects a repetition."""
     ALWAYS = enum.auto()
-    """Also after a broken answer or a 502, 503, 504: it changes nothing."""
+    """Also after an incomplete response, or a 502, 503 or 504. It changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request."""
+class Request:
+    """A request whose response is read completely."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
-    resend: Resend
+    retry: RetryPolicy
     deadline: float
-    """Seconds for all tries together, the answer's body included."""
+    """Seconds for all attempts together, including the response's body."""
     limit: int
-    """How many bytes of body are read, decompressed; more is an error."""
+    """Maximum size of the response's body in bytes, decompressed."""
 
 
 class TransportFailed(Exception):
-    """There is no whole answer. ``detail`` is for a person and names the host, never a secret."""
+    """There is no complete response. ``detail`` is for the user; it names the host and never contains a secret."""
 
     def __init__(
         self,
@@ -60,26 +60,30 @@ class TransportFailed(Exception):
         self.retry_after = retry_after
 
 
-def failure_of(error: Exception, stage: Stage, url: URL) -> TransportFailed:
-    """Say what happened without what ``str(error)`` may hold: headers, URLs with passwords, parts of an answer."""
+def transport_failure(error: Exception, stage: Stage, url: URL) -> TransportFailed:
+    """
+    Translate an error of aiohttp or a socket.
+
+    Its text is left out: it may contain headers, URLs with passwords, or parts of a response.
+    """
     if isinstance(error, TimeoutError):
-        return TransportFailed("timeout", stage, f"{url.host} did not take the connection in time.")
+        return TransportFailed("timeout", stage, f"{url.host} did not accept the connection in time.")
     if stage == "connecting":
-        return TransportFailed("network", stage, _unreachable(error, url))
+        return TransportFailed("network", stage, _connection_error(error, url))
     if stage == "sent":
-        return TransportFailed("network", stage, f"{url.host} closed the connection without an answer.")
+        return TransportFailed("network", stage, f"{url.host} closed the connection without a response.")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
-        return TransportFailed("network", stage, f"The connection to {url.host} broke within the answer.")
+        return TransportFailed("network", stage, f"The connection to {url.host} broke during the response.")
     return TransportFailed("unreadable", stage, f"{url.host} sent something that is not HTTP.")
 
 
-def _unreachable(error: Exception, url: URL) -> str:
+def _connection_error(error: Exception, url: URL) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return f"The certificate of {url.host} is not one that this machine trusts."
+            return f"This machine does not trust the certificate of {url.host}."
         case aiohttp.ClientConnectorDNSError():
-            return f"{url.host} was not found; is this machine online?"
+            return f"{url.host} was not found. Is this machine online?"
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return f"The proxy of this machine does not lead to {url.host}."
+            return f"{url.host} could not be reached through this machine's proxy."
         case _:
             return f"{url.host} could not be reached."

@@ -1,4 +1,4 @@
-"""A request whose body is streamed, and how long Upstash may take until it begins to answer."""
+"""A request whose body and response are streamed, and the time limit until the response begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 
 from upstash_helper.upstream.connector import PROGRESS, Progress
-from upstash_helper.upstream.request import TransportFailed, failure_of
+from upstash_helper.upstream.request import TransportFailed, transport_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     import stamina
     from yarl import URL
 
-    from upstash_helper.upstream.connector import Witness
+    from upstash_helper.upstream.connector import TrackedProtocol
 
     Attempts = Callable[[Callable[[Exception], bool]], AsyncIterator[stamina.Attempt]]
-    Send = Callable[["Opening", URL, AsyncIterator[bytes] | None], Awaitable[aiohttp.ClientResponse]]
+    Send = Callable[["StreamingRequest", URL, AsyncIterator[bytes] | None], Awaitable[aiohttp.ClientResponse]]
 
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """A request."""
+class StreamingRequest:
+    """A request whose response is handed out as soon as its headers have arrived."""
 
     method: str
     url: str
     headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(repr=False)
-    """All that are sent, but for ``Host``, ``User-Agent`` and ``Transfer-Encoding``."""
+    """All headers except ``Host``, ``User-Agent`` and ``Transfer-Encoding``."""
     body: AsyncIterator[bytes] | None = field(default=None, repr=False)
-    seconds: float
-    """For connecting, for each piece of the body to be taken, and from there to the headers of the answer."""
+    timeout: float
+    """Seconds to connect, to accept each chunk of the body, and then to send the response's headers."""
 
     @property
     def safe(self) -> bool:
@@ -44,139 +44,138 @@ class Opening:
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may arrive twice, and can be sent twice."""
+        """Whether it may be received twice, and can be sent twice."""
         return self.safe and self.body is None
 
 
-class Patience(Progress):
-    """
-    How far a request has come, and the time that Upstash still has. It stands still while the app's body is waited for.
-    """
+class StreamingProgress(Progress):
+    """The progress of a request, and the time limit for Upstash. The timer stops while the app's body is read."""
 
-    def __init__(self, opening: Opening, timeout: asyncio.Timeout) -> None:
-        self._kept = False
-        super().__init__(fresh=not opening.repeatable)
-        self.broken: Exception | None = None
+    def __init__(self, request: StreamingRequest, timeout: asyncio.Timeout) -> None:
+        self._was_kept_alive = False
+        super().__init__(new_connection=not request.repeatable)
+        self.body_error: Exception | None = None
         """What reading the body raised."""
-        self._seconds = opening.seconds
+        self._seconds = request.timeout
         self._timeout: asyncio.Timeout | None = timeout
 
-    def begin(self) -> None:
-        """Count from now."""
+    def start_timer(self) -> None:
+        """Start the timer, or restart it from zero."""
         self._reschedule(asyncio.get_running_loop().time() + self._seconds)
 
-    def pause(self) -> None:
-        """Stop counting."""
+    def stop_timer(self) -> None:
+        """Stop the timer."""
         self._reschedule(None)
 
     def _reschedule(self, when: float | None) -> None:
-        # The body is read by a task of its own, which may come too late to change anything.
+        # aiohttp reads the body in a task of its own, which may call this after the timeout.
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(when)
 
-    def end(self) -> None:
-        """Count no more, whatever is still sent."""
+    def finish(self) -> None:
+        """Ignore all later calls for the timer; the rest of the body may still be sent."""
         self._timeout = None
 
     def restart(self) -> None:
-        """Begin another try: if the one before had a kept connection, on a new one."""
-        self.fresh = self.fresh or self._kept
+        """Start another attempt; on a new connection if the previous one was kept alive."""
+        self.new_connection = self.new_connection or self._was_kept_alive
         super().restart()
 
-    def connected(self, witness: Witness) -> None:
-        """Note the connection, and that the request goes out now."""
-        # One that has spoken before was kept from an earlier request.
-        self._kept = witness.spoken
-        super().connected(witness)
-        self.begin()
+    def connected(self, protocol: TrackedProtocol) -> None:
+        """Record the connection, and restart the timer: the request is sent now."""
+        self._was_kept_alive = protocol.received  # by an earlier request
+        super().connected(protocol)
+        self.start_timer()
 
-    def unsent(self, error: Exception) -> bool:
+    def is_unsent(self, error: Exception) -> bool:
         """
-        Return whether the request may be sent anew: nothing of it was taken.
+        Return whether the request may be sent again, since the server has not processed any of it.
 
-        That a kept connection was closed shows only when it is used, and is no more than a failure to connect
-        (RFC 9112, section 9.3.1). Only what is repeatable gets a kept one.
+        Whether a kept-alive connection was closed is known only when it is used; that is no different from a failure to
+        connect (RFC 9112, section 9.3.1). Only repeatable requests use such a connection.
         """
         if not isinstance(error, TransportFailed):
             return False
-        return error.stage == "connecting" or (error.stage == "sent" and self._kept)
+        return error.stage == "connecting" or (error.stage == "sent" and self._was_kept_alive)
 
 
-class Pieces:
-    """The body of a request on its way: it times Upstash, not the app, and remembers what broke it."""
+class TimedBody:
+    """The body of a request: the timer stops while the app provides a chunk, and errors of the app are recorded."""
 
-    def __init__(self, body: AsyncIterator[bytes], patience: Patience) -> None:
+    def __init__(self, body: AsyncIterator[bytes], progress: StreamingProgress) -> None:
         self._body = body
-        self._patience = patience
+        self._progress = progress
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        self._patience.pause()
+        self._progress.stop_timer()
         try:
             return await anext(self._body)
         except StopAsyncIteration:
             raise
         except Exception as error:
-            self._patience.broken = error
+            self._progress.body_error = error
             raise
         finally:
-            self._patience.begin()
+            self._progress.start_timer()
 
 
-async def opened(opening: Opening, url: URL, *, attempts: Attempts, send: Send) -> aiohttp.ClientResponse:
+async def open_response(
+    request: StreamingRequest, url: URL, *, attempts: Attempts, send: Send
+) -> aiohttp.ClientResponse:
     """
-    Return the answer to a request as soon as its headers are there.
+    Send a request and return the response as soon as its headers have arrived.
 
     Args:
-        opening: The request.
-        url: Its address.
-        attempts: Yields the tries; takes what tells whether an error is worth another.
-        send: Sends it once over aiohttp.
+        request: The request.
+        url: Its URL.
+        attempts: Yields the attempts; takes a function that decides whether to retry after an error.
+        send: Sends the request once, with aiohttp.
 
     Raises:
-        TransportFailed: If there is none in time, none that can be read, or a redirect.
+        TransportFailed: If there is no response in time, or it is invalid or a redirect.
         Exception: What reading the request's body raised.
     """
     failure: Exception
     timeout = asyncio.timeout(None)
-    patience = Patience(opening, timeout)
+    progress = StreamingProgress(request, timeout)
     try:
         async with timeout:
-            patience.begin()
+            progress.start_timer()
             try:
-                return await _tried(opening, url, patience, attempts, send)
+                return await _attempt(request, url, progress, attempts, send)
             finally:
-                patience.end()
+                progress.finish()
     except TimeoutError:
-        detail = f"{url.host} did not answer within {opening.seconds:g} s."
-        failure = TransportFailed("timeout", patience.stage, detail)
+        detail = f"{url.host} did not respond within {request.timeout:g} s."
+        failure = TransportFailed("timeout", progress.stage, detail)
     except TransportFailed as error:
-        failure = patience.broken or error
+        failure = progress.body_error or error
     raise failure
 
 
-async def _tried(
-    opening: Opening, url: URL, patience: Patience, attempts: Attempts, send: Send
+async def _attempt(
+    request: StreamingRequest, url: URL, progress: StreamingProgress, attempts: Attempts, send: Send
 ) -> aiohttp.ClientResponse:
-    PROGRESS.set(patience)
-    body = None if opening.body is None else Pieces(opening.body, patience)
-    async for attempt in attempts(patience.unsent):
+    PROGRESS.set(progress)
+    body = None if request.body is None else TimedBody(request.body, progress)
+    async for attempt in attempts(progress.is_unsent):
         with attempt:
-            patience.restart()
+            progress.restart()
             try:
-                response = await send(opening, url, body)
+                response = await send(request, url, body)
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                failure = failure_of(error, patience.stage, url)
+                failure = transport_failure(error, progress.stage, url)
             else:
-                return _no_redirect(response, url)
+                return _reject_redirect(response, url)
             raise failure
-    raise AssertionError  # the loop ends with an answer or an error
+    raise AssertionError  # the loop ends with a response or an error
 
 
-def _no_redirect(response: aiohttp.ClientResponse, url: URL) -> aiohttp.ClientResponse:
-    # 304 answers a request for something that has changed, and leads nowhere.
+def _reject_redirect(response: aiohttp.ClientResponse, url: URL) -> aiohttp.ClientResponse:
+    # 304 is no redirect: it answers a conditional request.
     if 300 <= response.status < 400 and response.status != 304:
         response.close()
         raise TransportFailed("unreadable", "answered", f"{url.host} sent a redirect, which is not followed.")

@@ -1,4 +1,4 @@
-"""The Developer API's documents, read tolerantly: unknown fields are ignored, missing and odd ones get a default."""
+"""The Developer API's documents. Unknown fields are ignored; missing and unexpected values get a default."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Text = str | int | float | bool | None
 
 class DatabaseDocument(msgspec.Struct):
     """
-    A database as ``GET /redis/database/{id}`` answers it.
+    A database, as ``GET /redis/database/{id}`` returns it.
 
-    ``password``, ``rest_token`` and ``read_only_rest_token`` are not in the OpenAPI document, but they are sent. The
-    struct holds them, so it does not print.
+    ``password``, ``rest_token`` and ``read_only_rest_token`` are sent, but missing from the OpenAPI document. The repr
+    leaves them out.
     """
 
     database_id: str
@@ -48,10 +48,10 @@ class DatabaseDocument(msgspec.Struct):
 
     def database(self, rest_url: str) -> Database:
         """
-        Return what is no secret.
+        Return the database without its secrets.
 
         Args:
-            rest_url: The template of its REST address, with ``{host}`` for the host.
+            rest_url: The template for its REST URL, with ``{host}`` for the host.
         """
         host = _host(_text(self.endpoint))
         return Database(
@@ -73,7 +73,7 @@ class DatabaseDocument(msgspec.Struct):
         )
 
     def secrets(self) -> DatabaseSecrets | None:
-        """Return the secrets, or None if the answer came without them."""
+        """Return the secrets, or None if the response did not include them."""
         if not self.password or not self.rest_token:
             return None
         return DatabaseSecrets(
@@ -84,7 +84,7 @@ class DatabaseDocument(msgspec.Struct):
 
 
 def _host(endpoint: str) -> str:
-    """Return the public host for a slug such as ``beloved-stallion-58500``; a host stays as it is."""
+    """Return the public host for a slug such as ``beloved-stallion-58500``. A full host name is returned unchanged."""
     if not endpoint or "." in endpoint or ":" in endpoint or endpoint == "localhost":
         return endpoint
     return f"{endpoint}.{_DOMAIN}"

@@ -1,1379 +1,582 @@
+// Generated from web/connect; do not edit. CONTRIBUTING.md says how to build it.
 /**
- * connect.js: lets a web page, or a browser extension, use the Upstash account of its user through upstash-helper, the
- * program on the user's computer that keeps the account's API key. No build step and no dependencies: take it from the
- * helper (`http://localhost:3000/connect.js`), or copy this file into your project. Its types are in `connect.d.ts`.
+ * connect.js: gives a web page or a browser extension access to its user's Upstash account, through upstash-helper, the
+ * program on the user's computer that keeps the account's API key. It has no dependencies and needs no build step: load
+ * it from the helper (`http://localhost:3000/connect.js`), or copy this file into your project. The types are in
+ * `connect.d.ts`. If you draw your own button, use `connect-core.js`, which is the same without ours.
  *
  *     <script type="module" src="connect.js"></script>
  *     <upstash-connect name="Orders" scopes="databases:read databases:write"></upstash-connect>
  *
- *     import { connectUpstash } from './connect.js';
- *     const upstash = await connectUpstash({ name: 'Orders', scopes: ['databases:read'], onCode: show });
+ *     import { connectUpstash } from "./connect.js";
+ *     const upstash = await connectUpstash({ name: "Orders", scopes: ["databases:read"], onCode: show });
  *     for (const database of await upstash.databases.list()) …
  *
- * The page's token. The user lets the page in, and it gets a token that is good for its exact origin and the scopes
- * that were granted, until the user takes it back. By default it is kept in the origin's localStorage, where every
- * script of that origin can read it, as it could use the page itself. Pass `storage` to keep it elsewhere:
- * sessionStorage for a token that goes with the tab, or your own `{getItem, setItem, removeItem}`, which may be
- * asynchronous.
+ * The page's token. When the user approves the page, it gets a token that is valid for its exact origin and the granted
+ * scopes, until the user revokes it. By default it is kept in the origin's localStorage, where every script of that
+ * origin can read it, as it could use the page itself. Pass `storage` to keep it elsewhere: sessionStorage for a token
+ * that ends with the tab, or your own `{ getItem, setItem, removeItem }`, which may be asynchronous.
  *
- * The helper's address. It is where this module was taken from, if that was a helper, else `http://localhost:3000` or,
- * where the user leaves that port to others, `http://localhost:26300`, `:26301` or `:26302`. Whoever answers there must
- * prove that it is the helper before it is sent anything: port 3000 is many a program's. A token is sent to the address
- * alone that gave it. A page with a Content-Security-Policy lists all four in `connect-src`.
+ * The helper's address. It is where this module was loaded from, if that is a helper; otherwise `http://localhost:3000`
+ * or, where the user leaves that port to other programs, `http://localhost:26300`, `:26301` or `:26302`. A program that
+ * answers there must prove that it is the helper before anything is sent to it, since many programs use port 3000. A
+ * token is sent only to the address that issued it. A page with a Content-Security-Policy lists all four in
+ * `connect-src`.
  */
 
-/**
- * @typedef {'connection:read' | 'connection:write' | 'databases:read' | 'databases:write' | 'databases:delete'
- *   | 'databases:credentials' | 'upstash:read' | 'upstash:write'} Scope
- * @typedef {{getItem(key: string): any, setItem(key: string, value: string): any,
- *   removeItem(key: string): any}} Storage_
- * @typedef {{step: string, userCode?: string, expiresAt?: Date, url?: string, email?: string | null}} Progress
- * @typedef {(path: string, init: RequestInit) => Promise<Response>} Send
- * @typedef {{status: number, code: string, detail: string, errors?: object[], retry_after?: number}} Problem
- * @typedef {{token: string, wished: string[], scopes: string[]}} Kept
- */
+/** The errors that callers catch, and which of the helper's problems becomes which of them. */
 
-const DEFAULT_SCOPES = ['databases:read', 'databases:write', 'databases:credentials'];
-/** Connecting an account takes these, so they are always asked for. */
-const NEEDED_SCOPES = ['connection:read', 'connection:write'];
-
-/** Where a helper is: on the port that is registered with Upstash, or on one of its own. In the order to ask. */
-const PORTS = [3000, 26300, 26301, 26302];
-/** What any page may read before it is let in. Its status is 200, so that no console complains of a question. */
-const PROBE = '/connect.d.ts';
-/**
- * The helper repeats here what the question says. A server that answers every path with its page does not, nor one that
- * has a copy of that file, nor a cache.
- */
-const PROOF = 'upstash-helper-probe';
-const PROBE_MS = 8_000;
-/** How long the address to ask first is asked alone: the others may be nobody's, of which every console complains. */
-const HEAD_START_MS = 250;
-/** How long one that has proved to be a helper waits for those that come before it. */
-const GRACE_MS = 500;
-/** How long after an answer of the helper nobody else is taken to be at its address. */
-const SURE_MS = 10_000;
-const CALL_MS = 60_000;
-const ATTEMPT_POLL_MS = 800;
-/** A prompt of the browser is mentioned only once a request has hung for so long: it may have been answered before. */
-const PROMPT_MS = 400;
-/** How long the helper may be away in the middle of things: it may be restarting. */
-const PATIENCE_MS = 60_000;
-/** How long the window may still be seen after a sign-in. The page in it closes it by itself, too. */
-const LAST_LOOK_MS = 2_500;
-const WINDOW = { width: 480, height: 720 };
-
-// --- errors ----------------------------------------------------------------------------------------------------------
-
-/** What every function here throws. `message` says what happened and `help` what to do, both for a person. */
-export class UpstashHelperError extends Error {
+/** What every function here throws. */
+class UpstashHelperError extends Error {
   /**
-   * @param {string} code stable: programs tell errors apart by it
+   * @param {string} code
    * @param {string} message
    * @param {string} [help]
    * @param {ErrorOptions} [options]
    */
-  constructor(code, message, help = '', options = undefined) {
+  constructor(code, message, help = "", options = undefined) {
     super(message, options);
     this.name = new.target.name;
+    /** Stable: programs tell errors apart by it. @readonly @type {string} */
     this.code = code;
+    /** What to do about it, for a person. May be empty. @readonly @type {string} */
     this.help = help;
   }
 }
 
-/** The helper does not answer where it should be. `next` is where the next try looks, if that is another place. */
-export class HelperNotRunning extends UpstashHelperError {
+/** `helper_not_running`: the helper does not respond where it should be. */
+class HelperNotRunning extends UpstashHelperError {
   /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] */
   constructor(urls, cause, next) {
-    const start = 'Start it on this computer with: upstash-helper start. Install it first if it is not there.';
-    super('helper_not_running', `upstash-helper does not answer at ${urls.join(' or ')}.`, next === undefined ? start
-      : `If it runs, another program has that address: try again, and ${next} is asked. Else: ${start}`, { cause });
+    const start = "start it on this computer with: upstash-helper start. If it is not installed, install it first.";
+    super(
+      "helper_not_running",
+      `upstash-helper is not responding at ${urls.join(" or ")}.`,
+      next === undefined
+        ? `S${start.slice(1)}`
+        : `If it is running, another program is using that address: try again to check ${next}. Otherwise, ${start}`,
+      { cause },
+    );
+    /** @readonly @type {string} */
     this.url = urls[0];
+    /**
+     * Where the next attempt looks, if that is another address: the bridge tries one address per click.
+     *
+     * @readonly @type {string | undefined}
+     */
     this.next = next;
   }
 }
 
-/** The user cannot be asked now, or this app asks too often. After `retryAfter` seconds it may be otherwise. */
-export class HelperBusy extends UpstashHelperError {
+/** `helper_busy`: the user cannot be asked now, or this page sends too many requests. */
+class HelperBusy extends UpstashHelperError {
   /** @param {Problem} problem @param {number | null} retryAfter */
   constructor(problem, retryAfter) {
-    const wait = retryAfter === null ? 'a moment' : `${retryAfter} seconds`;
-    const waits = problem.code === 'pairing_pending';
-    super('helper_busy', problem.detail, waits
-      ? `Decide about the request that waits in upstash-helper, or try again in ${wait}.`
-      : `Try again in ${wait}.`);
+    const wait = retryAfter === null ? "a moment" : `${retryAfter} seconds`;
+    const isPending = problem.code === "pairing_pending";
+    super(
+      "helper_busy",
+      problem.detail,
+      isPending
+        ? `Answer the request that is pending in upstash-helper, or try again in ${wait}.`
+        : `Try again in ${wait}.`,
+    );
+    /** Seconds. @readonly @type {number | null} */
     this.retryAfter = retryAfter;
+    /** @readonly @type {Problem} */
     this.problem = problem;
   }
 }
 
-/** The browser keeps this page from programs on this computer (Local Network Access). */
-export class PermissionDenied extends UpstashHelperError {
+/** `permission_denied`: the browser blocks the page from reaching programs on this device (Local Network Access). */
+class PermissionDenied extends UpstashHelperError {
   constructor() {
-    super('permission_denied', 'Your browser does not let this page reach apps on this device.',
-      'Open the site settings beside the address bar, allow “Apps on device” (or “Local network access”), and try '
-        + 'again.');
+    super(
+      "permission_denied",
+      "Your browser does not allow this page to reach apps on this device.",
+      "Open the site settings next to the address bar, allow “Apps on device” (or “Local network access”), and try again.",
+    );
   }
 }
 
-/** The browser lets no https page reach http://localhost, as Safari does. From a click, a window helps: the bridge. */
-export class MixedContentBlocked extends UpstashHelperError {
+/** `mixed_content_blocked`: the browser lets no https page reach http://localhost (Safari). From a click, the bridge helps. */
+class MixedContentBlocked extends UpstashHelperError {
   constructor() {
-    super('mixed_content_blocked', 'This browser lets no https page reach apps on this device directly.',
-      'Try again from a button: a window of upstash-helper opens, and carries the requests.');
+    super(
+      "mixed_content_blocked",
+      "This browser does not allow https pages to reach apps on this device directly.",
+      "Try again from a button: upstash-helper then opens a window that relays the requests.",
+    );
   }
 }
 
-/** The browser opened no window. `url` is where the user signs in: show it as a link, and call again afterwards. */
-export class PopupBlocked extends UpstashHelperError {
+/** `popup_blocked`: the browser did not open the window. */
+class PopupBlocked extends UpstashHelperError {
   /** @param {string} url */
   constructor(url) {
-    super('popup_blocked', 'Your browser blocked the window.',
-      'Open the link yourself, or allow pop-ups for this page.');
+    super(
+      "popup_blocked",
+      "Your browser blocked the window.",
+      "Open the link yourself, or allow pop-ups for this page.",
+    );
+    /** Show it as a link, and call again afterwards. @readonly @type {string} */
     this.url = url;
   }
 }
 
-/** The window of the helper that carried the requests is closed. */
-export class BridgeClosed extends UpstashHelperError {
+/** `bridge_closed`: the helper's window that relayed the requests was closed. */
+class BridgeClosed extends UpstashHelperError {
   constructor() {
-    super('bridge_closed', 'The window of upstash-helper was closed, or stopped.',
-      'This browser needs it. Connect again, and leave it open.');
+    super(
+      "bridge_closed",
+      "The upstash-helper window was closed or stopped.",
+      "This browser needs it. Connect again, and leave it open.",
+    );
   }
 }
 
-/** The user said no. */
-export class PairingDenied extends UpstashHelperError {
+/** `pairing_denied`: the user denied the request. */
+class PairingDenied extends UpstashHelperError {
   constructor() {
-    super('pairing_denied', 'You did not let this app in.', 'If that was a mistake, ask again in a minute.');
+    super(
+      "pairing_denied",
+      "You denied this app's request.",
+      "If that was a mistake, request access again in a minute.",
+    );
   }
 }
 
-/** The user did not decide in time. */
-export class PairingExpired extends UpstashHelperError {
+/** `pairing_expired`: the user did not answer the request in time. */
+class PairingExpired extends UpstashHelperError {
   constructor() {
-    super('pairing_expired', 'The request was not approved in time.', 'Ask again, and approve it within two minutes.');
+    super(
+      "pairing_expired",
+      "The request was not approved in time.",
+      "Request access again, and approve it within two minutes.",
+    );
   }
 }
 
-/** The user does not want to be asked by this origin. */
-export class Blocked extends UpstashHelperError {
+/** `app_blocked`: the user blocked requests from this origin. */
+class Blocked extends UpstashHelperError {
   constructor() {
-    super('app_blocked', 'This app is blocked in upstash-helper.',
-      'To let it ask again: upstash-helper approvals blocked');
+    super(
+      "app_blocked",
+      "This app is blocked in upstash-helper.",
+      "To unblock it, find it with: upstash-helper approvals blocked",
+    );
   }
 }
 
-/** The user has shut this page out again. The token is forgotten; connect again to ask anew. */
-export class TokenRevoked extends UpstashHelperError {
+/** `token_revoked`: the user revoked the page's access. The token is deleted; connect again to request a new one. */
+class TokenRevoked extends UpstashHelperError {
   constructor() {
-    super('token_revoked', 'This app is no longer let in by upstash-helper.', 'Connect again to ask anew.');
+    super("token_revoked", "This app's access was revoked in upstash-helper.", "Connect again to request access.");
   }
 }
 
-/** The account was not connected. `reason` is for programs: `access_denied`, `expired`, `helper_restarted`, … */
-export class ConnectFailed extends UpstashHelperError {
+/** `connect_failed`: the account was not connected. */
+class ConnectFailed extends UpstashHelperError {
   /** @param {string} reason @param {string} detail */
   constructor(reason, detail) {
-    super('connect_failed', detail || 'The account was not connected.', 'Try again.');
+    super("connect_failed", detail || "The account was not connected.", "Try again.");
+    /** Stable, such as `access_denied`, `expired`, `helper_restarted`. @readonly @type {string} */
     this.reason = reason;
   }
 }
 
-/** The request was sent and its answer lost, so whether it took effect is not known. */
-export class AnswerLost extends UpstashHelperError {
+/** `answer_lost`: the request was sent but its answer was lost, so it is not known whether it took effect. */
+class AnswerLost extends UpstashHelperError {
   constructor() {
-    super('answer_lost', 'The answer of upstash-helper was lost.', 'Look whether it was done before you try again.');
+    super(
+      "answer_lost",
+      "The connection to upstash-helper was lost before it answered.",
+      "Check whether the change was made before you try again.",
+    );
   }
 }
 
-/** The caller's `signal`, or Cancel. */
-export class Aborted extends UpstashHelperError {
+/** `aborted`: canceled by `signal`, or by the button's Cancel. */
+class Aborted extends UpstashHelperError {
   constructor() {
-    super('aborted', 'This was cancelled.');
+    super("aborted", "This was canceled.");
   }
 }
 
-/** Any other refusal of the helper; `code` is that of its problem (RFC 9457). */
-export class ApiError extends UpstashHelperError {
+/** Any other refusal; `code` is that of the problem. */
+class ApiError extends UpstashHelperError {
   /** @param {Problem} problem @param {number | null} [retryAfter] */
   constructor(problem, retryAfter = null) {
     super(problem.code, problem.detail);
+    /** @readonly @type {number} */
     this.status = problem.status;
+    /** @readonly @type {Problem} */
     this.problem = problem;
+    /** Seconds. @readonly @type {number | null} */
     this.retryAfter = retryAfter;
   }
 }
 
-const BUSY = new Set(['pairing_pending', 'too_many_pairings', 'rate_limited']);
-const GONE = new Set(['pairing_expired', 'pairing_not_found', 'token_already_delivered']);
+const BUSY = new Set(["pairing_pending", "too_many_pairings", "rate_limited"]);
+const GONE = new Set(["pairing_expired", "pairing_not_found", "token_already_delivered"]);
 
-/** @param {Response} response @returns {Promise<UpstashHelperError>} */
-async function refusal(response) {
-  const problem = await response.json().catch(() => null);
-  if (typeof problem?.code !== 'string') {
-    const detail = `This is not an answer of upstash-helper (${response.status}): another program has its port.`;
-    return new ApiError({ status: response.status, code: 'unexpected_answer', detail });
+/**
+ * Return the error for a response whose status is not 2xx.
+ *
+ * @param {Response} response
+ * @returns {Promise<UpstashHelperError>}
+ */
+async function errorOf(response) {
+  const problem = /** @type {Problem | null} */ (await response.json().catch(() => null));
+  if (typeof problem?.code !== "string") {
+    return new ApiError({
+      status: response.status,
+      code: "unexpected_answer",
+      title: "Unexpected answer",
+      detail: `This answer (${response.status}) is not from upstash-helper: another program is using its port.`,
+    });
   }
   const retryAfter = problem.retry_after ?? null;
   if (response.status === 401) return new TokenRevoked();
   if (BUSY.has(problem.code)) return new HelperBusy(problem, retryAfter);
   if (GONE.has(problem.code)) return new PairingExpired();
-  if (problem.code === 'pairing_denied') return new PairingDenied();
-  if (problem.code === 'app_blocked') return new Blocked();
+  if (problem.code === "pairing_denied") return new PairingDenied();
+  if (problem.code === "app_blocked") return new Blocked();
   return new ApiError(problem, retryAfter);
 }
 
-// --- where the page is -----------------------------------------------------------------------------------------------
-
-const LOOPBACK = /^(?:(?:.+\.)?localhost|127\.0\.0\.1|\[::1\])$/;
+/** Waiting, and giving up. */
 
 /**
- * Where the helper may be, in the order to ask. The page's own server is not it.
- * @param {string} [url] where the caller says that it is
- * @returns {string[]}
+ * @param {AbortSignal | undefined} signal
+ * @throws {Aborted}
  */
-function addresses(url) {
-  if (url !== undefined) return [origin(url)];
-  const own = globalThis.location?.origin;
-  const from = new URL(import.meta.url);
-  const helpers = from.protocol === 'http:' && from.pathname === '/connect.js' && LOOPBACK.test(from.hostname);
-  if (helpers && from.origin !== own) return [from.origin];
-  return PORTS.map((port) => `http://localhost:${port}`).filter((at) => at !== own);
-}
-
-/** @param {string} url @returns {string} */
-function origin(url) {
-  const at = new URL(url);
-  if (at.protocol !== 'http:' || !LOOPBACK.test(at.hostname)) {
-    throw new TypeError(`The helper is on this computer, such as http://localhost:3000, and not at ${at.origin}.`);
-  }
-  return at.origin;
-}
-
-/** Whether the browser may ask the user before a request of this page goes to this computer. */
-function mayBePrompted() {
-  const at = globalThis.location;
-  return at?.protocol === 'https:' || (at?.protocol === 'http:' && !LOOPBACK.test(at.hostname));
-}
-
-/** What the browser calls the permission changed with its versions. @returns {Promise<PermissionState | 'unknown'>} */
-async function networkPermission() {
-  for (const name of ['loopback-network', 'local-network-access', 'local-network']) {
-    try {
-      return (await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })).state;
-    } catch {
-      // This browser does not know the name.
-    }
-  }
-  return 'unknown';
-}
-
-/** WebKit alone counts http://localhost as mixed content, and says no more than that the request has failed. */
-function blocksMixedContent() {
-  return globalThis.location?.protocol === 'https:' && (navigator.vendor ?? '').startsWith('Apple');
-}
-
-/** @param {string[]} urls @param {unknown} [cause] @returns {Promise<UpstashHelperError>} */
-async function unreachable(urls, cause) {
-  if (mayBePrompted() && await networkPermission() === 'denied') return new PermissionDenied();
-  return blocksMixedContent() ? new MixedContentBlocked() : new HelperNotRunning(urls, cause);
-}
-
-// --- waiting ---------------------------------------------------------------------------------------------------------
-
-/** @param {AbortSignal | undefined} signal */
 function throwIfAborted(signal) {
   if (signal?.aborted) throw new Aborted();
 }
 
 /**
- * Wait; less if the user comes back to the page, or the helper's page in the window says that there is news. What news,
- * is asked of the helper alone, so it does not matter who really said it.
- * @param {number} ms @param {AbortSignal} [signal]
+ * Wait for `ms` milliseconds; less if the user comes back to the page, or the helper's page in the sign-in window says
+ * that something has changed. What changed is then read from the helper, so it does not matter who really said so.
+ *
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
  * @returns {Promise<void>}
+ * @throws {Aborted}
  */
 function pause(ms, signal) {
   return new Promise((resolve, reject) => {
     const done = () => {
       clearTimeout(timer);
-      globalThis.removeEventListener?.('focus', done);
-      globalThis.removeEventListener?.('message', hear);
-      signal?.removeEventListener('abort', done);
+      globalThis.removeEventListener?.("focus", done);
+      globalThis.removeEventListener?.("message", onMessage);
+      signal?.removeEventListener("abort", done);
       if (signal?.aborted) reject(new Aborted());
       else resolve();
     };
-    const hear = (/** @type {any} */ event) => { if (event.data?.type === 'upstash-helper') done(); };
+    /** @param {MessageEvent} event */
+    const onMessage = (event) => {
+      if (event.data?.type === "upstash-helper") done();
+    };
     const timer = setTimeout(done, ms);
-    globalThis.addEventListener?.('focus', done);
-    globalThis.addEventListener?.('message', hear);
-    signal?.addEventListener('abort', done);
+    globalThis.addEventListener?.("focus", done);
+    globalThis.addEventListener?.("message", onMessage);
+    signal?.addEventListener("abort", done);
     if (signal?.aborted) done();
   });
 }
 
 /** @param {number} ms @returns {Promise<false>} */
 function after(ms) {
-  return new Promise((resolve) => { setTimeout(() => resolve(false), ms); });
-}
-
-/** @param {...(AbortSignal | undefined)} signals @returns {AbortSignal} */
-function either(...signals) {
-  return AbortSignal.any(/** @type {AbortSignal[]} */ (signals.filter(Boolean)));
-}
-
-// --- how requests reach the helper -----------------------------------------------------------------------------------
-
-/** @param {string} url @returns {Send} */
-function directly(url) {
-  return (path, init) => fetch(url + path, {
-    ...init, mode: 'cors', credentials: 'omit', cache: 'no-store', referrerPolicy: 'no-referrer', redirect: 'error',
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(false), ms);
   });
 }
 
 /**
- * The way around for pages that cannot reach http://localhost: a window of the helper's own origin carries the
- * requests. It learns from the browser who we are, and the helper holds us to it, so nothing is let in here that would
- * not be otherwise.
+ * Return a signal that aborts as soon as one of `signals` does.
+ *
+ * @param {...(AbortSignal | undefined)} signals
+ * @returns {AbortSignal}
  */
-class Bridge {
-  /**
-   * Call it from a click, and before anything is awaited: else the browser blocks the window.
-   * @param {string} url @param {string} [next] which address the next click tries
-   */
-  constructor(url, next) {
-    this.url = url;
-    this.next = next;
-    this.window = globalThis.open(`${url}/bridge`, 'upstash-helper-bridge', features({ width: 420, height: 460 }));
-    if (!this.window) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(`${url}/bridge`);
-    /** @type {MessagePort | null} */
-    this.port = null;
-    /** @type {Map<number, (message: any) => void>} */
-    this.answers = new Map();
-    this.last = 0;
-    this.isClosed = false;
-  }
-
-  /** Wait until the window is there. @param {AbortSignal} [signal] */
-  async open(signal) {
-    const until = Date.now() + PROBE_MS;
-    /** @type {Promise<MessagePort> | undefined} */
-    let ready;
-    /** @type {MessagePort | null} */
-    let port = null;
-    while (!port) {
-      if (Date.now() > until) {
-        this.window?.close();
-        throw new HelperNotRunning([this.url], undefined, this.next);
-      }
-      const tried = this.#knock();
-      ready = ready ? Promise.race([ready, tried]) : tried;
-      port = await Promise.race([ready, pause(150, signal).then(() => null)]);
-    }
-    this.port = port;
-    port.onmessage = ({ data }) => (data.closed ? this.close() : this.answers.get(data.id)?.(data));
-    this.watch = setInterval(() => { if (this.window?.closed) this.close(); }, 500);
-  }
-
-  /** Offer the window a channel. Only the helper's own origin is ever given one. @returns {Promise<MessagePort>} */
-  #knock() {
-    const { port1, port2 } = new MessageChannel();
-    try {
-      this.window?.postMessage({ upstashHelper: 'bridge' }, this.url, [port2]);
-    } catch {
-      // The window is still about:blank.
-    }
-    return new Promise((resolve) => { port1.onmessage = ({ data }) => { if (data.ready) resolve(port1); }; });
-  }
-
-  close() {
-    this.isClosed = true;
-    clearInterval(this.watch);
-    this.port?.close();
-    for (const answer of [...this.answers.values()]) answer({ failed: true });
-    this.answers.clear();
-  }
-
-  /** @type {Send} */
-  send = async (path, init) => {
-    if (this.isClosed || !this.port) throw new BridgeClosed();
-    const id = ++this.last;
-    const port = this.port;
-    const carried = new Carried(() => port.postMessage({ id, abort: true }), () => this.answers.delete(id));
-    this.answers.set(id, (message) => carried.take(message, this.isClosed));
-    init.signal?.addEventListener('abort', () => carried.abort(init.signal?.reason));
-    const headers = [...new Headers(init.headers)];
-    port.postMessage({ id, method: init.method ?? 'GET', path, headers, body: init.body ?? null });
-    return carried.response;
-  };
+function anyOf(...signals) {
+  return AbortSignal.any(signals.filter((signal) => signal !== undefined));
 }
+
+/** Requesting access to the account, and waiting for the user's decision. */
+
+/** For how long the helper may be away while something is pending: it may be restarting. */
+const AWAY_MS = 60_000;
+const RETRY_MS = 1_000;
 
 /**
- * How many bridges have found nobody. A click opens one window, so that whatever is at one address, the next click tries
- * the next.
- */
-let lostBridges = 0;
-
-/** @param {string[]} urls @param {Storage_} storage @returns {Bridge} */
-function bridgeTo(urls, storage) {
-  const ordered = before(urls, readNow(storage, PLACE));
-  const at = (/** @type {number} */ turn) => ordered[turn % ordered.length];
-  return new Bridge(at(lostBridges), ordered.length > 1 ? at(lostBridges + 1) : undefined);
-}
-
-/** One request on its way over the bridge, whose answer comes in pieces. */
-class Carried {
-  /** @param {() => void} stop tells the bridge to @param {() => void} over is called at the end */
-  constructor(stop, over) {
-    this.stop = stop;
-    this.over = over;
-    /** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
-    this.body = undefined;
-    this.stream = new ReadableStream({ start: (controller) => { this.body = controller; }, cancel: stop });
-    /** @type {Promise<Response>} */
-    this.response = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-
-  /** @param {any} message @param {boolean} isClosed whether the bridge is */
-  take({ head, chunk, end, failed }, isClosed) {
-    if (failed) this.end(isClosed ? new BridgeClosed() : new TypeError('The bridge got no answer.'));
-    else if (head) {
-      const body = [204, 304].includes(head.status) ? null : this.stream;
-      this.resolve?.(new Response(body, { status: head.status, headers: head.headers }));
-    } else if (chunk) this.body?.enqueue(chunk);
-    else if (end) this.end();
-  }
-
-  /** @param {unknown} reason */
-  abort(reason) {
-    this.stop();
-    this.end(reason);
-  }
-
-  /** @param {unknown} [error] */
-  end(error) {
-    this.over();
-    this.reject?.(error);
-    try {
-      if (error) this.body?.error(error);
-      else this.body?.close();
-    } catch {
-      // It has ended before.
-    }
-  }
-}
-
-/** @param {{width: number, height: number}} size @returns {string} */
-function features({ width, height }) {
-  const left = Math.round((globalThis.screenX ?? 0) + ((globalThis.outerWidth ?? width) - width) / 2);
-  const top = Math.round((globalThis.screenY ?? 0) + ((globalThis.outerHeight ?? height) - height) / 3);
-  return `popup,width=${width},height=${height},left=${left},top=${top}`;
-}
-
-// --- where the helper is ---------------------------------------------------------------------------------------------
-
-/**
- * Whether it is the helper that answers there.
- * @param {string} url @param {AbortSignal} signal
- */
-async function isHelper(url, signal) {
-  const question = newKey();
-  try {
-    const response = await directly(url)(`${PROBE}?probe=${question}`, { signal });
-    return response.ok && response.headers.get(PROOF) === question;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * The first of the addresses that is the helper's.
- * @param {string[]} urls @param {AbortSignal} [signal]
- * @returns {Promise<string | null>}
- */
-async function find(urls, signal) {
-  const over = new AbortController();
-  const ask = (/** @type {string} */ url) => isHelper(url, either(signal, over.signal, AbortSignal.timeout(PROBE_MS)));
-  try {
-    const asked = [ask(urls[0])];
-    if (await Promise.race([asked[0], after(HEAD_START_MS)])) return urls[0];
-    asked.push(...urls.slice(1).map(ask));
-    const proved = asked.map(async (one) => { if (!await one) throw new TypeError('another program'); });
-    const late = Promise.any(proved).then(() => after(GRACE_MS), () => false);
-    for (const [index, one] of asked.entries()) {
-      if (await Promise.race([one, late])) return urls[index];
-    }
-    return null;
-  } finally {
-    over.abort();
-  }
-}
-
-/**
- * Have the browser ask its user, by one request, for one permission is good for all addresses; and wait for the answer.
- * @param {string} url @param {AbortSignal | undefined} signal
- * @returns {Promise<boolean>} whether it makes sense to go on
- */
-async function askUser(url, signal) {
-  const began = Date.now();
-  const over = new AbortController();
-  let isAnswered = false;
-  isHelper(url, either(signal, over.signal)).finally(() => { isAnswered = true; });
-  try {
-    while (!isAnswered && await networkPermission() === 'prompt') await pause(100, signal);
-    // Nobody was asked if it took no time. Who closes the question without an answer is not asked three times more.
-    return await networkPermission() !== 'prompt' || Date.now() - began < PROMPT_MS;
-  } finally {
-    over.abort();
-  }
-}
-
-/**
- * Where the helper is.
- * @param {string[]} urls @param {Storage_} storage
- * @param {{signal?: AbortSignal, onProgress?: (progress: Progress) => void}} [options]
- * @returns {Promise<string>}
- */
-async function seek(urls, storage, { signal, onProgress = () => {} } = {}) {
-  const ordered = before(urls, urls.length > 1 ? await read(storage, PLACE) : null);
-  const prompted = mayBePrompted() && await networkPermission() === 'prompt';
-  const told = setTimeout(() => { if (prompted) onProgress({ step: 'permission' }); }, PROMPT_MS);
-  try {
-    const goesOn = !prompted || await askUser(ordered[0], signal);
-    const found = goesOn ? await find(ordered, signal) : null;
-    throwIfAborted(signal);
-    if (found === null) throw await unreachable(ordered);
-    return found;
-  } finally {
-    clearTimeout(told);
-  }
-}
-
-/** @param {string[]} urls @param {string | null} first @returns {string[]} */
-function before(urls, first) {
-  return first !== null && urls.includes(first) ? [first, ...urls.filter((url) => url !== first)] : urls;
-}
-
-// --- the token -------------------------------------------------------------------------------------------------------
-
-/** Where no storage is to be had (blocked by the user, or a worker): until the page goes. @returns {Storage_} */
-function inMemory() {
-  /** @type {Map<string, string>} */
-  const kept = new Map();
-  return {
-    getItem: (key) => kept.get(key) ?? null,
-    setItem: (key, value) => { kept.set(key, value); },
-    removeItem: (key) => { kept.delete(key); },
-  };
-}
-
-const MEMORY = inMemory();
-
-/** @returns {Storage_} */
-function defaultStorage() {
-  try {
-    return globalThis.localStorage ?? MEMORY;
-  } catch {
-    return MEMORY;
-  }
-}
-
-/** Under this key, beside the token: where the helper was that gave it, if that had to be found out. */
-const PLACE = 'upstash-helper:at';
-
-/** @param {Storage_} storage @param {string} key @returns {Promise<string | null>} */
-async function read(storage, key) {
-  try {
-    return await storage.getItem(key) ?? null;
-  } catch {
-    return null;
-  }
-}
-
-/** What a storage says that makes nobody wait. @param {Storage_} storage @param {string} key */
-function readNow(storage, key) {
-  try {
-    const found = storage.getItem(key);
-    return typeof found === 'string' ? found : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The token, and the requests that carry it. */
-class Session {
-  /** @param {{url: string, storage: Storage_, isFound?: boolean, bridge?: Bridge | null}} options */
-  constructor({ url, storage, isFound = false, bridge }) {
-    this.url = url;
-    this.storage = storage;
-    /** Whether it had to be found out where the helper is. */
-    this.isFound = isFound;
-    this.send = bridge ? bridge.send : directly(url);
-    this.bridged = Boolean(bridge);
-    /** When the helper was last heard of at this address. */
-    this.metAt = Date.now();
-    /** @type {Kept | null} */
-    this.kept = null;
-    /** Is called when the token has turned out to be good no longer. */
-    this.onForgotten = () => {};
-  }
-
-  get #key() {
-    return `upstash-helper:${this.url}`;
-  }
-
-  /** Read what is kept. */
-  async load() {
-    try {
-      const kept = JSON.parse(await read(this.storage, this.#key) ?? 'null');
-      this.kept = typeof kept?.token === 'string' ? kept : null;
-    } catch {
-      this.kept = null;
-    }
-  }
-
-  /** @param {Kept} kept */
-  async keep(kept) {
-    this.kept = kept;
-    try {
-      await this.storage.setItem(this.#key, JSON.stringify(kept));
-    } catch {
-      // Full or blocked: then it lasts as long as the page.
-    }
-    await this.remember();
-  }
-
-  /** Have this address asked first from now on. */
-  async remember() {
-    try {
-      if (this.isFound && await read(this.storage, PLACE) !== this.url) await this.storage.setItem(PLACE, this.url);
-    } catch {
-      // As above.
-    }
-  }
-
-  async forget() {
-    this.kept = null;
-    try {
-      await this.storage.removeItem(this.#key);
-      if (await read(this.storage, PLACE) === this.url) await this.storage.removeItem(PLACE);
-    } catch {
-      // Blocked: then nothing was kept.
-    }
-    this.onForgotten();
-  }
-
-  /** @param {string} scope */
-  has(scope) {
-    return this.kept?.scopes.includes(scope) ?? false;
-  }
-
-  /**
-   * Send a request and return what its answer says.
-   * @param {string} method
-   * @param {string} path
-   * @param {{token?: string | null, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal,
-   *   timeout?: number}} [options]
-   * @returns {Promise<any>}
-   */
-  async call(method, path, options = {}) {
-    const response = await this.request(method, path, options);
-    return response.status === 204 ? null : response.json();
-  }
-
-  /**
-   * As `call`, for the answer itself.
-   * @param {string} method
-   * @param {string} path
-   * @param {{token?: string | null, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal,
-   *   timeout?: number}} [options]
-   * @returns {Promise<Response>}
-   */
-  async request(method, path, options = {}) {
-    throwIfAborted(options.signal);
-    if (options.token === undefined && !this.kept) throw new TokenRevoked();
-    const token = options.token === undefined ? this.kept?.token ?? null : options.token;
-    let response;
-    await this.#meet(options.signal);
-    try {
-      response = await this.#send(method, path, token, options);
-    } catch (error) {
-      throwIfAborted(options.signal);
-      if (error instanceof UpstashHelperError) throw error;
-      throw await this.#whyNot(token, error);
-    }
-    this.metAt = Date.now();
-    if (response.ok) return response;
-    const error = await refusal(response);
-    if (error.code === 'unexpected_answer') this.metAt = 0;
-    if (error instanceof TokenRevoked && token === this.kept?.token) await this.forget();
-    throw error;
-  }
-
-  /**
-   * @param {string} method @param {string} path @param {string | null} token
-   * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, timeout?: number}} options
-   */
-  #send(method, path, token, { body, headers, signal, timeout = CALL_MS }) {
-    /** @type {Record<string, string>} */
-    const sent = { ...headers };
-    if (token !== null) sent.authorization = `Bearer ${token}`;
-    if (body !== undefined) sent['content-type'] = 'application/json';
-    const limit = Number.isFinite(timeout) ? AbortSignal.timeout(timeout) : undefined;
-    return this.send(path, {
-      method, headers: sent, signal: either(signal, limit), body: body === undefined ? null : JSON.stringify(body),
-    });
-  }
-
-  /**
-   * Find out why there was no answer. An origin that is no longer let in may not read answers, but for this one.
-   * @param {string | null} token @param {unknown} cause @returns {Promise<UpstashHelperError>}
-   */
-  async #whyNot(token, cause) {
-    const own = token !== null && token === this.kept?.token;
-    this.metAt = 0;
-    try {
-      await this.#meet(undefined);
-      if (!own) return this.bridged ? await unreachable([this.url], cause) : new AnswerLost();
-      const response = await this.#send('GET', '/v1/token', token, { timeout: PROBE_MS });
-      if (response.status !== 401) return new AnswerLost();
-      await this.forget();
-      return new TokenRevoked();
-    } catch (error) {
-      return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
-    }
-  }
-
-  /** Whether nobody else can be at the helper's address. Over a bridge, its window is the helper's own. */
-  get isSure() {
-    return this.bridged || Date.now() - this.metAt < SURE_MS;
-  }
-
-  /**
-   * Be sure of the helper. What is sent is for it alone, and it may have ended since, and another program come to its
-   * port.
-   * @param {AbortSignal | undefined} signal
-   */
-  async #meet(signal) {
-    if (this.isSure) return;
-    const is = await isHelper(this.url, either(signal, AbortSignal.timeout(PROBE_MS)));
-    throwIfAborted(signal);
-    if (!is) throw await unreachable([this.url]);
-    this.metAt = Date.now();
-  }
-
-  /**
-   * Whether the helper takes the token that is kept. One that it does not take is forgotten.
-   * @param {{signal?: AbortSignal}} [options]
-   */
-  async greet({ signal } = {}) {
-    if (!this.kept) return false;
-    try {
-      const { scopes } = await this.call('GET', '/v1/token', { signal, timeout: PROBE_MS });
-      this.kept = { ...this.kept, scopes };
-    } catch (error) {
-      if (error instanceof TokenRevoked) return false;
-      throw error instanceof AnswerLost ? new HelperNotRunning([this.url], error) : error;
-    }
-    await this.remember();
-    return true;
-  }
-}
-
-// --- the window ------------------------------------------------------------------------------------------------------
-
-/**
- * The window in which the user signs in. It is opened while the click still counts, which is before it is known where
- * it goes, and meanwhile shows the code.
- */
-class SignInWindow {
-  /** @param {((url: string) => unknown) | undefined} open opens an address in another way than by a window */
-  constructor(open) {
-    this.elsewhere = open;
-    /** @type {Window | null} */
-    this.popup = null;
-    this.hasGone = false;
-  }
-
-  /** Open it empty, if the click still counts. */
-  prepare() {
-    if (this.elsewhere || this.isOpen || !globalThis.navigator?.userActivation?.isActive) return;
-    this.popup = globalThis.open?.('', '_blank', features(WINDOW)) ?? null;
-  }
-
-  get isOpen() {
-    return this.popup !== null && !this.popup.closed;
-  }
-
-  /** @param {string} userCode */
-  showCode(userCode) {
-    if (!this.isOpen || !this.popup) return;
-    try {
-      writeWaiting(this.popup, userCode);
-    } catch {
-      // It went elsewhere. The page shows the code, too.
-    }
-  }
-
-  /** Go to the sign-in. @param {string} url @returns {Promise<boolean>} whether a window shows it */
-  async go(url) {
-    this.hasGone = true;
-    if (this.elsewhere) {
-      await this.elsewhere(url);
-      return true;
-    }
-    if (this.isOpen && this.popup) this.popup.location.replace(url);
-    else this.popup = globalThis.open?.(url, '_blank', features(WINDOW)) ?? null;
-    return this.popup !== null;
-  }
-
-  /** @param {number} [ms] after how long */
-  close(ms = 0) {
-    const popup = this.popup;
-    if (ms === 0) popup?.close();
-    else setTimeout(() => popup?.close(), ms);
-  }
-}
-
-/** @param {Window} popup @param {string} userCode */
-function writeWaiting(popup, userCode) {
-  const { document } = popup;
-  // Made by the window itself, so that a page whose policy takes no inline styles can show it as well.
-  const sheet = new (/** @type {any} */ (popup)).CSSStyleSheet();
-  sheet.replaceSync(WAITING_CSS);
-  document.adoptedStyleSheets = [sheet];
-  document.title = 'Connect Upstash';
-  document.documentElement.lang = 'en';
-  const main = make(document, 'main', {},
-    make(document, 'p', { class: 'step' }, 'Waiting for you'),
-    make(document, 'h1', {}, 'Approve this request in upstash-helper'),
-    make(document, 'p', {}, 'It shows the same code:'),
-    make(document, 'p', { class: 'code' }, userCode),
-    make(document, 'p', { class: 'quiet' },
-      'If your account is not connected yet, you sign in to Upstash here afterwards.'));
-  document.body.replaceChildren(main);
-}
-
-/**
- * @param {Document} document @param {string} name @param {Record<string, any>} attributes
- * @param {...(Node | string | null)} children
- * @returns {HTMLElement}
- */
-function make(document, name, attributes, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === 'function') element.addEventListener(key, value);
-    else if (value !== null) element.setAttribute(key, value);
-  }
-  element.append(.../** @type {Node[]} */ (children.filter((child) => child !== null)));
-  return element;
-}
-
-// --- being let in ----------------------------------------------------------------------------------------------------
-
-/**
- * @typedef {object} Way what a run of `connectUpstash` goes by
+ * What a call of `connectUpstash` works with.
+ *
+ * @typedef {object} Run
  * @property {SignInWindow} window
  * @property {AbortSignal | undefined} signal
  * @property {(progress: Progress) => void} onProgress
- * @property {(code: {userCode: string, expiresAt: Date}) => void} onCode
+ * @property {(code: UserCode) => void} onCode
  * @property {((url: string) => void) | undefined} onPopupBlocked
  */
 
+/** @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest */
+
+/** @typedef {{ id: string, user_code: string, poll_secret: string, interval: number, expires_at: string }} Pairing */
+
 /**
- * Ask the user to let the page in, and wait for the answer. Whoever goes away takes the request along.
- * @param {Session} session @param {{name: string, scopes: string[], reason: string}} wish @param {Way} way
+ * Request access for the page, wait for the decision, and keep the token. If the page goes away or an error ends it,
+ * the request is withdrawn.
+ *
+ * @param {Session} session
+ * @param {AccessRequest} request
+ * @param {Run} run
  */
-async function pair(session, wish, way) {
-  const started = await ask(session, wish, way.signal);
-  const at = `/v1/pairings/${started.id}`;
-  const own = { token: started.poll_secret, signal: way.signal };
-  const withdraw = async () => session.isSure && session.send(at, {
-    method: 'DELETE', headers: { authorization: `Bearer ${started.poll_secret}` }, keepalive: true,
-  }).catch(() => {});
-  const leave = () => {
-    way.window.close();
-    withdraw();
+async function pair(session, request, run) {
+  const pairing = await start$1(session, request, run.signal);
+  const path = `/v1/pairings/${pairing.id}`;
+  const options = { token: pairing.poll_secret, signal: run.signal };
+  const withdraw = async () => {
+    if (!session.isVerified) return;
+    const headers = { authorization: `Bearer ${pairing.poll_secret}` };
+    await session.send(path, { method: "DELETE", headers, keepalive: true }).catch(() => {});
   };
-  globalThis.addEventListener?.('pagehide', leave);
+  const leave = () => {
+    run.window.close();
+    void withdraw();
+  };
+  globalThis.addEventListener?.("pagehide", leave);
   try {
-    const code = { userCode: started.user_code, expiresAt: new Date(started.expires_at) };
-    way.window.showCode(code.userCode);
-    way.onCode(code);
-    way.onProgress({ step: 'approval', ...code });
-    await decided(session, at, own, started, code.expiresAt);
-    const given = await session.call('POST', `${at}/token`, own);
-    await session.keep({ token: given.token, wished: wish.scopes, scopes: given.scopes });
+    const code = { userCode: pairing.user_code, expiresAt: new Date(pairing.expires_at) };
+    run.window.showCode(code.userCode);
+    run.onCode(code);
+    run.onProgress({ step: "approval", ...code });
+    await approval(session, path, options, pairing.interval, code.expiresAt);
+    /** @type {{ token: string, scopes: Scope[] }} */
+    const granted = await session.call("POST", `${path}/token`, options);
+    await session.keep({ token: granted.token, wished: request.scopes, scopes: granted.scopes });
   } catch (error) {
     await withdraw();
     throw error;
   } finally {
-    globalThis.removeEventListener?.('pagehide', leave);
+    globalThis.removeEventListener?.("pagehide", leave);
   }
 }
 
 /**
- * @param {Session} session @param {{name: string, scopes: string[], reason: string}} wish
+ * @param {Session} session
+ * @param {AccessRequest} request
  * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Pairing>}
  */
-async function ask(session, wish, signal) {
-  const asking = () => session.call('POST', '/v1/pairings', { token: null, body: wish, signal });
+async function start$1(session, request, signal) {
+  /** @returns {Promise<Pairing>} */
+  const send = () => session.call("POST", "/v1/pairings", { token: null, body: request, signal });
   try {
-    return await asking();
+    return await send();
   } catch (error) {
-    if (!(error instanceof HelperBusy) || error.problem.code !== 'pairing_pending') throw error;
+    if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
   }
-  // A page that was reloaded takes its request back as it goes, and that may be still on its way.
-  await pause(1000, signal);
-  return asking();
+  // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
+  await pause(RETRY_MS, signal);
+  return send();
 }
 
 /**
- * @param {Session} session @param {string} at @param {{token: string, signal?: AbortSignal}} own
- * @param {{interval: number}} started @param {Date} expiresAt
+ * Wait until the user has approved the request.
+ *
+ * @param {Session} session
+ * @param {string} path
+ * @param {{ token: string, signal?: AbortSignal }} options
+ * @param {number} interval Seconds between two polls.
+ * @param {Date} expiresAt
+ * @throws {PairingDenied}
+ * @throws {PairingExpired}
  */
-async function decided(session, at, own, { interval }, expiresAt) {
+async function approval(session, path, options, interval, expiresAt) {
+  /** @returns {Promise<{ state: string }>} */
+  const poll = () => session.call("GET", path, options);
   for (;;) {
-    const state = await patiently(() => session.call('GET', at, own), own.signal, expiresAt.getTime() + 5_000);
-    if (state.state === 'approved') return;
-    if (state.state === 'denied') throw new PairingDenied();
-    if (state.state === 'expired') throw new PairingExpired();
-    await pause(interval * 1000, own.signal);
+    const { state } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
+    if (state === "approved") return;
+    if (state === "denied") throw new PairingDenied();
+    if (state === "expired") throw new PairingExpired();
+    await pause(interval * 1000, options.signal);
   }
 }
 
 /**
- * Look again where the helper is away: it remembers requests over a restart.
+ * Repeat `poll` while the helper is away or busy: it remembers requests across a restart.
+ *
  * @template T
- * @param {() => Promise<T>} look @param {AbortSignal | undefined} signal @param {number} [until]
+ * @param {() => Promise<T>} poll
+ * @param {AbortSignal | undefined} signal
+ * @param {number} [until] When to give up, in milliseconds since the epoch.
  * @returns {Promise<T>}
  */
-async function patiently(look, signal, until = Date.now() + PATIENCE_MS) {
+async function whileAway(poll, signal, until = Date.now() + AWAY_MS) {
   for (;;) {
     try {
-      return await look();
+      return await poll();
     } catch (error) {
-      const passes = error instanceof HelperNotRunning || error instanceof AnswerLost || error instanceof HelperBusy;
-      if (!passes || Date.now() > until) throw error;
+      const isTemporary =
+        error instanceof HelperNotRunning || error instanceof AnswerLost || error instanceof HelperBusy;
+      if (!isTemporary || Date.now() > until) throw error;
     }
-    await pause(1000, signal);
+    await pause(RETRY_MS, signal);
   }
 }
 
-// --- the account -----------------------------------------------------------------------------------------------------
+/** Connecting the account: starting a sign-in, and following it to its end. */
 
-/** After any other failure the window tells what it was; after these it would only lead astray. */
-const STALE = new Set(['cancelled', 'expired', 'helper_restarted']);
-const STUCK = new Set(['needs_email', 'keyring_locked', 'keyring_unavailable', 'port_conflict']);
+const POLL_MS = 800;
+/** How long the window stays visible after a sign-in. The page in it closes it, too. */
+const LINGER_MS = 2_500;
+
+/** States in which no sign-in can be started. */
+const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]);
+
+/** @typedef {Connection & { state: "connected" }} AlreadyConnected */
+/** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
+/** @typedef {{ state: string, reason: string, detail: string }} Attempt */
 
 /**
- * Have an account connected, and return the connection; null if the page may not know.
- * @param {Session} session @param {Way} way
+ * Connect an account, if none is, and return the connection; null if the page may not read it.
+ *
+ * @param {Session} session
+ * @param {Run} run
+ * @returns {Promise<Connection | null>}
  */
-async function connectAccount(session, way) {
-  const { signal } = way;
-  const now = session.has('connection:read') ? await session.call('GET', '/v1/connection', { signal }) : null;
-  if (!now || now.state === 'connected') {
-    way.window.close();
-    return now;
+async function connectAccount(session, run) {
+  const { signal } = run;
+  /** @type {Connection | null} */
+  const connection = session.has("connection:read") ? await session.call("GET", "/v1/connection", { signal }) : null;
+  if (!connection || connection.state === "connected") {
+    run.window.close();
+    return connection;
   }
-  if (STUCK.has(now.state)) throw new ConnectFailed(now.state, now.detail ?? '');
+  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection.detail ?? "");
   const started = await start(session, signal);
-  if (started.state === 'connected') {
-    way.window.close();
+  if (started.state === "connected") {
+    run.window.close();
     return started;
   }
   try {
-    await signIn(session, started, way);
+    await signIn(session, started, run);
   } catch (error) {
-    if (error instanceof Aborted && !started.joined) await giveUp(session, started.attempt_id);
+    if (error instanceof Aborted && !started.joined) await cancel(session, started.attempt_id);
     throw error;
   }
-  return session.call('GET', '/v1/connection', { signal });
+  return session.call("GET", "/v1/connection", { signal });
 }
 
-/** @param {Session} session @param {AbortSignal | undefined} signal */
+/**
+ * @param {Session} session
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<AlreadyConnected | StartedAttempt>}
+ */
 async function start(session, signal) {
   try {
-    return await session.call('POST', '/v1/connection', { body: { open_browser: false }, signal });
+    return await session.call("POST", "/v1/connection", { body: { open_browser: false }, signal });
   } catch (error) {
-    // Where the port of sign-ins is taken for a sign-in alone, it is known only now that another program has it.
+    // Where the callback port is opened only for a sign-in, only now is it known that another program has it.
     if (!(error instanceof ApiError) || !STUCK.has(error.code)) throw error;
     throw new ConnectFailed(error.code, error.message);
   }
 }
 
-/** @param {Session} session @param {string} attempt */
-async function giveUp(session, attempt) {
-  await session.call('DELETE', `/v1/connection/attempts/${attempt}`).catch(() => {});
+/**
+ * @param {Session} session
+ * @param {string} attemptId
+ */
+async function cancel(session, attemptId) {
+  await session.call("DELETE", `/v1/connection/attempts/${attemptId}`).catch(() => {});
 }
 
 /**
- * @param {Session} session @param {{attempt_id: string, authorization_url: string}} started @param {Way} way
+ * @param {Session} session
+ * @param {StartedAttempt} started
+ * @param {Run} run
  */
-async function signIn(session, started, way) {
+async function signIn(session, started, run) {
   const url = started.authorization_url;
-  // Over a bridge, its window offers the sign-in: the click that could open another one is spent.
-  const shown = session.bridged || await way.window.go(url);
-  if (!shown && !way.onPopupBlocked) throw new PopupBlocked(url);
-  way.onProgress({ step: session.bridged ? 'sign-in-bridge' : 'sign-in', url });
-  if (!shown) way.onPopupBlocked?.(url);
-  await attempted(session, started.attempt_id, url, way);
-  way.window.close(LAST_LOOK_MS);
+  // The window of a bridge offers the sign-in: the click that could open another window is spent.
+  const isShown = session.isBridged || (await run.window.navigate(url));
+  if (!isShown && !run.onPopupBlocked) throw new PopupBlocked(url);
+  run.onProgress({ step: session.isBridged ? "sign-in-bridge" : "sign-in", url });
+  if (!isShown) run.onPopupBlocked?.(url);
+  await completed(session, started.attempt_id, url, run);
+  run.window.close(LINGER_MS);
 }
 
 /**
- * Wait for the end of a sign-in. The helper alone knows it: a window behind a strict login page looks closed early.
- * @param {Session} session @param {string} id @param {string} url @param {Way} way
+ * Wait until the sign-in has succeeded. Only the helper knows: a window behind a strict sign-in page looks closed early.
+ *
+ * @param {Session} session
+ * @param {string} attemptId
+ * @param {string} url
+ * @param {Run} run
+ * @throws {ConnectFailed}
  */
-async function attempted(session, id, url, way) {
-  let closed = 0;
-  let told = '';
-  const tell = (/** @type {string} */ step) => {
-    if (told !== step) way.onProgress({ step, url });
-    told = step;
+async function completed(session, attemptId, url, run) {
+  let looksClosed = 0;
+  let reported = "";
+  /** @param {"connecting" | "window-closed"} step */
+  const report = (step) => {
+    if (reported !== step) run.onProgress({ step, url });
+    reported = step;
   };
   for (;;) {
-    const attempt = await patiently(() => attemptNow(session, id, way.signal), way.signal);
-    if (attempt.state === 'succeeded') return;
-    if (attempt.state === 'failed') throw new ConnectFailed(attempt.reason, attempt.detail);
-    if (attempt.state === 'expired') throw new ConnectFailed('expired', 'The sign-in took too long.');
-    if (attempt.state === 'exchanging') tell('connecting');
-    else if (way.window.popup?.closed && ++closed > 3) tell('window-closed');
-    await pause(ATTEMPT_POLL_MS, way.signal);
+    const attempt = await whileAway(() => readAttempt(session, attemptId, run.signal), run.signal);
+    if (attempt.state === "succeeded") return;
+    if (attempt.state === "failed") throw new ConnectFailed(attempt.reason, attempt.detail);
+    if (attempt.state === "expired") throw new ConnectFailed("expired", "The sign-in took too long.");
+    if (attempt.state === "exchanging") report("connecting");
+    else if (run.window.seemsClosed) {
+      looksClosed += 1;
+      if (looksClosed > 3) report("window-closed");
+    }
+    await pause(POLL_MS, run.signal);
   }
 }
 
-/** @param {Session} session @param {string} id @param {AbortSignal | undefined} signal */
-async function attemptNow(session, id, signal) {
+/**
+ * @param {Session} session
+ * @param {string} attemptId
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Attempt>}
+ */
+async function readAttempt(session, attemptId, signal) {
   try {
-    return await session.call('GET', `/v1/connection/attempts/${id}`, { signal });
+    return await session.call("GET", `/v1/connection/attempts/${attemptId}`, { signal });
   } catch (error) {
-    if (!(error instanceof ApiError) || error.code !== 'attempt_not_found') throw error;
-    throw new ConnectFailed('helper_restarted', 'upstash-helper was restarted during the sign-in.');
+    if (!(error instanceof ApiError) || error.code !== "attempt_not_found") throw error;
+    throw new ConnectFailed("helper_restarted", "upstash-helper was restarted during the sign-in.");
   }
 }
 
-// --- what a page calls -----------------------------------------------------------------------------------------------
+/** Server-sent events, read by fetch: an EventSource cannot send an Authorization header. */
 
 /**
- * Whether the helper is there. The browser may ask the user first whether the page may reach this device; `ask: false`
- * answers false instead.
- * @param {{timeout?: number, url?: string, ask?: boolean}} [options] timeout in milliseconds
- * @returns {Promise<boolean>}
- */
-export async function isHelperRunning({ timeout = 3000, url, ask = true } = {}) {
-  const urls = addresses(url);
-  if (!ask && mayBePrompted() && await networkPermission() === 'prompt') return false;
-  try {
-    await seek(urls, defaultStorage(), { signal: AbortSignal.timeout(timeout) });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Let the page in and connect the user's account, whatever of that is left to do, and return the client. Call it from a
- * click: browsers open windows then only.
- * @param {object} options see connect.d.ts
- * @param {string} options.name
- * @param {string | readonly string[]} [options.scopes]
- * @param {string} [options.reason]
- * @param {(code: {userCode: string, expiresAt: Date}) => void} [options.onCode]
- * @param {(progress: Progress) => void} [options.onProgress]
- * @param {(url: string) => void} [options.onPopupBlocked]
- * @param {(url: string) => unknown} [options.open]
- * @param {AbortSignal} [options.signal]
- * @param {Storage_} [options.storage]
- * @param {string} [options.url]
- * @param {boolean} [options.bridge]
- * @returns {Promise<UpstashClient>}
- */
-export async function connectUpstash(options) {
-  const urls = addresses(options.url);
-  const storage = options.storage ?? defaultStorage();
-  const scopes = wished(options.scopes);
-  const window_ = new SignInWindow(options.open);
-  const { signal, onProgress = () => {}, onCode = () => {}, onPopupBlocked } = options;
-  /** @type {Way} */
-  const way = { window: window_, signal, onProgress, onCode, onPopupBlocked };
-  throwIfAborted(signal);
-  // Before anything is awaited, since its window needs the click.
-  const bridge = options.bridge || blocksMixedContent() ? bridgeTo(urls, storage) : null;
-  onProgress({ step: 'checking' });
-  try {
-    const url = bridge ? await crossed(bridge, signal) : await seek(urls, storage, way);
-    const session = new Session({ url, storage, isFound: urls.length > 1, bridge });
-    await session.load();
-    const known = await session.greet(way) && covers(session.kept, scopes);
-    if (!known) {
-      if (!bridge) window_.prepare();
-      await pair(session, { name: options.name, scopes, reason: options.reason ?? '' }, way);
-    }
-    const connection = await connectAccount(session, way);
-    onProgress({ step: 'connected', email: connection?.account?.email ?? null });
-    return new UpstashClient(session);
-  } catch (error) {
-    if (!window_.hasGone || !(error instanceof ConnectFailed) || STALE.has(error.reason)) window_.close();
-    throw error;
-  }
-}
-
-/**
- * The client, if the page has been let in before and still is; else null. Nobody is asked for anything.
- * @param {{storage?: Storage_, url?: string, signal?: AbortSignal}} [options]
- * @returns {Promise<UpstashClient | null>}
- */
-export async function resumeUpstash({ storage = defaultStorage(), url, signal } = {}) {
-  const urls = addresses(url);
-  const sessions = urls.map((at) => new Session({ url: at, storage, isFound: urls.length > 1 }));
-  await Promise.all(sessions.map((session) => session.load()));
-  if (blocksMixedContent() || !sessions.some((session) => session.kept)) return null;
-  const found = await seek(urls, storage, { signal });
-  const session = sessions.find((one) => one.url === found);
-  return session && await session.greet({ signal }) ? new UpstashClient(session) : null;
-}
-
-/** @param {Bridge} bridge @param {AbortSignal | undefined} signal @returns {Promise<string>} its address */
-async function crossed(bridge, signal) {
-  try {
-    await bridge.open(signal);
-  } catch (error) {
-    if (error instanceof HelperNotRunning) lostBridges += 1;
-    throw error;
-  }
-  lostBridges = 0;
-  return bridge.url;
-}
-
-/** @param {string | readonly string[] | undefined} scopes @returns {string[]} */
-function wished(scopes = DEFAULT_SCOPES) {
-  const named = typeof scopes === 'string' ? scopes.split(/[\s,]+/).filter(Boolean) : scopes;
-  return [...new Set([...NEEDED_SCOPES, ...(named.length ? named : DEFAULT_SCOPES)])];
-}
-
-/** Whether all this was asked for before: what the user refused then is not asked for again. */
-function covers(/** @type {Kept | null} */ kept, /** @type {string[]} */ scopes) {
-  return kept !== null && scopes.every((scope) => kept.wished.includes(scope));
-}
-
-/** The sessions of clients, for the element. @type {WeakMap<UpstashClient, Session>} */
-const SESSIONS = new WeakMap();
-
-/** What `connectUpstash` returns: the user's account, as far as the user lets this page. */
-export class UpstashClient {
-  /** @type {Session} */
-  #session;
-
-  /** @param {Session} session */
-  constructor(session) {
-    this.#session = session;
-    SESSIONS.set(this, session);
-    this.databases = new Databases(session);
-  }
-
-  /** What the user granted, which may be less than was asked for. */
-  get scopes() {
-    return [...this.#session.kept?.scopes ?? []];
-  }
-
-  /** What the connection to the account is. @param {{signal?: AbortSignal}} [options] */
-  connection(options) {
-    return this.#session.call('GET', '/v1/connection', options);
-  }
-
-  /**
-   * Connect an account where none is, or no longer; from a click, as `connectUpstash`.
-   * @param {Partial<Way> & {open?: (url: string) => unknown}} [options]
-   */
-  async connect({ open, signal, onProgress = () => {}, onPopupBlocked } = {}) {
-    const window_ = new SignInWindow(open);
-    return connectAccount(this.#session, { window: window_, signal, onProgress, onCode: () => {}, onPopupBlocked });
-  }
-
-  /** The regions that a database can be made in. @param {{signal?: AbortSignal}} [options] */
-  async regions(options) {
-    return (await this.#session.call('GET', '/v1/regions', options)).regions;
-  }
-
-  /**
-   * Follow what happens, until the signal says stop. What breaks is resumed where it broke.
-   * @param {(event: {type: string, data: any, id: string}) => void} callback
-   * @param {{signal?: AbortSignal, lastEventId?: string}} [options]
-   */
-  async events(callback, { signal, lastEventId = '' } = {}) {
-    const place = { id: lastEventId };
-    while (!signal?.aborted) {
-      try {
-        await follow(this.#session, callback, place, signal);
-      } catch (error) {
-        if (signal?.aborted && !(error instanceof TokenRevoked)) return;
-        const passes = error instanceof HelperNotRunning || error instanceof AnswerLost || error instanceof TypeError
-          || (error instanceof ApiError && error.status === 429);
-        if (!passes) throw error;
-      }
-      await pause(1000, signal).catch(() => {});
-    }
-  }
-
-  /** What the page's token is: the app's id, identity, scopes and end. @param {{signal?: AbortSignal}} [options] */
-  token(options) {
-    return this.#session.call('GET', '/v1/token', options);
-  }
-
-  /** Take a new token in place of the old one. */
-  async rotate() {
-    const wished_ = this.#session.kept?.wished ?? [];
-    const given = await this.#session.call('POST', '/v1/token/rotate');
-    await this.#session.keep({ token: given.token, wished: wished_, scopes: given.scopes });
-  }
-
-  /** Give the token up. The account stays connected, for others. */
-  async signOut() {
-    try {
-      if (this.#session.kept) await this.#session.call('DELETE', '/v1/token');
-    } catch (error) {
-      if (!(error instanceof TokenRevoked)) throw error;
-    } finally {
-      await this.#session.forget();
-    }
-  }
-}
-
-/** The databases of the account. Fields are named as in the API: `primary_region`, `rest_url`. */
-class Databases {
-  /** @type {Session} */
-  #session;
-
-  /** @param {Session} session */
-  constructor(session) {
-    this.#session = session;
-  }
-
-  /** All of them, by name. @param {{refresh?: boolean, signal?: AbortSignal}} [options] */
-  async list({ refresh = false, signal } = {}) {
-    const found = [];
-    const query = new URLSearchParams({ page_size: '200', ...(refresh && { refresh: 'true' }) });
-    for (;;) {
-      const page = await this.#read(`/v1/databases?${query}`, signal);
-      found.push(...page.databases);
-      if (!page.next_page_token) return found;
-      query.set('page_token', page.next_page_token);
-      query.delete('refresh');
-    }
-  }
-
-  /**
-   * Make one. Where the answer is lost it is asked for again with the same key, so that there is never a second one.
-   * @param {{name: string, primary_region: string}} wanted
-   * @param {{idempotencyKey?: string, signal?: AbortSignal}} [options]
-   */
-  async create(wanted, { idempotencyKey = newKey(), signal } = {}) {
-    const headers = { 'idempotency-key': idempotencyKey };
-    for (let wait = 500; ; wait *= 2) {
-      try {
-        return await this.#session.call('POST', '/v1/databases', { body: wanted, headers, signal });
-      } catch (error) {
-        const passes = error instanceof AnswerLost || error instanceof HelperNotRunning
-          || (error instanceof ApiError && error.code === 'request_in_progress');
-        if (!passes || wait > 8_000) throw error;
-      }
-      await pause(wait, signal);
-    }
-  }
-
-  /** @param {string} id @param {{signal?: AbortSignal}} [options] */
-  get(id, { signal } = {}) {
-    return this.#read(one(id), signal);
-  }
-
-  /** @param {string} id @param {object} changes @param {{ifMatch?: string, signal?: AbortSignal}} [options] */
-  change(id, changes, { ifMatch, signal } = {}) {
-    return this.#session.call('PATCH', one(id), { body: changes, headers: matching(ifMatch), signal });
-  }
-
-  /** @param {string} id @param {{ifMatch?: string, signal?: AbortSignal}} [options] */
-  delete(id, { ifMatch, signal } = {}) {
-    return this.#session.call('DELETE', one(id), { headers: matching(ifMatch), signal });
-  }
-
-  /** URLs, tokens and password. They are secrets. @param {string} id @param {{signal?: AbortSignal}} [options] */
-  credentials(id, { signal } = {}) {
-    return this.#read(`${one(id)}/credentials`, signal);
-  }
-
-  /** The variables for a `.env` file. @param {string} id @param {{signal?: AbortSignal}} [options] */
-  async env(id, options) {
-    return (await this.credentials(id, options)).env;
-  }
-
-  /** Reading twice does no harm. @param {string} path @param {AbortSignal | undefined} signal */
-  async #read(path, signal) {
-    try {
-      return await this.#session.call('GET', path, { signal });
-    } catch (error) {
-      if (error instanceof AnswerLost) return this.#session.call('GET', path, { signal });
-      throw error;
-    }
-  }
-}
-
-/** @param {string} id */
-function one(id) {
-  return `/v1/databases/${encodeURIComponent(id)}`;
-}
-
-/** @param {string | undefined} etag @returns {Record<string, string>} */
-function matching(etag) {
-  return etag ? { 'if-match': etag } : {};
-}
-
-/** Not randomUUID, which pages without TLS do not have. */
-function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-/**
- * @param {Session} session @param {(event: {type: string, data: any, id: string}) => void} callback
- * @param {{id: string}} place @param {AbortSignal | undefined} signal
- */
-async function follow(session, callback, place, signal) {
-  /** @type {Record<string, string>} */
-  const headers = place.id ? { 'last-event-id': place.id } : {};
-  const response = await session.request('GET', '/v1/events', { headers, signal, timeout: Infinity });
-  for await (const event of serverSentEvents(response.body)) {
-    if (event.id) place.id = event.id;
-    if (event.type === 'bye') return;
-    if (event.type === 'revoked') {
-      await session.forget();
-      throw new TokenRevoked();
-    }
-    callback(event);
-  }
-}
-
-/**
- * Read a stream of events (HTML standard, section 9.2.6).
+ * Read a stream of server-sent events (HTML standard, section 9.2.6). The data of each is JSON.
+ *
  * @param {ReadableStream<Uint8Array> | null} body
- * @returns {AsyncGenerator<{type: string, data: any, id: string}>}
+ * @returns {AsyncGenerator<ServerSentEvent, void, void>}
  */
-export async function* serverSentEvents(body) {
+async function* serverSentEvents(body) {
   if (!body) return;
-  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
+  const decoder = /** @type {ReadableWritablePair<string, Uint8Array>} */ (new TextDecoderStream());
+  const reader = body.pipeThrough(decoder).getReader();
   try {
-    let text = '';
+    let text = "";
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
       text += value;
       const blocks = text.split(/\r?\n\r?\n/);
-      text = blocks.pop() ?? '';
+      text = blocks.pop() ?? "";
       for (const block of blocks) {
-        const event = readEvent(block);
+        const event = parseEvent(block);
         if (event) yield event;
       }
     }
@@ -1382,19 +585,69 @@ export async function* serverSentEvents(body) {
   }
 }
 
-/** @param {string} block */
-function readEvent(block) {
-  const found = { type: 'message', data: '', id: '' };
+/** @param {string} block @returns {ServerSentEvent | null} */
+function parseEvent(block) {
+  const found = { type: "message", data: "", id: "" };
   for (const line of block.split(/\r?\n/)) {
     const [, field, value] = /^(event|data|id): ?(.*)$/.exec(line) ?? [];
-    if (field === 'data') found.data += (found.data && '\n') + value;
-    else if (field === 'event') found.type = value;
-    else if (field === 'id') found.id = value;
+    if (field === "data") found.data += (found.data && "\n") + value;
+    else if (field === "event") found.type = value;
+    else if (field === "id") found.id = value;
   }
   return found.data ? { ...found, data: JSON.parse(found.data) } : null;
 }
 
-// --- the button ------------------------------------------------------------------------------------------------------
+/** What the browser lets the page do, and where its windows go. */
+
+const LOOPBACK = /^(?:(?:.+\.)?localhost|127\.0\.0\.1|\[::1\])$/;
+
+/** @param {string} hostname */
+function isLoopback(hostname) {
+  return LOOPBACK.test(hostname);
+}
+
+/** Return whether the browser may ask the user before it sends a request of this page to this computer. */
+function mayPrompt() {
+  const page = globalThis.location;
+  return page?.protocol === "https:" || (page?.protocol === "http:" && !isLoopback(page.hostname));
+}
+
+/**
+ * Return the state of the Local Network Access permission, whose name depends on the version of the browser.
+ *
+ * @returns {Promise<PermissionState | "unknown">}
+ */
+async function networkPermission() {
+  for (const name of ["loopback-network", "local-network-access", "local-network"]) {
+    try {
+      return (await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })).state;
+    } catch {
+      // This browser does not know the name.
+    }
+  }
+  return "unknown";
+}
+
+/** Only WebKit treats http://localhost as mixed content, and it reports no more than that the request failed. */
+function blocksMixedContent() {
+  return globalThis.location?.protocol === "https:" && (navigator.vendor ?? "").startsWith("Apple");
+}
+
+/**
+ * Return the features of a popup window in the middle of the page's own.
+ *
+ * @param {{ width: number, height: number }} size
+ * @returns {string}
+ */
+function popupFeatures({ width, height }) {
+  const left = Math.round((globalThis.screenX ?? 0) + ((globalThis.outerWidth ?? width) - width) / 2);
+  const top = Math.round((globalThis.screenY ?? 0) + ((globalThis.outerHeight ?? height) - height) / 3);
+  return `popup,width=${width},height=${height},left=${left},top=${top}`;
+}
+
+/** The window in which the user signs in. */
+
+const SIZE$1 = { width: 480, height: 720 };
 
 const WAITING_CSS = `
   :root { color-scheme: light dark; }
@@ -1408,6 +661,1208 @@ const WAITING_CSS = `
     letter-spacing: .08em; color: light-dark(#17211d, #e8eeeb); }
   .quiet { font-size: .875rem; }
 `;
+
+/**
+ * It is opened while the click still counts, which is before its address is known, and shows the code until then.
+ */
+class SignInWindow {
+  #openElsewhere;
+  /** @type {Window | null} */
+  #popup = null;
+  /** Whether it was sent to the sign-in page. */
+  hasNavigated = false;
+
+  /** @param {((url: string) => unknown) | undefined} openElsewhere Opens an address in another way than in a window. */
+  constructor(openElsewhere) {
+    this.#openElsewhere = openElsewhere;
+  }
+
+  /** Open it empty, if the click still counts. */
+  prepare() {
+    if (this.#openElsewhere || this.#isOpen || !globalThis.navigator?.userActivation?.isActive) return;
+    this.#popup = globalThis.open?.("", "_blank", popupFeatures(SIZE$1)) ?? null;
+  }
+
+  get #isOpen() {
+    return this.#popup !== null && !this.#popup.closed;
+  }
+
+  /** Whether it was opened, and seems closed. */
+  get seemsClosed() {
+    return this.#popup?.closed ?? false;
+  }
+
+  /** @param {string} userCode */
+  showCode(userCode) {
+    if (!this.#isOpen || !this.#popup) return;
+    try {
+      writeWaiting(this.#popup, userCode);
+    } catch {
+      // It was navigated elsewhere. The page shows the code, too.
+    }
+  }
+
+  /**
+   * Go to the sign-in page.
+   *
+   * @param {string} url
+   * @returns {Promise<boolean>} Whether a window shows it.
+   */
+  async navigate(url) {
+    this.hasNavigated = true;
+    if (this.#openElsewhere) {
+      await this.#openElsewhere(url);
+      return true;
+    }
+    if (this.#isOpen && this.#popup) this.#popup.location.replace(url);
+    else this.#popup = globalThis.open?.(url, "_blank", popupFeatures(SIZE$1)) ?? null;
+    return this.#popup !== null;
+  }
+
+  /** @param {number} [ms] After how long. */
+  close(ms = 0) {
+    const popup = this.#popup;
+    if (ms === 0) popup?.close();
+    else setTimeout(() => popup?.close(), ms);
+  }
+}
+
+/**
+ * @param {Window} popup
+ * @param {string} userCode
+ */
+function writeWaiting(popup, userCode) {
+  const { document } = popup;
+  // Constructed by the window itself, so that a page whose policy allows no inline styles can show it as well.
+  const sheet = new /** @type {Window & typeof globalThis} */ (popup).CSSStyleSheet();
+  sheet.replaceSync(WAITING_CSS);
+  document.adoptedStyleSheets = [sheet];
+  document.title = "Connect Upstash";
+  document.documentElement.lang = "en";
+  /** @param {string} name @param {string} text @param {string} [className] */
+  const element = (name, text, className = "") => {
+    const made = document.createElement(name);
+    made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  };
+  const main = document.createElement("main");
+  main.append(
+    element("p", "Waiting for you", "step"),
+    element("h1", "Approve this request in upstash-helper"),
+    element("p", "It shows the same code:"),
+    element("p", userCode, "code"),
+    element("p", "If your account is not connected yet, you then sign in to Upstash here.", "quiet"),
+  );
+  document.body.replaceChildren(main);
+}
+
+/** Requests that go straight to the helper; bridge.js has the alternative. */
+
+/** @typedef {(path: string, init: RequestInit) => Promise<Response>} Send */
+
+/** @param {string} url @returns {Send} */
+function directly(url) {
+  return (path, init) =>
+    fetch(url + path, {
+      ...init,
+      mode: "cors",
+      credentials: "omit",
+      cache: "no-store",
+      referrerPolicy: "no-referrer",
+      redirect: "error",
+    });
+}
+
+/** Return 128 random bits. Not by randomUUID, which pages without TLS do not have. @returns {string} */
+function randomKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What a page can do once it has access. */
+
+const RECONNECT_MS = 1_000;
+const PAGE_SIZE = "200";
+
+/**
+ * The sessions of clients.
+ *
+ * @type {WeakMap<UpstashClient, Session>}
+ */
+const SESSIONS = new WeakMap();
+
+/**
+ * Have `callback` called when the client's token is no longer valid: given back, or revoked.
+ *
+ * @param {UpstashClient} client
+ * @param {() => void} callback
+ */
+function onSignedOut(client, callback) {
+  const session = SESSIONS.get(client);
+  if (session) session.onForgotten = callback;
+}
+
+/** The user's account, within what the user granted to this page. Each call throws `UpstashHelperError`. */
+class UpstashClient {
+  /** @type {Session} */
+  #session;
+
+  /**
+   * @private
+   * @param {Session} session
+   */
+  constructor(session) {
+    this.#session = session;
+    SESSIONS.set(this, session);
+    /** @readonly */
+    this.databases = Databases.of(session);
+  }
+
+  /**
+   * @internal
+   * @param {Session} session
+   */
+  static of(session) {
+    return new UpstashClient(session);
+  }
+
+  /** What the user granted, which may be less than was requested. @returns {Scope[]} */
+  get scopes() {
+    return [...(this.#session.stored?.scopes ?? [])];
+  }
+
+  /**
+   * Return the state of the connection to the account. Scope: `connection:read`.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<Connection>}
+   */
+  connection(options) {
+    return this.#session.call("GET", "/v1/connection", options);
+  }
+
+  /**
+   * Connect an account where none is connected (any more). Call it from a click. Scopes: `connection:read` and
+   * `connection:write`. Null if the page may not read the connection.
+   *
+   * @param {ReconnectOptions} [options]
+   * @returns {Promise<Connection | null>}
+   */
+  async connect({ open, signal, onProgress = () => {}, onPopupBlocked } = {}) {
+    const run = { window: new SignInWindow(open), signal, onProgress, onCode: () => {}, onPopupBlocked };
+    return connectAccount(this.#session, run);
+  }
+
+  /**
+   * Return the regions in which a database can be created.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<Region[]>}
+   */
+  async regions(options) {
+    /** @type {{ regions: Region[] }} */
+    const { regions } = await this.#session.call("GET", "/v1/regions", options);
+    return regions;
+  }
+
+  /**
+   * Follow what happens until `signal` aborts; an interrupted stream resumes where it broke. Scope: `connection:read`;
+   * changes of databases come with `databases:read`.
+   *
+   * @param {(event: HelperEvent) => void} callback
+   * @param {CallOptions & { lastEventId?: string }} [options]
+   * @returns {Promise<void>}
+   * @throws {TokenRevoked} When the user revokes the page's access.
+   */
+  async events(callback, { signal, lastEventId = "" } = {}) {
+    const position = { id: lastEventId };
+    while (!signal?.aborted) {
+      try {
+        await follow(this.#session, callback, position, signal);
+      } catch (error) {
+        if (signal?.aborted && !(error instanceof TokenRevoked)) return;
+        const isTemporary =
+          error instanceof HelperNotRunning ||
+          error instanceof AnswerLost ||
+          error instanceof TypeError ||
+          (error instanceof ApiError && error.status === 429);
+        if (!isTemporary) throw error;
+      }
+      await pause(RECONNECT_MS, signal).catch(() => {});
+    }
+  }
+
+  /**
+   * Return what the page's token is: the app's id, identity, scopes and expiry.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<TokenInfo>}
+   */
+  token(options) {
+    return this.#session.call("GET", "/v1/token", options);
+  }
+
+  /** Replace the token with a new one. The old one stops working. @returns {Promise<void>} */
+  async rotate() {
+    const wished = this.#session.stored?.wished ?? [];
+    /** @type {{ token: string, scopes: Scope[] }} */
+    const { token, scopes } = await this.#session.call("POST", "/v1/token/rotate");
+    await this.#session.keep({ token, wished, scopes });
+  }
+
+  /** Give the token back. The account stays connected for other apps. @returns {Promise<void>} */
+  async signOut() {
+    try {
+      if (this.#session.stored) await this.#session.call("DELETE", "/v1/token");
+    } catch (error) {
+      if (!(error instanceof TokenRevoked)) throw error;
+    } finally {
+      await this.#session.forget();
+    }
+  }
+}
+
+/** The databases of the account. Fields are named as in the API: `primary_region`, `rest_url`. */
+class Databases {
+  /** @type {Session} */
+  #session;
+
+  /**
+   * @private
+   * @param {Session} session
+   */
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /**
+   * @internal
+   * @param {Session} session
+   */
+  static of(session) {
+    return new Databases(session);
+  }
+
+  /**
+   * Return all databases, by name. Scope: `databases:read`.
+   *
+   * @param {CallOptions & { refresh?: boolean }} [options] `refresh`: ask Upstash, and not the helper's cache.
+   * @returns {Promise<Database[]>}
+   */
+  async list({ refresh = false, signal } = {}) {
+    /** @type {Database[]} */
+    const found = [];
+    const query = new URLSearchParams({ page_size: PAGE_SIZE, ...(refresh && { refresh: "true" }) });
+    for (;;) {
+      /** @type {{ databases: Database[], next_page_token?: string | null }} */
+      const page = await this.#read(`/v1/databases?${query}`, signal);
+      found.push(...page.databases);
+      if (!page.next_page_token) return found;
+      query.set("page_token", page.next_page_token);
+      query.delete("refresh");
+    }
+  }
+
+  /**
+   * Create a database. If the answer is lost, the request is repeated with the same idempotency key, so that there is
+   * never a second one. Scope: `databases:write`.
+   *
+   * @param {NewDatabase} wanted
+   * @param {CallOptions & { idempotencyKey?: string }} [options]
+   * @returns {Promise<Database>}
+   */
+  async create(wanted, { idempotencyKey = randomKey(), signal } = {}) {
+    const headers = { "idempotency-key": idempotencyKey };
+    for (let wait = 500; ; wait *= 2) {
+      try {
+        return await this.#session.call("POST", "/v1/databases", { body: wanted, headers, signal });
+      } catch (error) {
+        const isTemporary =
+          error instanceof AnswerLost ||
+          error instanceof HelperNotRunning ||
+          (error instanceof ApiError && error.code === "request_in_progress");
+        if (!isTemporary || wait > 8_000) throw error;
+      }
+      await pause(wait, signal);
+    }
+  }
+
+  /**
+   * Scope: `databases:read`.
+   *
+   * @param {string} id
+   * @param {CallOptions} [options]
+   * @returns {Promise<Database>}
+   */
+  get(id, { signal } = {}) {
+    return this.#read(pathOf(id), signal);
+  }
+
+  /**
+   * Scope: `databases:write`.
+   *
+   * @param {string} id
+   * @param {DatabaseChanges} changes
+   * @param {CallOptions & { ifMatch?: string }} [options]
+   * @returns {Promise<Database>}
+   */
+  change(id, changes, { ifMatch, signal } = {}) {
+    return this.#session.call("PATCH", pathOf(id), { body: changes, headers: ifMatchHeader(ifMatch), signal });
+  }
+
+  /**
+   * Scope: `databases:delete`.
+   *
+   * @param {string} id
+   * @param {CallOptions & { ifMatch?: string }} [options]
+   * @returns {Promise<null>}
+   */
+  delete(id, { ifMatch, signal } = {}) {
+    return this.#session.call("DELETE", pathOf(id), { headers: ifMatchHeader(ifMatch), signal });
+  }
+
+  /**
+   * Return the URLs, the tokens and the password, which are secrets. Scope: `databases:credentials`.
+   *
+   * @param {string} id
+   * @param {CallOptions} [options]
+   * @returns {Promise<DatabaseCredentials>}
+   */
+  credentials(id, { signal } = {}) {
+    return this.#read(`${pathOf(id)}/credentials`, signal);
+  }
+
+  /**
+   * Return the variables for a `.env` file. Scope: `databases:credentials`.
+   *
+   * @param {string} id
+   * @param {CallOptions} [options]
+   * @returns {Promise<Record<string, string>>}
+   */
+  async env(id, options) {
+    return (await this.credentials(id, options)).env;
+  }
+
+  /**
+   * Repeat a read whose answer was lost: that does no harm.
+   *
+   * @template T
+   * @param {string} path
+   * @param {AbortSignal | undefined} signal
+   * @returns {Promise<T>}
+   */
+  async #read(path, signal) {
+    try {
+      return await this.#session.call("GET", path, { signal });
+    } catch (error) {
+      if (error instanceof AnswerLost) return this.#session.call("GET", path, { signal });
+      throw error;
+    }
+  }
+}
+
+/** @param {string} id */
+function pathOf(id) {
+  return `/v1/databases/${encodeURIComponent(id)}`;
+}
+
+/** @param {string | undefined} etag @returns {Record<string, string>} */
+function ifMatchHeader(etag) {
+  return etag ? { "if-match": etag } : {};
+}
+
+/**
+ * Read one event stream to its end.
+ *
+ * @param {Session} session
+ * @param {(event: HelperEvent) => void} callback
+ * @param {{ id: string }} position The id of the last event; updated.
+ * @param {AbortSignal | undefined} signal
+ */
+async function follow(session, callback, position, signal) {
+  /** @type {Record<string, string>} */
+  const headers = position.id ? { "last-event-id": position.id } : {};
+  const response = await session.request("GET", "/v1/events", { headers, signal, timeout: Infinity });
+  for await (const event of serverSentEvents(response.body)) {
+    if (event.id) position.id = event.id;
+    if (event.type === "bye") return;
+    if (event.type === "revoked") {
+      await session.forget();
+      throw new TokenRevoked();
+    }
+    callback(/** @type {HelperEvent} */ (event));
+  }
+}
+
+/** Where the page's token and the helper's last address are kept. */
+
+/** The key, beside the token, for the address of the helper, if it had to be discovered. */
+const ADDRESS_KEY = "upstash-helper:at";
+
+/** For pages without a storage (blocked by the user, or a worker): lasts as long as the page. @returns {TokenStorage} */
+function inMemory() {
+  /** @type {Map<string, string>} */
+  const kept = new Map();
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => {
+      kept.set(key, value);
+    },
+    removeItem: (key) => {
+      kept.delete(key);
+    },
+  };
+}
+
+const MEMORY = inMemory();
+
+/** @returns {TokenStorage} */
+function defaultStorage() {
+  try {
+    return globalThis.localStorage ?? MEMORY;
+  } catch {
+    return MEMORY;
+  }
+}
+
+/**
+ * Return what is kept under `key`; null also where the storage fails.
+ *
+ * @param {TokenStorage} storage
+ * @param {string} key
+ * @returns {Promise<string | null>}
+ */
+async function read(storage, key) {
+  try {
+    return (await storage.getItem(key)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * As `read`, without waiting; null for an asynchronous storage.
+ *
+ * @param {TokenStorage} storage
+ * @param {string} key
+ */
+function readNow(storage, key) {
+  try {
+    const found = storage.getItem(key);
+    return typeof found === "string" ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Finding the helper, and making sure that it is the helper. */
+
+/** Where helpers are, in the order to try: the port that is registered with Upstash, then the helper's own ports. */
+const PORTS = [3000, 26300, 26301, 26302];
+/** The paths at which a helper serves this module. */
+const SERVED_AT = new Set(["/connect.js", "/connect-core.js"]);
+/** Any page may read it before it has access. Its status is 200, so that the question leaves no error in the console. */
+const PROBE = "/connect.d.ts";
+/**
+ * The header in which the helper repeats the question. A server that answers every path with its own page does not, nor
+ * does one that has a copy of the file, nor a cache.
+ */
+const PROOF = "upstash-helper-probe";
+const PROBE_MS = 8_000;
+/** How long the first address is tried alone: nobody may listen at the others, which every console reports. */
+const HEAD_START_MS = 250;
+/** How long an address that has proved to be a helper's waits for those that come before it. */
+const GRACE_MS = 500;
+/** A permission prompt is reported only once a request has hung for this long: it may have been answered before. */
+const PROMPT_MS = 400;
+
+/**
+ * Return the addresses to try, in order. The page's own server is not one of them.
+ *
+ * @param {string} [url] The helper's address, if the caller knows it.
+ * @param {string} [module] Where this module was loaded from.
+ * @returns {string[]}
+ * @throws {TypeError} If `url` is not on this computer.
+ */
+function candidates(url, module = import.meta.url) {
+  if (url !== undefined) return [loopbackOrigin(url)];
+  const page = globalThis.location?.origin;
+  const from = new URL(module);
+  const isServed = from.protocol === "http:" && SERVED_AT.has(from.pathname) && isLoopback(from.hostname);
+  if (isServed && from.origin !== page) return [from.origin];
+  return PORTS.map((port) => `http://localhost:${port}`).filter((address) => address !== page);
+}
+
+/** @param {string} url @returns {string} */
+function loopbackOrigin(url) {
+  const { protocol, hostname, origin } = new URL(url);
+  if (protocol !== "http:" || !isLoopback(hostname)) {
+    throw new TypeError(`The helper must be on this computer, such as at http://localhost:3000, not at ${origin}.`);
+  }
+  return origin;
+}
+
+/**
+ * Return whether the helper answers at `url`. It is sent nothing but the question.
+ *
+ * @param {string} url
+ * @param {AbortSignal} signal
+ */
+async function isHelper(url, signal) {
+  const question = randomKey();
+  try {
+    const response = await directly(url)(`${PROBE}?probe=${question}`, { signal });
+    return response.ok && response.headers.get(PROOF) === question;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Return the first of `urls` at which the helper answers, or null.
+ *
+ * @param {string[]} urls
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<string | null>}
+ */
+async function firstHelper(urls, signal) {
+  const over = new AbortController();
+  /** @param {string} url */
+  const probe = (url) => isHelper(url, anyOf(signal, over.signal, AbortSignal.timeout(PROBE_MS)));
+  try {
+    const probes = [probe(urls[0])];
+    if (await Promise.race([probes[0], after(HEAD_START_MS)])) return urls[0];
+    probes.push(...urls.slice(1).map(probe));
+    const proved = probes.map(async (one) => {
+      if (!(await one)) throw new TypeError("another program");
+    });
+    const late = Promise.any(proved).then(
+      () => after(GRACE_MS),
+      () => false,
+    );
+    for (const [index, one] of probes.entries()) {
+      if (await Promise.race([one, late])) return urls[index];
+    }
+    return null;
+  } finally {
+    over.abort();
+  }
+}
+
+/**
+ * Have the browser ask its user, with a single request, since one permission covers all addresses; and wait for the
+ * answer.
+ *
+ * @param {string} url
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<boolean>} Whether it makes sense to continue.
+ */
+async function promptUser(url, signal) {
+  const began = Date.now();
+  const over = new AbortController();
+  let isAnswered = false;
+  isHelper(url, anyOf(signal, over.signal)).finally(() => {
+    isAnswered = true;
+  });
+  try {
+    while (!isAnswered && (await networkPermission()) === "prompt") await pause(100, signal);
+    // If it took no time, nobody was asked. A user who dismissed the prompt is not asked three more times.
+    return (await networkPermission()) !== "prompt" || Date.now() - began < PROMPT_MS;
+  } finally {
+    over.abort();
+  }
+}
+
+/**
+ * Return the address of the helper.
+ *
+ * @param {string[]} urls In the order to try; the address that worked last goes first.
+ * @param {TokenStorage} storage
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: Progress) => void }} [options]
+ * @returns {Promise<string>}
+ * @throws {UpstashHelperError} `HelperNotRunning`, `PermissionDenied`, `MixedContentBlocked` or `Aborted`.
+ */
+async function discover(urls, storage, { signal, onProgress = () => {} } = {}) {
+  const ordered = startingWith(urls.length > 1 ? await read(storage, ADDRESS_KEY) : null, urls);
+  const prompts = mayPrompt() && (await networkPermission()) === "prompt";
+  const reported = setTimeout(() => {
+    if (prompts) onProgress({ step: "permission" });
+  }, PROMPT_MS);
+  try {
+    const continues = !prompts || (await promptUser(ordered[0], signal));
+    const found = continues ? await firstHelper(ordered, signal) : null;
+    throwIfAborted(signal);
+    if (found === null) throw await unreachable(ordered);
+    return found;
+  } finally {
+    clearTimeout(reported);
+  }
+}
+
+/**
+ * Return `urls` with `first` moved to the front, if it is one of them.
+ *
+ * @param {string | null} first
+ * @param {string[]} urls
+ * @returns {string[]}
+ */
+function startingWith(first, urls) {
+  return first !== null && urls.includes(first) ? [first, ...urls.filter((url) => url !== first)] : urls;
+}
+
+/**
+ * Return why nothing answered.
+ *
+ * @param {string[]} urls
+ * @param {unknown} [cause]
+ * @returns {Promise<UpstashHelperError>}
+ */
+async function unreachable(urls, cause) {
+  if (mayPrompt() && (await networkPermission()) === "denied") return new PermissionDenied();
+  return blocksMixedContent() ? new MixedContentBlocked() : new HelperNotRunning(urls, cause);
+}
+
+/** The alternative for pages that cannot reach http://localhost: a window of the helper relays their requests. */
+
+const SIZE = { width: 420, height: 460 };
+/** How often the window is offered a channel, until it takes one. */
+const OFFER_MS = 150;
+
+/**
+ * What the window sends: that it is ready or closed, or a part of the response to request `id`.
+ *
+ * @typedef {{ id?: number, ready?: boolean, closed?: boolean, failed?: boolean, end?: boolean, chunk?: Uint8Array,
+ *   head?: { status: number, headers: [string, string][] } }} BridgeMessage
+ */
+
+/**
+ * A window on the helper's own origin that relays requests. It learns from the browser which page opened it, and the
+ * helper treats the requests as that page's own, so nothing gets access here that would not have it otherwise.
+ */
+class Bridge {
+  /** @type {MessagePort | null} */
+  #port = null;
+  /** @type {Map<number, (message: BridgeMessage) => void>} */
+  #relayed = new Map();
+  #last = 0;
+  #isClosed = false;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #watch;
+
+  /**
+   * Call it from a click and before anything is awaited; otherwise the browser blocks the window.
+   *
+   * @param {string} url
+   * @param {string} [next] The address that the next click tries.
+   */
+  constructor(url, next) {
+    this.url = url;
+    this.next = next;
+    const opened = globalThis.open(`${url}/bridge`, "upstash-helper-bridge", popupFeatures(SIZE));
+    if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(`${url}/bridge`);
+    this.window = opened;
+  }
+
+  /**
+   * Wait until the window is ready.
+   *
+   * @param {AbortSignal} [signal]
+   * @throws {HelperNotRunning}
+   */
+  async open(signal) {
+    const until = Date.now() + PROBE_MS;
+    /** @type {Promise<MessagePort>[]} */
+    const offers = [];
+    /** @type {MessagePort | null} */
+    let port = null;
+    while (!port) {
+      if (Date.now() > until) {
+        this.window.close();
+        throw new HelperNotRunning([this.url], undefined, this.next);
+      }
+      offers.push(this.#offer());
+      port = await Promise.race([...offers, pause(OFFER_MS, signal).then(() => null)]);
+    }
+    this.#port = port;
+    port.onmessage = ({ data }) => {
+      if (data.closed) this.close();
+      else this.#relayed.get(data.id)?.(data);
+    };
+    this.#watch = setInterval(() => {
+      if (this.window.closed) this.close();
+    }, 500);
+  }
+
+  /** Offer the window a channel. Only the helper's own origin is ever given one. @returns {Promise<MessagePort>} */
+  #offer() {
+    const { port1, port2 } = new MessageChannel();
+    try {
+      this.window.postMessage({ upstashHelper: "bridge" }, this.url, [port2]);
+    } catch {
+      // The window still shows about:blank.
+    }
+    return new Promise((resolve) => {
+      port1.onmessage = ({ data }) => {
+        if (data.ready) resolve(port1);
+      };
+    });
+  }
+
+  close() {
+    this.#isClosed = true;
+    clearInterval(this.#watch);
+    this.#port?.close();
+    for (const take of [...this.#relayed.values()]) take({ failed: true });
+    this.#relayed.clear();
+  }
+
+  /** @type {Send} */
+  send = async (path, init) => {
+    if (this.#isClosed || !this.#port) throw new BridgeClosed();
+    this.#last += 1;
+    const id = this.#last;
+    const port = this.#port;
+    const request = new RelayedRequest(
+      () => port.postMessage({ id, abort: true }),
+      () => this.#relayed.delete(id),
+    );
+    this.#relayed.set(id, (message) => request.take(message, this.#isClosed));
+    init.signal?.addEventListener("abort", () => request.abort(init.signal?.reason));
+    const headers = [...new Headers(init.headers)];
+    port.postMessage({ id, method: init.method ?? "GET", path, headers, body: init.body ?? null });
+    return request.response;
+  };
+}
+
+/** How many bridges have found no helper. A click opens one window, so each click tries the next address. */
+let failedBridges = 0;
+
+/**
+ * @param {string[]} urls
+ * @param {TokenStorage} storage
+ * @returns {Bridge}
+ */
+function bridgeTo(urls, storage) {
+  const ordered = startingWith(readNow(storage, ADDRESS_KEY), urls);
+  /** @param {number} turn */
+  const at = (turn) => ordered[turn % ordered.length];
+  return new Bridge(at(failedBridges), ordered.length > 1 ? at(failedBridges + 1) : undefined);
+}
+
+/**
+ * Wait until a bridge is ready.
+ *
+ * @param {Bridge} bridge
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<string>} The helper's address.
+ */
+async function cross(bridge, signal) {
+  try {
+    await bridge.open(signal);
+  } catch (error) {
+    if (error instanceof HelperNotRunning) failedBridges += 1;
+    throw error;
+  }
+  failedBridges = 0;
+  return bridge.url;
+}
+
+/** A request that is being relayed. Its response comes in parts. */
+class RelayedRequest {
+  #stop;
+  #over;
+  /** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
+  #body;
+  #stream;
+  /** @type {(response: Response) => void} */
+  #resolve = () => {};
+  /** @type {(reason: unknown) => void} */
+  #reject = () => {};
+
+  /**
+   * @param {() => void} stop Stops the request in the window.
+   * @param {() => void} over Called at the end.
+   */
+  constructor(stop, over) {
+    this.#stop = stop;
+    this.#over = over;
+    this.#stream = new ReadableStream({
+      start: (controller) => {
+        this.#body = controller;
+      },
+      cancel: stop,
+    });
+    /** @type {Promise<Response>} */
+    this.response = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /**
+   * @param {BridgeMessage} message
+   * @param {boolean} isClosed Whether the bridge is closed.
+   */
+  take({ head, chunk, end, failed }, isClosed) {
+    if (failed) this.#end(isClosed ? new BridgeClosed() : new TypeError("The bridge got no answer."));
+    else if (head) {
+      const body = [204, 304].includes(head.status) ? null : this.#stream;
+      this.#resolve(new Response(body, { status: head.status, headers: head.headers }));
+    } else if (chunk) this.#body?.enqueue(chunk);
+    else if (end) this.#end();
+  }
+
+  /** @param {unknown} reason */
+  abort(reason) {
+    this.#stop();
+    this.#end(reason);
+  }
+
+  /** @param {unknown} [error] */
+  #end(error) {
+    this.#over();
+    this.#reject(error);
+    try {
+      if (error) this.#body?.error(error);
+      else this.#body?.close();
+    } catch {
+      // It has ended before.
+    }
+  }
+}
+
+/** The page's token, and the requests that carry it. */
+
+const CALL_MS = 60_000;
+/** For how long after an answer of the helper no other program is assumed to have taken its address. */
+const TRUSTED_MS = 10_000;
+
+/**
+ * What is stored for a helper's address. `wished` are the scopes that were requested: those that the user denied then
+ * are not requested again. Pages keep this, so its names cannot change.
+ *
+ * @typedef {{ token: string, wished: string[], scopes: Scope[] }} StoredToken
+ */
+
+/**
+ * @typedef {object} RequestOptions
+ * @property {string | null} [token] Instead of the page's own; null for none.
+ * @property {unknown} [body] Sent as JSON.
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal} [signal]
+ * @property {number} [timeout] Milliseconds; may be Infinity.
+ */
+
+class Session {
+  /** When the helper last answered at this address. */
+  #heardAt = Date.now();
+  /** @type {StoredToken | null} */
+  stored = null;
+  /** Called when the token turns out to be no longer valid. */
+  onForgotten = () => {};
+
+  /** @param {{ url: string, storage: TokenStorage, isDiscovered?: boolean, bridge?: Bridge | null }} options */
+  constructor({ url, storage, isDiscovered = false, bridge }) {
+    this.url = url;
+    this.storage = storage;
+    /** Whether the helper's address had to be discovered. */
+    this.isDiscovered = isDiscovered;
+    this.send = bridge ? bridge.send : directly(url);
+    this.isBridged = Boolean(bridge);
+  }
+
+  get #key() {
+    return `upstash-helper:${this.url}`;
+  }
+
+  /** Read the stored token. */
+  async load() {
+    try {
+      const stored = JSON.parse((await read(this.storage, this.#key)) ?? "null");
+      this.stored = typeof stored?.token === "string" ? stored : null;
+    } catch {
+      this.stored = null;
+    }
+  }
+
+  /** @param {StoredToken} stored */
+  async keep(stored) {
+    this.stored = stored;
+    try {
+      await this.storage.setItem(this.#key, JSON.stringify(stored));
+    } catch {
+      // Full or blocked: then it lasts as long as the page.
+    }
+    await this.#rememberAddress();
+  }
+
+  /** Have this address tried first from now on. */
+  async #rememberAddress() {
+    try {
+      if (this.isDiscovered && (await read(this.storage, ADDRESS_KEY)) !== this.url) {
+        await this.storage.setItem(ADDRESS_KEY, this.url);
+      }
+    } catch {
+      // As above.
+    }
+  }
+
+  /** Delete the token. */
+  async forget() {
+    this.stored = null;
+    try {
+      await this.storage.removeItem(this.#key);
+      if ((await read(this.storage, ADDRESS_KEY)) === this.url) await this.storage.removeItem(ADDRESS_KEY);
+    } catch {
+      // Blocked: then nothing was stored.
+    }
+    this.onForgotten();
+  }
+
+  /** @param {Scope} scope */
+  has(scope) {
+    return this.stored?.scopes.includes(scope) ?? false;
+  }
+
+  /** Return whether all of `scopes` were requested before. @param {readonly string[]} scopes */
+  hasRequested(scopes) {
+    const { stored } = this;
+    return stored !== null && scopes.every((scope) => stored.wished.includes(scope));
+  }
+
+  /**
+   * Send a request and return the JSON of its answer; null for 204.
+   *
+   * @template T
+   * @param {string} method
+   * @param {string} path
+   * @param {RequestOptions} [options]
+   * @returns {Promise<T>}
+   * @throws {UpstashHelperError}
+   */
+  async call(method, path, options = {}) {
+    const response = await this.request(method, path, options);
+    return response.status === 204 ? /** @type {T} */ (null) : response.json();
+  }
+
+  /**
+   * As `call`, for the response itself.
+   *
+   * @param {string} method
+   * @param {string} path
+   * @param {RequestOptions} [options]
+   * @returns {Promise<Response>}
+   */
+  async request(method, path, options = {}) {
+    throwIfAborted(options.signal);
+    if (options.token === undefined && !this.stored) throw new TokenRevoked();
+    const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
+    await this.#verify(options.signal);
+    const response = await this.#answer(method, path, token, options);
+    this.#heardAt = Date.now();
+    if (response.ok) return response;
+    const error = await errorOf(response);
+    if (error.code === "unexpected_answer") this.#heardAt = 0;
+    if (error instanceof TokenRevoked && token === this.stored?.token) await this.forget();
+    throw error;
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  async #answer(method, path, token, options) {
+    try {
+      return await this.#send(method, path, token, options);
+    } catch (error) {
+      throwIfAborted(options.signal);
+      if (error instanceof UpstashHelperError) throw error;
+      throw await this.#explain(token, error);
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  #send(method, path, token, { body, headers, signal, timeout = CALL_MS }) {
+    /** @type {Record<string, string>} */
+    const sent = { ...headers };
+    if (token !== null) sent.authorization = `Bearer ${token}`;
+    if (body !== undefined) sent["content-type"] = "application/json";
+    const limit = Number.isFinite(timeout) ? AbortSignal.timeout(timeout) : undefined;
+    return this.send(path, {
+      method,
+      headers: sent,
+      signal: anyOf(signal, limit),
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+  }
+
+  /**
+   * Find out why there was no answer. An origin whose access was revoked can read no answer but this one.
+   *
+   * @param {string | null} token
+   * @param {unknown} cause
+   * @returns {Promise<UpstashHelperError>}
+   */
+  async #explain(token, cause) {
+    const isOwn = token !== null && token === this.stored?.token;
+    this.#heardAt = 0;
+    try {
+      await this.#verify(undefined);
+      if (!isOwn) return this.isBridged ? await unreachable([this.url], cause) : new AnswerLost();
+      const response = await this.#send("GET", "/v1/token", token, { timeout: PROBE_MS });
+      if (response.status !== 401) return new AnswerLost();
+      await this.forget();
+      return new TokenRevoked();
+    } catch (error) {
+      return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
+    }
+  }
+
+  /** Whether no other program can be at the helper's address. The window of a bridge is the helper's own. */
+  get isVerified() {
+    return this.isBridged || Date.now() - this.#heardAt < TRUSTED_MS;
+  }
+
+  /**
+   * Make sure that the helper is at its address. Requests are for it alone, and it may have stopped in the meantime and
+   * another program have taken its port.
+   *
+   * @param {AbortSignal | undefined} signal
+   */
+  async #verify(signal) {
+    if (this.isVerified) return;
+    const isThere = await isHelper(this.url, anyOf(signal, AbortSignal.timeout(PROBE_MS)));
+    throwIfAborted(signal);
+    if (!isThere) throw await unreachable([this.url]);
+    this.#heardAt = Date.now();
+  }
+
+  /**
+   * Return whether the helper accepts the stored token. One that it does not accept is deleted.
+   *
+   * @param {{ signal?: AbortSignal }} [options]
+   */
+  async resume({ signal } = {}) {
+    if (!this.stored) return false;
+    try {
+      /** @type {TokenInfo} */
+      const { scopes } = await this.call("GET", "/v1/token", { signal, timeout: PROBE_MS });
+      this.stored = { ...this.stored, scopes };
+    } catch (error) {
+      if (error instanceof TokenRevoked) return false;
+      throw error instanceof AnswerLost ? new HelperNotRunning([this.url], error) : error;
+    }
+    await this.#rememberAddress();
+    return true;
+  }
+}
+
+/** The functions that a page calls. */
+
+const DEFAULT_SCOPES = ["databases:read", "databases:write", "databases:credentials"];
+/** Connecting an account needs these, so they are always requested. */
+const REQUIRED_SCOPES = ["connection:read", "connection:write"];
+
+/**
+ * Reasons for a failed sign-in after which the window is closed. After any other it stays open, since its page explains
+ * the failure.
+ */
+const UNEXPLAINED = new Set(["cancelled", "expired", "helper_restarted"]);
+
+/**
+ * Return whether the helper is running. The browser may first ask the user whether the page may reach this device;
+ * `ask: false` answers false instead.
+ *
+ * @param {RunningOptions} [options]
+ * @returns {Promise<boolean>}
+ */
+async function isHelperRunning({ timeout = 3000, url, ask = true } = {}) {
+  const urls = candidates(url);
+  if (!ask && mayPrompt() && (await networkPermission()) === "prompt") return false;
+  try {
+    await discover(urls, defaultStorage(), { signal: AbortSignal.timeout(timeout) });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Request access for the page and connect the user's account, unless that is already done, and return the client. Call
+ * it from a click: only then does the browser open windows.
+ *
+ * @param {ConnectOptions} options
+ * @returns {Promise<UpstashClient>}
+ * @throws {UpstashHelperError} The subclass says why; `message` and `help` are for a person.
+ */
+async function connectUpstash(options) {
+  const urls = candidates(options.url);
+  const storage = options.storage ?? defaultStorage();
+  const scopes = requestedScopes(options.scopes);
+  const window = new SignInWindow(options.open);
+  const { signal, onProgress = () => {}, onCode = () => {}, onPopupBlocked } = options;
+  /** @type {Run} */
+  const run = { window, signal, onProgress, onCode, onPopupBlocked };
+  throwIfAborted(signal);
+  // Before anything is awaited, since its window needs the click.
+  const bridge = options.bridge || blocksMixedContent() ? bridgeTo(urls, storage) : null;
+  onProgress({ step: "checking" });
+  try {
+    const url = bridge ? await cross(bridge, signal) : await discover(urls, storage, run);
+    const session = new Session({ url, storage, isDiscovered: urls.length > 1, bridge });
+    await session.load();
+    const hasAccess = (await session.resume(run)) && session.hasRequested(scopes);
+    if (!hasAccess) {
+      if (!bridge) window.prepare();
+      await pair(session, { name: options.name, scopes, reason: options.reason ?? "" }, run);
+    }
+    const connection = await connectAccount(session, run);
+    onProgress({ step: "connected", email: connection?.account?.email ?? null });
+    return UpstashClient.of(session);
+  } catch (error) {
+    const isExplained = window.hasNavigated && error instanceof ConnectFailed && !UNEXPLAINED.has(error.reason);
+    if (!isExplained) window.close();
+    throw error;
+  }
+}
+
+/**
+ * Return the client if the page was given access before and still has it, otherwise null. The user is asked nothing.
+ *
+ * @param {ResumeOptions} [options]
+ * @returns {Promise<UpstashClient | null>}
+ */
+async function resumeUpstash({ storage = defaultStorage(), url, signal } = {}) {
+  const urls = candidates(url);
+  const sessions = urls.map((at) => new Session({ url: at, storage, isDiscovered: urls.length > 1 }));
+  await Promise.all(sessions.map((session) => session.load()));
+  if (blocksMixedContent() || !sessions.some((session) => session.stored)) return null;
+  const found = await discover(urls, storage, { signal });
+  const session = sessions.find((one) => one.url === found);
+  return session && (await session.resume({ signal })) ? UpstashClient.of(session) : null;
+}
+
+/** @param {string | readonly string[] | undefined} scopes @returns {string[]} */
+function requestedScopes(scopes = DEFAULT_SCOPES) {
+  const named = typeof scopes === "string" ? scopes.split(/[\s,]+/).filter(Boolean) : scopes;
+  return [...new Set([...REQUIRED_SCOPES, ...(named.length ? named : DEFAULT_SCOPES)])];
+}
+
+/** The button `<upstash-connect>`, and the card that takes its place while it works. */
+
+/**
+ * What the button shows: a step of `connectUpstash`, or one of its own.
+ *
+ * @typedef {Progress | { step: "idle" } | { step: "missing" } | { step: "error" } | { step: "sign-in-link", url: string }
+ * } ButtonState
+ */
 
 const ELEMENT_CSS = `
   :host {
@@ -1467,272 +1922,409 @@ const ELEMENT_CSS = `
   @media (prefers-reduced-motion: reduce) { .spin { animation-duration: 4s; } button { transition: none; } }
 `;
 
+const SVG = "http://www.w3.org/2000/svg";
+
 const ICONS = {
-  mark: ['M5 6v7a7 7 0 0 0 14 0V6', 'M12 7.5v.01'],
-  done: ['M4.5 12.5l5 5 10-11'],
-  trouble: ['M12 7v6', 'M12 17v.01', 'M12 2.5a9.5 9.5 0 1 1 0 19 9.5 9.5 0 0 1 0-19z'],
+  mark: ["M5 6v7a7 7 0 0 0 14 0V6", "M12 7.5v.01"],
+  done: ["M4.5 12.5l5 5 10-11"],
+  error: ["M12 7v6", "M12 17v.01", "M12 2.5a9.5 9.5 0 1 1 0 19 9.5 9.5 0 0 1 0-19z"],
 };
 
-/** @param {'mark' | 'done' | 'trouble'} name @param {string} [look] */
-function icon(name, look = '') {
-  const space = 'http://www.w3.org/2000/svg';
-  const svg = document.createElementNS(space, 'svg');
-  const style = {
-    viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': name === 'trouble' ? '2' : '2.75',
-    'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true', class: look,
+/**
+ * @param {keyof typeof ICONS} name
+ * @param {string} [className]
+ */
+function icon(name, className = "") {
+  const svg = document.createElementNS(SVG, "svg");
+  const attributes = {
+    viewBox: "0 0 24 24",
+    fill: "none",
+    stroke: "currentColor",
+    "stroke-width": name === "error" ? "2" : "2.75",
+    "stroke-linecap": "round",
+    "stroke-linejoin": "round",
+    "aria-hidden": "true",
+    class: className,
   };
-  for (const [key, value] of Object.entries(style)) svg.setAttribute(key, value);
-  for (const d of ICONS[name]) svg.appendChild(document.createElementNS(space, 'path')).setAttribute('d', d);
+  for (const [key, value] of Object.entries(attributes)) svg.setAttribute(key, value);
+  for (const d of ICONS[name]) svg.appendChild(document.createElementNS(SVG, "path")).setAttribute("d", d);
   return svg;
 }
 
-/** @param {string} name @param {Record<string, any>} attributes @param {...(Node | string | null)} children */
+/**
+ * Make an element. Functions among the attributes are event listeners; null is left out.
+ *
+ * @template {keyof HTMLElementTagNameMap} Name
+ * @param {Name} name
+ * @param {Record<string, string | null | (() => void)>} attributes
+ * @param {...(Node | string | null)} children
+ */
 function h(name, attributes, ...children) {
-  return make(document, name, attributes, ...children);
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(key, value);
+    else if (value !== null) element.setAttribute(key, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
 }
 
-/** Of which states the element is: see `state`. What is not here is drawn as an error. */
-const WORDS = {
-  checking: ['Looking for upstash-helper', 'It keeps your Upstash account on this computer.'],
-  permission: ['Your browser asks about this page',
-    'Choose Allow, so that it may reach upstash-helper on this device.'],
-  approval: ['Approve this page in upstash-helper', 'Use its dashboard, its tray icon or “upstash-helper approvals '
-    + 'approve”. It shows the same code:'],
-  'sign-in': ['Sign in to Upstash', 'A window has opened for it. This page goes on by itself.'],
-  'sign-in-bridge': ['Sign in to Upstash', 'The button for it is in the window of upstash-helper. Leave that open.'],
-  'sign-in-link': ['Sign in to Upstash', 'Your browser did not open the window by itself.'],
-  'window-closed': ['Have you finished signing in?',
-    'The window seems to be closed. If you are not done, open it again.'],
-  connecting: ['Connecting your account', 'Upstash has signed you in. Your key is being stored on this computer.'],
+/**
+ * Title and text of the steps in which the button waits.
+ *
+ * @type {Record<Exclude<ButtonState["step"], "idle" | "connected" | "missing" | "error">, [string, string]>}
+ */
+const WAITING = {
+  checking: ["Looking for upstash-helper", "It keeps your Upstash account on this computer."],
+  permission: [
+    "Your browser asks about this page",
+    "Choose Allow, so that this page can reach upstash-helper on this device.",
+  ],
+  approval: [
+    "Approve this page in upstash-helper",
+    "Use its dashboard, its tray icon or “upstash-helper approvals approve”. It shows the same code:",
+  ],
+  "sign-in": ["Sign in to Upstash", "A window has opened. This page continues when you are done."],
+  "sign-in-bridge": ["Sign in to Upstash", "Use the button in the upstash-helper window, and leave that window open."],
+  "sign-in-link": ["Sign in to Upstash", "Your browser blocked the sign-in window."],
+  "window-closed": [
+    "Have you finished signing in?",
+    "The window seems to be closed. If you are not done, open it again.",
+  ],
+  connecting: ["Connecting your account", "You are signed in to Upstash. Your key is being stored on this computer."],
 };
 
-const ElementBase = globalThis.HTMLElement ?? class {};
+// Outside of a page, in a worker for instance, there are no elements.
+const ElementBase = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {});
 
 /**
  * `<upstash-connect name="Orders" scopes="databases:read databases:write">`: the button, and what comes after it.
+ * Importing the module defines it.
  *
- * Attributes: `name`, `scopes`, `reason`, `label`, `help-url` (how your users get the helper), `url`, `bridge`.
- * Properties: `client`, `state` (also an attribute, for styles), `error`, `storage`. Events: `upstash-connected` with
- * `detail.client` and `detail.email`, `upstash-error` with `detail.error`, `upstash-signed-out`. Looks: the custom
- * properties `--upstash-accent`, `-on-accent`, `-text`, `-quiet`, `-card`, `-line`, `-well`, `-bad`, `-radius` and
- * `-font`; light or dark as the page's own `color-scheme`.
+ * Attributes: `name`, `scopes` and `reason` as in `connectUpstash`; `label` for the text on the button; `help-url` for
+ * a page on how to get the helper; `url` and `bridge`, for tests. Events: see `UpstashConnectEvents`. Colors: the custom
+ * properties `--upstash-accent`, `--upstash-on-accent`, `--upstash-text`, `--upstash-quiet`, `--upstash-card`,
+ * `--upstash-line`, `--upstash-well`, `--upstash-bad`; also `--upstash-radius` and `--upstash-font`. Light or dark as
+ * the page's own `color-scheme`.
  */
-export class UpstashConnectElement extends ElementBase {
-  /** @type {UpstashClient | null} */
-  client = null;
-  /** @type {UpstashHelperError | null} */
-  error = null;
-  /** @type {Storage_ | undefined} */
+class UpstashConnectElement extends ElementBase {
+  /**
+   * Where the token is kept, as in `connectUpstash`. Set it before the element is in the page.
+   *
+   * @type {TokenStorage | undefined}
+   */
   storage = undefined;
+  /** @type {UpstashClient | null} */
+  #client = null;
+  /** @type {UpstashHelperError | null} */
+  #error = null;
   /** @type {AbortController | null} */
   #run = null;
-  /** @type {Progress} */
-  #progress = { step: 'idle' };
+  /** @type {ButtonState} */
+  #state = { step: "idle" };
   /** @type {HTMLElement} */
   #stage;
   /** @type {HTMLElement} */
-  #said;
+  #announcer;
 
   constructor() {
     super();
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(ELEMENT_CSS);
-    this.#stage = h('div', {});
-    this.#said = h('div', { class: 'aside', role: 'status', 'aria-live': 'polite' });
-    const root = this.attachShadow({ mode: 'open' });
+    this.#stage = h("div", {});
+    this.#announcer = h("div", { class: "aside", role: "status", "aria-live": "polite" });
+    const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
-    root.append(this.#stage, this.#said);
+    root.append(this.#stage, this.#announcer);
   }
 
+  /** @internal */
   connectedCallback() {
-    this.#show(this.#progress);
-    if (!this.client && !this.#run) this.#resume();
+    this.#show(this.#state);
+    if (!this.#client && !this.#run) void this.#resume();
   }
 
+  /** @internal */
   disconnectedCallback() {
     this.#run?.abort();
   }
 
-  /** What is going on: `idle`, `checking`, `permission`, `approval`, `sign-in`, `connected`, `missing`, `error`, … */
-  get state() {
-    return this.#progress.step;
+  /** The client, once the account is connected. @returns {UpstashClient | null} */
+  get client() {
+    return this.#client;
   }
 
-  /** As a click on the button. */
+  /** Why the last attempt failed. @returns {UpstashHelperError | null} */
+  get error() {
+    return this.#error;
+  }
+
+  /** The current step. It is also an attribute, for styles. @returns {ButtonState["step"]} */
+  get state() {
+    return this.#state.step;
+  }
+
+  /** Do what a click on the button does. @returns {Promise<void>} */
   async connect() {
     if (this.#run) return;
     const run = new AbortController();
     this.#run = run;
-    this.error = null;
-    const onProgress = (/** @type {Progress} */ progress) => {
-      if (this.#run === run) this.#show(progress);
+    this.#error = null;
+    /** @param {ButtonState} state */
+    const onProgress = (state) => {
+      if (this.#run === run) this.#show(state);
     };
     try {
       const client = await connectUpstash({
-        ...this.#options, signal: run.signal, onProgress,
-        onPopupBlocked: (url) => onProgress({ step: 'sign-in-link', url }),
+        ...this.#options,
+        signal: run.signal,
+        onProgress,
+        onPopupBlocked: (url) => onProgress({ step: "sign-in-link", url }),
       });
-      if (this.#run === run) this.#take(client, this.#progress.email ?? null);
+      if (this.#run === run) this.#connected(client, "email" in this.#state ? this.#state.email : null);
     } catch (error) {
-      if (this.#run === run) this.#fail(error);
+      if (this.#run === run) this.#failed(error);
     } finally {
       if (this.#run === run) this.#run = null;
     }
   }
 
-  /** Give it up, whatever is under way. */
+  /** Cancel what is under way. */
   cancel() {
     const run = this.#run;
     this.#run = null;
-    this.#show({ step: 'idle' });
+    this.#show({ step: "idle" });
     run?.abort();
   }
 
-  /** Give the page's token back. */
+  /** Give the page's token back. @returns {Promise<void>} */
   async signOut() {
-    await this.client?.signOut();
+    await this.#client?.signOut();
   }
 
   get #options() {
-    const given = (/** @type {string} */ name) => this.getAttribute(name) ?? undefined;
+    /** @param {string} name */
+    const attribute = (name) => this.getAttribute(name) ?? undefined;
     return {
-      name: given('name') || document.title || location.host, scopes: given('scopes'), reason: given('reason'),
-      url: given('url'), bridge: this.hasAttribute('bridge'), storage: this.storage,
+      name: attribute("name") || document.title || location.host,
+      scopes: attribute("scopes"),
+      reason: attribute("reason"),
+      url: attribute("url"),
+      bridge: this.hasAttribute("bridge"),
+      storage: this.storage,
     };
   }
 
-  /** Who was let in before sees at once that it still is. */
+  /** Show at once that a page that was given access before still has it. */
   async #resume() {
     try {
       const { url, storage, bridge } = this.#options;
       const client = bridge ? null : await resumeUpstash({ url, storage });
       if (!client || this.#run || !this.isConnected) return;
-      const connection = client.scopes.includes('connection:read') ? await client.connection() : null;
-      if (this.#run || (connection && connection.state !== 'connected')) return;
-      const email = connection?.account?.email ?? null;
-      this.#take(client, email);
+      const connection = client.scopes.includes("connection:read") ? await client.connection() : null;
+      if (this.#run || (connection && connection.state !== "connected")) return;
+      this.#connected(client, connection?.account?.email ?? null);
     } catch {
-      // The helper is not there, say. That is told to those who want to connect.
+      // Perhaps the helper is not running. The user finds out when connecting.
     }
   }
 
-  /** @param {UpstashClient} client @param {string | null} email */
-  #take(client, email) {
-    this.client = client;
-    const session = SESSIONS.get(client);
-    if (session) session.onForgotten = () => this.#drop(client);
-    this.#show({ step: 'connected', email });
-    this.#tell('upstash-connected', { client, email });
+  /**
+   * @param {UpstashClient} client
+   * @param {string | null} email
+   */
+  #connected(client, email) {
+    this.#client = client;
+    onSignedOut(client, () => this.#signedOut(client));
+    this.#show({ step: "connected", email });
+    this.#dispatch("upstash-connected", { client, email });
   }
 
-  /** Its token is good no longer: given back, or taken. @param {UpstashClient} client */
-  #drop(client) {
-    if (this.client !== client) return;
-    this.client = null;
-    this.#show({ step: 'idle' });
-    this.#tell('upstash-signed-out', {});
+  /** @param {UpstashClient} client */
+  #signedOut(client) {
+    if (this.#client !== client) return;
+    this.#client = null;
+    this.#show({ step: "idle" });
+    this.#dispatch("upstash-signed-out", {});
   }
 
   /** @param {unknown} error */
-  #fail(error) {
+  #failed(error) {
     if (error instanceof Aborted) {
-      this.#show({ step: 'idle' });
+      this.#show({ step: "idle" });
       return;
     }
-    this.error = error instanceof UpstashHelperError ? error
-      : new UpstashHelperError('unexpected', 'Something went wrong.', String(error), { cause: error });
-    this.#show({ step: error instanceof HelperNotRunning ? 'missing' : 'error' });
-    this.#tell('upstash-error', { error: this.error });
+    this.#error =
+      error instanceof UpstashHelperError
+        ? error
+        : new UpstashHelperError("unexpected", "Something went wrong.", String(error), { cause: error });
+    this.#show({ step: error instanceof HelperNotRunning ? "missing" : "error" });
+    this.#dispatch("upstash-error", { error: this.#error });
   }
 
-  /** @param {string} type @param {object} detail */
-  #tell(type, detail) {
+  /**
+   * @param {string} type
+   * @param {object} detail
+   */
+  #dispatch(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 
-  /** @param {Progress} progress */
-  #show(progress) {
-    this.#progress = progress;
-    this.setAttribute('state', progress.step);
+  /** @param {ButtonState} state */
+  #show(state) {
+    this.#state = state;
+    this.setAttribute("state", state.step);
     const hadFocus = this.shadowRoot?.activeElement != null;
-    this.#stage.replaceChildren(this.#drawn(progress));
-    this.#said.textContent = this.#spoken(progress);
-    if (hadFocus) /** @type {HTMLElement | null} */ (this.#stage.querySelector('[data-first]'))?.focus();
+    this.#stage.replaceChildren(this.#draw(state));
+    this.#announcer.textContent = this.#announcement(state);
+    if (hadFocus) /** @type {HTMLElement | null} */ (this.#stage.querySelector("[data-first]"))?.focus();
   }
 
-  /** @param {Progress} progress @returns {HTMLElement} */
-  #drawn(progress) {
-    switch (progress.step) {
-      case 'idle': {
-        return h('button', { type: 'button', class: 'primary', 'data-first': '', click: () => this.connect() },
-          icon('mark'), this.getAttribute('label') ?? 'Connect Upstash');
-      }
-      case 'connected': {
-        const who = progress.email ? ` as ${progress.email}` : '';
-        return h('div', { class: 'chip' }, icon('done', 'good'),
-          h('span', { class: 'who' }, `Connected${who}`),
-          h('button', { type: 'button', class: 'link', 'data-first': '', click: () => this.signOut().catch(() => {}) },
-            'Sign out'));
-      }
-      case 'missing':
-      case 'error': {
-        return this.#trouble();
-      }
-      default: {
-        return this.#busy(progress);
-      }
+  /** @param {ButtonState} state @returns {HTMLElement} */
+  #draw(state) {
+    switch (state.step) {
+      case "idle":
+        return h(
+          "button",
+          { type: "button", class: "primary", "data-first": "", click: () => this.connect() },
+          icon("mark"),
+          this.getAttribute("label") ?? "Connect Upstash",
+        );
+      case "connected":
+        return h(
+          "div",
+          { class: "chip" },
+          icon("done", "good"),
+          h("span", { class: "who" }, state.email ? `Connected as ${state.email}` : "Connected"),
+          h(
+            "button",
+            { type: "button", class: "link", "data-first": "", click: () => this.signOut().catch(() => {}) },
+            "Sign out",
+          ),
+        );
+      case "missing":
+      case "error":
+        return this.#drawError();
+      default:
+        return this.#drawWaiting(state);
     }
   }
 
-  /** @param {Progress} progress */
-  #busy({ step, userCode, url }) {
-    const [title, text] = WORDS[/** @type {keyof typeof WORDS} */ (step)] ?? [step, ''];
-    const again = step === 'sign-in-link' || step === 'window-closed';
-    return card(h('span', { class: 'spin', 'aria-hidden': 'true' }), title, text,
-      userCode ? h('p', { class: 'code' }, userCode) : null,
-      h('div', { class: 'actions' },
-        again ? h('a', { class: 'button primary', href: url, target: '_blank', rel: 'noopener noreferrer' },
-          step === 'sign-in-link' ? 'Sign in to Upstash' : 'Open it again') : null,
-        h('button', { type: 'button', class: 'plain', click: () => this.cancel() }, 'Cancel')));
+  /** @param {Exclude<ButtonState, { step: "idle" | "connected" | "missing" | "error" }>} state */
+  #drawWaiting(state) {
+    const [title, text] = WAITING[state.step];
+    const { step } = state;
+    return card(
+      h("span", { class: "spin", "aria-hidden": "true" }),
+      title,
+      text,
+      step === "approval" ? h("p", { class: "code" }, state.userCode) : null,
+      h(
+        "div",
+        { class: "actions" },
+        step === "sign-in-link" || step === "window-closed"
+          ? h(
+              "a",
+              { class: "button primary", href: state.url, target: "_blank", rel: "noopener noreferrer" },
+              step === "sign-in-link" ? "Sign in to Upstash" : "Open it again",
+            )
+          : null,
+        h("button", { type: "button", class: "plain", click: () => this.cancel() }, "Cancel"),
+      ),
+    );
   }
 
-  #trouble() {
-    const missing = this.error instanceof HelperNotRunning;
-    const help = this.getAttribute('help-url');
-    const [title, text] = this.error instanceof HelperNotRunning && this.error.next
-      ? ['upstash-helper does not answer', this.error.help]
-      : missing
-      ? ['upstash-helper is not running', 'It keeps your Upstash account on this computer, so that pages never see its '
-        + 'key. Start it in a terminal:']
-      : [this.error?.message ?? '', this.error?.help ?? ''];
-    return card(icon('trouble', 'bad'), title, text,
-      missing ? h('code', { class: 'command' }, 'upstash-helper start') : null,
-      h('div', { class: 'actions' },
-        h('button', { type: 'button', class: 'primary', click: () => this.connect() }, 'Try again'),
-        missing && help
-          ? h('a', { class: 'button plain', href: help, target: '_blank', rel: 'noopener' }, 'How to get it') : null,
-        missing ? null : h('button', { type: 'button', class: 'plain', click: () => this.cancel() }, 'Dismiss')));
+  #drawError() {
+    const error = this.#error;
+    const isMissing = error instanceof HelperNotRunning;
+    const helpUrl = this.getAttribute("help-url");
+    const retry = h("button", { type: "button", class: "primary", click: () => this.connect() }, "Try again");
+    if (!isMissing) {
+      const dismiss = h("button", { type: "button", class: "plain", click: () => this.cancel() }, "Dismiss");
+      const actions = h("div", { class: "actions" }, retry, dismiss);
+      return card(icon("error", "bad"), error?.message ?? "", error?.help ?? "", actions);
+    }
+    const [title, text] = error.next
+      ? ["upstash-helper is not responding", error.help]
+      : [
+          "upstash-helper is not running",
+          "It keeps your Upstash account on this computer, so that pages never see its key. Start it in a terminal:",
+        ];
+    const help = helpUrl
+      ? h("a", { class: "button plain", href: helpUrl, target: "_blank", rel: "noopener" }, "How to get it")
+      : null;
+    return card(
+      icon("error", "bad"),
+      title,
+      text,
+      h("code", { class: "command" }, "upstash-helper start"),
+      h("div", { class: "actions" }, retry, help),
+    );
   }
 
-  /** For who cannot see it. @param {Progress} progress */
-  #spoken({ step, userCode, email }) {
-    if (step === 'idle') return '';
-    if (step === 'connected') return email ? `Connected as ${email}` : 'Connected';
-    if (step === 'missing') return 'upstash-helper is not running.';
-    if (step === 'error') return `${this.error?.message} ${this.error?.help}`;
-    const words = (WORDS[/** @type {keyof typeof WORDS} */ (step)] ?? []).join('. ');
-    return userCode ? `${words} ${userCode}` : words;
+  /** What a screen reader says. @param {ButtonState} state */
+  #announcement(state) {
+    switch (state.step) {
+      case "idle":
+        return "";
+      case "connected":
+        return state.email ? `Connected as ${state.email}` : "Connected";
+      case "missing":
+        return "upstash-helper is not running.";
+      case "error":
+        return `${this.#error?.message} ${this.#error?.help}`;
+      case "approval":
+        return `${WAITING.approval.join(". ")} ${state.userCode}`;
+      default:
+        return WAITING[state.step].join(". ");
+    }
   }
 }
 
-/** @param {Element} sign @param {string} title @param {string} text @param {...(Node | null)} more */
+/**
+ * @param {Element} sign
+ * @param {string} title
+ * @param {string} text
+ * @param {...(Node | null)} more
+ */
 function card(sign, title, text, ...more) {
-  return h('div', { class: 'card', role: 'group', 'aria-label': title, tabindex: '-1', 'data-first': '' },
-    h('div', { class: 'head' }, sign,
-      h('div', {}, h('p', { class: 'title' }, title), text ? h('p', { class: 'text' }, text) : null)),
-    ...more);
+  return h(
+    "div",
+    { class: "card", role: "group", "aria-label": title, tabindex: "-1", "data-first": "" },
+    h(
+      "div",
+      { class: "head" },
+      sign,
+      h("div", {}, h("p", { class: "title" }, title), text ? h("p", { class: "text" }, text) : null),
+    ),
+    ...more,
+  );
 }
 
-if (globalThis.customElements && !customElements.get('upstash-connect')) {
-  customElements.define('upstash-connect', /** @type {any} */ (UpstashConnectElement));
+if (globalThis.customElements && !customElements.get("upstash-connect")) {
+  customElements.define("upstash-connect", UpstashConnectElement);
 }
+
+export {
+  Aborted,
+  AnswerLost,
+  ApiError,
+  Blocked,
+  BridgeClosed,
+  ConnectFailed,
+  HelperBusy,
+  HelperNotRunning,
+  MixedContentBlocked,
+  PairingDenied,
+  PairingExpired,
+  PermissionDenied,
+  PopupBlocked,
+  TokenRevoked,
+  UpstashClient,
+  UpstashConnectElement,
+  UpstashHelperError,
+  connectUpstash,
+  isHelperRunning,
+  resumeUpstash,
+  serverSentEvents,
+};

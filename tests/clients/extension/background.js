@@ -1,16 +1,25 @@
-// Connecting takes minutes and other windows, and a popup goes away as soon as another window has the focus. So it is
-// done here, and the popup shows how far it is.
+// Connecting takes minutes and other windows, and a popup closes as soon as another window gets the focus. So it is done
+// here, and the popup shows the progress.
 //
 // The token is kept in the extension's own storage, which no page can read.
 
-import { connectUpstash } from './connect.js';
-import { storage } from './storage.js';
+import { connectUpstash, UpstashHelperError } from "./connect.js";
+import { storage } from "./storage.js";
 
+/** @import { Progress, UpstashClient } from "./connect.js" */
+
+/**
+ * What the popup shows.
+ *
+ * @typedef {{ step: Progress["step"] | "idle" | "error", userCode?: string, text?: string }} Shown
+ */
+
+/** @type {AbortController | null} */
 let run = null;
 
 chrome.runtime.onMessage.addListener((message, _sender, answer) => {
-  if (message === 'connect') connect();
-  if (message === 'cancel') run?.abort();
+  if (message === "connect") void connect();
+  if (message === "cancel") run?.abort();
   answer();
 });
 
@@ -18,34 +27,38 @@ async function connect() {
   run?.abort();
   run = new AbortController();
   const { signal } = run;
-  // A worker that does nothing but wait for answers of the network is stopped after half a minute.
+  // A worker that only waits for answers from the network is stopped after half a minute.
   const awake = setInterval(() => chrome.runtime.getPlatformInfo(), 20_000);
   try {
     const upstash = await connectUpstash({
-      name: 'Upstash databases (extension)',
-      scopes: ['databases:read', 'databases:write', 'databases:credentials'],
-      reason: 'To list your databases and make new ones',
+      name: "Upstash databases (extension)",
+      scopes: ["databases:read", "databases:write", "databases:credentials"],
+      reason: "To list your databases and create new ones",
       open: (url) => chrome.tabs.create({ url }),
-      onProgress: ({ step, userCode }) => show({ step, userCode }),
+      onProgress: (progress) =>
+        show({ step: progress.step, userCode: "userCode" in progress ? progress.userCode : undefined }),
       storage,
       signal,
     });
     await count(upstash);
   } catch (error) {
-    const isOver = error.code === 'aborted';
-    await show(isOver ? { step: 'idle' } : { step: 'error', text: `${error.message} ${error.help ?? ''}` });
+    if (!(error instanceof UpstashHelperError)) throw error;
+    const isCanceled = error.code === "aborted";
+    await show(isCanceled ? { step: "idle" } : { step: "error", text: `${error.message} ${error.help}` });
   } finally {
     clearInterval(awake);
   }
 }
 
-// Whatever a page of the extension can do, the worker can as well.
+// The worker can do whatever a page of the extension can.
+/** @param {UpstashClient} upstash */
 async function count(upstash) {
   const databases = await upstash.databases.list();
   await chrome.action.setBadgeText({ text: String(databases.length) });
 }
 
-// What the popup shows; kept until the browser ends, also when this worker is stopped meanwhile.
+// Kept until the browser ends, even if this worker is stopped in the meantime.
+/** @param {Shown} progress */
 function show(progress) {
   return chrome.storage.session.set({ progress });
 }

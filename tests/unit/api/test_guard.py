@@ -12,7 +12,7 @@ import pytest
 from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, ServerAddress, decide, may_read
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server.routes import Policy
-from upstash_helper.broker.apps.identity import OWNER, Caller, Identity
+from upstash_helper.broker.identity import OWNER, Caller, Identity
 
 ADDRESS = ServerAddress(port=3000)
 PAGE_ORIGIN = "https://app.example"

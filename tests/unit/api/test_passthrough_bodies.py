@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from tests.support.far_api import site_url
+from tests.support.upstream_api import site_url
 from upstash_helper.api.resources.passthrough import IncomingBody, send_answer
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge
-from upstash_helper.broker.ports import PassedAnswer
+from upstash_helper.broker.ports import PassThroughResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -120,7 +120,7 @@ async def test_client_that_does_not_read_is_disconnected() -> None:
             sent += 65536
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        response = await send_answer(request, PassedAnswer(status=200, headers=(), pieces=flood()), seconds=0.2)
+        response = await send_answer(request, PassThroughResponse(status=200, headers=(), pieces=flood()), seconds=0.2)
         done.set()
         return response
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.apps.identity import Identity
-from upstash_helper.broker.apps.registry import IDLE_SECONDS, MOST_MISMATCHES, ONCE_SECONDS, Apps, Revoked
+from upstash_helper.broker.apps.registry import IDLE_SECONDS, MOST_MISMATCHES, ONCE_SECONDS, AppRegistry, Revoked
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.errors import AppNotFound, InvalidRequest, LedgerUnavailable
 from upstash_helper.broker.events import EventBus
+from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import App, AppRecords, Grant
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
@@ -68,7 +68,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.records = Records(self.ledger.apps)
-        self.apps = Apps(
+        self.apps = AppRegistry(
             records=self.records,
             audit=Audit(records=self.ledger.audit, clock=self.clock),
             events=self.events,
@@ -76,10 +76,10 @@ class Run:
             clock=self.clock,
         )
 
-    async def let_in(self, *, once: bool = False, identity: Identity = PAGE) -> tuple[App, bytes]:
+    async def add(self, *, once: bool = False, identity: Identity = PAGE) -> tuple[App, bytes]:
         """Let one in, and return it with its token."""
         grant = Grant(scopes=("databases:read",), once=once)
-        app, token = await self.apps.let_in(name="App", identity=identity, grant=grant)
+        app, token = await self.apps.add(name="App", identity=identity, grant=grant)
         return app, token.reveal().encode()
 
     async def again(self) -> Run:
@@ -99,7 +99,7 @@ def run(tmp_path: Path) -> Run:
 
 async def test_a_token_is_found_and_nothing_like_it(run: Run) -> None:
     """The exact bytes, and no others."""
-    app, token = await run.let_in()
+    app, token = await run.add()
 
     found = run.apps.find(token)
 
@@ -110,8 +110,8 @@ async def test_a_token_is_found_and_nothing_like_it(run: Run) -> None:
 
 async def test_an_app_that_does_not_call_for_90_days_is_out(run: Run) -> None:
     """Each call begins them anew; after that its token is as if it had never been."""
-    _, token = await run.let_in()
-    app, busy = await run.let_in(identity=Identity(kind="native", name="/usr/bin/busy"))
+    _, token = await run.add()
+    app, busy = await run.add(identity=Identity(kind="native", name="/usr/bin/busy"))
 
     run.clock.advance(IDLE_SECONDS - 1)
     before = run.apps.find(token)
@@ -127,7 +127,7 @@ async def test_an_app_that_does_not_call_for_90_days_is_out(run: Run) -> None:
 
 async def test_the_last_use_is_known_after_a_restart(run: Run) -> None:
     """An app that calls each day is not out because the daemon is new each day."""
-    app, token = await run.let_in()
+    app, token = await run.add()
     run.clock.advance(IDLE_SECONDS - 60)
     run.apps.used(app.id)
     run.clock.advance(30)
@@ -143,7 +143,7 @@ async def test_the_last_use_is_known_after_a_restart(run: Run) -> None:
 
 async def test_once_is_for_an_hour(run: Run) -> None:
     """However often it calls."""
-    app, token = await run.let_in(once=True)
+    app, token = await run.add(once=True)
 
     run.clock.advance(ONCE_SECONDS - 1)
     run.apps.used(app.id)
@@ -161,7 +161,7 @@ async def test_once_is_for_an_hour(run: Run) -> None:
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
 async def test_t52_once_is_for_an_hour_whatever_the_wall_clock_does(run: Run, jump: float) -> None:
     """Nobody gets a day by setting the clock back, and nobody is shut out by one that was wrong."""
-    _, token = await run.let_in(once=True)
+    _, token = await run.add(once=True)
 
     run.clock.set_wall_clock(jump)
     run.clock.advance(ONCE_SECONDS - 1)
@@ -174,7 +174,7 @@ async def test_t52_once_is_for_an_hour_whatever_the_wall_clock_does(run: Run, ju
 
 async def test_t52_once_is_not_prolonged_by_a_restart_with_a_clock_set_back(run: Run) -> None:
     """After a restart an hour is left at most."""
-    _, token = await run.let_in(once=True)
+    _, token = await run.add(once=True)
 
     run.clock.set_wall_clock(-86_400)
     later = await run.again()
@@ -185,7 +185,7 @@ async def test_t52_once_is_not_prolonged_by_a_restart_with_a_clock_set_back(run:
 
 async def test_t07_misuse_is_counted_beyond_a_restart(run: Run) -> None:
     """A thief does not get five tries a run; the fifth in all ends it, and its owner is told why."""
-    app, token = await run.let_in()
+    app, token = await run.add()
     for _ in range(MOST_MISMATCHES - 1):
         await run.apps.misused(app.id, where="https://evil.example")
 
@@ -205,7 +205,7 @@ async def test_t07_misuse_is_counted_beyond_a_restart(run: Run) -> None:
 
 async def test_t07_misuse_is_counted_whatever_else_goes_on(run: Run) -> None:
     """Calls, a new name and a new token at the same moment lose no count."""
-    app, _ = await run.let_in()
+    app, _ = await run.add()
 
     for number in range(MOST_MISMATCHES - 1):
         run.apps.used(app.id)
@@ -221,7 +221,7 @@ async def test_t07_misuse_is_counted_whatever_else_goes_on(run: Run) -> None:
 
 async def test_a_thief_who_hangs_up_is_counted(run: Run) -> None:
     """The count is made to its end, though the request that it is for is gone."""
-    app, _ = await run.let_in()
+    app, _ = await run.add()
     run.records.go.clear()
     run.records.writing.clear()
 
@@ -237,7 +237,7 @@ async def test_a_thief_who_hangs_up_is_counted(run: Run) -> None:
 @pytest.mark.parametrize("first", ["rename", "rotate", "misused", "used"])
 async def test_t30_revoking_wins_over_what_goes_on_at_the_same_time(run: Run, first: str) -> None:
     """Whichever began first: the app is out afterwards, on the disk too, and no token of it is known."""
-    app, token = await run.let_in()
+    app, token = await run.add()
     run.records.go.clear()
     run.records.writing.clear()
     tokens = [token]
@@ -269,7 +269,7 @@ async def test_t30_revoking_wins_over_what_goes_on_at_the_same_time(run: Run, fi
 
 async def test_t30_after_revoking_there_is_nothing_to_change(run: Run) -> None:
     """A rename or a rotation that comes too late brings nothing back."""
-    app, _ = await run.let_in()
+    app, _ = await run.add()
     run.records.go.clear()
     run.records.writing.clear()
 
@@ -292,8 +292,8 @@ async def test_t30_after_revoking_there_is_nothing_to_change(run: Run) -> None:
 
 async def test_an_app_whose_revocation_cannot_be_written_down_is_out_all_the_same(run: Run) -> None:
     """At once, and revoking it once more, or a stop of the daemon, writes it down when the disk is there again."""
-    _, stopped = await run.let_in(identity=Identity(kind="native", name="/usr/bin/other"))
-    app, token = await run.let_in()
+    _, stopped = await run.add(identity=Identity(kind="native", name="/usr/bin/other"))
+    app, token = await run.add()
     other = run.apps.find(stopped)
     assert other is not None
     follower = run.events.subscribe()
@@ -319,8 +319,8 @@ async def test_an_app_whose_revocation_cannot_be_written_down_is_out_all_the_sam
 
 async def test_the_list_can_be_read_though_what_is_over_cannot_be_removed(run: Run) -> None:
     """A full disk is no reason not to show who is let in."""
-    await run.let_in(once=True)
-    app, _ = await run.let_in()
+    await run.add(once=True)
+    app, _ = await run.add()
     run.clock.advance(ONCE_SECONDS)
     run.records.broken = True
 
@@ -331,7 +331,7 @@ async def test_the_list_can_be_read_though_what_is_over_cannot_be_removed(run: R
 
 async def test_a_rotation_that_cannot_be_written_down_changes_nothing(run: Run) -> None:
     """The app goes on with the token that it has."""
-    app, token = await run.let_in()
+    app, token = await run.add()
     run.records.broken = True
 
     with pytest.raises(LedgerUnavailable):
@@ -342,7 +342,7 @@ async def test_a_rotation_that_cannot_be_written_down_changes_nothing(run: Run) 
 
 async def test_after_a_rotation_only_the_new_token_is_known(run: Run) -> None:
     """Also after a restart; it is the same app, with what it was granted."""
-    app, old = await run.let_in()
+    app, old = await run.add()
 
     _, new = await run.apps.rotate(app.id)
     later = await run.again()
@@ -357,7 +357,7 @@ async def test_after_a_rotation_only_the_new_token_is_known(run: Run) -> None:
 @pytest.mark.parametrize("name", ["", " ", "\u200b\u202e", "\u3164"])
 async def test_an_app_keeps_a_name_that_can_be_seen(run: Run, name: str) -> None:
     """The user's own tools too give no blank one."""
-    app, _ = await run.let_in()
+    app, _ = await run.add()
 
     with pytest.raises(InvalidRequest):
         await run.apps.rename(app.id, name)

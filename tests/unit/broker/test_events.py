@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from upstash_helper.broker.apps.identity import OWNER, Caller, Identity, Scope
 from upstash_helper.broker.events import REPLAYED, Event, EventBus, Subscription
+from upstash_helper.broker.identity import OWNER, Caller, Identity
+from upstash_helper.protocol.literals import Scope
 
 
 async def gathered(subscription: Subscription) -> list[Event]:
@@ -177,10 +178,10 @@ async def test_t30_the_streams_of_an_app_end_and_no_others() -> None:
     bus.end("a")
     bus.publish("connection", "later")
     told = [[event.data for event in await gathered(one)] for one in mine]
-    left = (bus.streams_of("a"), bus.followers)
+    left = (bus.streams_of("a"), bus.stream_count)
     bus.close()
 
     assert [["out"]] * 3 == told
-    assert [True] * 3 == [one.dismissed for one in mine]
+    assert [True] * 3 == [one.app_revoked for one in mine]
     assert (3, (0, 2)) == (before, left)
     assert [["later"], ["out", "later"]] == [[event.data for event in await gathered(one)] for one in others]

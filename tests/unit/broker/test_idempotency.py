@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.databases.create import Running, check_same, parse
+from upstash_helper.broker.databases.create import RequestsInProgress, check_same, parse
 from upstash_helper.broker.errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyRequired,
@@ -45,7 +45,7 @@ def record(*, sent_at: float) -> CreateRecord:
 
 def test_t47_the_same_key_with_another_request_is_refused() -> None:
     """A key that is used twice for different things is a mistake of the caller, also while the first is running."""
-    running = Running(clock=FakeClock())
+    running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("owner", "k"), b"one")
 
     with pytest.raises(IdempotencyKeyReused):
@@ -56,7 +56,7 @@ def test_t47_the_same_key_with_another_request_is_refused() -> None:
 
 def test_t47_the_same_request_at_the_same_time_waits_for_the_first() -> None:
     """The second is told to ask again, and makes nothing."""
-    running = Running(clock=FakeClock())
+    running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("owner", "k"), b"one")
 
     with pytest.raises(RequestInProgress) as caught:
@@ -66,7 +66,7 @@ def test_t47_the_same_request_at_the_same_time_waits_for_the_first() -> None:
 
 def test_t47_what_has_ended_can_be_asked_for_again() -> None:
     """The ledger then knows its result."""
-    running = Running(clock=FakeClock())
+    running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("owner", "k"), b"one")
     running.end(parse("owner", "k"))
 
@@ -75,7 +75,7 @@ def test_t47_what_has_ended_can_be_asked_for_again() -> None:
 
 def test_t47_keys_belong_to_their_caller() -> None:
     """Two apps may choose the same key."""
-    running = Running(clock=FakeClock())
+    running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("a", "k"), b"one")
 
     running.begin(parse("b", "k"), b"two")
@@ -84,7 +84,7 @@ def test_t47_keys_belong_to_their_caller() -> None:
 def test_t52_the_age_of_a_request_of_this_run_does_not_jump() -> None:
     """A wall clock that is set a day ahead makes no second database of a key that was used a minute ago."""
     clock = FakeClock()
-    running, key = Running(clock=clock), parse("owner", "k")
+    running, key = RequestsInProgress(clock=clock), parse("owner", "k")
     sent = record(sent_at=clock.time())
     running.sent(key)
 
@@ -97,7 +97,7 @@ def test_t52_the_age_of_a_request_of_this_run_does_not_jump() -> None:
 def test_t52_of_an_earlier_run_the_wall_clock_is_believed() -> None:
     """There is no other that went on; set back it makes a request as young as can be, and never older."""
     clock = FakeClock()
-    running, key = Running(clock=clock), parse("owner", "k")
+    running, key = RequestsInProgress(clock=clock), parse("owner", "k")
 
     assert 90 == running.age(key, record(sent_at=clock.time() - 90))
     assert 0 == running.age(key, record(sent_at=clock.time() + 90))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upstash_helper.broker.apps.identity import LOCAL_PROGRAM, Identity, of_origin
+from upstash_helper.broker.identity import LOCAL_PROGRAM, Identity, of_origin
 
 EXTENSION = "chrome-extension://" + "abcdefghijklmnop" * 2
 FIREFOX = "moz-extension://0f3c5c1e-6f0d-4d1a-9c57-0a1b2c3d4e5f"

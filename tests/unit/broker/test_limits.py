@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.apps.rate_limits import Buckets, Window
+from upstash_helper.broker.apps.rate_limits import SlidingWindow, TokenBuckets
 
 
-def window(clock: FakeClock, *, keys: int = 100) -> Window:
-    return Window(most=3, seconds=60.0, keys=keys, clock=clock)
+def window(clock: FakeClock, *, keys: int = 100) -> SlidingWindow:
+    return SlidingWindow(most=3, seconds=60.0, keys=keys, clock=clock)
 
 
-def buckets(clock: FakeClock, *, keys: int = 100) -> Buckets:
-    return Buckets(per_minute=60, burst=3, keys=keys, clock=clock)
+def buckets(clock: FakeClock, *, keys: int = 100) -> TokenBuckets:
+    return TokenBuckets(per_minute=60, burst=3, keys=keys, clock=clock)
 
 
 def test_a_window_takes_so_many_and_says_when_there_is_room() -> None:
@@ -57,7 +57,7 @@ def test_keys_do_not_share_a_window() -> None:
 
 
 @pytest.mark.parametrize("kind", [window, buckets])
-def test_endless_keys_take_no_endless_memory(kind: type[Window | Buckets]) -> None:
+def test_endless_keys_take_no_endless_memory(kind: type[SlidingWindow | TokenBuckets]) -> None:
     """Beyond what is remembered all others share one, so that an attacker with many names is not without limit."""
     clock = FakeClock()
     limit = kind(clock, keys=10)  # type: ignore[call-arg, arg-type]

@@ -1,4 +1,4 @@
-"""Scopes: the same everywhere, each with its meaning."""
+"""Scopes: their descriptions and their order."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ from typing import get_args
 
 import pytest
 
-from upstash_helper.broker.apps.identity import MEANING, SCOPES, Scope, ordered
-from upstash_helper.protocol import wire_apps
+from upstash_helper.broker.identity import MEANING, SCOPES, ordered
+from upstash_helper.protocol.literals import Scope
 
 
-def test_the_wire_has_the_brokers_scopes() -> None:
-    """What an app can wish for is what it can be granted, in the same order."""
-    assert SCOPES == get_args(wire_apps.Scope) == get_args(Scope)
-
-
-def test_every_scope_is_said_in_plain_words() -> None:
-    """Nobody has to decide about a word that only programs know."""
-    assert set(SCOPES) == set(MEANING)
+def test_every_scope_has_a_description_in_plain_words() -> None:
+    """Users never have to decide about a raw scope name."""
+    assert set(SCOPES) == set(get_args(Scope)) == set(MEANING)
     assert len(SCOPES) == len(set(MEANING.values()))
     assert not any(":" in text for text in MEANING.values())
 
 
-@pytest.mark.parametrize("wished", [*permutations(SCOPES[:3]), (SCOPES[0], SCOPES[2], SCOPES[0], SCOPES[1])])
-def test_scopes_are_shown_in_one_order(wished: tuple[Scope, ...]) -> None:
-    """However an app lists them, and each once: what is worst cannot be hidden in the middle."""
-    assert SCOPES[:3] == ordered(wished)
+@pytest.mark.parametrize("requested", [*permutations(SCOPES[:3]), (SCOPES[0], SCOPES[2], SCOPES[0], SCOPES[1])])
+def test_scopes_are_shown_in_one_order_without_duplicates(requested: tuple[Scope, ...]) -> None:
+    """An app cannot hide a dangerous scope in the middle of its list."""
+    assert SCOPES[:3] == ordered(requested)
 
 
-def test_no_scope_is_made_of_nothing() -> None:
-    """Nothing wished for is nothing granted."""
+def test_no_scopes_are_ordered_as_no_scopes() -> None:
+    """An empty request grants nothing."""
     assert () == ordered(())

@@ -1,4 +1,4 @@
-"""Where an app keeps its token."""
+"""The token stores of apps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.failing_keyring import NAME, FailingKeyring
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
-from tests.support.stubborn import NAME, Stubborn
 from upstash_helper.client import (
     FileTokens,
     KeyringTokens,
@@ -39,7 +39,7 @@ Use = Callable[[TokenStore], object]
 
 @pytest.fixture(name="session")
 def _session(monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateKeyring]:
-    """Give this process a session bus without a keyring."""
+    """Put this process in a session without a keyring."""
     skip_unless_there_is_one()
     session = PrivateKeyring()
     session.enter(monkeypatch)
@@ -54,17 +54,17 @@ def _keyring(session: PrivateKeyring) -> PrivateKeyring:
     return session
 
 
-@pytest.fixture(name="stubborn")
-def _stubborn(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Stubborn]]:
-    """Give this process a keyring that misbehaves to order."""
+@pytest.fixture(name="failing")
+def _failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FailingKeyring]]:
+    """Give this process a keyring that fails on demand."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NAME)
-    Stubborn.reset()
-    yield Stubborn
-    Stubborn.go_on.set()
+    FailingKeyring.reset()
+    yield FailingKeyring
+    FailingKeyring.go_on.set()
     for thread in threading.enumerate():
         if thread.name == "token-keyring":
             thread.join(20)
-    Stubborn.reset()
+    FailingKeyring.reset()
 
 
 @pytest.fixture(name="store", params=["memory", "file", "keyring"])
@@ -77,16 +77,16 @@ def _store(request: pytest.FixtureRequest, tmp_path: Path) -> TokenStore:
     return KeyringTokens("Orders tool")
 
 
-def a_stubborn_store(*, patience: float = 20.0) -> KeyringTokens:
-    return KeyringTokens("Orders tool", patience=patience, trusted={NAME: "Stubborn"})
+def failing_store(*, timeout: float = 20.0) -> KeyringTokens:
+    return KeyringTokens("Orders tool", timeout=timeout, trusted={NAME: "failing"})
 
 
-# --- what every store promises ----------------------------------------------------------------------------------------
+# --- all stores -------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_kept_until_it_is_replaced_or_deleted(store: TokenStore) -> None:
+def test_load_returns_the_last_saved_token(store: TokenStore) -> None:
     """
-    There is nothing at first, then the token that was saved last, and nothing again.
+    There is no token at first, then the one that was saved last, and none after a deletion.
     """
     found = [store.load()]
     store.save(TOKEN)
@@ -99,9 +99,9 @@ def test_a_token_is_kept_until_it_is_replaced_or_deleted(store: TokenStore) -> N
     assert [None, TOKEN, OTHER, None] == found
 
 
-def test_deleting_nothing_succeeds(store: TokenStore) -> None:
+def test_deleting_twice_succeeds(store: TokenStore) -> None:
     """
-    Deleting twice is as good as once.
+    Deleting a token that does not exist is not an error.
     """
     store.delete()
     store.delete()
@@ -109,9 +109,9 @@ def test_deleting_nothing_succeeds(store: TokenStore) -> None:
     assert store.load() is None
 
 
-def test_no_store_prints_its_token(store: TokenStore) -> None:
+def test_repr_does_not_contain_the_token(store: TokenStore) -> None:
     """
-    What a debugger, a log line or a traceback shows of a store has no token in it.
+    Debuggers, logs and tracebacks do not show the token.
     """
     store.save(TOKEN)
 
@@ -122,9 +122,9 @@ def test_no_store_prints_its_token(store: TokenStore) -> None:
 
 
 @posix_only
-def test_the_file_is_its_users_alone(tmp_path: Path) -> None:
+def test_file_and_folder_are_private(tmp_path: Path) -> None:
     """
-    The file, and the folder that is made for it, are closed to everybody else, and nothing else is left behind.
+    The file, and the folder created for it, are closed to other users, and no other file is left.
     """
     path = tmp_path / "app" / "token"
 
@@ -136,9 +136,9 @@ def test_the_file_is_its_users_alone(tmp_path: Path) -> None:
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604])
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+def test_file_accessible_to_others_is_rejected(tmp_path: Path, mode: int) -> None:
     """
-    A token that others may know is not used, and the error says what to do.
+    A token that other users may know is not used, and the error suggests a fix.
     """
     path = tmp_path / "token"
     store = FileTokens(path)
@@ -152,9 +152,9 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
 
 
 @posix_only
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_links_are_rejected(tmp_path: Path) -> None:
     """
-    A link in the file's place may lead to another user's file.
+    A link may lead to another user's file.
     """
     FileTokens(tmp_path / "real").save(TOKEN)
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -163,9 +163,9 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         FileTokens(tmp_path / "link").load()
 
 
-def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_unusable_folder_is_named(tmp_path: Path) -> None:
     """
-    Where the file cannot be written, the error names it.
+    The error names a file that cannot be written.
     """
     (tmp_path / "file").write_text("")
 
@@ -176,14 +176,14 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 # --- the keyring ------------------------------------------------------------------------------------------------------
 
 
-def test_the_keyring_shows_the_apps_own_name(keyring: PrivateKeyring) -> None:
+def test_keyring_entry_is_named_after_the_app(keyring: PrivateKeyring) -> None:
     """
-    The user finds the entry in the keyring's window under the name that the app has, and each daemon's by itself.
+    The user finds the entry under the app's name, with one for each daemon.
     """
     import secretstorage
 
     KeyringTokens("Orders tool").save(TOKEN)
-    KeyringTokens("Orders tool", world="profile sandbox").save(OTHER)
+    KeyringTokens("Orders tool", daemon="profile sandbox").save(OTHER)
 
     bus = secretstorage.dbus_init()
     items = secretstorage.get_default_collection(bus).get_all_items()
@@ -195,9 +195,9 @@ def test_the_keyring_shows_the_apps_own_name(keyring: PrivateKeyring) -> None:
     assert TOKEN == KeyringTokens("Orders tool").load()
 
 
-def test_the_keyring_keeps_nothing_in_clear(keyring: PrivateKeyring) -> None:
+def test_keyring_stores_no_plaintext(keyring: PrivateKeyring) -> None:
     """
-    The token is in no file of the session as it is.
+    The token is not in any file of the session.
     """
     KeyringTokens("Orders tool").save(TOKEN)
 
@@ -205,18 +205,18 @@ def test_the_keyring_keeps_nothing_in_clear(keyring: PrivateKeyring) -> None:
 
 
 @every_call
-def test_without_a_keyring_another_store_is_named(session: PrivateKeyring, use: Use) -> None:
+def test_missing_keyring_suggests_a_file(session: PrivateKeyring, use: Use) -> None:
     """
-    Where no keyring runs nothing is written elsewhere by itself: the error says how the app can choose a file.
+    Without a keyring nothing is stored elsewhere; the error explains how the app can use a file.
     """
     with pytest.raises(TokenStoreUnavailable, match=r"No keyring can be used here.*token_store=FileTokens\(path\)"):
         use(KeyringTokens("Orders tool"))
 
 
 @every_call
-def test_a_locked_keyring_is_named(keyring: PrivateKeyring, use: Use) -> None:
+def test_locked_keyring_prompts_once(keyring: PrivateKeyring, use: Use) -> None:
     """
-    The user is asked once to unlock it; who declines reads what to do.
+    The user is prompted once; declining raises an error with advice.
     """
     KeyringTokens("Orders tool").save(TOKEN)
     keyring.lock()
@@ -227,9 +227,9 @@ def test_a_locked_keyring_is_named(keyring: PrivateKeyring, use: Use) -> None:
     assert 1 == keyring.prompts
 
 
-def test_looking_for_a_token_does_not_make_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_does_not_create_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Where there has never been a keyring there is no token either, and the user is not asked to think of a password.
+    If the user has no keyring, loading does not prompt for a new password.
     """
     skip_unless_there_is_one()
     session = PrivateKeyring(activatable=True)
@@ -246,47 +246,47 @@ def test_looking_for_a_token_does_not_make_a_keyring(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["keyring.backends.null.Keyring", "keyrings.alt.file.PlaintextKeyring"])
 @every_call
-def test_a_keyring_that_is_not_trusted_is_not_used(monkeypatch: pytest.MonkeyPatch, name: str, use: Use) -> None:
+def test_untrusted_keyring_is_rejected(monkeypatch: pytest.MonkeyPatch, name: str, use: Use) -> None:
     """
-    As for the daemon: what forgets, or writes in clear, is not taken even if the user's environment names it.
+    A backend that stores nothing, or stores plaintext, is not used even if it is configured.
     """
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
 
-    with pytest.raises(TokenStoreUnavailable, match=f"names the keyring {name}, which is not known to keep secrets"):
+    with pytest.raises(TokenStoreUnavailable, match=f"names the keyring {name}, which is not known to store secrets"):
         use(KeyringTokens("Orders tool"))
 
 
-def test_a_keyring_that_hangs_holds_nobody_up(stubborn: type[Stubborn]) -> None:
+def test_hanging_keyring_is_given_up_at_the_timeout(failing: type[FailingKeyring]) -> None:
     """
-    A call ends in time with the reason, whatever the keyring does.
+    A call ends in time with an explanation.
     """
-    stubborn.slow = "get"
-    stubborn.go_on.clear()
+    failing.slow = "get"
+    failing.go_on.clear()
 
     with pytest.raises(TokenStoreLocked, match=r"does not answer within 0\.05 seconds.*FileTokens"):
-        a_stubborn_store(patience=0.05).load()
+        failing_store(timeout=0.05).load()
 
 
 @pytest.mark.parametrize(("call", "use"), [("get", lambda it: it.load()), ("set", lambda it: it.save(TOKEN))])
-def test_a_keyring_that_fails_quotes_nothing(stubborn: type[Stubborn], call: str, use: Use) -> None:
+def test_backend_error_is_not_quoted(failing: type[FailingKeyring], call: str, use: Use) -> None:
     """
-    The error names the kind of failure alone: a keyring's own words may have the token in them.
+    Only the type of a backend's error is shown: its text may contain the token.
     """
-    stubborn.fails = {call: OSError(f"cannot handle {TOKEN}")}
+    failing.fails = {call: OSError(f"cannot handle {TOKEN}")}
 
-    with pytest.raises(TokenStoreUnavailable, match=r"The keyring failed \(OSError\)") as caught:
-        use(a_stubborn_store())
+    with pytest.raises(TokenStoreUnavailable, match=r"The keyring \(failing\) failed \(OSError\)") as caught:
+        use(failing_store())
 
     assert TOKEN not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__ or ''}"
 
 
-def test_a_keyring_that_does_not_let_go_is_told(stubborn: type[Stubborn]) -> None:
+def test_failed_deletion_is_detected(failing: type[FailingKeyring]) -> None:
     """
-    A token that stays although it was deleted is an error.
+    A token that remains after its deletion is an error.
     """
-    store = a_stubborn_store()
+    store = failing_store()
     store.save(TOKEN)
-    stubborn.keeps = True
+    failing.keeps = True
 
-    with pytest.raises(TokenStoreUnavailable, match="still there"):
+    with pytest.raises(TokenStoreUnavailable, match="did not delete the entry"):
         store.delete()

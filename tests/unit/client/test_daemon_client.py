@@ -7,7 +7,8 @@ from tests.support.scripted import HANG, Hanging, Scripted, answer, stream
 from tests.support.world import free_port
 from upstash_helper.client import ApiProblem, DaemonClient, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut
 from upstash_helper.protocol import discovery, wire
-from upstash_helper.protocol.discovery import DaemonLock, Discovery
+from upstash_helper.protocol.discovery import Discovery
+from upstash_helper.protocol.lock import InstanceLock
 
 BYE = "event: bye\ndata: {}\n\n"
 ATTEMPT = wire.Attempt(attempt_id="a1", state="pending", expires_at="2026-01-01T00:00:00Z")
@@ -191,7 +192,7 @@ def test_left_over_discovery_file_is_not_believed(tmp_path: Path) -> None:
 
         with pytest.raises(DaemonUnreachable, match="not running"):
             DaemonClient.discover(tmp_path)
-        with DaemonLock(tmp_path):
+        with InstanceLock(tmp_path):
             client = DaemonClient.discover(tmp_path)
         assert server.url == client.base_url
         assert [] == server.requests

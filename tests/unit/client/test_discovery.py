@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.discovery import AlreadyHeld, DaemonLock, Discovery
+from upstash_helper.protocol.discovery import Discovery
 from upstash_helper.protocol.errors import DiscoveryRefused, VersionMismatch
+from upstash_helper.protocol.lock import LOCK_FILE, AlreadyHeld, InstanceLock
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes and owners")
 
 HOLD = """
 import sys
 from pathlib import Path
-from upstash_helper.protocol.discovery import DaemonLock
-with DaemonLock(Path(sys.argv[1])):
+from upstash_helper.protocol.lock import InstanceLock
+with InstanceLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -139,7 +140,7 @@ def test_something_else_than_a_file_is_refused(tmp_path: Path) -> None:
     """
     os.mkfifo(discovery.discovery_file(tmp_path), 0o600)
 
-    with pytest.raises(DiscoveryRefused, match="not a plain file"):
+    with pytest.raises(DiscoveryRefused, match="not a regular file"):
         discovery.read(tmp_path)
 
 
@@ -189,13 +190,13 @@ def test_lock_is_exclusive_across_processes(tmp_path: Path) -> None:
 
         alive = discovery.is_running(tmp_path)
         with pytest.raises(AlreadyHeld):
-            DaemonLock(tmp_path).acquire()
+            InstanceLock(tmp_path).acquire()
         holder.kill()
 
     assert alive
     # The system frees the lock of a killed process.
     assert not discovery.is_running(tmp_path)
-    with DaemonLock(tmp_path):
+    with InstanceLock(tmp_path):
         pass
 
 
@@ -206,11 +207,11 @@ def test_looking_does_not_take_the_lock(tmp_path: Path) -> None:
     assert not discovery.is_running(tmp_path / "absent")
     assert not (tmp_path / "absent").exists()
 
-    with DaemonLock(tmp_path):
+    with InstanceLock(tmp_path):
         pass
     assert not discovery.is_running(tmp_path)
 
-    with DaemonLock(tmp_path):
+    with InstanceLock(tmp_path):
         assert discovery.is_running(tmp_path)
 
 
@@ -220,9 +221,9 @@ def test_lock_does_not_follow_links(tmp_path: Path) -> None:
     A link in the lock's place is an error, and what it points to is not touched.
     """
     victim = tmp_path / "victim"
-    (tmp_path / discovery.LOCK_FILE).symlink_to(victim)
+    (tmp_path / LOCK_FILE).symlink_to(victim)
 
     with pytest.raises(OSError, match=r"daemon\.lock"):
-        DaemonLock(tmp_path).acquire()
+        InstanceLock(tmp_path).acquire()
 
     assert not victim.exists()

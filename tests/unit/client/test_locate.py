@@ -10,7 +10,8 @@ import pytest
 from upstash_helper.client import ClientError, DaemonUnreachable, locate
 from upstash_helper.client.locate import Whereabouts
 from upstash_helper.protocol import discovery, wake_note
-from upstash_helper.protocol.discovery import DaemonLock, Discovery
+from upstash_helper.protocol.discovery import Discovery
+from upstash_helper.protocol.lock import InstanceLock
 
 URL = "http://127.0.0.1:3917"
 
@@ -41,7 +42,7 @@ def test_a_daemon_that_runs_is_found_where_it_announced_itself(home: Path) -> No
     """
     announce(home / "run")
 
-    with DaemonLock(home / "run"):
+    with InstanceLock(home / "run"):
         found = locate.find()
 
     assert Whereabouts(URL, world=f"in {home}") == found
@@ -55,7 +56,7 @@ def test_a_profile_is_a_world_of_its_own(home: Path, monkeypatch: pytest.MonkeyP
     runtime = home / "run" / "profiles" / "sandbox"
     announce(runtime)
 
-    with DaemonLock(runtime):
+    with InstanceLock(runtime):
         found = locate.find()
 
     assert Whereabouts(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found

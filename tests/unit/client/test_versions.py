@@ -13,7 +13,8 @@ from upstash_helper import __version__
 from upstash_helper.client import DaemonUnreachable, DiscoveryRefused, Helper, VersionMismatch
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.discovery import API_VERSION, FORMAT, DaemonLock
+from upstash_helper.protocol.discovery import API_VERSION, FORMAT
+from upstash_helper.protocol.lock import InstanceLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def announced(runtime: Path, **changes: Any) -> Iterator[None]:
         "version": "9.9",
         "api_version": API_VERSION,
     }
-    with DaemonLock(runtime):
+    with InstanceLock(runtime):
         path = discovery.discovery_file(runtime)
         path.write_bytes(msgspec.json.encode(said | changes))
         path.chmod(0o600)

@@ -22,7 +22,7 @@ from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import wake
 from upstash_helper.protocol import wake_note
-from upstash_helper.protocol.discovery import DaemonLock
+from upstash_helper.protocol.lock import InstanceLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ def test_a_daemon_that_starts_slowly_is_waited_for(tmp_path: Path) -> None:
     """
     Once a daemon of the profile has taken its lock, a start that takes longer is no stranger.
     """
-    with listening("127.0.0.1") as slow, DaemonLock(tmp_path / "run"):
+    with listening("127.0.0.1") as slow, InstanceLock(tmp_path / "run"):
         wake_note.write(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
         began = time.monotonic()
 

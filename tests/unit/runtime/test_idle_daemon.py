@@ -38,7 +38,7 @@ async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: Fake
 
 def busy_reason(world: World) -> str | None:
     """Return why the daemon stays."""
-    return world.daemon.rest.keeps()
+    return world.daemon.rest.blocker()
 
 
 async def test_idle_daemon_may_exit(world: World) -> None:
@@ -59,7 +59,7 @@ async def test_pending_sign_in_keeps_the_daemon_until_it_expires(world: World, c
 
     clock.advance(LIFETIME)
 
-    assert "a sign-in is running" == running
+    assert "a sign-in is pending" == running
     await until_async(lambda: busy_reason(world) is None)
 
 
@@ -73,7 +73,7 @@ async def test_code_exchange_keeps_the_daemon(world: World, far_side: Sandbox) -
     exchanging = busy_reason(world)
     await world.settled(started["attempt_id"])
 
-    assert "a sign-in is running" == exchanging
+    assert "a sign-in is pending" == exchanging
     await until_async(lambda: busy_reason(world) is None)
 
 
@@ -85,7 +85,7 @@ async def test_background_work_keeps_the_daemon(world: World, far_side: Sandbox)
     body = {"name": "kept", "primary_region": "us-east-1"}
 
     making = asyncio.create_task(world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "kept"}))
-    await until_async(lambda: busy_reason(world) == "work goes on in the background")
+    await until_async(lambda: busy_reason(world) == "background work is in progress")
     made = await making
 
     assert 201 == made.status
@@ -104,7 +104,7 @@ async def test_pending_pairing_keeps_the_daemon(world: World, clock: FakeClock) 
     another = busy_reason(world)
     clock.advance(121)
 
-    assert {"an app waits for the user or has its token to fetch"} == {waiting, approved, another}
+    assert {"an app is waiting for the user or has yet to fetch its token"} == {waiting, approved, another}
     assert busy_reason(world) is None
 
 
@@ -115,7 +115,7 @@ async def test_unused_dashboard_ticket_keeps_the_daemon(world: World, clock: Fak
 
     clock.advance(TICKET_SECONDS)
 
-    assert ("a browser is on its way to the dashboard", None) == (waiting, busy_reason(world))
+    assert ("a browser is opening the dashboard", None) == (waiting, busy_reason(world))
 
 
 async def test_api_key_in_memory_keeps_the_daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
@@ -123,7 +123,7 @@ async def test_api_key_in_memory_keeps_the_daemon(tmp_path: Path, far_side: Sand
     async with World.running(tmp_path, far_side, daemon_port) as world:
         before = busy_reason(world)
         await world.connect()
-        await until_async(lambda: busy_reason(world) == "the API key is in memory alone")
+        await until_async(lambda: busy_reason(world) == "the API key is only in memory")
         await world.call("DELETE", "/v1/connection")
 
         await until_async(lambda: busy_reason(world) is None)

@@ -47,7 +47,7 @@ class WaitingDaemon:
 
     def is_waiting(self) -> bool:
         """Return whether it has reported that it is waiting."""
-        return discovery.found(self.runtime) is not None
+        return discovery.read_waiting(self.runtime) is not None
 
 
 @pytest.fixture(name="waiting")
@@ -71,7 +71,7 @@ async def test_daemon_serves_once_the_port_is_free(waiting: WaitingDaemon) -> No
 
     assert (0, waiting.daemon.pid) == (ran.code, ran.json["pid"])
     assert ["starting", "waiting_for_port", "port_freed", "ready"] == waiting.events
-    assert not (waiting.runtime / discovery.FILE).exists()
+    assert not (waiting.runtime / discovery.WAITING_FILE).exists()
 
 
 @pytest.mark.parametrize(("command", "code"), [("status", exit_codes.NOT_RUNNING), ("start", exit_codes.PORT_BUSY)])
@@ -91,7 +91,7 @@ async def test_waiting_daemon_can_be_stopped(waiting: WaitingDaemon) -> None:
     assert (0, True) == (ran.code, ran.json["was_running"])
     assert waiting.daemon.wait(30) is not None
     assert not discovery.is_running(waiting.runtime)
-    assert discovery.found(waiting.runtime) is None
+    assert discovery.read_waiting(waiting.runtime) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows does not have these signals")
@@ -112,5 +112,5 @@ def test_stale_waiting_file_is_ignored(waiting: WaitingDaemon) -> None:
     waiting.daemon.kill()
     waiting.daemon.wait()
 
-    assert (waiting.runtime / discovery.FILE).exists()
-    assert discovery.found(waiting.runtime) is None
+    assert (waiting.runtime / discovery.WAITING_FILE).exists()
+    assert discovery.read_waiting(waiting.runtime) is None

@@ -8,7 +8,7 @@ from tests.support.service_facts import listing
 from upstash_helper.service import purge
 from upstash_helper.settings.config import load_profile
 from upstash_helper.settings.profiles import Folders, locate
-from upstash_helper.storage.credentials.delete_credential import names_of
+from upstash_helper.storage.credentials.delete_credential import entry_names
 
 
 def world(root: Path, profile: str) -> Folders:
@@ -91,8 +91,8 @@ def test_the_keys_of_upstash_and_of_another_service_are_looked_for(tmp_path: Pat
     """A profile that is pointed at a sandbox may have had one of each."""
     environ = {"UPSTASH_HELPER_HOME": str(tmp_path), "UPSTASH_HELPER_API_URL": "https://api.example.com"}
 
-    names = names_of(load_profile(profile="work", environ=environ))
-    usual = names_of(load_profile(environ={}))
+    names = entry_names(load_profile(profile="work", environ=environ))
+    usual = entry_names(load_profile(environ={}))
 
     assert [f"work at https://api.example.com in {tmp_path}", f"work in {tmp_path}"] == names
     assert ["default"] == usual

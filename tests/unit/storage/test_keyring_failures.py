@@ -1,4 +1,4 @@
-"""What no real keyring does to order: hanging or failing halfway through a write."""
+"""Keyring failures that no real keyring produces on demand: hanging or failing during a write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from keyring.errors import InitError, KeyringError, KeyringLocked, PasswordSetError
 
-from tests.support.stubborn import NAME, Stubborn
+from tests.support.failing_keyring import NAME, FailingKeyring
 from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
@@ -24,31 +24,31 @@ ENTRY = ("upstash-helper", "default")
 @pytest.fixture(autouse=True)
 def _an_empty_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", NAME)
-    Stubborn.reset()
+    FailingKeyring.reset()
 
 
 def a_store(*, deadline: float = 20.0) -> KeyringStore:
-    """Return a store on the stubborn keyring."""
-    return KeyringStore(*ENTRY, deadline=deadline, trusted={NAME: "stubborn keyring"})
+    """Return a store on the failing keyring."""
+    return KeyringStore(*ENTRY, deadline=deadline, trusted={NAME: "failing keyring"})
 
 
 async def late_call_ended() -> None:
-    """Let the call that hangs go on, to its end."""
-    Stubborn.go_on.set()
+    """Release the call that hangs, and wait until it has ended."""
+    FailingKeyring.go_on.set()
     for thread in threading.enumerate():
         if thread.name == "keyring":
             await asyncio.to_thread(thread.join, 20)
 
 
 @pytest.mark.parametrize("before", [None, CREDENTIAL], ids=["empty", "replacing"])
-async def test_a_save_that_ends_too_late_is_undone(before: Credential | None) -> None:
+async def test_save_that_finishes_late_is_undone(before: Credential | None) -> None:
     """
-    A save that was reported as failed has not happened after all: what was there before is there again.
+    After a save was reported as failed, the previous entry is restored.
     """
     if before is not None:
         await a_store().save(before)
     store = a_store(deadline=0.2)
-    Stubborn.go_on.clear()
+    FailingKeyring.go_on.clear()
 
     with pytest.raises(StoreLocked):
         await store.save(OTHER)
@@ -57,16 +57,16 @@ async def test_a_save_that_ends_too_late_is_undone(before: Credential | None) ->
     assert before == await store.load()
 
 
-async def test_a_save_that_was_cancelled_is_undone() -> None:
+async def test_canceled_save_is_undone() -> None:
     """
-    Cancelling a save is as if it had failed.
+    Canceling a save has the same effect as a failure.
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    Stubborn.entered.clear()
-    Stubborn.go_on.clear()
+    FailingKeyring.entered.clear()
+    FailingKeyring.go_on.clear()
     saving = asyncio.create_task(store.save(OTHER))
-    assert await asyncio.to_thread(Stubborn.entered.wait, 20)
+    assert await asyncio.to_thread(FailingKeyring.entered.wait, 20)
 
     saving.cancel()
     await asyncio.wait((saving,))
@@ -75,27 +75,27 @@ async def test_a_save_that_was_cancelled_is_undone() -> None:
     assert CREDENTIAL == await store.load()
 
 
-async def test_a_save_that_nobody_waits_for_is_not_begun() -> None:
+async def test_abandoned_save_never_writes() -> None:
     """
-    When the user unlocks the keyring after the caller was told that it is locked, nothing is written.
+    If the user unlocks the keyring after the caller has given up, nothing is written.
     """
     store = a_store(deadline=0.2)
-    Stubborn.slow = "get"
-    Stubborn.go_on.clear()
+    FailingKeyring.slow = "get"
+    FailingKeyring.go_on.clear()
 
     with pytest.raises(StoreLocked):
         await store.save(CREDENTIAL)
     await late_call_ended()
 
-    assert 0 == Stubborn.writes
+    assert 0 == FailingKeyring.writes
 
 
-async def test_a_late_save_does_not_undo_a_later_deletion() -> None:
+async def test_late_save_does_not_undo_a_later_deletion() -> None:
     """
-    Whoever disconnects while a save hangs is disconnected in the end: nothing of it comes back.
+    A user who disconnects while a save hangs stays disconnected.
     """
     store = a_store(deadline=0.2)
-    Stubborn.go_on.clear()
+    FailingKeyring.go_on.clear()
     with pytest.raises(StoreLocked):
         await store.save(CREDENTIAL)
     with pytest.raises(StoreLocked):
@@ -104,66 +104,68 @@ async def test_a_late_save_does_not_undo_a_later_deletion() -> None:
     await late_call_ended()
     await store.delete()
 
-    assert {} == Stubborn.entries
+    assert {} == FailingKeyring.entries
 
 
-async def test_a_save_that_fails_halfway_puts_back_what_was_there() -> None:
+async def test_failed_save_restores_the_previous_entry() -> None:
     """
-    The old key stays until the new one is safe.
+    The old key is kept until the new one is stored.
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    Stubborn.fails = {"set": PasswordSetError("no room")}
+    FailingKeyring.fails = {"set": PasswordSetError("no room")}
 
     with pytest.raises(StoreUnavailable):
         await store.save(OTHER)
-    Stubborn.fails = {}
+    FailingKeyring.fails = {}
 
     assert CREDENTIAL == await store.load()
 
 
-async def test_an_unreadable_entry_can_be_replaced() -> None:
+async def test_unreadable_entry_can_be_replaced() -> None:
     """
-    What is stored there and is not ours is an error to load, and does not keep the user from connecting.
+    An entry that upstash-helper did not write is an error when loaded, and does not prevent a save.
     """
-    Stubborn.entries[ENTRY] = "not ours"
+    FailingKeyring.entries[ENTRY] = "not ours"
     store = a_store()
 
-    with pytest.raises(StoreUnavailable, match=r"the entry 'upstash-helper' of 'default'.*damaged or not ours"):
+    with pytest.raises(
+        StoreUnavailable, match=r"in the entry 'upstash-helper' of 'default'.*is damaged, or another program wrote it"
+    ):
         await store.load()
-    kept = Stubborn.entries[ENTRY]
+    kept = FailingKeyring.entries[ENTRY]
     await store.save(CREDENTIAL)
 
     assert "not ours" == kept
-    assert {ENTRY: encode(CREDENTIAL)} == Stubborn.entries
+    assert {ENTRY: encode(CREDENTIAL)} == FailingKeyring.entries
 
 
-async def test_an_entry_that_is_no_text_is_told() -> None:
+async def test_binary_entry_is_reported_without_quoting_it() -> None:
     """
-    An entry that another program stored as bytes is an error with the entry's name, and not with what is in it.
+    The error for an entry that is not text names the entry and does not quote it.
     """
-    Stubborn.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
+    FailingKeyring.fails = {"get": UnicodeDecodeError("utf-8", API_KEY.encode(), 0, 1, "invalid start byte")}
 
-    with pytest.raises(StoreUnavailable, match="Not text, so not ours: the entry 'upstash-helper'") as failed:
+    with pytest.raises(StoreUnavailable, match="something other than text in the entry 'upstash-helper'") as failed:
         await a_store().load()
 
     assert API_KEY not in str(failed.value)
 
 
-async def test_a_key_that_cannot_be_deleted_is_told() -> None:
+async def test_failed_deletion_is_detected() -> None:
     """
-    Deleting is looked after: a keyring that says it did and did not is found out.
+    A keyring that reports a deletion and keeps the entry is an error.
     """
     store = a_store()
     await store.save(CREDENTIAL)
-    Stubborn.keeps = True
+    FailingKeyring.keeps = True
 
-    with pytest.raises(StoreUnavailable, match="was deleted and is still there"):
+    with pytest.raises(StoreUnavailable, match="did not delete the entry"):
         await store.delete()
 
 
 def keychain_error(status: int) -> KeyringError:
-    """Return what keyring raises on macOS for a status of the Keychain."""
+    """Return the error of the keyring library on macOS for a status of the Keychain."""
     error = KeyringError(f"Can't get password from keychain: ({status}, 'Unknown Error')")
     error.__cause__ = Exception(status, "Unknown Error")
     return error
@@ -173,7 +175,7 @@ def keychain_error(status: int) -> KeyringError:
     ("error", "expected"),
     [
         pytest.param(KeyringLocked("locked"), StoreLocked, id="locked"),
-        pytest.param(keychain_error(-25308), StoreLocked, id="macos-nobody-to-ask"),
+        pytest.param(keychain_error(-25308), StoreLocked, id="macos-cannot-prompt"),
         pytest.param(keychain_error(-25291), StoreUnavailable, id="macos-other"),
         pytest.param(InitError("Failed to create the collection"), StoreUnavailable, id="init"),
         pytest.param(KeyringError(API_KEY), StoreUnavailable, id="keyring-error"),
@@ -184,13 +186,13 @@ def keychain_error(status: int) -> KeyringError:
     ],
 )
 @pytest.mark.parametrize("call", ["get", "set"])
-async def test_every_failure_is_one_of_two(
+async def test_every_backend_error_is_locked_or_unavailable(
     caplog: pytest.LogCaptureFixture, error: BaseException, expected: type[HelperError], call: str
 ) -> None:
     """
-    Whatever a keyring raises is locked or unavailable, and none of its text, which may quote the key, is passed on.
+    Any error becomes one of these two, without the backend's text, which may quote the key.
     """
-    Stubborn.fails = {call: error}
+    FailingKeyring.fails = {call: error}
 
     with pytest.raises(expected) as failed:
         await a_store().save(CREDENTIAL)
@@ -199,17 +201,17 @@ async def test_every_failure_is_one_of_two(
     assert (None, None) == (failed.value.__cause__, failed.value.__context__)
 
 
-async def test_a_keyring_that_works_again_is_ok_again() -> None:
+async def test_health_recovers() -> None:
     """
-    The state is that of the last call.
+    The health is that of the last call.
     """
     store = a_store()
-    Stubborn.fails = {"get": RuntimeError("once")}
+    FailingKeyring.fails = {"get": RuntimeError("once")}
     with pytest.raises(StoreUnavailable):
         await store.load()
     before = store.health().state
 
-    Stubborn.fails = {}
+    FailingKeyring.fails = {}
     await store.load()
 
-    assert ("unavailable", "ok", "stubborn keyring") == (before, store.health().state, store.health().kind)
+    assert ("unavailable", "ok", "failing keyring") == (before, store.health().state, store.health().kind)

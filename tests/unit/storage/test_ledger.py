@@ -1,4 +1,4 @@
-"""How the ledger is kept: its formats, its limits, and what it does when it cannot be had."""
+"""The ledger's file: formats, limits, and errors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.contract.test_ledger import APP, ENTRY, FILLED, everything, fill
 from tests.support.clock import FakeClock
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.broker.ledger import AuditQuery
-from upstash_helper.storage.ledger.audit import MOST
-from upstash_helper.storage.ledger.schema import STEPS
+from upstash_helper.storage.ledger.audit import MAX_ENTRIES
+from upstash_helper.storage.ledger.schema import MIGRATIONS
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
-NEXT = (*STEPS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
-"""A format that is to come."""
+NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
+"""The next format."""
 
 
 @pytest.fixture(name="path")
@@ -53,15 +53,15 @@ async def _filled(path: Path) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file as another program might."""
+    """Lock the file as another process would."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
 
 
-def look(path: Path, query: str) -> object:
-    """Return the only value that ``query`` finds."""
+def query_value(path: Path, query: str) -> object:
+    """Return the only value that ``query`` returns."""
     with closing(sqlite3.connect(path)) as connection:
         (value,) = connection.execute(query).fetchone()
     return value
@@ -70,24 +70,24 @@ def look(path: Path, query: str) -> object:
 # --- formats ----------------------------------------------------------------------------------------------------------
 
 
-async def test_an_older_format_is_brought_up_to_date(filled: Path) -> None:
+async def test_older_format_is_migrated(filled: Path) -> None:
     """
-    After an update of the program, everything that it remembered is still there.
+    After an upgrade, all data is still there.
     """
-    ledger = SqliteLedger(filled, steps=NEXT)
+    ledger = SqliteLedger(filled, migrations=NEXT)
 
     found = await everything(ledger)
     await ledger.close()
 
     assert FILLED == found
-    assert (2, "new") == (look(filled, "PRAGMA user_version"), look(filled, "SELECT note FROM apps"))
+    assert (2, "new") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
 
 
-async def test_an_older_format_is_kept_as_a_copy(filled: Path) -> None:
+async def test_copy_of_the_older_format_is_kept(filled: Path) -> None:
     """
-    Who goes back to the older version of the program has the file as that one left it, for their eyes alone.
+    A user who goes back to the older version has the file as it was, with private permissions.
     """
-    updated = SqliteLedger(filled, steps=NEXT)
+    updated = SqliteLedger(filled, migrations=NEXT)
     await updated.apps.remove(APP.id)
     await updated.close()
 
@@ -101,12 +101,12 @@ async def test_an_older_format_is_kept_as_a_copy(filled: Path) -> None:
 
 
 @unix
-async def test_the_copy_is_its_users_alone(filled: Path) -> None:
+async def test_copy_is_private(filled: Path) -> None:
     """
-    The copy of an older format has mode 0600, whatever the umask.
+    The copy has mode 0600, whatever the umask.
     """
     before = os.umask(0)
-    ledger = SqliteLedger(filled, steps=NEXT)
+    ledger = SqliteLedger(filled, migrations=NEXT)
 
     await ledger.apps.load()
     await ledger.close()
@@ -115,11 +115,11 @@ async def test_the_copy_is_its_users_alone(filled: Path) -> None:
     assert 0o600 == stat.S_IMODE(filled.with_name("ledger.db.v1.bak").stat().st_mode)
 
 
-async def test_a_new_file_needs_no_copy(path: Path) -> None:
+async def test_new_file_has_no_copy(path: Path) -> None:
     """
-    All steps are taken at once where there was nothing, and nothing is copied.
+    All migrations of a new file run at once, and nothing is copied.
     """
-    ledger = SqliteLedger(path, steps=NEXT)
+    ledger = SqliteLedger(path, migrations=NEXT)
 
     await ledger.apps.load()
     await ledger.close()
@@ -136,19 +136,19 @@ MANY = """
 """
 
 
-async def test_the_oldest_entries_make_room(filled: Path) -> None:
+async def test_oldest_audit_entries_are_pruned(filled: Path) -> None:
     """
-    The audit keeps a bounded number of entries: the newest ones.
+    The audit keeps a limited number of entries: the newest ones.
     """
     with closing(sqlite3.connect(filled)) as connection, connection:
-        connection.execute(MANY.format(most=MOST))
+        connection.execute(MANY.format(most=MAX_ENTRIES))
     ledger = SqliteLedger(filled)
 
     newest = await ledger.audit.add(ENTRY, forget_before=0.0)
     await ledger.close()
 
-    assert MOST == look(filled, "SELECT count(*) FROM audit")
-    assert (newest - MOST + 1, newest) == (look(filled, "SELECT min(id) FROM audit"), MOST + 2)
+    assert MAX_ENTRIES == query_value(filled, "SELECT count(*) FROM audit")
+    assert (newest - MAX_ENTRIES + 1, newest) == (query_value(filled, "SELECT min(id) FROM audit"), MAX_ENTRIES + 2)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ async def test_the_oldest_entries_make_room(filled: Path) -> None:
         "DELETE FROM audit WHERE id <= 1",
     ],
 )
-async def test_what_is_asked_for_is_indexed(filled: Path, query: str) -> None:
+async def test_queries_use_an_index(filled: Path, query: str) -> None:
     """
-    No call becomes slower with all that was remembered: each query goes along an index.
+    No query becomes slower as the ledger grows.
     """
     with closing(sqlite3.connect(filled)) as connection:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
@@ -175,9 +175,9 @@ async def test_what_is_asked_for_is_indexed(filled: Path, query: str) -> None:
     assert [] == [step for step in plan if not step.startswith("SEARCH")]
 
 
-async def test_what_was_committed_is_on_the_disk(ledger: SqliteLedger) -> None:
+async def test_pragmas_make_commits_durable(ledger: SqliteLedger) -> None:
     """
-    SQLite is told to wait for the disk at each commit, and to trust no schema.
+    SQLite syncs each commit to the disk, and does not trust the schema.
     """
     names = ("journal_mode", "synchronous", "trusted_schema")
 
@@ -189,13 +189,13 @@ async def test_what_was_committed_is_on_the_disk(ledger: SqliteLedger) -> None:
     assert ["wal", 2, 0] == found
 
 
-def test_a_daemon_that_did_not_use_it_yet_has_not_loaded_sqlite() -> None:
+def test_sqlite_is_imported_lazily() -> None:
     """
-    Starting the daemon costs nothing of SQLite.
+    Starting the daemon does not load SQLite.
     """
     script = """if True:
         import sys
-        sys.modules.pop("sqlite3", None)  # what measures the coverage uses it
+        sys.modules.pop("sqlite3", None)  # the coverage tool uses it
         from upstash_helper.storage.ledger.sqlite import SqliteLedger
         SqliteLedger(None)
         print("sqlite3" in sys.modules)
@@ -206,12 +206,12 @@ def test_a_daemon_that_did_not_use_it_yet_has_not_loaded_sqlite() -> None:
     assert "False\n" == ended.stdout
 
 
-# --- when it cannot be had --------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_ledger_that_cannot_be_opened_is_tried_anew_after_a_pause(path: Path) -> None:
+async def test_open_is_retried_after_a_pause(path: Path) -> None:
     """
-    Once the obstacle is gone it works without a restart; and however many ask, it is not tried all the time.
+    Once the obstacle is gone, the ledger works without a restart; until then it is not opened for every call.
     """
     clock = FakeClock()
     ledger = SqliteLedger(path, monotonic=clock.monotonic)
@@ -230,9 +230,9 @@ async def test_a_ledger_that_cannot_be_opened_is_tried_anew_after_a_pause(path: 
     await ledger.close()
 
 
-async def test_a_file_that_another_program_holds_is_said_to_be(filled: Path, ledger: SqliteLedger) -> None:
+async def test_locked_file_is_reported(filled: Path, ledger: SqliteLedger) -> None:
     """
-    While another program writes in the file, writing fails with what to do; afterwards it works.
+    While another process writes to the file, writing fails with advice; afterwards it works.
     """
     await ledger.apps.load()
 
@@ -243,14 +243,14 @@ async def test_a_file_that_another_program_holds_is_said_to_be(filled: Path, led
     assert () == await ledger.apps.load()
 
 
-async def test_what_is_late_has_no_effect(filled: Path) -> None:
+async def test_late_transaction_is_rolled_back(filled: Path) -> None:
     """
-    A call that was told to have failed, for it took too long, does nothing once it could.
+    A call that was reported as too slow has no effect later.
     """
     ledger = SqliteLedger(filled, deadline=0.1)
     await ledger.apps.load()
 
-    with locked(filled), pytest.raises(LedgerUnavailable, match="does not answer"):
+    with locked(filled), pytest.raises(LedgerUnavailable, match="does not respond"):
         await ledger.apps.remove(APP.id)
     for thread in [thread for thread in threading.enumerate() if thread.name == "ledger"]:
         await asyncio.to_thread(thread.join, 20)
@@ -259,9 +259,9 @@ async def test_what_is_late_has_no_effect(filled: Path) -> None:
     await ledger.close()
 
 
-async def test_a_value_that_cannot_be_written_harms_nobody_else(ledger: SqliteLedger) -> None:
+async def test_unsupported_value_fails_only_its_own_call(ledger: SqliteLedger) -> None:
     """
-    What SQLite cannot hold is refused in the port's words, and the next call is served as ever.
+    A value that SQLite cannot store raises the port's error, and the next call works.
     """
     unusable = msgspec.structs.replace(ENTRY, app_name="\ud800", count=2**64)
 
@@ -272,9 +272,9 @@ async def test_a_value_that_cannot_be_written_harms_nobody_else(ledger: SqliteLe
     assert 1 == len(await ledger.audit.page(AuditQuery()))
 
 
-async def test_closing_never_fails(filled: Path) -> None:
+async def test_close_never_raises(filled: Path) -> None:
     """
-    Closing a ledger that does not answer is given up after a while, and raises nothing.
+    Closing a ledger that does not respond is given up after a while.
     """
     ledger = SqliteLedger(filled, deadline=0.1)
     await ledger.apps.load()

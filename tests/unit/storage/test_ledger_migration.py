@@ -1,4 +1,4 @@
-"""From one format of the ledger to the next: a copy before, all or nothing, and the way back."""
+"""Migrations of the ledger: a copy first, all or nothing, and the way back."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tests.support.mounts import ROOT, run_with_mounts
 from tests.support.until import until
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.storage.ledger import backup
-from upstash_helper.storage.ledger.schema import STEPS, Step
+from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
-NEXT = (*STEPS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
-"""A format that is to come."""
+NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
+"""The next format."""
 AFTER = (*NEXT, ("UPDATE apps SET note = 'newer'",))
-"""The one after that."""
+"""The format after that."""
 
 WRONG = [
     pytest.param("INSERT INTO nowhere VALUES (1)", id="fails"),
-    pytest.param("COMMIT", id="commits-by-itself"),
-    pytest.param("ROLLBACK", id="undoes-by-itself"),
+    pytest.param("COMMIT", id="commits"),
+    pytest.param("ROLLBACK", id="rolls-back"),
 ]
 LONG = """
     WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 100000000)
@@ -53,22 +53,22 @@ async def _filled(tmp_path: Path) -> Path:
     return path
 
 
-def look(path: Path, query: str) -> object:
-    """Return the only value that ``query`` finds."""
+def query_value(path: Path, query: str) -> object:
+    """Return the only value that ``query`` returns."""
     with closing(sqlite3.connect(path)) as connection:
         (value,) = connection.execute(query).fetchone()
     return value
 
 
 def dump(path: Path) -> list[str]:
-    """Return all that is in a ledger that nobody has open; the disk may be full."""
+    """Return the content of a ledger that is not open; the disk may be full."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
         return list(connection.iterdump())
 
 
-async def bring(path: Path, steps: tuple[Step, ...]) -> None:
+async def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
     """Open the ledger with a program of that format."""
-    ledger = SqliteLedger(path, steps=steps)
+    ledger = SqliteLedger(path, migrations=migrations)
     try:
         await ledger.apps.load()
     finally:
@@ -79,30 +79,30 @@ def names(path: Path) -> set[str]:
     return {file.name for file in path.parent.iterdir()}
 
 
-# --- a step that fails ------------------------------------------------------------------------------------------------
+# --- failing migrations -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_change_that_fails_leaves_all_as_it_was(filled: Path, wrong: str) -> None:
+async def test_failed_migration_changes_nothing(filled: Path, wrong: str) -> None:
     """
-    Neither the format nor a row is other than before, whatever the step did to its transaction, and the older program
-    goes on with it.
+    Format and rows are unchanged, whatever the migration did to its transaction, and the older program can use the
+    file.
     """
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match="could not be brought from format 1 to 3") as raised:
-        await bring(filled, (*NEXT, ("DELETE FROM apps", wrong)))
+    with pytest.raises(LedgerUnavailable, match="could not be migrated from format 1 to 3") as raised:
+        await migrate(filled, (*NEXT, ("DELETE FROM apps", wrong)))
 
-    assert "install the version before again" in str(raised.value)
-    assert (before, 1) == (dump(filled), look(filled, "PRAGMA user_version"))
+    assert "install the previous version again" in str(raised.value)
+    assert (before, 1) == (dump(filled), query_value(filled, "PRAGMA user_version"))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
 
 
-async def test_what_is_not_sound_is_not_kept(filled: Path) -> None:
+async def test_migration_that_damages_the_file_is_rolled_back(filled: Path) -> None:
     """
-    A step that succeeds and leaves the file unsound counts as one that fails.
+    A migration that succeeds and leaves a damaged file counts as failed.
     """
     unsound = (
         "CREATE TABLE extra (a TEXT)",
@@ -113,43 +113,42 @@ async def test_what_is_not_sound_is_not_kept(filled: Path) -> None:
     )
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match="could not be brought"):
-        await bring(filled, (*STEPS, unsound))
+    with pytest.raises(LedgerUnavailable, match="could not be migrated"):
+        await migrate(filled, (*MIGRATIONS, unsound))
 
     assert before == dump(filled)
-    await bring(filled, NEXT)
-    assert 2 == look(filled, "PRAGMA user_version")
+    await migrate(filled, NEXT)
+    assert 2 == query_value(filled, "PRAGMA user_version")
 
 
-async def test_after_a_failure_a_mended_program_succeeds(filled: Path) -> None:
+async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
     """
-    The next update of the program finds the file as if the wrong one had never been there.
+    The next upgrade finds the file unchanged.
     """
     with pytest.raises(LedgerUnavailable):
-        await bring(filled, (*NEXT, ("INSERT INTO nowhere VALUES (1)",)))
+        await migrate(filled, (*NEXT, ("INSERT INTO nowhere VALUES (1)",)))
 
-    await bring(filled, AFTER)
+    await migrate(filled, AFTER)
 
-    assert (3, "newer") == (look(filled, "PRAGMA user_version"), look(filled, "SELECT note FROM apps"))
+    assert (3, "newer") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
 
 
-# --- interrupted ------------------------------------------------------------------------------------------------------
+# --- interruptions ----------------------------------------------------------------------------------------------------
 
 BRING = """
     import asyncio, pathlib, sys
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from tests.unit.storage.test_ledger_migration import LONG, NEXT
 
-    ledger = SqliteLedger(pathlib.Path(sys.argv[1]), steps=(*NEXT, (LONG,)), deadline=600.0)
+    ledger = SqliteLedger(pathlib.Path(sys.argv[1]), migrations=(*NEXT, (LONG,)), deadline=600.0)
     asyncio.run(ledger.apps.load())
 """
 
 
 @pytest.mark.slow
-async def test_a_kill_in_the_middle_loses_nothing(filled: Path) -> None:
+async def test_kill_during_a_migration_loses_nothing(filled: Path) -> None:
     """
-    A program that is killed with SIGKILL while it changes the format has changed nothing: the older program goes on
-    with all that there was, and so does the newer one at its next start.
+    After SIGKILL during a migration, the older program can use all data, and so can the newer one at its next start.
     """
     before = dump(filled)
     log = filled.with_name("ledger.db-wal")
@@ -157,7 +156,7 @@ async def test_a_kill_in_the_middle_loses_nothing(filled: Path) -> None:
         [sys.executable, "-c", textwrap.dedent(BRING), str(filled)], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     try:
-        # Some of the change is on the disk already, and the copy is complete.
+        # A part of the migration is on the disk already, and the copy is complete.
         until(lambda: log.exists() and log.stat().st_size > 4_000_000)
         assert program.poll() is None
     finally:
@@ -169,29 +168,29 @@ async def test_a_kill_in_the_middle_loses_nothing(filled: Path) -> None:
     assert FILLED == await everything(older)
     await older.close()
     assert before == dump(filled)
-    await bring(filled, AFTER)
-    assert 3 == look(filled, "PRAGMA user_version")
+    await migrate(filled, AFTER)
+    assert 3 == query_value(filled, "PRAGMA user_version")
 
 
-async def test_a_copy_that_was_cut_off_does_not_pass_for_one(filled: Path) -> None:
+async def test_partial_copy_is_not_used(filled: Path) -> None:
     """
-    What a program left that was killed while it copied is neither used nor in the way.
+    The partial copy of a process that was killed is neither used nor an obstacle.
     """
     draft = filled.with_name(".ledger.db.v1.bak.new")
     draft.write_bytes(b"half of it")
     before = dump(filled)
 
-    await bring(filled, NEXT)
+    await migrate(filled, NEXT)
 
     assert {"ledger.db", "ledger.db.v1.bak"} == names(filled)
     assert before == dump(backup.path_of(filled, 1))
 
 
-# --- full -------------------------------------------------------------------------------------------------------------
+# --- full disks -------------------------------------------------------------------------------------------------------
 
 
-async def change_on_a_full_disk(path: Path, folder: Path) -> dict[str, Any]:
-    """Bring a ledger to the next format while there is no room, with a little, and with enough."""
+async def migrate_on_a_full_disk(path: Path, folder: Path) -> dict[str, Any]:
+    """Migrate a ledger while there is no space, a little, and enough."""
     made = SqliteLedger(path)
     await made.apps.save(APP)
     await made.close()
@@ -200,82 +199,87 @@ async def change_on_a_full_disk(path: Path, folder: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {"codes": [], "same": []}
     for pages in (0, 8, 24):
         os.truncate(ballast, max(ballast.stat().st_size - pages * 4096, 0))
-        ledger = SqliteLedger(path, steps=(*STEPS, ("INSERT INTO creations VALUES (hex(zeroblob(200000)), '')",)))
+        ledger = SqliteLedger(
+            path, migrations=(*MIGRATIONS, ("INSERT INTO creations VALUES (hex(zeroblob(200000)), '')",))
+        )
         seen["codes"].append(await outcome(ledger.apps.load()))
         await ledger.close()
         seen["same"].append(dump(path) == before)
         seen["drafts"] = [file.name for file in folder.iterdir() if file.name.endswith(".new")]
     ballast.unlink()
-    await bring(path, NEXT)
-    return seen | {"version": look(path, "PRAGMA user_version"), "note": look(path, "SELECT note FROM apps")}
+    await migrate(path, NEXT)
+    return seen | {
+        "version": query_value(path, "PRAGMA user_version"),
+        "note": query_value(path, "SELECT note FROM apps"),
+    }
 
 
-async def test_a_full_disk_is_said_and_changes_nothing(tmp_path: Path) -> None:
+async def test_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None:
     """
-    Whether there is no room for the copy or none for the change: the file is as it was, and with room it is done.
+    Without space for the copy or the migration the file is unchanged; with space the migration succeeds.
     """
-    seen = run_with_mounts(SMALL_DISK, change_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
+    seen = run_with_mounts(SMALL_DISK, migrate_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
 
     assert (["disk_full"] * 3, [True] * 3, []) == (seen["codes"], seen["same"], seen["drafts"])
     assert (2, "new") == (seen["version"], seen["note"])
 
 
-# --- the copies -------------------------------------------------------------------------------------------------------
+# --- copies -----------------------------------------------------------------------------------------------------------
 
 
-async def test_the_copy_has_what_was_written_last(filled: Path) -> None:
+async def test_copy_includes_the_write_ahead_log(filled: Path) -> None:
     """
-    What is still in the -wal file, of a program that was killed, is in the copy as well.
+    Changes that are still in the -wal file of a killed process are in the copy too.
     """
     with closing(sqlite3.connect(filled, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("UPDATE apps SET name = 'written last'")
         assert filled.with_name("ledger.db-wal").stat().st_size > 0
 
-        await bring(filled, NEXT)
+        await migrate(filled, NEXT)
 
-    assert "written last" == look(backup.path_of(filled, 1), "SELECT name FROM apps")
+    assert "written last" == query_value(backup.path_of(filled, 1), "SELECT name FROM apps")
 
 
-async def test_there_is_one_copy_for_each_of_the_latest_formats(filled: Path) -> None:
+async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
     """
-    Copies do not pile up: those of the two formats before stay, and of each there is one.
+    There is one copy for each of the two previous formats, and none of older ones.
     """
-    grown = STEPS
+    grown = MIGRATIONS
     for number in range(4):
         grown = (*grown, (f"ALTER TABLE apps ADD COLUMN c{number} TEXT",))
-        await bring(filled, grown)
+        await migrate(filled, grown)
 
     assert {"ledger.db", "ledger.db.v3.bak", "ledger.db.v4.bak"} == names(filled)
 
 
 @unix
-async def test_a_link_in_its_place_is_not_followed(filled: Path, tmp_path: Path) -> None:
+async def test_link_in_place_of_the_copy_is_replaced(filled: Path, tmp_path: Path) -> None:
     """
-    A link where the copy goes leads nowhere: it is replaced, and what it points to stays.
+    A link in place of the copy is replaced, and its target is unchanged.
     """
-    other = tmp_path / "somebody-elses"
+    other = tmp_path / "other"
     other.write_text("precious")
     copy = backup.path_of(filled, 1)
     copy.symlink_to(other)
 
-    await bring(filled, NEXT)
+    await migrate(filled, NEXT)
 
     assert "precious" == other.read_text()
     assert not copy.is_symlink()
     assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
 
 
-async def test_an_older_program_names_the_way_back(filled: Path) -> None:
+async def test_downgrade_error_names_the_copy(filled: Path) -> None:
     """
-    Who goes back to the version before is told of the copy, and that it works.
+    A user who goes back to the previous version is told about the copy, and it works.
     """
-    await bring(filled, NEXT)
+    await migrate(filled, NEXT)
     copy = backup.path_of(filled, 1)
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
-        await bring(filled, STEPS)
-    assert f"Or put {copy} in its place" in str(raised.value)
+        await migrate(filled, MIGRATIONS)
+    assert f"Or replace it with {copy}" in str(raised.value)
 
     copy.replace(filled)
     older = SqliteLedger(filled)

@@ -1,4 +1,4 @@
-"""How a credential is written down."""
+"""The stored form of a credential."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CREDENTIAL = Credential(
 )
 
 
-def test_the_record_stays_as_it_is() -> None:
+def test_record_format_is_stable() -> None:
     """
-    Later daemons read what this one wrote: version 1 does not change.
+    Later versions read records of this one, so version 1 must not change.
     """
     expected = {
         "version": 1,
@@ -31,20 +31,20 @@ def test_the_record_stays_as_it_is() -> None:
     assert expected == json.loads(encode(CREDENTIAL))
 
 
-def test_fields_of_a_later_daemon_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     """
-    A later daemon may add a field that this one can do without.
+    A later daemon may add a field that this one does not need.
     """
     text = json.dumps({**json.loads(encode(CREDENTIAL)), "team": "new"})
 
     assert CREDENTIAL == decode(text, place="there")
 
 
-def test_a_newer_version_is_not_guessed_at() -> None:
+def test_record_of_a_newer_version_is_rejected() -> None:
     """
-    A record of a later version is refused, with both versions and what to do.
+    The error for a record of a later version names both versions and suggests an upgrade.
     """
-    with pytest.raises(StoreUnavailable, match=r"the place .*record version 2, this one reads 1.*Upgrade"):
+    with pytest.raises(StoreUnavailable, match=r"the place .*its format is 2, and this version reads 1.*Upgrade"):
         decode('{"version": 2, "sealed": "…"}', place="the place")
 
 
@@ -63,11 +63,11 @@ def test_a_newer_version_is_not_guessed_at() -> None:
         encode(CREDENTIAL).encode().replace(b"ada", b"\xff\xfe"),
     ],
 )
-def test_damage_is_named_and_not_quoted(text: str | bytes) -> None:
+def test_damaged_record_is_rejected_without_quoting_it(text: str | bytes) -> None:
     """
-    A record that cannot be read is an error that says where it is and what to do, and shows nothing of it.
+    The error for an invalid record names its place, and does not quote it.
     """
-    with pytest.raises(StoreUnavailable, match="the place holds is damaged") as refused:
+    with pytest.raises(StoreUnavailable, match="in the place is damaged") as refused:
         decode(text, place="the place")
 
     assert "made-up-key" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""The thread for calls that may block for ever."""
+"""The worker thread for calls that may block."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 NAME = "worker-under-test"
 
 
 class Gate:
-    """A job that has begun and goes on when it is told to."""
+    """A job that blocks until it is released."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -50,17 +50,17 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
-async def test_a_job_gives_its_result(worker: Worker) -> None:
+async def test_run_returns_the_jobs_result(worker: Worker) -> None:
     """
-    The caller gets what the job returned.
+    The caller receives what the job returned.
     """
     assert "result" == await worker.run(lambda _: "result", deadline=20)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), StopIteration(), asyncio.CancelledError()])
-async def test_no_failure_is_lost(worker: Worker, error: BaseException) -> None:
+async def test_any_exception_of_a_job_becomes_job_failed(worker: Worker, error: BaseException) -> None:
     """
-    The caller gets whatever the job raised, as a value: not even a SystemExit ends the event loop.
+    Whatever the job raises is passed on as a value: not even SystemExit ends the event loop.
     """
 
     def fail(_: Call) -> None:
@@ -72,9 +72,9 @@ async def test_no_failure_is_lost(worker: Worker, error: BaseException) -> None:
     assert error is failed.value.error
 
 
-async def test_an_idle_worker_has_no_thread(worker: Worker) -> None:
+async def test_idle_worker_has_no_thread(worker: Worker) -> None:
     """
-    There is no thread before the first call, and none when the last is over.
+    There is no thread before the first call, and none after the last.
     """
     before = threads()
     await worker.run(lambda _: None, deadline=20)
@@ -84,9 +84,9 @@ async def test_an_idle_worker_has_no_thread(worker: Worker) -> None:
     assert ([], []) == (before, threads())
 
 
-async def test_calls_run_one_by_one_in_one_thread(worker: Worker) -> None:
+async def test_jobs_run_one_at_a_time_in_order(worker: Worker) -> None:
     """
-    Jobs never overlap, and are run in the order in which they were given.
+    Jobs never overlap, and run in the order of the calls.
     """
     order: list[int] = []
 
@@ -95,11 +95,11 @@ async def test_calls_run_one_by_one_in_one_thread(worker: Worker) -> None:
     assert list(range(50)) == order
 
 
-async def test_an_overdue_call_ends_for_its_caller(worker: Worker, gate: Gate) -> None:
+async def test_call_that_exceeds_its_deadline_is_abandoned(worker: Worker, gate: Gate) -> None:
     """
-    The caller of a job that hangs is told at the deadline; the job learns that nobody waits.
+    The caller of a job that hangs gets an error at the deadline, and the job can tell that it was abandoned.
     """
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(gate, deadline=0.1)
 
     gate.go_on.set()
@@ -108,12 +108,12 @@ async def test_an_overdue_call_ends_for_its_caller(worker: Worker, gate: Gate) -
     assert False is gate.settled
 
 
-async def test_a_worker_that_hangs_says_so_at_once(worker: Worker, gate: Gate) -> None:
+async def test_hanging_worker_rejects_calls_immediately(worker: Worker, gate: Gate) -> None:
     """
-    While an overdue job hangs, further calls are refused, and do not run later either.
+    While an overdue job hangs, further calls fail at once and never run.
     """
     ran: list[str] = []
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(gate, deadline=0.1)
 
     with pytest.raises(Busy):
@@ -126,15 +126,15 @@ async def test_a_worker_that_hangs_says_so_at_once(worker: Worker, gate: Gate) -
     assert [] == ran
 
 
-async def test_a_call_that_gave_up_in_the_queue_is_not_begun(worker: Worker, gate: Gate) -> None:
+async def test_call_that_expires_in_the_queue_never_runs(worker: Worker, gate: Gate) -> None:
     """
-    The deadline counts from when the call was made; what did not begin by then never does.
+    The deadline includes the time in the queue.
     """
     ran: list[str] = []
     first = asyncio.create_task(worker.run(gate, deadline=20))
     await gate.entered()
 
-    with pytest.raises(Overdue):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(lambda _: ran.append("late"), deadline=0.1)
     gate.go_on.set()
 
@@ -143,9 +143,9 @@ async def test_a_call_that_gave_up_in_the_queue_is_not_begun(worker: Worker, gat
     assert [] == ran
 
 
-async def test_cancelling_is_giving_up(worker: Worker, gate: Gate) -> None:
+async def test_canceling_abandons_the_call(worker: Worker, gate: Gate) -> None:
     """
-    A job whose caller was cancelled learns it as if the deadline had passed.
+    A job can tell that its caller was canceled.
     """
     task = asyncio.create_task(worker.run(gate, deadline=20))
     await gate.entered()
@@ -160,9 +160,9 @@ async def test_cancelling_is_giving_up(worker: Worker, gate: Gate) -> None:
     assert False is gate.settled
 
 
-async def test_a_settled_call_is_waited_for(worker: Worker) -> None:
+async def test_settled_call_is_awaited_past_its_deadline(worker: Worker) -> None:
     """
-    Once a job has settled, its caller gets the outcome even past the deadline: it is never told the contrary.
+    Once a job has settled, its caller waits for the outcome, even past the deadline.
     """
     settled, go_on = threading.Event(), threading.Event()
 
@@ -181,13 +181,13 @@ async def test_a_settled_call_is_waited_for(worker: Worker) -> None:
     assert "done" == await task
 
 
-def test_a_result_for_a_closed_loop_is_dropped(worker: Worker, gate: Gate) -> None:
+def test_result_for_a_closed_event_loop_is_discarded(worker: Worker, gate: Gate) -> None:
     """
-    A job may outlive the event loop it was called from, and the worker serves the next one.
+    A job may outlive the event loop of its caller, and the worker then serves the next loop.
     """
 
     async def leave() -> None:
-        with pytest.raises(Overdue):
+        with pytest.raises(DeadlineExceeded):
             await worker.run(gate, deadline=0.05)
 
     async def come_back() -> str:
@@ -201,9 +201,9 @@ def test_a_result_for_a_closed_loop_is_dropped(worker: Worker, gate: Gate) -> No
     assert "again" == asyncio.run(come_back())
 
 
-async def test_a_call_that_was_cancelled_does_not_fail_others(worker: Worker, gate: Gate) -> None:
+async def test_canceled_call_does_not_make_the_worker_busy(worker: Worker, gate: Gate) -> None:
     """
-    A job whose caller went away before its time was over does not hang: who comes next waits for its end.
+    A job whose caller was canceled before the deadline does not count as hanging: the next call waits for it.
     """
     first = asyncio.create_task(worker.run(gate, deadline=20))
     await gate.entered()
@@ -215,3 +215,55 @@ async def test_a_call_that_was_cancelled_does_not_fail_others(worker: Worker, ga
     gate.go_on.set()
 
     assert "next" == await second
+
+
+def test_run_blocking_returns_the_jobs_result(worker: Worker) -> None:
+    """
+    A program without an event loop gets the result too.
+    """
+    assert "result" == worker.run_blocking(lambda _: "result", deadline=20)
+
+
+def test_run_blocking_reports_a_failure_as_a_value(worker: Worker) -> None:
+    """
+    The caller gets whatever the job raised, even SystemExit.
+    """
+    error = SystemExit(3)
+
+    def fail(_: Call) -> None:
+        raise error
+
+    with pytest.raises(JobFailed) as failed:
+        worker.run_blocking(fail, deadline=20)
+
+    assert error is failed.value.error
+
+
+def test_run_blocking_abandons_a_call_at_its_deadline(worker: Worker, gate: Gate) -> None:
+    """
+    The next call fails at once, and the job can tell that nobody waits for it.
+    """
+    with pytest.raises(DeadlineExceeded):
+        worker.run_blocking(gate, deadline=0.1)
+    with pytest.raises(Busy):
+        worker.run_blocking(lambda _: "never", deadline=20)
+    gate.go_on.set()
+    for thread in threads():
+        thread.join(20)
+
+    assert False is gate.settled
+
+
+def test_run_blocking_waits_for_a_settled_call(worker: Worker) -> None:
+    """
+    Once a job has settled, its caller waits for the outcome, even past the deadline.
+    """
+
+    def job(call: Call) -> str:
+        call.settle()
+        go_on.wait(0.3)
+        return "done"
+
+    go_on = threading.Event()
+
+    assert "done" == worker.run_blocking(job, deadline=0.05)

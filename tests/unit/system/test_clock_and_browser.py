@@ -1,4 +1,4 @@
-"""What the machine gives: the browser and the clock."""
+"""The machine's browser and clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ URL = "https://auth.example/authorize?state=a%2Bb&scope=openid%20email"
 
 
 def opened(environment: dict[str, str]) -> bool:
-    """Open ``URL`` in a process of its own: ``webbrowser`` looks at the environment once."""
+    """Open ``URL`` in another process: ``webbrowser`` reads the environment only once."""
     code = (
         "import asyncio, sys; from upstash_helper.system.clock_and_browser import SystemBrowser;"
         "print(asyncio.run(SystemBrowser().open(sys.argv[1])))"
@@ -32,8 +32,8 @@ def opened(environment: dict[str, str]) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
-def test_the_users_browser_is_given_the_address_as_it_is(tmp_path: Path) -> None:
-    """BROWSER is respected, and nothing of the address is lost on the way."""
+def test_configured_browser_receives_the_exact_url(tmp_path: Path) -> None:
+    """BROWSER is respected, and the URL is passed unchanged."""
     seen, script = tmp_path / "seen", tmp_path / "browser"
     script.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n')
     script.chmod(0o700)
@@ -43,16 +43,16 @@ def test_the_users_browser_is_given_the_address_as_it_is(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: a Linux machine without a display")
-def test_without_a_browser_it_says_so() -> None:
-    """The caller then shows the address instead."""
+def test_open_returns_false_without_a_browser() -> None:
+    """The caller can then show the URL instead."""
     gone = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     environment = {name: text for name, text in os.environ.items() if name not in gone}
 
     assert not opened({**environment, "PATH": "/nonexistent"})
 
 
-def test_the_clock_tells_both_times() -> None:
-    """One for deadlines that never goes back, one for what is shown."""
+def test_clock_has_monotonic_and_unix_time() -> None:
+    """Deadlines use the monotonic time; the Unix time is for display."""
     clock = SystemClock()
 
     first, second = clock.monotonic(), clock.monotonic()
@@ -62,7 +62,7 @@ def test_the_clock_tells_both_times() -> None:
 
 
 class Sleeper(SystemClock):
-    """The clock of a machine that sleeps: it goes on, and the event loop's timers do not."""
+    """A clock that continues while the machine sleeps, unlike the event loop's timers."""
 
     slept = 0.0
 
@@ -70,8 +70,8 @@ class Sleeper(SystemClock):
         return super().monotonic() + self.slept
 
 
-async def test_the_clock_calls_in_time() -> None:
-    """Neither before the time has come, nor never if it has come already."""
+async def test_call_at_runs_when_due() -> None:
+    """A call runs neither early nor, if its time has passed, never."""
     clock, called = SystemClock(), asyncio.Event()
     due = clock.monotonic() + 0.02
 
@@ -85,8 +85,8 @@ async def test_the_clock_calls_in_time() -> None:
     assert at >= due
 
 
-async def test_t52_the_clock_calls_soon_after_a_sleep() -> None:
-    """What was due while the machine slept is not put off by as long as it slept."""
+async def test_t52_call_at_runs_soon_after_sleep() -> None:
+    """A call that was due while the machine slept is not delayed by the duration of the sleep."""
     clock, called = Sleeper(longest_wait=0.01), asyncio.Event()
 
     clock.call_at(clock.monotonic() + 3600, called.set)

@@ -1,4 +1,4 @@
-"""Notifications, on a real session bus and as the commands of other systems."""
+"""Notifications, on a real session bus and as the commands of macOS and Windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.support.notifications import Desktop, session_bus
-from upstash_helper.system.notifications import DesktopNotifier, by_command, osascript, over_dbus, powershell
+from upstash_helper.system.notifications import (
+    DesktopNotifier,
+    command_backend,
+    osascript_command,
+    powershell_command,
+    show_over_dbus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,41 +45,41 @@ def _session() -> Iterator[PrivateKeyring]:
 
 
 def notifier(environ: Mapping[str, str], *, deadline: float = 3.0) -> DesktopNotifier:
-    """Return a notifier in a session."""
-    return DesktopNotifier(way=partial(over_dbus, environ=environ), deadline=deadline)
+    """Return a notifier for a session."""
+    return DesktopNotifier(backend=partial(show_over_dbus, environ=environ), deadline=deadline)
 
 
-async def test_the_user_is_shown_what_waits(session: PrivateKeyring) -> None:
+async def test_notification_has_title_body_and_normal_urgency(session: PrivateKeyring) -> None:
     """
-    A notification has the title and the body, comes from upstash-helper, is of normal urgency and demands nothing.
+    A notification has the title and the body, comes from upstash-helper, and has normal urgency and no actions.
     """
     async with Desktop.on(session) as desktop:
-        shown = await notifier(session.env).show(title="An app asks", body="It wants to list your databases.")
+        shown = await notifier(session.env).show(title="An app requests access", body="It wants to list databases.")
 
     assert shown
     [notification] = desktop.shown
-    assert ("upstash-helper", "An app asks", "It wants to list your databases.") == (
+    assert ("upstash-helper", "An app requests access", "It wants to list databases.") == (
         notification.app_name, notification.title, notification.body,
     )  # fmt: skip
     assert {"urgency": ("y", 1), "desktop-entry": ("s", "upstash-helper")} == notification.hints
     assert (0, [], -1) == (notification.replaces_id, notification.actions, notification.expire_timeout)
 
 
-async def test_markup_is_shown_as_text(session: PrivateKeyring) -> None:
+async def test_markup_is_escaped(session: PrivateKeyring) -> None:
     """
-    What an app calls itself is text, on a desktop that shows bold letters and links as well.
+    Markup in an app's name is shown as text on desktops that render it.
     """
     async with Desktop.on(session) as desktop:
         await notifier(session.env).show(title="<b>Upstash</b> & Co", body='<a href="x">Approve</a> &amp;')
 
     [notification] = desktop.shown
-    assert "<b>Upstash</b> & Co" == notification.title  # no desktop interprets this one
+    assert "<b>Upstash</b> & Co" == notification.title  # titles have no markup
     assert '&lt;a href="x"&gt;Approve&lt;/a&gt; &amp;amp;' == notification.body
 
 
-async def test_what_hides_or_floods_is_not_shown(session: PrivateKeyring) -> None:
+async def test_text_is_sanitized_and_shortened(session: PrivateKeyring) -> None:
     """
-    Control characters and what turns the writing around are left out, lines are joined, and length is bounded.
+    Control and bidi characters are removed, lines are joined, and the length is limited.
     """
     async with Desktop.on(session) as desktop:
         await notifier(session.env).show(title="a\0b\nc\x1b[31m\u202e" + "x" * 500, body="y\r\n" + "<" * 500)
@@ -86,9 +92,9 @@ async def test_what_hides_or_floods_is_not_shown(session: PrivateKeyring) -> Non
 
 
 @pytest.mark.parametrize("environ", [{"XDG_RUNTIME_DIR": "/nowhere"}, {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/no"}])
-async def test_without_a_session_nothing_is_shown_and_nothing_waits(environ: dict[str, str]) -> None:
+async def test_show_returns_false_without_a_session(environ: dict[str, str]) -> None:
     """
-    On a machine without a desktop, the caller learns at once that nothing was shown.
+    On a machine without a desktop, the result is returned immediately.
     """
     began = time.monotonic()
 
@@ -99,32 +105,32 @@ async def test_without_a_session_nothing_is_shown_and_nothing_waits(environ: dic
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "tcp:host=127.0.0.1,port=1", "unix:tmpdir=/tmp"])
-async def test_an_address_that_means_nothing_is_no_error(address: str) -> None:
+async def test_invalid_bus_address_is_not_an_error(address: str) -> None:
     """
-    Whatever the environment says, nothing is raised.
+    An invalid environment does not raise.
     """
     assert not await notifier({"DBUS_SESSION_BUS_ADDRESS": address}).show(title="t", body="b")
 
 
-async def test_without_a_desktop_on_the_bus_nothing_is_shown(session: PrivateKeyring) -> None:
+async def test_show_returns_false_without_a_notification_server(session: PrivateKeyring) -> None:
     """
-    On a bus on which nobody shows notifications, the caller learns that.
+    On a bus without a notification server, the caller learns that nothing was shown.
     """
     assert not await notifier(session.env).show(title="t", body="b")
 
 
 @pytest.mark.parametrize("manner", ["refuses", "is silent"])
-async def test_a_desktop_that_does_not_show_it_is_not_waited_for(
+async def test_unresponsive_server_is_given_up_at_the_deadline(
     session: PrivateKeyring, manner: Literal["refuses", "is silent"]
 ) -> None:
     """
-    A desktop that refuses, or does not answer, is not waited for beyond the deadline, and another try is made later.
+    A server that refuses or does not answer delays nothing beyond the deadline, and the next notification tries again.
     """
     async with Desktop.on(session, manner) as desktop:
-        telling = notifier(session.env, deadline=0.3)
+        subject = notifier(session.env, deadline=0.3)
         began = time.monotonic()
 
-        shown = [await telling.show(title="t", body="b") for _ in range(2)]
+        shown = [await subject.show(title="t", body="b") for _ in range(2)]
         took = time.monotonic() - began
 
     assert [False, False] == shown
@@ -132,16 +138,16 @@ async def test_a_desktop_that_does_not_show_it_is_not_waited_for(
     assert took < 2.0
 
 
-async def test_a_system_that_hangs_holds_up_nobody() -> None:
+async def test_hanging_backend_does_not_block_callers() -> None:
     """
-    Where the system never returns, the caller gets an answer in time, and the next one at once.
+    If a backend never returns, the first call ends at its deadline, and the next one immediately.
     """
     go_on = threading.Event()
-    telling = DesktopNotifier(way=lambda *_: go_on.wait(), deadline=0.1)
+    subject = DesktopNotifier(backend=lambda *_: go_on.wait(), deadline=0.1)
 
-    first = await telling.show(title="t", body="b")
+    first = await subject.show(title="t", body="b")
     began = time.monotonic()
-    second = await telling.show(title="t", body="b")
+    second = await subject.show(title="t", body="b")
     took = time.monotonic() - began
     go_on.set()
 
@@ -150,43 +156,43 @@ async def test_a_system_that_hangs_holds_up_nobody() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_on_macos_what_is_run_is_always_the_same(text: str) -> None:
+def test_macos_script_does_not_depend_on_the_text(text: str) -> None:
     """
-    Whatever is shown, the script that macOS runs is the same: title and body are arguments after it.
+    The script is constant: title and body are arguments after it.
     """
-    plain, environ = osascript("title", "body")
-    argv, hostile_environ = osascript(text, text)
+    plain, environ = osascript_command("title", "body")
+    argv, hostile_environ = osascript_command(text, text)
 
     assert (*plain[:-2], text, text) == argv
     assert environ == hostile_environ
-    # Options end at the first argument that is none, and that one is ours.
+    # Options end at the first argument that is not one, and that is a constant.
     assert "upstash-helper" == argv[-3]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_on_windows_what_is_run_is_always_the_same(text: str) -> None:
+def test_windows_command_does_not_depend_on_the_text(text: str) -> None:
     """
-    Whatever is shown, the command that Windows runs is the same: title and body are variables of its environment.
+    The command is constant: title and body are environment variables.
     """
-    plain, environ = powershell("title", "body")
-    argv, hostile_environ = powershell(text, text)
+    plain, environ = powershell_command("title", "body")
+    argv, hostile_environ = powershell_command(text, text)
 
     assert plain == argv
     assert environ | {"NOTIFICATION_TITLE": text, "NOTIFICATION_BODY": text} == hostile_environ
 
 
-def test_on_windows_the_command_needs_no_quoting() -> None:
+def test_windows_command_needs_no_quoting() -> None:
     """
-    Nothing in the command means something else once it is a line of Windows, which knows no list of arguments.
+    The script has no characters that Windows interprets when it joins arguments to one line.
     """
-    (_, *_, script), _ = powershell("title", "body")
+    (_, *_, script), _ = powershell_command("title", "body")
 
     assert f'"{script}"' == subprocess.list2cmdline([script])
     assert "\n" not in script
 
 
 def says(code: str) -> Command:
-    """Return a command that runs Python."""
+    """Return a command that runs Python code."""
     return (sys.executable, "-I", "-S", "-c", code), {}
 
 
@@ -200,16 +206,16 @@ def says(code: str) -> Command:
     ],
     ids=["done", "failed", "hangs", "absent"],
 )
-async def test_a_command_says_whether_it_was_shown(command: Command, *, shown: bool) -> None:
+async def test_command_backend_returns_whether_the_command_succeeded(command: Command, *, shown: bool) -> None:
     """
-    A command that fails, hangs or is not there is a notification that was not shown.
+    A command that fails, hangs or does not exist counts as not shown.
     """
-    telling = DesktopNotifier(way=by_command(lambda *_: command), deadline=1.0)
+    subject = DesktopNotifier(backend=command_backend(lambda *_: command), deadline=1.0)
 
-    assert shown is await telling.show(title="t", body="b")
+    assert shown is await subject.show(title="t", body="b")
 
 
-async def test_a_command_gets_the_texts_as_they_are() -> None:
+async def test_command_receives_the_text_unchanged() -> None:
     """
     Arguments and variables reach the program unchanged.
     """
@@ -218,12 +224,12 @@ async def test_a_command_gets_the_texts_as_they_are() -> None:
     def command(title: str, body: str) -> Command:
         return (sys.executable, "-I", "-S", "-c", check, title), {"TEXT": body}
 
-    assert await DesktopNotifier(way=by_command(command)).show(title="\"$(id)' & <b>", body="\"$(id)' & <b>")
+    assert await DesktopNotifier(backend=command_backend(command)).show(title="\"$(id)' & <b>", body="\"$(id)' & <b>")
 
 
-def test_nothing_is_loaded_before_it_is_needed() -> None:
+def test_libraries_are_imported_lazily() -> None:
     """
-    A daemon that shows nothing does not load what it would show it with.
+    A daemon that shows no notification does not load the libraries for it.
     """
     code = (
         "import sys; from upstash_helper.system.notifications import DesktopNotifier; DesktopNotifier();"

@@ -1,25 +1,16 @@
-"""Files that are their user's alone, and the credential store on one."""
+"""Private files and folders."""
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
-import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential, Secret
-from upstash_helper.storage.credentials.file_store import FileStore
 from upstash_helper.system import private_files
-
-API_KEY = "0f7a5c1e-made-up-key-9d2b"
-CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
@@ -41,204 +32,149 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@unix
-async def test_a_secret_file_is_its_users_alone(path: Path, umask: None) -> None:
+def test_canceled_write_keeps_the_old_file(path: Path) -> None:
     """
-    The file has mode 0600 and its folder 0700, whatever the umask.
+    If nobody waits for the write any longer, the old file is kept.
     """
-    await FileStore(path).save(CREDENTIAL)
+    private_files.write_durably(path, b"old")
 
-    assert (0o600, 0o700) == (mode(path), mode(path.parent))
-
-
-async def test_nothing_else_is_left_behind(path: Path) -> None:
-    """
-    Saving leaves one file, and deleting none.
-    """
-    store = FileStore(path)
-
-    await store.save(CREDENTIAL)
-    saved = [file.name for file in path.parent.iterdir()]
-    await store.delete()
-
-    assert ["credential.json"] == saved
-    assert [] == list(path.parent.iterdir())
-
-
-async def test_loading_makes_nothing(path: Path) -> None:
-    """
-    Neither loading nor deleting makes a folder.
-    """
-    await FileStore(path).load()
-    await FileStore(path).delete()
-
-    assert not path.parent.exists()
-
-
-@unix
-@pytest.mark.parametrize("found", [0o644, 0o660, 0o604])
-async def test_t51_a_file_that_others_can_read_is_mended(
-    path: Path, caplog: pytest.LogCaptureFixture, found: int
-) -> None:
-    """
-    A credential that others can read is taken from them, with a warning, and loaded.
-    """
-    store = FileStore(path)
-    await store.save(CREDENTIAL)
-    path.chmod(found)
-    caplog.clear()
-
-    loaded = await store.load()
-
-    assert (CREDENTIAL, 0o600) == (loaded, mode(path))
-    assert [logging.WARNING] == [record.levelno for record in caplog.records]
-
-
-@unix
-async def test_t51_a_folder_that_others_can_write_is_mended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Nobody else can put a file of theirs in place of ours.
-    """
-    path.parent.mkdir()
-    path.parent.chmod(0o777)
-
-    await FileStore(path).save(CREDENTIAL)
-
-    assert 0o755 == mode(path.parent)
-    assert "Other users could change" in caplog.text
-
-
-@unix
-@pytest.mark.parametrize("call", ["load", "save", "delete"])
-async def test_t51_a_link_is_refused(path: Path, tmp_path: Path, call: str) -> None:
-    """
-    A file with secrets is not read, written or removed through a link, and what that points to stays as it is.
-    """
-    target = tmp_path / "target"
-    target.write_text("as it was")
-    path.parent.mkdir()
-    path.symlink_to(target)
-    store = FileStore(path)
-    use = {"load": store.load, "save": lambda: store.save(CREDENTIAL), "delete": store.delete}[call]
-
-    with pytest.raises(StoreUnavailable, match="is a link"):
-        await use()
-
-    assert "as it was" == target.read_text()
-    assert "unavailable" == store.health().state
-
-
-@unix
-async def test_somebody_elses_file_is_refused(path: Path) -> None:
-    """
-    A file that another user has put there is not taken for ours.
-    """
-    if os.getuid() == 0:
-        private_files.write(path, b"{}")
-        os.chown(path, 12345, 12345)
-    else:
-        path = Path("/etc/passwd")
-
-    with pytest.raises(StoreUnavailable, match="belongs to another user"):
-        await FileStore(path).load()
-
-
-@unix
-async def test_a_pipe_is_refused(path: Path) -> None:
-    """
-    What is no file is refused, and does not make the daemon wait.
-    """
-    path.parent.mkdir()
-    os.mkfifo(path)
-
-    with pytest.raises(StoreUnavailable, match="not a regular file"):
-        await FileStore(path).load()
-
-
-async def test_a_file_that_is_too_long_is_refused(path: Path) -> None:
-    """
-    A file that cannot be a credential is not read into memory.
-    """
-    private_files.write(path, b"x" * 70_000)
-
-    with pytest.raises(StoreUnavailable, match="longer than 65536 bytes"):
-        await FileStore(path).load()
-
-
-async def test_t51_a_truncated_file_is_an_error_until_the_user_connects_again(path: Path) -> None:
-    """
-    A damaged credential is told, with its path, and the next save writes it anew.
-    """
-    store = FileStore(path)
-    await store.save(CREDENTIAL)
-    path.write_bytes(path.read_bytes()[:-20])
-
-    with pytest.raises(StoreUnavailable, match="damaged or not ours"):
-        await store.load()
-    await store.save(CREDENTIAL)
-
-    assert CREDENTIAL == await store.load()
-
-
-async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
-    """
-    Where no file can be, the error names the path and the reason.
-    """
-    (tmp_path / "state").write_text("a file")
-
-    with pytest.raises(StoreUnavailable, match=r"credential\.json cannot be used: "):
-        await FileStore(tmp_path / "state" / "credential.json").save(CREDENTIAL)
-
-
-@unix
-async def test_t51_a_disk_that_is_full_leaves_the_old_credential(path: Path) -> None:
-    """
-    When the new file cannot be written whole, the old one is there as it was, and no half one beside it.
-    """
-    await FileStore(path).save(CREDENTIAL)
-    # A limit on the size of files fails a write halfway, as a full disk does. It is for good, hence the process.
-    program = f"""
-        import resource
-        from pathlib import Path
-        from upstash_helper.system import private_files
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-        try:
-            private_files.write(Path({str(path)!r}), b"x" * 5000)
-        except OSError as error:
-            print(error.strerror)
-    """
-
-    ended = subprocess.run(
-        [sys.executable, "-B", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20, check=False
-    )
-
-    assert "File too large\n" == ended.stdout, ended.stderr
-    assert ["credential.json"] == [file.name for file in path.parent.iterdir()]
-    assert CREDENTIAL == await FileStore(path).load()
-
-
-async def test_what_a_killed_program_left_is_cleared_away(path: Path) -> None:
-    """
-    Half a file of a daemon that was killed while it wrote does not stay, and does not hinder.
-    """
-    store = FileStore(path)
-    await store.save(CREDENTIAL)
-    left = path.with_name(".credential.json.new")
-    left.write_text(API_KEY)
-
-    await store.delete()
-
-    assert [] == list(path.parent.iterdir())
-
-
-def test_a_write_that_is_called_off_changes_nothing(path: Path) -> None:
-    """
-    When nobody waits any more, the old file stays.
-    """
-    private_files.write(path, b"old")
-
-    committed = private_files.write(path, b"new", commit=lambda: False)
+    committed = private_files.write_durably(path, b"new", commit=lambda: False)
 
     assert not committed
     assert [b"old"] == [file.read_bytes() for file in path.parent.iterdir()]
+
+
+@unix
+@pytest.mark.parametrize("found", [0o640, 0o604, 0o620])
+def test_read_rejects_a_file_that_others_can_access(tmp_path: Path, found: int) -> None:
+    """
+    Without ``fix_mode`` the file is not used, and its mode is unchanged.
+    """
+    path = tmp_path / "token"
+    private_files.write(path, b"secret")
+    path.chmod(found)
+
+    with pytest.raises(private_files.NotPrivate, match=f"accessible to other users: its mode is {found:04o}"):
+        private_files.read(path, limit=100)
+
+    assert found == mode(path)
+
+
+def test_read_returns_none_if_there_is_no_file(tmp_path: Path) -> None:
+    """
+    A missing file is not an error.
+    """
+    assert private_files.read(tmp_path / "token", limit=100) is None
+
+
+@unix
+def test_write_replaces_a_link_and_not_its_target(tmp_path: Path) -> None:
+    """
+    The new file is private, and the file behind a link in its place is unchanged.
+    """
+    target = tmp_path / "target"
+    target.write_bytes(b"unchanged")
+    path = tmp_path / "token"
+    path.symlink_to(target)
+
+    private_files.write(path, b"secret")
+
+    assert (b"secret", 0o600, False) == (path.read_bytes(), mode(path), path.is_symlink())
+    assert b"unchanged" == target.read_bytes()
+
+
+@unix
+def test_write_leaves_no_partial_file(tmp_path: Path) -> None:
+    """
+    If the file cannot be replaced, its temporary file is removed.
+    """
+    (tmp_path / "token").mkdir()
+
+    with pytest.raises(OSError, match="token"):
+        private_files.write(tmp_path / "token", b"secret")
+
+    assert ["token"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_create_does_not_replace_a_file(tmp_path: Path) -> None:
+    """
+    An existing file is an error, and is unchanged.
+    """
+    path = tmp_path / "report"
+    private_files.create(path, b"first")
+
+    with pytest.raises(FileExistsError):
+        private_files.create(path, b"second")
+
+    assert b"first" == path.read_bytes()
+
+
+@unix
+def test_opener_restricts_the_mode_of_an_existing_file(tmp_path: Path) -> None:
+    """
+    A log that an earlier version created with a wider mode is closed to other users.
+    """
+    path = tmp_path / "log"
+    path.write_text("one\n")
+    path.chmod(0o644)
+
+    with open(path, "a", encoding="utf-8", opener=private_files.opener) as log:
+        log.write("two\n")
+
+    assert (0o600, "one\ntwo\n") == (mode(path), path.read_text())
+
+
+@unix
+def test_opener_rejects_links(tmp_path: Path) -> None:
+    """
+    Nothing is written to the target of a link.
+    """
+    (tmp_path / "target").touch()
+    (tmp_path / "log").symlink_to(tmp_path / "target")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        open(tmp_path / "log", "a", encoding="utf-8", opener=private_files.opener)  # noqa: SIM115 - it fails
+
+
+@unix
+def test_make_folder_creates_private_folders_and_changes_no_existing_one(tmp_path: Path, umask: None) -> None:
+    """
+    Every folder that is created has mode 0700.
+    """
+    tmp_path.chmod(0o755)
+
+    private_files.make_folder(tmp_path / "a" / "b")
+
+    assert [0o755, 0o700, 0o700] == [mode(tmp_path), mode(tmp_path / "a"), mode(tmp_path / "a" / "b")]
+
+
+@unix
+def test_secure_folder_closes_a_folder_to_other_users(tmp_path: Path) -> None:
+    """
+    An existing folder of the user gets mode 0700.
+    """
+    tmp_path.chmod(0o755)
+
+    private_files.secure_folder(tmp_path)
+
+    assert 0o700 == mode(tmp_path)
+
+
+@unix
+def test_folder_checks_reject_links_and_open_folders(tmp_path: Path) -> None:
+    """
+    A link is rejected by both checks; a folder that is open to others is rejected where it must not be changed.
+    """
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+
+    for check in (private_files.secure_folder, private_files.check_folder):
+        with pytest.raises(private_files.NotPrivate, match="is a symbolic link"):
+            check(link)
+    with pytest.raises(private_files.NotPrivate, match="is open to other users: its mode is 0755"):
+        private_files.check_folder(folder)
+
+    assert 0o755 == mode(folder)

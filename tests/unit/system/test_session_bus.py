@@ -1,4 +1,4 @@
-"""Where the session bus is looked for."""
+"""Finding the session bus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if sys.platform == "win32":
 
 @pytest.fixture(name="runtime")
 def _runtime() -> Iterator[Path]:
-    # The path of a socket has about 100 characters at most.
+    # A socket's path can have about 100 characters.
     with tempfile.TemporaryDirectory(prefix="uh") as short:
         yield Path(short)
 
@@ -32,18 +32,18 @@ def make_bus(runtime: Path) -> None:
         bus.bind(str(runtime / "bus"))
 
 
-def test_the_session_says_where_its_bus_is() -> None:
+def test_address_in_the_environment_is_used() -> None:
     """
-    A program of a desktop's session takes the bus that the session names.
+    A program of a desktop session uses the address in its environment.
     """
     environ = {"DBUS_SESSION_BUS_ADDRESS": "unix:abstract=/tmp/x", "XDG_RUNTIME_DIR": "/nowhere"}
 
     assert "unix:abstract=/tmp/x" == session_bus_address(environ)
 
 
-def test_a_program_of_no_session_finds_the_bus(runtime: Path) -> None:
+def test_bus_is_found_without_a_session(runtime: Path) -> None:
     """
-    A daemon started by cron or over SSH finds the bus that systemd has made for its user.
+    A daemon started by cron or over SSH finds the bus that systemd created for the user.
     """
     make_bus(runtime)
     environ = {"XDG_RUNTIME_DIR": str(runtime)}
@@ -53,9 +53,9 @@ def test_a_program_of_no_session_finds_the_bus(runtime: Path) -> None:
     assert f"unix:path={runtime}/bus" == environ["DBUS_SESSION_BUS_ADDRESS"]
 
 
-def test_without_a_bus_there_is_none(runtime: Path) -> None:
+def test_no_bus_returns_none(runtime: Path) -> None:
     """
-    Where there is no bus, none is named.
+    Without a bus, no address is set.
     """
     environ = {"XDG_RUNTIME_DIR": str(runtime)}
 
@@ -64,9 +64,9 @@ def test_without_a_bus_there_is_none(runtime: Path) -> None:
     assert {"XDG_RUNTIME_DIR": str(runtime)} == environ
 
 
-def test_what_is_no_socket_is_no_bus(runtime: Path) -> None:
+def test_only_a_socket_counts_as_bus(runtime: Path) -> None:
     """
-    A file or a link in the bus's place is not used.
+    A file or a link in place of the bus is not used.
     """
     (runtime / "bus").touch()
 
@@ -74,9 +74,9 @@ def test_what_is_no_socket_is_no_bus(runtime: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="platform: only root can give a socket away")
-def test_another_users_bus_is_not_used(runtime: Path) -> None:
+def test_bus_of_another_user_is_not_used(runtime: Path) -> None:
     """
-    What is said on the bus is not said to another user.
+    Secrets must not be sent to another user's bus.
     """
     make_bus(runtime)
     os.chown(runtime / "bus", 65534, 65534)

@@ -1,28 +1,28 @@
 from tests.support.clock import FakeClock
-from upstash_helper.upstream.circuit_breaker import Breaker
+from upstash_helper.upstream.circuit_breaker import CircuitBreaker
 
 
-def broken(clock: FakeClock, failures: int = 5) -> Breaker:
-    """Return a breaker after so many failures."""
-    breaker = Breaker(clock=clock)
+def broken(clock: FakeClock, failures: int = 5) -> CircuitBreaker:
+    """Return a breaker after that many failures."""
+    breaker = CircuitBreaker(clock=clock)
     for _ in range(failures):
         assert breaker.admit() is None
         breaker.failed()
     return breaker
 
 
-def test_four_failures_in_a_row_change_nothing() -> None:
+def test_four_failures_keep_the_breaker_closed() -> None:
     """
-    A service that fails a few times is still asked.
+    A few failures do not stop calls.
     """
     breaker = broken(FakeClock(), failures=4)
 
     assert breaker.admit() is None
 
 
-def test_t48_five_failures_in_a_row_stop_calls_for_ten_seconds() -> None:
+def test_t48_five_consecutive_failures_open_the_breaker() -> None:
     """
-    A service that is down is left alone, and the caller learns for how long.
+    Calls are rejected for ten seconds, and the caller learns how long to wait.
     """
     clock = FakeClock()
     breaker = broken(clock)
@@ -32,9 +32,9 @@ def test_t48_five_failures_in_a_row_stop_calls_for_ten_seconds() -> None:
     assert 6.0 == breaker.admit()
 
 
-def test_a_success_in_between_starts_the_count_again() -> None:
+def test_success_resets_the_count() -> None:
     """
-    Only failures in a row count.
+    Only consecutive failures count.
     """
     breaker = broken(FakeClock(), failures=4)
 
@@ -44,9 +44,9 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     assert breaker.admit() is None
 
 
-def test_five_failures_over_more_than_a_minute_change_nothing() -> None:
+def test_failures_outside_the_window_do_not_count() -> None:
     """
-    A call that fails now and then does not stop the others.
+    Occasional failures do not stop calls.
     """
     clock = FakeClock()
     breaker = broken(clock, failures=4)
@@ -57,9 +57,9 @@ def test_five_failures_over_more_than_a_minute_change_nothing() -> None:
     assert breaker.admit() is None
 
 
-def test_after_the_pause_one_call_at_a_time_is_let_through() -> None:
+def test_one_probe_is_admitted_after_the_cooldown() -> None:
     """
-    One probe finds out whether the service is back; the others wait for what it finds.
+    Other calls wait for the result of the probe.
     """
     clock = FakeClock()
     breaker = broken(clock)
@@ -70,9 +70,9 @@ def test_after_the_pause_one_call_at_a_time_is_let_through() -> None:
     assert [None, 1.0, 1.0] == admitted
 
 
-def test_a_probe_that_succeeds_lets_everybody_through() -> None:
+def test_successful_probe_closes_the_breaker() -> None:
     """
-    A service that is back is used at once.
+    A service that works again is used at once.
     """
     clock = FakeClock()
     breaker = broken(clock)
@@ -84,9 +84,9 @@ def test_a_probe_that_succeeds_lets_everybody_through() -> None:
     assert [None, None] == [breaker.admit(), breaker.admit()]
 
 
-def test_a_probe_that_fails_begins_another_pause() -> None:
+def test_failed_probe_starts_another_cooldown() -> None:
     """
-    A service that is still down costs one call every ten seconds, however old the first failures are.
+    A service that still fails costs one call every ten seconds, however old the first failures are.
     """
     clock = FakeClock()
     breaker = broken(clock)
@@ -98,9 +98,9 @@ def test_a_probe_that_fails_begins_another_pause() -> None:
     assert 10.0 == breaker.admit()
 
 
-def test_a_probe_whose_caller_went_away_makes_room_for_the_next() -> None:
+def test_abandoned_probe_admits_the_next_call() -> None:
     """
-    A cancelled call does not leave the service locked out.
+    A canceled probe does not block the service.
     """
     clock = FakeClock()
     breaker = broken(clock)

@@ -1,12 +1,12 @@
 import pytest
 
-from upstash_helper.upstream.response import Reply, words_of
+from upstash_helper.upstream.response import Response, error_text
 
 
-def reply(body: str | bytes, media_type: str = "application/json") -> Reply:
-    """Return a refusal with that body."""
+def response(body: str | bytes, media_type: str = "application/json") -> Response:
+    """Return an error response with that body."""
     encoded = body if isinstance(body, bytes) else body.encode()
-    return Reply(status=400, media_type=media_type, retry_after=None, body=encoded)
+    return Response(status=400, media_type=media_type, retry_after=None, body=encoded)
 
 
 @pytest.mark.parametrize(
@@ -23,33 +23,33 @@ def reply(body: str | bytes, media_type: str = "application/json") -> Reply:
         ("", ""),
     ],
 )
-def test_the_words_are_found_where_upstash_puts_them(body: str, words: str) -> None:
+def test_error_text_is_found_in_upstashs_fields(body: str, words: str) -> None:
     """
-    A refusal is quoted from `error`, then `message`, then the text itself.
+    The text is in `error`, `message`, or the body itself.
     """
-    assert words == words_of(reply(body))
+    assert words == error_text(response(body))
 
 
 @pytest.mark.parametrize("body", ["<html><h1>Bad</h1>", "<!DOCTYPE html>", '{"error": " <p>no</p>"}', '"<b>x</b>"'])
-def test_html_is_not_shown(body: str) -> None:
+def test_html_is_ignored(body: str) -> None:
     """
-    An error page of some gateway says nothing to a person who reads a message.
+    The HTML error page of a gateway is of no use in a message.
     """
-    assert "" == words_of(reply(body, "text/plain"))
+    assert "" == error_text(response(body, "text/plain"))
 
 
-def test_text_of_another_media_type_is_not_shown() -> None:
+def test_other_media_types_are_ignored() -> None:
     """
-    What is neither JSON nor plain text was not written to be read.
+    Only JSON and plain text are shown.
     """
-    assert "" == words_of(reply("body { color: red }", "text/css"))
+    assert "" == error_text(response("body { color: red }", "text/css"))
 
 
-def test_words_are_one_bounded_line_without_control_characters() -> None:
+def test_error_text_is_one_short_line_without_control_characters() -> None:
     """
-    Nothing an answer holds can break a terminal, a log line or a layout.
+    A response cannot break a terminal, a log line or a layout.
     """
-    words = words_of(reply("a\r\nb\x1b[31mc\u202ed\x00" + "x" * 1000, "text/plain"))
+    words = error_text(response("a\r\nb\x1b[31mc\u202ed\x00" + "x" * 1000, "text/plain"))
 
     assert words.startswith("a b [31mc d x")
     assert 300 == len(words)
@@ -57,24 +57,24 @@ def test_words_are_one_bounded_line_without_control_characters() -> None:
 
 
 @pytest.mark.parametrize("echo", ["key-12345678", "KEY-12345678"])
-def test_secrets_are_taken_out(echo: str) -> None:
+def test_secrets_are_removed(echo: str) -> None:
     """
-    An answer that repeats the credential does not carry it on, not even at the cut.
+    A response that repeats the credential does not leak it, not even where the text is cut.
     """
-    words = words_of(reply("x" * 290 + echo + " was refused", "text/plain"), "key-12345678", None, "")
+    words = error_text(response("x" * 290 + echo + " was refused", "text/plain"), "key-12345678", None, "")
 
     assert "key-1" not in words.lower()
 
 
-def test_bytes_that_are_no_text_do_no_harm() -> None:
+def test_invalid_utf8_is_replaced() -> None:
     """
-    A broken encoding is shown as far as it can be.
+    A broken encoding is shown as far as possible.
     """
-    assert "bad \ufffd byte" == words_of(reply(b"bad \xff byte"))
+    assert "bad \ufffd byte" == error_text(response(b"bad \xff byte"))
 
 
-def test_deeply_nested_json_does_no_harm() -> None:
+def test_deeply_nested_json_is_not_an_error() -> None:
     """
-    A document made to exhaust the stack is simply not JSON.
+    A document that would exhaust the stack counts as no JSON.
     """
-    assert words_of(reply("[" * 100_000, "text/html")) == ""
+    assert error_text(response("[" * 100_000, "text/html")) == ""

@@ -1,8 +1,8 @@
-"""Which header fields pass through the daemon, as tables."""
+"""Which header fields are forwarded in each direction."""
 
 import pytest
 
-from upstash_helper.upstream.pass_through import VIA, to_app, to_upstash
+from upstash_helper.upstream.pass_through import VIA, request_headers, response_headers
 
 ADDED_TO_REQUESTS = (("Accept-Encoding", "identity"), ("Via", VIA))
 
@@ -23,11 +23,11 @@ ADDED_TO_REQUESTS = (("Accept-Encoding", "identity"), ("Via", VIA))
         ("X-Tab", "a\tb"),
     ],
 )
-def test_what_an_app_says_to_upstash_arrives(name: str, value: str) -> None:
+def test_request_fields_for_upstash_are_forwarded(name: str, value: str) -> None:
     """
-    A client that is pointed at the daemon is understood as before.
+    A client that uses the daemon's URL works as before.
     """
-    assert ((name, value), *ADDED_TO_REQUESTS) == to_upstash([(name, value)])
+    assert ((name, value), *ADDED_TO_REQUESTS) == request_headers([(name, value)])
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,12 @@ def test_what_an_app_says_to_upstash_arrives(name: str, value: str) -> None:
         "X-Rewrite-URL",
     ],
 )
-def test_what_is_between_app_and_daemon_stays_there(name: str) -> None:
+def test_request_fields_for_the_daemon_are_dropped(name: str) -> None:
     """
-    Neither the app's token nor what its browser and its connection say goes to Upstash, and no other method or path.
+    Neither the app's token nor fields about its browser and connection are forwarded, nor ones that override the method
+    or path.
     """
-    assert ADDED_TO_REQUESTS == to_upstash([(name, "value")])
+    assert ADDED_TO_REQUESTS == request_headers([(name, "value")])
 
 
 @pytest.mark.parametrize(
@@ -90,11 +91,11 @@ def test_what_is_between_app_and_daemon_stays_there(name: str) -> None:
         ("X-RateLimit-Remaining", "0"),
     ],
 )
-def test_what_upstash_says_to_an_app_arrives(name: str, value: str) -> None:
+def test_response_fields_for_the_app_are_forwarded(name: str, value: str) -> None:
     """
-    A client finds what it looks for in an answer.
+    A client finds the fields it needs in a response.
     """
-    assert ((name, value), ("Via", VIA)) == to_app([(name, value)])
+    assert ((name, value), ("Via", VIA)) == response_headers([(name, value)])
 
 
 @pytest.mark.parametrize(
@@ -136,22 +137,22 @@ def test_what_upstash_says_to_an_app_arrives(name: str, value: str) -> None:
         "Report-To",
     ],
 )
-def test_what_is_about_upstash_s_own_host_stays_there(name: str) -> None:
+def test_response_fields_about_upstashs_host_are_dropped(name: str) -> None:
     """
-    Upstash cannot set cookies for localhost, let other origins in, or have an answer with passwords cached.
+    Upstash cannot set cookies for localhost, allow other origins, or have responses with passwords cached.
     """
-    assert (("Via", VIA),) == to_app([(name, "value")])
+    assert (("Via", VIA),) == response_headers([(name, "value")])
 
 
 @pytest.mark.parametrize("connection", ["X-Hop", "x-hop", "close, X-Hop", " keep-alive ,x-HOP ", "X-Hop, Content-Type"])
-def test_what_connection_lists_is_about_the_connection(connection: str) -> None:
+def test_fields_listed_in_connection_are_dropped(connection: str) -> None:
     """
     RFC 9110, section 7.6.1, in both directions.
     """
     fields = [("Connection", connection), ("X-Hop", "1"), ("X-End", "2")]
 
-    assert (("X-End", "2"), *ADDED_TO_REQUESTS) == to_upstash(fields)
-    assert (("X-End", "2"), ("Via", VIA)) == to_app(fields)
+    assert (("X-End", "2"), *ADDED_TO_REQUESTS) == request_headers(fields)
+    assert (("X-End", "2"), ("Via", VIA)) == response_headers(fields)
 
 
 @pytest.mark.parametrize(
@@ -171,22 +172,22 @@ def test_what_connection_lists_is_about_the_connection(connection: str) -> None:
         ("", "x"),
     ],
 )
-def test_a_field_that_could_become_another_is_dropped(name: str, value: str) -> None:
+def test_invalid_fields_are_dropped(name: str, value: str) -> None:
     """
-    No line break passes, and nothing that could not be written down again as it was.
+    Line breaks are not forwarded, nor anything else that cannot be written unchanged.
     """
-    assert ADDED_TO_REQUESTS == to_upstash([(name, value)])
-    assert (("Via", VIA),) == to_app([(name, value)])
+    assert ADDED_TO_REQUESTS == request_headers([(name, value)])
+    assert (("Via", VIA),) == response_headers([(name, value)])
 
 
-def test_fields_of_one_name_keep_their_number_and_order() -> None:
+def test_repeated_fields_keep_their_number_and_order() -> None:
     """
-    A list that came in several lines leaves in several lines.
+    A list in several lines is forwarded in several lines.
     """
     fields = [("X-A", "1"), ("X-B", "2"), ("X-A", "3")]
 
-    assert (*fields, *ADDED_TO_REQUESTS) == to_upstash(fields)
-    assert (*fields, ("Via", VIA)) == to_app(fields)
+    assert (*fields, *ADDED_TO_REQUESTS) == request_headers(fields)
+    assert (*fields, ("Via", VIA)) == response_headers(fields)
 
 
 @pytest.mark.parametrize(
@@ -199,15 +200,15 @@ def test_fields_of_one_name_keep_their_number_and_order() -> None:
         ([("Accept-Encoding", "gzip\r\nX: y")], "identity"),
     ],
 )
-def test_only_an_encoding_that_the_app_reads_is_asked_for(fields: list[tuple[str, str]], expected: str) -> None:
+def test_only_the_apps_encodings_are_requested(fields: list[tuple[str, str]], expected: str) -> None:
     """
-    Bodies pass as they are, so the app must be able to decode them.
+    Bodies are forwarded unchanged, so the app must be able to decode them.
     """
-    assert (("Accept-Encoding", expected), ("Via", VIA)) == to_upstash(fields)
+    assert (("Accept-Encoding", expected), ("Via", VIA)) == request_headers(fields)
 
 
-def test_the_daemon_adds_itself_to_those_that_an_answer_came_through() -> None:
+def test_daemon_is_appended_to_via() -> None:
     """
-    RFC 9110, section 7.6.3: the last of the list is the nearest.
+    RFC 9110, section 7.6.3: the last entry is the nearest.
     """
-    assert (("Via", f"1.1 google, {VIA}"),) == to_app([("via", "1.1 google")])
+    assert (("Via", f"1.1 google, {VIA}"),) == response_headers([("via", "1.1 google")])

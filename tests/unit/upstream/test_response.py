@@ -1,6 +1,6 @@
 import pytest
 
-from upstash_helper.upstream.response import Reply, retry_after
+from upstash_helper.upstream.response import Response, retry_after
 
 NOW = 1_784_000_000.0  # Tue, 14 Jul 2026 03:33:20 GMT
 
@@ -16,25 +16,25 @@ NOW = 1_784_000_000.0  # Tue, 14 Jul 2026 03:33:20 GMT
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
     ],
 )
-def test_t48_retry_after_is_read_in_both_forms(header: str, seconds: float) -> None:
+def test_t48_retry_after_accepts_seconds_and_dates(header: str, seconds: float) -> None:
     """
-    Seconds and dates are both taken, never as a time in the past and never as more than a day.
+    The result is never negative, and never more than a day.
     """
     assert seconds == retry_after(header, now=NOW)
 
 
 @pytest.mark.parametrize("header", [None, "", "soon", "-5", "1.5", "7, 8", "٣", "9" * 5000, "Tue, 99 Jul 2026", "\x00"])
-def test_a_retry_after_that_says_nothing_is_ignored(header: str | None) -> None:
+def test_invalid_retry_after_is_ignored(header: str | None) -> None:
     """
-    Garbage in this header is the same as no header.
+    An invalid header is treated as no header.
     """
     assert retry_after(header, now=NOW) is None
 
 
-def test_a_reply_does_not_print_its_body() -> None:
+def test_repr_of_a_response_has_no_body() -> None:
     """
-    An answer holds keys and tokens; its repr does not.
+    A response may contain keys and tokens.
     """
-    reply = Reply(status=200, media_type="application/json", retry_after=None, body=b'{"api_key": "s3cret"}')
+    response = Response(status=200, media_type="application/json", retry_after=None, body=b'{"api_key": "s3cret"}')
 
-    assert "s3cret" not in repr(reply)
+    assert "s3cret" not in repr(response)

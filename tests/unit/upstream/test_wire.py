@@ -29,13 +29,13 @@ WHOLE = {
 
 
 def document(**fields: Any) -> DatabaseDocument:
-    """Return the document with other values for some fields."""
+    """Return the document with some fields changed."""
     return msgspec.convert(WHOLE | fields, DatabaseDocument)
 
 
-def test_a_whole_document_is_read() -> None:
+def test_complete_document_is_read() -> None:
     """
-    Every field that a user sees comes from where Upstash puts it.
+    Every field is read from where Upstash puts it.
     """
     database = document().database("https://{host}")
 
@@ -70,16 +70,16 @@ def test_a_whole_document_is_read() -> None:
         (None, ""),
     ],
 )
-def test_an_endpoint_may_be_a_slug_or_a_host(endpoint: str | None, host: str) -> None:
+def test_endpoint_may_be_a_slug_or_a_host(endpoint: str | None, host: str) -> None:
     """
-    The host that is shown is one that can be connected to.
+    The host is one that clients can connect to.
     """
     assert host == document(endpoint=endpoint).database("https://{host}").host
 
 
-def test_a_rest_address_without_a_place_for_the_host_stays_as_it_is() -> None:
+def test_rest_url_without_a_placeholder_is_unchanged() -> None:
     """
-    A sandbox serves all databases at one address.
+    A sandbox serves all databases at one URL.
     """
     assert "http://127.0.0.1:8079" == document().database("http://127.0.0.1:8079").rest_url
 
@@ -107,7 +107,7 @@ def test_a_rest_address_without_a_place_for_the_host_stays_as_it_is() -> None:
         ({"plan": "fixed_1gb"}, {"plan": "fixed_1gb"}),
     ],
 )
-def test_odd_values_are_read_sanely(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_unexpected_values_get_defaults(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     """
     A number sent as text, a null or a missing field does not hide a database.
     """
@@ -116,9 +116,9 @@ def test_odd_values_are_read_sanely(fields: dict[str, Any], expected: dict[str, 
     assert expected == {name: database[name] for name in expected}
 
 
-def test_the_id_alone_is_enough() -> None:
+def test_id_is_the_only_required_field() -> None:
     """
-    A database that is still being made is listed as well.
+    A database that is still being created is listed too.
     """
     database = msgspec.convert({"database_id": "x"}, DatabaseDocument).database("https://{host}")
 
@@ -126,15 +126,15 @@ def test_the_id_alone_is_enough() -> None:
 
 
 @pytest.mark.parametrize("missing", ["password", "rest_token"])
-def test_secrets_are_all_there_or_not_at_all(missing: str) -> None:
+def test_incomplete_secrets_are_none(missing: str) -> None:
     """
-    Nobody is handed half a credential.
+    Half of a credential is not returned.
     """
     assert document(**{missing: None}).secrets() is None
 
 
-def test_a_document_does_not_print_its_secrets() -> None:
+def test_repr_of_a_document_has_no_secrets() -> None:
     """
-    The repr names the database and nothing that opens it.
+    The repr contains only the database's id.
     """
     assert "DatabaseDocument('96ad0856-03b1-4ee7-9666-e81abd0349e1')" == repr(document())

@@ -10,7 +10,8 @@ from upstash_helper_tray.status import WAITING_FOR_SIGN_IN, running_attempt, wor
 from upstash_helper_tray.text import short
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.wire import Attempt, Connection, ConnectionState
+    from upstash_helper.protocol.literals import ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection
     from upstash_helper_tray.menu.entries import Menu
 
 # Of these the helper's own words say more; of the others they name commands for a terminal.

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from upstash_helper.api.server.routes import Policy
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.identity import Caller
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN, Policy
-from upstash_helper.broker.apps.identity import of_origin
-from upstash_helper.broker.apps.rate_limits import Buckets
+from upstash_helper.broker.apps.rate_limits import TokenBuckets
 from upstash_helper.broker.errors import HelperError, RateLimited
+from upstash_helper.broker.identity import of_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.audit import RequestAudit
     from upstash_helper.api.guard.policy import LazyCallers, ServerAddress
-    from upstash_helper.broker.apps.identity import Caller
-    from upstash_helper.broker.apps.registry import Apps
+    from upstash_helper.broker.apps.registry import AppRegistry
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock, Peers
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Guard:
         *,
         address: ServerAddress,
         callers: LazyCallers,
-        apps: Apps,
+        apps: AppRegistry,
         peers: Peers,
         audit: RequestAudit,
         clock: Clock,
@@ -64,7 +64,7 @@ class Guard:
         self._apps = apps
         self._peers = peers
         self._audit = audit
-        self._requests = Buckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
+        self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
     def declare(self, route: web.AbstractRoute, policy: Policy) -> None:

@@ -17,10 +17,10 @@ import msgspec
 
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server.routes import Policy
-from upstash_helper.broker.apps.identity import Caller, of_origin
+from upstash_helper.broker.identity import Caller, of_origin
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.identity import Scope
+    from upstash_helper.protocol.literals import Scope
 
 MAX_TARGET_LENGTH: Final = 2048
 """Characters."""

@@ -9,12 +9,12 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.broker.apps.identity import OWNER, Caller
+from upstash_helper.broker.identity import OWNER, Caller
 from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.dashboard_sessions import Sessions
-    from upstash_helper.broker.apps.registry import Apps
+    from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+    from upstash_helper.broker.apps.registry import AppRegistry
 
 
 def token_of(authorizations: tuple[str, ...], *, basic: bool = False) -> bytes | None:
@@ -53,7 +53,7 @@ class Tokens:
     The owner's token is generated at each start, so that a discovery file left behind by a crash is worthless.
     """
 
-    def __init__(self, apps: Apps, sessions: Sessions) -> None:
+    def __init__(self, apps: AppRegistry, sessions: DashboardSessions) -> None:
         self.owner_token: Final = Secret(f"uho_{secrets.token_urlsafe(32)}")
         self._owner: Final = _digest(self.owner_token.reveal().encode())
         self._apps = apps

@@ -18,7 +18,9 @@ from aiohttp import web
 
 from upstash_helper.api.app import create_app
 from upstash_helper.api.pages import outcome
+from upstash_helper.api.pages.icons import sprite
 from upstash_helper.api.pages.static import CSP, read
+from upstash_helper.api.server import render
 from upstash_helper.api.server.routes import Parameter, Policy, Route
 from upstash_helper.broker.account.attempts import Expired, Pending, Redirect
 from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.middleware import Guard
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
 
 _HTML: Final = "text/html"
 
@@ -131,12 +133,12 @@ class SignInPagesResource:
             return await self._dashboard()
         redirect = parse_redirect(query.items())
         if redirect is None:
-            return outcome.noise().response(status=400)
+            return outcome.no_attempt().response(status=400)
 
-        attempt = await self._connection.flow.redirected(redirect)
+        attempt = await self._connection.flow.handle_redirect(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
-            return outcome.noise().response(status=400)
+            return outcome.no_attempt().response(status=400)
         # RFC 9700, section 4.3.1: removes the code from the address, and so from the history and the Referer.
         return web.Response(status=303, headers={"Location": f"/?attempt={attempt.id}"})
 
@@ -148,19 +150,20 @@ class SignInPagesResource:
         """
         attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
 
-        return web.Response(text=outcome.STATES[type(attempt)])
+        return web.Response(text=render.ATTEMPT_STATES[type(attempt)])
 
     async def _result(self, attempt_id: str) -> web.Response:
         try:
             attempt = self._connection.flow.attempt(attempt_id)
-        except AttemptNotFound as error:
-            return outcome.over(error.detail).response(status=404)
+        except AttemptNotFound:
+            return outcome.no_attempt().response(status=404)
         status = await self._connection.status()
-        return outcome.outcome(attempt, status, self._connection.flow.askers(attempt.id)).response()
+        return outcome.outcome(attempt, status, self._connection.flow.requesters(attempt.id)).response()
 
     async def _dashboard(self) -> web.Response:
         """Return the dashboard's shell. It has no data, and loads all of it with its session's token."""
-        response = web.Response(text=read("dashboard.html").decode(), content_type=_HTML)
+        page = read("dashboard/dashboard.html").decode().replace("<!-- icons -->", sprite())
+        response = web.Response(text=page, content_type=_HTML)
         response.headers["Content-Security-Policy"] = CSP
         return response
 
@@ -230,7 +233,7 @@ class CallbackResource:
             raise web.HTTPNotFound
         redirect = parse_redirect(request.query.items())
 
-        attempt = None if redirect is None else await self._connection.flow.redirected(redirect)
+        attempt = None if redirect is None else await self._connection.flow.handle_redirect(redirect)
 
         url = f"http://localhost:{self._api_port}/?attempt={_NO_ATTEMPT if attempt is None else attempt.id}"
         return web.Response(text=_CONTINUE.format(url=url), content_type="text/html")

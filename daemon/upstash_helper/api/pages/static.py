@@ -27,6 +27,7 @@ _PROBE_DESCRIPTION: Final = (
 )
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOLDERS: Final = ("dashboard", "pages")
 
 
 class FilesResource:
@@ -38,7 +39,7 @@ class FilesResource:
         public = Policy("open", readable=True)
         return [
             Route(
-                method="GET", path="/web/{name}", handler=self.file, policy=Policy("page"),
+                method="GET", path="/web/{folder}/{name}", handler=self.file, policy=Policy("page"),
                 operation_id="getFile", summary="Get a file of the helper's own pages",
                 answers={200: "text/css"}, problems=(404,),
             ),
@@ -49,16 +50,26 @@ class FilesResource:
                 answers={200: "text/javascript"},
             ),
             Route(
+                method="GET", path="/connect-core.js", handler=self.core, policy=public,
+                operation_id="getConnectCoreModule", summary="Get the same module without the button",
+                answers={200: "text/javascript"},
+            ),
+            Route(
                 method="GET", path="/connect.d.ts", handler=self.types, policy=public,
                 operation_id="getConnectTypes", summary="Get the module's TypeScript types",
                 answers={200: "text/plain"},
                 parameters=(Parameter(name="probe", where="query", description=_PROBE_DESCRIPTION),),
             ),
+            Route(
+                method="GET", path="/connect-core.d.ts", handler=self.core_types, policy=public,
+                operation_id="getConnectCoreTypes", summary="Get the TypeScript types of the module without the button",
+                answers={200: "text/plain"},
+            ),
         ]  # fmt: skip
 
     async def file(self, request: web.Request) -> web.Response:
         """Return a file of the pages. The names are a fixed set, which rules out path traversal."""
-        name = request.match_info["name"]
+        name = f"{request.match_info['folder']}/{request.match_info['name']}"
         kind = names().get(name)
         if kind is None:
             raise web.HTTPNotFound
@@ -68,6 +79,10 @@ class FilesResource:
         """Return the module."""
         return web.Response(body=read("connect.js"), content_type="text/javascript", charset="utf-8")
 
+    async def core(self, _request: web.Request) -> web.Response:
+        """Return the module without the button."""
+        return web.Response(body=read("connect-core.js"), content_type="text/javascript", charset="utf-8")
+
     async def types(self, request: web.Request) -> web.Response:
         """Return the module's types. Clients that search for the helper request them with a probe, which is echoed."""
         response = web.Response(body=read("connect.d.ts"), content_type="text/plain", charset="utf-8")
@@ -76,13 +91,20 @@ class FilesResource:
             response.headers[PROBE_HEADER] = probe
         return response
 
+    async def core_types(self, _request: web.Request) -> web.Response:
+        """Return the types of the module without the button."""
+        return web.Response(body=read("connect-core.d.ts"), content_type="text/plain", charset="utf-8")
+
 
 @cache
 def names() -> Mapping[str, str]:
-    """Return the files that pages may load, and their content types."""
-    folder = files("upstash_helper.web")
+    """Return the files that pages may load, by folder and name, and their content types."""
     return {
-        item.name: kind for item in folder.iterdir() for suffix, kind in _TYPES.items() if item.name.endswith(suffix)
+        f"{folder}/{item.name}": kind
+        for folder in _FOLDERS
+        for item in files("upstash_helper.web").joinpath(folder).iterdir()
+        for suffix, kind in _TYPES.items()
+        if item.name.endswith(suffix)
     }
 
 
@@ -107,6 +129,6 @@ class BridgeResource:
 
     async def page(self, _request: web.Request) -> web.Response:
         """Return the page. It is constant: its script gets the opener's origin from the browser."""
-        response = web.Response(body=read("bridge.html"), content_type="text/html", charset="utf-8")
+        response = web.Response(body=read("pages/bridge.html"), content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CSP
         return response

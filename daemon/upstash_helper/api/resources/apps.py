@@ -15,7 +15,7 @@ from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.registry import Apps
+    from upstash_helper.broker.apps.registry import AppRegistry
     from upstash_helper.broker.audit import Audit
 
 PAGE_SIZE: Final = 100
@@ -39,7 +39,7 @@ _AUDIT_PARAMETERS = (
 class AppsResource:
     """Handlers for apps, the caller's token, and the audit log."""
 
-    def __init__(self, *, apps: Apps, audit: Audit) -> None:
+    def __init__(self, *, apps: AppRegistry, audit: Audit) -> None:
         self._apps = apps
         self._audit = audit
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.broker.account.api_key import ConsoleKey
+    from upstash_helper.broker.account.api_key import ApiKeySignIn
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
 
 _READ = Policy("token", "connection:read")
 _CANCEL = Policy("token", "connection:write", audit="connection.cancel")
@@ -32,22 +32,22 @@ class ConnectionResource:
         self,
         *,
         connection: Connection,
-        console_key: ConsoleKey,
-        vault: Vault,
+        api_key_sign_in: ApiKeySignIn,
+        credentials: CredentialCache,
         open_browser: bool,
         hosts: Sequence[str],
     ) -> None:
         """
         Args:
             connection: The connection.
-            console_key: Connects with an API key instead of a sign-in.
-            vault: Reports the state of the credential store.
+            api_key_sign_in: Connects with an API key instead of a sign-in.
+            credentials: Reports the state of the credential store.
             open_browser: Whether connecting opens the browser unless the request says otherwise.
             hosts: The values of Host that are valid in a redirect; error messages show the first one.
         """
         self._connection = connection
-        self._console_key = console_key
-        self._vault = vault
+        self._api_key_sign_in = api_key_sign_in
+        self._credentials = credentials
         self._open_browser = open_browser
         self._hosts = hosts
 
@@ -106,7 +106,7 @@ class ConnectionResource:
         """Return the connection's state."""
         status = await self._connection.status()
 
-        return render.json(render.connection(status, self._vault.health()))
+        return render.json(render.connection(status, self._credentials.health()))
 
     async def connect(self, request: web.Request) -> web.Response:
         """Start or join an attempt. The status is 200 if the account is already connected."""
@@ -149,7 +149,7 @@ class ConnectionResource:
         given = cast("wire.PastedAddress", decode(request[BODY], wire.PastedAddress))
         redirect = callback.parse_pasted_address(given.address, hosts=self._hosts)
 
-        attempt = await self._connection.flow.pasted(request.match_info["attempt_id"], redirect)
+        attempt = await self._connection.flow.handle_pasted_redirect(request.match_info["attempt_id"], redirect)
 
         return render.json(render.attempt(attempt))
 
@@ -157,14 +157,14 @@ class ConnectionResource:
         """Verify and store an API key."""
         given = cast("wire.ApiKey", decode(request[BODY], wire.ApiKey))
 
-        status = await self._console_key.use(email=given.email, api_key=Secret(given.api_key))
+        status = await self._api_key_sign_in.use(email=given.email, api_key=Secret(given.api_key))
 
-        return render.json(render.connection(status, self._vault.health()))
+        return render.json(render.connection(status, self._credentials.health()))
 
     async def give_email(self, request: web.Request) -> web.Response:
         """Verify and store the account's email."""
         given = cast("wire.Email", decode(request[BODY], wire.Email))
 
-        status = await self._console_key.give_email(given.email)
+        status = await self._api_key_sign_in.give_email(given.email)
 
-        return render.json(render.connection(status, self._vault.health()))
+        return render.json(render.connection(status, self._credentials.health()))

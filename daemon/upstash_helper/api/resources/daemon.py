@@ -10,14 +10,14 @@ from aiohttp import web
 from upstash_helper.api.server import render
 from upstash_helper.api.server.routes import Policy, Route
 from upstash_helper.broker.account.attempts import https_forced
-from upstash_helper.protocol import discovery, wire
+from upstash_helper.protocol import discovery, literals, wire
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.trays import Trays
 
@@ -34,7 +34,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     log_file: str | None
     console_url: str | None
-    started_by: wire.StartedBy
+    started_by: literals.StartedBy
 
 
 class DaemonResource:
@@ -45,7 +45,7 @@ class DaemonResource:
         *,
         about: About,
         connection: Connection,
-        vault: Vault,
+        credentials: CredentialCache,
         ledger: Ledger,
         trays: Trays,
         listeners: Callable[[], tuple[wire.Listener, ...]],
@@ -55,7 +55,7 @@ class DaemonResource:
     ) -> None:
         self._about = about
         self._connection = connection
-        self._vault = vault
+        self._credentials = credentials
         self._ledger = ledger
         self._trays = trays
         self._listeners = listeners
@@ -105,7 +105,7 @@ class DaemonResource:
                 profile=self._about.profile,
                 started_at=render.timestamp(self._about.started_at),
                 listeners=self._listeners(),
-                connection=render.connection(connection, self._vault.health()),
+                connection=render.connection(connection, self._credentials.health()),
                 hints=self._hints(),
                 log_file=self._about.log_file,
                 ledger=render.ledger(self._ledger.health()),

@@ -15,14 +15,14 @@ from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.dashboard_sessions import Sessions
+    from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
     from upstash_helper.broker.ports import Clock
 
 
 class DashboardResource:
     """Handlers for tickets and sessions."""
 
-    def __init__(self, *, sessions: Sessions, port: int, clock: Clock) -> None:
+    def __init__(self, *, sessions: DashboardSessions, port: int, clock: Clock) -> None:
         self._sessions = sessions
         self._port = port
         self._clock = clock

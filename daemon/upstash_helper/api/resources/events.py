@@ -10,7 +10,7 @@ from aiohttp_sse import EventSourceResponse
 
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Policy, Route, caller_of
-from upstash_helper.broker.account.attempts import Attempt, Status
+from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
 from upstash_helper.broker.apps.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.ledger import Pairing
@@ -19,9 +19,9 @@ from upstash_helper.broker.trays import Tray
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.events import EventBus, Subscription
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock
     from upstash_helper.broker.trays import Trays
 
@@ -80,7 +80,7 @@ class EventsResource:
         app_limit_reached = not caller.is_owner and self._events.streams_of(caller.id) >= MAX_STREAMS_PER_APP
         # One stream is reserved for the tray, where the user approves apps, however many dashboards are open.
         limit = MAX_STREAMS + (tray is not None and self._trays.first is None)
-        if app_limit_reached or self._events.followers >= limit:
+        if app_limit_reached or self._events.stream_count >= limit:
             open_streams = MAX_STREAMS_PER_APP if app_limit_reached else MAX_STREAMS
             detail = f"Too many open event streams ({open_streams}). Close one."
             return problems.answer(429, "too_many_streams", detail, retry_after=5)
@@ -118,7 +118,7 @@ class EventsResource:
             await stream.send("{}", event="reset")
         async for event in subscription:
             await stream.send(render.dump(self._rendered(event.data)), event=event.kind, id=event.id)
-        if subscription.dismissed:
+        if subscription.app_revoked:
             return  # the last event was that the app's access has been revoked
         with contextlib.suppress(ConnectionResetError):
             await stream.send("{}", event="bye")
@@ -126,10 +126,10 @@ class EventsResource:
     def _rendered(self, data: object) -> object:
         """Return an event's data as a wire type."""
         match data:
-            case Status():
+            case ConnectionStatus():
                 return render.connection(data)
             case Pairing():
-                return render.pairing(data, over=self._pairings.is_over(data))
+                return render.pairing(data, over=self._pairings.is_expired(data))
             case Revoked():
                 return render.revoked(data)
             case _ if isinstance(data, Attempt):

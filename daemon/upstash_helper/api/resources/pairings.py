@@ -11,8 +11,8 @@ from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, Policy, Route
-from upstash_helper.broker.apps.identity import Identity, of_origin
-from upstash_helper.broker.apps.pairings import POLL_SECONDS, Wish
+from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
+from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class PairingsResource:
             Route(
                 method="POST", path=collection, handler=self.create, policy=Policy("pairing", body="json"),
                 operation_id="askPairing", summary="Request access for an app",
-                body=wire.AskPairing, answers={202: wire.StartedPairing}, problems=(409, 429),
+                body=wire.PairingRequest, answers={202: wire.StartedPairing}, problems=(409, 429),
             ),
             Route(
                 method="GET", path=collection, handler=self.pending, policy=_OWNER,
@@ -91,10 +91,10 @@ class PairingsResource:
 
     async def create(self, request: web.Request) -> web.Response:
         """Create a pairing: an app's request for access."""
-        wanted = cast("wire.AskPairing", decode(request[BODY], wire.AskPairing))
-        wish = Wish(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
+        wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
+        pairing_request = PairingRequest(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
 
-        pairing, secret = await self._pairings.ask(wish)
+        pairing, secret = await self._pairings.ask(pairing_request)
 
         started = wire.StartedPairing(
             id=pairing.id,
@@ -111,7 +111,7 @@ class PairingsResource:
         """Return a pairing's state, for the app."""
         pairing = await self._pairings.find(_id(request), _secret(request), request[ORIGIN])
 
-        return render.json(render.status(pairing, over=self._pairings.is_over(pairing)))
+        return render.json(render.status(pairing, over=self._pairings.is_expired(pairing)))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         """Withdraw the request."""
@@ -153,7 +153,7 @@ class PairingsResource:
         """Deny the request and block the app."""
         block = await self._approvals.block(_id(request))
 
-        request[TARGET] = block.identity.lasting
+        request[TARGET] = block.identity.shown_without_pid
         return render.json(render.block(block))
 
     async def blocks(self, _request: web.Request) -> web.Response:
@@ -169,7 +169,7 @@ class PairingsResource:
         return web.Response(status=204)
 
     def _rendered(self, pairing: Pairing) -> wire.Pairing:
-        return render.pairing(pairing, over=self._pairings.is_over(pairing))
+        return render.pairing(pairing, over=self._pairings.is_expired(pairing))
 
     async def _identity(self, request: web.Request) -> Identity:
         """
@@ -190,14 +190,16 @@ class PairingsResource:
         local = remote = None
         if transport is not None:
             local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        if not local or not remote:
-            return Identity(kind="native", name="")  # the client has disconnected
-        return await self._peers.program(local[:2], remote[:2])
+        # Without addresses, the client has disconnected.
+        program = await self._peers.program(local[:2], remote[:2]) if local and remote else None
+        if program is None:
+            return Identity(kind="native", name="")
+        return Identity(kind="native", name=program.executable, pid=program.pid)
 
 
 def _audit_target(pairing: Pairing) -> str:
     """Return the pairing as the audit log names it; the id leads to the app's own entries."""
-    return f"{pairing.id} {pairing.identity.lasting}"
+    return f"{pairing.id} {pairing.identity.shown_without_pid}"
 
 
 def _id(request: web.Request) -> str:

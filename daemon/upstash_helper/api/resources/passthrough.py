@@ -14,13 +14,13 @@ from aiohttp import HttpVersion11, hdrs, web
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
 from upstash_helper.api.server.routes import Policy, Route
-from upstash_helper.broker.apps.identity import Scope
 from upstash_helper.broker.errors import HelperError
-from upstash_helper.broker.ports import PassedRequest
+from upstash_helper.broker.ports import PassThroughRequest
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.databases.pass_through import PassThrough
-    from upstash_helper.broker.ports import PassedAnswer
+    from upstash_helper.broker.ports import PassThroughResponse
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class PassThroughResource:
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Stream the request to Upstash, and the response back."""
         try:
-            wanted = PassedRequest(
+            wanted = PassThroughRequest(
                 method=request.method,
                 target=_target(request),
                 headers=tuple(request.headers.items()),
@@ -146,7 +146,7 @@ def _target(request: web.Request) -> str:
 
 
 async def send_answer(
-    request: web.BaseRequest, answer: PassedAnswer, *, seconds: float = SEND_SECONDS
+    request: web.BaseRequest, answer: PassThroughResponse, *, seconds: float = SEND_SECONDS
 ) -> web.StreamResponse:
     """
     Stream Upstash's response to the app, and return the response.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,7 +28,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.PortConflict: 503,
     errors.AttemptNotFound: 404,
     errors.CredentialRefused: 422,
-    errors.NothingToName: 409,
+    errors.EmailNotNeeded: 409,
     errors.StoreLocked: 503,
     errors.StoreUnavailable: 503,
     errors.LedgerUnavailable: 503,
@@ -78,12 +77,14 @@ def answer(
     links: Mapping[str, str] | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> web.Response:
-    """Return a problem as a response."""
+    """Return a problem as a response; its title is the one that the catalog has for ``code``."""
+    from upstash_helper.protocol.messages import PROBLEMS
+
     seconds = None if retry_after is None else max(1, math.ceil(retry_after))
     problem = wire.Problem(
         status=status,
         code=code,
-        title=HTTPStatus(status).phrase,
+        title=PROBLEMS[code].title,
         detail=detail,
         errors=tuple(invalid),
         retry_after=UNSET if seconds is None else seconds,
@@ -147,7 +148,7 @@ class BodyInvalid(Exception):
 _POSITION: Final = re.compile(r" - at `([^`]*)`$")
 
 
-def decode(body: bytes, kind: type[wire.Wanted]) -> wire.Wanted:
+def decode(body: bytes, kind: type[wire.RequestBody]) -> wire.RequestBody:
     """
     Decode a JSON body as ``kind``.
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from upstash_helper.broker import ledger as records
-from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.broker.apps.identity import ALL_DATABASES, MEANING, SCOPES
-from upstash_helper.protocol import wire, wire_apps
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES
+from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import Attempt, Started, Status
-    from upstash_helper.broker.apps.identity import Caller, Identity, Scope
+    from upstash_helper.broker.account.attempts import ConnectionStatus, Started
     from upstash_helper.broker.apps.registry import Revoked
     from upstash_helper.broker.databases.operations import Access
+    from upstash_helper.broker.identity import Caller, Identity
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.models import Database, Secret
     from upstash_helper.broker.ports import StoreHealth
     from upstash_helper.broker.trays import Tray
+    from upstash_helper.protocol.literals import Scope
+    from upstash_helper.protocol.messages import Message
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -49,31 +51,48 @@ def timestamp(unix: float) -> str:
     return datetime.fromtimestamp(int(unix), UTC).isoformat().replace("+00:00", "Z")
 
 
+ATTEMPT_STATES: Final[dict[type[Attempt], literals.AttemptState]] = {
+    Pending: "pending",
+    Exchanging: "exchanging",
+    Succeeded: "succeeded",
+    Failed: "failed",
+    Expired: "expired",
+}
+
+
 def attempt(it: Attempt) -> wire.Attempt:
     """Return an attempt without its secrets."""
-    expires_at = timestamp(it.expires_at)
+    from upstash_helper.protocol import messages
+
+    state = ATTEMPT_STATES[type(it)]
+    reason: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    waiting: Literal["no_callback"] | UnsetType = UNSET
+    message, steps = messages.of_attempt(state), False
     match it:
-        case Pending():
-            return wire.Attempt(
-                attempt_id=it.id,
-                state="pending",
-                expires_at=expires_at,
-                waiting="no_callback" if it.hint else UNSET,
-                detail=it.hint or UNSET,
-            )
-        case Exchanging():
-            return wire.Attempt(attempt_id=it.id, state="exchanging", expires_at=expires_at)
-        case Succeeded():
-            return wire.Attempt(attempt_id=it.id, state="succeeded", expires_at=expires_at)
+        case Pending(hint=str(hint)):
+            waiting, detail = "no_callback", hint
         case Failed():
-            return wire.Attempt(
-                attempt_id=it.id, state="failed", expires_at=expires_at, reason=it.reason, detail=it.detail
-            )
+            message, steps = messages.of_attempt(state, it.reason), True
+            reason, detail = it.reason, it.detail or message.detail
         case Expired():
-            detail = "The sign-in took longer than ten minutes. Start again."
-            return wire.Attempt(
-                attempt_id=it.id, state="expired", expires_at=expires_at, reason="expired", detail=detail
-            )
+            reason, detail, steps = "expired", message.detail, True
+        case _:
+            pass
+    return wire.Attempt(
+        attempt_id=it.id,
+        state=state,
+        expires_at=timestamp(it.expires_at),
+        waiting=waiting,
+        title=message.title,
+        reason=reason,
+        detail=detail,
+        next_steps=_next_steps(message) if steps else (),
+    )
+
+
+def _next_steps(message: Message) -> tuple[wire.NextStep, ...]:
+    return tuple(wire.NextStep(text=step.text, command=step.command) for step in message.steps)
 
 
 def started(it: Started) -> wire.StartedAttempt:
@@ -84,6 +103,7 @@ def started(it: Started) -> wire.StartedAttempt:
         state=shown.state,
         expires_at=shown.expires_at,
         waiting=shown.waiting,
+        title=shown.title,
         detail=shown.detail,
         authorization_url=it.attempt.authorization_url,
         browser_opened=it.browser_opened,
@@ -98,11 +118,20 @@ def tray(it: Tray | None) -> wire.TrayStatus:
     return wire.TrayStatus(state="attached", backend=it.backend, notifies=it.notifies, since=timestamp(it.since))
 
 
-def connection(status: Status, health: StoreHealth | None = None, *, already: bool = False) -> wire.Connection:
+def connection(
+    status: ConnectionStatus, health: StoreHealth | None = None, *, already: bool = False
+) -> wire.Connection:
     """Return the connection's state. ``health`` is left out for callers that do not get to see it."""
+    from upstash_helper.protocol.messages import CONNECTION, PROBLEMS
+
+    message = CONNECTION[status.state].format(email=status.email)
+    if status.state == "disconnected" and not status.can_sign_in:
+        message = PROBLEMS["client_id_missing"]._replace(title=message.title)
     return wire.Connection(
         state=status.state,
-        detail=status.detail or UNSET,
+        title=message.title,
+        detail=status.detail or message.detail or UNSET,
+        next_steps=_next_steps(message),
         account=wire.Account(email=status.email) if status.email else None,
         method=status.method,
         since=None if status.since is None else timestamp(status.since),
@@ -140,7 +169,7 @@ def credentials(access: Access) -> wire.DatabaseCredentials:
     )
 
 
-_STATE_OF: Final[dict[type[records.Decision], wire_apps.PairingState]] = {
+_STATE_OF: Final[dict[type[records.Decision], literals.PairingState]] = {
     records.Waiting: "pending",
     records.Approved: "approved",
     records.Delivered: "approved",
@@ -154,7 +183,7 @@ def identity(it: Identity) -> wire_apps.Identity:
     return wire_apps.Identity(kind=it.kind, name=it.name, shown=it.shown, program=it.program, pid=it.pid)
 
 
-def state(it: records.Pairing, *, over: bool) -> wire_apps.PairingState:
+def state(it: records.Pairing, *, over: bool) -> literals.PairingState:
     """Return a pairing's state; ``over``: whether it has expired."""
     return "expired" if over else _STATE_OF[type(it.decision)]
 
@@ -245,8 +274,8 @@ def ledger(it: LedgerHealth) -> LedgerStatus:
     return LedgerStatus(state=it.state, detail=it.detail)
 
 
-def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.WishedScope, ...]:
-    return tuple(wire_apps.WishedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
+def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.RequestedScope, ...]:
+    return tuple(wire_apps.RequestedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
 
 
 def _optional(unix: float | None) -> str | None:

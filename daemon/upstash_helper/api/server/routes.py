@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 from aiohttp import web
 
-from upstash_helper.broker.apps.identity import Scope
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,7 +74,7 @@ class Route:
     policy: Policy
     summary: str
     operation_id: str
-    body: type[wire.Wanted] | None = None
+    body: type[wire.RequestBody] | None = None
     answers: Mapping[int, object]
     """By status: the response type, a content type if it is not JSON, or None if there is no body."""
     problems: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Connecting without signing in: with an API key, and an e-mail, that the user brings."""
+"""Connecting with an API key that the user enters, without the OAuth flow."""
 
 from __future__ import annotations
 
@@ -6,65 +6,69 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from upstash_helper.broker.errors import CredentialRefused, NothingToName, ReconnectRequired
+from upstash_helper.broker.errors import CredentialRefused, EmailNotNeeded, ReconnectRequired
 from upstash_helper.broker.models import Credential
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import Status
+    from upstash_helper.broker.account.attempts import ConnectionStatus
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import Secret
     from upstash_helper.broker.ports import Clock, DatabasesApi
 
 
-class ConsoleKey:
-    """Takes nothing on trust: a pair of e-mail and key is proved by one call before it is stored."""
+class ApiKeySignIn:
+    """Stores a pair of email address and API key after one call to Upstash has verified it."""
 
     def __init__(
-        self, *, connection: Connection, vault: Vault, api: DatabasesApi, background: Background, clock: Clock
+        self,
+        *,
+        connection: Connection,
+        credentials: CredentialCache,
+        api: DatabasesApi,
+        background: Background,
+        clock: Clock,
     ) -> None:
         self._connection = connection
-        self._vault = vault
+        self._credentials = credentials
         self._api = api
         self._background = background
         self._clock = clock
 
-    async def use(self, *, email: str, api_key: Secret) -> Status:
+    async def use(self, *, email: str, api_key: Secret) -> ConnectionStatus:
         """
-        Connect with a key that the user made in the console.
+        Connect with a key that the user created in the Upstash console.
 
         Raises:
-            CredentialRefused: If Upstash does not take the pair; nothing is changed.
-            StoreLocked: If it could not be stored.
+            CredentialRefused: If Upstash rejects the pair. Nothing is changed.
+            StoreLocked: If the pair could not be stored.
             StoreUnavailable: As StoreLocked.
-            HelperError: What ``DatabasesApi`` raises if the pair could not be proved.
+            HelperError: As ``DatabasesApi.list`` if the pair could not be verified.
         """
         credential = Credential(email=email, api_key=api_key, method="api_key", since=self._clock.time())
-        return await self._background.finish(self._prove_and_store(credential))
+        return await self._background.finish(self._verify_and_store(credential))
 
-    async def give_email(self, email: str) -> Status:
+    async def give_email(self, email: str) -> ConnectionStatus:
         """
-        Name the account whose key is stored already.
+        Add the email address to a stored key whose account is unknown.
 
         Raises:
-            NothingToName: If no e-mail is missing.
-            CredentialRefused: If Upstash does not take it with the key.
+            EmailNotNeeded: If no email address is missing.
+            CredentialRefused: If Upstash rejects it together with the key.
             HelperError: As ``use``.
         """
-        credential = await self._vault.get()
+        credential = await self._credentials.get()
         if credential is None or credential.email is not None:
-            message = "No e-mail is missing." if credential else "No account is connected: connect first."
-            raise NothingToName(message)
-        return await self._background.finish(self._prove_and_store(msgspec.structs.replace(credential, email=email)))
+            raise EmailNotNeeded("" if credential else "No account is connected. Connect one: upstash-helper connect")
+        return await self._background.finish(self._verify_and_store(msgspec.structs.replace(credential, email=email)))
 
-    async def _prove_and_store(self, credential: Credential) -> Status:
+    async def _verify_and_store(self, credential: Credential) -> ConnectionStatus:
         async with self._connection.turn:
             try:
                 await self._api.list(credential)
             except ReconnectRequired:
-                message = "Upstash does not take this e-mail and API key together. Check both in the console."
-                raise CredentialRefused(message) from None
-            await self._vault.put(credential)
+                raise CredentialRefused from None
+            await self._credentials.put(credential)
         await self._connection.changed()
         return await self._connection.status()

@@ -1,97 +1,77 @@
 """
-One run of the OAuth flow, as a value: an attempt is exactly one of these.
+Attempts: runs of the OAuth flow, each a value of exactly one of a few types.
 
-It is found by its ``state``, used once, and expires. What comes back for an attempt that is no longer pending changes
-nothing.
+An attempt is found by its ``state``, is used once, and expires. A redirect for an attempt that is no longer pending
+changes nothing.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.models import Method, Secret
-from upstash_helper.broker.ports import FailureReason
+from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState, FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upstash_helper.broker.account.kept_sign_in import KeptSignIn
-    from upstash_helper.broker.apps.identity import Caller
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import AuthorizationServer, Clock
+    from upstash_helper.protocol.messages import Message
 
-PATIENCE: Final = 90.0
-"""
-Seconds after which an attempt says what may be in the way. Signing in takes less than that as a rule, and whoever is
-told too early goes on signing in.
-"""
-
-PASTE: Final = "copy the whole address from the browser's address bar and run: upstash-helper connect --paste"
-
-NO_CALLBACK: Final = (
-    "The browser has not come back yet. If you are still signing in, go on. If it shows an error or another program's "
-    "page at localhost instead, something on this computer is in the way (a service worker or an extension of another "
-    f"local app, or HSTS, which forces https): {PASTE}"
-)
+HINT_SECONDS: Final = 90.0
+"""Time after which a pending attempt has a hint about possible problems. Most sign-ins take less."""
 
 
 def no_callback(tls_hellos: int) -> str:
     """
-    Return what to say of an attempt whose browser has not come back in ``PATIENCE`` seconds.
+    Return the hint for an attempt whose browser has not returned after ``HINT_SECONDS``.
 
     Args:
-        tls_hellos: How many connections have asked for TLS since it began.
+        tls_hellos: Number of connections that started a TLS handshake since the attempt began.
     """
-    if tls_hellos:
-        return f"{https_forced(tls_hellos)} To finish this sign-in: {PASTE}"
-    return NO_CALLBACK
+    from upstash_helper.protocol.messages import HINTS
+
+    return (_https_forced(tls_hellos) if tls_hellos else HINTS["no_callback"]).text
 
 
 def https_forced(tls_hellos: int) -> str:
     """
-    Return what to say of connections to the port that asked for TLS.
+    Return the hint for connections to the helper's port that started a TLS handshake.
 
     Args:
-        tls_hellos: How many; at least one.
+        tls_hellos: Number of such connections; at least one.
     """
-    times = "once" if tls_hellos == 1 else f"{tls_hellos} times"
-    return (
-        f"Something asked for https on the helper's port {times}, and only http:// is spoken there. Most likely a "
-        "browser forces https on localhost because another local program once told it to (HSTS). To clear that: in "
-        "Chrome and Edge, delete localhost at chrome://net-internals/#hsts; in Firefox, choose Forget About This Site "
-        "for localhost in the history."
-    )
+    return _https_forced(tls_hellos).detail
 
 
-State = Literal[
-    "disconnected",
-    "connecting",
-    "connected",
-    "needs_email",
-    "reconnect_required",
-    "keyring_locked",
-    "keyring_unavailable",
-    "port_conflict",
-]
+def _https_forced(tls_hellos: int) -> Message:
+    from upstash_helper.protocol.messages import HINTS
+
+    return HINTS["https_forced"].format(times="once" if tls_hellos == 1 else f"{tls_hellos} times")
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the connection is now."""
+class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the connection."""
 
-    state: State
+    state: ConnectionState
     detail: str | None = None
+    """What is wrong, where more is known than the state."""
+    can_sign_in: bool = True
+    """False if no OAuth client ID is configured."""
     email: str | None = None
-    method: Method | None = None
+    method: ConnectionMethod | None = None
     since: float | None = None
     key_name: str | None = None
     attempt: Attempt | None = None
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a connect that has something to do."""
+    """Result of a connect that started or joined an attempt."""
 
     attempt: Pending | Exchanging
     joined: bool
@@ -99,7 +79,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):
-    """What the authorization server sent the browser back with (RFC 6749, section 4.1.2; RFC 9207)."""
+    """Parameters of the authorization response (RFC 6749, section 4.1.2; RFC 9207)."""
 
     state: str | None
     code: Secret | None
@@ -108,10 +88,10 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LIFETIME: Final = 600.0
-"""Seconds that a user has for signing in or up, mail confirmation included."""
+"""Seconds within which the user must sign in, or sign up and confirm the email address."""
 
 _REMEMBERED: Final = 32
-_MOST_ASKERS: Final = 8
+_MAX_REQUESTERS: Final = 8
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,27 +101,27 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     authorization_url: str
     expires_at: float
     began: float
-    """By the clock that never goes back, as all that is decided by time."""
+    """Monotonic time of the start."""
     tls_before: int
-    """How many connections had asked for TLS by then."""
+    """Number of connections that had started a TLS handshake before the attempt began."""
     state: Secret
     code_verifier: Secret
     hint: str | None = None
-    """What may be in the way, once the browser has been gone for long."""
+    """Hint about possible problems, once the browser has been away for a long time."""
 
     @property
     def hinted(self) -> float:
-        """When it says what may be in the way."""
-        return self.began + PATIENCE
+        """Monotonic time from which it has a hint."""
+        return self.began + HINT_SECONDS
 
     @property
     def deadline(self) -> float:
-        """When it expires."""
+        """Monotonic time at which it expires."""
         return self.began + LIFETIME
 
 
 class Exchanging(msgspec.Struct, frozen=True, kw_only=True):
-    """The code has come and is being turned into a stored API key."""
+    """The code has arrived and is being exchanged for a stored API key."""
 
     id: str
     authorization_url: str
@@ -149,7 +129,7 @@ class Exchanging(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
-    """The API key is stored. ``needs_email`` tells that the account's e-mail must still be asked for."""
+    """The API key is stored. If ``needs_email``, the user must still enter the account's email address."""
 
     id: str
     expires_at: float
@@ -157,16 +137,17 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing was stored; what was connected before still is."""
+    """Nothing was stored. An account that was connected before still is."""
 
     id: str
     expires_at: float
     reason: FailureReason
-    detail: str
+    detail: str = ""
+    """What happened, where more is known than the reason."""
 
 
 class Expired(msgspec.Struct, frozen=True, kw_only=True):
-    """The user did not come back in time."""
+    """The browser did not return in time."""
 
     id: str
     expires_at: float
@@ -176,13 +157,13 @@ Attempt = Pending | Exchanging | Succeeded | Failed | Expired
 
 
 class Attempts:
-    """The attempts of this run of the daemon; at most one of them is alive."""
+    """The attempts of this run of the daemon. At most one of them is alive."""
 
     def __init__(self, *, clock: Clock, tls_hellos: Callable[[], int]) -> None:
         """
         Args:
-            clock: Tells the time.
-            tls_hellos: Returns how many connections have asked for TLS at the callback address, ever.
+            clock: The clock.
+            tls_hellos: Returns how many connections to the callback address have started a TLS handshake so far.
         """
         self._clock = clock
         self._tls_hellos = tls_hellos
@@ -192,7 +173,7 @@ class Attempts:
         self._latest: str | None = None
 
     def begin(self, server: AuthorizationServer) -> Pending:
-        """Make a new attempt with fresh secrets: 256 bits of ``state``, 43 characters of verifier (RFC 7636, 4.1)."""
+        """Start an attempt with a new ``state`` of 256 bits and a code verifier of 43 characters (RFC 7636, 4.1)."""
         state, verifier = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
         attempt = Pending(
             id=secrets.token_urlsafe(16),
@@ -210,35 +191,15 @@ class Attempts:
             self._forget(next(iter(self._by_id)))
         return attempt
 
-    def restore(self, kept: KeptSignIn) -> Pending | None:
-        """Await again what a daemon that has crashed was waiting for; None if its time is over."""
-        left = min(kept.expires_at - self._clock.time(), LIFETIME)
-        if left <= 0:
-            return None
-        attempt = Pending(
-            id=kept.id,
-            authorization_url=kept.authorization_url,
-            expires_at=kept.expires_at,
-            began=self._clock.monotonic() - (LIFETIME - left),
-            tls_before=self._tls_hellos(),
-            state=kept.state,
-            code_verifier=kept.code_verifier,
-        )
-        self.put(attempt)
-        self._id_by_state[attempt.state.reveal()] = attempt.id
-        self._askers[attempt.id] = kept.askers
-        self._latest = attempt.id
-        return attempt
-
-    def asked(self, attempt_id: str, caller: Caller) -> None:
-        """Remember that ``caller`` wants this attempt: whoever began it is first, then come those who joined."""
-        known = self.askers(attempt_id)
-        # By id, for the rest of it changes: the dashboard's session, a new name.
+    def add_requester(self, attempt_id: str, caller: Caller) -> None:
+        """Add ``caller`` to the requesters of an attempt, after those that are known."""
+        known = self.requesters(attempt_id)
+        # Compared by ID, because the rest can change, such as the name.
         if attempt_id in self._by_id and caller.id not in {other.id for other in known}:
-            self._askers[attempt_id] = (*known, caller)[:_MOST_ASKERS]
+            self._askers[attempt_id] = (*known, caller)[:_MAX_REQUESTERS]
 
-    def askers(self, attempt_id: str) -> tuple[Caller, ...]:
-        """Return who wanted an attempt."""
+    def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
+        """Return who requested an attempt, the caller that started it first."""
         return self._askers.get(attempt_id, ())
 
     def put(self, attempt: Attempt) -> None:
@@ -246,7 +207,7 @@ class Attempts:
         self._by_id[attempt.id] = attempt
 
     def get(self, attempt_id: str) -> Attempt | None:
-        """Return the attempt: expired if its time is over, with a hint if the browser has been gone for long."""
+        """Return the attempt: expired if its time is over, with a hint if the browser has been away for long."""
         attempt = self._by_id.get(attempt_id)
         if not isinstance(attempt, Pending):
             return attempt
@@ -264,19 +225,20 @@ class Attempts:
         """
         Return the attempt whose authorization request had this ``state``.
 
-        A dictionary's look-up is by hash first, so what its time tells of 256 random bits is nothing.
+        The time of the lookup reveals nothing useful: a dictionary compares hashes first, and a state is 256 random
+        bits.
         """
         attempt_id = self._id_by_state.get(state)
         return None if attempt_id is None else self.get(attempt_id)
 
     @property
     def latest(self) -> Attempt | None:
-        """The newest attempt, alive or not."""
+        """The newest attempt, in any state."""
         return None if self._latest is None else self.get(self._latest)
 
     @property
     def alive(self) -> Pending | Exchanging | None:
-        """The attempt that can still succeed."""
+        """The attempt that can still succeed, if there is one."""
         latest = self.latest
         return latest if isinstance(latest, Pending | Exchanging) else None
 
@@ -287,26 +249,28 @@ class Attempts:
             del self._id_by_state[state]
 
 
-_REASONS: Final[dict[str, tuple[FailureReason, str]]] = {
-    "access_denied": ("access_denied", "The sign-in was cancelled."),
-    "login_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
-    "interaction_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
-    "account_selection_required": ("login_required", "Upstash wants a sign-in. Start again and sign in."),
-    "consent_required": ("consent_required", "Upstash wants your consent. Start again and give it."),
-    "unauthorized": ("unauthorized", "Upstash does not let this account sign in here."),
-    "unauthorized_client": ("invalid_client", "Upstash does not know this client id. Check the setting client_id."),
-    "invalid_client": ("invalid_client", "Upstash does not know this client id. Check the setting client_id."),
-    "temporarily_unavailable": ("server_error", "Upstash's sign-in has a fault. Try again in a minute."),
-    "server_error": ("server_error", "Upstash's sign-in has a fault. Try again in a minute."),
+_REASONS: Final[dict[str, FailureReason]] = {
+    "access_denied": "access_denied",
+    "login_required": "login_required",
+    "interaction_required": "login_required",
+    "account_selection_required": "login_required",
+    "consent_required": "consent_required",
+    "unauthorized": "unauthorized",
+    "unauthorized_client": "invalid_client",
+    "invalid_client": "invalid_client",
+    "temporarily_unavailable": "server_error",
+    "server_error": "server_error",
 }
 
 
 def refusal(error: str) -> tuple[FailureReason, str]:
     """
-    Return the reason, and its words, for the ``error`` of a redirect (RFC 6749, section 4.1.2.1; OpenID Connect Core,
-    section 3.1.2.6; Auth0's ``unauthorized``). The server's own words are not passed on: anybody can write them.
+    Return the reason, and a specific detail if there is one, for the ``error`` of a redirect.
+
+    See RFC 6749, section 4.1.2.1; OpenID Connect Core, section 3.1.2.6; and Auth0's ``unauthorized``. The redirect's
+    ``error_description`` is not shown, because anyone can send the browser here with one.
     """
     if error in _REASONS:
-        return _REASONS[error]
-    word = error if re.fullmatch(r"[a-z_]{1,40}", error) else "an error"
-    return "invalid_request", f"Upstash's sign-in refused the request ({word}). Check the settings and try again."
+        return _REASONS[error], ""
+    code = f" ({error})" if re.fullmatch(r"[a-z_]{1,40}", error) else ""
+    return "invalid_request", f"Upstash refused the authorization request{code}."

@@ -1,14 +1,13 @@
-"""The daemon's link to one Upstash account: connecting, what it is now, disconnecting."""
+"""The connection to one Upstash account: connecting, its state, using it, disconnecting."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending, Started, State, Status
-from upstash_helper.broker.account.kept_sign_in import Keeping, SignInStore
-from upstash_helper.broker.account.oauth_flow import Flow
-from upstash_helper.broker.account.pending_sign_in import Reception
+from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Exchanging, Pending, Started
+from upstash_helper.broker.account.callback_lease import CallbackLease
+from upstash_helper.broker.account.oauth_flow import OAuthFlow
 from upstash_helper.broker.errors import (
     ClientIdMissing,
     EmailRequired,
@@ -18,15 +17,16 @@ from upstash_helper.broker.errors import (
     StoreLocked,
 )
 from upstash_helper.broker.models import Credential
+from upstash_helper.protocol.literals import ConnectionState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from upstash_helper.broker.account.credential_cache import Vault
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.account.sign_in import SignIn
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import (
         AuthorizationServer,
         Browser,
@@ -36,34 +36,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# After Upstash has refused the key, calls are refused here for this long before one is let through to see.
+# After Upstash has rejected the key, calls fail here for this long before one is sent to Upstash again.
 REFUSED_SECONDS: Final = 60.0
-
-WAYS_TO_CONNECT: Final = (
-    "Set client_id (Upstash gives one to partners: partnerships@upstash.com) in config.toml or as "
-    "UPSTASH_HELPER_CLIENT_ID and restart; or make an API key in the Upstash console (Account > Management API) and "
-    "run: upstash-helper connect --api-key"
-)
 
 
 class Connection:
-    """The state machine. Everything that changes the credential takes turns; reading it waits for nothing."""
+    """The state of the connection. Changes of the credential are serialized by a lock; reads do not wait for it."""
 
     def __init__(
         self,
         *,
-        vault: Vault,
+        credentials: CredentialCache,
         server: AuthorizationServer | None,
         sign_in: SignIn,
         callback: CallbackAddress,
-        sign_ins: SignInStore,
         tls_hellos: Callable[[], int],
         browser: Browser,
         events: EventBus,
         background: Background,
         clock: Clock,
     ) -> None:
-        self._vault = vault
+        self._credentials = credentials
         self._server = server
         self._callback = callback
         self._browser = browser
@@ -71,8 +64,8 @@ class Connection:
         self._background = background
         self._clock = clock
         self.turn: Final = asyncio.Lock()
-        """Held by whoever changes the credential."""
-        self.flow: Final = Flow(
+        """The lock to hold while changing the credential."""
+        self.flow: Final = OAuthFlow(
             server=server,
             sign_in=sign_in,
             turn=self.turn,
@@ -81,29 +74,27 @@ class Connection:
             background=background,
             clock=clock,
         )
-        """What becomes of a sign-in."""
-        self._reception = Reception(
-            callback=callback, awaited=lambda: isinstance(self.flow.alive, Pending), background=background
-        )
-        self._keeping = Keeping(
-            store=sign_ins, alive=lambda: self.flow.alive, askers=self.flow.askers, background=background
+        """The sign-ins."""
+        self._lease = CallbackLease(
+            callback=callback, pending=lambda: isinstance(self.flow.alive, Pending), background=background
         )
         self._refused: Credential | None = None
         self._refused_at = 0.0
         self._conflict: str | None = None
 
-    # --- what it is -------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------------------------
 
-    async def status(self) -> Status:
-        """Return the state; the credential store is read if it never was, within the store's deadline."""
-        credential = await self._vault.peek()
+    async def status(self) -> ConnectionStatus:
+        """Return the state. Reads the credential store if that has not happened yet, within the store's deadline."""
+        credential = await self._credentials.peek()
         if credential is None:
             self._conflict = await self._callback.conflict()
         attempt = self.flow.latest
         state, detail = self._state(credential)
         if credential is None:
-            return Status(state=state, detail=detail, attempt=attempt)
-        return Status(
+            can_sign_in = self._server is not None
+            return ConnectionStatus(state=state, detail=detail, can_sign_in=can_sign_in, attempt=attempt)
+        return ConnectionStatus(
             state=state,
             detail=detail,
             email=credential.email,
@@ -113,57 +104,54 @@ class Connection:
             attempt=attempt,
         )
 
-    def _state(self, credential: Credential | None) -> tuple[State, str | None]:
+    def _state(self, credential: Credential | None) -> tuple[ConnectionState, str | None]:
         if credential is not None:
-            return self._state_of(credential)
-        failure = self._vault.failure
+            return self._state_of(credential), None
+        failure = self._credentials.failure
         if failure is not None:
             return ("keyring_locked" if isinstance(failure, StoreLocked) else "keyring_unavailable"), failure.detail
         if self.flow.alive is not None:
             return "connecting", None
         if self._conflict is not None:
             return "port_conflict", self._conflict
-        return "disconnected", None if self._server else WAYS_TO_CONNECT
+        return "disconnected", None
 
-    def _state_of(self, credential: Credential) -> tuple[State, str | None]:
+    def _state_of(self, credential: Credential) -> ConnectionState:
         if credential.email is None:
-            return "needs_email", "Give the e-mail of your Upstash account: upstash-helper connect --email"
-        if credential is self._refused:
-            return "reconnect_required", "Upstash no longer takes the API key. Connect again."
-        return "connected", None
+            return "needs_email"
+        return "reconnect_required" if credential is self._refused else "connected"
 
     # --- signing in -------------------------------------------------------------------------------------------------
 
     async def connect(self, *, caller: Caller, force: bool, open_browser: bool) -> Started | None:
         """
-        Start an attempt, or join the one that is alive. None: an account is connected and ``force`` was not said.
+        Start an attempt, or join the one that is pending. Return None if an account is connected and not ``force``.
 
         Args:
-            caller: Who wants it; the user is shown that when the sign-in is over.
-            force: Sign in anew although an account is connected or another sign-in runs.
-            open_browser: Open the user's browser, where an attempt is started.
+            caller: Who requests it. The result page shows this to the user.
+            force: Start a new sign-in even if an account is connected or another sign-in is pending.
+            open_browser: Open the user's browser if an attempt is started.
 
         Raises:
-            ClientIdMissing: If no OAuth client id is configured.
+            ClientIdMissing: If no OAuth client ID is configured.
             PortConflict: If another program could receive the authorization code.
-            StoreLocked: If the key could not be stored now.
+            StoreLocked: If an API key could not be stored now.
             StoreUnavailable: As StoreLocked.
         """
-        credential = await self._vault.get()
+        credential = await self._credentials.get()
         if not force:
-            if credential is not None and self._state_of(credential)[0] == "connected":
+            if credential is not None and self._state_of(credential) == "connected":
                 return None
             if (alive := self.flow.alive) is not None:
                 return self._join(alive, caller)
         server = self._server
         if server is None:
-            message = f"No OAuth client id is configured. {WAYS_TO_CONNECT}"
-            raise ClientIdMissing(message)
+            raise ClientIdMissing
 
-        async with self._reception.opened() as conflict:
+        async with self._lease.taken() as conflict:
             if conflict is not None:
                 raise PortConflict(conflict)
-            # Others may have started while this one looked: the look at what is alive and the start are one step.
+            # Another attempt may have been started meanwhile. There is no await between this check and the start.
             if (alive := self.flow.alive) is not None:
                 if not force or isinstance(alive, Exchanging):
                     return self._join(alive, caller)
@@ -174,60 +162,45 @@ class Connection:
         opened = await self._browser.open(attempt.authorization_url) if open_browser else False
         return Started(attempt=attempt, joined=False, browser_opened=opened)
 
-    async def restore(self) -> None:
-        """Await again the sign-in that was interrupted by a crash of the daemon, if any. Before requests are served."""
-        kept = await self._keeping.load()
-        if kept is None:
-            return
-        async with self._reception.opened() as conflict:
-            if conflict is None and self._server is not None:
-                self.flow.restore(kept)
-        await self._keeping.settle()
-
-    async def leave(self) -> None:
-        """Give up what is awaited, for the daemon is stopped."""
-        await self._keeping.forget()
-
     def _join(self, alive: Pending | Exchanging, caller: Caller) -> Started:
-        self.flow.joined(alive, caller)
+        self.flow.join(alive, caller)
         return Started(attempt=alive, joined=True, browser_opened=False)
 
-    # --- the end ----------------------------------------------------------------------------------------------------
+    # --- disconnecting ----------------------------------------------------------------------------------------------
 
     async def disconnect(self) -> tuple[str | None, bool]:
         """
-        Forget the account.
+        Disconnect the account and delete its credential.
 
         Returns:
-            The name of the API key that the user should delete in the console, if the daemon made it, and whether the
-            credential store could be told (else it is told before it is read again).
+            The name of the API key that the user should delete in the console, if the daemon created it; and whether
+            the credential store has deleted the credential (otherwise it is deleted before the next read).
         """
         return await self._background.finish(self._disconnect())
 
     async def _disconnect(self) -> tuple[str | None, bool]:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
-            await self._reception.settle()
-            await self._keeping.settle()
+            await self._lease.update()
         async with self.turn:
-            credential = await self._vault.peek()
-            stored = await self._vault.forget()
+            credential = await self._credentials.peek()
+            stored = await self._credentials.delete()
         await self.changed()
         return (credential.key_name if credential else None), stored
 
-    # --- using it ---------------------------------------------------------------------------------------------------
+    # --- using the credential ---------------------------------------------------------------------------------------
 
     async def call(self, operation: Callable[[Credential], Awaitable[T]]) -> T:
         """
-        Run ``operation`` with the credential, and take note if Upstash refuses that.
+        Run ``operation`` with the credential, and remember if Upstash rejects it.
 
         Raises:
             NotConnected: If no account is connected.
-            EmailRequired: If its e-mail is missing.
-            ReconnectRequired: If Upstash does not take the key, now or a short while ago.
+            EmailRequired: If its email address is missing.
+            ReconnectRequired: If Upstash rejects the key, or rejected it a short time ago.
             StoreLocked: If the key cannot be read.
             StoreUnavailable: As StoreLocked.
-            HelperError: What ``operation`` raises.
+            HelperError: Errors of ``operation``.
         """
         credential = await self.usable()
         try:
@@ -245,29 +218,25 @@ class Connection:
 
     async def usable(self) -> Credential:
         """
-        Return the credential if a call may be made with it. It stays inside the broker.
+        Return the credential if calls can be made with it. The credential stays inside the broker.
 
         Raises:
-            HelperError: The first five of ``call``.
+            HelperError: The first five errors of ``call``.
         """
-        credential = await self._vault.get()
+        credential = await self._credentials.get()
         if credential is None:
-            message = "No Upstash account is connected. Connect one: upstash-helper connect"
-            raise NotConnected(message)
+            raise NotConnected
         if credential.email is None:
-            message = "The e-mail of the connected account is missing. Give it: upstash-helper connect --email"
-            raise EmailRequired(message)
+            raise EmailRequired
         if credential is self._refused and self._clock.monotonic() - self._refused_at < REFUSED_SECONDS:
-            message = "Upstash no longer takes the stored API key. Connect again: upstash-helper connect --force"
-            raise ReconnectRequired(message)
+            raise ReconnectRequired
         return credential
 
-    # --- telling ----------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------------------
 
     async def changed(self, attempt: Attempt | None = None) -> None:
-        """Tell the followers what the connection is now, and what became of an attempt."""
+        """Publish the state of the connection, and an attempt if one has changed."""
         if attempt is not None:
             self._events.publish("attempt", attempt)
-            await self._reception.settle()
-            await self._keeping.settle()
+            await self._lease.update()
         self._events.publish("connection", await self.status())

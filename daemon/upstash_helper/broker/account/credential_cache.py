@@ -1,4 +1,4 @@
-"""The connected account's credential, in memory, in step with the credential store."""
+"""The connected account's credential, cached in memory and kept in sync with the credential store."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from upstash_helper.broker.models import Credential
     from upstash_helper.broker.ports import Clock, CredentialStore, StoreHealth
 
-# A locked keyring is asked again no sooner than this, so that calls that fail cost nothing and prompts do not pile up.
+# Minimum time between two reads of a store that failed: failing calls stay cheap and unlock prompts do not pile up.
 RETRY_SECONDS: Final = 5.0
 
 
-class Vault:
+class CredentialCache:
     """
-    Reads the store once, when the credential is first needed, and serves it from memory from then on: a keyring takes
-    tens of milliseconds for each read and may block on a prompt.
+    Reads the store once, when the credential is first needed, and then serves it from memory: reading a keyring takes
+    tens of milliseconds and may block on a prompt.
     """
 
     def __init__(self, *, store: CredentialStore, clock: Clock) -> None:
@@ -26,23 +26,23 @@ class Vault:
         self._clock = clock
         self._credential: Credential | None = None
         self._known = False
-        self._forget_first = False
+        self._delete_first = False
         self._loading: asyncio.Task[None] | None = None
         self._failure: HelperError | None = None
         self._failed_at = 0.0
 
     @property
     def failure(self) -> HelperError | None:
-        """Why the store could not be read, as of the last try."""
+        """Why the store could not be read, as of the last attempt."""
         return self._failure
 
     def health(self) -> StoreHealth:
-        """Return how the store is, without using it."""
+        """Return the state of the store without using it."""
         return self._store.health()
 
     @property
     def ends_with_process(self) -> bool:
-        """Whether there is a credential that no daemon after this one will have."""
+        """Whether there is a credential that will be lost when this process ends."""
         return self._credential is not None and self._store.health().kind == "memory"
 
     async def get(self) -> Credential | None:
@@ -58,7 +58,7 @@ class Vault:
         return self._credential
 
     async def peek(self) -> Credential | None:
-        """Return the credential, or None if there is none or it cannot be read; ``failure`` then says why."""
+        """Return the credential, or None if there is none or it cannot be read; see ``failure``."""
         try:
             return await self.get()
         except (StoreLocked, StoreUnavailable):
@@ -66,11 +66,11 @@ class Vault:
 
     async def put(self, credential: Credential) -> None:
         """
-        Store ``credential``; what was there stays until the new one is safe.
+        Store ``credential``. The previous one is kept until the new one is stored.
 
         Raises:
             StoreLocked: If the keyring is locked.
-            StoreUnavailable: If it does not keep what it is given.
+            StoreUnavailable: If the store does not keep it.
         """
         try:
             await self._store.save(credential)
@@ -78,39 +78,39 @@ class Vault:
             self._remember(error)
             raise
         self._credential, self._known = credential, True
-        self._failure, self._forget_first = None, False
+        self._failure, self._delete_first = None, False
 
-    async def forget(self) -> bool:
+    async def delete(self) -> bool:
         """
-        Forget the credential. Return False if the store could not be told: then it is told before it is read again.
+        Delete the credential. Return False if the store could not delete it; it is then deleted before the next read.
         """
         self._credential, self._known = None, True
         try:
             await self._store.delete()
         except (StoreLocked, StoreUnavailable) as error:
             self._remember(error)
-            self._known, self._forget_first = False, True
+            self._known, self._delete_first = False, True
             return False
-        self._failure, self._forget_first = None, False
+        self._failure, self._delete_first = None, False
         return True
 
     async def _read(self) -> None:
         waited = self._clock.monotonic() - self._failed_at
         if self._failure is not None and waited < RETRY_SECONDS:
-            raise _again(self._failure, RETRY_SECONDS - waited)
+            raise _copy(self._failure, RETRY_SECONDS - waited)
         if self._loading is None:
-            # One read for all who wait for it; it goes on when one of them is cancelled.
+            # All waiting callers share one read, which continues if one of them is cancelled.
             self._loading = asyncio.get_running_loop().create_task(self._load())
             self._loading.add_done_callback(self._loaded)
         await asyncio.shield(self._loading)
         if self._failure is not None and not self._known:
-            raise _again(self._failure, RETRY_SECONDS)
+            raise _copy(self._failure, RETRY_SECONDS)
 
     async def _load(self) -> None:
         try:
-            if self._forget_first:
+            if self._delete_first:
                 await self._store.delete()
-                self._forget_first = False
+                self._delete_first = False
             credential = await self._store.load()
         except (StoreLocked, StoreUnavailable) as error:
             self._remember(error)
@@ -129,6 +129,6 @@ class Vault:
         self._failure, self._failed_at = error, self._clock.monotonic()
 
 
-def _again(failure: HelperError, retry_after: float) -> HelperError:
-    """Return the failure as a new error: one that is raised again and again grows by its traceback each time."""
+def _copy(failure: HelperError, retry_after: float) -> HelperError:
+    """Return a copy of the failure: an exception that is raised repeatedly collects tracebacks."""
     return type(failure)(failure.detail, retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""The OAuth flow: attempts are begun, come back from the browser, are given up, or expire."""
+"""The OAuth flow: attempts are started, completed by a redirect, canceled, or expire."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from upstash_helper.broker.account.attempts import (
     refusal,
 )
 from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
-from upstash_helper.broker.ports import AuthorizationFailed, FailureReason
+from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
     from upstash_helper.broker.account.attempts import Redirect
-    from upstash_helper.broker.account.kept_sign_in import KeptSignIn
     from upstash_helper.broker.account.sign_in import SignIn
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.models import Secret
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 logger = logging.getLogger(__name__)
 
 
-class Flow:
-    """What becomes of a sign-in between the opening of the browser and the stored key."""
+class OAuthFlow:
+    """Runs sign-ins, from the authorization request to the stored API key."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class Flow:
     ) -> None:
         """
         Args:
-            server: Upstash's sign-in, if a client id is configured.
-            sign_in: Turns a code into a stored key.
-            turn: Is held by whoever changes the credential.
-            changed: Tells the followers what became of an attempt.
-            tls_hellos: Returns how many connections have asked for TLS at the callback address, ever.
-            background: Finishes what was begun, whoever goes away.
-            clock: Tells the time.
+            server: Upstash's authorization server, if a client ID is configured.
+            sign_in: Exchanges a code for a stored key.
+            turn: The lock to hold while changing the credential.
+            changed: Publishes a changed attempt.
+            tls_hellos: Returns how many connections to the callback address have started a TLS handshake so far.
+            background: Finishes what was started, even if the caller disconnects.
+            clock: The clock.
         """
         self._server = server
         self._sign_in = sign_in
@@ -67,12 +67,12 @@ class Flow:
 
     @property
     def latest(self) -> Attempt | None:
-        """The newest attempt, alive or not."""
+        """The newest attempt, in any state."""
         return self._attempts.latest
 
     @property
     def alive(self) -> Pending | Exchanging | None:
-        """The attempt that can still succeed."""
+        """The attempt that can still succeed, if there is one."""
         return self._attempts.alive
 
     def attempt(self, attempt_id: str) -> Attempt:
@@ -80,77 +80,69 @@ class Flow:
         Return one attempt.
 
         Raises:
-            AttemptNotFound: If there is none of that id.
+            AttemptNotFound: If there is none with this ID.
         """
         found = self._attempts.get(attempt_id)
         if found is None:
-            message = "There is no such attempt (they are forgotten when the helper is stopped). Start a new one."
-            raise AttemptNotFound(message)
+            raise AttemptNotFound
         return found
 
-    def askers(self, attempt_id: str) -> tuple[Caller, ...]:
-        """Return who wanted an attempt: first who began it, then who joined."""
-        return self._attempts.askers(attempt_id)
+    def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
+        """Return who requested an attempt: the caller that started it, then those that joined."""
+        return self._attempts.requesters(attempt_id)
 
-    def joined(self, attempt: Attempt, caller: Caller) -> None:
-        """Note that ``caller`` waits for ``attempt`` too."""
-        self._attempts.asked(attempt.id, caller)
+    def join(self, attempt: Attempt, caller: Caller) -> None:
+        """Add ``caller`` to the requesters of ``attempt``."""
+        self._attempts.add_requester(attempt.id, caller)
 
     def begin(self, server: AuthorizationServer, caller: Caller) -> Pending:
         """
-        Begin an attempt that ``caller`` wants. Whoever calls this tells the followers of it; of its hint and its end
-        they are told from here.
+        Start an attempt for ``caller``. The caller of this method publishes it; later changes are published from here.
         """
         attempt = self._attempts.begin(server)
-        self._attempts.asked(attempt.id, caller)
-        self._await(attempt)
+        self._attempts.add_requester(attempt.id, caller)
+        self._schedule(attempt)
         return attempt
 
-    def restore(self, kept: KeptSignIn) -> None:
-        """Await again what a daemon that has crashed was waiting for, if its time is not over."""
-        attempt = self._attempts.restore(kept)
-        if attempt is not None:
-            self._await(attempt)
+    def _schedule(self, attempt: Pending) -> None:
+        self._clock.call_at(attempt.hinted, lambda: self._publish_if(attempt.id, Pending))
+        self._clock.call_at(attempt.deadline, lambda: self._publish_if(attempt.id, Expired))
 
-    def _await(self, attempt: Pending) -> None:
-        self._clock.call_at(attempt.hinted, lambda: self._tell(attempt.id, Pending))
-        self._clock.call_at(attempt.deadline, lambda: self._tell(attempt.id, Expired))
-
-    def _tell(self, attempt_id: str, expected: type[Pending | Expired]) -> None:
-        """Tell the followers what time has made of an attempt. Whoever asks is told by the clock, with or without."""
+    def _publish_if(self, attempt_id: str, expected: type[Pending | Expired]) -> None:
+        """Publish an attempt that has changed with time. Reads compute the state from the clock and need no event."""
         attempt = self._attempts.get(attempt_id)
         if isinstance(attempt, expected):
             self._background.start(self._changed(attempt))
 
-    def give_up(self, attempt: Pending, detail: str) -> Failed:
-        """End a pending attempt; the caller tells the followers."""
+    def give_up(self, attempt: Pending, detail: str = "") -> Failed:
+        """End a pending attempt. The caller of this method publishes it."""
         return self._failed(attempt, "cancelled", detail)
 
     async def cancel(self, attempt_id: str) -> Attempt:
         """
-        Give up a pending attempt; one whose code has come is no longer stopped.
+        Cancel a pending attempt. An attempt whose code has arrived can no longer be canceled.
 
         Raises:
-            AttemptNotFound: If there is none of that id.
+            AttemptNotFound: If there is none with this ID.
         """
         attempt = self.attempt(attempt_id)
         if isinstance(attempt, Pending):
-            attempt = self.give_up(attempt, "The sign-in was cancelled.")
+            attempt = self.give_up(attempt)
             await self._changed(attempt)
         return attempt
 
-    async def redirected(self, redirect: Redirect) -> Attempt | None:
+    async def handle_redirect(self, redirect: Redirect) -> Attempt | None:
         """
-        Take what the browser came back with. None: it belongs to no attempt of ours and changes nothing.
+        Handle the OAuth redirect. Return None if its state matches no attempt; then nothing is changed.
 
-        A second arrival (reload, back button) finds the attempt as it is now; the code is spent once.
+        A repeated redirect (reload, back button) returns the attempt as it is now. The code is exchanged only once.
         """
         attempt = self._attempts.by_state(redirect.state or "")
         if not isinstance(attempt, Pending) or self._server is None:
             return attempt
         if redirect.issuer is not None and redirect.issuer != self._server.issuer:
-            # RFC 9207, section 2.4: the answer is another server's (a mix-up attack).
-            failed = self._failed(attempt, "issuer_mismatch", "The answer came from another server than Upstash's.")
+            # RFC 9207, section 2.4: the response came from another server (a mix-up attack).
+            failed = self._failed(attempt, "issuer_mismatch")
             await self._changed(failed)
             return failed
         if redirect.error is not None:
@@ -160,7 +152,7 @@ class Flow:
         if redirect.code is None:
             return None
 
-        # From here on the attempt is no longer pending: whoever comes next with the same state starts nothing.
+        # From here on the attempt is not pending, so another redirect with the same state starts nothing.
         exchanging = Exchanging(
             id=attempt.id, authorization_url=attempt.authorization_url, expires_at=attempt.expires_at
         )
@@ -169,26 +161,26 @@ class Flow:
         await self._changed(exchanging)
         return exchanging
 
-    async def pasted(self, attempt_id: str, redirect: Redirect) -> Attempt:
+    async def handle_pasted_redirect(self, attempt_id: str, redirect: Redirect) -> Attempt:
         """
-        Take what the user has copied from the browser's address bar, for one attempt.
+        Handle a redirect that the user copied from the browser's address bar, for one attempt.
 
         Raises:
-            AttemptNotFound: If there is none of that id.
-            InvalidRequest: If it belongs to another attempt, or to none of ours; it changes nothing.
+            AttemptNotFound: If there is none with this ID.
+            InvalidRequest: If it belongs to another attempt or to none. Nothing is changed.
         """
         attempt = self.attempt(attempt_id)
         owner = self._attempts.by_state(redirect.state or "")
         if owner is None or owner.id != attempt_id:
             message = (
-                "This address belongs to another sign-in: its state is not that of the one that is running. Copy the "
-                "address again from the browser window in which you signed in just now."
+                "This address belongs to another sign-in. Copy the address from the browser window in which you have "
+                "just signed in."
             )
             raise InvalidRequest(message, pointer="/address")
-        return await self.redirected(redirect) or attempt
+        return await self.handle_redirect(redirect) or attempt
 
     async def _complete(self, attempt: Exchanging, code: Secret, verifier: Secret) -> None:
-        """Turn the code into a stored key. Runs to its end whoever goes away; every way out settles the attempt."""
+        """Exchange the code for a stored key. Every way out ends the attempt."""
         done: Attempt
         try:
             async with self._turn:
@@ -198,14 +190,13 @@ class Flow:
         except AuthorizationFailed as error:
             done = self._failed(attempt, error.reason, error.detail)
         except BaseException as error:
-            detail = "The helper was stopped or failed while it stored the key. See its log, and try again."
-            self._failed(attempt, "internal_error", detail)
-            # No traceback: frames of this call hold the code and the key.
+            self._failed(attempt, "internal_error")
+            # No traceback: the frames of this call contain the code and the key.
             logger.error("sign_in_broke_off", extra={"error": type(error).__name__})  # noqa: TRY400
             raise
         await self._changed(done)
 
-    def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str) -> Failed:
+    def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str = "") -> Failed:
         failed = Failed(id=attempt.id, expires_at=attempt.expires_at, reason=reason, detail=detail)
         self._attempts.put(failed)
         return failed

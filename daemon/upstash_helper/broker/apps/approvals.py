@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.broker import errors
-from upstash_helper.broker.apps.identity import Scope, ordered
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.identity import ordered
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.pairing_queue import WaitingRoom
-    from upstash_helper.broker.apps.rate_limits import Turnstile
+    from upstash_helper.broker.apps.pairing_queue import PairingQueue
+    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.ports import Clock
 
 
 class Approvals:
     """Decides in the user's name; whoever calls this has seen to it that it is the user."""
 
-    def __init__(self, *, room: WaitingRoom, turnstile: Turnstile, clock: Clock) -> None:
-        self._room = room
-        self._turnstile = turnstile
+    def __init__(self, *, queue: PairingQueue, rate_limiter: PairingRateLimiter, clock: Clock) -> None:
+        self._queue = queue
+        self._rate_limiter = rate_limiter
         self._clock = clock
 
     async def waiting(self) -> tuple[Pairing, ...]:
@@ -33,9 +34,9 @@ class Approvals:
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
         """
-        async with self._room.turn:
-            await self._room.open()
-            return self._room.waiting
+        async with self._queue.turn:
+            await self._queue.open()
+            return self._queue.waiting
 
     async def approve(
         self, pairing_id: str, *, scopes: tuple[Scope, ...] | None, all_databases: bool, once: bool
@@ -57,7 +58,7 @@ class Approvals:
             LedgerUnavailable: Then nothing is decided.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._room.turn:
+        async with self._queue.turn:
             pairing = await self._decidable(pairing_id, yes=True)
             granted = _granted(pairing, scopes)
             if not isinstance(pairing.decision, Waiting):
@@ -65,8 +66,8 @@ class Approvals:
             grant = Grant(scopes=granted, all_databases=all_databases, once=once)
             expires_at = self._clock.time() + LIFETIME
             approved = msgspec.structs.replace(pairing, decision=Approved(grant=grant), expires_at=expires_at)
-            await self._room.put(approved, lasts=LIFETIME)
-            self._turnstile.forgive(pairing.identity)
+            await self._queue.put(approved, lasts=LIFETIME)
+            self._rate_limiter.forgive(pairing.identity)
         return approved
 
     async def deny(self, pairing_id: str) -> Pairing:
@@ -81,7 +82,7 @@ class Approvals:
             LedgerUnavailable: Then nothing is decided.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._room.turn:
+        async with self._queue.turn:
             return await self._deny(await self._decidable(pairing_id, yes=False))
 
     async def block(self, pairing_id: str) -> Block:
@@ -93,11 +94,11 @@ class Approvals:
             LedgerUnavailable: Then nothing is decided.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._room.turn:
+        async with self._queue.turn:
             pairing = await self._there(pairing_id)
             block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=self._clock.time())
-            await self._room.block(block)
-            for one in self._room.open_of(pairing.identity.key):
+            await self._queue.block(block)
+            for one in self._queue.open_of(pairing.identity.key):
                 await self._deny(one)  # a yes whose token was not fetched, too
         return block
 
@@ -108,9 +109,9 @@ class Approvals:
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
         """
-        async with self._room.turn:
-            await self._room.open()
-            return self._room.blocks
+        async with self._queue.turn:
+            await self._queue.open()
+            return self._queue.blocks
 
     async def unblock(self, block_id: str) -> Block:
         """
@@ -121,17 +122,17 @@ class Approvals:
             LedgerUnavailable: Then it stays.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._room.turn:
-            await self._room.open()
-            for block in self._room.blocks:
+        async with self._queue.turn:
+            await self._queue.open()
+            for block in self._queue.blocks:
                 if block.id == block_id:
-                    await self._room.unblock(block)
+                    await self._queue.unblock(block)
                     return block
         raise errors.BlockNotFound("There is no such block. See: upstash-helper approvals blocked")
 
     async def _there(self, pairing_id: str) -> Pairing:
-        await self._room.open()
-        pairing = self._room.get(pairing_id)
+        await self._queue.open()
+        pairing = self._queue.get(pairing_id)
         if pairing is None:
             raise errors.PairingNotFound("There is no such request. See: upstash-helper approvals list")
         return pairing
@@ -147,7 +148,7 @@ class Approvals:
                 raise errors.PairingExpired("The app has withdrawn its request.")
             case _:
                 pass
-        if self._room.is_over(pairing):
+        if self._queue.is_expired(pairing):
             raise errors.PairingExpired("It was not decided in time. The app can ask again.")
         return pairing
 
@@ -155,8 +156,8 @@ class Approvals:
         if isinstance(pairing.decision, Denied):
             return pairing
         denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
-        await self._room.put(denied)
-        self._turnstile.denied(pairing.identity)
+        await self._queue.put(denied)
+        self._rate_limiter.denied(pairing.identity)
         return denied
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Caller
-from upstash_helper.broker.apps.registry import digest_of
+from upstash_helper.broker.apps.registry import token_digest
 from upstash_helper.broker.errors import TicketNotValid
+from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Session(msgspec.Struct, kw_only=True):
     deadline: float
 
 
-class Sessions:
+class DashboardSessions:
     """Tickets and sessions, for this run of the daemon. Both are known by their SHA-256 alone."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -50,11 +50,11 @@ class Sessions:
         while len(self._tickets) >= _MOST:
             del self._tickets[next(iter(self._tickets))]
         ticket = Secret(f"uht_{secrets.token_urlsafe(32)}")
-        self._tickets[digest_of(ticket.reveal().encode())] = self._clock.monotonic() + TICKET_SECONDS
+        self._tickets[token_digest(ticket.reveal().encode())] = self._clock.monotonic() + TICKET_SECONDS
         return ticket
 
     @property
-    def awaited(self) -> bool:
+    def has_tickets(self) -> bool:
         """Whether a browser may be on its way with a ticket."""
         self._prune()
         return bool(self._tickets)
@@ -67,7 +67,7 @@ class Sessions:
             TicketNotValid: If it was handed in before, is too old, or was never given.
         """
         self._prune()
-        if self._tickets.pop(digest_of(ticket.reveal().encode()), None) is None:
+        if self._tickets.pop(token_digest(ticket.reveal().encode()), None) is None:
             raise TicketNotValid(
                 "This address has been used, or is too old. Open the dashboard anew: upstash-helper open"
             )
@@ -76,12 +76,12 @@ class Sessions:
         token = Secret(f"uhs_{secrets.token_urlsafe(32)}")
         caller = Caller(kind="owner", id="owner", name="dashboard", page=page)
         deadline = self._clock.monotonic() + IDLE_SECONDS
-        self._sessions[digest_of(token.reveal().encode())] = Session(caller=caller, deadline=deadline)
+        self._sessions[token_digest(token.reveal().encode())] = Session(caller=caller, deadline=deadline)
         return token
 
     def find(self, token: bytes) -> Caller | None:
         """Return whose ``token`` is, and let its session live on; None for one that is unknown or was idle too long."""
-        session = self._sessions.get(digest_of(token))
+        session = self._sessions.get(token_digest(token))
         now = self._clock.monotonic()
         if session is None or now >= session.deadline:
             return None
@@ -90,7 +90,7 @@ class Sessions:
 
     def end(self, token: bytes) -> None:
         """End a session; nothing happens if it is none."""
-        self._sessions.pop(digest_of(token), None)
+        self._sessions.pop(token_digest(token), None)
 
     def _prune(self) -> None:
         now = self._clock.monotonic()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.rate_limits import Turnstile
+    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ledger import PairingRecords
     from upstash_helper.broker.ports import Clock
@@ -20,7 +20,7 @@ LIFETIME: Final = 120.0
 _REMEMBERED_SECONDS: Final = 600.0
 
 
-class WaitingRoom:
+class PairingQueue:
     """
     Keeps the pairings. Whoever looks at one or changes one holds ``turn``, and has called ``open`` before.
 
@@ -28,9 +28,11 @@ class WaitingRoom:
     wall clock's time is known, and it is never given more than a whole lifetime.
     """
 
-    def __init__(self, *, records: PairingRecords, turnstile: Turnstile, events: EventBus, clock: Clock) -> None:
+    def __init__(
+        self, *, records: PairingRecords, rate_limiter: PairingRateLimiter, events: EventBus, clock: Clock
+    ) -> None:
         self._records = records
-        self._turnstile = turnstile
+        self._rate_limiter = rate_limiter
         self._events = events
         self._clock = clock
         self._by_id: dict[str, Pairing] = {}
@@ -54,9 +56,9 @@ class WaitingRoom:
             self._by_id[pairing.id] = pairing
             self._ends(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
             if isinstance(pairing.decision, Denied):
-                self._turnstile.denied(pairing.identity)
+                self._rate_limiter.denied(pairing.identity)
             elif isinstance(pairing.decision, Approved | Delivered):
-                self._turnstile.forgive(pairing.identity)
+                self._rate_limiter.forgive(pairing.identity)
         self._blocks = {block.identity.key: block for block in blocks}
         self._is_open = True
 
@@ -64,7 +66,7 @@ class WaitingRoom:
         """Return a pairing, or None if there is none of that id."""
         return self._by_id.get(pairing_id)
 
-    def is_over(self, pairing: Pairing) -> bool:
+    def is_expired(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""
         if not isinstance(pairing.decision, Waiting | Approved):
             return False
@@ -72,11 +74,11 @@ class WaitingRoom:
 
     def waits(self, pairing: Pairing) -> bool:
         """Return whether the user has not decided, and still can."""
-        return isinstance(pairing.decision, Waiting) and not self.is_over(pairing)
+        return isinstance(pairing.decision, Waiting) and not self.is_expired(pairing)
 
     def is_open(self, pairing: Pairing) -> bool:
         """Return whether there is a next step, and time for it: to decide, or to fetch the token."""
-        return isinstance(pairing.decision, Waiting | Approved) and not self.is_over(pairing)
+        return isinstance(pairing.decision, Waiting | Approved) and not self.is_expired(pairing)
 
     def open_of(self, key: str) -> tuple[Pairing, ...]:
         """Return the pairings of the identity with this key that are open."""
@@ -125,7 +127,7 @@ class WaitingRoom:
     def _expired(self, pairing_id: str) -> None:
         """Tell those who show the request that its time is over. Whoever asks is told by the clock, without this."""
         pairing = self._by_id.get(pairing_id)
-        if pairing is not None and self.is_over(pairing):
+        if pairing is not None and self.is_expired(pairing):
             self._events.publish("pairing", pairing, owner_only=True)
 
     async def _prune(self) -> None:

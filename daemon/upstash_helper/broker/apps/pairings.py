@@ -13,16 +13,17 @@ import msgspec
 
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON, clean
-from upstash_helper.broker.apps.identity import Caller, Identity, Scope, ordered
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
-from upstash_helper.broker.apps.registry import caller, digest_of
+from upstash_helper.broker.apps.registry import caller, token_digest
+from upstash_helper.broker.identity import Caller, Identity, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.pairing_queue import WaitingRoom
-    from upstash_helper.broker.apps.rate_limits import Turnstile
-    from upstash_helper.broker.apps.registry import Apps
+    from upstash_helper.broker.apps.pairing_queue import PairingQueue
+    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
+    from upstash_helper.broker.apps.registry import AppRegistry
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.ports import Clock, Notifier
@@ -34,7 +35,7 @@ POLL_SECONDS: Final = 2.0
 _CODE_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 
 
-class Wish(NamedTuple):
+class PairingRequest(NamedTuple):
     """What an app asks for."""
 
     identity: Identity
@@ -49,23 +50,23 @@ class Pairings:
     def __init__(
         self,
         *,
-        room: WaitingRoom,
-        apps: Apps,
+        queue: PairingQueue,
+        apps: AppRegistry,
         audit: Audit,
-        turnstile: Turnstile,
+        rate_limiter: PairingRateLimiter,
         notifier: Notifier,
         background: Background,
         clock: Clock,
     ) -> None:
-        self._room = room
+        self._queue = queue
         self._apps = apps
         self._audit = audit
-        self._turnstile = turnstile
+        self._rate_limiter = rate_limiter
         self._notifier = notifier
         self._background = background
         self._clock = clock
 
-    async def ask(self, wish: Wish) -> tuple[Pairing, Secret]:
+    async def ask(self, request: PairingRequest) -> tuple[Pairing, Secret]:
         """
         Ask the user to let an app in. Return the pairing and the secret by which its app is known.
 
@@ -78,19 +79,19 @@ class Pairings:
             LedgerUnavailable: If it cannot be written down.
             LedgerFull: As LedgerUnavailable.
         """
-        name, reason = clean(wish.name, LONGEST_NAME), clean(wish.reason, LONGEST_REASON)
+        name, reason = clean(request.name, LONGEST_NAME), clean(request.reason, LONGEST_REASON)
         if not name:
             raise errors.InvalidRequest("The name has no character that can be shown.", pointer="/name")
-        if not wish.scopes:
-            raise errors.InvalidRequest("Wish for one scope at least.", pointer="/scopes")
+        if not request.scopes:
+            raise errors.InvalidRequest("Request at least one scope.", pointer="/scopes")
         secret, now = Secret(f"uhp_{secrets.token_urlsafe(32)}"), self._clock.time()
         pairing = Pairing(
             id=secrets.token_hex(8),
-            digest=digest_of(secret.reveal().encode()),
+            digest=token_digest(secret.reveal().encode()),
             user_code=_user_code(),
-            identity=wish.identity,
+            identity=request.identity,
             name=name,
-            scopes=ordered(wish.scopes),
+            scopes=ordered(request.scopes),
             reason=reason,
             created_at=now,
             expires_at=now + LIFETIME,
@@ -99,14 +100,14 @@ class Pairings:
         return pairing, secret
 
     async def _ask(self, pairing: Pairing) -> None:
-        async with self._room.turn:
-            await self._room.open()
-            if self._room.is_blocked(pairing.identity.key):
+        async with self._queue.turn:
+            await self._queue.open()
+            if self._queue.is_blocked(pairing.identity.key):
                 raise errors.AppBlocked("The user does not want to be asked by this app any more.")
-            self._turnstile.pass_by(pairing.identity, waiting=self._room.remaining)
+            self._rate_limiter.check(pairing.identity, waiting=self._queue.remaining)
             asker = Caller(kind="app", id=f"pairing:{pairing.id}", name=pairing.name, identity=pairing.identity)
             await self._audit.note(asker, "pairing.ask", pairing.id)
-            await self._room.put(pairing, lasts=LIFETIME)
+            await self._queue.put(pairing, lasts=LIFETIME)
         self._background.start(self._tell(pairing))
 
     async def _tell(self, pairing: Pairing) -> None:
@@ -127,8 +128,8 @@ class Pairings:
             PairingNotFound: If there is none of that id, the secret is not its own, or another origin asks.
             LedgerUnavailable: If the ledger cannot be read.
         """
-        async with self._room.turn:
-            await self._room.open()
+        async with self._queue.turn:
+            await self._queue.open()
             return self._own(pairing_id, secret, origin)
 
     async def token(self, pairing_id: str, secret: bytes | None, origin: str | None) -> tuple[App, Secret]:
@@ -147,14 +148,14 @@ class Pairings:
         return await self._background.finish(self._token(pairing_id, secret, origin))
 
     async def _token(self, pairing_id: str, secret: bytes | None, origin: str | None) -> tuple[App, Secret]:
-        async with self._room.turn:
-            await self._room.open()
+        async with self._queue.turn:
+            await self._queue.open()
             pairing = self._own(pairing_id, secret, origin)
             grant = self._granted(pairing)
-            app, token = await self._apps.let_in(name=pairing.name, identity=pairing.identity, grant=grant)
+            app, token = await self._apps.add(name=pairing.name, identity=pairing.identity, grant=grant)
             try:
                 await self._audit.note(caller(app), "app.let_in", pairing.id)
-                await self._room.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
+                await self._queue.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
             except BaseException:
                 # Its token is handed out to nobody; the next try gets an app of its own.
                 await self._apps.revoke(app.id, reason="app")
@@ -174,20 +175,20 @@ class Pairings:
         await self._background.finish(self._withdraw(pairing_id, secret, origin))
 
     async def _withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
-        async with self._room.turn:
-            await self._room.open()
+        async with self._queue.turn:
+            await self._queue.open()
             pairing = self._own(pairing_id, secret, origin)
-            if self._room.is_open(pairing):
-                await self._room.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
-                self._turnstile.withdrawn(pairing.identity)
+            if self._queue.is_open(pairing):
+                await self._queue.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
+                self._rate_limiter.withdrawn(pairing.identity)
 
-    def is_over(self, pairing: Pairing) -> bool:
+    def is_expired(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""
-        return self._room.is_over(pairing)
+        return self._queue.is_expired(pairing)
 
     def _own(self, pairing_id: str, secret: bytes | None, origin: str | None) -> Pairing:
-        pairing = self._room.get(pairing_id)
-        known = pairing is not None and hmac.compare_digest(pairing.digest, digest_of(secret or b""))
+        pairing = self._queue.get(pairing_id)
+        known = pairing is not None and hmac.compare_digest(pairing.digest, token_digest(secret or b""))
         if pairing is None or not known or not _same(pairing.identity, origin):
             raise errors.PairingNotFound("There is no such pairing, or its poll_secret is another one.")
         return pairing
@@ -200,7 +201,7 @@ class Pairings:
                 raise errors.PairingDenied("The user said no.")
             case Withdrawn():
                 raise errors.PairingExpired("It was withdrawn. Ask anew.")
-            case _ if self._room.is_over(pairing):
+            case _ if self._queue.is_expired(pairing):
                 raise errors.PairingExpired("It took too long. Ask anew.")
             case Waiting():
                 raise errors.PairingUndecided("The user has not decided yet.", retry_after=POLL_SECONDS)

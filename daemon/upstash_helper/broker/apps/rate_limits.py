@@ -10,11 +10,11 @@ from upstash_helper.broker.errors import PairingPending, TooManyPairings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from upstash_helper.broker.apps.identity import Identity
+    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ports import Clock
 
 
-class Window:
+class SlidingWindow:
     """At most so many within a sliding window, for each key."""
 
     def __init__(self, *, most: int, seconds: float, keys: int, clock: Clock) -> None:
@@ -54,7 +54,7 @@ class Window:
             del self._taken[key]
 
 
-class Buckets:
+class TokenBuckets:
     """A token bucket for each key: a burst at once, then a steady rate."""
 
     def __init__(self, *, per_minute: float, burst: int, keys: int, clock: Clock) -> None:
@@ -103,16 +103,16 @@ MOST_WITHDRAWN: Final = 3
 _IDENTITIES: Final = 256
 
 
-class Turnstile:
+class PairingRateLimiter:
     """Lets by who may ask now, and tells the others exactly when to come again."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._asked = Window(most=MOST_A_MINUTE, seconds=60.0, keys=_IDENTITIES, clock=clock)
-        self._withdrawn = Window(most=MOST_WITHDRAWN, seconds=600.0, keys=_IDENTITIES, clock=clock)
+        self._asked = SlidingWindow(most=MOST_A_MINUTE, seconds=60.0, keys=_IDENTITIES, clock=clock)
+        self._withdrawn = SlidingWindow(most=MOST_WITHDRAWN, seconds=600.0, keys=_IDENTITIES, clock=clock)
         self._denials: dict[str, tuple[int, float]] = {}
 
-    def pass_by(self, identity: Identity, *, waiting: Mapping[str, tuple[str, float]]) -> None:
+    def check(self, identity: Identity, *, waiting: Mapping[str, tuple[str, float]]) -> None:
         """
         Let by a request.
 

@@ -6,23 +6,24 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from upstash_helper.broker.apps.display_text import LONGEST_NAME, clean
-from upstash_helper.broker.apps.identity import Caller
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
+from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import RevokeReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.broker.apps.identity import Identity
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import AppRecords, Grant
     from upstash_helper.broker.ports import Clock
 
@@ -32,12 +33,12 @@ ONCE_SECONDS: Final = 3600.0
 """How long "allow once" is."""
 
 
-def digest_of(token: bytes) -> bytes:
+def token_digest(token: bytes) -> bytes:
     """Return by what a token is known. It has 256 random bits, so its hash needs no salt and no stretching."""
     return hashlib.sha256(token).digest()
 
 
-class AppRegister:
+class AppIndex:
     """A look-up is a dictionary's, by the token's hash, so that its time tells nothing of the token."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -58,15 +59,15 @@ class AppRegister:
     def live(self, app_id: str) -> App | None:
         """Return one app; None if there is none, or its time is over."""
         app = self._by_id.get(app_id)
-        return None if app is None or self.is_over(app) else app
+        return None if app is None or self.is_expired(app) else app
 
     def of_token(self, token: bytes) -> App | None:
         """Return whose ``token`` is; None for one that is unknown, or whose app's time is over."""
-        return self.live(self._by_digest.get(digest_of(token), ""))
+        return self.live(self._by_digest.get(token_digest(token), ""))
 
     def of_origin(self, origin: str) -> bool:
         """Return whether some app of ``origin`` is let in."""
-        return any(app.identity.origin == origin and not self.is_over(app) for app in self._by_id.values())
+        return any(app.identity.origin == origin and not self.is_expired(app) for app in self._by_id.values())
 
     def keep(self, app: App) -> None:
         """Keep ``app`` in place of the one of its id, whose token then stops working if it is another one."""
@@ -97,7 +98,7 @@ class AppRegister:
         self._deadlines[app_id] = deadline
         return deadline
 
-    def is_over(self, app: App) -> bool:
+    def is_expired(self, app: App) -> bool:
         """Return whether its hour is over, or it has been idle for too long."""
         deadline = self._deadlines.get(app.id)
         if deadline is not None and self._clock.monotonic() >= deadline:
@@ -114,10 +115,6 @@ MOST_MISMATCHES: Final = 5
 _NOTED_SECONDS: Final = 300.0
 
 
-RevokeReason = Literal["owner", "app", "misused", "expired"]
-"""``app``: it signed itself out. ``misused``: its token came from elsewhere too often."""
-
-
 class Revoked(msgspec.Struct, frozen=True):
     """An event: an app is no longer let in."""
 
@@ -126,7 +123,7 @@ class Revoked(msgspec.Struct, frozen=True):
     reason: RevokeReason
 
 
-class Apps:
+class AppRegistry:
     """Lets apps in and out, and knows them in memory, in step with the ledger."""
 
     def __init__(
@@ -137,7 +134,7 @@ class Apps:
         self._events = events
         self._background = background
         self._clock = clock
-        self._register = AppRegister(clock=clock)
+        self._index = AppIndex(clock=clock)
         self._noted: dict[str, float] = {}
         # Those that are out, and that the ledger could not yet be made to forget.
         self._unremoved: dict[str, App] = {}
@@ -160,7 +157,7 @@ class Apps:
         async with self._turn:
             if not self._loaded:
                 for app in await self._records.load():
-                    self._register.keep(app)
+                    self._index.keep(app)
                     if app.expires_at is not None:
                         self._lasts(app.id, min(app.expires_at - self._clock.time(), ONCE_SECONDS))
                     self._noted[app.id] = app.last_used_at
@@ -168,12 +165,12 @@ class Apps:
 
     def find(self, token: bytes) -> Caller | None:
         """Return whose ``token`` is; None for one that is unknown, expired or was idle for too long."""
-        app = self._register.of_token(token)
+        app = self._index.of_token(token)
         return None if app is None else caller(app)
 
     def approved(self, origin: str) -> bool:
         """Return whether some app of ``origin`` is let in."""
-        return self._register.of_origin(origin)
+        return self._index.of_origin(origin)
 
     async def all(self) -> tuple[App, ...]:
         """
@@ -184,10 +181,10 @@ class Apps:
         """
         await self.ready()
         async with self._turn:
-            for app in self._register:
-                if self._register.is_over(app):
+            for app in self._index:
+                if self._index.is_expired(app):
                     await self._expire(app)
-        return tuple(sorted(self._register, key=lambda app: -app.created_at))
+        return tuple(sorted(self._index, key=lambda app: -app.created_at))
 
     async def get(self, app_id: str) -> App:
         """
@@ -202,7 +199,7 @@ class Apps:
 
     # --- letting in and out -------------------------------------------------------------------------------------------
 
-    async def let_in(self, *, name: str, identity: Identity, grant: Grant) -> tuple[App, Secret]:
+    async def add(self, *, name: str, identity: Identity, grant: Grant) -> tuple[App, Secret]:
         """
         Let an app in, and return it with its token, which is shown this once.
 
@@ -218,7 +215,7 @@ class Apps:
             identity=identity,
             scopes=grant.scopes,
             all_databases=grant.all_databases,
-            digest=digest_of(token.reveal().encode()),
+            digest=token_digest(token.reveal().encode()),
             created_at=now,
             last_used_at=now,
             expires_at=now + ONCE_SECONDS if grant.once else None,
@@ -259,7 +256,7 @@ class Apps:
         await self.ready()
         token = _new_token()
         async with self._turn:
-            rotated = msgspec.structs.replace(self._there(app_id), digest=digest_of(token.reveal().encode()))
+            rotated = msgspec.structs.replace(self._there(app_id), digest=token_digest(token.reveal().encode()))
             await self._save(rotated)
         return rotated, token
 
@@ -283,7 +280,7 @@ class Apps:
 
     def used(self, app_id: str) -> None:
         """Note that an app called, just now."""
-        app = self._register.used(app_id)
+        app = self._index.used(app_id)
         if app is not None and abs(app.last_used_at - self._noted.get(app_id, 0.0)) >= _NOTED_SECONDS:
             self._noted[app_id] = app.last_used_at
             self._background.start(self._note(app_id))
@@ -301,7 +298,7 @@ class Apps:
 
     async def _count_misuse(self, app_id: str, where: str) -> None:
         async with self._turn:
-            app = self._register.get(app_id)
+            app = self._index.get(app_id)
             if app is None:
                 return
             app = msgspec.structs.replace(app, mismatches=app.mismatches + 1)
@@ -309,13 +306,13 @@ class Apps:
             if app.mismatches >= MOST_MISMATCHES:
                 await self._out(app, "misused")
             else:
-                self._register.keep(app)
+                self._index.keep(app)
                 await self._records.save(app)
             await self._audit.note(caller(app), "token.misused", where[:200], "origin_mismatch")
 
     async def note_uses(self) -> None:
         """Write down when each app was used last; the daemon is stopping."""
-        for app in self._register:
+        for app in self._index:
             if app.last_used_at != self._noted.get(app.id):
                 await self._note(app.id)
         for app in tuple(self._unremoved.values()):
@@ -324,31 +321,31 @@ class Apps:
     # --- how ----------------------------------------------------------------------------------------------------------
 
     def _there(self, app_id: str) -> App:
-        app = self._register.live(app_id)
+        app = self._index.live(app_id)
         if app is None:
             raise AppNotFound("There is no such app. See: upstash-helper apps list")
         return app
 
     def _lasts(self, app_id: str, seconds: float) -> None:
         """Let an app out after ``seconds``, also out of its event streams. Whoever asks is told by the clock."""
-        deadline = self._register.lasts(app_id, seconds)
+        deadline = self._index.lasts(app_id, seconds)
         self._clock.call_at(deadline, lambda: self._background.start(self._time_is_over(app_id)))
 
     async def _time_is_over(self, app_id: str) -> None:
         async with self._turn:
-            app = self._register.get(app_id)
-            if app is not None and self._register.is_over(app):
+            app = self._index.get(app_id)
+            if app is not None and self._index.is_expired(app):
                 await self._expire(app)
 
     async def _save(self, app: App) -> None:
         await self._records.save(app)
-        self._register.keep(app)
+        self._index.keep(app)
 
     async def _out(self, app: App, reason: RevokeReason) -> None:
         # In memory first: it is out from now on, whatever the disk does.
         if app.id not in self._unremoved:
             self._unremoved[app.id] = app
-            self._register.forget(app.id)
+            self._index.forget(app.id)
             self._noted.pop(app.id, None)
             self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
             self._events.end(app.id)
@@ -364,7 +361,7 @@ class Apps:
     async def _note(self, app_id: str) -> None:
         try:
             async with self._turn:
-                app = self._register.get(app_id)
+                app = self._index.get(app_id)
                 if app is not None:
                     await self._records.save(app)
         except HelperError as error:
@@ -380,7 +377,7 @@ def caller(app: App) -> Caller:
         identity=app.identity,
         scopes=app.scopes,
         all_databases=app.all_databases,
-        owns_as=app.owns_as,
+        creator_key=app.creator_key,
     )
 
 

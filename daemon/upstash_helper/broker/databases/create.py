@@ -23,10 +23,10 @@ from upstash_helper.broker.ledger import CreateKey, CreateRecord
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.databases.operations import Databases
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import CreateJournal
     from upstash_helper.broker.models import Database, NewDatabase
     from upstash_helper.broker.ports import Clock, DatabasesApi
@@ -55,7 +55,7 @@ def parse(caller: str, header: str | None) -> CreateKey:
     return CreateKey(caller, key)
 
 
-class Running:
+class RequestsInProgress:
     """The keyed requests that this run of the daemon is carrying out, or has sent."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -150,7 +150,7 @@ class CreateDatabase:
         self._events = events
         self._background = background
         self._clock = clock
-        self._running = Running(clock=clock)
+        self._running = RequestsInProgress(clock=clock)
 
     async def __call__(self, new: NewDatabase, key: CreateKey, caller: Caller) -> tuple[Database, bool]:
         """
@@ -171,7 +171,7 @@ class CreateDatabase:
         account = (await self._connection.usable()).email or ""
         fingerprint = hashlib.sha256(account.encode() + b"\0" + msgspec.json.encode(new)).digest()
         self._running.begin(key, fingerprint)
-        return await self._background.finish(self._once(new, key, fingerprint, caller.owns_as))
+        return await self._background.finish(self._once(new, key, fingerprint, caller.creator_key))
 
     async def _once(
         self, new: NewDatabase, key: CreateKey, fingerprint: bytes, owner: str | None

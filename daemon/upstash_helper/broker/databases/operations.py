@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import msgspec
 
 from upstash_helper.broker.errors import HelperError, NotTheCreator, PartlyApplied, PreconditionFailed
-from upstash_helper.broker.models import Change, Database, DatabaseSecrets, Platform, ResetPassword
+from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword
+from upstash_helper.protocol.literals import DatabaseEvent, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from upstash_helper.broker.account.connection import Connection
-    from upstash_helper.broker.apps.identity import Caller
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import CreateJournal
     from upstash_helper.broker.ports import Clock, DatabasesApi
 
@@ -68,7 +69,7 @@ LIST_SECONDS: Final = 5.0
 class DatabaseChanged(msgspec.Struct, frozen=True):
     """An event: a database was made, changed or deleted through the daemon."""
 
-    change: Literal["created", "changed", "deleted"]
+    change: DatabaseEvent
     id: str
     name: str | None
 
@@ -269,7 +270,7 @@ class ReadCredentials:
         """
         if not caller.is_owner and not caller.all_databases:
             creator = await self._journal.creator(database_id)
-            if creator is None or creator != caller.owns_as:
+            if creator is None or creator != caller.creator_key:
                 message = (
                     "This app may read the credentials of databases that it created, and this is another one. The user "
                     'can allow all of them: ask with a new pairing, and let the user choose "all databases".'

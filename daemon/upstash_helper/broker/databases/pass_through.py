@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.databases.operations import Databases
-    from upstash_helper.broker.ports import Passage, PassedAnswer, PassedRequest
+    from upstash_helper.broker.ports import PassThroughApi, PassThroughRequest, PassThroughResponse
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
@@ -21,26 +21,26 @@ _READING: Final = frozenset({"GET", "HEAD"})
 class PassThrough:
     """Lets a request through, unless it would make an API key: with one an app would be out of the user's hands."""
 
-    def __init__(self, *, connection: Connection, passage: Passage, databases: Databases) -> None:
+    def __init__(self, *, connection: Connection, api: PassThroughApi, databases: Databases) -> None:
         self._connection = connection
-        self._passage = passage
+        self._api = api
         self._databases = databases
 
     @asynccontextmanager
-    async def __call__(self, request: PassedRequest) -> AsyncIterator[PassedAnswer]:
+    async def __call__(self, request: PassThroughRequest) -> AsyncIterator[PassThroughResponse]:
         """
         Send ``request`` and hand out the answer.
 
         Raises:
             PathNotAllowed: If the path is that of the API keys; nothing is sent.
-            HelperError: As ``Connection.call`` and ``Passage.open``.
+            HelperError: As ``Connection.call`` and ``PassThroughApi.open``.
         """
         if names_api_keys(request.target):
             raise PathNotAllowed("API keys are not made or read through the helper: it has one, and keeps it.")
         async with AsyncExitStack() as stack:
             try:
                 answer = await self._connection.call(
-                    lambda credential: stack.enter_async_context(self._passage.open(credential, request))
+                    lambda credential: stack.enter_async_context(self._api.open(credential, request))
                 )
             finally:
                 if request.method not in _READING:

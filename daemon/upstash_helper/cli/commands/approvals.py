@@ -16,7 +16,7 @@ from upstash_helper.cli.lazy_group import Lazy, LazyGroup
 from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import interactive, moment, note, print_json, quoted, sheet, shown, table
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.protocol.wire_apps import Scope
+from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

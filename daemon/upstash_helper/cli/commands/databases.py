@@ -17,7 +17,7 @@ from upstash_helper.cli.options import command, confirm, yes_option
 from upstash_helper.cli.output import moment, note, print_json, sheet, table, yes_no
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dotenv import EnvFormat, env_lines
-from upstash_helper.protocol import wire
+from upstash_helper.protocol import literals, wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -231,7 +231,7 @@ def show(session: Session, database: Database) -> None:
     click.echo(sheet(rows))
 
 
-PLANS = typing.get_args(wire.Plan)
+PLANS = typing.get_args(literals.Plan)
 
 # After these nobody knows whether there is a database now; the same key makes a repetition safe.
 _UNCERTAIN = frozenset({"outcome_unknown", "request_in_progress", "upstream_timeout", "upstream_unavailable"})
@@ -244,7 +244,9 @@ _UNCERTAIN = frozenset({"outcome_unknown", "request_in_progress", "upstream_time
     "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=complete_region,
     help="A replica's region; may be given several times.",
 )  # fmt: skip
-@click.option("--platform", type=click.Choice(typing.get_args(wire.Platform)), help="The cloud; found from the region.")
+@click.option(
+    "--platform", type=click.Choice(typing.get_args(literals.Platform)), help="The cloud; found from the region."
+)
 @click.option("--plan", type=click.Choice(PLANS), help="What it costs; Upstash's default if left out.")
 @click.option("--budget", type=click.IntRange(min=0), metavar="USD", help="Most that it may cost a month.")
 @click.option("--eviction/--no-eviction", default=None, help="Evict entries when the memory is full.")
@@ -256,8 +258,8 @@ def create(
     name: str,
     region: str,
     read_regions: tuple[str, ...],
-    platform: wire.Platform | None,
-    plan: wire.Plan | None,
+    platform: literals.Platform | None,
+    plan: literals.Plan | None,
     budget: int | None,
     eviction: bool | None,
     idempotency_key: str | None,
@@ -316,7 +318,7 @@ def rename(session: Session, *, database: str, new_name: str) -> None:
 @click.option("--eviction/--no-eviction", default=None, help="Evict entries when the memory is full.")
 @click.option("--auto-upgrade/--no-auto-upgrade", default=None, help="Move to a larger plan when it is full.")
 @click.option("--daily-backup/--no-daily-backup", default=None, help="Make a backup each day.")
-@click.option("--plan", type=click.Choice(typing.get_args(wire.Plan)), help="What it costs.")
+@click.option("--plan", type=click.Choice(typing.get_args(literals.Plan)), help="What it costs.")
 @click.option("--budget", type=click.IntRange(min=0), metavar="USD", help="Most that it may cost a month.")
 @click.option(
     "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=complete_region,
@@ -332,7 +334,7 @@ def update(
     eviction: bool | None,
     auto_upgrade: bool | None,
     daily_backup: bool | None,
-    plan: wire.Plan | None,
+    plan: literals.Plan | None,
     budget: int | None,
     read_regions: tuple[str, ...],
     no_read_regions: bool,

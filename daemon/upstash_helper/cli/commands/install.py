@@ -147,7 +147,7 @@ def report(session: Session, executor: Execution, *, dry: bool, done: str, nothi
 def _report(session: Session, facts: Facts, executor: Execution, *, dry: bool) -> None:
     from upstash_helper.protocol import discovery
 
-    if (reason := discovery.reason(facts.folders.runtime)) is not None:
+    if (reason := discovery.waiting_reason(facts.folders.runtime)) is not None:
         executor.notes.append(reason)
     address = f"http://127.0.0.1:{facts.port}"
     where = {

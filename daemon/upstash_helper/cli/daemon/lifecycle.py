@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.errors import Failure
 from upstash_helper.protocol import discovery
+from upstash_helper.protocol.lock import LOCK_FILE
 from upstash_helper.service.plan import ServiceError
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     """
     from upstash_helper.cli.daemon import spawn
     from upstash_helper.settings.config import load_profile
-    from upstash_helper.system.folders import claim
+    from upstash_helper.settings.profiles import secure_folder
 
     load_profile(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
     folders = session.folders
     installed = installed_service(session)
     if installed is not None and installed.starts:
         return _launch_installed(session, installed, flags)
-    claim(folders.logs)
+    secure_folder(folders.logs)
     output = folders.logs / "start.log"
     command = spawn.command_line("--profile", session.profile, "run", *as_arguments(flags))
     process = spawn.start_detached(command, output=output, folder=folders.logs)
@@ -114,12 +115,12 @@ def halt(session: Session) -> bool:
         client(session).stop()
     except DaemonUnreachable:
         # It may be about to end, or not have begun to serve.
-        _terminate(waits.pid if (waits := discovery.found(runtime)) else None)
+        _terminate(waits.pid if (waits := discovery.read_waiting(runtime)) else None)
     except VersionMismatch:
         _terminate(before)
     if not _wait(gone, STOP_SECONDS):
         pid = discovery.read_pid(runtime)
-        whom = f"process {pid}" if pid else f"the process that holds {runtime / discovery.LOCK_FILE}"
+        whom = f"process {pid}" if pid else f"the process that holds {runtime / LOCK_FILE}"
         message = f"The daemon does not stop. End it by force: {whom}."
         raise Failure(message, code="stop_timed_out")
     return True
@@ -203,7 +204,7 @@ def running(session: Session) -> DaemonStatus:
 
 
 def _raise_if_waiting(session: Session) -> None:
-    reason = discovery.reason(session.folders.runtime)
+    reason = discovery.waiting_reason(session.folders.runtime)
     if reason is not None:
         raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
+
+from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +17,6 @@ def command_line(*arguments: str, module: str = "upstash_helper") -> list[str]:
     """Return the command that runs our module ``module`` with this same Python."""
     # -P: a click.py in the folder where the user happens to be is not ours.
     return [sys.executable, "-P", "-m", module, *arguments]
-
-
-def open_output(path: Path) -> int:
-    """Open, for writing, an empty file that this user alone can read, and return its descriptor."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    return os.open(path, flags, 0o600)
 
 
 def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> subprocess.Popen[bytes]:
@@ -36,19 +31,16 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
     Raises:
         OSError: If it cannot be started.
     """
-    descriptor = open_output(output)
-    try:
+    with open(output, "wb", opener=private_files.opener) as stream:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
+            stdout=stream,
+            stderr=stream,
             cwd=folder,
             close_fds=True,
             **_DETACHED,
         )
-    finally:
-        os.close(descriptor)
 
 
 def tail(path: Path, *, lines: int = 20) -> str:

@@ -91,7 +91,8 @@ class _Doubt(msgspec.Struct, frozen=True):
 
 def _files(facts: Facts) -> Iterator[tuple[Path, bool]]:
     """Yield the files that are the user's alone, and whether they hold a secret as it is."""
-    from upstash_helper.protocol.discovery import DISCOVERY_FILE, LOCK_FILE
+    from upstash_helper.protocol.discovery import DISCOVERY_FILE
+    from upstash_helper.protocol.lock import LOCK_FILE
 
     ours = facts.folders
     yield ours.runtime / DISCOVERY_FILE, True

@@ -30,7 +30,7 @@ def look(host: str, port: int) -> Held:
     """Return how an address of the loopback interface is."""
     if not _exists(host):
         return Held("absent")
-    listening = ports.listening(port)
+    listening = ports.listeners(port)
     if listening is None:
         return Held("taken", "another program") if _answers(host, port) else Held("free")
     # The exact address is a better match than one that stands for all.
@@ -41,8 +41,8 @@ def look(host: str, port: int) -> Held:
         return Held("free")
     ip, pid = wanted[0]
     if pid is None:
-        return Held("taken", ports.owner(ip, port))
-    return Held("on-demand" if _is_own_systemd(pid) else "taken", ports.named(pid))
+        return Held("taken", ports.describe_owner(ip, port))
+    return Held("on-demand" if _is_own_systemd(pid) else "taken", ports.describe_process(pid))
 
 
 def address(host: str, port: int) -> str:

@@ -72,20 +72,13 @@ def write(place: Path, text: str, *, force: bool) -> None:
         FileExistsError: If something is there, and ``force`` does not say that it may be replaced.
         OSError: If it cannot be written.
     """
+    from upstash_helper.system import private_files
+
     data = text.encode("utf-8", "replace")
     if force:
-        from upstash_helper.system import token_files
-
-        token_files.write(place, data)
-        return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(place, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-    except BaseException:
-        place.unlink(missing_ok=True)  # half a report would look like a whole one
-        raise
+        private_files.write(place, data)
+    else:
+        private_files.create(place, data)
 
 
 def redactor_for(facts: Facts) -> Redactor:

@@ -17,11 +17,11 @@ import msgspec
 from fakeredis import FakeRedis
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
-from upstash_helper.sandbox.folder import write_private_bytes
 from upstash_helper.sandbox.redis.fakeredis_gate import GatedServer, commands_in
 from upstash_helper.sandbox.redis.resp import Connection
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, Setup
 from upstash_helper.sandbox.redis.tls import TlsFront
+from upstash_helper.system import private_files
 
 POLL_SECONDS = 0.1
 
@@ -165,7 +165,7 @@ def _save(server: GatedServer, target: Path) -> None:
             value, remaining = client.dump(key), client.pttl(key)
             if isinstance(value, bytes) and isinstance(remaining, int) and remaining != -2:
                 entries.append(Entry(key, time.time() + remaining / 1000 if remaining >= 0 else 0.0, value))
-    write_private_bytes(target, msgspec.msgpack.encode(entries))
+    private_files.write(target, msgspec.msgpack.encode(entries))
 
 
 def _load(server: GatedServer, source: Path) -> None:

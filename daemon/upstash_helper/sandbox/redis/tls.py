@@ -8,8 +8,9 @@ import ssl
 from pathlib import Path
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
-from upstash_helper.sandbox.folder import Folder, write_private
+from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.resp import Address, connect
+from upstash_helper.system import private_files
 
 CHUNK = 64 * 1024
 
@@ -34,8 +35,8 @@ class Authority:
             import trustme
 
             authority = trustme.CA(organization_name="Upstash sandbox on this machine")
-            write_private(key, authority.private_key_pem.bytes().decode())
-            write_private(certificate, authority.cert_pem.bytes().decode())
+            private_files.write(key, authority.private_key_pem.bytes())
+            private_files.write(certificate, authority.cert_pem.bytes())
         return certificate
 
     def context(self) -> ssl.SSLContext:

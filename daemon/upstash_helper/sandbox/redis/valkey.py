@@ -19,10 +19,10 @@ from typing import ClassVar, Literal
 import msgspec
 
 from upstash_helper.sandbox.errors import PortTaken, ServerFailed
-from upstash_helper.sandbox.folder import write_private
 from upstash_helper.sandbox.redis.resp import Connection, Failure
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, Setup
 from upstash_helper.sandbox.redis.tls import TlsFront
+from upstash_helper.system import private_files
 
 ADMIN = "sandbox"
 ASK_SECONDS = 1.0
@@ -173,7 +173,7 @@ class ValkeyServer:
     def _adopt(self, setup: Setup) -> None:
         """Write the configuration down first, so that a restart agrees with what was answered."""
         self._setup = setup
-        write_private(self._folder / "valkey.conf", self._configuration(setup))
+        private_files.write(self._folder / "valkey.conf", self._configuration(setup).encode())
 
     def _configuration(self, setup: Setup) -> str:
         passwords = {"default": setup.passwords.default, "default_ro": setup.passwords.read_only}

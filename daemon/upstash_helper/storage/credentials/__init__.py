@@ -1,1 +1,1 @@
-"""The credential stores: the system's keyring, a private file, and memory."""
+"""Credential stores: the system's keyring, a private file, and memory."""

@@ -1,7 +1,8 @@
 """
-Deletes a profile's credential without a daemon: ``python -m`` this module, with the profile's name.
+Deletes a profile's credential while no daemon runs: ``python -m`` this module with the profile's name.
 
-For ``uninstall --purge``, which is a client and knows no keyring. Prints what became of it as JSON, and never the key.
+``uninstall --purge`` starts it, since it is a client and does not know the keyring. The output is JSON, without the
+API key.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from upstash_helper.service.purge import Forgotten
+from upstash_helper.protocol.deleted_credential import DeletedCredential
 from upstash_helper.settings.config import Profile, Settings, load_profile
 
 if TYPE_CHECKING:
@@ -22,26 +23,27 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import CredentialStore
 
 
-def names_of(world: Profile) -> list[str]:
-    """Return the names of the entries that the profile may have: for the API of its settings, and for Upstash's own."""
-    usual = msgspec.structs.replace(world.settings, api_url=Settings().api_url)
-    at_upstash = msgspec.structs.replace(world, settings=usual)
-    return list(dict.fromkeys((world.credential_name, at_upstash.credential_name)))
+def entry_names(profile: Profile) -> list[str]:
+    """Return the names of the entries that a profile may have: for the API in its settings, and for Upstash's own."""
+    usual = msgspec.structs.replace(profile.settings, api_url=Settings().api_url)
+    at_upstash = msgspec.structs.replace(profile, settings=usual)
+    return list(dict.fromkeys((profile.credential_name, at_upstash.credential_name)))
 
 
-async def forget(world: Profile) -> Forgotten:
-    """Delete the credential wherever it may be; what a file holds goes with its folder."""
+async def delete_credential(profile: Profile) -> DeletedCredential:
+    """Delete the keyring entries. A credential in a file is only read; ``--purge`` removes its folder."""
     from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
     from upstash_helper.storage.credentials.file_store import FileStore
-    from upstash_helper.storage.credentials.keyring_store import PATIENCE, KeyringStore
+    from upstash_helper.storage.credentials.keyring_store import KeyringStore
+    from upstash_helper.system.keyrings import UNLOCK_SECONDS
 
     found: list[Credential] = []
-    gone: list[str] = []
+    deleted: list[str] = []
     kept: list[str] = []
     problem: str | None = None
-    for name in names_of(world):
-        # One call is one question to the user, and this command has nothing else to do than to wait for the answer.
-        store = KeyringStore("upstash-helper", name, deadline=PATIENCE + 5)
+    for name in entry_names(profile):
+        # Each call may prompt the user, and this command has nothing else to do than to wait for that.
+        store = KeyringStore("upstash-helper", name, deadline=UNLOCK_SECONDS + 5)
         try:
             credential = await _load(store)
             await store.delete()
@@ -51,17 +53,17 @@ async def forget(world: Profile) -> Forgotten:
             continue
         if credential is not None:
             found.append(credential)
-            gone.append(name)
-    if world.credential_file.exists():
-        in_file = await _load(FileStore(world.credential_file))
+            deleted.append(name)
+    if profile.credential_file.exists():
+        in_file = await _load(FileStore(profile.credential_file))
         found += [in_file] if in_file else []
-    if world.settings.credential_store != "keyring":
-        kept, problem = [], None  # nothing was ever put there
-    return Forgotten(
-        entries=tuple(gone),
+    if profile.settings.credential_store != "keyring":
+        kept, problem = [], None  # the keyring was never used
+    return DeletedCredential(
+        entries=tuple(deleted),
         kept=tuple(kept),
-        key_name=_first(one.key_name for one in found),
-        email=_first(one.email for one in found),
+        key_name=_first(credential.key_name for credential in found),
+        email=_first(credential.email for credential in found),
         problem=problem,
     )
 
@@ -72,7 +74,7 @@ async def _load(store: CredentialStore) -> Credential | None:
     try:
         return await store.load()
     except StoreUnavailable:
-        return None  # what cannot be read can be deleted all the same
+        return None  # an entry that cannot be read can still be deleted
 
 
 def _first(texts: Iterable[str | None]) -> str | None:
@@ -80,8 +82,9 @@ def _first(texts: Iterable[str | None]) -> str | None:
 
 
 def main() -> None:
-    """Do it."""
-    sys.stdout.write(msgspec.json.encode(asyncio.run(forget(load_profile(profile=sys.argv[1])))).decode())
+    """Delete the credential of the profile that the first argument names; print a ``DeletedCredential``."""
+    result = asyncio.run(delete_credential(load_profile(profile=sys.argv[1])))
+    sys.stdout.write(msgspec.json.encode(result).decode())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A credential in a file, in clear: for machines without a keyring, and only if the settings say so."""
+"""The credential in a file, in plaintext, for machines without a keyring; and in memory, for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage.credentials.record import decode, encode
 from upstash_helper.system import private_files
-from upstash_helper.system.blocking_call import Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,20 +23,20 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_LIMIT: Final = 65_536  # bytes; a record has a few hundred
+_MAX_BYTES: Final = 65_536  # a record has a few hundred
 
 
 class FileStore:
     """
-    The ``CredentialStore`` port on one file that its user alone may read.
+    The ``CredentialStore`` port on a private file. It is used only if the settings say so.
 
-    It is used in a thread of its own: a disk may hang as a keyring does.
+    File access runs in a worker thread, since a disk can hang like a keyring.
     """
 
     def __init__(self, path: Path, *, deadline: float = 5.0) -> None:
         """
         Args:
-            path: The file; its folder is made when something is saved.
+            path: The file. Its folder is created by the first save.
             deadline: Seconds that a call may take.
         """
         self._path = path
@@ -45,41 +45,44 @@ class FileStore:
         self._health = StoreHealth(kind="file", state="unknown")
 
     async def load(self) -> Credential | None:
-        """Return the credential, or None if there is no file; raise as the port says."""
-        return await self._ask(self._load)
+        """Return the credential, or None if there is no file. Raises what the port allows."""
+        return await self._run(self._load)
 
     async def save(self, credential: Credential) -> None:
-        """Put ``credential`` in place of the file, whole or not at all; raise as the port says."""
-        await self._ask(partial(self._save, encode(credential).encode()))
+        """Replace the file atomically. Raises what the port allows."""
+        await self._run(partial(self._save, encode(credential).encode()))
 
     async def delete(self) -> None:
-        """Remove the file; raise as the port says."""
-        await self._ask(self._delete)
+        """Remove the file. Raises what the port allows."""
+        await self._run(self._delete)
 
     def health(self) -> StoreHealth:
-        """Return the state as of the last call."""
+        """Return the state after the last call."""
         return self._health
 
     def _load(self, _: Call) -> Credential | None:
-        data = private_files.read(self._path, limit=_LIMIT)
+        data = self._read()
         return None if data is None else decode(data, place=str(self._path))
 
     def _save(self, data: bytes, call: Call) -> None:
-        if not private_files.write(self._path, data, commit=call.settle):
+        if not private_files.write_durably(self._path, data, commit=call.settle):
             return
-        if private_files.read(self._path, limit=_LIMIT) != data:
-            message = f"{self._path} does not hold what was written to it. Check the disk."
+        if self._read() != data:
+            message = f"{self._path} does not contain what was written to it. Check the disk."
             raise StoreUnavailable(message)
 
     def _delete(self, call: Call) -> None:
         call.check()
         private_files.remove(self._path)
 
-    async def _ask(self, job: Callable[[Call], T]) -> T:
+    def _read(self) -> bytes | None:
+        return private_files.read(self._path, limit=_MAX_BYTES, fix_mode=True)
+
+    async def _run(self, job: Callable[[Call], T]) -> T:
         try:
             result = await self._worker.run(job, deadline=self._deadline)
-        except (Overdue, Busy):
-            failure = StoreUnavailable(f"The disk of {self._path} does not answer. Check it, then try again.")
+        except (DeadlineExceeded, Busy):
+            failure = StoreUnavailable(f"The disk of {self._path} does not respond. Check it, then try again.")
         except JobFailed as failed:
             failure = self._explain(failed.error)
         else:
@@ -91,37 +94,37 @@ class FileStore:
     def _explain(self, error: BaseException) -> StoreUnavailable:
         match error:
             case StoreUnavailable():
-                return error.with_traceback(None)  # its frames hold what was read
+                return error.with_traceback(None)  # its frames hold the file's content
             case private_files.NotPrivate():
                 return StoreUnavailable(str(error))
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-                return StoreUnavailable(f"The disk of {self._path} is full: free some space, then try again.")
+                return StoreUnavailable(f"The disk of {self._path} is full. Free some space, then try again.")
             case OSError():
                 reason = error.strerror or type(error).__name__
                 return StoreUnavailable(f"{self._path} cannot be used: {reason}. Check the folder's owner and mode.")
             case _:
-                _log.error("The credential file failed in a way that is not known: %s.", type(error).__name__)
+                _log.error("Unexpected error of the credential file: %s.", type(error).__name__)
                 return StoreUnavailable(f"{self._path} cannot be used ({type(error).__name__}).")
 
 
 class MemoryStore:
-    """The ``CredentialStore`` port without a trace: for trying things out, and for tests."""
+    """The ``CredentialStore`` port in memory: the credential is lost when the daemon stops."""
 
     def __init__(self) -> None:
         self._credential: Credential | None = None
 
     async def load(self) -> Credential | None:
-        """Return what was saved since the start."""
+        """Return the credential."""
         return self._credential
 
     async def save(self, credential: Credential) -> None:
-        """Keep ``credential`` until the daemon stops."""
+        """Replace the credential."""
         self._credential = credential
 
     async def delete(self) -> None:
-        """Forget it."""
+        """Delete the credential."""
         self._credential = None
 
     def health(self) -> StoreHealth:
-        """Memory is always there."""
+        """Return "ok"."""
         return StoreHealth(kind="memory", state="ok")

@@ -1,8 +1,8 @@
 """
-A probe of the keyring, for ``doctor``: an entry is written, read back, deleted. ``python -m`` of this module does it.
+Tests the keyring for ``doctor``: writes an entry, reads it back, and deletes it. Run with ``python -m``.
 
-It is a process of its own because a keyring may wait for its user for ever: whoever started it ends it then. The user
-is never asked for anything. What is written is random, and nobody is told what it was.
+It is a process of its own because a keyring may block indefinitely; ``doctor`` kills it then. It never prompts the
+user. The value it writes is random and is not shown.
 """
 
 from __future__ import annotations
@@ -13,115 +13,107 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
-from upstash_helper.storage.credentials import keyring_store
-from upstash_helper.storage.credentials.keyring_store import Entry, explain, locked, none_yet
 from upstash_helper.system import keyrings
-from upstash_helper.system.keyrings import is_secret_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SERVICE: Final = "upstash-helper"
-"""What the keyring shows the entry as being for, as it does the real one."""
-FORGET: Final = "--forget"
+"""The same as that of the real entry, which keyring tools show."""
+
+# The argument that deletes an entry instead, for a probe that was killed before it could.
+_DELETE: Final = "--forget"
 
 State = Literal["ok", "locked", "absent", "broken"]
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it."""
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The program's output."""
 
     state: State
-    """``absent``: there is no keyring that can be used. ``broken``: it does not do what it is asked."""
+    """``absent``: there is no keyring that can be used. ``broken``: there is one, and it does not work."""
     kind: str
-    """The keyring in words a user knows."""
+    """The keyring's name."""
     detail: str = ""
     left_behind: bool = False
-    """Whether the entry is still there."""
+    """Whether the entry may still be there."""
 
 
-class Probe(Entry):
-    """An entry that is there for a moment."""
+class Probe(keyrings.KeyringEntry):
+    """A temporary entry."""
 
     def __init__(self, name: str) -> None:
         """
         Args:
-            name: The entry's: one that nobody else has, so that two probes do not meet.
+            name: The entry's account. It must be unique: two probes may run at once.
         """
         super().__init__(SERVICE, name)
 
-    def look(self) -> Probed:
-        """Write, read back and delete."""
+    def test(self) -> ProbeResult:
+        """Write the entry, read it back, and delete it."""
         try:
             backend = self._choose()
-        except StoreUnavailable as error:
-            return self._probed("absent", error)
+        except keyrings.KeyringUnavailable as error:
+            return self._result("absent", error)
         try:
-            state = _state(backend)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the probe is for
+            state = keyrings.backend_state(backend)
+        except Exception as error:  # noqa: BLE001 - reporting any error is the purpose of the probe
             return self._failed(error)
         if state == "locked":
-            return self._probed("locked", locked(self.kind))
+            return self._result("locked", keyrings.locked(self.kind))
         if state == "absent":
-            return self._probed("absent", none_yet(self.kind))
-        return self._use(backend)
+            return self._result("absent", keyrings.no_keyring_yet(self.kind))
+        return self._write_and_delete(backend)
 
-    def forget(self) -> Probed:
-        """Delete what a probe left that was ended before it could."""
+    def delete_leftover(self) -> ProbeResult:
+        """Delete the entry of a probe that was killed."""
         try:
             backend = self._choose()
-            if _state(backend) == "open":
+            if keyrings.backend_state(backend) == "open":
                 self._remove(backend)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(error)
-        return Probed(state="ok", kind=self.kind)
+        return ProbeResult(state="ok", kind=self.kind)
 
-    def _use(self, backend: Any) -> Probed:
+    def _write_and_delete(self, backend: Any) -> ProbeResult:
         value = secrets.token_urlsafe(32)
         try:
             backend.set_password(*self._key, value)
             same = backend.get_password(*self._key) == value
         except Exception as error:  # noqa: BLE001 - as above
             failed = self._failed(error)
-            return msgspec.structs.replace(failed, left_behind=not self._clean(backend))
-        gone = self._clean(backend)
-        if same and gone:
-            return Probed(state="ok", kind=self.kind)
-        what = "does not delete what it is told to delete." if same else "does not keep what it is given."
-        return Probed(state="broken", kind=self.kind, detail=f"The keyring ({self.kind}) {what}", left_behind=not gone)
+            return msgspec.structs.replace(failed, left_behind=not self._deleted(backend))
+        deleted = self._deleted(backend)
+        if same and deleted:
+            return ProbeResult(state="ok", kind=self.kind)
+        problem = "does not delete entries." if same else "does not keep what it is given."
+        detail = f"The keyring ({self.kind}) {problem}"
+        return ProbeResult(state="broken", kind=self.kind, detail=detail, left_behind=not deleted)
 
-    def _clean(self, backend: Any) -> bool:
-        """Delete the entry, and return whether it is gone."""
+    def _deleted(self, backend: Any) -> bool:
+        """Delete the entry; return whether it is gone."""
         try:
             self._remove(backend)
             return backend.get_password(*self._key) is None
         except Exception:  # noqa: BLE001 - as above
             return False
 
-    def _failed(self, error: Exception) -> Probed:
-        explained = explain(error, kind=self.kind)
-        return self._probed("locked" if isinstance(explained, StoreLocked) else "broken", explained)
+    def _failed(self, error: Exception) -> ProbeResult:
+        explained = keyrings.explain(error, kind=self.kind)
+        return self._result("locked" if isinstance(explained, keyrings.KeyringLocked) else "broken", explained)
 
-    def _probed(self, state: State, why: StoreLocked | StoreUnavailable) -> Probed:
-        return Probed(state=state, kind=self.kind, detail=why.detail.removesuffix(keyring_store.OTHERWISE).rstrip())
-
-
-def _state(backend: Any) -> keyrings.State:
-    """Return whether the keyring is open; one that cannot say so is tried."""
-    if not is_secret_service(backend):
-        return "open"
-    return keyrings.state(getattr(backend, "preferred_collection", keyrings.DEFAULT))
+    def _result(self, state: State, error: keyrings.KeyringError) -> ProbeResult:
+        return ProbeResult(state=state, kind=self.kind, detail=str(error))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Probe with an entry of the name that is given, or forget it; print what became of it as one line of JSON."""
+    """Run the probe with the entry named by the last argument; print a ``ProbeResult`` as one line of JSON."""
     import logging
 
-    logging.disable()  # the answer says it all
+    logging.disable()  # the output has everything
     probe = Probe(arguments[-1])
-    answer = probe.forget() if arguments[0] == FORGET else probe.look()
-    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    result = probe.delete_leftover() if arguments[0] == _DELETE else probe.test()
+    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
 
 
 if __name__ == "__main__":

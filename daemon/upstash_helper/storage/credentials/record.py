@@ -1,7 +1,7 @@
 """
-How a credential is written down: one short JSON object with a version.
+The stored form of a credential: a JSON object with a version.
 
-Short, because Windows keeps 2560 bytes of UTF-16 at most (``CRED_MAX_CREDENTIAL_BLOB_SIZE``).
+It is short because Windows stores at most 2560 bytes of UTF-16 (``CRED_MAX_CREDENTIAL_BLOB_SIZE``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential, Method, Secret
+from upstash_helper.broker.models import Credential, Secret
+from upstash_helper.protocol.literals import ConnectionMethod
 
 VERSION: Final = 1
 
@@ -21,18 +22,18 @@ class _Versioned(msgspec.Struct):
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Version 1. Unknown fields are passed over: a later daemon may add some that this one can do without."""
+    """Version 1. Unknown fields are ignored: a later daemon may add some that this one does not need."""
 
     version: int
     email: str | None
     api_key: Secret
-    method: Method
+    method: ConnectionMethod
     since: float
     key_name: str | None = None
 
 
 def encode(credential: Credential) -> str:
-    """Return ``credential`` as text."""
+    """Return the record of ``credential``."""
     record = _Record(
         version=VERSION,
         email=credential.email,
@@ -46,28 +47,28 @@ def encode(credential: Credential) -> str:
 
 def decode(text: str | bytes, *, place: str) -> Credential:
     """
-    Return the credential that ``text`` is.
+    Return the credential in a record.
 
     Args:
-        text: What ``encode`` made.
-        place: Where it was found, for the message.
+        text: The record.
+        place: Where it is stored, for the error message.
 
     Raises:
-        StoreUnavailable: If it is damaged, not ours, or of a later version. Nothing of it is in the message.
+        StoreUnavailable: If it is invalid or of a later version. The message does not quote it.
     """
     try:
         version = msgspec.json.decode(text, type=_Versioned).version
         if version <= VERSION:
             return _credential(msgspec.json.decode(text, type=_Record, dec_hook=_conceal))
     except (msgspec.MsgspecError, UnicodeError):
-        # Without the cause: it may quote what it could not read.
+        # The error may quote the record, so it must not become the cause of the next one.
         version = None
     if version is None:
-        detail = f"What {place} holds is damaged or not ours. Connect again: that writes it anew."
+        detail = f"The credential in {place} is damaged, or another program wrote it. Connect again to replace it."
     else:
         detail = (
-            f"What {place} holds was written by a newer upstash-helper (record version {version}, this one reads"
-            f" {VERSION}). Upgrade upstash-helper, or connect again: that writes it anew."
+            f"The credential in {place} was written by a newer version of upstash-helper (its format is {version}, and"
+            f" this version reads {VERSION}). Upgrade upstash-helper, or connect again to replace it."
         )
     raise StoreUnavailable(detail)
 

@@ -1,4 +1,4 @@
-"""The apps that are let in, those that ask to be, and those that may not."""
+"""Apps with access, access requests (pairings), and blocks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Scope
 from upstash_helper.broker.ledger import App, Block, Decision, Pairing
-from upstash_helper.storage.ledger.rows import Run, as_json, identity_columns, record, with_identity
+from upstash_helper.protocol.literals import Scope
+from upstash_helper.storage.ledger.rows import RunTransaction, as_json, decode_row, identity_columns, with_identity
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,7 +31,7 @@ _SAVE_PAIRING: Final = """
         :reason, :created_at, :expires_at, :decision
     )
 """
-# Replaces the row of the same id, and the one of the same identity.
+# Replaces a row with the same id, and a row with the same identity.
 _SAVE_BLOCK: Final = """
     INSERT OR REPLACE INTO blocks (
         id, identity_key, identity_kind, identity_name, identity_program, identity_pid, blocked_at
@@ -44,11 +44,11 @@ _SAVE_BLOCK: Final = """
 class SqliteAppRecords:
     """The ``AppRecords`` port."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunTransaction) -> None:
         self._run = run
 
     async def load(self) -> tuple[App, ...]:
-        """Return all of them, the oldest first; raise as the port says."""
+        """Return all apps, oldest first. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> tuple[App, ...]:
             return tuple(_app(row) for row in connection.execute("SELECT * FROM apps ORDER BY created_at, id"))
@@ -56,7 +56,7 @@ class SqliteAppRecords:
         return await self._run(job)
 
     async def save(self, app: App) -> None:
-        """Store ``app``; raise as the port says."""
+        """Store ``app``, replacing the one with its id. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
             columns = msgspec.structs.asdict(app) | identity_columns(app.identity) | {"scopes": as_json(app.scopes)}
@@ -65,18 +65,18 @@ class SqliteAppRecords:
         await self._run(job)
 
     async def remove(self, app_id: str) -> None:
-        """Forget one; raise as the port says."""
+        """Delete an app. Raises what the port allows."""
         await self._run(lambda connection: connection.execute("DELETE FROM apps WHERE id = ?", (app_id,)))
 
 
 class SqlitePairingRecords:
     """The ``PairingRecords`` port."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunTransaction) -> None:
         self._run = run
 
     async def load(self) -> tuple[tuple[Pairing, ...], tuple[Block, ...]]:
-        """Return all pairings, the oldest first, and all blocks; raise as the port says."""
+        """Return all pairings and all blocks, each oldest first. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> tuple[tuple[Pairing, ...], tuple[Block, ...]]:
             pairings = connection.execute("SELECT * FROM pairings ORDER BY created_at, id")
@@ -86,7 +86,7 @@ class SqlitePairingRecords:
         return await self._run(job)
 
     async def save(self, pairing: Pairing) -> None:
-        """Store ``pairing``; raise as the port says."""
+        """Store ``pairing``, replacing the one with its id. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
             columns = msgspec.structs.asdict(pairing) | identity_columns(pairing.identity)
@@ -96,18 +96,18 @@ class SqlitePairingRecords:
         await self._run(job)
 
     async def forget(self, expired_before: float) -> None:
-        """Forget the pairings that expired before this Unix time; raise as the port says."""
+        """Delete the pairings that expired before this Unix time. Raises what the port allows."""
         query = "DELETE FROM pairings WHERE expires_at < ?"
         await self._run(lambda connection: connection.execute(query, (expired_before,)))
 
     async def block(self, block: Block) -> None:
-        """Store ``block``; raise as the port says."""
+        """Store ``block``, replacing the one with its identity. Raises what the port allows."""
         columns = {"id": block.id, "identity_key": block.identity.key, "blocked_at": block.blocked_at}
         columns |= identity_columns(block.identity)
         await self._run(lambda connection: connection.execute(_SAVE_BLOCK, columns))
 
     async def unblock(self, block_id: str) -> None:
-        """Forget one; raise as the port says."""
+        """Delete a block. Raises what the port allows."""
         await self._run(lambda connection: connection.execute("DELETE FROM blocks WHERE id = ?", (block_id,)))
 
 
@@ -115,15 +115,15 @@ def _app(row: sqlite3.Row) -> App:
     columns = with_identity(row)
     columns["scopes"] = msgspec.json.decode(columns["scopes"], type=tuple[Scope, ...])
     columns["all_databases"] = bool(columns["all_databases"])
-    return record(columns, App)
+    return decode_row(columns, App)
 
 
 def _pairing(row: sqlite3.Row) -> Pairing:
     columns = with_identity(row)
     columns["scopes"] = msgspec.json.decode(columns["scopes"], type=tuple[Scope, ...])
     columns["decision"] = msgspec.json.decode(columns["decision"], type=Decision)
-    return record(columns, Pairing)
+    return decode_row(columns, Pairing)
 
 
 def _block(row: sqlite3.Row) -> Block:
-    return record(with_identity(row), Block)
+    return decode_row(with_identity(row), Block)

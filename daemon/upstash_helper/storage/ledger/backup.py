@@ -1,8 +1,8 @@
 """
-The copy of the ledger that is made before its format changes, one for each format: the way back.
+Copies of the ledger, made before a migration: one for each format, so that the user can go back to an older version.
 
-A copy has the apps that were let in then. One that was shut out since would be let in again by it, so it is never taken
-by the program itself once the change has succeeded, and there are few of them.
+A copy also has the apps whose access was revoked after it was made. So after a successful migration it is never
+restored automatically, and only a few copies are kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.storage.ledger.errors import Damaged, fault_of
+from upstash_helper.storage.ledger.errors import LedgerDamaged, error_kind
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 KEPT: Final = 2
-"""Copies that stay, those of the latest formats."""
+"""Copies of the latest formats."""
 
 
 def path_of(path: Path, version: int) -> Path:
-    """Return where the copy of the ledger at ``path`` in the format ``version`` is."""
+    """Return the path of the copy in format ``version`` of the ledger at ``path``."""
     return path.with_name(f"{path.name}.v{version}.bak")
 
 
 def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     """
-    Copy the ledger, with what is in its -wal file, and return where the copy is: whole, sound, and on the disk.
+    Copy the ledger, including its -wal file, and return the path of the copy, which was checked and synced to the disk.
 
     Raises:
-        Damaged: If what was written is not sound.
-        OSError: If it cannot be written; no room among the reasons. Nothing is left of it then.
+        LedgerDamaged: If the copy fails SQLite's check.
+        OSError: If it cannot be written, for example because the disk is full. No partial copy is left.
         sqlite3.Error: As OSError.
     """
     import sqlite3
 
     target = path_of(path, version)
     draft = target.with_name(f".{target.name}.new")
-    draft.unlink(missing_ok=True)  # left by a program that was killed
+    draft.unlink(missing_ok=True)  # left by a process that was killed
     try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        private_files.create(draft, b"")
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             connection.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
+            copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is a single file
             if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise Damaged
-        private_files.put(draft, target)
+                raise LedgerDamaged
+        private_files.rename_durably(draft, target)
     except sqlite3.Error as error:
-        # SQLite may call a full disk an I/O error. It is to be asked as long as the draft takes the room.
-        if fault_of(error, path) == "full":
+        # SQLite may report a full disk as an I/O error. Check the disk before the draft is removed and frees space.
+        if error_kind(error, path) == "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise
     finally:
@@ -66,10 +66,10 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
 
 def restore(connection: sqlite3.Connection, copy: Path) -> None:
     """
-    Make the ledger what the copy is, in one transaction.
+    Replace the content of the ledger with that of the copy, in one transaction.
 
     Raises:
-        sqlite3.Error: If it cannot be done.
+        sqlite3.Error: If that fails.
     """
     import sqlite3
 
@@ -78,7 +78,7 @@ def restore(connection: sqlite3.Connection, copy: Path) -> None:
 
 
 def prune(path: Path) -> None:
-    """Remove the copies of the oldest formats. That one cannot be removed is no reason for anything to fail."""
+    """Remove the copies of the oldest formats. A copy that cannot be removed is not an error."""
     name = re.compile(rf"{re.escape(path.name)}\.v(\d+)\.bak")
     try:
         found = {int(match[1]): file for file in path.parent.iterdir() if (match := name.fullmatch(file.name))}

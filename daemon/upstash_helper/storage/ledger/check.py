@@ -1,7 +1,7 @@
 """
-A look at the ledger's file, for ``doctor``. ``python -m`` of this module does it.
+Checks the ledger's file for ``doctor``. Run with ``python -m``.
 
-It is read and nothing else, beside a daemon that may be using it: neither the file nor those next to it are changed.
+It only reads, since a daemon may be using the file: neither the file nor those that SQLite keeps next to it change.
 """
 
 from __future__ import annotations
@@ -14,66 +14,66 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.storage.ledger.schema import APPLICATION_ID, STEPS
+from upstash_helper.storage.ledger.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
 _BUSY_SECONDS: Final = 2.0
-_MOST_LINES: Final = 3
+_MAX_LINES: Final = 3
 
 State = Literal["ok", "absent", "older", "newer", "foreign", "damaged", "unreadable"]
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found."""
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The program's output."""
 
     state: State
-    """``older``: the daemon brings it up to date when it starts. ``foreign``: a database, and not the ledger."""
+    """``older``: the daemon migrates it when it starts. ``foreign``: a SQLite database that is not a ledger."""
     version: int = 0
-    known: int = len(STEPS)
-    """The newest version that this program knows."""
+    known: int = len(MIGRATIONS)
+    """The latest version that this program supports."""
     detail: str = ""
     damaged: int = 0
-    """Damaged files that were moved aside before."""
+    """The number of damaged files that were moved aside earlier."""
     behind: bool = False
-    """Whether what was written last could not be looked at."""
+    """Whether the latest changes could not be read."""
 
 
-def look(path: Path) -> Checked:
-    """Return how the ledger at ``path`` is."""
+def check_file(path: Path) -> CheckResult:
+    """Check the ledger at ``path``."""
     log, index = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm"))
     try:
         if not path.exists():
-            return Checked(state="absent", damaged=_damaged(path))
-        found = _look(path, log, index)
+            return CheckResult(state="absent", damaged=_damaged(path))
+        found = _check_idle_or_open(path, log, index)
         if found.state == "damaged" and index.exists():
-            found = _read(path, "mode=ro")  # a daemon has begun to write meanwhile
+            found = _read(path, "mode=ro")  # a daemon has started to write meanwhile
     except OSError as error:
-        return Checked(state="unreadable", detail=error.strerror or type(error).__name__)
+        return CheckResult(state="unreadable", detail=error.strerror or type(error).__name__)
     return msgspec.structs.replace(found, damaged=_damaged(path))
 
 
-def _look(path: Path, log: Path, index: Path) -> Checked:
-    # Where both are there, somebody has the file open, or was killed. Else SQLite would make them, to read; unless it
-    # is told that nobody changes the file, which then is so.
+def _check_idle_or_open(path: Path, log: Path, index: Path) -> CheckResult:
+    # If both exist, a process has the file open, or was killed. Otherwise SQLite would create them, even to read,
+    # unless it is told that the file does not change, which is true then.
     if log.exists() and index.exists():
         return _read(path, "mode=ro")
     behind = log.exists() and log.stat().st_size > 0
     return msgspec.structs.replace(_read(path, "immutable=1"), behind=behind)
 
 
-def _read(path: Path, how: str) -> Checked:
+def _read(path: Path, mode: str) -> CheckResult:
     import sqlite3
 
     try:
-        return _checked(f"{path.absolute().as_uri()}?{how}")
+        return _check_database(f"{path.absolute().as_uri()}?{mode}")
     except sqlite3.Error as error:
-        return Checked(state="damaged" if _is_damage(error) else "unreadable", detail=_name(error))
+        return CheckResult(state="damaged" if _means_damage(error) else "unreadable", detail=_name(error))
 
 
-def _checked(uri: str) -> Checked:
+def _check_database(uri: str) -> CheckResult:
     import sqlite3
 
     with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
@@ -83,14 +83,14 @@ def _checked(uri: str) -> Checked:
         tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if _number(connection, "application_id") != APPLICATION_ID or not version:
             if not tables and not version:
-                return Checked(state="damaged", detail="it is empty")
-            return Checked(state="foreign", version=version)
-        if version > len(STEPS):
-            return Checked(state="newer", version=version)
-        lines = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MOST_LINES})")]
+                return CheckResult(state="damaged", detail="it is empty")
+            return CheckResult(state="foreign", version=version)
+        if version > len(MIGRATIONS):
+            return CheckResult(state="newer", version=version)
+        lines = [row[0] for row in connection.execute(f"PRAGMA integrity_check({_MAX_LINES})")]
     if lines != ["ok"]:
-        return Checked(state="damaged", version=version, detail="; ".join(" ".join(line.split()) for line in lines))
-    return Checked(state="older" if version < len(STEPS) else "ok", version=version)
+        return CheckResult(state="damaged", version=version, detail="; ".join(" ".join(line.split()) for line in lines))
+    return CheckResult(state="older" if version < len(MIGRATIONS) else "ok", version=version)
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:
@@ -98,7 +98,7 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
     return number
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _means_damage(error: sqlite3.Error) -> bool:
     import sqlite3
 
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -118,8 +118,8 @@ def _damaged(path: Path) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Look at the file that is given; print what was found as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(look(Path(arguments[0]))).decode() + "\n")
+    """Check the file that the first argument names; print a ``CheckResult`` as one line of JSON."""
+    sys.stdout.write(msgspec.json.encode(check_file(Path(arguments[0]))).decode() + "\n")
 
 
 if __name__ == "__main__":

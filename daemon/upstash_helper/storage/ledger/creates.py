@@ -1,4 +1,4 @@
-"""The requests that make databases, and who made which."""
+"""The journal of requests that create databases, and which app created which database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.broker.ledger import CreateKey, CreateRecord
 from upstash_helper.broker.models import Database
-from upstash_helper.storage.ledger.rows import Run, as_json, record
+from upstash_helper.storage.ledger.rows import RunTransaction, as_json, decode_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,18 +21,18 @@ _BEGIN: Final = """
 _DONE: Final = "UPDATE creates SET state = 'done', database_id = ?, result = ? WHERE caller = ? AND key = ?"
 _OWN: Final = "INSERT OR REPLACE INTO creations (database_id, owner) VALUES (?, ?)"
 
-_AT_ONCE: Final = 500
-"""How many values one query names: SQLite before 3.32 takes 999."""
+_BATCH: Final = 500
+"""Values in one query. SQLite before 3.32 allows 999."""
 
 
 class SqliteCreateJournal:
     """The ``CreateJournal`` port."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunTransaction) -> None:
         self._run = run
 
     async def find(self, key: CreateKey) -> CreateRecord | None:
-        """Return the record of ``key``, or None; raise as the port says."""
+        """Return the record of ``key``, or None. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> CreateRecord | None:
             row = connection.execute(_FIND, (key.caller, key.key)).fetchone()
@@ -41,7 +41,7 @@ class SqliteCreateJournal:
         return await self._run(job)
 
     async def begin(self, key: CreateKey, record: CreateRecord, *, forget_before: float) -> None:
-        """Write down that a request is about to be sent; raise as the port says."""
+        """Record that a request is about to be sent. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
             result = record.result
@@ -54,7 +54,7 @@ class SqliteCreateJournal:
         await self._run(job)
 
     async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
-        """Write down the result and who created it; raise as the port says."""
+        """Record the created database and its owner. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(_DONE, (database.id, as_json(database), key.caller, key.key))
@@ -64,25 +64,25 @@ class SqliteCreateJournal:
         await self._run(job)
 
     async def forget(self, key: CreateKey) -> None:
-        """Forget a request that surely had no effect; raise as the port says."""
+        """Delete the record of a request that certainly had no effect. Raises what the port allows."""
         query = "DELETE FROM creates WHERE caller = ? AND key = ?"
         await self._run(lambda connection: connection.execute(query, (key.caller, key.key)))
 
     async def claimed(self, database_ids: tuple[str, ...]) -> frozenset[str]:
-        """Return which of the databases are some request's result; raise as the port says."""
+        """Return which of the databases are the result of a recorded request. Raises what the port allows."""
         if not database_ids:
             return frozenset()
 
         def job(connection: sqlite3.Connection) -> frozenset[str]:
-            starts = range(0, len(database_ids), _AT_ONCE)
+            starts = range(0, len(database_ids), _BATCH)
             return frozenset[str]().union(
-                *(_claimed(connection, database_ids[start : start + _AT_ONCE]) for start in starts)
+                *(_claimed(connection, database_ids[start : start + _BATCH]) for start in starts)
             )
 
         return await self._run(job)
 
     async def creator(self, database_id: str) -> str | None:
-        """Return who created the database, or None; raise as the port says."""
+        """Return the app that created the database, or None. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> str | None:
             query = "SELECT owner FROM creations WHERE database_id = ?"
@@ -93,8 +93,8 @@ class SqliteCreateJournal:
 
 
 def _claimed(connection: sqlite3.Connection, database_ids: tuple[str, ...]) -> frozenset[str]:
-    marks = ", ".join("?" * len(database_ids))
-    query = f"SELECT DISTINCT database_id FROM creates WHERE state = 'done' AND database_id IN ({marks})"  # noqa: S608  # question marks alone
+    placeholders = ", ".join("?" * len(database_ids))
+    query = f"SELECT DISTINCT database_id FROM creates WHERE state = 'done' AND database_id IN ({placeholders})"  # noqa: S608 - question marks only
     return frozenset(row["database_id"] for row in connection.execute(query, database_ids))
 
 
@@ -102,4 +102,4 @@ def _record(row: sqlite3.Row) -> CreateRecord:
     columns = dict(row)
     if columns["result"] is not None:
         columns["result"] = msgspec.json.decode(columns["result"], type=Database)
-    return record(columns, CreateRecord)
+    return decode_row(columns, CreateRecord)

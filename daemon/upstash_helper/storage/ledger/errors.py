@@ -1,4 +1,4 @@
-"""What it means that the ledger failed, and how that is said."""
+"""Classification of the errors of SQLite and the disk, and their translation to the domain's errors."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Fault = Literal["damaged", "full", "read_only", "busy", "disk", "other"]
-"""``disk``: it fails for another reason; ``other``: it is sound, and what was asked of it cannot be done."""
+ErrorKind = Literal["damaged", "full", "read_only", "busy", "disk", "other"]
+"""``disk``: another I/O error. ``other``: the file is intact, and the operation failed for a different reason."""
 
-# More than the disk needs to take a few pages, and the shared memory of a connection (32 KiB).
+# More than a few pages and the shared memory of a connection (32 KiB).
 _PROBE: Final = bytes(65_536)
 
 
-class Damaged(Exception):
-    """The file is none that the ledger has written, or not all of it."""
+class LedgerDamaged(Exception):
+    """The file is not a ledger, or not an intact one."""
 
 
-class Refused(Exception):
-    """The file is sound, and not for this program. ``str()`` says why and what to do."""
+class LedgerRefused(Exception):
+    """This version must not use the file. ``str()`` explains it and suggests a fix."""
 
 
-def fault_of(error: BaseException, path: Path | None) -> Fault:
-    """Return what ``error`` means for the ledger at ``path``; None is memory."""
+def error_kind(error: BaseException, path: Path | None) -> ErrorKind:
+    """Classify an error of the ledger at ``path``; None for one in memory."""
     match error:
-        case Damaged() | msgspec.DecodeError() | UnicodeDecodeError():
+        case LedgerDamaged() | msgspec.DecodeError() | UnicodeDecodeError():
             return "damaged"
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return "full"
@@ -44,19 +44,19 @@ def fault_of(error: BaseException, path: Path | None) -> Fault:
         case OSError():
             return "disk"
         case _:
-            return _fault_by_code(error, path)
+            return _kind_of_sqlite_error(error, path)
 
 
-def _fault_by_code(error: BaseException, path: Path | None) -> Fault:
+def _kind_of_sqlite_error(error: BaseException, path: Path | None) -> ErrorKind:
     import sqlite3
 
     if not isinstance(error, sqlite3.Error):
         return "other"
-    # Errors of the Python module itself have no code. The low byte of an extended one is the plain one.
+    # Errors raised by the Python module have no code. The low byte of an extended code is the primary code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and path is not None:
-        return _what_the_disk_says(path)
-    faults: dict[int, Fault] = {
+        return _kind_of_disk_error(path)
+    kinds: dict[int, ErrorKind] = {
         sqlite3.SQLITE_CORRUPT: "damaged",
         sqlite3.SQLITE_NOTADB: "damaged",
         sqlite3.SQLITE_FULL: "full",
@@ -64,14 +64,14 @@ def _fault_by_code(error: BaseException, path: Path | None) -> Fault:
         sqlite3.SQLITE_BUSY: "busy",
         sqlite3.SQLITE_LOCKED: "busy",
     }
-    return faults.get(code, "other")
+    return kinds.get(code, "other")
 
 
-def _what_the_disk_says(path: Path) -> Fault:
+def _kind_of_disk_error(path: Path) -> ErrorKind:
     """
-    Write a little next to the ledger, to learn why SQLite could not.
+    Write a file next to the ledger to find out why SQLite could not.
 
-    It reports a quota, or no room for its shared memory, as an I/O error and keeps the system's reason for itself.
+    SQLite reports an exceeded quota, or no space for its shared memory, as an I/O error, without the system's error.
     """
     probe = path.with_name(f".{path.name}.probe")
     try:
@@ -83,34 +83,34 @@ def _what_the_disk_says(path: Path) -> Fault:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        return fault_of(error, None)
+        return error_kind(error, None)
     return "disk"
 
 
 def explain(error: BaseException, path: Path | None) -> LedgerUnavailable | LedgerFull:
-    """Return the domain's error for ``error``; what it holds of values is left out."""
+    """Return the domain's error for ``error``. Its text does not quote values from the ledger."""
     if isinstance(error, LedgerUnavailable | LedgerFull):
         return error.with_traceback(None)
-    if isinstance(error, NotPrivate | Refused):
+    if isinstance(error, NotPrivate | LedgerRefused):
         return LedgerUnavailable(str(error))
     place = path or "The ledger in memory"
-    fault = fault_of(error, path)
-    if fault == "full":
-        return LedgerFull(f"The disk of {place} is full: free some space, then try again.")
+    kind = error_kind(error, path)
+    if kind == "full":
+        return LedgerFull(f"The disk of {place} is full. Free some space, then try again.")
     reasons = {
-        "damaged": "is damaged, again and again. Check the disk.",
+        "damaged": "was damaged repeatedly. Check the disk.",
         "read_only": "cannot be written. Make it and its folder writable, then try again.",
-        "busy": "is in use by another program. End it, then try again.",
+        "busy": "is in use by another program. Stop that program, then try again.",
     }
-    reason = reasons.get(fault) or f"cannot be used: {_reason(error)}."
-    advice = " Check the folder's owner and mode." if fault == "disk" else ""
+    reason = reasons.get(kind) or f"cannot be used: {_reason(error)}."
+    advice = " Check the folder's owner and mode." if kind == "disk" else ""
     return LedgerUnavailable(f"{place} {reason}{advice}")
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    # SQLite's own messages may quote what was asked for; the names of its codes do not.
+    # SQLite's messages may quote values; the names of its error codes do not.
     name: str = getattr(error, "sqlite_errorname", type(error).__name__)
     _log.error("The ledger failed: %s.", name)
     return name

@@ -1,4 +1,4 @@
-"""What the ledger's rows have in common."""
+"""Conversion between rows and records, for all tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from upstash_helper.broker.apps.identity import Identity
+from upstash_helper.broker.identity import Identity
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,35 +17,35 @@ _IDENTITY: Final = ("kind", "name", "program", "pid")
 Row = dict[str, Any]
 
 
-class Run(Protocol):
-    """Carries out a job in a transaction of its own."""
+class RunTransaction(Protocol):
+    """Runs a job in a transaction, in the ledger's thread."""
 
     async def __call__(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what ``job`` returns, once it is on the disk; raise as the ports of the ledger may."""
+        """Return the job's result once its changes are on the disk. Raises what the ledger's ports allow."""
 
 
 def identity_columns(identity: Identity) -> Row:
-    """Return the columns that hold ``identity``."""
+    """Return the columns for ``identity``."""
     return {f"identity_{name}": getattr(identity, name) for name in _IDENTITY}
 
 
 def with_identity(row: sqlite3.Row) -> Row:
-    """Return the columns of ``row``, with those of an identity made one."""
+    """Return the columns of ``row``, with those of the identity combined into one."""
     columns = dict(row)
     columns["identity"] = {name: columns.pop(f"identity_{name}") for name in _IDENTITY}
     return columns
 
 
 def as_json(value: object) -> str:
-    """Return ``value`` for a column of JSON."""
+    """Return ``value`` as JSON."""
     return msgspec.json.encode(value).decode()
 
 
-def record(columns: Row, kind: type[T]) -> T:
+def decode_row(columns: Row, kind: type[T]) -> T:
     """
-    Return the record that ``columns`` hold; those that it has no field for are left out.
+    Return the record in ``columns``. Columns without a field are ignored.
 
     Raises:
-        msgspec.ValidationError: If it is none, which means that the file is damaged.
+        msgspec.ValidationError: If the values do not fit, which means that the file is damaged.
     """
     return msgspec.convert(columns, kind)

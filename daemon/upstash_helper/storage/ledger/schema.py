@@ -1,4 +1,4 @@
-"""The ledger's tables, and the way from older ones to them."""
+"""The ledger's tables, and migrations from older formats."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.storage.ledger import backup
-from upstash_helper.storage.ledger.errors import Damaged, Refused, fault_of
+from upstash_helper.storage.ledger.errors import LedgerDamaged, LedgerRefused, error_kind
 
 if TYPE_CHECKING:
     import sqlite3
 
 _log = logging.getLogger(__name__)
 
-Step = tuple[str, ...]
-"""The statements that lead from one version to the next."""
+Migration = tuple[str, ...]
+"""The statements that change one version to the next."""
 
 # In the file's header (PRAGMA application_id): "UHlg".
 APPLICATION_ID: Final = 0x55486C67
 
-# A step that was released is never changed: the next version is one more step.
-STEPS: Final[tuple[Step, ...]] = (
+# Never change a migration that was released: append another one.
+MIGRATIONS: Final[tuple[Migration, ...]] = (
     (
         """
         CREATE TABLE apps (
@@ -87,7 +87,7 @@ STEPS: Final[tuple[Step, ...]] = (
         "CREATE INDEX creates_sent_at ON creates (sent_at)",
         "CREATE INDEX creates_database_id ON creates (database_id) WHERE database_id IS NOT NULL",
         "CREATE TABLE creations (database_id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL)",
-        # AUTOINCREMENT: an id that was forgotten is not given again, and the largest one is the newest.
+        # AUTOINCREMENT: ids of deleted rows are not reused, so the largest id is the newest entry.
         """
         CREATE TABLE audit (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -111,106 +111,106 @@ STEPS: Final[tuple[Step, ...]] = (
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done within, or undo all of it."""
+    """Commit the changes of the block, or roll them back if it raises."""
     connection.execute("BEGIN")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # not after some errors, which undo it by themselves
+        if connection.in_transaction:  # some errors roll back on their own
             connection.execute("ROLLBACK")
         raise
 
 
-def check(connection: sqlite3.Connection, steps: tuple[Step, ...], name: str) -> None:
+def check(connection: sqlite3.Connection, migrations: tuple[Migration, ...], name: str) -> None:
     """
-    Go on only with a sound ledger of a version that is known, or an empty database. Nothing is changed.
+    Check that a database is empty or an intact ledger of a supported version. Nothing is changed.
 
     Args:
         connection: To the database.
-        steps: Those that are known.
-        name: What the database is called in a sentence.
+        migrations: The supported versions.
+        name: The database's path, for messages.
 
     Raises:
-        Damaged: If it is not sound, or no ledger.
-        Refused: If it is of a later version.
+        LedgerDamaged: If it is damaged, or not a ledger.
+        LedgerRefused: If it is of a later version.
         sqlite3.Error: If it cannot be read.
     """
     tables = _number(connection, "SELECT count(*) FROM sqlite_master")
     version = _number(connection, "PRAGMA user_version")
     if (tables or version) and (not version or _number(connection, "PRAGMA application_id") != APPLICATION_ID):
-        raise Damaged
-    if version > len(steps):
+        raise LedgerDamaged
+    if version > len(migrations):
         message = (
-            f"{name} was written by a newer version of upstash-helper (its format is {version}, and this version knows "
-            f"{len(steps)}). Install the newer version again, or move the file away: apps must then ask to be let in "
-            f"anew.{_way_back(name, len(steps))}"
+            f"{name} was written by a newer version of upstash-helper (its format is {version}, and this version "
+            f"supports {len(migrations)}). Install the newer version again, or move the file away: apps must then "
+            f"request access again.{_downgrade_advice(name, len(migrations))}"
         )
-        raise Refused(message)
+        raise LedgerRefused(message)
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise Damaged
+        raise LedgerDamaged
 
 
-def _way_back(name: str, version: int) -> str:
+def _downgrade_advice(name: str, version: int) -> str:
     copy = backup.path_of(Path(name), version)
     if not copy.is_file():
         return ""
-    return f" Or put {copy} in its place: what this version knew, the apps that you have revoked since among it."
+    return f" Or replace it with {copy}, the last copy in this format; apps that you have revoked since regain access."
 
 
-def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...], path: Path | None) -> None:
+def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...], path: Path | None) -> None:
     """
-    Take what steps are missing, all of them or none; of an older file a copy is made before, and kept.
+    Apply the missing migrations, all or none. A copy of an older file is made first, and kept.
 
     Args:
         connection: To a database that passed ``check``.
-        steps: All of them.
+        migrations: All migrations, from the first version.
         path: The database's file; None for memory.
 
     Raises:
-        Refused: If it cannot be done. The file is then as it was.
-        OSError: If there is no room for the copy.
-        sqlite3.Error: If the disk is full or fails; the file is then as it was.
+        LedgerRefused: If a migration fails. The file is unchanged.
+        OSError: If there is no space for the copy.
+        sqlite3.Error: If the disk is full or fails. The file is unchanged.
     """
     version = _number(connection, "PRAGMA user_version")
-    if version == len(steps):
+    if version == len(migrations):
         return
     if path is None or version == 0:
-        _take(connection, steps, version)
+        _apply(connection, migrations, version)
         return
     copy = backup.make(connection, path, version)
     try:
-        _take(connection, steps, version)
+        _apply(connection, migrations, version)
     except Exception as error:
-        if fault_of(error, path) not in {"other", "damaged"}:
-            raise  # a full disk and the like: SQLite has undone all
-        if isinstance(error, _Escaped):
+        if error_kind(error, path) not in {"other", "damaged"}:
+            raise  # such as a full disk: SQLite has rolled back
+        if isinstance(error, _TransactionEnded):
             backup.restore(connection, copy)
         _log.error("ledger_migration_failed", extra={"error": type(error).__name__})
         message = (
-            f"{path} could not be brought from format {version} to {len(steps)}, which this version of upstash-helper "
-            "needs. It is as it was before: install the version before again, and report this, please."
+            f"{path} could not be migrated from format {version} to {len(migrations)}, which this version of "
+            "upstash-helper needs. It is unchanged: install the previous version again, and please report this."
         )
-        raise Refused(message) from None
+        raise LedgerRefused(message) from None
     backup.prune(path)
 
 
-class _Escaped(Exception):
-    """A step has ended the transaction that it is a part of, so that undoing it does not undo all."""
+class _TransactionEnded(Exception):
+    """A migration has ended its transaction, so that a rollback does not undo all of it."""
 
 
-def _take(connection: sqlite3.Connection, steps: tuple[Step, ...], version: int) -> None:
+def _apply(connection: sqlite3.Connection, migrations: tuple[Migration, ...], version: int) -> None:
     with transaction(connection):
-        for step in steps[version:]:
-            for statement in step:
+        for migration in migrations[version:]:
+            for statement in migration:
                 connection.execute(statement)
                 if not connection.in_transaction:
-                    raise _Escaped
+                    raise _TransactionEnded
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(steps)}")
-        # What is not sound is not committed.
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        # Do not commit a damaged database.
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise Damaged
+            raise LedgerDamaged
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

@@ -1,4 +1,4 @@
-"""The ledger: what the daemon remembers beyond a restart, in one SQLite file."""
+"""The ledger: what the daemon remembers across restarts, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from upstash_helper.storage.ledger.apps import SqliteAppRecords, SqlitePairingRecords
 from upstash_helper.storage.ledger.audit import SqliteAuditRecords
 from upstash_helper.storage.ledger.creates import SqliteCreateJournal
-from upstash_helper.storage.ledger.schema import STEPS, Step
+from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
 from upstash_helper.storage.ledger.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 class SqliteLedger:
-    """The ``Ledger`` port. Nothing is opened before the first call; all SQL runs in a thread of its own."""
+    """The ``Ledger`` port. The file is opened by the first call; all SQL runs in a worker thread."""
 
     def __init__(
         self,
         path: Path | None,
         *,
         deadline: float = 5.0,
-        steps: tuple[Step, ...] = STEPS,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
-            path: The file; its folder is made when it is first used. None: memory alone.
+            path: The file. Its folder is created by the first call. None keeps the ledger in memory.
             deadline: Seconds that a call may take.
-            steps: How the tables came to be.
-            monotonic: Tells seconds, so that a ledger that cannot be opened is not tried all the time.
+            migrations: All migrations, from the first version.
+            monotonic: The clock for the pause after a file could not be opened.
         """
-        self._transactions = Transactions(path, deadline=deadline, steps=steps, monotonic=monotonic)
+        self._transactions = Transactions(path, deadline=deadline, migrations=migrations, monotonic=monotonic)
         self._apps = SqliteAppRecords(self._transactions.run)
         self._pairings = SqlitePairingRecords(self._transactions.run)
         self._creates = SqliteCreateJournal(self._transactions.run)
@@ -44,17 +44,17 @@ class SqliteLedger:
 
     @property
     def apps(self) -> AppRecords:
-        """The apps that are let in."""
+        """The apps with access."""
         return self._apps
 
     @property
     def pairings(self) -> PairingRecords:
-        """The requests to be let in."""
+        """The access requests."""
         return self._pairings
 
     @property
     def creates(self) -> CreateJournal:
-        """The requests that make databases."""
+        """The requests that create databases."""
         return self._creates
 
     @property
@@ -63,9 +63,9 @@ class SqliteLedger:
         return self._audit
 
     def health(self) -> LedgerHealth:
-        """Return the state as of the last call, without a call."""
+        """Return the state after the last call, without a new one."""
         return self._transactions.health()
 
     async def close(self) -> None:
-        """Close the file, once what was begun is done; never raises."""
+        """Close the file after pending calls have finished. Never raises."""
         await self._transactions.close()

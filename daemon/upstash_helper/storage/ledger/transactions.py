@@ -1,4 +1,4 @@
-"""The ledger's thread: every transaction of the daemon, one after another, and what becomes of those that fail."""
+"""Runs the ledger's transactions one after another in a worker thread, and recovers from damage and disk errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
 from upstash_helper.broker.ledger import LedgerHealth
-from upstash_helper.storage.ledger.errors import explain, fault_of
-from upstash_helper.storage.ledger.files import move_aside, open_file, open_memory, read_only
-from upstash_helper.storage.ledger.schema import Step, transaction
-from upstash_helper.system.blocking_call import Abandoned, Busy, Call, JobFailed, Overdue, Worker
+from upstash_helper.storage.ledger.errors import error_kind, explain
+from upstash_helper.storage.ledger.schema import Migration, transaction
+from upstash_helper.storage.ledger.sqlite_file import move_aside, open_file, open_memory, read_only
+from upstash_helper.system.blocking_call import Abandoned, Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,59 +24,59 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0
-"""Seconds after a failure to open it until that is tried anew: many may ask meanwhile."""
+"""Seconds after the file could not be opened until the next attempt; calls fail immediately until then."""
 
 _ATTEMPTS: Final = 3
-"""A damaged file is moved aside, a disk that turns out to be read-only is given up, and then it has to work."""
+"""The first may find a damaged file, and the second a read-only disk; the third must succeed."""
 
-_IN_MEMORY: Final = "The ledger is kept in memory: after a restart, apps must ask to be let in anew."
+_IN_MEMORY: Final = "The ledger is kept in memory. After a restart, apps must request access again."
 
 
 class Transactions:
-    """Carries out jobs on the ledger's database, which is opened when the first one comes."""
+    """Runs jobs on the ledger's database, which the first job opens."""
 
     def __init__(
-        self, path: Path | None, *, deadline: float, steps: tuple[Step, ...], monotonic: Callable[[], float]
+        self, path: Path | None, *, deadline: float, migrations: tuple[Migration, ...], monotonic: Callable[[], float]
     ) -> None:
         """
         Args:
             path: The file; None for memory.
-            deadline: Seconds that a transaction may take, its time in the queue included.
-            steps: How the tables came to be.
-            monotonic: Tells seconds.
+            deadline: Seconds that a transaction may take, including its time in the queue.
+            migrations: All migrations, from the first version.
+            monotonic: The clock for the pause between attempts to open the file.
         """
         self._path = path
         self._deadline = deadline
-        self._steps = steps
+        self._migrations = migrations
         self._monotonic = monotonic
         self._worker = Worker("ledger")
         self._health = LedgerHealth(state="unused")
         self._used = False
-        # The rest is the thread's.
+        # The rest is used in the worker thread only.
         self._connection: sqlite3.Connection | None = None
         self._memory = path is None
         self._notice = _IN_MEMORY if path is None else ""
-        self._refusal: LedgerUnavailable | LedgerFull | None = None
-        self._refused_at = 0.0
+        self._open_error: LedgerUnavailable | LedgerFull | None = None
+        self._open_failed_at = 0.0
 
     def health(self) -> LedgerHealth:
-        """Return the state as of the last call."""
+        """Return the state after the last call."""
         return self._health
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """
-        Return what ``job`` returns, once all that it did is on the disk; if anything is raised, nothing of it is.
+        Run ``job`` in a transaction and return its result once the changes are on the disk.
 
         Raises:
-            LedgerUnavailable: If it cannot be done, or not in time.
-            LedgerFull: If the disk is full.
+            LedgerUnavailable: If that fails, or takes too long. Nothing was changed.
+            LedgerFull: If the disk is full. Nothing was changed.
         """
         self._used = True
         failure: LedgerUnavailable | LedgerFull
         try:
-            result = await self._worker.run(partial(self._carry_out, job), deadline=self._deadline)
-        except (Overdue, Busy):
-            failure = LedgerUnavailable(f"The disk of {self._place} does not answer. Check it, then try again.")
+            result = await self._worker.run(partial(self._execute, job), deadline=self._deadline)
+        except (DeadlineExceeded, Busy):
+            failure = LedgerUnavailable(f"The disk of {self._place} does not respond. Check it, then try again.")
         except JobFailed as failed:
             failure = explain(failed.error, self._path)
         else:
@@ -86,33 +86,33 @@ class Transactions:
         raise failure
 
     async def close(self) -> None:
-        """Close the database, after what is under way; never raises."""
+        """Close the database after pending transactions. Never raises."""
         if not self._used:
             return
         try:
             await self._worker.run(self._close, deadline=self._deadline)
-        except (Overdue, Busy):
-            _log.warning("The disk of %s does not answer, so its ledger was not closed.", self._place)
+        except (DeadlineExceeded, Busy):
+            _log.warning("The disk of %s does not respond, so the ledger was not closed.", self._place)
         except JobFailed as failed:
-            _log.warning("The ledger was not closed properly. %s", explain(failed.error, self._path).detail)
+            _log.warning("The ledger could not be closed. %s", explain(failed.error, self._path).detail)
 
     @property
     def _place(self) -> str:
         return str(self._path or "the ledger in memory")
 
-    # What follows is called in the thread.
+    # The following methods run in the worker thread.
 
-    def _carry_out(self, job: Callable[[sqlite3.Connection], T], call: Call) -> T:
-        if self._refusal is not None and self._monotonic() - self._refused_at < _PAUSE:
-            raise type(self._refusal)(self._refusal.detail)
-        self._refusal = None
+    def _execute(self, job: Callable[[sqlite3.Connection], T], call: Call) -> T:
+        if self._open_error is not None and self._monotonic() - self._open_failed_at < _PAUSE:
+            raise type(self._open_error)(self._open_error.detail)
+        self._open_error = None
         try:
             return self._try(job, call)
         except Abandoned:
             raise
         except Exception as error:
             if self._connection is None:
-                self._refusal, self._refused_at = explain(error, self._path), self._monotonic()
+                self._open_error, self._open_failed_at = explain(error, self._path), self._monotonic()
             raise
 
     def _try(self, job: Callable[[sqlite3.Connection], T], call: Call) -> T:
@@ -131,51 +131,52 @@ class Transactions:
         call.check()
         with transaction(connection):
             result = job(connection)
-            # From here on the caller waits for the outcome, and so never takes for undone what was done.
+            # From here on the caller waits for the outcome: it is not told that a committed change has failed.
             if not call.settle():
                 raise Abandoned
         return result
 
     def _recover(self, error: Exception) -> bool:
-        """Do what can be done about ``error``; return whether it is worth another attempt."""
+        """Try to recover from ``error``; return whether another attempt makes sense."""
         if self._path is None or self._memory:
             return False
-        fault = fault_of(error, self._path)
-        if fault == "damaged":
+        kind = error_kind(error, self._path)
+        if kind == "damaged":
             self._move_aside(self._path)
-        elif fault == "read_only":
-            self._give_up(self._path)
-        elif fault == "disk":
-            self._drop()  # opening the file anew may mend it
-        return fault in {"damaged", "read_only"}
+        elif kind == "read_only":
+            self._use_memory(self._path)
+        elif kind == "disk":
+            self._drop()  # opening the file again may help
+        return kind in {"damaged", "read_only"}
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             if self._path is None:
-                self._connection, _ = open_memory(self._steps)
+                self._connection, _ = open_memory(self._migrations)
             elif read_only(self._path):
-                self._connection = self._give_up(self._path)
+                self._connection = self._use_memory(self._path)
             else:
-                self._connection = open_file(self._path, self._steps)
+                self._connection = open_file(self._path, self._migrations)
         return self._connection
 
     def _move_aside(self, path: Path) -> None:
-        """Begin an empty file."""
+        """Move the damaged file aside, so that the next attempt starts an empty one."""
         self._drop()
         aside = move_aside(path)
         self._notice = (
-            f"{path} was damaged. It is {aside} now and an empty one was begun, so apps must ask to be let in anew."
+            f"{path} was damaged. It was moved to {aside} and an empty ledger was started, so apps must request access"
+            " again."
         )
 
-    def _give_up(self, path: Path) -> sqlite3.Connection:
-        """Go on in memory, with what the file holds."""
+    def _use_memory(self, path: Path) -> sqlite3.Connection:
+        """Continue in memory, with the content of the file."""
         self._drop()
-        self._connection, whole = open_memory(self._steps, path)
+        self._connection, complete = open_memory(self._migrations, path)
         self._memory = True
-        lost = "" if whole else " What it held could not be read."
+        lost = "" if complete else " Its content could not be read."
         self._notice = (
-            f"{path} cannot be written.{lost} The ledger is kept in memory, and what is new in it is forgotten at the "
-            "next start. Make the file and its folder writable, then restart upstash-helper."
+            f"{path} cannot be written.{lost} The ledger is kept in memory, and its changes are lost at the next start."
+            " Make the file and its folder writable, then restart upstash-helper."
         )
         _log.warning("%s", self._notice)
         return self._connection

@@ -1,0 +1,141 @@
+"""
+Identities of apps and callers, and the scopes that they can have.
+
+An identity is verified: the browser vouches for an origin, the operating system for an executable. The name that an app
+gives itself is not part of it, and is always shown after it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, get_args
+
+import msgspec
+
+from upstash_helper.protocol.literals import CallerKind, IdentityKind, Scope
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+MEANING: Final[dict[Scope, str]] = {
+    "connection:read": "See whether an Upstash account is connected, and its email address",
+    "connection:write": "Start connecting an Upstash account; you still sign in yourself",
+    "databases:read": "List your databases and their settings, without passwords",
+    "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
+    "databases:delete": "Delete databases and all their data",
+    "databases:credentials": "Read the passwords and tokens of databases that it created",
+    "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",
+    "upstash:write": "Do everything in your Upstash account that the API key allows, even delete data and spend money",
+}
+"""What each scope allows, worded to follow "It would like to …"."""
+
+ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that it created"
+"""What the option "all databases" adds to ``databases:credentials``."""
+
+
+def ordered(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    """Return ``scopes`` without duplicates, in the order in which scopes are always shown."""
+    return tuple(scope for scope in SCOPES if scope in scopes)
+
+
+LOCAL_PROGRAM: Final = "a local program"
+
+# RFC 1035, section 2.3.4. Also about the longest name that a person can check in a prompt.
+_LONGEST_HOST: Final = 253
+
+# RFC 6454, section 6.2: the ASCII serialization. Browsers send it in lowercase and without a default port.
+_WEB: Final = re.compile(r"https://(?P<host>[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:(?P<port>[1-9][0-9]{0,4}))?")
+# http is safe on loopback, since no network can forge it. RFC 6761, section 6.3: *.localhost is loopback, too.
+_LOOPBACK: Final = re.compile(
+    r"http://(?P<host>(?:[a-z0-9-]{1,63}\.)*localhost|127\.0\.0\.1|\[::1\])(:(?P<port>[1-9][0-9]{0,4}))?"
+)
+_EXTENSION: Final = re.compile(
+    r"chrome-extension://[a-p]{32}"
+    r"|(moz-extension|safari-web-extension)://[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+)
+_DEFAULT_PORT: Final = {"https": "443", "http": "80"}
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """A web origin, a browser extension, or a native program."""
+
+    kind: IdentityKind
+    name: str
+    """The exact origin; for a native program its executable, or empty if the system does not report it."""
+    program: str = ""
+    """
+    The executable that sent the request, if the system reports it; for a page or an extension, the browser. Only a
+    browser vouches for an origin: any other program can send an arbitrary one.
+    """
+    pid: int | None = None
+    """Process ID of that program at the time of the request."""
+
+    @property
+    def key(self) -> str:
+        """Key that two requests of the same app share: everything but the process."""
+        return f"{self.kind}:{self.name}"
+
+    @property
+    def shown(self) -> str:
+        """The identity for display, with the process ID while the process exists."""
+        if self.kind != "native" or self.pid is None:
+            return self.shown_without_pid
+        return f"{self.shown_without_pid} (process {self.pid})"
+
+    @property
+    def shown_without_pid(self) -> str:
+        """The identity for display, without the process ID."""
+        return self.name or LOCAL_PROGRAM
+
+    @property
+    def origin(self) -> str | None:
+        """The origin that the app's tokens are bound to; None for a native program."""
+        return None if self.kind == "native" else self.name
+
+
+def of_origin(origin: str) -> Identity | None:
+    """
+    Return the identity of ``origin``, or None if apps of this origin cannot have access. Only https, http on loopback,
+    and browser extensions can, each as the exact string that a browser sends (RFC 6454, section 6.2).
+    """
+    if _EXTENSION.fullmatch(origin):
+        return Identity(kind="extension", name=origin)
+    match = _WEB.fullmatch(origin) or _LOOPBACK.fullmatch(origin)
+    if match is None or len(match["host"]) > _LONGEST_HOST:
+        return None
+    port = match["port"]
+    if port is not None and (int(port) > 65_535 or port == _DEFAULT_PORT[origin.partition(":")[0]]):
+        return None
+    return Identity(kind="web", name=origin)
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """The owner of a token, and what the token allows."""
+
+    kind: CallerKind
+    id: str
+    name: str
+    identity: Identity | None = None
+    """None for the owner, who is authenticated by a file that only this user can read."""
+    scopes: tuple[Scope, ...] = ()
+    all_databases: bool = False
+    page: str | None = None
+    """The origin of the dashboard page from which the owner calls; None for the owner's command-line tools."""
+    creator_key: str | None = None
+    """Key under which the ledger records the databases that the caller creates; None for the owner."""
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the caller is one of the user's own tools."""
+        return self.kind == "owner"
+
+    def has(self, scope: Scope) -> bool:
+        """Return whether the caller has ``scope``. The owner has every scope."""
+        return self.is_owner or scope in self.scopes
+
+    @property
+    def shown(self) -> str:
+        """The verified identity for display."""
+        return "this user's own tools" if self.identity is None else self.identity.shown_without_pid
+
+
+OWNER: Final = Caller(kind="owner", id="owner", name="owner")

@@ -1,0 +1,97 @@
+"""
+The fixed values of the API: states, reasons, scopes, plans.
+
+Values are stable. A value may be added; programs that read one must expect values that they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# --- the connection ---------------------------------------------------------------------------------------------------
+
+ConnectionState = Literal[
+    "disconnected",
+    "connecting",
+    "connected",
+    "needs_email",
+    "reconnect_required",
+    "keyring_locked",
+    "keyring_unavailable",
+    "port_conflict",
+]
+ConnectionMethod = Literal["oauth", "api_key"]
+
+AttemptState = Literal["pending", "exchanging", "succeeded", "failed", "expired"]
+
+FailureReason = Literal[
+    "access_denied",  # the user canceled the sign-in at Upstash
+    "login_required",
+    "consent_required",
+    "unauthorized",  # Auth0: a rule of the tenant refused the user
+    "invalid_request",  # the authorization server refused the request (also invalid_scope)
+    "invalid_client",  # the authorization server does not know the client ID
+    "invalid_grant",  # the code was used before, has expired, or belongs to another client
+    "rate_limited",
+    "server_error",
+    "network_error",  # no response
+    "timeout",
+    "invalid_response",  # a response that cannot be parsed
+    "issuer_mismatch",  # RFC 9207
+    "api_key_refused",  # signed in, but no Developer API key was created
+    "api_key_limit",  # the account has the maximum number of API keys
+    "keyring_locked",
+    "keyring_unavailable",
+    "cancelled",  # by the user, or because another attempt was forced
+    "internal_error",
+]
+"""Why an attempt failed. (An attempt that expired has the reason ``expired``.)"""
+
+CredentialStoreState = Literal["unknown", "ok", "locked", "unavailable"]
+"""``unknown`` until the store has been used once."""
+
+# --- apps -------------------------------------------------------------------------------------------------------------
+
+Scope = Literal[
+    "connection:read",
+    "connection:write",
+    "databases:read",
+    "databases:write",
+    "databases:delete",
+    "databases:credentials",
+    "upstash:read",
+    "upstash:write",
+]
+
+IdentityKind = Literal["web", "extension", "native"]
+CallerKind = Literal["owner", "app"]
+
+PairingState = Literal["pending", "approved", "denied", "expired"]
+
+RevokeReason = Literal["owner", "app", "misused", "expired"]
+"""``app``: the app signed itself out. ``misused``: its token was used from elsewhere too often."""
+
+# --- databases --------------------------------------------------------------------------------------------------------
+
+Plan = Literal[
+    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
+]
+Platform = Literal["aws", "gcp"]
+
+DatabaseEvent = Literal["created", "changed", "deleted"]
+
+# --- the daemon -------------------------------------------------------------------------------------------------------
+
+ListenerState = Literal["listening", "absent", "taken", "on_demand"]
+"""
+``absent``: the machine has no such address. ``taken``: another program has it. ``on_demand``: the daemon takes it for
+a sign-in, and no sign-in is pending.
+"""
+ListenerUse = Literal["all", "api", "sign_in"]
+
+LedgerState = Literal["unused", "ok", "memory", "unavailable"]
+"""``unused`` until it is needed; ``memory``: it cannot be written, and its content is lost at the next start."""
+
+TrayState = Literal["attached", "unavailable"]
+
+StartedBy = Literal["socket", "service", "user"]

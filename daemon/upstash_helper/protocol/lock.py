@@ -1,0 +1,107 @@
+"""The lock that one running daemon, or one running tray, holds per profile."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from upstash_helper.system import private_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+LOCK_FILE: Final = "daemon.lock"
+TRAY_LOCK_FILE: Final = "tray.lock"
+
+# `is_running` holds the lock for some microseconds. A daemon that starts at that moment retries.
+_ACQUIRE_SECONDS: Final = 0.1
+_RETRY_SECONDS: Final = 0.01
+
+
+class AlreadyHeld(Exception):
+    """Another process holds the lock: this profile already has a running daemon or tray."""
+
+
+class InstanceLock:
+    """
+    A lock that a process holds for as long as it lives. The system releases it however the process ends.
+
+    The lock is on the open file, not on its content, so a lock file that was left behind has no meaning.
+    """
+
+    def __init__(self, runtime: Path, *, timeout: float = _ACQUIRE_SECONDS, file: str = LOCK_FILE) -> None:
+        """
+        Args:
+            runtime: The profile's runtime folder. Created if missing.
+            timeout: Seconds to keep trying.
+            file: The lock's file name. Each name has at most one holder.
+        """
+        self._path: Final = runtime / file
+        self._timeout = timeout
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """
+        Take the lock.
+
+        Raises:
+            AlreadyHeld: If another process has it.
+            OSError: If the file cannot be created.
+        """
+        private_files.make_folder(self._path.parent)
+        descriptor = private_files.opener(str(self._path), os.O_RDWR | os.O_CREAT)
+        try:
+            self._lock(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Release the lock if it is held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + self._timeout
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise AlreadyHeld
+            time.sleep(_RETRY_SECONDS)
+
+
+if sys.platform == "win32":
+
+    def _try_lock(descriptor: int) -> bool:
+        import msvcrt
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+
+    def _try_lock(descriptor: int) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

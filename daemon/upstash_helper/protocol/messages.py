@@ -1,0 +1,448 @@
+"""
+The wording of every state and error, once: code → title, detail, next steps.
+
+The API sends these texts, and the command line, the tray, the dashboard, and the result pages of a sign-in render them.
+A *title* is a phrase without a final period. A *detail* is whole sentences about what happened. The *next steps* are
+what the user can do, the most helpful first; the tray and the dashboard have buttons instead and may leave them out.
+
+Values that are only known at run time are format fields, such as ``{email}``; see ``Message.format``.
+
+Plain data: importing this module costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason
+
+
+class Step(NamedTuple):
+    """Something the user can do next."""
+
+    text: str
+    """An instruction without a final period."""
+    command: str = ""
+    """The command that does it, if there is one."""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.command}" if self.command else f"{self.text}."
+
+
+class Message(NamedTuple):
+    """A state or an error in words."""
+
+    title: str
+    detail: str = ""
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The detail and the next steps, as one paragraph."""
+        return " ".join(filter(None, (self.detail, *map(str, self.steps))))
+
+    def format(self, **values: object) -> Message:
+        """Return the message with ``values`` in place of its format fields."""
+        steps = tuple(Step(step.text.format(**values), step.command) for step in self.steps)
+        return Message(self.title.format(**values), self.detail.format(**values), steps)
+
+
+# --- next steps -------------------------------------------------------------------------------------------------------
+
+CONNECT: Final = Step("Connect an account", "upstash-helper connect")
+CONNECT_AGAIN: Final = Step("Start the sign-in again, in the app or here", "upstash-helper connect")
+RECONNECT: Final = Step("Sign in again to create a new API key", "upstash-helper connect --force")
+USE_API_KEY: Final = Step(
+    "Connect without the sign-in: create an API key in the Upstash console (Account > Management API) and enter it",
+    "upstash-helper connect --api-key",
+)
+PASTE_ADDRESS: Final = Step(
+    "If you have just signed in, copy the whole address from the browser's address bar and paste it when prompted",
+    "upstash-helper connect --paste",
+)
+FINISH_BY_HAND: Final = Step(
+    "To finish this sign-in, copy the whole address from the browser's address bar and run",
+    "upstash-helper connect --paste",
+)
+ENTER_EMAIL: Final = Step(
+    "Enter the email address of your Upstash account", "upstash-helper connect --email you@example.com"
+)
+OPEN_DASHBOARD: Final = Step("Check the connection in the dashboard", "upstash-helper open")
+RUN_DOCTOR: Final = Step("Diagnose the problem", "upstash-helper doctor")
+SHOW_SETTINGS: Final = Step("Check the settings and where they come from", "upstash-helper config")
+SET_CLIENT_ID: Final = Step(
+    "Set client_id in config.toml or as UPSTASH_HELPER_CLIENT_ID and restart the helper. Upstash gives client IDs to "
+    "partners (partnerships@upstash.com)"
+)
+LIST_APPS: Final = Step("List the apps", "upstash-helper apps list")
+LIST_BLOCKS: Final = Step("List the blocked apps", "upstash-helper approvals blocked")
+REQUEST_AGAIN: Final = Step("Request access again")
+TRY_AGAIN: Final = Step("Try again later")
+
+# --- the connection ---------------------------------------------------------------------------------------------------
+
+CONNECTION: Final[dict[ConnectionState, Message]] = {
+    "disconnected": Message("No account connected", steps=(CONNECT, USE_API_KEY)),
+    "connecting": Message("Waiting for your sign-in", steps=(Step("Finish the sign-in in your browser"),)),
+    "connected": Message("Connected as {email}"),
+    "needs_email": Message(
+        "Email address missing",
+        "Upstash did not provide the email address of your account, and the API key works only together with it.",
+        (ENTER_EMAIL,),
+    ),
+    "reconnect_required": Message(
+        "Upstash no longer accepts the API key",
+        "It may have been deleted in the Upstash console.",
+        (RECONNECT, USE_API_KEY),
+    ),
+    "keyring_locked": Message(
+        "The keyring is locked",
+        "Unlock it on this computer so that the helper can read your API key.",
+        (RUN_DOCTOR,),
+    ),
+    "keyring_unavailable": Message(
+        "The keyring cannot be used",
+        "The helper keeps your API key in the system's keyring, and nowhere else unless you choose so.",
+        (RUN_DOCTOR,),
+    ),
+    "port_conflict": Message(
+        "Another program uses the callback port",
+        "The browser would return from the sign-in to that program, so the helper does not start one.",
+        (RUN_DOCTOR,),
+    ),
+}
+"""The detail of a keyring or port problem is replaced by a specific one where the daemon knows more."""
+
+# --- a sign-in --------------------------------------------------------------------------------------------------------
+
+ATTEMPTS: Final[dict[AttemptState, Message]] = {
+    "pending": Message("Waiting for Upstash", "Finish the sign-in in the other window.", (PASTE_ADDRESS,)),
+    "exchanging": Message(
+        "Connecting your account",
+        "You are signed in to Upstash. The helper is creating its API key, which takes a few seconds.",
+    ),
+    "succeeded": Message("Your account has been connected"),
+    "failed": Message("The sign-in failed", "Your account was not connected.", (CONNECT_AGAIN,)),
+    "expired": Message(
+        "The sign-in took too long",
+        "A sign-in must be finished within ten minutes.",
+        (CONNECT_AGAIN, USE_API_KEY, OPEN_DASHBOARD),
+    ),
+}
+"""For ``failed``, see ``FAILURES``."""
+
+FAILURES: Final[dict[FailureReason, Message]] = {
+    "access_denied": Message("You canceled the sign-in", "Nothing was changed.", (CONNECT_AGAIN,)),
+    "cancelled": Message("The sign-in was canceled", "It was ended before it was finished.", (CONNECT_AGAIN,)),
+    "login_required": Message(
+        "Upstash requires you to sign in",
+        "The authorization server did not know who you are.",
+        (CONNECT_AGAIN, OPEN_DASHBOARD),
+    ),
+    "consent_required": Message(
+        "Upstash requires your consent",
+        "Allow the helper to connect when Upstash asks you.",
+        (CONNECT_AGAIN, OPEN_DASHBOARD),
+    ),
+    "unauthorized": Message(
+        "This account may not sign in here",
+        "Upstash refused the account. Use another account or an API key.",
+        (CONNECT_AGAIN, USE_API_KEY),
+    ),
+    "invalid_request": Message(
+        "Upstash refused the sign-in request",
+        "The helper's client ID or port does not match what is registered with Upstash.",
+        (SHOW_SETTINGS, CONNECT_AGAIN, USE_API_KEY),
+    ),
+    "invalid_client": Message(
+        "Upstash does not know this client ID",
+        "Correct the setting client_id and restart the helper.",
+        (SHOW_SETTINGS, USE_API_KEY),
+    ),
+    "invalid_grant": Message(
+        "The sign-in has expired",
+        "The authorization code was too old or had been used before.",
+        (CONNECT_AGAIN, OPEN_DASHBOARD),
+    ),
+    "rate_limited": Message(
+        "Too many requests to Upstash",
+        "Wait a minute before you try again.",
+        (CONNECT_AGAIN, OPEN_DASHBOARD),
+    ),
+    "server_error": Message(
+        "Upstash reported an error",
+        "Something failed at Upstash. Try again in a minute.",
+        (CONNECT_AGAIN, USE_API_KEY),
+    ),
+    "network_error": Message(
+        "Upstash could not be reached",
+        "Check this computer's network connection, VPN, and proxy.",
+        (CONNECT_AGAIN, RUN_DOCTOR),
+    ),
+    "timeout": Message(
+        "Upstash did not respond in time",
+        "The network or Upstash may be slow.",
+        (CONNECT_AGAIN, RUN_DOCTOR),
+    ),
+    "invalid_response": Message(
+        "Unexpected response from Upstash",
+        "The response could not be read. A proxy or a Wi-Fi login page may have sent it in place of Upstash.",
+        (CONNECT_AGAIN, USE_API_KEY, RUN_DOCTOR),
+    ),
+    "issuer_mismatch": Message(
+        "The response did not come from Upstash",
+        "Another server than Upstash's authorization server sent your browser here, so the response was rejected.",
+        (
+            Step("Try again, and sign in only in the window that opens then", "upstash-helper connect"),
+            USE_API_KEY,
+        ),
+    ),
+    "api_key_refused": Message(
+        "Upstash did not create an API key",
+        "You are signed in, but the helper also needs an API key, and Upstash refused to create one.",
+        (CONNECT_AGAIN, USE_API_KEY),
+    ),
+    "api_key_limit": Message(
+        "Your account has too many API keys",
+        "Delete one in the Upstash console (Account > Management API) before you try again.",
+        (CONNECT_AGAIN, USE_API_KEY),
+    ),
+    "keyring_locked": Message(
+        "Your keyring is locked",
+        "The API key could not be stored. Unlock the keyring before you try again.",
+        (CONNECT_AGAIN, RUN_DOCTOR),
+    ),
+    "keyring_unavailable": Message(
+        "Your keyring cannot be used",
+        "The API key could not be stored safely on this computer.",
+        (RUN_DOCTOR, CONNECT_AGAIN),
+    ),
+    "internal_error": Message(
+        "The helper failed",
+        "The helper was stopped or failed while it stored the API key. See its log.",
+        (RUN_DOCTOR, CONNECT_AGAIN),
+    ),
+}
+"""Why an attempt failed. The daemon sends a more specific detail where it knows one."""
+
+NEEDS_EMAIL: Final = Message(
+    "One more step",
+    "Your API key is stored, but Upstash did not provide the email address it belongs to.",
+    (ENTER_EMAIL, Step("Or enter it in the dashboard", "upstash-helper open")),
+)
+"""An attempt that succeeded, but for the email address."""
+
+NO_ATTEMPT: Final = Message(
+    "This sign-in has ended",
+    "No sign-in is waiting for this address. It may be old or already used, the helper may have been restarted, or it "
+    "did not come from Upstash. Nothing was changed.",
+    (CONNECT_AGAIN, PASTE_ADDRESS, OPEN_DASHBOARD),
+)
+"""A redirect, or an address, that matches no attempt."""
+
+HINTS: Final[dict[str, Message]] = {
+    "no_callback": Message(
+        "The browser has not returned yet",
+        "The browser has not returned yet. If you are still signing in, continue. If it shows an error or another "
+        "program's page at localhost instead, something on this computer interferes: a service worker or an extension "
+        "of another local app, or HSTS, which forces https.",
+        (FINISH_BY_HAND,),
+    ),
+    "https_forced": Message(
+        "A browser forces https",
+        "The helper's port received https requests ({times}), but it supports only http. Most likely a browser forces "
+        "https on localhost because another local program requested that (HSTS). To clear it: in Chrome and Edge, "
+        "delete localhost at chrome://net-internals/#hsts; in Firefox, choose Forget About This Site for localhost in "
+        "the history.",
+        (FINISH_BY_HAND,),
+    ),
+}
+"""What may interfere with a pending sign-in."""
+
+# --- errors of the API ------------------------------------------------------------------------------------------------
+
+PROBLEMS: Final[dict[str, Message]] = {
+    # the connection
+    "not_connected": Message("No account connected", "No Upstash account is connected.", (CONNECT,)),
+    "reconnect_required": Message(
+        "Upstash no longer accepts the API key", "Upstash rejected the stored API key.", (RECONNECT,)
+    ),
+    "needs_email": Message(
+        "Email address missing", "The email address of the connected account is missing.", (ENTER_EMAIL,)
+    ),
+    "email_not_needed": Message("Email address not needed", "The email address of the account is already known."),
+    "client_id_missing": Message(
+        "No OAuth client ID configured",
+        "No OAuth client ID is configured.",
+        (
+            SET_CLIENT_ID,
+            Step(
+                "Or create an API key in the Upstash console (Account > Management API) and enter it",
+                "upstash-helper connect --api-key",
+            ),
+        ),
+    ),
+    "port_conflict": Message(
+        "Another program uses the callback port",
+        "The browser would return from the sign-in to another program.",
+        (RUN_DOCTOR,),
+    ),
+    "attempt_not_found": Message(
+        "Sign-in not found",
+        "There is no such sign-in. The helper forgets sign-ins when it stops.",
+        (Step("Start a new sign-in"),),
+    ),
+    "credential_refused": Message(
+        "Credential rejected",
+        "Upstash does not accept this combination of email address and API key.",
+        (Step("Check both in the Upstash console"),),
+    ),
+    "keyring_locked": Message(
+        "The keyring is locked", "Unlock the keyring on this computer, then try again.", (RUN_DOCTOR,)
+    ),
+    "keyring_unavailable": Message("The keyring cannot be used", "The keyring cannot be used.", (RUN_DOCTOR,)),
+    # the ledger
+    "ledger_unavailable": Message(
+        "Ledger unavailable", "The helper's ledger cannot be read or written.", (RUN_DOCTOR,)
+    ),
+    "disk_full": Message("Disk full", "The disk is full. Free some space, then try again."),
+    # access of apps
+    "pairing_not_found": Message(
+        "Access request not found", "There is no such access request, or its poll_secret does not match."
+    ),
+    "pairing_pending": Message(
+        "Access request pending", "An earlier request from this app is still waiting for the user."
+    ),
+    "pairing_not_decided": Message("Not decided yet", "The user has not decided yet."),
+    "pairing_denied": Message("Access denied", "The user denied the request."),
+    "pairing_expired": Message(
+        "Access request expired", "The request was not decided in time.", (REQUEST_AGAIN,)
+    ),
+    "token_already_delivered": Message(
+        "Token already delivered",
+        "The token of this request was delivered before, and a token is delivered only once.",
+        (Step("If it is lost, request access again"),),
+    ),
+    "pairing_already_decided": Message("Already decided", "The request was already decided differently."),
+    "too_many_pairings": Message("Too many access requests", "Too many requests for access from this app."),
+    "app_blocked": Message("App blocked", "The user has blocked requests from this app."),
+    "app_not_found": Message("App not found", "There is no such app.", (LIST_APPS,)),
+    "block_not_found": Message("Block not found", "There is no such block.", (LIST_BLOCKS,)),
+    "not_the_creator": Message(
+        "Database of another creator",
+        "This app may read only the credentials of databases that it created.",
+        (Step('To read others, request access again and let the user choose "all databases"'),),
+    ),
+    "ticket_not_valid": Message(
+        "Dashboard link not valid",
+        "This link was used before or has expired.",
+        (Step("Open the dashboard again", "upstash-helper open"),),
+    ),
+    "rate_limited": Message("Too many requests", "This app sends too many requests."),
+    # requests
+    "invalid_request": Message("Invalid request", "A value in the request is not valid."),
+    "invalid_json": Message("Invalid JSON", "The body is not valid JSON."),
+    "path_not_allowed": Message(
+        "Path not allowed", "API keys cannot be created or read through the helper."
+    ),
+    "invalid_page_token": Message(
+        "Invalid page token", "The page token was not issued by this helper.", (Step("Start with the first page"),)
+    ),
+    "precondition_failed": Message(
+        "The database has changed",
+        "The database has changed since it was read.",
+        (Step("Read it again before you change it"),),
+    ),
+    "idempotency_key_required": Message(
+        "Idempotency key required",
+        "Send an Idempotency-Key header, such as a new UUID, so that a repeated request creates no second database.",
+    ),
+    "invalid_idempotency_key": Message(
+        "Invalid idempotency key",
+        "The Idempotency-Key must be 1 to 255 visible ASCII characters, for example a UUID.",
+    ),
+    "idempotency_key_reused": Message(
+        "Idempotency key reused",
+        "This Idempotency-Key was used with another request.",
+        (Step("Use a new key for a new request"),),
+    ),
+    "request_in_progress": Message(
+        "Request in progress",
+        "The same request is being processed.",
+        (Step("Send it again with the same key to get the result"),),
+    ),
+    "outcome_unknown": Message(
+        "Outcome unknown",
+        "It is not known whether Upstash created the database {name!r}, because its response was lost.",
+        (
+            Step(
+                "Check the list of databases. A repeated request with the same Idempotency-Key creates no second one: "
+                "it finds the database, or creates it once it is certain that there is none"
+            ),
+        ),
+    ),
+    "partly_applied": Message("Partly applied", "Some changes were made before one failed."),
+    # Upstash
+    "database_not_found": Message("Database not found", "There is no such database."),
+    "upstream_rejected": Message("Rejected by Upstash", "Upstash rejected the request."),
+    "upstream_forbidden": Message("Forbidden by Upstash", "Upstash does not allow this API key to do that."),
+    "upstream_conflict": Message("Conflict at Upstash", "The request conflicts with the current state at Upstash."),
+    "upstream_rate_limited": Message("Too many requests to Upstash", "Upstash limits the number of requests."),
+    "upstream_unavailable": Message("Upstash unavailable", "Upstash could not be reached or failed.", (TRY_AGAIN,)),
+    "upstream_timeout": Message("Upstash timed out", "Upstash did not respond in time.", (TRY_AGAIN,)),
+    # what the guard and the HTTP server refuse
+    "token_required": Message("Token required", "Send a token: Authorization: Bearer <token>."),
+    "invalid_token": Message(
+        "Invalid token", "The token is unknown, expired, or revoked.", (REQUEST_AGAIN,)
+    ),
+    "insufficient_scope": Message(
+        "Missing scope", "The user has not granted the scope that this request needs.", (REQUEST_AGAIN,)
+    ),
+    "owner_only": Message("Owner only", "Only the user's own tools may do this: the command line and the tray."),
+    "wrong_user": Message(
+        "Another user's helper",
+        "This helper belongs to another user of this machine.",
+        (Step("Start your own", "upstash-helper start"),),
+    ),
+    "host_not_allowed": Message("Host not allowed", "The Host header does not name this helper."),
+    "origin_not_allowed": Message("Origin not allowed", "The user has not approved this origin."),
+    "origin_mismatch": Message("Token of another origin", "This token is bound to another origin."),
+    "on_behalf_not_allowed": Message(
+        "Not allowed on behalf of another origin", "Only the helper's own bridge page may name another origin."
+    ),
+    "cross_site_request": Message("Cross-site request", "A page of another site may not do this."),
+    "prefetch_not_allowed": Message("Prefetch not allowed", "Nothing here may be fetched ahead of time."),
+    "forbidden": Message("Forbidden", "No policy allows this request."),
+    "not_found": Message("Not found", "There is nothing at this path."),
+    "method_not_allowed": Message("Method not allowed", "This path does not support the method."),
+    "unsupported_media_type": Message(
+        "Unsupported media type", "Send the body as JSON with Content-Type: application/json."
+    ),
+    "unsupported_encoding": Message("Unsupported encoding", "Send the body without Content-Encoding."),
+    "body_too_large": Message("Body too large", "The body is too large."),
+    "body_timeout": Message("Body timed out", "The body did not arrive in time."),
+    "invalid_target": Message("Invalid request target", "The request target is not valid."),
+    "invalid_host": Message("Invalid Host header", "Send exactly one Host header."),
+    "invalid_origin": Message("Invalid Origin header", "Send at most one Origin header."),
+    "malformed_request": Message("Malformed request", "This is not a valid HTTP/1.1 request."),
+    "request_timeout": Message("Request timed out", "The request did not arrive in time."),
+    "too_many_streams": Message("Too many event streams", "Too many event streams are open. Close one."),
+    "too_many_connections": Message(
+        "Too many connections", "All connections of the helper are in use.", (Step("Close some, or try again"),)
+    ),
+    "internal_error": Message("Internal error", "Internal error. See the helper's log."),
+}  # fmt: skip
+"""
+By the code of an RFC 9457 problem. The detail is the default: an error that knows more, such as which value is wrong,
+comes with a detail of its own.
+"""
+
+FIELDS: Final = frozenset({"email", "name", "times"})
+"""The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""
+
+
+def of_attempt(state: AttemptState, reason: str | None = None) -> Message:
+    """Return the message for an attempt; ``reason`` is why it failed, if it did. Unknown reasons get a general one."""
+    known = FAILURES.get(reason) if state == "failed" and reason else None  # type: ignore[call-overload]
+    return known or ATTEMPTS[state]

@@ -1,0 +1,1865 @@
+// Generated from web/connect; do not edit. CONTRIBUTING.md says how to build it.
+/**
+ * connect-core.js: connect.js without the button `<upstash-connect>`, for pages and extensions that draw their own. It
+ * gives a web page or a browser extension access to its user's Upstash account, through upstash-helper, the program on
+ * the user's computer that keeps the account's API key. Load it from the helper
+ * (`http://localhost:3000/connect-core.js`), or copy this file into your project. The types are in `connect-core.d.ts`.
+ *
+ *     import { connectUpstash } from "./connect-core.js";
+ *     const upstash = await connectUpstash({ name: "Orders", scopes: ["databases:read"], onCode: show });
+ *     for (const database of await upstash.databases.list()) …
+ *
+ * The page's token. When the user approves the page, it gets a token that is valid for its exact origin and the granted
+ * scopes, until the user revokes it. By default it is kept in the origin's localStorage, where every script of that
+ * origin can read it, as it could use the page itself. Pass `storage` to keep it elsewhere: sessionStorage for a token
+ * that ends with the tab, or your own `{ getItem, setItem, removeItem }`, which may be asynchronous.
+ *
+ * The helper's address. It is where this module was loaded from, if that is a helper; otherwise `http://localhost:3000`
+ * or, where the user leaves that port to other programs, `http://localhost:26300`, `:26301` or `:26302`. A program that
+ * answers there must prove that it is the helper before anything is sent to it, since many programs use port 3000. A
+ * token is sent only to the address that issued it. A page with a Content-Security-Policy lists all four in
+ * `connect-src`.
+ */
+
+/** The errors that callers catch, and which of the helper's problems becomes which of them. */
+
+/** What every function here throws. */
+class UpstashHelperError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {string} [help]
+   * @param {ErrorOptions} [options]
+   */
+  constructor(code, message, help = "", options = undefined) {
+    super(message, options);
+    this.name = new.target.name;
+    /** Stable: programs tell errors apart by it. @readonly @type {string} */
+    this.code = code;
+    /** What to do about it, for a person. May be empty. @readonly @type {string} */
+    this.help = help;
+  }
+}
+
+/** `helper_not_running`: the helper does not respond where it should be. */
+class HelperNotRunning extends UpstashHelperError {
+  /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] */
+  constructor(urls, cause, next) {
+    const start = "start it on this computer with: upstash-helper start. If it is not installed, install it first.";
+    super(
+      "helper_not_running",
+      `upstash-helper is not responding at ${urls.join(" or ")}.`,
+      next === undefined
+        ? `S${start.slice(1)}`
+        : `If it is running, another program is using that address: try again to check ${next}. Otherwise, ${start}`,
+      { cause },
+    );
+    /** @readonly @type {string} */
+    this.url = urls[0];
+    /**
+     * Where the next attempt looks, if that is another address: the bridge tries one address per click.
+     *
+     * @readonly @type {string | undefined}
+     */
+    this.next = next;
+  }
+}
+
+/** `helper_busy`: the user cannot be asked now, or this page sends too many requests. */
+class HelperBusy extends UpstashHelperError {
+  /** @param {Problem} problem @param {number | null} retryAfter */
+  constructor(problem, retryAfter) {
+    const wait = retryAfter === null ? "a moment" : `${retryAfter} seconds`;
+    const isPending = problem.code === "pairing_pending";
+    super(
+      "helper_busy",
+      problem.detail,
+      isPending
+        ? `Answer the request that is pending in upstash-helper, or try again in ${wait}.`
+        : `Try again in ${wait}.`,
+    );
+    /** Seconds. @readonly @type {number | null} */
+    this.retryAfter = retryAfter;
+    /** @readonly @type {Problem} */
+    this.problem = problem;
+  }
+}
+
+/** `permission_denied`: the browser blocks the page from reaching programs on this device (Local Network Access). */
+class PermissionDenied extends UpstashHelperError {
+  constructor() {
+    super(
+      "permission_denied",
+      "Your browser does not allow this page to reach apps on this device.",
+      "Open the site settings next to the address bar, allow “Apps on device” (or “Local network access”), and try again.",
+    );
+  }
+}
+
+/** `mixed_content_blocked`: the browser lets no https page reach http://localhost (Safari). From a click, the bridge helps. */
+class MixedContentBlocked extends UpstashHelperError {
+  constructor() {
+    super(
+      "mixed_content_blocked",
+      "This browser does not allow https pages to reach apps on this device directly.",
+      "Try again from a button: upstash-helper then opens a window that relays the requests.",
+    );
+  }
+}
+
+/** `popup_blocked`: the browser did not open the window. */
+class PopupBlocked extends UpstashHelperError {
+  /** @param {string} url */
+  constructor(url) {
+    super(
+      "popup_blocked",
+      "Your browser blocked the window.",
+      "Open the link yourself, or allow pop-ups for this page.",
+    );
+    /** Show it as a link, and call again afterwards. @readonly @type {string} */
+    this.url = url;
+  }
+}
+
+/** `bridge_closed`: the helper's window that relayed the requests was closed. */
+class BridgeClosed extends UpstashHelperError {
+  constructor() {
+    super(
+      "bridge_closed",
+      "The upstash-helper window was closed or stopped.",
+      "This browser needs it. Connect again, and leave it open.",
+    );
+  }
+}
+
+/** `pairing_denied`: the user denied the request. */
+class PairingDenied extends UpstashHelperError {
+  constructor() {
+    super(
+      "pairing_denied",
+      "You denied this app's request.",
+      "If that was a mistake, request access again in a minute.",
+    );
+  }
+}
+
+/** `pairing_expired`: the user did not answer the request in time. */
+class PairingExpired extends UpstashHelperError {
+  constructor() {
+    super(
+      "pairing_expired",
+      "The request was not approved in time.",
+      "Request access again, and approve it within two minutes.",
+    );
+  }
+}
+
+/** `app_blocked`: the user blocked requests from this origin. */
+class Blocked extends UpstashHelperError {
+  constructor() {
+    super(
+      "app_blocked",
+      "This app is blocked in upstash-helper.",
+      "To unblock it, find it with: upstash-helper approvals blocked",
+    );
+  }
+}
+
+/** `token_revoked`: the user revoked the page's access. The token is deleted; connect again to request a new one. */
+class TokenRevoked extends UpstashHelperError {
+  constructor() {
+    super("token_revoked", "This app's access was revoked in upstash-helper.", "Connect again to request access.");
+  }
+}
+
+/** `connect_failed`: the account was not connected. */
+class ConnectFailed extends UpstashHelperError {
+  /** @param {string} reason @param {string} detail */
+  constructor(reason, detail) {
+    super("connect_failed", detail || "The account was not connected.", "Try again.");
+    /** Stable, such as `access_denied`, `expired`, `helper_restarted`. @readonly @type {string} */
+    this.reason = reason;
+  }
+}
+
+/** `answer_lost`: the request was sent but its answer was lost, so it is not known whether it took effect. */
+class AnswerLost extends UpstashHelperError {
+  constructor() {
+    super(
+      "answer_lost",
+      "The connection to upstash-helper was lost before it answered.",
+      "Check whether the change was made before you try again.",
+    );
+  }
+}
+
+/** `aborted`: canceled by `signal`, or by the button's Cancel. */
+class Aborted extends UpstashHelperError {
+  constructor() {
+    super("aborted", "This was canceled.");
+  }
+}
+
+/** Any other refusal; `code` is that of the problem. */
+class ApiError extends UpstashHelperError {
+  /** @param {Problem} problem @param {number | null} [retryAfter] */
+  constructor(problem, retryAfter = null) {
+    super(problem.code, problem.detail);
+    /** @readonly @type {number} */
+    this.status = problem.status;
+    /** @readonly @type {Problem} */
+    this.problem = problem;
+    /** Seconds. @readonly @type {number | null} */
+    this.retryAfter = retryAfter;
+  }
+}
+
+const BUSY = new Set(["pairing_pending", "too_many_pairings", "rate_limited"]);
+const GONE = new Set(["pairing_expired", "pairing_not_found", "token_already_delivered"]);
+
+/**
+ * Return the error for a response whose status is not 2xx.
+ *
+ * @param {Response} response
+ * @returns {Promise<UpstashHelperError>}
+ */
+async function errorOf(response) {
+  const problem = /** @type {Problem | null} */ (await response.json().catch(() => null));
+  if (typeof problem?.code !== "string") {
+    return new ApiError({
+      status: response.status,
+      code: "unexpected_answer",
+      title: "Unexpected answer",
+      detail: `This answer (${response.status}) is not from upstash-helper: another program is using its port.`,
+    });
+  }
+  const retryAfter = problem.retry_after ?? null;
+  if (response.status === 401) return new TokenRevoked();
+  if (BUSY.has(problem.code)) return new HelperBusy(problem, retryAfter);
+  if (GONE.has(problem.code)) return new PairingExpired();
+  if (problem.code === "pairing_denied") return new PairingDenied();
+  if (problem.code === "app_blocked") return new Blocked();
+  return new ApiError(problem, retryAfter);
+}
+
+/** Waiting, and giving up. */
+
+/**
+ * @param {AbortSignal | undefined} signal
+ * @throws {Aborted}
+ */
+function throwIfAborted(signal) {
+  if (signal?.aborted) throw new Aborted();
+}
+
+/**
+ * Wait for `ms` milliseconds; less if the user comes back to the page, or the helper's page in the sign-in window says
+ * that something has changed. What changed is then read from the helper, so it does not matter who really said so.
+ *
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ * @throws {Aborted}
+ */
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const done = () => {
+      clearTimeout(timer);
+      globalThis.removeEventListener?.("focus", done);
+      globalThis.removeEventListener?.("message", onMessage);
+      signal?.removeEventListener("abort", done);
+      if (signal?.aborted) reject(new Aborted());
+      else resolve();
+    };
+    /** @param {MessageEvent} event */
+    const onMessage = (event) => {
+      if (event.data?.type === "upstash-helper") done();
+    };
+    const timer = setTimeout(done, ms);
+    globalThis.addEventListener?.("focus", done);
+    globalThis.addEventListener?.("message", onMessage);
+    signal?.addEventListener("abort", done);
+    if (signal?.aborted) done();
+  });
+}
+
+/** @param {number} ms @returns {Promise<false>} */
+function after(ms) {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(false), ms);
+  });
+}
+
+/**
+ * Return a signal that aborts as soon as one of `signals` does.
+ *
+ * @param {...(AbortSignal | undefined)} signals
+ * @returns {AbortSignal}
+ */
+function anyOf(...signals) {
+  return AbortSignal.any(signals.filter((signal) => signal !== undefined));
+}
+
+/** Requesting access to the account, and waiting for the user's decision. */
+
+/** For how long the helper may be away while something is pending: it may be restarting. */
+const AWAY_MS = 60_000;
+const RETRY_MS = 1_000;
+
+/**
+ * What a call of `connectUpstash` works with.
+ *
+ * @typedef {object} Run
+ * @property {SignInWindow} window
+ * @property {AbortSignal | undefined} signal
+ * @property {(progress: Progress) => void} onProgress
+ * @property {(code: UserCode) => void} onCode
+ * @property {((url: string) => void) | undefined} onPopupBlocked
+ */
+
+/** @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest */
+
+/** @typedef {{ id: string, user_code: string, poll_secret: string, interval: number, expires_at: string }} Pairing */
+
+/**
+ * Request access for the page, wait for the decision, and keep the token. If the page goes away or an error ends it,
+ * the request is withdrawn.
+ *
+ * @param {Session} session
+ * @param {AccessRequest} request
+ * @param {Run} run
+ */
+async function pair(session, request, run) {
+  const pairing = await start$1(session, request, run.signal);
+  const path = `/v1/pairings/${pairing.id}`;
+  const options = { token: pairing.poll_secret, signal: run.signal };
+  const withdraw = async () => {
+    if (!session.isVerified) return;
+    const headers = { authorization: `Bearer ${pairing.poll_secret}` };
+    await session.send(path, { method: "DELETE", headers, keepalive: true }).catch(() => {});
+  };
+  const leave = () => {
+    run.window.close();
+    void withdraw();
+  };
+  globalThis.addEventListener?.("pagehide", leave);
+  try {
+    const code = { userCode: pairing.user_code, expiresAt: new Date(pairing.expires_at) };
+    run.window.showCode(code.userCode);
+    run.onCode(code);
+    run.onProgress({ step: "approval", ...code });
+    await approval(session, path, options, pairing.interval, code.expiresAt);
+    /** @type {{ token: string, scopes: Scope[] }} */
+    const granted = await session.call("POST", `${path}/token`, options);
+    await session.keep({ token: granted.token, wished: request.scopes, scopes: granted.scopes });
+  } catch (error) {
+    await withdraw();
+    throw error;
+  } finally {
+    globalThis.removeEventListener?.("pagehide", leave);
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {AccessRequest} request
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Pairing>}
+ */
+async function start$1(session, request, signal) {
+  /** @returns {Promise<Pairing>} */
+  const send = () => session.call("POST", "/v1/pairings", { token: null, body: request, signal });
+  try {
+    return await send();
+  } catch (error) {
+    if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
+  }
+  // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
+  await pause(RETRY_MS, signal);
+  return send();
+}
+
+/**
+ * Wait until the user has approved the request.
+ *
+ * @param {Session} session
+ * @param {string} path
+ * @param {{ token: string, signal?: AbortSignal }} options
+ * @param {number} interval Seconds between two polls.
+ * @param {Date} expiresAt
+ * @throws {PairingDenied}
+ * @throws {PairingExpired}
+ */
+async function approval(session, path, options, interval, expiresAt) {
+  /** @returns {Promise<{ state: string }>} */
+  const poll = () => session.call("GET", path, options);
+  for (;;) {
+    const { state } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
+    if (state === "approved") return;
+    if (state === "denied") throw new PairingDenied();
+    if (state === "expired") throw new PairingExpired();
+    await pause(interval * 1000, options.signal);
+  }
+}
+
+/**
+ * Repeat `poll` while the helper is away or busy: it remembers requests across a restart.
+ *
+ * @template T
+ * @param {() => Promise<T>} poll
+ * @param {AbortSignal | undefined} signal
+ * @param {number} [until] When to give up, in milliseconds since the epoch.
+ * @returns {Promise<T>}
+ */
+async function whileAway(poll, signal, until = Date.now() + AWAY_MS) {
+  for (;;) {
+    try {
+      return await poll();
+    } catch (error) {
+      const isTemporary =
+        error instanceof HelperNotRunning || error instanceof AnswerLost || error instanceof HelperBusy;
+      if (!isTemporary || Date.now() > until) throw error;
+    }
+    await pause(RETRY_MS, signal);
+  }
+}
+
+/** Connecting the account: starting a sign-in, and following it to its end. */
+
+const POLL_MS = 800;
+/** How long the window stays visible after a sign-in. The page in it closes it, too. */
+const LINGER_MS = 2_500;
+
+/** States in which no sign-in can be started. */
+const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]);
+
+/** @typedef {Connection & { state: "connected" }} AlreadyConnected */
+/** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
+/** @typedef {{ state: string, reason: string, detail: string }} Attempt */
+
+/**
+ * Connect an account, if none is, and return the connection; null if the page may not read it.
+ *
+ * @param {Session} session
+ * @param {Run} run
+ * @returns {Promise<Connection | null>}
+ */
+async function connectAccount(session, run) {
+  const { signal } = run;
+  /** @type {Connection | null} */
+  const connection = session.has("connection:read") ? await session.call("GET", "/v1/connection", { signal }) : null;
+  if (!connection || connection.state === "connected") {
+    run.window.close();
+    return connection;
+  }
+  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection.detail ?? "");
+  const started = await start(session, signal);
+  if (started.state === "connected") {
+    run.window.close();
+    return started;
+  }
+  try {
+    await signIn(session, started, run);
+  } catch (error) {
+    if (error instanceof Aborted && !started.joined) await cancel(session, started.attempt_id);
+    throw error;
+  }
+  return session.call("GET", "/v1/connection", { signal });
+}
+
+/**
+ * @param {Session} session
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<AlreadyConnected | StartedAttempt>}
+ */
+async function start(session, signal) {
+  try {
+    return await session.call("POST", "/v1/connection", { body: { open_browser: false }, signal });
+  } catch (error) {
+    // Where the callback port is opened only for a sign-in, only now is it known that another program has it.
+    if (!(error instanceof ApiError) || !STUCK.has(error.code)) throw error;
+    throw new ConnectFailed(error.code, error.message);
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {string} attemptId
+ */
+async function cancel(session, attemptId) {
+  await session.call("DELETE", `/v1/connection/attempts/${attemptId}`).catch(() => {});
+}
+
+/**
+ * @param {Session} session
+ * @param {StartedAttempt} started
+ * @param {Run} run
+ */
+async function signIn(session, started, run) {
+  const url = started.authorization_url;
+  // The window of a bridge offers the sign-in: the click that could open another window is spent.
+  const isShown = session.isBridged || (await run.window.navigate(url));
+  if (!isShown && !run.onPopupBlocked) throw new PopupBlocked(url);
+  run.onProgress({ step: session.isBridged ? "sign-in-bridge" : "sign-in", url });
+  if (!isShown) run.onPopupBlocked?.(url);
+  await completed(session, started.attempt_id, url, run);
+  run.window.close(LINGER_MS);
+}
+
+/**
+ * Wait until the sign-in has succeeded. Only the helper knows: a window behind a strict sign-in page looks closed early.
+ *
+ * @param {Session} session
+ * @param {string} attemptId
+ * @param {string} url
+ * @param {Run} run
+ * @throws {ConnectFailed}
+ */
+async function completed(session, attemptId, url, run) {
+  let looksClosed = 0;
+  let reported = "";
+  /** @param {"connecting" | "window-closed"} step */
+  const report = (step) => {
+    if (reported !== step) run.onProgress({ step, url });
+    reported = step;
+  };
+  for (;;) {
+    const attempt = await whileAway(() => readAttempt(session, attemptId, run.signal), run.signal);
+    if (attempt.state === "succeeded") return;
+    if (attempt.state === "failed") throw new ConnectFailed(attempt.reason, attempt.detail);
+    if (attempt.state === "expired") throw new ConnectFailed("expired", "The sign-in took too long.");
+    if (attempt.state === "exchanging") report("connecting");
+    else if (run.window.seemsClosed) {
+      looksClosed += 1;
+      if (looksClosed > 3) report("window-closed");
+    }
+    await pause(POLL_MS, run.signal);
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {string} attemptId
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Attempt>}
+ */
+async function readAttempt(session, attemptId, signal) {
+  try {
+    return await session.call("GET", `/v1/connection/attempts/${attemptId}`, { signal });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "attempt_not_found") throw error;
+    throw new ConnectFailed("helper_restarted", "upstash-helper was restarted during the sign-in.");
+  }
+}
+
+/** Server-sent events, read by fetch: an EventSource cannot send an Authorization header. */
+
+/**
+ * Read a stream of server-sent events (HTML standard, section 9.2.6). The data of each is JSON.
+ *
+ * @param {ReadableStream<Uint8Array> | null} body
+ * @returns {AsyncGenerator<ServerSentEvent, void, void>}
+ */
+async function* serverSentEvents(body) {
+  if (!body) return;
+  const decoder = /** @type {ReadableWritablePair<string, Uint8Array>} */ (new TextDecoderStream());
+  const reader = body.pipeThrough(decoder).getReader();
+  try {
+    let text = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      text += value;
+      const blocks = text.split(/\r?\n\r?\n/);
+      text = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const event = parseEvent(block);
+        if (event) yield event;
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** @param {string} block @returns {ServerSentEvent | null} */
+function parseEvent(block) {
+  const found = { type: "message", data: "", id: "" };
+  for (const line of block.split(/\r?\n/)) {
+    const [, field, value] = /^(event|data|id): ?(.*)$/.exec(line) ?? [];
+    if (field === "data") found.data += (found.data && "\n") + value;
+    else if (field === "event") found.type = value;
+    else if (field === "id") found.id = value;
+  }
+  return found.data ? { ...found, data: JSON.parse(found.data) } : null;
+}
+
+/** What the browser lets the page do, and where its windows go. */
+
+const LOOPBACK = /^(?:(?:.+\.)?localhost|127\.0\.0\.1|\[::1\])$/;
+
+/** @param {string} hostname */
+function isLoopback(hostname) {
+  return LOOPBACK.test(hostname);
+}
+
+/** Return whether the browser may ask the user before it sends a request of this page to this computer. */
+function mayPrompt() {
+  const page = globalThis.location;
+  return page?.protocol === "https:" || (page?.protocol === "http:" && !isLoopback(page.hostname));
+}
+
+/**
+ * Return the state of the Local Network Access permission, whose name depends on the version of the browser.
+ *
+ * @returns {Promise<PermissionState | "unknown">}
+ */
+async function networkPermission() {
+  for (const name of ["loopback-network", "local-network-access", "local-network"]) {
+    try {
+      return (await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) })).state;
+    } catch {
+      // This browser does not know the name.
+    }
+  }
+  return "unknown";
+}
+
+/** Only WebKit treats http://localhost as mixed content, and it reports no more than that the request failed. */
+function blocksMixedContent() {
+  return globalThis.location?.protocol === "https:" && (navigator.vendor ?? "").startsWith("Apple");
+}
+
+/**
+ * Return the features of a popup window in the middle of the page's own.
+ *
+ * @param {{ width: number, height: number }} size
+ * @returns {string}
+ */
+function popupFeatures({ width, height }) {
+  const left = Math.round((globalThis.screenX ?? 0) + ((globalThis.outerWidth ?? width) - width) / 2);
+  const top = Math.round((globalThis.screenY ?? 0) + ((globalThis.outerHeight ?? height) - height) / 3);
+  return `popup,width=${width},height=${height},left=${left},top=${top}`;
+}
+
+/** The window in which the user signs in. */
+
+const SIZE$1 = { width: 480, height: 720 };
+
+const WAITING_CSS = `
+  :root { color-scheme: light dark; }
+  body { margin: 0; min-height: 100vh; display: grid; place-items: center; box-sizing: border-box; padding: 1.5rem;
+    background: light-dark(#f6f7f8, #101513); color: light-dark(#17211d, #e8eeeb);
+    font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; text-align: center; }
+  h1 { margin: 0 0 1.5rem; font-size: 1.375rem; line-height: 1.25; letter-spacing: -.01em; text-wrap: balance; }
+  p { margin: 0; color: light-dark(#56635d, #9fb0a8); text-wrap: pretty; }
+  .step { margin-bottom: .75rem; font-size: .875rem; }
+  .code { margin: .5rem 0 1.5rem; font: 600 2rem/1.2 ui-monospace, "SF Mono", Menlo, Consolas, monospace;
+    letter-spacing: .08em; color: light-dark(#17211d, #e8eeeb); }
+  .quiet { font-size: .875rem; }
+`;
+
+/**
+ * It is opened while the click still counts, which is before its address is known, and shows the code until then.
+ */
+class SignInWindow {
+  #openElsewhere;
+  /** @type {Window | null} */
+  #popup = null;
+  /** Whether it was sent to the sign-in page. */
+  hasNavigated = false;
+
+  /** @param {((url: string) => unknown) | undefined} openElsewhere Opens an address in another way than in a window. */
+  constructor(openElsewhere) {
+    this.#openElsewhere = openElsewhere;
+  }
+
+  /** Open it empty, if the click still counts. */
+  prepare() {
+    if (this.#openElsewhere || this.#isOpen || !globalThis.navigator?.userActivation?.isActive) return;
+    this.#popup = globalThis.open?.("", "_blank", popupFeatures(SIZE$1)) ?? null;
+  }
+
+  get #isOpen() {
+    return this.#popup !== null && !this.#popup.closed;
+  }
+
+  /** Whether it was opened, and seems closed. */
+  get seemsClosed() {
+    return this.#popup?.closed ?? false;
+  }
+
+  /** @param {string} userCode */
+  showCode(userCode) {
+    if (!this.#isOpen || !this.#popup) return;
+    try {
+      writeWaiting(this.#popup, userCode);
+    } catch {
+      // It was navigated elsewhere. The page shows the code, too.
+    }
+  }
+
+  /**
+   * Go to the sign-in page.
+   *
+   * @param {string} url
+   * @returns {Promise<boolean>} Whether a window shows it.
+   */
+  async navigate(url) {
+    this.hasNavigated = true;
+    if (this.#openElsewhere) {
+      await this.#openElsewhere(url);
+      return true;
+    }
+    if (this.#isOpen && this.#popup) this.#popup.location.replace(url);
+    else this.#popup = globalThis.open?.(url, "_blank", popupFeatures(SIZE$1)) ?? null;
+    return this.#popup !== null;
+  }
+
+  /** @param {number} [ms] After how long. */
+  close(ms = 0) {
+    const popup = this.#popup;
+    if (ms === 0) popup?.close();
+    else setTimeout(() => popup?.close(), ms);
+  }
+}
+
+/**
+ * @param {Window} popup
+ * @param {string} userCode
+ */
+function writeWaiting(popup, userCode) {
+  const { document } = popup;
+  // Constructed by the window itself, so that a page whose policy allows no inline styles can show it as well.
+  const sheet = new /** @type {Window & typeof globalThis} */ (popup).CSSStyleSheet();
+  sheet.replaceSync(WAITING_CSS);
+  document.adoptedStyleSheets = [sheet];
+  document.title = "Connect Upstash";
+  document.documentElement.lang = "en";
+  /** @param {string} name @param {string} text @param {string} [className] */
+  const element = (name, text, className = "") => {
+    const made = document.createElement(name);
+    made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  };
+  const main = document.createElement("main");
+  main.append(
+    element("p", "Waiting for you", "step"),
+    element("h1", "Approve this request in upstash-helper"),
+    element("p", "It shows the same code:"),
+    element("p", userCode, "code"),
+    element("p", "If your account is not connected yet, you then sign in to Upstash here.", "quiet"),
+  );
+  document.body.replaceChildren(main);
+}
+
+/** Requests that go straight to the helper; bridge.js has the alternative. */
+
+/** @typedef {(path: string, init: RequestInit) => Promise<Response>} Send */
+
+/** @param {string} url @returns {Send} */
+function directly(url) {
+  return (path, init) =>
+    fetch(url + path, {
+      ...init,
+      mode: "cors",
+      credentials: "omit",
+      cache: "no-store",
+      referrerPolicy: "no-referrer",
+      redirect: "error",
+    });
+}
+
+/** Return 128 random bits. Not by randomUUID, which pages without TLS do not have. @returns {string} */
+function randomKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What a page can do once it has access. */
+
+const RECONNECT_MS = 1_000;
+const PAGE_SIZE = "200";
+
+/**
+ * The sessions of clients.
+ *
+ * @type {WeakMap<UpstashClient, Session>}
+ */
+const SESSIONS = new WeakMap();
+
+/** The user's account, within what the user granted to this page. Each call throws `UpstashHelperError`. */
+class UpstashClient {
+  /** @type {Session} */
+  #session;
+
+  /**
+   * @private
+   * @param {Session} session
+   */
+  constructor(session) {
+    this.#session = session;
+    SESSIONS.set(this, session);
+    /** @readonly */
+    this.databases = Databases.of(session);
+  }
+
+  /**
+   * @internal
+   * @param {Session} session
+   */
+  static of(session) {
+    return new UpstashClient(session);
+  }
+
+  /** What the user granted, which may be less than was requested. @returns {Scope[]} */
+  get scopes() {
+    return [...(this.#session.stored?.scopes ?? [])];
+  }
+
+  /**
+   * Return the state of the connection to the account. Scope: `connection:read`.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<Connection>}
+   */
+  connection(options) {
+    return this.#session.call("GET", "/v1/connection", options);
+  }
+
+  /**
+   * Connect an account where none is connected (any more). Call it from a click. Scopes: `connection:read` and
+   * `connection:write`. Null if the page may not read the connection.
+   *
+   * @param {ReconnectOptions} [options]
+   * @returns {Promise<Connection | null>}
+   */
+  async connect({ open, signal, onProgress = () => {}, onPopupBlocked } = {}) {
+    const run = { window: new SignInWindow(open), signal, onProgress, onCode: () => {}, onPopupBlocked };
+    return connectAccount(this.#session, run);
+  }
+
+  /**
+   * Return the regions in which a database can be created.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<Region[]>}
+   */
+  async regions(options) {
+    /** @type {{ regions: Region[] }} */
+    const { regions } = await this.#session.call("GET", "/v1/regions", options);
+    return regions;
+  }
+
+  /**
+   * Follow what happens until `signal` aborts; an interrupted stream resumes where it broke. Scope: `connection:read`;
+   * changes of databases come with `databases:read`.
+   *
+   * @param {(event: HelperEvent) => void} callback
+   * @param {CallOptions & { lastEventId?: string }} [options]
+   * @returns {Promise<void>}
+   * @throws {TokenRevoked} When the user revokes the page's access.
+   */
+  async events(callback, { signal, lastEventId = "" } = {}) {
+    const position = { id: lastEventId };
+    while (!signal?.aborted) {
+      try {
+        await follow(this.#session, callback, position, signal);
+      } catch (error) {
+        if (signal?.aborted && !(error instanceof TokenRevoked)) return;
+        const isTemporary =
+          error instanceof HelperNotRunning ||
+          error instanceof AnswerLost ||
+          error instanceof TypeError ||
+          (error instanceof ApiError && error.status === 429);
+        if (!isTemporary) throw error;
+      }
+      await pause(RECONNECT_MS, signal).catch(() => {});
+    }
+  }
+
+  /**
+   * Return what the page's token is: the app's id, identity, scopes and expiry.
+   *
+   * @param {CallOptions} [options]
+   * @returns {Promise<TokenInfo>}
+   */
+  token(options) {
+    return this.#session.call("GET", "/v1/token", options);
+  }
+
+  /** Replace the token with a new one. The old one stops working. @returns {Promise<void>} */
+  async rotate() {
+    const wished = this.#session.stored?.wished ?? [];
+    /** @type {{ token: string, scopes: Scope[] }} */
+    const { token, scopes } = await this.#session.call("POST", "/v1/token/rotate");
+    await this.#session.keep({ token, wished, scopes });
+  }
+
+  /** Give the token back. The account stays connected for other apps. @returns {Promise<void>} */
+  async signOut() {
+    try {
+      if (this.#session.stored) await this.#session.call("DELETE", "/v1/token");
+    } catch (error) {
+      if (!(error instanceof TokenRevoked)) throw error;
+    } finally {
+      await this.#session.forget();
+    }
+  }
+}
+
+/** The databases of the account. Fields are named as in the API: `primary_region`, `rest_url`. */
+class Databases {
+  /** @type {Session} */
+  #session;
+
+  /**
+   * @private
+   * @param {Session} session
+   */
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /**
+   * @internal
+   * @param {Session} session
+   */
+  static of(session) {
+    return new Databases(session);
+  }
+
+  /**
+   * Return all databases, by name. Scope: `databases:read`.
+   *
+   * @param {CallOptions & { refresh?: boolean }} [options] `refresh`: ask Upstash, and not the helper's cache.
+   * @returns {Promise<Database[]>}
+   */
+  async list({ refresh = false, signal } = {}) {
+    /** @type {Database[]} */
+    const found = [];
+    const query = new URLSearchParams({ page_size: PAGE_SIZE, ...(refresh && { refresh: "true" }) });
+    for (;;) {
+      /** @type {{ databases: Database[], next_page_token?: string | null }} */
+      const page = await this.#read(`/v1/databases?${query}`, signal);
+      found.push(...page.databases);
+      if (!page.next_page_token) return found;
+      query.set("page_token", page.next_page_token);
+      query.delete("refresh");
+    }
+  }
+
+  /**
+   * Create a database. If the answer is lost, the request is repeated with the same idempotency key, so that there is
+   * never a second one. Scope: `databases:write`.
+   *
+   * @param {NewDatabase} wanted
+   * @param {CallOptions & { idempotencyKey?: string }} [options]
+   * @returns {Promise<Database>}
+   */
+  async create(wanted, { idempotencyKey = randomKey(), signal } = {}) {
+    const headers = { "idempotency-key": idempotencyKey };
+    for (let wait = 500; ; wait *= 2) {
+      try {
+        return await this.#session.call("POST", "/v1/databases", { body: wanted, headers, signal });
+      } catch (error) {
+        const isTemporary =
+          error instanceof AnswerLost ||
+          error instanceof HelperNotRunning ||
+          (error instanceof ApiError && error.code === "request_in_progress");
+        if (!isTemporary || wait > 8_000) throw error;
+      }
+      await pause(wait, signal);
+    }
+  }
+
+  /**
+   * Scope: `databases:read`.
+   *
+   * @param {string} id
+   * @param {CallOptions} [options]
+   * @returns {Promise<Database>}
+   */
+  get(id, { signal } = {}) {
+    return this.#read(pathOf(id), signal);
+  }
+
+  /**
+   * Scope: `databases:write`.
+   *
+   * @param {string} id
+   * @param {DatabaseChanges} changes
+   * @param {CallOptions & { ifMatch?: string }} [options]
+   * @returns {Promise<Database>}
+   */
+  change(id, changes, { ifMatch, signal } = {}) {
+    return this.#session.call("PATCH", pathOf(id), { body: changes, headers: ifMatchHeader(ifMatch), signal });
+  }
+
+  /**
+   * Scope: `databases:delete`.
+   *
+   * @param {string} id
+   * @param {CallOptions & { ifMatch?: string }} [options]
+   * @returns {Promise<null>}
+   */
+  delete(id, { ifMatch, signal } = {}) {
+    return this.#session.call("DELETE", pathOf(id), { headers: ifMatchHeader(ifMatch), signal });
+  }
+
+  /**
+   * Return the URLs, the tokens and the password, which are secrets. Scope: `databases:credentials`.
+   *
+   * @param {string} id
+   * @param {CallOptions} [options]
+   * @returns {Promise<DatabaseCredentials>}
+   */
+  credentials(id, { signal } = {}) {
+    return this.#read(`${pathOf(id)}/credentials`, signal);
+  }
+
+  /**
+   * Return the variables for a `.env` file. Scope: `databases:credentials`.
+   *
+   * @param {string} id
+   * @param {CallOptions} [options]
+   * @returns {Promise<Record<string, string>>}
+   */
+  async env(id, options) {
+    return (await this.credentials(id, options)).env;
+  }
+
+  /**
+   * Repeat a read whose answer was lost: that does no harm.
+   *
+   * @template T
+   * @param {string} path
+   * @param {AbortSignal | undefined} signal
+   * @returns {Promise<T>}
+   */
+  async #read(path, signal) {
+    try {
+      return await this.#session.call("GET", path, { signal });
+    } catch (error) {
+      if (error instanceof AnswerLost) return this.#session.call("GET", path, { signal });
+      throw error;
+    }
+  }
+}
+
+/** @param {string} id */
+function pathOf(id) {
+  return `/v1/databases/${encodeURIComponent(id)}`;
+}
+
+/** @param {string | undefined} etag @returns {Record<string, string>} */
+function ifMatchHeader(etag) {
+  return etag ? { "if-match": etag } : {};
+}
+
+/**
+ * Read one event stream to its end.
+ *
+ * @param {Session} session
+ * @param {(event: HelperEvent) => void} callback
+ * @param {{ id: string }} position The id of the last event; updated.
+ * @param {AbortSignal | undefined} signal
+ */
+async function follow(session, callback, position, signal) {
+  /** @type {Record<string, string>} */
+  const headers = position.id ? { "last-event-id": position.id } : {};
+  const response = await session.request("GET", "/v1/events", { headers, signal, timeout: Infinity });
+  for await (const event of serverSentEvents(response.body)) {
+    if (event.id) position.id = event.id;
+    if (event.type === "bye") return;
+    if (event.type === "revoked") {
+      await session.forget();
+      throw new TokenRevoked();
+    }
+    callback(/** @type {HelperEvent} */ (event));
+  }
+}
+
+/** Where the page's token and the helper's last address are kept. */
+
+/** The key, beside the token, for the address of the helper, if it had to be discovered. */
+const ADDRESS_KEY = "upstash-helper:at";
+
+/** For pages without a storage (blocked by the user, or a worker): lasts as long as the page. @returns {TokenStorage} */
+function inMemory() {
+  /** @type {Map<string, string>} */
+  const kept = new Map();
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => {
+      kept.set(key, value);
+    },
+    removeItem: (key) => {
+      kept.delete(key);
+    },
+  };
+}
+
+const MEMORY = inMemory();
+
+/** @returns {TokenStorage} */
+function defaultStorage() {
+  try {
+    return globalThis.localStorage ?? MEMORY;
+  } catch {
+    return MEMORY;
+  }
+}
+
+/**
+ * Return what is kept under `key`; null also where the storage fails.
+ *
+ * @param {TokenStorage} storage
+ * @param {string} key
+ * @returns {Promise<string | null>}
+ */
+async function read(storage, key) {
+  try {
+    return (await storage.getItem(key)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * As `read`, without waiting; null for an asynchronous storage.
+ *
+ * @param {TokenStorage} storage
+ * @param {string} key
+ */
+function readNow(storage, key) {
+  try {
+    const found = storage.getItem(key);
+    return typeof found === "string" ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Finding the helper, and making sure that it is the helper. */
+
+/** Where helpers are, in the order to try: the port that is registered with Upstash, then the helper's own ports. */
+const PORTS = [3000, 26300, 26301, 26302];
+/** The paths at which a helper serves this module. */
+const SERVED_AT = new Set(["/connect.js", "/connect-core.js"]);
+/** Any page may read it before it has access. Its status is 200, so that the question leaves no error in the console. */
+const PROBE = "/connect.d.ts";
+/**
+ * The header in which the helper repeats the question. A server that answers every path with its own page does not, nor
+ * does one that has a copy of the file, nor a cache.
+ */
+const PROOF = "upstash-helper-probe";
+const PROBE_MS = 8_000;
+/** How long the first address is tried alone: nobody may listen at the others, which every console reports. */
+const HEAD_START_MS = 250;
+/** How long an address that has proved to be a helper's waits for those that come before it. */
+const GRACE_MS = 500;
+/** A permission prompt is reported only once a request has hung for this long: it may have been answered before. */
+const PROMPT_MS = 400;
+
+/**
+ * Return the addresses to try, in order. The page's own server is not one of them.
+ *
+ * @param {string} [url] The helper's address, if the caller knows it.
+ * @param {string} [module] Where this module was loaded from.
+ * @returns {string[]}
+ * @throws {TypeError} If `url` is not on this computer.
+ */
+function candidates(url, module = import.meta.url) {
+  if (url !== undefined) return [loopbackOrigin(url)];
+  const page = globalThis.location?.origin;
+  const from = new URL(module);
+  const isServed = from.protocol === "http:" && SERVED_AT.has(from.pathname) && isLoopback(from.hostname);
+  if (isServed && from.origin !== page) return [from.origin];
+  return PORTS.map((port) => `http://localhost:${port}`).filter((address) => address !== page);
+}
+
+/** @param {string} url @returns {string} */
+function loopbackOrigin(url) {
+  const { protocol, hostname, origin } = new URL(url);
+  if (protocol !== "http:" || !isLoopback(hostname)) {
+    throw new TypeError(`The helper must be on this computer, such as at http://localhost:3000, not at ${origin}.`);
+  }
+  return origin;
+}
+
+/**
+ * Return whether the helper answers at `url`. It is sent nothing but the question.
+ *
+ * @param {string} url
+ * @param {AbortSignal} signal
+ */
+async function isHelper(url, signal) {
+  const question = randomKey();
+  try {
+    const response = await directly(url)(`${PROBE}?probe=${question}`, { signal });
+    return response.ok && response.headers.get(PROOF) === question;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Return the first of `urls` at which the helper answers, or null.
+ *
+ * @param {string[]} urls
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<string | null>}
+ */
+async function firstHelper(urls, signal) {
+  const over = new AbortController();
+  /** @param {string} url */
+  const probe = (url) => isHelper(url, anyOf(signal, over.signal, AbortSignal.timeout(PROBE_MS)));
+  try {
+    const probes = [probe(urls[0])];
+    if (await Promise.race([probes[0], after(HEAD_START_MS)])) return urls[0];
+    probes.push(...urls.slice(1).map(probe));
+    const proved = probes.map(async (one) => {
+      if (!(await one)) throw new TypeError("another program");
+    });
+    const late = Promise.any(proved).then(
+      () => after(GRACE_MS),
+      () => false,
+    );
+    for (const [index, one] of probes.entries()) {
+      if (await Promise.race([one, late])) return urls[index];
+    }
+    return null;
+  } finally {
+    over.abort();
+  }
+}
+
+/**
+ * Have the browser ask its user, with a single request, since one permission covers all addresses; and wait for the
+ * answer.
+ *
+ * @param {string} url
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<boolean>} Whether it makes sense to continue.
+ */
+async function promptUser(url, signal) {
+  const began = Date.now();
+  const over = new AbortController();
+  let isAnswered = false;
+  isHelper(url, anyOf(signal, over.signal)).finally(() => {
+    isAnswered = true;
+  });
+  try {
+    while (!isAnswered && (await networkPermission()) === "prompt") await pause(100, signal);
+    // If it took no time, nobody was asked. A user who dismissed the prompt is not asked three more times.
+    return (await networkPermission()) !== "prompt" || Date.now() - began < PROMPT_MS;
+  } finally {
+    over.abort();
+  }
+}
+
+/**
+ * Return the address of the helper.
+ *
+ * @param {string[]} urls In the order to try; the address that worked last goes first.
+ * @param {TokenStorage} storage
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: Progress) => void }} [options]
+ * @returns {Promise<string>}
+ * @throws {UpstashHelperError} `HelperNotRunning`, `PermissionDenied`, `MixedContentBlocked` or `Aborted`.
+ */
+async function discover(urls, storage, { signal, onProgress = () => {} } = {}) {
+  const ordered = startingWith(urls.length > 1 ? await read(storage, ADDRESS_KEY) : null, urls);
+  const prompts = mayPrompt() && (await networkPermission()) === "prompt";
+  const reported = setTimeout(() => {
+    if (prompts) onProgress({ step: "permission" });
+  }, PROMPT_MS);
+  try {
+    const continues = !prompts || (await promptUser(ordered[0], signal));
+    const found = continues ? await firstHelper(ordered, signal) : null;
+    throwIfAborted(signal);
+    if (found === null) throw await unreachable(ordered);
+    return found;
+  } finally {
+    clearTimeout(reported);
+  }
+}
+
+/**
+ * Return `urls` with `first` moved to the front, if it is one of them.
+ *
+ * @param {string | null} first
+ * @param {string[]} urls
+ * @returns {string[]}
+ */
+function startingWith(first, urls) {
+  return first !== null && urls.includes(first) ? [first, ...urls.filter((url) => url !== first)] : urls;
+}
+
+/**
+ * Return why nothing answered.
+ *
+ * @param {string[]} urls
+ * @param {unknown} [cause]
+ * @returns {Promise<UpstashHelperError>}
+ */
+async function unreachable(urls, cause) {
+  if (mayPrompt() && (await networkPermission()) === "denied") return new PermissionDenied();
+  return blocksMixedContent() ? new MixedContentBlocked() : new HelperNotRunning(urls, cause);
+}
+
+/** The alternative for pages that cannot reach http://localhost: a window of the helper relays their requests. */
+
+const SIZE = { width: 420, height: 460 };
+/** How often the window is offered a channel, until it takes one. */
+const OFFER_MS = 150;
+
+/**
+ * What the window sends: that it is ready or closed, or a part of the response to request `id`.
+ *
+ * @typedef {{ id?: number, ready?: boolean, closed?: boolean, failed?: boolean, end?: boolean, chunk?: Uint8Array,
+ *   head?: { status: number, headers: [string, string][] } }} BridgeMessage
+ */
+
+/**
+ * A window on the helper's own origin that relays requests. It learns from the browser which page opened it, and the
+ * helper treats the requests as that page's own, so nothing gets access here that would not have it otherwise.
+ */
+class Bridge {
+  /** @type {MessagePort | null} */
+  #port = null;
+  /** @type {Map<number, (message: BridgeMessage) => void>} */
+  #relayed = new Map();
+  #last = 0;
+  #isClosed = false;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #watch;
+
+  /**
+   * Call it from a click and before anything is awaited; otherwise the browser blocks the window.
+   *
+   * @param {string} url
+   * @param {string} [next] The address that the next click tries.
+   */
+  constructor(url, next) {
+    this.url = url;
+    this.next = next;
+    const opened = globalThis.open(`${url}/bridge`, "upstash-helper-bridge", popupFeatures(SIZE));
+    if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(`${url}/bridge`);
+    this.window = opened;
+  }
+
+  /**
+   * Wait until the window is ready.
+   *
+   * @param {AbortSignal} [signal]
+   * @throws {HelperNotRunning}
+   */
+  async open(signal) {
+    const until = Date.now() + PROBE_MS;
+    /** @type {Promise<MessagePort>[]} */
+    const offers = [];
+    /** @type {MessagePort | null} */
+    let port = null;
+    while (!port) {
+      if (Date.now() > until) {
+        this.window.close();
+        throw new HelperNotRunning([this.url], undefined, this.next);
+      }
+      offers.push(this.#offer());
+      port = await Promise.race([...offers, pause(OFFER_MS, signal).then(() => null)]);
+    }
+    this.#port = port;
+    port.onmessage = ({ data }) => {
+      if (data.closed) this.close();
+      else this.#relayed.get(data.id)?.(data);
+    };
+    this.#watch = setInterval(() => {
+      if (this.window.closed) this.close();
+    }, 500);
+  }
+
+  /** Offer the window a channel. Only the helper's own origin is ever given one. @returns {Promise<MessagePort>} */
+  #offer() {
+    const { port1, port2 } = new MessageChannel();
+    try {
+      this.window.postMessage({ upstashHelper: "bridge" }, this.url, [port2]);
+    } catch {
+      // The window still shows about:blank.
+    }
+    return new Promise((resolve) => {
+      port1.onmessage = ({ data }) => {
+        if (data.ready) resolve(port1);
+      };
+    });
+  }
+
+  close() {
+    this.#isClosed = true;
+    clearInterval(this.#watch);
+    this.#port?.close();
+    for (const take of [...this.#relayed.values()]) take({ failed: true });
+    this.#relayed.clear();
+  }
+
+  /** @type {Send} */
+  send = async (path, init) => {
+    if (this.#isClosed || !this.#port) throw new BridgeClosed();
+    this.#last += 1;
+    const id = this.#last;
+    const port = this.#port;
+    const request = new RelayedRequest(
+      () => port.postMessage({ id, abort: true }),
+      () => this.#relayed.delete(id),
+    );
+    this.#relayed.set(id, (message) => request.take(message, this.#isClosed));
+    init.signal?.addEventListener("abort", () => request.abort(init.signal?.reason));
+    const headers = [...new Headers(init.headers)];
+    port.postMessage({ id, method: init.method ?? "GET", path, headers, body: init.body ?? null });
+    return request.response;
+  };
+}
+
+/** How many bridges have found no helper. A click opens one window, so each click tries the next address. */
+let failedBridges = 0;
+
+/**
+ * @param {string[]} urls
+ * @param {TokenStorage} storage
+ * @returns {Bridge}
+ */
+function bridgeTo(urls, storage) {
+  const ordered = startingWith(readNow(storage, ADDRESS_KEY), urls);
+  /** @param {number} turn */
+  const at = (turn) => ordered[turn % ordered.length];
+  return new Bridge(at(failedBridges), ordered.length > 1 ? at(failedBridges + 1) : undefined);
+}
+
+/**
+ * Wait until a bridge is ready.
+ *
+ * @param {Bridge} bridge
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<string>} The helper's address.
+ */
+async function cross(bridge, signal) {
+  try {
+    await bridge.open(signal);
+  } catch (error) {
+    if (error instanceof HelperNotRunning) failedBridges += 1;
+    throw error;
+  }
+  failedBridges = 0;
+  return bridge.url;
+}
+
+/** A request that is being relayed. Its response comes in parts. */
+class RelayedRequest {
+  #stop;
+  #over;
+  /** @type {ReadableStreamDefaultController<Uint8Array> | undefined} */
+  #body;
+  #stream;
+  /** @type {(response: Response) => void} */
+  #resolve = () => {};
+  /** @type {(reason: unknown) => void} */
+  #reject = () => {};
+
+  /**
+   * @param {() => void} stop Stops the request in the window.
+   * @param {() => void} over Called at the end.
+   */
+  constructor(stop, over) {
+    this.#stop = stop;
+    this.#over = over;
+    this.#stream = new ReadableStream({
+      start: (controller) => {
+        this.#body = controller;
+      },
+      cancel: stop,
+    });
+    /** @type {Promise<Response>} */
+    this.response = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /**
+   * @param {BridgeMessage} message
+   * @param {boolean} isClosed Whether the bridge is closed.
+   */
+  take({ head, chunk, end, failed }, isClosed) {
+    if (failed) this.#end(isClosed ? new BridgeClosed() : new TypeError("The bridge got no answer."));
+    else if (head) {
+      const body = [204, 304].includes(head.status) ? null : this.#stream;
+      this.#resolve(new Response(body, { status: head.status, headers: head.headers }));
+    } else if (chunk) this.#body?.enqueue(chunk);
+    else if (end) this.#end();
+  }
+
+  /** @param {unknown} reason */
+  abort(reason) {
+    this.#stop();
+    this.#end(reason);
+  }
+
+  /** @param {unknown} [error] */
+  #end(error) {
+    this.#over();
+    this.#reject(error);
+    try {
+      if (error) this.#body?.error(error);
+      else this.#body?.close();
+    } catch {
+      // It has ended before.
+    }
+  }
+}
+
+/** The page's token, and the requests that carry it. */
+
+const CALL_MS = 60_000;
+/** For how long after an answer of the helper no other program is assumed to have taken its address. */
+const TRUSTED_MS = 10_000;
+
+/**
+ * What is stored for a helper's address. `wished` are the scopes that were requested: those that the user denied then
+ * are not requested again. Pages keep this, so its names cannot change.
+ *
+ * @typedef {{ token: string, wished: string[], scopes: Scope[] }} StoredToken
+ */
+
+/**
+ * @typedef {object} RequestOptions
+ * @property {string | null} [token] Instead of the page's own; null for none.
+ * @property {unknown} [body] Sent as JSON.
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal} [signal]
+ * @property {number} [timeout] Milliseconds; may be Infinity.
+ */
+
+class Session {
+  /** When the helper last answered at this address. */
+  #heardAt = Date.now();
+  /** @type {StoredToken | null} */
+  stored = null;
+  /** Called when the token turns out to be no longer valid. */
+  onForgotten = () => {};
+
+  /** @param {{ url: string, storage: TokenStorage, isDiscovered?: boolean, bridge?: Bridge | null }} options */
+  constructor({ url, storage, isDiscovered = false, bridge }) {
+    this.url = url;
+    this.storage = storage;
+    /** Whether the helper's address had to be discovered. */
+    this.isDiscovered = isDiscovered;
+    this.send = bridge ? bridge.send : directly(url);
+    this.isBridged = Boolean(bridge);
+  }
+
+  get #key() {
+    return `upstash-helper:${this.url}`;
+  }
+
+  /** Read the stored token. */
+  async load() {
+    try {
+      const stored = JSON.parse((await read(this.storage, this.#key)) ?? "null");
+      this.stored = typeof stored?.token === "string" ? stored : null;
+    } catch {
+      this.stored = null;
+    }
+  }
+
+  /** @param {StoredToken} stored */
+  async keep(stored) {
+    this.stored = stored;
+    try {
+      await this.storage.setItem(this.#key, JSON.stringify(stored));
+    } catch {
+      // Full or blocked: then it lasts as long as the page.
+    }
+    await this.#rememberAddress();
+  }
+
+  /** Have this address tried first from now on. */
+  async #rememberAddress() {
+    try {
+      if (this.isDiscovered && (await read(this.storage, ADDRESS_KEY)) !== this.url) {
+        await this.storage.setItem(ADDRESS_KEY, this.url);
+      }
+    } catch {
+      // As above.
+    }
+  }
+
+  /** Delete the token. */
+  async forget() {
+    this.stored = null;
+    try {
+      await this.storage.removeItem(this.#key);
+      if ((await read(this.storage, ADDRESS_KEY)) === this.url) await this.storage.removeItem(ADDRESS_KEY);
+    } catch {
+      // Blocked: then nothing was stored.
+    }
+    this.onForgotten();
+  }
+
+  /** @param {Scope} scope */
+  has(scope) {
+    return this.stored?.scopes.includes(scope) ?? false;
+  }
+
+  /** Return whether all of `scopes` were requested before. @param {readonly string[]} scopes */
+  hasRequested(scopes) {
+    const { stored } = this;
+    return stored !== null && scopes.every((scope) => stored.wished.includes(scope));
+  }
+
+  /**
+   * Send a request and return the JSON of its answer; null for 204.
+   *
+   * @template T
+   * @param {string} method
+   * @param {string} path
+   * @param {RequestOptions} [options]
+   * @returns {Promise<T>}
+   * @throws {UpstashHelperError}
+   */
+  async call(method, path, options = {}) {
+    const response = await this.request(method, path, options);
+    return response.status === 204 ? /** @type {T} */ (null) : response.json();
+  }
+
+  /**
+   * As `call`, for the response itself.
+   *
+   * @param {string} method
+   * @param {string} path
+   * @param {RequestOptions} [options]
+   * @returns {Promise<Response>}
+   */
+  async request(method, path, options = {}) {
+    throwIfAborted(options.signal);
+    if (options.token === undefined && !this.stored) throw new TokenRevoked();
+    const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
+    await this.#verify(options.signal);
+    const response = await this.#answer(method, path, token, options);
+    this.#heardAt = Date.now();
+    if (response.ok) return response;
+    const error = await errorOf(response);
+    if (error.code === "unexpected_answer") this.#heardAt = 0;
+    if (error instanceof TokenRevoked && token === this.stored?.token) await this.forget();
+    throw error;
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  async #answer(method, path, token, options) {
+    try {
+      return await this.#send(method, path, token, options);
+    } catch (error) {
+      throwIfAborted(options.signal);
+      if (error instanceof UpstashHelperError) throw error;
+      throw await this.#explain(token, error);
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  #send(method, path, token, { body, headers, signal, timeout = CALL_MS }) {
+    /** @type {Record<string, string>} */
+    const sent = { ...headers };
+    if (token !== null) sent.authorization = `Bearer ${token}`;
+    if (body !== undefined) sent["content-type"] = "application/json";
+    const limit = Number.isFinite(timeout) ? AbortSignal.timeout(timeout) : undefined;
+    return this.send(path, {
+      method,
+      headers: sent,
+      signal: anyOf(signal, limit),
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+  }
+
+  /**
+   * Find out why there was no answer. An origin whose access was revoked can read no answer but this one.
+   *
+   * @param {string | null} token
+   * @param {unknown} cause
+   * @returns {Promise<UpstashHelperError>}
+   */
+  async #explain(token, cause) {
+    const isOwn = token !== null && token === this.stored?.token;
+    this.#heardAt = 0;
+    try {
+      await this.#verify(undefined);
+      if (!isOwn) return this.isBridged ? await unreachable([this.url], cause) : new AnswerLost();
+      const response = await this.#send("GET", "/v1/token", token, { timeout: PROBE_MS });
+      if (response.status !== 401) return new AnswerLost();
+      await this.forget();
+      return new TokenRevoked();
+    } catch (error) {
+      return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
+    }
+  }
+
+  /** Whether no other program can be at the helper's address. The window of a bridge is the helper's own. */
+  get isVerified() {
+    return this.isBridged || Date.now() - this.#heardAt < TRUSTED_MS;
+  }
+
+  /**
+   * Make sure that the helper is at its address. Requests are for it alone, and it may have stopped in the meantime and
+   * another program have taken its port.
+   *
+   * @param {AbortSignal | undefined} signal
+   */
+  async #verify(signal) {
+    if (this.isVerified) return;
+    const isThere = await isHelper(this.url, anyOf(signal, AbortSignal.timeout(PROBE_MS)));
+    throwIfAborted(signal);
+    if (!isThere) throw await unreachable([this.url]);
+    this.#heardAt = Date.now();
+  }
+
+  /**
+   * Return whether the helper accepts the stored token. One that it does not accept is deleted.
+   *
+   * @param {{ signal?: AbortSignal }} [options]
+   */
+  async resume({ signal } = {}) {
+    if (!this.stored) return false;
+    try {
+      /** @type {TokenInfo} */
+      const { scopes } = await this.call("GET", "/v1/token", { signal, timeout: PROBE_MS });
+      this.stored = { ...this.stored, scopes };
+    } catch (error) {
+      if (error instanceof TokenRevoked) return false;
+      throw error instanceof AnswerLost ? new HelperNotRunning([this.url], error) : error;
+    }
+    await this.#rememberAddress();
+    return true;
+  }
+}
+
+/** The functions that a page calls. */
+
+const DEFAULT_SCOPES = ["databases:read", "databases:write", "databases:credentials"];
+/** Connecting an account needs these, so they are always requested. */
+const REQUIRED_SCOPES = ["connection:read", "connection:write"];
+
+/**
+ * Reasons for a failed sign-in after which the window is closed. After any other it stays open, since its page explains
+ * the failure.
+ */
+const UNEXPLAINED = new Set(["cancelled", "expired", "helper_restarted"]);
+
+/**
+ * Return whether the helper is running. The browser may first ask the user whether the page may reach this device;
+ * `ask: false` answers false instead.
+ *
+ * @param {RunningOptions} [options]
+ * @returns {Promise<boolean>}
+ */
+async function isHelperRunning({ timeout = 3000, url, ask = true } = {}) {
+  const urls = candidates(url);
+  if (!ask && mayPrompt() && (await networkPermission()) === "prompt") return false;
+  try {
+    await discover(urls, defaultStorage(), { signal: AbortSignal.timeout(timeout) });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Request access for the page and connect the user's account, unless that is already done, and return the client. Call
+ * it from a click: only then does the browser open windows.
+ *
+ * @param {ConnectOptions} options
+ * @returns {Promise<UpstashClient>}
+ * @throws {UpstashHelperError} The subclass says why; `message` and `help` are for a person.
+ */
+async function connectUpstash(options) {
+  const urls = candidates(options.url);
+  const storage = options.storage ?? defaultStorage();
+  const scopes = requestedScopes(options.scopes);
+  const window = new SignInWindow(options.open);
+  const { signal, onProgress = () => {}, onCode = () => {}, onPopupBlocked } = options;
+  /** @type {Run} */
+  const run = { window, signal, onProgress, onCode, onPopupBlocked };
+  throwIfAborted(signal);
+  // Before anything is awaited, since its window needs the click.
+  const bridge = options.bridge || blocksMixedContent() ? bridgeTo(urls, storage) : null;
+  onProgress({ step: "checking" });
+  try {
+    const url = bridge ? await cross(bridge, signal) : await discover(urls, storage, run);
+    const session = new Session({ url, storage, isDiscovered: urls.length > 1, bridge });
+    await session.load();
+    const hasAccess = (await session.resume(run)) && session.hasRequested(scopes);
+    if (!hasAccess) {
+      if (!bridge) window.prepare();
+      await pair(session, { name: options.name, scopes, reason: options.reason ?? "" }, run);
+    }
+    const connection = await connectAccount(session, run);
+    onProgress({ step: "connected", email: connection?.account?.email ?? null });
+    return UpstashClient.of(session);
+  } catch (error) {
+    const isExplained = window.hasNavigated && error instanceof ConnectFailed && !UNEXPLAINED.has(error.reason);
+    if (!isExplained) window.close();
+    throw error;
+  }
+}
+
+/**
+ * Return the client if the page was given access before and still has it, otherwise null. The user is asked nothing.
+ *
+ * @param {ResumeOptions} [options]
+ * @returns {Promise<UpstashClient | null>}
+ */
+async function resumeUpstash({ storage = defaultStorage(), url, signal } = {}) {
+  const urls = candidates(url);
+  const sessions = urls.map((at) => new Session({ url: at, storage, isDiscovered: urls.length > 1 }));
+  await Promise.all(sessions.map((session) => session.load()));
+  if (blocksMixedContent() || !sessions.some((session) => session.stored)) return null;
+  const found = await discover(urls, storage, { signal });
+  const session = sessions.find((one) => one.url === found);
+  return session && (await session.resume({ signal })) ? UpstashClient.of(session) : null;
+}
+
+/** @param {string | readonly string[] | undefined} scopes @returns {string[]} */
+function requestedScopes(scopes = DEFAULT_SCOPES) {
+  const named = typeof scopes === "string" ? scopes.split(/[\s,]+/).filter(Boolean) : scopes;
+  return [...new Set([...REQUIRED_SCOPES, ...(named.length ? named : DEFAULT_SCOPES)])];
+}
+
+export {
+  Aborted,
+  AnswerLost,
+  ApiError,
+  Blocked,
+  BridgeClosed,
+  ConnectFailed,
+  HelperBusy,
+  HelperNotRunning,
+  MixedContentBlocked,
+  PairingDenied,
+  PairingExpired,
+  PermissionDenied,
+  PopupBlocked,
+  TokenRevoked,
+  UpstashClient,
+  UpstashHelperError,
+  connectUpstash,
+  isHelperRunning,
+  resumeUpstash,
+  serverSentEvents,
+};

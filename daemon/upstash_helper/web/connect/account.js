@@ -1,0 +1,135 @@
+/** Connecting the account: starting a sign-in, and following it to its end. */
+
+import { Aborted, ApiError, ConnectFailed, PopupBlocked } from "./errors.js";
+import { whileAway } from "./pairing.js";
+import { pause } from "./timing.js";
+
+/** @import { Run } from "./pairing.js" */
+/** @import { Session } from "./session.js" */
+/** @import { Connection } from "./types.js" */
+
+const POLL_MS = 800;
+/** How long the window stays visible after a sign-in. The page in it closes it, too. */
+const LINGER_MS = 2_500;
+
+/** States in which no sign-in can be started. */
+const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]);
+
+/** @typedef {Connection & { state: "connected" }} AlreadyConnected */
+/** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
+/** @typedef {{ state: string, reason: string, detail: string }} Attempt */
+
+/**
+ * Connect an account, if none is, and return the connection; null if the page may not read it.
+ *
+ * @param {Session} session
+ * @param {Run} run
+ * @returns {Promise<Connection | null>}
+ */
+export async function connectAccount(session, run) {
+  const { signal } = run;
+  /** @type {Connection | null} */
+  const connection = session.has("connection:read") ? await session.call("GET", "/v1/connection", { signal }) : null;
+  if (!connection || connection.state === "connected") {
+    run.window.close();
+    return connection;
+  }
+  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection.detail ?? "");
+  const started = await start(session, signal);
+  if (started.state === "connected") {
+    run.window.close();
+    return started;
+  }
+  try {
+    await signIn(session, started, run);
+  } catch (error) {
+    if (error instanceof Aborted && !started.joined) await cancel(session, started.attempt_id);
+    throw error;
+  }
+  return session.call("GET", "/v1/connection", { signal });
+}
+
+/**
+ * @param {Session} session
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<AlreadyConnected | StartedAttempt>}
+ */
+async function start(session, signal) {
+  try {
+    return await session.call("POST", "/v1/connection", { body: { open_browser: false }, signal });
+  } catch (error) {
+    // Where the callback port is opened only for a sign-in, only now is it known that another program has it.
+    if (!(error instanceof ApiError) || !STUCK.has(error.code)) throw error;
+    throw new ConnectFailed(error.code, error.message);
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {string} attemptId
+ */
+async function cancel(session, attemptId) {
+  await session.call("DELETE", `/v1/connection/attempts/${attemptId}`).catch(() => {});
+}
+
+/**
+ * @param {Session} session
+ * @param {StartedAttempt} started
+ * @param {Run} run
+ */
+async function signIn(session, started, run) {
+  const url = started.authorization_url;
+  // The window of a bridge offers the sign-in: the click that could open another window is spent.
+  const isShown = session.isBridged || (await run.window.navigate(url));
+  if (!isShown && !run.onPopupBlocked) throw new PopupBlocked(url);
+  run.onProgress({ step: session.isBridged ? "sign-in-bridge" : "sign-in", url });
+  if (!isShown) run.onPopupBlocked?.(url);
+  await completed(session, started.attempt_id, url, run);
+  run.window.close(LINGER_MS);
+}
+
+/**
+ * Wait until the sign-in has succeeded. Only the helper knows: a window behind a strict sign-in page looks closed early.
+ *
+ * @param {Session} session
+ * @param {string} attemptId
+ * @param {string} url
+ * @param {Run} run
+ * @throws {ConnectFailed}
+ */
+async function completed(session, attemptId, url, run) {
+  let looksClosed = 0;
+  let reported = "";
+  /** @param {"connecting" | "window-closed"} step */
+  const report = (step) => {
+    if (reported !== step) run.onProgress({ step, url });
+    reported = step;
+  };
+  for (;;) {
+    const attempt = await whileAway(() => readAttempt(session, attemptId, run.signal), run.signal);
+    if (attempt.state === "succeeded") return;
+    if (attempt.state === "failed") throw new ConnectFailed(attempt.reason, attempt.detail);
+    if (attempt.state === "expired") throw new ConnectFailed("expired", "The sign-in took too long.");
+    if (attempt.state === "exchanging") report("connecting");
+    else if (run.window.seemsClosed) {
+      looksClosed += 1;
+      if (looksClosed > 3) report("window-closed");
+    }
+    await pause(POLL_MS, run.signal);
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {string} attemptId
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Attempt>}
+ */
+async function readAttempt(session, attemptId, signal) {
+  try {
+    return await session.call("GET", `/v1/connection/attempts/${attemptId}`, { signal });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "attempt_not_found") throw error;
+    throw new ConnectFailed("helper_restarted", "upstash-helper was restarted during the sign-in.");
+  }
+}

@@ -1,0 +1,130 @@
+/** Requesting access to the account, and waiting for the user's decision. */
+
+import { AnswerLost, HelperBusy, HelperNotRunning, PairingDenied, PairingExpired } from "./errors.js";
+import { pause } from "./timing.js";
+
+/** @import { Session } from "./session.js" */
+/** @import { SignInWindow } from "./sign_in_window.js" */
+/** @import { Progress, Scope, UserCode } from "./types.js" */
+
+/** For how long the helper may be away while something is pending: it may be restarting. */
+const AWAY_MS = 60_000;
+const RETRY_MS = 1_000;
+
+/**
+ * What a call of `connectUpstash` works with.
+ *
+ * @typedef {object} Run
+ * @property {SignInWindow} window
+ * @property {AbortSignal | undefined} signal
+ * @property {(progress: Progress) => void} onProgress
+ * @property {(code: UserCode) => void} onCode
+ * @property {((url: string) => void) | undefined} onPopupBlocked
+ */
+
+/** @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest */
+
+/** @typedef {{ id: string, user_code: string, poll_secret: string, interval: number, expires_at: string }} Pairing */
+
+/**
+ * Request access for the page, wait for the decision, and keep the token. If the page goes away or an error ends it,
+ * the request is withdrawn.
+ *
+ * @param {Session} session
+ * @param {AccessRequest} request
+ * @param {Run} run
+ */
+export async function pair(session, request, run) {
+  const pairing = await start(session, request, run.signal);
+  const path = `/v1/pairings/${pairing.id}`;
+  const options = { token: pairing.poll_secret, signal: run.signal };
+  const withdraw = async () => {
+    if (!session.isVerified) return;
+    const headers = { authorization: `Bearer ${pairing.poll_secret}` };
+    await session.send(path, { method: "DELETE", headers, keepalive: true }).catch(() => {});
+  };
+  const leave = () => {
+    run.window.close();
+    void withdraw();
+  };
+  globalThis.addEventListener?.("pagehide", leave);
+  try {
+    const code = { userCode: pairing.user_code, expiresAt: new Date(pairing.expires_at) };
+    run.window.showCode(code.userCode);
+    run.onCode(code);
+    run.onProgress({ step: "approval", ...code });
+    await approval(session, path, options, pairing.interval, code.expiresAt);
+    /** @type {{ token: string, scopes: Scope[] }} */
+    const granted = await session.call("POST", `${path}/token`, options);
+    await session.keep({ token: granted.token, wished: request.scopes, scopes: granted.scopes });
+  } catch (error) {
+    await withdraw();
+    throw error;
+  } finally {
+    globalThis.removeEventListener?.("pagehide", leave);
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {AccessRequest} request
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Pairing>}
+ */
+async function start(session, request, signal) {
+  /** @returns {Promise<Pairing>} */
+  const send = () => session.call("POST", "/v1/pairings", { token: null, body: request, signal });
+  try {
+    return await send();
+  } catch (error) {
+    if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
+  }
+  // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
+  await pause(RETRY_MS, signal);
+  return send();
+}
+
+/**
+ * Wait until the user has approved the request.
+ *
+ * @param {Session} session
+ * @param {string} path
+ * @param {{ token: string, signal?: AbortSignal }} options
+ * @param {number} interval Seconds between two polls.
+ * @param {Date} expiresAt
+ * @throws {PairingDenied}
+ * @throws {PairingExpired}
+ */
+async function approval(session, path, options, interval, expiresAt) {
+  /** @returns {Promise<{ state: string }>} */
+  const poll = () => session.call("GET", path, options);
+  for (;;) {
+    const { state } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
+    if (state === "approved") return;
+    if (state === "denied") throw new PairingDenied();
+    if (state === "expired") throw new PairingExpired();
+    await pause(interval * 1000, options.signal);
+  }
+}
+
+/**
+ * Repeat `poll` while the helper is away or busy: it remembers requests across a restart.
+ *
+ * @template T
+ * @param {() => Promise<T>} poll
+ * @param {AbortSignal | undefined} signal
+ * @param {number} [until] When to give up, in milliseconds since the epoch.
+ * @returns {Promise<T>}
+ */
+export async function whileAway(poll, signal, until = Date.now() + AWAY_MS) {
+  for (;;) {
+    try {
+      return await poll();
+    } catch (error) {
+      const isTemporary =
+        error instanceof HelperNotRunning || error instanceof AnswerLost || error instanceof HelperBusy;
+      if (!isTemporary || Date.now() > until) throw error;
+    }
+    await pause(RETRY_MS, signal);
+  }
+}

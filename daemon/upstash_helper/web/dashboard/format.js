@@ -1,0 +1,118 @@
+/** Times, plans and actions as text. */
+
+/** @import { IconName } from "./dom.js" */
+
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const STEPS = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+
+/** Return a moment in the user's own time zone. @param {string} moment */
+export function exact(moment) {
+  const date = new Date(moment);
+  return Number.isNaN(date.getTime()) ? moment : EXACT.format(date);
+}
+
+/** Return how long ago, or in how long. @param {string} moment */
+export function relative(moment) {
+  const seconds = (new Date(moment).getTime() - Date.now()) / 1000;
+  if (Number.isNaN(seconds)) return moment;
+  for (const [unit, size] of STEPS) {
+    if (Math.abs(seconds) >= size) return RELATIVE.format(Math.trunc(seconds / size), unit);
+  }
+  return seconds > 0 ? "in less than a minute" : "just now";
+}
+
+/** Return the time until a moment as minutes and seconds. @param {string} moment */
+export function timeLeft(moment) {
+  const seconds = Math.max(0, Math.ceil((new Date(moment).getTime() - Date.now()) / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+/** @type {Record<string, string>} */
+export const PLANS = {
+  free: "Free",
+  payg: "Pay as you go",
+  fixed_250mb: "Fixed, 250 MB",
+  fixed_1gb: "Fixed, 1 GB",
+  fixed_5gb: "Fixed, 5 GB",
+  fixed_10gb: "Fixed, 10 GB",
+  fixed_50gb: "Fixed, 50 GB",
+  fixed_100gb: "Fixed, 100 GB",
+  fixed_500gb: "Fixed, 500 GB",
+};
+
+/** @type {Record<string, string>} */
+export const PLATFORMS = { aws: "Amazon Web Services", gcp: "Google Cloud" };
+
+/**
+ * The kinds of identities: their icon, what they are called, and who vouches for them.
+ *
+ * @type {Record<"web" | "extension" | "native", { icon: IconName, label: string, verified: string }>}
+ */
+export const IDENTITIES = {
+  web: { icon: "globe", label: "Web page", verified: "Verified by the browser that is named below." },
+  extension: {
+    icon: "extension",
+    label: "Browser extension",
+    verified: "Verified by the browser that is named below.",
+  },
+  native: { icon: "terminal", label: "Program", verified: "Verified by the operating system." },
+};
+
+/** @type {Record<string, string>} */
+const ACTIONS = {
+  "app.let_in": "Received its token",
+  "app.rename": "Renamed an app",
+  "app.revoke": "Revoked an app",
+  "app.rotate": "Rotated its token",
+  "app.sign_out": "Signed out",
+  "block.remove": "Unblocked an app",
+  "connection.api_key": "Connected with an API key",
+  "connection.cancel": "Canceled a sign-in",
+  "connection.connect": "Started a sign-in",
+  "connection.disconnect": "Disconnected the account",
+  "connection.email": "Entered the account's email",
+  "connection.paste": "Pasted a sign-in address",
+  "daemon.stop": "Stopped the helper",
+  "dashboard.close": "Ended a dashboard session",
+  "dashboard.open": "Opened the dashboard",
+  "database.change": "Changed a database",
+  "database.create": "Created a database",
+  "database.credentials": "Read credentials",
+  "database.delete": "Deleted a database",
+  "database.reset_password": "Reset a password",
+  "pairing.approve": "Approved an app",
+  "pairing.ask": "Requested access",
+  "pairing.block": "Blocked an app",
+  "pairing.deny": "Denied an app",
+  "token.misused": "Token used by another app",
+};
+
+/** Return the text for an action in the audit log. @param {string} code */
+export function actionText(code) {
+  return ACTIONS[code] ?? code;
+}
+
+/** Return the text for a result in the audit log. @param {string} code */
+export function resultText(code) {
+  if (code === "ok") return "Done";
+  if (code === "started") return "Started";
+  return capitalized(code.replaceAll("_", " "));
+}
+
+/** @param {string} text */
+export function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export function plural(count, one, many = `${one}s`) {
+  return `${count} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,196 @@
+/** The dashboard: the session, the sections, and the event stream that keeps them up to date. */
+
+import { activity } from "./activity.js";
+import { ApiError, exchangeTicket, forgetSession, messageOf, session, whenSessionEnds } from "./api.js";
+import { Approvals } from "./approvals.js";
+import { apps } from "./apps.js";
+import { databases } from "./databases.js";
+import { fill, find, h } from "./dom.js";
+import { overview } from "./overview.js";
+import { settings } from "./settings.js";
+import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
+import { Store } from "./store.js";
+import { Stream } from "./stream.js";
+import { notice } from "./ui.js";
+
+/** @import { Attempt, Connection } from "./openapi.js" */
+/** @import { StreamEvent } from "./stream.js" */
+
+const VIEWS = [overview, databases, apps, activity, settings];
+const RESTARTED = "The helper was restarted, or this page was not used for a long time. Open the dashboard again.";
+const ENDED = "You ended this session. Close this tab, or open the dashboard again.";
+
+/** Why an app lost its access, if not by the user's hand. */
+const REVOKED = {
+  app: "it signed out",
+  expired: "it expired",
+  misused: "its token was used by another app",
+};
+
+const root = find("#app");
+
+class Dashboard {
+  #store = new Store();
+  #parts = frame(root, VIEWS);
+  #approvals = new Approvals(this.#parts.approvals, this.#store);
+  #stream = new Stream({
+    event: (event) => this.#handle(event),
+    up: (missed) => this.#isUp(missed),
+    down: () => banner(this.#parts.banner, true, () => this.#stream.reconnect()),
+  });
+  /** Aborts when another section is shown. */
+  #shown = new AbortController();
+  #stopped = new AbortController();
+  #title = "";
+
+  start() {
+    const { signal } = this.#stopped;
+    window.addEventListener("hashchange", () => this.#route(true), { signal });
+    this.#route(false);
+    this.#store.watch(["pairings"], () => this.#showCount(), signal);
+    this.#reload();
+    this.#stream.start();
+  }
+
+  stop() {
+    this.#stopped.abort();
+    this.#shown.abort();
+    this.#stream.stop();
+    this.#approvals.stop();
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  }
+
+  /** Load everything that is shown. */
+  #reload() {
+    const loaded = this.#store.load("pairings", "connection", "apps", "blocks", "daemon");
+    void loaded.then(() => this.#loadDatabases());
+  }
+
+  #loadDatabases() {
+    if (this.#store.get("connection").data?.state === "connected") void this.#store.load("databases");
+    else this.#store.set("databases", null);
+  }
+
+  /** @param {boolean} missed */
+  #isUp(missed) {
+    banner(this.#parts.banner, false, () => {});
+    if (missed) this.#reload();
+  }
+
+  /** @param {StreamEvent} event */
+  #handle({ kind, data }) {
+    switch (kind) {
+      case "reset":
+        this.#reload();
+        break;
+      case "connection":
+        this.#setConnection(data);
+        break;
+      case "attempt":
+        this.#setAttempt(data);
+        break;
+      case "database":
+        this.#loadDatabases();
+        break;
+      case "pairing":
+        this.#approvals.handle(data);
+        break;
+      case "revoked":
+        void this.#store.load("apps");
+        if (data.reason !== "owner") notice(`${data.name} no longer has access: ${REVOKED[data.reason]}.`, "info");
+        break;
+      default:
+      // Of a later version of the helper.
+    }
+  }
+
+  /** @param {Attempt} attempt */
+  #setAttempt(attempt) {
+    const { data: connection } = this.#store.get("connection");
+    if (connection) this.#store.set("connection", { ...connection, attempt });
+    else void this.#store.load("connection");
+  }
+
+  /** @param {Connection} connection */
+  #setConnection(connection) {
+    const before = this.#store.get("connection").data;
+    const credentialStore = connection.credential_store ?? before?.credential_store ?? null;
+    this.#store.set("connection", { ...connection, credential_store: credentialStore });
+    const isSame = before?.state === connection.state && before?.account?.email === connection.account?.email;
+    if (!isSame) this.#loadDatabases();
+  }
+
+  /** @param {boolean} moved Whether the user went from one section to another. */
+  #route(moved) {
+    const view = VIEWS.find((it) => location.hash === `#${it.id}`) ?? VIEWS[0];
+    this.#shown.abort();
+    this.#shown = new AbortController();
+    markCurrent(this.#parts.links, view.id);
+    this.#title = `${view.title} · upstash-helper`;
+    this.#showTitle();
+    fill(this.#parts.section);
+    view.show(this.#parts.section, { store: this.#store, signal: this.#shown.signal });
+    if (!moved) return;
+    scrollTo(0, 0);
+    this.#parts.section.querySelector("h1")?.focus({ preventScroll: true });
+  }
+
+  /** Show the number of pending requests in the navigation and in the title. */
+  #showCount() {
+    const count = this.#approvals.pending.length;
+    const place = find(`[data-view="${overview.id}"] .count`, root);
+    const spoken = h("span", { class: "unseen" }, count === 1 ? " request" : " requests");
+    place.hidden = count === 0;
+    fill(place, String(count), count > 0 && spoken);
+    this.#showTitle();
+  }
+
+  /** The number is in the tab's title, too, for users who look at another tab. */
+  #showTitle() {
+    const count = this.#approvals.pending.length;
+    document.title = `${count ? `(${count}) ` : ""}${this.#title}`;
+  }
+}
+
+/** @type {Dashboard | null} */
+let dashboard = null;
+
+function close() {
+  dashboard?.stop();
+  dashboard = null;
+}
+
+/**
+ * @param {string | null} reason
+ * @param {string} [title]
+ */
+function leave(reason, title = "This session is over") {
+  close();
+  welcome(root, reason, title);
+}
+
+async function open() {
+  opening(root);
+  try {
+    await exchangeTicket();
+  } catch (error) {
+    forgetSession();
+    leave(messageOf(error), error instanceof ApiError ? "The dashboard cannot be opened" : "Something went wrong");
+    return;
+  }
+  close();
+  if (!session()) {
+    leave(null);
+    return;
+  }
+  dashboard = new Dashboard();
+  dashboard.start();
+}
+
+whenSessionEnds(() => leave(RESTARTED));
+window.addEventListener("dashboard-ended", () => leave(ENDED));
+// `upstash-helper open` may be given a tab that is already open: then only the fragment changes.
+window.addEventListener("hashchange", () => {
+  if (location.hash.includes("ticket=")) void open();
+});
+void open();

@@ -1,0 +1,339 @@
+// Generated from /openapi.json by tests/javascript/api_types.py; do not edit. CONTRIBUTING.md says how.
+
+export interface Account {
+  email: string;
+}
+
+export interface ApiKey {
+  email: string;
+  api_key: string;
+}
+
+export interface App {
+  id: string;
+  name: string;
+  identity: Identity;
+  scopes: Array<WishedScope>;
+  all_databases: boolean;
+  created_at: string;
+  last_used_at: string;
+  expires_at: string | null;
+  mismatches: number;
+}
+
+export interface AppList {
+  apps: Array<App>;
+}
+
+export interface Approve {
+  scopes?: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write"> | null;
+  all_databases?: boolean;
+  once?: boolean;
+}
+
+export interface AskPairing {
+  name: string;
+  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  reason?: string;
+}
+
+export interface Attempt {
+  attempt_id: string;
+  state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
+  expires_at: string;
+  waiting?: "no_callback";
+  reason?: string;
+  detail?: string;
+}
+
+export interface AuditEntry {
+  id: number;
+  at: string;
+  last_at: string;
+  count: number;
+  app_id: string;
+  app_name: string;
+  identity: string;
+  action: string;
+  target: string;
+  result: string;
+}
+
+export interface AuditPage {
+  entries: Array<AuditEntry>;
+  next_page_token?: string | null;
+}
+
+export interface BeginSession {
+  ticket: string;
+}
+
+export interface BlockList {
+  blocks: Array<Blocked>;
+}
+
+export interface Blocked {
+  id: string;
+  identity: Identity;
+  blocked_at: string;
+}
+
+export interface ChangeDatabase {
+  name?: string;
+  eviction?: boolean;
+  auto_upgrade?: boolean;
+  daily_backup?: boolean;
+  read_regions?: Array<string>;
+  plan?: "fixed_100gb" | "fixed_10gb" | "fixed_1gb" | "fixed_250mb" | "fixed_500gb" | "fixed_50gb" | "fixed_5gb" | "free" | "payg";
+  budget?: number;
+  tls?: true;
+}
+
+export interface Connect {
+  open_browser?: boolean | null;
+  force?: boolean;
+}
+
+export interface Connection {
+  state: "connected" | "connecting" | "disconnected" | "keyring_locked" | "keyring_unavailable" | "needs_email" | "port_conflict" | "reconnect_required";
+  detail?: string;
+  account?: Account | null;
+  method?: "api_key" | "oauth" | null;
+  since?: string | null;
+  api_key_name?: string | null;
+  attempt?: Attempt | null;
+  credential_store?: CredentialStoreStatus | null;
+  already_connected?: boolean;
+}
+
+export interface CreateDatabase {
+  name: string;
+  primary_region: string;
+  read_regions?: Array<string>;
+  platform?: "aws" | "gcp" | null;
+  plan?: "fixed_100gb" | "fixed_10gb" | "fixed_1gb" | "fixed_250mb" | "fixed_500gb" | "fixed_50gb" | "fixed_5gb" | "free" | "payg" | null;
+  budget?: number | null;
+  eviction?: boolean | null;
+  tls?: boolean | null;
+}
+
+export interface CredentialStoreStatus {
+  kind: string;
+  state: "locked" | "ok" | "unavailable" | "unknown";
+  detail?: string;
+}
+
+export interface DaemonStatus {
+  version: string;
+  api_version: number;
+  pid: number;
+  profile: string;
+  started_at: string;
+  listeners: Array<Listener>;
+  connection: Connection;
+  hints?: Array<Hint>;
+  log_file?: string | null;
+  ledger?: LedgerStatus | null;
+  tray?: TrayStatus | null;
+  console_url?: string | null;
+  started_by?: "service" | "socket" | "user";
+}
+
+export interface DashboardSession {
+  token: string;
+  expires_at: string;
+}
+
+export interface DashboardTicket {
+  url: string;
+  expires_at: string;
+}
+
+export interface Database {
+  id: string;
+  name: string;
+  state: string;
+  host: string;
+  port: number;
+  tls: boolean;
+  rest_url: string;
+  plan: string;
+  primary_region: string;
+  read_regions: Array<string>;
+  eviction: boolean;
+  auto_upgrade: boolean;
+  daily_backup: boolean;
+  budget: number | null;
+  created_at: string;
+}
+
+export interface DatabaseCredentials {
+  id: string;
+  name: string;
+  host: string;
+  port: number;
+  tls: boolean;
+  username: string;
+  password: string;
+  redis_url: string;
+  rest_url: string;
+  rest_token: string;
+  read_only_rest_token: string;
+  env: Record<string, string>;
+}
+
+export interface DatabaseList {
+  databases: Array<Database>;
+  next_page_token?: string | null;
+}
+
+export interface Disconnected {
+  api_key_name: string | null;
+  detail: string;
+}
+
+export interface Email {
+  email: string;
+}
+
+export interface FieldError {
+  pointer: string;
+  detail: string;
+}
+
+export interface Health {
+  status?: "ok";
+  service?: "upstash-helper";
+}
+
+export interface Hint {
+  code: string;
+  detail: string;
+}
+
+export interface Identity {
+  kind: "extension" | "native" | "web";
+  name: string;
+  shown: string;
+  program?: string;
+  pid?: number | null;
+}
+
+export interface LedgerStatus {
+  state: "memory" | "ok" | "unavailable" | "unused";
+  detail?: string;
+}
+
+export interface Listener {
+  address: string;
+  state: "absent" | "listening" | "on_demand" | "taken";
+  holder?: string | null;
+  use?: "all" | "api" | "sign_in";
+}
+
+export interface NewToken {
+  token: string;
+  app_id: string;
+  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  all_databases: boolean;
+  expires_at: string | null;
+}
+
+export interface Pairing {
+  id: string;
+  identity: Identity;
+  claimed_name: string;
+  user_code: string;
+  scopes: Array<WishedScope>;
+  reason: string;
+  state: "approved" | "denied" | "expired" | "pending";
+  all_databases_meaning: string | null;
+  created_at: string;
+  expires_at: string;
+}
+
+export interface PairingList {
+  pairings: Array<Pairing>;
+}
+
+export interface PairingStatus {
+  id: string;
+  state: "approved" | "denied" | "expired" | "pending";
+  user_code: string;
+  expires_at: string;
+}
+
+export interface PastedAddress {
+  address: string;
+}
+
+export interface Problem {
+  status: number;
+  code: string;
+  title: string;
+  detail: string;
+  type?: string;
+  errors?: Array<FieldError>;
+  retry_after?: number;
+  applied?: Array<string>;
+  links?: Record<string, string>;
+}
+
+export interface Region {
+  id: string;
+  name: string;
+  platform: "aws" | "gcp";
+  primary: boolean;
+  read: boolean;
+}
+
+export interface RegionList {
+  regions: Array<Region>;
+}
+
+export interface RenameApp {
+  name: string;
+}
+
+export interface StartedAttempt {
+  attempt_id: string;
+  state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
+  expires_at: string;
+  waiting?: "no_callback";
+  reason?: string;
+  detail?: string;
+  authorization_url: string;
+  browser_opened?: boolean;
+  joined?: boolean;
+}
+
+export interface StartedPairing {
+  id: string;
+  poll_secret: string;
+  user_code: string;
+  expires_at: string;
+  interval: number;
+}
+
+export interface TokenInfo {
+  kind: "app" | "owner";
+  app_id?: string | null;
+  name: string;
+  identity?: Identity | null;
+  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  all_databases: boolean;
+  expires_at?: string | null;
+}
+
+export interface TrayStatus {
+  state: "attached" | "unavailable";
+  detail?: string;
+  backend?: string | null;
+  notifies?: boolean;
+  since?: string | null;
+}
+
+export interface WishedScope {
+  scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
+  meaning: string;
+}

@@ -1,0 +1,232 @@
+/**
+ * The pages of a sign-in: tell the app that waits for it, follow it to its end, close the window.
+ *
+ * The page is complete without this module. The data attributes of <main> have what the module needs: the attempt (which
+ * is no secret), its state, the origins of the apps that asked for it, and after how many seconds the window may close.
+ */
+
+const CHANNEL = "upstash-helper";
+const UNSETTLED = new Set(["pending", "exchanging"]);
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 2000;
+/** After how many failed requests in a row the user is told. */
+const QUIET_FAILURES = 4;
+
+const main = find("main");
+
+/**
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {HTMLElement}
+ */
+function find(selector, root = document) {
+  const found = root.querySelector(selector);
+  if (!(found instanceof HTMLElement)) throw new Error(`The page has no ${selector}.`);
+  return found;
+}
+
+/** @param {number} ms @returns {Promise<void>} */
+function pause(ms) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+/**
+ * Make an element; text goes in as text.
+ *
+ * @param {string} name
+ * @param {string} [text]
+ * @param {Record<string, string>} [attributes]
+ */
+function element(name, text = "", attributes = {}) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+/** Have a screen reader read a text. @param {string} text */
+function announce(text) {
+  find(".said").textContent = text;
+}
+
+// --- telling ---------------------------------------------------------------------------------------------------------
+
+/** Tell the opener, and the helper's own pages, that there is news. The message has nothing that could be misused. */
+function tell() {
+  const { attempt, state } = main.dataset;
+  if (!attempt) return;
+  const message = { type: "upstash-helper", attempt, state };
+  for (const origin of openerOrigins()) window.opener.postMessage(message, origin);
+  const channel = new BroadcastChannel(CHANNEL);
+  channel.postMessage(message);
+  channel.close();
+}
+
+/**
+ * Return the origins that the opener may have: our own if the browser lets us see that, otherwise those of the apps that
+ * asked for the sign-in.
+ *
+ * @returns {string[]}
+ */
+function openerOrigins() {
+  if (!window.opener) return [];
+  try {
+    return [window.opener.location.origin].filter((origin) => origin === location.origin);
+  } catch {
+    return (main.dataset.openers ?? "").split(" ").filter(Boolean);
+  }
+}
+
+// --- following -------------------------------------------------------------------------------------------------------
+
+/** Show the page of each next state, until the attempt is settled. */
+async function follow() {
+  let failures = 0;
+  let wait = FIRST_WAIT_MS;
+  while (UNSETTLED.has(main.dataset.state ?? "")) {
+    await pause(wait);
+    wait = Math.min(wait * 1.3, LONGEST_WAIT_MS);
+    const { attempt = "", state } = main.dataset;
+    try {
+      const answer = await fetch(`/attempts/${encodeURIComponent(attempt)}/state`);
+      if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
+      if (failures >= QUIET_FAILURES) closing().replaceChildren();
+      failures = 0;
+    } catch {
+      failures += 1;
+      if (failures === QUIET_FAILURES) closing().replaceChildren("The helper is not responding. Is it running?");
+    }
+  }
+}
+
+/** Replace this page by that of the attempt's current state. @param {string} attempt */
+async function turn(attempt) {
+  const answer = await fetch(`/?attempt=${encodeURIComponent(attempt)}`);
+  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = find("main", next);
+  for (const name of Object.keys(main.dataset)) delete main.dataset[name];
+  Object.assign(main.dataset, fresh.dataset);
+  const notices = main.querySelectorAll(".notice");
+  main.replaceChildren(...fresh.children);
+  closing().before(...notices);
+  document.title = next.title;
+  announce(`${heading()}. ${find(".lead", main).textContent}`);
+  enhance();
+}
+
+function heading() {
+  return find("h1", main).textContent;
+}
+
+// --- closing ---------------------------------------------------------------------------------------------------------
+
+function closing() {
+  return find(".closing", main);
+}
+
+let keepOpen = () => {};
+
+/**
+ * Close the window when its time is up, unless the user wants to keep it.
+ *
+ * A script can close a window only if a script opened it or if it has no history. Behind a sign-in page that cuts the
+ * opener off, the browser knows that a script opened the window and this script does not: then it tries, and promises
+ * nothing.
+ */
+function closeSoon() {
+  let seconds = Number(main.dataset.closes);
+  if (!seconds || main.querySelector(".notice")) return; // a notice takes longer to read
+  if (window.opener !== null || history.length === 1) {
+    const countdown = element("b", String(seconds), { "aria-hidden": "true" });
+    const line = element("span", "This window closes in ");
+    line.append(countdown, element("span", " s", { "aria-hidden": "true" }));
+    closing().replaceChildren(line, element("button", "Keep it open", { type: "button" }));
+    announce(`${heading()}. This window closes in ${seconds} seconds. Press any key to keep it open.`);
+  }
+  const timer = setInterval(() => {
+    seconds -= 1;
+    const countdown = closing().querySelector("b");
+    if (countdown) countdown.textContent = String(Math.max(seconds, 0));
+    if (seconds > 0) return;
+    stop();
+    window.close();
+  }, 1000);
+
+  // Any key or press shows that the user is still here, not only the button.
+  const events = ["click", "keydown", "pointerdown"];
+  function stop() {
+    clearInterval(timer);
+    for (const name of events) removeEventListener(name, stop);
+    closing().replaceChildren("You can close this window.");
+  }
+  for (const name of events) addEventListener(name, stop);
+  keepOpen = stop;
+}
+
+// --- help ------------------------------------------------------------------------------------------------------------
+
+/** Give each command a button that copies it. */
+function offerCopies() {
+  for (const command of main.querySelectorAll(".command")) {
+    const code = find("code", command);
+    const text = code.textContent;
+    const button = element("button", "Copy", { type: "button", "aria-label": `Copy ${text}` });
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(text).then(
+        () => button.replaceChildren("Copied"),
+        () => getSelection()?.selectAllChildren(code),
+      );
+      await pause(2000);
+      button.replaceChildren("Copy");
+    });
+    command.append(button);
+  }
+}
+
+/**
+ * Remove the service workers of other programs from our origin, and say so.
+ *
+ * We have none. An app that used this address before may have left one. It sits between the browser and the daemon, so
+ * it would answer in our place, and the sign-in would end at a page of that app.
+ */
+async function removeForeignWorkers() {
+  const workers = (await navigator.serviceWorker?.getRegistrations()) ?? [];
+  if (!workers.length) return;
+  const scripts = workers.map((one) => (one.active ?? one.waiting ?? one.installing)?.scriptURL ?? one.scope);
+  const results = await Promise.all(workers.map((one) => one.unregister().catch(() => false)));
+  const names = scripts.map((script) => new URL(script).pathname).join(", ");
+  const isRemoved = results.every(Boolean);
+  const text = element("div");
+  text.append(
+    element("h2", isRemoved ? "Another app was in the way" : "Another app is in the way"),
+    element(
+      "p",
+      `An app that used ${location.host} before left a service worker there (${names}), which answers in the helper's ` +
+        `place. ${
+          isRemoved
+            ? "The helper has removed it. The app adds it again when it next runs at this address."
+            : "It could not be removed. Delete this site's data in the browser's settings."
+        }`,
+    ),
+  );
+  const notice = element("div", "", { class: "notice" });
+  const warning = document.querySelector("template#warning");
+  if (warning instanceof HTMLTemplateElement) notice.append(warning.content.cloneNode(true));
+  notice.append(text);
+  closing().before(notice);
+  keepOpen();
+  announce(text.textContent ?? "");
+}
+
+/** Add what each page can do with a script. */
+function enhance() {
+  offerCopies();
+  tell();
+  closeSoon();
+}
+
+enhance();
+void removeForeignWorkers();
+void follow();

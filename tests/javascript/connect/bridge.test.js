@@ -1,0 +1,241 @@
+/** Requests that a window of the helper relays. The window is stood in for by the far end of its channel. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Bridge, bridgeTo, cross } from "../../../daemon/upstash_helper/web/connect/bridge.js";
+import {
+  BridgeClosed,
+  HelperNotRunning,
+  MixedContentBlocked,
+  PopupBlocked,
+} from "../../../daemon/upstash_helper/web/connect/errors.js";
+import { Session } from "../../../daemon/upstash_helper/web/connect/session.js";
+import { memory, withGlobals } from "../support/helper.js";
+
+/** @import { TestContext } from "node:test" */
+
+const URL = "http://localhost:3000";
+
+/** A window that shows the bridge's page, as the page that opened it sees it. */
+class BridgeWindow {
+  closed = false;
+  /** @type {[string, string][]} */
+  offers = [];
+  /** @type {any[]} */
+  received = [];
+  /** @type {MessagePort | undefined} */
+  port;
+  /** Every channel that was offered. In Node, an open one keeps the process alive. @type {MessagePort[]} */
+  ports = [];
+
+  /**
+   * @param {TestContext} test
+   * @param {number} [ignored] How many offers are made to about:blank.
+   */
+  constructor(test, ignored = 0) {
+    this.ignored = ignored;
+    test.after(() => {
+      for (const port of this.ports) port.close();
+    });
+  }
+
+  /** @param {any} message @param {string} origin @param {MessagePort[]} ports */
+  postMessage(message, origin, [port]) {
+    this.offers.push([message.upstashHelper, origin]);
+    this.ports.push(port);
+    if (this.offers.length <= this.ignored) throw new DOMException("about:blank", "SyntaxError");
+    if (this.port) return;
+    this.port = port;
+    port.onmessage = ({ data }) => this.received.push(data);
+    port.postMessage({ ready: true });
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  /** Wait for the page's next message. */
+  async next() {
+    for (;;) {
+      const message = this.received.shift();
+      if (message) return message;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+}
+
+/**
+ * @param {TestContext} t
+ * @param {BridgeWindow} [shown]
+ */
+async function opened(t, shown = new BridgeWindow(t)) {
+  withGlobals(t, { open: () => shown });
+  const bridge = new Bridge(URL);
+  t.after(() => bridge.close());
+  await bridge.open();
+  return { bridge, shown };
+}
+
+test("the window is opened at the helper, and offered a channel until it takes one", async (t) => {
+  /** @type {unknown[][]} */
+  const calls = [];
+  const shown = new BridgeWindow(t, 2);
+  withGlobals(t, {
+    open: (/** @type {unknown[]} */ ...args) => {
+      calls.push(args);
+      return shown;
+    },
+  });
+  const bridge = new Bridge(URL);
+  t.after(() => bridge.close());
+
+  await bridge.open();
+
+  assert.deepEqual(calls[0].slice(0, 2), ["http://localhost:3000/bridge", "upstash-helper-bridge"]);
+  assert.deepEqual(shown.offers, Array(3).fill(["bridge", URL]));
+});
+
+test("a request and its answer go through the window in parts", async (t) => {
+  const { bridge, shown } = await opened(t);
+
+  const answered = bridge.send("/v1/databases", { method: "POST", headers: { "If-Match": "1" }, body: "{}" });
+  const { id, ...request } = await shown.next();
+  const answer = (/** @type {object} */ part) => shown.port?.postMessage({ id, ...part });
+  answer({ head: { status: 201, headers: [["content-type", "application/json"]] } });
+  const response = await answered;
+  answer({ chunk: new TextEncoder().encode('{"id": ') });
+  answer({ chunk: new TextEncoder().encode('"1"}') });
+  answer({ end: true });
+
+  assert.deepEqual(request, { method: "POST", path: "/v1/databases", headers: [["if-match", "1"]], body: "{}" });
+  assert.equal(response.status, 201);
+  assert.deepEqual(await response.json(), { id: "1" });
+});
+
+test("answers find their requests, in any order", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const [first, second] = [bridge.send("/v1/a", {}), bridge.send("/v1/b", {})];
+  const [a, b] = [await shown.next(), await shown.next()];
+
+  for (const { id, path } of [b, a]) {
+    shown.port?.postMessage({ id, head: { status: 200, headers: [["x-path", path]] } });
+    shown.port?.postMessage({ id, end: true });
+  }
+
+  assert.equal((await first).headers.get("x-path"), "/v1/a");
+  assert.equal((await second).headers.get("x-path"), "/v1/b");
+});
+
+test("an answer without a body has none", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const answered = bridge.send("/v1/token", { method: "DELETE" });
+  const { id } = await shown.next();
+  shown.port?.postMessage({ id, head: { status: 204, headers: [] } });
+
+  assert.equal((await answered).body, null);
+});
+
+test("a request that fails is an error, and so is one that breaks off", async (t) => {
+  const { bridge, shown } = await opened(t);
+
+  const failed = bridge.send("/v1/a", {});
+  shown.port?.postMessage({ id: (await shown.next()).id, failed: true });
+  await assert.rejects(failed, TypeError);
+
+  const broken = bridge.send("/v1/b", {});
+  const { id } = await shown.next();
+  shown.port?.postMessage({ id, head: { status: 200, headers: [] } });
+  const response = await broken;
+  shown.port?.postMessage({ id, failed: true });
+  await assert.rejects(response.text(), TypeError);
+});
+
+test("a request that is aborted is stopped in the window, too", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const abort = new AbortController();
+
+  const answered = bridge.send("/v1/events", { signal: abort.signal });
+  const { id } = await shown.next();
+  abort.abort(new Error("enough"));
+
+  await assert.rejects(answered, /enough/);
+  assert.deepEqual(await shown.next(), { id, abort: true });
+});
+
+test("a window that says goodbye ends all requests, and takes no more", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const answered = bridge.send("/v1/events", {});
+  await shown.next();
+
+  shown.port?.postMessage({ closed: true });
+
+  await assert.rejects(answered, BridgeClosed);
+  await assert.rejects(bridge.send("/v1/events", {}), BridgeClosed);
+});
+
+test("a window that is closed is noticed", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const answered = bridge.send("/v1/events", {});
+
+  shown.closed = true;
+
+  await assert.rejects(answered, BridgeClosed);
+});
+
+test("a session's calls can go over a bridge, whose window needs no proof", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const session = new Session({ url: URL, storage: memory(), bridge });
+
+  const called = session.call("GET", "/v1/connection", { token: "uha_secret" });
+  const { id, headers } = await shown.next();
+  shown.port?.postMessage({ id, head: { status: 200, headers: [] } });
+  shown.port?.postMessage({ id, chunk: new TextEncoder().encode('{"state":"connected"}') });
+  shown.port?.postMessage({ id, end: true });
+
+  assert.deepEqual(await called, { state: "connected" });
+  assert.deepEqual(headers, [["authorization", "Bearer uha_secret"]]);
+  assert.ok(session.isVerified);
+});
+
+test("a blocked window is told, with what helps in this browser", (t) => {
+  withGlobals(t, { open: () => null });
+  assert.throws(() => new Bridge(URL), PopupBlocked);
+
+  withGlobals(t, {
+    location: new globalThis.URL("https://app.example/"),
+    navigator: { vendor: "Apple Computer, Inc." },
+  });
+  assert.throws(() => new Bridge(URL), MixedContentBlocked);
+});
+
+test("each click tries one address, the last one that worked first", async (t) => {
+  const urls = ["http://localhost:3000", "http://localhost:26300", "http://localhost:26301"];
+  const storage = memory({ "upstash-helper:at": urls[1] });
+  const dead = new BridgeWindow(t, Infinity);
+  withGlobals(t, { open: () => dead });
+  t.mock.timers.enable({ apis: ["Date"], now: 0 });
+  const tried = [];
+  for (const _ of urls.slice(1)) {
+    const bridge = bridgeTo(urls, storage);
+    tried.push([bridge.url, bridge.next]);
+    const crossed = cross(bridge, undefined);
+    t.mock.timers.tick(8_001);
+    await assert.rejects(crossed, (error) => {
+      assert.ok(error instanceof HelperNotRunning);
+      assert.equal(error.next, bridge.next);
+      return true;
+    });
+  }
+
+  assert.deepEqual(tried, [
+    [urls[1], urls[0]],
+    [urls[0], urls[2]],
+  ]);
+  assert.ok(dead.closed);
+
+  withGlobals(t, { open: () => new BridgeWindow(t) });
+  const bridge = bridgeTo(urls, storage);
+  t.after(() => bridge.close());
+  assert.equal(await cross(bridge, undefined), urls[2]);
+  assert.equal(bridgeTo(urls, storage).url, urls[1]);
+});

@@ -1,0 +1,219 @@
+/** The token: who gets it, where it is kept, and when it is deleted. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  AnswerLost,
+  ApiError,
+  HelperNotRunning,
+  TokenRevoked,
+} from "../../../daemon/upstash_helper/web/connect/errors.js";
+import { Session } from "../../../daemon/upstash_helper/web/connect/session.js";
+import { Helper, memory, refused } from "../support/helper.js";
+
+/** @import { TestContext } from "node:test" */
+
+const STORED = { token: "uha_secret", wished: ["databases:read"], scopes: ["databases:read"] };
+
+/** @param {TestContext} t */
+async function connected(t) {
+  const helper = await Helper.start(t);
+  const storage = memory({ [`upstash-helper:${helper.url}`]: JSON.stringify(STORED) });
+  const session = new Session({ url: helper.url, storage, isDiscovered: true });
+  await session.load();
+  return { helper, storage, session };
+}
+
+test("a call carries the token and JSON, and returns JSON", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("POST /v1/databases", { status: 201, json: { id: "1" } }).on("DELETE /v1/token", { status: 204 });
+
+  const made = await session.call("POST", "/v1/databases", { body: { name: "orders" }, headers: { "x-a": "b" } });
+  const nothing = await session.call("DELETE", "/v1/token");
+
+  assert.deepEqual(made, { id: "1" });
+  assert.equal(nothing, null);
+  const [{ headers, body }] = helper.requests;
+  assert.deepEqual(body, { name: "orders" });
+  assert.equal(headers.authorization, "Bearer uha_secret");
+  assert.equal(headers["content-type"], "application/json");
+  assert.equal(headers["x-a"], "b");
+});
+
+test("a call may carry another token, or none", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/pairings/1", { json: {} });
+
+  await session.call("GET", "/v1/pairings/1", { token: "poll" });
+  await session.call("GET", "/v1/pairings/1", { token: null });
+
+  assert.deepEqual(
+    helper.requests.map(({ headers }) => headers.authorization),
+    ["Bearer poll", undefined],
+  );
+});
+
+test("without a token nothing is sent", async (t) => {
+  const helper = await Helper.start(t);
+  const session = new Session({ url: helper.url, storage: memory() });
+
+  await assert.rejects(session.call("GET", "/v1/databases"), TokenRevoked);
+  assert.deepEqual(helper.requests, []);
+});
+
+test("a token is kept for its address, which is tried first from then on", async (t) => {
+  const helper = await Helper.start(t);
+  const storage = memory();
+  const session = new Session({ url: helper.url, storage, isDiscovered: true });
+
+  await session.keep({ token: "uha_new", wished: ["databases:read"], scopes: [] });
+
+  assert.deepEqual(JSON.parse(storage.items.get(`upstash-helper:${helper.url}`) ?? ""), session.stored);
+  assert.equal(storage.items.get("upstash-helper:at"), helper.url);
+  assert.ok(session.hasRequested(["databases:read"]));
+  assert.ok(!session.hasRequested(["databases:read", "databases:delete"]));
+  assert.ok(!session.has("databases:read"));
+});
+
+test("what is stored may be damaged", async () => {
+  for (const text of ["", "{", "null", '{"token": 7}', "[]"]) {
+    const storage = memory({ "upstash-helper:http://localhost:1": text });
+    const session = new Session({ url: "http://localhost:1", storage });
+    await session.load();
+
+    assert.equal(session.stored, null, text);
+  }
+});
+
+test("a token that the helper refuses is deleted", async (t) => {
+  const { helper, storage, session } = await connected(t);
+  helper.on("GET /v1/token", refused(401, "invalid_token"));
+  let forgotten = 0;
+  session.onForgotten = () => {
+    forgotten += 1;
+  };
+
+  await assert.rejects(session.call("GET", "/v1/token"), TokenRevoked);
+
+  assert.equal(session.stored, null);
+  assert.equal(storage.items.size, 0);
+  assert.equal(forgotten, 1);
+});
+
+test("a refused poll secret deletes no token", async (t) => {
+  const { helper, storage, session } = await connected(t);
+  helper.on("GET /v1/pairings/1", refused(401, "invalid_token"));
+
+  await assert.rejects(session.call("GET", "/v1/pairings/1", { token: "poll" }), TokenRevoked);
+
+  assert.equal(storage.items.size, 1);
+});
+
+test("a lost answer of a helper that is still there is told", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("POST /v1/databases", { lost: true }).on("GET /v1/token", { json: {} });
+
+  await assert.rejects(session.call("POST", "/v1/databases", { body: {} }), AnswerLost);
+
+  assert.equal(helper.probes, 1);
+  assert.notEqual(session.stored, null);
+});
+
+test("a page whose access was revoked finds out, although it can read no other answer", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/databases", { lost: true }).on("GET /v1/token", refused(401, "invalid_token"));
+
+  await assert.rejects(session.call("GET", "/v1/databases"), TokenRevoked);
+
+  assert.equal(session.stored, null);
+});
+
+test("a helper that was stopped is missed", async (t) => {
+  const { helper, session } = await connected(t);
+  await helper.stop();
+
+  await assert.rejects(session.call("GET", "/v1/databases"), HelperNotRunning);
+});
+
+test("another program that takes the port after a while gets no token", async (t) => {
+  const { helper, session } = await connected(t);
+  const { port } = helper;
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
+  await helper.stop();
+  const stranger = await Helper.start(t, port);
+  stranger.proof = { isGiven: false, delay: 0 };
+  t.mock.timers.tick(10_001);
+
+  await assert.rejects(session.call("GET", "/v1/databases"), HelperNotRunning);
+
+  assert.equal(stranger.probes, 1);
+  assert.deepEqual(stranger.requests, []);
+});
+
+test("the helper is not asked for a proof again while it answers", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/token", { json: {} });
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
+
+  for (const _ of Array(3)) {
+    t.mock.timers.tick(9_000);
+    await session.call("GET", "/v1/token");
+  }
+  assert.equal(helper.probes, 0);
+
+  t.mock.timers.tick(10_001);
+  await session.call("GET", "/v1/token");
+  assert.equal(helper.probes, 1);
+});
+
+test("an answer of another program is not trusted, and the next call asks for a proof", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/token", { status: 404, json: "<html>" }, { json: {} });
+
+  await assert.rejects(session.call("GET", "/v1/token"), (error) => {
+    assert.ok(error instanceof ApiError);
+    assert.equal(error.code, "unexpected_answer");
+    return true;
+  });
+  await session.call("GET", "/v1/token");
+
+  assert.equal(helper.probes, 1);
+});
+
+test("a page that comes back reads what it may do now", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/token", { json: { scopes: ["databases:read", "databases:write"] } });
+
+  assert.equal(await session.resume(), true);
+
+  assert.ok(session.has("databases:write"));
+  assert.deepEqual(session.stored?.wished, STORED.wished);
+});
+
+test("a page that comes back after its access was revoked has none", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/token", refused(401, "invalid_token"));
+
+  assert.equal(await session.resume(), false);
+  assert.equal(await session.resume(), false);
+  assert.equal(helper.requests.length, 1);
+});
+
+test("a storage that fails loses nothing while the page is open", async (t) => {
+  const helper = await Helper.start(t);
+  const full = {
+    ...memory(),
+    setItem() {
+      throw new Error("QuotaExceededError");
+    },
+    removeItem() {
+      throw new Error("blocked");
+    },
+  };
+  const session = new Session({ url: helper.url, storage: full, isDiscovered: true });
+
+  await session.keep({ token: "uha_new", wished: [], scopes: ["databases:read"] });
+  assert.ok(session.has("databases:read"));
+  await session.forget();
+  assert.equal(session.stored, null);
+});

@@ -1,0 +1,139 @@
+/** What the dashboard says. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { queryFor, targetText } from "../../../daemon/upstash_helper/web/dashboard/activity.js";
+import { quoted } from "../../../daemon/upstash_helper/web/dashboard/credentials.js";
+import {
+  actionText,
+  capitalized,
+  exact,
+  plural,
+  relative,
+  resultText,
+  timeLeft,
+} from "../../../daemon/upstash_helper/web/dashboard/format.js";
+import { failureText, stateText, waitingText } from "../../../daemon/upstash_helper/web/dashboard/state_text.js";
+
+/** @import { Attempt, Connection } from "../../../daemon/upstash_helper/web/dashboard/openapi.js" */
+
+const NOW = Date.parse("2026-06-01T12:00:00Z");
+
+/** @param {number} seconds */
+function moment(seconds) {
+  return new Date(NOW + seconds * 1000).toISOString();
+}
+
+for (const [seconds, expected] of /** @type {[number, string][]} */ ([
+  [0, "just now"],
+  [-59, "just now"],
+  [30, "in less than a minute"],
+  [-60, "1 minute ago"],
+  [-3599, "59 minutes ago"],
+  [-7200, "2 hours ago"],
+  [-86_400, "yesterday"],
+  [3 * 86_400, "in 3 days"],
+  [-2_592_000, "last month"],
+  [-2 * 31_536_000, "2 years ago"],
+])) {
+  test(`${seconds} seconds are ${expected}`, (t) => {
+    t.mock.timers.enable({ apis: ["Date"], now: NOW });
+
+    assert.equal(relative(moment(seconds)), expected);
+  });
+}
+
+test("a moment that is none is shown as it came", () => {
+  assert.equal(relative("soon"), "soon");
+  assert.equal(exact("soon"), "soon");
+  assert.match(exact(moment(0)), /2026/);
+});
+
+for (const [seconds, expected] of /** @type {[number, string][]} */ ([
+  [120, "2:00"],
+  [61.2, "1:02"],
+  [9, "0:09"],
+  [0, "0:00"],
+  [-5, "0:00"],
+])) {
+  test(`${seconds} seconds are left as ${expected}`, (t) => {
+    t.mock.timers.enable({ apis: ["Date"], now: NOW });
+
+    assert.equal(timeLeft(moment(seconds)), expected);
+  });
+}
+
+test("codes have words, and unknown ones are shown", () => {
+  assert.equal(actionText("pairing.approve"), "Approved an app");
+  assert.equal(actionText("something.new"), "something.new");
+  assert.equal(resultText("ok"), "Done");
+  assert.equal(resultText("started"), "Started");
+  assert.equal(resultText("not_connected"), "Not connected");
+  assert.equal(capitalized("active"), "Active");
+  assert.deepEqual([plural(0, "app"), plural(1, "app"), plural(2, "app")], ["0 apps", "1 app", "2 apps"]);
+  assert.equal(plural(2, "entry", "entries"), "2 entries");
+});
+
+test("every state of the connection has an icon, a title and, unless it is connected, a text", () => {
+  const states = /** @type {Connection["state"][]} */ ([
+    "disconnected",
+    "connecting",
+    "connected",
+    "needs_email",
+    "reconnect_required",
+    "keyring_locked",
+    "keyring_unavailable",
+    "port_conflict",
+  ]);
+  for (const state of states) {
+    const { icon, title, text } = stateText({ state });
+
+    assert.match(icon, /^[a-z-]+$/);
+    assert.notEqual(title, state);
+    assert.equal(text === "", state === "connected", state);
+  }
+});
+
+test("a state of a later helper is shown by its code", () => {
+  const later = /** @type {Connection} */ (/** @type {unknown} */ ({ state: "paused" }));
+
+  assert.deepEqual(stateText(later), { icon: "info", tone: "quiet", title: "paused", text: "", detail: undefined });
+});
+
+test("the helper's own detail is shown where it says more", () => {
+  const detail = "Details.";
+  assert.equal(stateText({ state: "keyring_locked", detail }).detail, detail);
+  assert.equal(stateText({ state: "disconnected", detail }).detail, undefined);
+});
+
+test("a failed sign-in says why, and one that waits points to the form", () => {
+  /** @type {Attempt} */
+  const attempt = { attempt_id: "a", state: "failed", expires_at: "", reason: "access_denied" };
+  assert.equal(failureText(attempt), "access_denied");
+  assert.equal(failureText({ ...attempt, detail: "You canceled." }), "You canceled.");
+  assert.equal(failureText({ ...attempt, reason: undefined }), "");
+
+  const detail = "Copy the address and run: upstash-helper connect --paste";
+  assert.equal(waitingText({ ...attempt, detail }), "Copy the address and paste it into the field below.");
+});
+
+test("activity is filtered by app and time", () => {
+  assert.equal(queryFor("", "", NOW).toString(), "page_size=50");
+  assert.equal(queryFor("owner", "3600", NOW).toString(), "page_size=50&app=owner&since=2026-06-01T11%3A00%3A00.000Z");
+});
+
+test("what an entry is about has the name that the user knows", () => {
+  const names = new Map([["db-1", "orders"]]);
+
+  assert.equal(targetText("db-1", names), "orders");
+  assert.equal(targetText("db-2 old name", names), "old name");
+  assert.equal(targetText("db-3", names), "db-3");
+  assert.equal(targetText("0123456789abcdef", names), "");
+});
+
+test("variables are quoted so that no reader expands them", () => {
+  assert.equal(quoted("https://a.example"), '"https://a.example"');
+  assert.equal(quoted("a$b"), "'a$b'");
+  assert.equal(quoted('a"b'), "'a\"b'");
+  assert.equal(quoted("it's $5"), '"it\'s $5"');
+});
