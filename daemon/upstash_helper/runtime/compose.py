@@ -91,7 +91,7 @@ class Daemon:
     """The counts of connections, updated by the server."""
     background: Background
     """The tasks that continue after their client has disconnected."""
-    rest: IdleCheck
+    idle_check: IdleCheck
     """Knows what would be lost if the daemon exited."""
 
 
@@ -118,7 +118,7 @@ class Broker:
     audit: Audit
     trays: Trays
     sessions: DashboardSessions
-    rest: IdleCheck
+    idle_check: IdleCheck
 
 
 def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemon:
@@ -189,7 +189,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         routes=tuple(routes),
         counts=counts,
         background=broker.background,
-        rest=broker.rest,
+        idle_check=broker.idle_check,
     )
 
 
@@ -278,7 +278,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         audit=audit,
         trays=trays,
         sessions=sessions,
-        rest=IdleCheck(
+        idle_check=IdleCheck(
             flow=connection.flow, queue=queue, sessions=sessions, credentials=credentials, background=background
         ),
     )

@@ -209,7 +209,7 @@ def _idle_exit(profile: Profile, daemon: Daemon, stop: asyncio.Event, *, activat
         logger.warning("idle_exit_without_activator", extra={"seconds": seconds})
     if not seconds or not activated:
         return None
-    return IdleExit(seconds=seconds, busy_reason=daemon.rest.blocker, leave=stop.set)
+    return IdleExit(seconds=seconds, busy_reason=daemon.idle_check.blocker, leave=stop.set)
 
 
 @contextlib.contextmanager

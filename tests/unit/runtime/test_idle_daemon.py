@@ -38,7 +38,7 @@ async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: Fake
 
 def busy_reason(world: World) -> str | None:
     """Return why the daemon stays."""
-    return world.daemon.rest.blocker()
+    return world.daemon.idle_check.blocker()
 
 
 async def test_idle_daemon_may_exit(world: World) -> None:
