@@ -100,7 +100,7 @@ class Guard:
             except Exception as error:  # noqa: BLE001 - the last resort: a bug is a bare 500, logged by type and place
                 fields = {"error": type(error).__name__, "where": _where(error), "route": _name(request)}
                 logger.error("handler_failed", extra=fields)  # noqa: TRY400 - a traceback's lines may hold values
-                return problems.answer(500, "internal_error", "Internal error. See the helper's log.")
+                return problems.answer(500, "internal_error")
 
         return guard
 
@@ -239,13 +239,13 @@ def _error_response(error: Exception) -> web.Response:
         case problems.BodyInvalid():
             return error.response
         case web.HTTPNotFound():
-            return problems.answer(404, "not_found", "There is nothing at this path.")
+            return problems.answer(404, "not_found")
         case BodyTooLarge():
             response = problems.answer(413, "body_too_large", f"The body is too large: {error}.")
         case BodyTimeout():
             response = problems.answer(408, "body_timeout", f"The body did not arrive in time: {error}.")
         case UnsupportedEncoding():
-            response = problems.answer(415, "unsupported_encoding", "Send the body without Content-Encoding.")
+            response = problems.answer(415, "unsupported_encoding")
         case _:
             response = problems.answer(
                 400, "malformed_request", "The body's framing is invalid, or the body is cut off."

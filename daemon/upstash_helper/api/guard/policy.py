@@ -120,7 +120,8 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     code: str
-    detail: str
+    detail: str = ""
+    """By default the text of ``code`` in the catalog, ``protocol.messages``."""
     headers: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     """Related resources: relation and path."""
@@ -161,7 +162,7 @@ def authorize(facts: RequestFacts, address: ServerAddress, callers: Callers) -> 
     """Authenticate the caller, and apply the route's policy."""
     policy = facts.policy
     if policy is None:
-        return Denied(status=403, code="forbidden", detail="No policy allows this request.")
+        return Denied(status=403, code="forbidden")
     if facts.preflight:
         readable = may_read(facts, address, callers)
         return Allowed(None) if readable else deny_origin(facts.origin or "")
@@ -192,18 +193,9 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
 # --- rules that do not depend on the caller ---------------------------------------------------------------------------
 
 # Constant, so that a page that loads the response as an image or script learns nothing, not even which rule applied.
-CROSS_SITE: Final = Denied(
-    status=403, code="cross_site_request", detail="Pages of other sites are not allowed to do this."
-)
-WRONG_USER: Final = Denied(
-    status=403,
-    code="wrong_user",
-    detail="This helper belongs to another user of this computer. Start your own.",
-    close=True,
-)
-OWNER_ONLY: Final = Denied(
-    status=403, code="owner_only", detail="Only the user's own tools may do this: the command line and the tray."
-)
+CROSS_SITE: Final = Denied(status=403, code="cross_site_request")
+WRONG_USER: Final = Denied(status=403, code="wrong_user", close=True)
+OWNER_ONLY: Final = Denied(status=403, code="owner_only")
 
 
 def check_target(target: str) -> Denied | None:
@@ -235,7 +227,7 @@ def check_host(hosts: tuple[str, ...], allowed: tuple[str, ...]) -> Denied | Non
     This prevents DNS rebinding: the attacker's page then resolves to our address but still sends its own host name.
     """
     if len(hosts) > 1:
-        return _malformed("invalid_host", "Send exactly one Host header.")
+        return _malformed("invalid_host")
     host = hosts[0] if hosts else ""
     if host.lower() in allowed and host.isascii():
         return None
@@ -246,7 +238,7 @@ def check_host(hosts: tuple[str, ...], allowed: tuple[str, ...]) -> Denied | Non
 def check_origins(origins: tuple[str, ...]) -> Denied | None:
     """Accept at most one Origin, and only one that identifies a site."""
     if len(origins) > 1:
-        return _malformed("invalid_origin", "Send at most one Origin header.")
+        return _malformed("invalid_origin")
     if origins == ("null",):
         # Sandboxed frames and data: and file: pages all send null, so it identifies no one who could be approved.
         return Denied(
@@ -277,7 +269,7 @@ def _check_fetch_metadata(facts: RequestFacts) -> Denied | None:
     of localhost, so it counts as foreign.
     """
     if "prefetch" in (facts.purpose or "").lower():
-        return Denied(status=403, code="prefetch_not_allowed", detail="Prefetching is not allowed.")
+        return Denied(status=403, code="prefetch_not_allowed")
     if facts.fetch_site in SAFE_FETCH_SITES:
         return None
     access = facts.policy.access if facts.policy else None
@@ -303,10 +295,7 @@ def check_content_type(facts: RequestFacts) -> Denied | None:
     if body == "json" or (facts.has_body and facts.method not in ("GET", "HEAD", "OPTIONS")):
         kind = facts.content_types[0].partition(";")[0].strip().lower() if len(facts.content_types) == 1 else ""
         if kind != "application/json":
-            detail = "Send the body as JSON with Content-Type: application/json."
-            return Denied(
-                status=415, code="unsupported_media_type", detail=detail, headers=(("Accept", "application/json"),)
-            )
+            return Denied(status=415, code="unsupported_media_type", headers=(("Accept", "application/json"),))
     return None
 
 
@@ -415,7 +404,7 @@ def deny_scope(scope: Scope) -> Denied:
     return Denied(status=403, code="insufficient_scope", detail=detail, headers=(("WWW-Authenticate", challenge),))
 
 
-def _malformed(code: str, detail: str) -> Denied:
+def _malformed(code: str, detail: str = "") -> Denied:
     return Denied(status=400, code=code, detail=detail, close=True)
 
 

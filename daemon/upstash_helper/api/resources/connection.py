@@ -129,7 +129,7 @@ class ConnectionResource:
         if key_name:
             parts.append(f"Delete the API key {key_name} in the Upstash console (Account > Management API).")
         if not stored:
-            parts.append("The keyring is not available now. Its entry will be removed once it is.")
+            parts.append("The keyring could not be reached. Its entry will be removed once it is available.")
         return render.json(wire.Disconnected(api_key_name=key_name, detail=" ".join(parts)))
 
     async def attempt(self, request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
 from aiohttp import hdrs, web
 
 from upstash_helper.broker.account.attempts import https_forced
@@ -38,14 +39,10 @@ _TOO_MANY: Final = (
     b"Retry-After: 1\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s"
 )
 _TOO_MANY_BODY: Final = (
-    b'{"status":503,"code":"too_many_connections","title":"Service Unavailable",'
-    b'"detail":"The helper has too many open connections. Close some, or try again.","type":"about:blank"}'
+    b'{"status":503,"code":"too_many_connections","title":"Too many connections",'
+    b'"detail":"All connections of the helper are in use. Close some, or try again.","type":"about:blank"}'
 )
-_PROBLEMS: Final = {
-    400: ("malformed_request", "This is not a valid HTTP/1.1 request."),
-    408: ("request_timeout", "The request did not arrive in time."),
-}
-_INTERNAL_ERROR: Final = ("internal_error", "Internal error. See the helper's log.")
+_CODES: Final = {400: "malformed_request", 408: "request_timeout"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,9 +260,12 @@ class Connection(web.RequestHandler):
             self.force_close()
             error = "part of a response has been sent"
             raise ConnectionError(error)
-        code, detail = _PROBLEMS.get(status, _INTERNAL_ERROR)
-        problem = f'{{"status":{status},"code":"{code}","title":"{HTTPStatus(status).phrase}","detail":"{detail}"}}'
-        response = web.Response(status=status, text=problem, content_type="application/problem+json")
+        from upstash_helper.protocol.messages import PROBLEMS
+
+        code = _CODES.get(status, "internal_error")
+        problem = {"status": status, "code": code, "title": PROBLEMS[code].title, "detail": PROBLEMS[code].text}
+        text = msgspec.json.encode(problem).decode()
+        response = web.Response(status=status, text=text, content_type="application/problem+json")
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.force_close()

@@ -69,7 +69,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
 def answer(
     status: int,
     code: str,
-    detail: str,
+    detail: str = "",
     *,
     invalid: Iterable[wire.FieldError] = (),
     retry_after: float | None = None,
@@ -77,7 +77,7 @@ def answer(
     links: Mapping[str, str] | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> web.Response:
-    """Return a problem as a response; its title is the one that the catalog has for ``code``."""
+    """Return a problem as a response. Its title, and by default its detail, are those of ``code`` in the catalog."""
     from upstash_helper.protocol.messages import PROBLEMS
 
     seconds = None if retry_after is None else max(1, math.ceil(retry_after))
@@ -85,7 +85,7 @@ def answer(
         status=status,
         code=code,
         title=PROBLEMS[code].title,
-        detail=detail,
+        detail=detail or PROBLEMS[code].text,
         errors=tuple(invalid),
         retry_after=UNSET if seconds is None else seconds,
         applied=applied,
