@@ -15,7 +15,7 @@ import psutil
 
 from tests.bench.servers import daemon_command, environment, free_port, running
 from tests.support.display import x_display
-from tests.support.login import says
+from tests.support.login import shows
 from tests.support.notifications import session_bus
 from tests.support.tray_host import TrayHost
 from tests.support.tray_process import TrayProcess
@@ -63,7 +63,7 @@ async def _idle(home: Path, seconds: float) -> tuple[Cost, Cost, float]:
                 with TrayProcess.running(theirs) as tray, _empty_icon({**theirs, "DISPLAY": display}) as empty:
                     item = await host.item()
                     took = time.perf_counter() - started
-                    await item.until(says("No account is connected"))
+                    await item.until(shows("No account connected"))
                     await asyncio.sleep(_SETTLE_SECONDS)
                     before = [Cost.of(pid) for pid in (tray.pid, empty)]
                     await asyncio.sleep(seconds)

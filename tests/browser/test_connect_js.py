@@ -140,7 +140,7 @@ async def test_a_closed_window(world: World, context: BrowserContext, page: Page
         await page.locator(BUTTON).click()
         await approve(world)
         popup = await popup_of(context, page)
-        await popup.get_by_label("E-mail").wait_for()
+        await popup.get_by_label("Email").wait_for()
         await popup.close()
         await in_state(page, "window-closed")
         async with context.expect_page() as again:
@@ -158,7 +158,7 @@ async def test_cancel_gives_up_the_sign_in(world: World, context: BrowserContext
         await page.locator(BUTTON).click()
         await approve(world)
         popup = await popup_of(context, page)
-        await popup.get_by_label("E-mail").wait_for()
+        await popup.get_by_label("Email").wait_for()
         await page.get_by_role("button", name="Cancel").click()
         await in_state(page, "idle")
         await gone(popup)
@@ -201,7 +201,7 @@ async def test_a_helper_that_restarts_while_it_waits(
         async with world_again() as second:
             await approve(second)
             popup = await popup_of(context, page)
-            await popup.get_by_label("E-mail").wait_for()
+            await popup.get_by_label("Email").wait_for()
         async with world_again() as third:
             await in_state(page, "error")
             reason = await page.evaluate("document.querySelector('upstash-connect').error.reason")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.sample_app import SampleApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 async def test_t45_user_can_approve_apps_in_the_terminal(daemon: DaemonProcess) -> None:
     """The daemon serves, and the command line shows the waiting app and approves it."""
-    app = AppSide.asks(daemon, "connection:read", origin="https://app.example.com")
+    app = SampleApp.requesting(daemon, "connection:read", origin="https://app.example.com")
     listed = await run_cli("approvals", "list", environment=daemon.environment)
     approved = await run_cli("approvals", "approve", app.id, "--yes", environment=daemon.environment)
     token = app.fetch()
@@ -59,7 +59,7 @@ async def test_t45_user_can_approve_apps_in_the_terminal(daemon: DaemonProcess) 
 
 def test_t45_user_can_approve_apps_with_the_api(daemon: DaemonProcess) -> None:
     """Any of the user's tools can approve apps: no part of the daemon needs a display."""
-    app = AppSide.asks(daemon, "connection:read")
+    app = SampleApp.requesting(daemon, "connection:read")
 
     daemon.client.deny(app.id)
 

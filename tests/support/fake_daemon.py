@@ -1,4 +1,4 @@
-"""A server in place of the daemon, for behavior that the real one never shows."""
+"""A server in place of the daemon, with canned answers, for what a healthy daemon never does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from tests.support.tray_facts import connected, status
+from tests.support.tray_values import connected, status
 from tests.support.until import SECONDS
 from upstash_helper.protocol import discovery, wire
 from upstash_helper.protocol.lock import InstanceLock
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-GOOD: dict[str, tuple[int, bytes]] = {
+HEALTHY: dict[str, tuple[int, bytes]] = {
     "/v1/daemon": (200, msgspec.json.encode(status(connected()))),
     "/v1/pairings": (200, b'{"pairings":[]}'),
     "/v1/apps": (200, b'{"apps":[]}'),
@@ -27,26 +27,27 @@ GOOD: dict[str, tuple[int, bytes]] = {
 }
 
 
-def problem(code: int, name: str, detail: str) -> tuple[int, bytes]:
-    """Return an error response."""
-    return code, msgspec.json.encode(wire.Problem(status=code, code=name, title="-", detail=detail))
+def problem(status_code: int, code: str, detail: str) -> tuple[int, bytes]:
+    """Return an error answer."""
+    return status_code, msgspec.json.encode(wire.Problem(status=status_code, code=code, title="-", detail=detail))
 
 
 class FakeDaemon(BaseHTTPRequestHandler):
-    """Handler of the fake server. The test sets its responses; event streams end after them."""
+    """Answers each path with the test's answer. An event stream ends after its answer."""
 
-    answers: ClassVar[dict[str, tuple[int, bytes]]] = GOOD
-    asked: ClassVar[list[str]] = []
+    answers: ClassVar[dict[str, tuple[int, bytes]]] = HEALTHY
+    requested: ClassVar[list[str]] = []
+    """The paths of all requests, in order."""
     held: ClassVar[dict[str, threading.Semaphore]] = {}
-    """Paths whose responses the test releases one by one."""
+    """Paths whose answers wait until the test releases them, one by one."""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        self.asked.append(path)
+        self.requested.append(path)
         if path in self.held:
             assert self.held[path].acquire(timeout=SECONDS)
-        code, body = self.answers[path]
-        self.send_response(code)
+        status_code, body = self.answers[path]
+        self.send_response(status_code)
         self.end_headers()
         self.wfile.write(body)
 
@@ -56,13 +57,17 @@ class FakeDaemon(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def fake_daemon(runtime: Path, *, held: Iterable[str] = (), **answers: tuple[int, bytes]) -> Iterator[type[FakeDaemon]]:
-    """Announce a fake server as a daemon, and hold the daemon lock."""
-    responses = GOOD | {f"/v1/{name}": answer for name, answer in answers.items()}
-    handler = type(
-        "Handler",
-        (FakeDaemon,),
-        {"asked": [], "answers": responses, "held": {path: threading.Semaphore(0) for path in held}},
-    )
+    """
+    Announce a server as the daemon of a runtime folder, and hold the daemon's lock, for the duration of the block.
+
+    Args:
+        runtime: The runtime folder.
+        held: Paths whose answers wait until the test releases them.
+        answers: Answers that differ from the healthy ones, by the path below ``/v1/``.
+    """
+    all_answers = HEALTHY | {f"/v1/{name}": answer for name, answer in answers.items()}
+    held_paths = {path: threading.Semaphore(0) for path in held}
+    handler = type("Handler", (FakeDaemon,), {"requested": [], "answers": all_answers, "held": held_paths})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     port = server.server_address[1]

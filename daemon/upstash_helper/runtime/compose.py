@@ -177,7 +177,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         await broker.background.drain(DRAIN_SECONDS)
         await http.close()
         await apps_http.close()
-        await broker.apps.note_uses()
+        await broker.apps.save_last_uses()
         await machine.ledger.close()
 
     app.on_shutdown.append(end_streams)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 import traceback
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 
 from upstash_helper.system import private_files
+from upstash_helper.system.redaction import redact_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,26 +38,6 @@ NOISY_BUDGET: Final = 10
 _NOISY: Final = ("aiohttp", "asyncio", "upstash_helper.api.server.connections", "upstash_helper.loop")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
-
-_SECRETS: Final = (
-    (re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{6,}"), r"\1\2[redacted]"),
-    (
-        re.compile(
-            r"(?i)\b(code|state|token|[a-z]+_token|code_verifier|client_secret|api_key|password)"
-            r"(['\"]?\s*[=:]\s*['\"]?)(?!\[redacted\])[^\s&'\",}]+"
-        ),
-        r"\1\2[redacted]",
-    ),
-    (re.compile(r"(?i)\b(rediss?://[^:@/\s]*:)[^@\s]+@"), r"\1[redacted]@"),
-    (re.compile(r"\buh[a-z]_[\w-]{16,}"), "[redacted]"),
-)
-
-
-def redact(text: str) -> str:
-    """Return ``text`` without anything that looks like a credential."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 class Budget:
@@ -116,7 +96,7 @@ class JsonLines(logging.Formatter):
             "time": time_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": redact(record.getMessage()),
+            "event": redact_credentials(record.getMessage()),
             **_fields(record),
         }
         return msgspec.json.encode(line).decode()
@@ -136,7 +116,7 @@ class TextLines(logging.Formatter):
         """Return the line."""
         fields = (f"{name}={msgspec.json.encode(value).decode()}" for name, value in _fields(record).items())
         # Removes line breaks and the escape sequences of terminals.
-        event = "".join(each if each.isprintable() else "?" for each in redact(record.getMessage()))
+        event = "".join(each if each.isprintable() else "?" for each in redact_credentials(record.getMessage()))
         text = " ".join((event, *fields))
         if self._journal:
             return f"<{self._PRIORITIES.get(record.levelname, 6)}>{text}"
@@ -233,7 +213,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return redact(str(value))
+    return redact_credentials(str(value))
 
 
 def _report(problem: str) -> None:

@@ -158,7 +158,7 @@ def test_connections_are_refused_while_another_daemon_runs(tmp_path: Path) -> No
     """
     with Activated.listening(tmp_path) as daemon:
         with daemon_process(tmp_path, free_port()) as other:
-            assert_refused(daemon, exit_codes.TURNED_AWAY)
+            assert_refused(daemon, exit_codes.ALREADY_RUNNING)
 
             assert other.process.pid == other.announced.pid
             other.process.send_signal(signal.SIGTERM)

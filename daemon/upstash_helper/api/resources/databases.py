@@ -177,7 +177,7 @@ class DatabasesResource:
         """Apply the requested changes."""
         wanted = cast("wire.ChangeDatabase", decode(request[BODY], wire.ChangeDatabase))
 
-        database = await self._databases.change(_id(request), changes(wanted), still=_if_match(request))
+        database = await self._databases.change(_id(request), changes(wanted), unchanged=_if_match(request))
 
         return _with_etag(request, render.database(database))
 
@@ -189,7 +189,7 @@ class DatabasesResource:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a database."""
-        await self._databases.delete(_id(request), still=_if_match(request))
+        await self._databases.delete(_id(request), unchanged=_if_match(request))
 
         return web.Response(status=204)
 

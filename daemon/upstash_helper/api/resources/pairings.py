@@ -94,7 +94,7 @@ class PairingsResource:
         wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
         pairing_request = PairingRequest(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
 
-        pairing, secret = await self._pairings.ask(pairing_request)
+        pairing, secret = await self._pairings.begin(pairing_request)
 
         started = wire.StartedPairing(
             id=pairing.id,

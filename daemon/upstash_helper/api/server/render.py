@@ -19,7 +19,7 @@ from upstash_helper.protocol.wire import LedgerStatus
 if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import ConnectionStatus, Started
     from upstash_helper.broker.apps.registry import Revoked
-    from upstash_helper.broker.databases.operations import Access
+    from upstash_helper.broker.databases.operations import DatabaseAccess
     from upstash_helper.broker.identity import Caller, Identity
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.models import Database, Secret
@@ -150,7 +150,7 @@ def database(it: Database) -> wire.Database:
     return wire.Database(**cast("dict[str, object]", fields), created_at=timestamp(it.created_at))  # type: ignore[arg-type]
 
 
-def credentials(access: Access) -> wire.DatabaseCredentials:
+def credentials(access: DatabaseAccess) -> wire.DatabaseCredentials:
     """Return a database's connection credentials. This is the only place that discloses them."""
     it, secrets = access.database, access.secrets
     return wire.DatabaseCredentials(
