@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def set_on_signal(stop: asyncio.Event, *, before_exit: Callable[[], None] = lambda: None) -> Iterator[None]:
+def set_on_signal(stop: asyncio.Event, *, before_exit: Callable[[], None] | None = None) -> Iterator[None]:
     """
-    Set ``stop`` on the first SIGTERM, SIGINT, SIGHUP, or Ctrl-Break. Exit immediately on a second one.
+    Set ``stop`` on SIGTERM, SIGINT, SIGHUP, or Ctrl-Break.
 
     Call it in the main thread, in the event loop that waits for ``stop``. On leaving, the handlers are removed.
 
     Args:
         stop: The event.
-        before_exit: Called before an immediate exit, whose exit code is 128 plus the signal's number.
+        before_exit: If given, a second signal calls it and exits immediately, with the exit code 128 plus the signal's
+            number. Otherwise further signals have no effect.
     """
     received: list[int] = []
 
     def on_signal(number: int) -> None:
-        if received:
+        if received and before_exit is not None:
             before_exit()
             os._exit(128 + number)
         received.append(number)
