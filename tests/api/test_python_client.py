@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Reset, Step, answer, faulty
-from tests.support.others import HttpServer
+from tests.support.other_programs import HttpServer
 from tests.support.python_app import ALL, NEW_TOKEN, STARTED, TOKEN, User, a_helper, a_status, pair, pair_at
 from tests.support.world import World, free_port
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
@@ -222,7 +222,7 @@ async def test_server_is_verified_on_each_connection(tmp_path: Path, far_side: S
     async with HttpServer.listening(daemon_port) as server:
         with pytest.raises(UnexpectedAnswer, match="sent no token"):
             await asyncio.to_thread(helper.token)
-        received = await server.heard()
+        received = await server.received()
 
     assert 1 == len(received)
     assert received[0].startswith(b"GET /health HTTP/1.1\r\n")
