@@ -538,21 +538,30 @@ async def test_request_body_is_streamed(daemon_for: DaemonFor) -> None:
 
 
 async def test_read_is_aborted_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
-    """A download that no one reads is stopped."""
+    """A download that no one reads is stopped, and not requested again."""
+    canceled: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first")
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            canceled.append(request.raw_path)
+            raise
         return response
 
     async with pass_through(daemon_for, handler) as (world, upstream):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.get("/upstash/v2/x", headers=headers) as response:
-            await response.content.readany()
+            begin = await response.content.readany()
         async with asyncio.timeout(5):
             await upstream.left.wait()
+
+    assert b"first" == begin
+    assert ["/v2/x"] == canceled
+    assert ["GET /v2/x"] == upstream.targets
 
 
 async def test_change_is_completed_if_the_client_disconnects(daemon_for: DaemonFor) -> None:

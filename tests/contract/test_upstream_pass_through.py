@@ -378,9 +378,12 @@ async def test_leaving_during_a_response_closes_the_connection(http: HttpClient)
     """
     async with faulty(Flood(b"x" * 65536, b"HTTP/1.1 200 OK\r\n\r\n")) as server:
         async with sent(http, server.url) as passed:
-            await anext(passed.pieces)
+            begin = await anext(passed.pieces)
         async with asyncio.timeout(5):
             await server.gone.wait()
+
+    assert set(b"x") == set(begin)
+    assert (1, ["GET /v2/thing"]) == (server.connections, server.sends)
 
 
 async def test_leaving_before_a_response_closes_the_connection(http: HttpClient) -> None:

@@ -169,7 +169,7 @@ class Site:
         site = cls("", dict(pages or {}), dict(headers or {}))
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            return site._answer(request, folder)
+            return site.answer(request, folder)
 
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", answer)
@@ -182,7 +182,8 @@ class Site:
         finally:
             await runner.cleanup()
 
-    def _answer(self, request: web.Request, folder: Path | None) -> web.StreamResponse:
+    def answer(self, request: web.Request, folder: Path | None) -> web.StreamResponse:
+        """Record a request, and return the response."""
         self.requests.append((request.method, request.path_qs))
         answer = self._found(request.path, folder)
         answer.headers.update(self.headers)

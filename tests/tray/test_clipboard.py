@@ -100,7 +100,10 @@ class TestOnX11:
         clipboard.clear(timeout=1.0)
 
         # A killed process may take a moment to exit. One that was not killed would stay for as long as the owner hangs.
-        until(lambda: [owner.pid] == [one.pid for one in desk.owners()])
+        until(lambda: len(desk.owners()) == 1)
+        assert [owner.pid] == [one.pid for one in desk.owners()]
+        owner.send_signal(signal.SIGCONT)
+        assert "a recipe" == desk.paste()
 
     def test_copy_without_a_display_fails(self, desk: Desk) -> None:
         """The user is not told that the text was copied."""
