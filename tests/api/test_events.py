@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tests.support.stream import follow
-from upstash_helper.api.resources.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MAX_STREAMS
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -56,7 +56,7 @@ async def test_t49_stream_needs_a_token_in_the_header(world: World) -> None:
 
 async def test_t49_number_of_streams_is_limited(world: World) -> None:
     """A stream above the limit is refused until another one ends."""
-    opened = [follow(world) for _ in range(MOST_STREAMS)]
+    opened = [follow(world) for _ in range(MAX_STREAMS)]
     for stream in opened:
         await stream.__aenter__()
 

@@ -17,9 +17,8 @@ from aiohttp import ClientSession
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonFailed, DaemonProcess
 from tests.support.dev_server import DevServer
-from tests.support.others import NOBODY, another, skip_unless_root
+from tests.support.other_programs import NOBODY, occupied, other_program, skip_unless_root
 from tests.support.process import own_name
-from tests.support.stranger import stranger
 from tests.support.world import PASSWORD, free_port
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import Helper, MemoryTokens
@@ -97,7 +96,7 @@ async def test_dev_server_and_helper_share_the_callback_port(
     assert "orders" in listed.out
     assert (503, "port_conflict") == (refused.value.status, refused.value.code)
     assert f"(process {dev.process.pid})" in refused.value.detail
-    assert "Stop that program for the moment of signing in" in refused.value.detail
+    assert "Stop that program during the sign-in" in refused.value.detail
     assert "--api-key" in refused.value.detail
     assert "connected" == still.state
     assert [b"the dev server's page", b"it is back"] == pages
@@ -153,7 +152,7 @@ async def test_callback_port_of_another_user_is_reported(tmp_path: Path, far_sid
     """The user is named. The helper keeps working, and sign-ins succeed once the port is free."""
     skip_unless_root()
     with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
-        with another("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
+        with other_program("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
             await asyncio.to_thread(daemon.client.connect, open_browser=False)
         _, _, attempt = await signed_in(daemon, far_side)
 
@@ -164,7 +163,7 @@ async def test_callback_port_of_another_user_is_reported(tmp_path: Path, far_sid
 
 def test_daemon_exits_if_no_api_port_is_free(tmp_path: Path, daemon_port: int) -> None:
     """It has its own exit code, and the message names the program and the setting."""
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         refused = DaemonProcess(tmp_path / "home", port=daemon_port, port_policy="on-demand", api_port=port)
         with pytest.raises(DaemonFailed) as failed:

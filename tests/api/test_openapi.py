@@ -11,13 +11,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.clock import FakeClock
 from tests.support.world import World
-from upstash_helper.api.guard.audit import Witness
-from upstash_helper.api.guard.middleware import Gate, UndeclaredRoute
-from upstash_helper.api.guard.policy import Access, Policy, Surface
+from upstash_helper.api.app import create_app
+from upstash_helper.api.guard.audit import RequestAudit
+from upstash_helper.api.guard.middleware import Guard, PolicyError
+from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
-from upstash_helper.api.server.app import create_app
 from upstash_helper.api.server.problems import STATUS_OF
-from upstash_helper.api.server.routes import Route
+from upstash_helper.api.server.routes import Access, Policy, Route
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
 from upstash_helper.broker.apps.registry import AppRegistry
@@ -57,17 +57,17 @@ async def handler(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def gate() -> Gate:
-    """Return a gate without any app with access."""
+def guard() -> Guard:
+    """Return a guard without any app with access."""
     clock, events, background, ledger = FakeClock(), EventBus(), Background(), SqliteLedger(None)
     audit = Audit(records=ledger.audit, clock=clock)
     apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
-    return Gate(
-        surface=Surface(port=3000),
-        tokens=Tokens(apps, DashboardSessions(clock=clock)),
+    return Guard(
+        address=ServerAddress(port=3000),
+        callers=Tokens(apps, DashboardSessions(clock=clock)),
         apps=apps,
         peers=SystemPeers(),
-        witness=Witness(audit=audit, background=background),
+        audit=RequestAudit(audit=audit, background=background),
         clock=clock,
     )
 
@@ -84,16 +84,16 @@ def test_route_without_a_policy_prevents_the_start() -> None:
     app = web.Application()
     app.router.add_get("/forgotten", handler)
 
-    with pytest.raises(UndeclaredRoute, match="/forgotten"):
-        gate().check(app)
+    with pytest.raises(PolicyError, match="/forgotten"):
+        guard().require_policies(app)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("access", ["token", "owner"])
 def test_changing_route_without_an_audit_name_prevents_the_start(method: str, access: Access) -> None:
     """Every route that changes something has a name in the audit log."""
-    with pytest.raises(UndeclaredRoute, match="/x"):
-        create_app([route(method, Policy(access))], gate=gate())
+    with pytest.raises(PolicyError, match="/x"):
+        create_app([route(method, Policy(access))], guard=guard())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_changing_route_without_an_audit_name_prevents_the_start(method: str, ac
 )
 def test_declared_routes_are_served(method: str, policy: Policy) -> None:
     """Reading routes need no audit name."""
-    app = create_app([route(method, policy)], gate=gate())
+    app = create_app([route(method, policy)], guard=guard())
 
     assert [method] == [served.method for served in app.router.routes()]
 

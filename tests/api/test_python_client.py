@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Reset, Step, answer, faulty
-from tests.support.others import HttpServer
+from tests.support.other_programs import HttpServer
 from tests.support.python_app import ALL, NEW_TOKEN, STARTED, TOKEN, User, a_helper, a_status, pair, pair_at
 from tests.support.world import World, free_port
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
@@ -114,9 +114,9 @@ async def test_denial_is_a_distinct_error(world: World, user: User) -> None:
     """A new request right afterwards is rejected, with the time after which it is possible."""
     store = MemoryTokens()
 
-    with pytest.raises(PairingDenied, match="said no"):
+    with pytest.raises(PairingDenied, match="denied the request"):
         await pair(world, user.denies(), store=store)
-    with pytest.raises(TooManyPairings, match=r"said no to this app\. Try again in \d+ seconds") as caught:
+    with pytest.raises(TooManyPairings, match=r"denied this app's request\. Try again in \d+ seconds") as caught:
         await pair(world, user.approves(), store=store)
 
     assert store.load() is None
@@ -128,7 +128,7 @@ async def test_blocked_app_cannot_request_access(world: World, user: User) -> No
     """The user is not asked again."""
     with pytest.raises(PairingDenied):
         await pair(world, user.blocks())
-    with pytest.raises(AppBlocked, match="does not want to be asked"):
+    with pytest.raises(AppBlocked, match="has blocked requests"):
         await pair(world, user.approves())
 
     assert 1 == len(user.codes)
@@ -140,7 +140,7 @@ async def test_undecided_request_expires(tmp_path: Path, far_side: Sandbox, daem
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         user = User(world)
 
-        with pytest.raises(PairingExpired, match="too long"):
+        with pytest.raises(PairingExpired, match="not decided in time"):
             await pair(world, user.does(lambda: clock.advance(LIFETIME + 1)))
 
 
@@ -222,7 +222,7 @@ async def test_server_is_verified_on_each_connection(tmp_path: Path, far_side: S
     async with HttpServer.listening(daemon_port) as server:
         with pytest.raises(UnexpectedAnswer, match="sent no token"):
             await asyncio.to_thread(helper.token)
-        received = await server.heard()
+        received = await server.received()
 
     assert 1 == len(received)
     assert received[0].startswith(b"GET /health HTTP/1.1\r\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.stream import Stream, follow
-from upstash_helper.api.resources.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MAX_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,7 +104,7 @@ async def test_daemon_notifies_again_after_the_tray_has_gone(world: World) -> No
 async def test_one_event_stream_is_reserved_for_a_tray(world: World) -> None:
     """The user decides requests in the tray, so dashboards must not block it. A second tray has no reserved stream."""
     async with AsyncExitStack() as open_streams:
-        for _ in range(MOST_STREAMS):
+        for _ in range(MAX_STREAMS):
             await open_streams.enter_async_context(follow(world))
         await open_streams.enter_async_context(attached(world))
         second = await world.get("/v1/events?tray=statusnotifier")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import BrowserContext, Page
 
-    from tests.support.dev_server import Seen
+    from tests.support.dev_server import ReceivedRequest
     from tests.support.sandbox import Sandbox
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Tool</title><link rel="icon" href="data:,">
@@ -56,7 +56,7 @@ def inlined(world: World) -> str:
     return PAGE.format(script=connect_js(world).replace("</script>", ""))
 
 
-def only_probed(seen: list[Seen]) -> bool:
+def only_probed(seen: list[ReceivedRequest]) -> bool:
     """Return whether a server was sent nothing but the question whether it is a helper."""
     return all(
         (one.method, one.path.partition("?")[0], one.body) == ("GET", "/connect.d.ts", "")
@@ -102,7 +102,7 @@ async def test_a_page_of_the_dev_server_itself(
 
     assert f"http://localhost:{port}" == pairing["identity"]["name"]
     assert "in use by" in told
-    assert "Stop that program for the moment of signing in" in told
+    assert "Stop that program during the sign-in" in told
     assert ["GET /"] == [f"{one.method} {one.path}" for one in seen]
     assert ["GET /"] == [f"{one.method} {one.path}" for one in again]
 
@@ -333,7 +333,7 @@ async def test_the_dashboard_is_where_the_api_is(world: World, page: Page, conso
     with DevServer.running(world.settings.port):
         await open_dashboard(world, page)
         await page.get_by_role("button", name="Connect Upstash").click()
-        await page.get_by_text("Stop that program for the moment of signing in").wait_for()
+        await page.get_by_text("Stop that program during the sign-in").wait_for()
         state = (await world.get("/v1/connection")).json["state"]
 
     async with page.expect_popup() as opened:

@@ -160,7 +160,7 @@ def test_daemon_stops_with_its_parent(tmp_path: Path) -> None:
     With --stop-with-parent, the daemon stops when the other end of the pipe is closed.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
-        code = daemon.leave()
+        code = daemon.close_stdin()
 
         assert 0 == code
         assert discovery.read(daemon.folders.runtime) is None

@@ -14,7 +14,7 @@ import pytest
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.examined import Examined
 from tests.support.fake_daemon import fake_daemon
-from tests.support.stranger import stranger
+from tests.support.other_programs import occupied
 from upstash_helper.cli.doctor import daemon
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_program_on_the_port_is_named(examined: Examined, host: str) -> None:
     For either family, the program and its process are named.
     """
     skip_without(host)
-    with stranger(host) as taken:
+    with occupied(host) as taken:
         port = taken.getsockname()[1]
         examined.settings(port=port)
         found = examined.worst(daemon.ports)
@@ -74,7 +74,7 @@ def test_busy_port_is_a_warning_with_on_demand(examined: Examined) -> None:
     """
     The policy allows it, so it is explained, and is no error.
     """
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         examined.settings(port=port, port_policy="on-demand", api_port=free_port())
         found = examined.worst(daemon.ports, "Port")
@@ -97,7 +97,7 @@ def test_one_free_port_of_the_api_is_enough(examined: Examined) -> None:
     with contextlib.ExitStack() as stack:
         for port in candidates[:1]:
             try:
-                stack.enter_context(stranger("127.0.0.1", port))
+                stack.enter_context(occupied("127.0.0.1", port))
             except OSError:
                 pytest.skip("platform: a port of the API is taken on this machine")
         found = examined.worst(daemon.ports, "API port")
@@ -109,7 +109,7 @@ def test_no_free_port_of_the_api_is_an_error(examined: Examined) -> None:
     """
     The helper could not be reached then.
     """
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         examined.settings(port=free_port(), port_policy="on-demand", api_port=port)
         found = examined.worst(daemon.ports, "API port")

@@ -275,7 +275,7 @@ def test_busy_port_at_login_is_waited_for(session: UserSystemd) -> None:
     done(session.run("systemctl", "--user", "stop", "other"))
     until(lambda: ask(session) == "200")
 
-    assert (3, True) == (waiting.code, "waits for its port" in waiting.err)
+    assert (3, True) == (waiting.code, "is waiting for its port" in waiting.err)
     assert "active" == state(session, SERVICE)
     done(session.helper("status"))
 

@@ -20,7 +20,7 @@ from install.installers import base_python, python_in
 from install.places import Places
 from install.user_install import Options
 from tests.support.daemon import clean_environment, free_port
-from tests.support.others import skip_unless_root
+from tests.support.other_programs import skip_unless_root
 from tests.support.packages import copy_of_checkout, skip_if_offline
 from upstash_helper import __version__
 from upstash_helper.cli import exit_codes

@@ -1,4 +1,4 @@
-"""A web developer's server on the port that sign-ins come back to: a process of its own, that answers every path."""
+"""A web developer's server on the callback port: a separate process that responds to every path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SEEN = "/what-has-been-seen"
 
-# As dev servers with client-side routes do: the page for every path, for any origin to read.
+# Like dev servers with client-side routing: the same page for every path, readable by any origin.
 PROGRAM = """
 import http.server, json, socketserver, sys
 host, port, page = sys.argv[1], int(sys.argv[2]), sys.stdin.buffer.read()
@@ -52,8 +52,8 @@ Server((host, port), Handler).serve_forever()
 """
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """A request that it has got."""
+class ReceivedRequest(msgspec.Struct, frozen=True):
+    """A request that it received."""
 
     method: str
     path: str
@@ -63,7 +63,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 @dataclass
 class DevServer:
-    """It runs."""
+    """The running server."""
 
     process: subprocess.Popen[bytes]
     host: str
@@ -74,7 +74,7 @@ class DevServer:
     def running(
         cls, port: int, page: str = "<!doctype html><title>Dev</title>", *, host: str = "127.0.0.1"
     ) -> Iterator[DevServer]:
-        """Start it with a page for every path, wait until it answers, and stop it on leaving."""
+        """Start it with a page for every path, wait until it responds, and stop it on leaving."""
         command = [sys.executable, "-I", "-S", "-c", PROGRAM, host, str(port)]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             try:
@@ -88,15 +88,15 @@ class DevServer:
                 process.kill()
 
     def stop(self) -> None:
-        """Stop it, as Ctrl-C would."""
+        """Stop it, like Ctrl-C would."""
         self.process.kill()
         self.process.wait()
 
-    def seen(self) -> list[Seen]:
-        """Return what it was sent so far."""
+    def seen(self) -> list[ReceivedRequest]:
+        """Return the requests it has received so far."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         with build_opener(ProxyHandler({})).open(f"http://{host}:{self.port}{SEEN}", timeout=30) as answer:
-            return msgspec.json.decode(answer.read(), type=list[Seen])
+            return msgspec.json.decode(answer.read(), type=list[ReceivedRequest])
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, "the dev server did not get its port"

@@ -1,4 +1,4 @@
-"""A relay to the daemon that loses the answer to one request, after the daemon has carried it out."""
+"""A relay to the daemon that loses the response to one request, after the daemon has handled it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class Lossy:
-    """A relay that drops the connection in place of the first answer to a request that begins with ``loses``."""
+class LossyRelay:
+    """A relay. The first response to a request that starts with ``loses`` is lost: the connection is closed."""
 
     def __init__(self, port: int, loses: bytes) -> None:
         self.url = ""
         self.lost = 0
         self.seen: list[bytes] = []
-        """The requests that begin with ``loses``: headers, and the part of the body that arrived with them."""
+        """The matching requests, each as received in one read."""
         self._port = port
         self._loses = loses
         self._tasks: set[asyncio.Task[None]] = set()
@@ -28,25 +28,25 @@ class Lossy:
         self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        daemon_reader, daemon_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        requests = asyncio.create_task(self._relay_requests(reader, daemon_writer))
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        forwarding = asyncio.create_task(self._forward(reader, server_writer))
         with contextlib.suppress(ConnectionError):
-            while answer := await daemon_reader.read(65536):
+            while answer := await server_reader.read(65536):
                 if self.seen and not self.lost and not answer.startswith(b"HTTP/1.1 200"):
                     self.lost += 1
                     break
                 writer.write(answer)
         writer.close()
-        daemon_writer.close()
-        await requests
+        server_writer.close()
+        await forwarding
 
-    async def _relay_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ours, theirs = self.url.removeprefix("http://").encode(), b"127.0.0.1:%d" % self._port
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relay, daemon = self.url.removeprefix("http://").encode(), b"127.0.0.1:%d" % self._port
         with contextlib.suppress(ConnectionError):
             while request := await reader.read(65536):
                 if request.startswith(self._loses):
                     self.seen.append(request)
-                writer.write(request.replace(b"Host: " + ours, b"Host: " + theirs))
+                writer.write(request.replace(b"Host: " + relay, b"Host: " + daemon))
         writer.close()
 
     async def end(self) -> None:
@@ -55,15 +55,15 @@ class Lossy:
 
 
 @asynccontextmanager
-async def lossy(port: int, *, loses: bytes) -> AsyncIterator[Lossy]:
+async def lossy(port: int, *, loses: bytes) -> AsyncIterator[LossyRelay]:
     """
-    Run a relay to the daemon at ``port``.
+    Run a relay to the daemon.
 
     Args:
-        port: The daemon's port.
-        loses: Beginning of the requests whose first answer with a status other than 200 is lost.
+        port: The daemon's port on 127.0.0.1.
+        loses: The start of the request whose first response with a status other than 200 is lost.
     """
-    relay = Lossy(port, loses)
+    relay = LossyRelay(port, loses)
     server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
     relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

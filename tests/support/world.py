@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from upstash_helper.protocol import wire
-from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
 from upstash_helper.runtime.compose import Daemon, Machine, compose
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
@@ -196,8 +196,8 @@ class World:
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
         desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
-        listeners = open_first(chosen.api_ports)
-        door = Door(port) if chosen.port_policy == "on-demand" else None
+        listeners = open_first_free(chosen.api_ports)
+        door = CallbackPort(port) if chosen.port_policy == "on-demand" else None
         machine = Machine(
             clock=clock or SystemClock(),
             browser=browser,
@@ -207,7 +207,7 @@ class World:
             notifier=desktop,
             port=listeners.port,
             callback=door or loopback,
-            listeners=functools.partial(api_and_door, listeners, door) if door else loopback.listeners,
+            listeners=functools.partial(all_listeners, listeners, door) if door else loopback.listeners,
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
@@ -220,8 +220,8 @@ class World:
 
         async def served() -> None:
             async with contextlib.AsyncExitStack() as stack:
-                if door and daemon.door:
-                    await stack.enter_async_context(door.answered_by(daemon.door, counts=daemon.counts))
+                if door and daemon.callback_app:
+                    await stack.enter_async_context(door.served_by(daemon.callback_app, counts=daemon.counts))
                 await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
 
         serving = asyncio.create_task(served())

@@ -15,7 +15,7 @@ if sys.platform == "win32":
 from tests.support.activated import Activated
 from tests.support.recorded_follower import RecordedFollower
 from tests.support.until import until
-from upstash_helper.client import wake
+from upstash_helper.protocol import wake_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_daemon_is_woken_when_the_tray_starts(tmp_path: Path) -> None:
     """At login nothing is running yet: the tray's first check makes the service manager start the daemon."""
     with Activated.listening(tmp_path) as daemon:
-        wake.leave_note(daemon.state, f"http://127.0.0.1:{daemon.port}")
+        wake_note.write(daemon.state, f"http://127.0.0.1:{daemon.port}")
 
         with RecordedFollower.following(daemon.runtime, state=daemon.state) as recorded:
             until(lambda: recorded.now.connection)
@@ -56,7 +56,7 @@ def test_stopped_daemon_is_not_woken(tmp_path: Path) -> None:
             until(lambda: recorded.connection_states[-1] == "connecting")
             daemon.client.stop()
             until(lambda: recorded.now.daemon == "absent")
-            daemon.asleep()
+            daemon.wait_until_exited()
             time.sleep(4)  # longer than the delay before the tray's next check
             stopped = list(daemon.activator.pids)
             daemon.get()

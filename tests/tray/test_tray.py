@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.process import hangups_heard
+from tests.support.process import default_sighup
 from tests.support.sample_app import SampleApp
 from tests.support.until import SECONDS, until
 from upstash_helper.service.autostart import NoAutostart
@@ -202,7 +202,7 @@ def test_signal_ends_the_tray_while_the_main_thread_is_blocked(
     environ = {**running.environment, **desk.environ, "UPSTASH_HELPER_HOME": str(running.home), "PYTHONPATH": "."}
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", _BLOCKED_TRAY]
-    with hangups_heard(), subprocess.Popen(command, env=environ, cwd=root, stdout=subprocess.PIPE, text=True) as tray:
+    with default_sighup(), subprocess.Popen(command, env=environ, cwd=root, stdout=subprocess.PIPE, text=True) as tray:
         try:
             assert tray.stdout is not None
             assert "ready\n" == tray.stdout.readline()

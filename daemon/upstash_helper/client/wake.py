@@ -1,9 +1,8 @@
 """
 Waking a socket-activated daemon: connecting to its socket makes the service manager start it.
 
-The address of the socket is in a note in the state folder, which outlives the daemon and a restart of the machine. The
-note is not a secret, and no secret is sent to that address: the owner token goes only to a daemon that has announced
-itself in the runtime folder and holds the lock.
+The address of the socket is in a note in the state folder; see ``protocol.wake_note``. No secret is sent there: the
+owner token goes only to a daemon that has announced itself in the runtime folder and holds the lock.
 """
 
 from __future__ import annotations
@@ -14,19 +13,12 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-import msgspec
-
-from upstash_helper.protocol import discovery
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.errors import DiscoveryRefused
-from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FILE: Final = "activation.json"
-_MAX_BYTES: Final = 16_384
 
 START_SECONDS: Final = 20.0
 """A cold start from a slow disk takes seconds. If it takes longer than this, something is wrong."""
@@ -39,41 +31,6 @@ _CONNECT_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.01
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a service manager listens for the daemon."""
-
-    base_url: str
-    format: int = discovery.FORMAT
-
-
-def leave_note(state: Path, base_url: str) -> None:
-    """
-    Note in the profile's state folder that whoever connects to ``base_url`` has the daemon started.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    private_files.make_folder(state)
-    private_files.write(state / FILE, msgspec.json.encode(Note(base_url=base_url)))
-
-
-def remove_note(state: Path) -> None:
-    """Have nobody knock any more."""
-    (state / FILE).unlink(missing_ok=True)
-
-
-def noted(state: Path) -> str | None:
-    """Return where to knock, or None if there is no note, or none that can be trusted."""
-    try:
-        content = private_files.read(state / FILE, limit=_MAX_BYTES)
-        if content is None:
-            return None
-        note = msgspec.json.decode(content, type=Note)
-    except (OSError, private_files.NotPrivate, msgspec.MsgspecError):
-        return None
-    return note.base_url if _port(note.base_url) else None
-
-
 def wake(runtime: Path, state: Path, *, timeout: float = START_SECONDS) -> bool:
     """
     Wake the profile's daemon if it is socket-activated. Return whether it is running and has announced itself.
@@ -83,10 +40,10 @@ def wake(runtime: Path, state: Path, *, timeout: float = START_SECONDS) -> bool:
         state: The profile's state folder. Without a note in it, nothing is sent.
         timeout: Seconds to wait for the start.
     """
-    base_url = noted(state)
-    if base_url is None:
+    note = wake_note.read(state)
+    if note is None:
         return False
-    port = _port(base_url)
+    port = note.port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_CONNECT_SECONDS)
     with contextlib.closing(connection):
         try:
@@ -105,15 +62,6 @@ def wake(runtime: Path, state: Path, *, timeout: float = START_SECONDS) -> bool:
             # The first start after a restart of the machine may be slow.
             starting = has_lock(deadline - time.monotonic())
         return starting and _wait(lambda: _announced(runtime), deadline - time.monotonic())
-
-
-def _port(base_url: str) -> int:
-    """Return the port, or 0 if the address is not one of this machine."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(base_url)
-        if parts.scheme == "http" and parts.hostname == "127.0.0.1":
-            return parts.port or 0
-    return 0
 
 
 def _belongs_to_service_manager(port: int) -> bool:

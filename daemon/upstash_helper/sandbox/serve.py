@@ -8,7 +8,6 @@ import ipaddress
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 from contextlib import AsyncExitStack, suppress
@@ -26,6 +25,7 @@ from upstash_helper.sandbox.redis.backend import choose_backend
 from upstash_helper.sandbox.redis.servers import free_ports
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.store import KeyValues, open_store
+from upstash_helper.system.signals import set_on_signal
 
 DEFAULT_PORT = 3100
 DEFAULT_REDIRECT_URI = "http://localhost:3000"
@@ -74,8 +74,9 @@ def run(options: Options) -> int:
 
 async def _serve(options: Options) -> None:
     _require_loopback(options.host)
-    stop = _stop_event()
+    stop = asyncio.Event()
     async with AsyncExitStack() as stack:
+        stack.enter_context(set_on_signal(stop))
         folder = Folder((options.data.expanduser() if options.data else default_root()).absolute())
         connection = open_store(folder.store)
         stack.callback(folder.remove_socket_folder)
@@ -157,18 +158,6 @@ def _report(text: str) -> None:
     with suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-
-
-def _stop_event() -> asyncio.Event:
-    """Return an event that SIGINT and SIGTERM set."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def on_signal(*_: object) -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, on_signal)
-    return stop
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------

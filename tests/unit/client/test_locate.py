@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import ClientError, DaemonUnreachable, locate, wake
+from upstash_helper.client import ClientError, DaemonUnreachable, locate
 from upstash_helper.client.locate import DaemonLocation
-from upstash_helper.protocol import discovery
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.discovery import Discovery
 from upstash_helper.protocol.lock import InstanceLock
 
@@ -78,7 +78,7 @@ def test_socket_activated_daemon_is_woken(home: Path) -> None:
     from tests.support.activated import Activated
 
     with Activated.listening(home) as daemon:
-        wake.leave_note(home / "state", f"http://127.0.0.1:{daemon.port}")
+        wake_note.write(home / "state", f"http://127.0.0.1:{daemon.port}")
 
         found = locate.find()
 

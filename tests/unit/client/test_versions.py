@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.support.stranger import stranger
+from tests.support.other_programs import occupied
 from upstash_helper import __version__
 from upstash_helper.client import DaemonUnreachable, DiscoveryRefused, Helper, VersionMismatch
 from upstash_helper.client.daemon import DaemonClient
@@ -68,7 +68,7 @@ def test_older_daemon_has_to_be_restarted(runtime: Path, change: dict[str, int])
         raised.value.our_version,
     )
     message = str(raised.value)
-    assert message.startswith("The daemon that runs is older than this program")
+    assert message.startswith("The running daemon is older than this program")
     assert message.endswith("Restart the daemon: upstash-helper --profile work restart")
     assert TOKEN not in message
 
@@ -101,7 +101,7 @@ def test_left_over_file_of_an_older_daemon_is_ignored(runtime: Path) -> None:
 
 def test_app_sends_nothing_to_an_incompatible_daemon(runtime: Path) -> None:
     """The public client raises the same error."""
-    with stranger("127.0.0.1") as listening:
+    with occupied("127.0.0.1") as listening:
         listening.setblocking(False)
         changes = {"base_url": f"http://127.0.0.1:{listening.getsockname()[1]}", "api_version": API_VERSION + 1}
         with announced(runtime, **changes), pytest.raises(VersionMismatch, match="This program is older"):

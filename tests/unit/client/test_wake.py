@@ -17,10 +17,11 @@ if sys.platform == "win32":
 from tests.support.activated import Activated
 from tests.support.activator import as_systemd, listening
 from tests.support.command_line import run_cli
-from tests.support.others import HttpServer
+from tests.support.other_programs import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import wake
+from upstash_helper.protocol import wake_note
 from upstash_helper.protocol.lock import InstanceLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -30,7 +31,7 @@ async def test_command_wakes_the_daemon(tmp_path: Path) -> None:
     """A command that needs the daemon starts it, as any request does."""
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("status", environment=daemon.environ)
 
@@ -44,7 +45,7 @@ async def test_command_wakes_the_daemon_after_a_restart_of_the_machine(tmp_path:
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         daemon.activator.signal(signal.SIGKILL)
-        daemon.asleep()
+        daemon.wait_until_exited()
         shutil.rmtree(daemon.runtime)
 
         ran = await run_cli("status", "--json", environment=daemon.environ)
@@ -58,7 +59,7 @@ async def test_start_uses_the_service_manager(tmp_path: Path) -> None:
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         await run_cli("stop", environment=daemon.environ)
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("start", "--json", environment=daemon.environ)
 
@@ -82,7 +83,7 @@ async def test_stop_warns_that_the_next_request_starts_the_daemon(tmp_path: Path
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         ran = await run_cli("stop", environment=daemon.environ)
-        daemon.asleep()
+        daemon.wait_until_exited()
         daemon.get()
         as_json = await run_cli("stop", "--json", environment=daemon.environ)
 
@@ -95,7 +96,7 @@ async def test_stop_does_not_wake_the_daemon(tmp_path: Path) -> None:
     """A daemon that is not running is not started to be stopped."""
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("stop", "--json", environment=daemon.environ)
 
@@ -111,7 +112,7 @@ def test_note_is_private_and_contains_only_the_address(tmp_path: Path) -> None:
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
 
-        file = daemon.state / wake.FILE
+        file = daemon.state / wake_note.FILE
         assert 0o600 == stat.S_IMODE(file.stat().st_mode)
         assert 0o700 == stat.S_IMODE(file.parent.stat().st_mode)
         assert f'{{"base_url":"http://127.0.0.1:{daemon.port}","format":1}}' == file.read_text(encoding="utf-8")
@@ -120,10 +121,10 @@ def test_note_is_private_and_contains_only_the_address(tmp_path: Path) -> None:
 async def test_another_program_on_the_port_gets_no_token(tmp_path: Path) -> None:
     """It receives one request that needs no token, and the command reports that the daemon is not running."""
     async with HttpServer.listening() as server:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{server.port}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{server.port}")
 
         ran = await run_cli("status", environment=environment(tmp_path, server.port))
-        received = await server.heard()
+        received = await server.received()
 
     assert exit_codes.NOT_RUNNING == ran.code
     assert [b"GET /health HTTP/1.1"] == [request.split(b"\r\n")[0] for request in received]
@@ -134,7 +135,7 @@ def test_another_program_that_answers_is_recognized_immediately(tmp_path: Path) 
     """It may be the daemon of another profile."""
     with Activated.listening(tmp_path / "other") as other:
         other.get()
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{other.port}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{other.port}")
         started = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state")
@@ -146,7 +147,7 @@ def test_another_program_that_answers_is_recognized_immediately(tmp_path: Path) 
 def test_another_program_that_does_not_answer_times_out(tmp_path: Path) -> None:
     """It delays a command by two seconds, and not by the time that a start may take."""
     with listening("127.0.0.1") as silent:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state")
@@ -158,7 +159,7 @@ def test_another_program_that_does_not_answer_times_out(tmp_path: Path) -> None:
 def test_slowly_starting_daemon_is_waited_for(tmp_path: Path) -> None:
     """It already holds its lock."""
     with listening("127.0.0.1") as slow, InstanceLock(tmp_path / "run"):
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
         started = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state", timeout=wake.LOCK_SECONDS + 1)
@@ -171,7 +172,7 @@ def test_slowly_starting_daemon_is_waited_for(tmp_path: Path) -> None:
 def test_slow_service_manager_is_waited_for(tmp_path: Path) -> None:
     """If systemd has the port, it cannot be another program, even if the start takes long."""
     with as_systemd(tmp_path) as manager:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
         started = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state", timeout=2 * wake.LOCK_SECONDS)
@@ -196,25 +197,25 @@ def test_slow_service_manager_is_waited_for(tmp_path: Path) -> None:
 )
 def test_invalid_note_is_ignored(tmp_path: Path, content: bytes) -> None:
     """The address has to be one of this machine."""
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / wake.FILE).write_bytes(content)
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake_note.FILE).write_bytes(content)
 
-    assert wake.noted(tmp_path) is None
+    assert wake_note.read(tmp_path) is None
     assert not wake.wake(tmp_path, tmp_path)
 
 
 def test_note_with_wrong_permissions_is_ignored(tmp_path: Path) -> None:
     """Another user may have written it."""
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / wake.FILE).chmod(0o644)
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake_note.FILE).chmod(0o644)
 
-    assert wake.noted(tmp_path) is None
+    assert wake_note.read(tmp_path) is None
 
 
 def test_note_can_be_removed_twice(tmp_path: Path) -> None:
     """Uninstalling the socket removes it. A missing note is not an error."""
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    wake.remove_note(tmp_path)
-    wake.remove_note(tmp_path)
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    wake_note.remove(tmp_path)
+    wake_note.remove(tmp_path)
 
     assert [] == list(tmp_path.iterdir())

@@ -168,7 +168,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     them too, for this profile. Your Upstash account and its databases are not affected.
     """
     from upstash_helper.cli.daemon.lifecycle import stop_daemon
-    from upstash_helper.client import wake
+    from upstash_helper.protocol import wake_note
     from upstash_helper.service import planner
     from upstash_helper.service import purge as purging
     from upstash_helper.service.context import detect_context
@@ -188,7 +188,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
             _stop_tray(facts, executor, dry=dry_run)
         executor.uninstall(purge=purge)
         if not dry_run:
-            wake.remove_note(facts.folders.state)  # requests no longer start the daemon
+            wake_note.remove(facts.folders.state)  # requests no longer start the daemon
         if purge:
             _purge(session, facts, executor, paths, dry=dry_run)
         else:

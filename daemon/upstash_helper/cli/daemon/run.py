@@ -22,11 +22,11 @@ def run_daemon(request: RunRequest) -> int:
     # The only import of the daemon by the command line.
     from upstash_helper.runtime import serve, systemd
 
-    passed = systemd.take()
+    passed = systemd.take_passed_sockets()
 
     def fail(detail: str, exit_code: int, code: str) -> int:
         _print_error(detail, exit_code, code, as_json=request.as_json)
-        rejected = passed.turn_away()
+        rejected = passed.refuse_connections()
         if rejected:
             _print(f"Connections rejected: {rejected}.")
         return exit_code
@@ -37,7 +37,7 @@ def run_daemon(request: RunRequest) -> int:
             _stop_with_parent()
         # Disabled in `__main__` during the imports so far; `serve` handles its own.
         gc.enable()
-        serve.run_daemon(profile, passed, wait=_print if request.wait_for_port else None)
+        serve.run_daemon(profile, passed, on_port_wait=_print if request.wait_for_port else None)
     except SettingsError as error:
         return fail(str(error), exit_codes.USAGE, "invalid_setting")
     except serve.PortBusy as error:

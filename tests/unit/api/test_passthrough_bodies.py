@@ -1,4 +1,4 @@
-"""Bodies that are passed on while they arrive: limits of size and time, on both ways."""
+"""Passed-through bodies: limits of size and time in both directions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.upstream_api import site_url
-from upstash_helper.api.resources.passthrough import IncomingBody, handed_on
+from upstash_helper.api.resources.passthrough import IncomingBody, send_answer
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge
 from upstash_helper.broker.ports import PassThroughResponse
 
@@ -33,7 +33,7 @@ async def served(handle: Callable[[web.BaseRequest], Awaitable[web.StreamRespons
 
 
 class Receiver:
-    """Reads the body of one request, and keeps what it was and what became of it."""
+    """Reads the body of one request, and records it and the outcome."""
 
     def __init__(self, *, limit: int, seconds: float) -> None:
         self.pieces: list[bytes] = []
@@ -56,7 +56,7 @@ class Receiver:
 async def receiving(
     head: bytes, *, limit: int = 10, seconds: float = 5.0
 ) -> AsyncIterator[tuple[Receiver, asyncio.StreamWriter]]:
-    """Begin a request, and yield its receiver and where its body is written."""
+    """Start a request. Yield its receiver, and the writer for its body."""
     receiver = Receiver(limit=limit, seconds=seconds)
     async with served(receiver.handle) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -78,10 +78,10 @@ async def receiving(
         (b"Content-Length: 5\r\nContent-Encoding: gzip\r\n", b"\x1f\x8b\x08\x00\x00", (b"\x1f\x8b\x08\x00\x00", None)),
     ],
 )
-async def test_what_is_taken(head: bytes, body: bytes, expected: tuple[bytes, type[BodyError] | None]) -> None:
-    """
-    As much as the limit and not a byte more, and encodings are nobody's business here.
-    """
+async def test_body_is_limited_and_not_decoded(
+    head: bytes, body: bytes, expected: tuple[bytes, type[BodyError] | None]
+) -> None:
+    """A body may have exactly as many bytes as the limit. Its encoding does not matter."""
     async with receiving(head) as (receiver, writer), asyncio.timeout(10):
         writer.write(body)
         ended = await receiver.ended
@@ -89,20 +89,16 @@ async def test_what_is_taken(head: bytes, body: bytes, expected: tuple[bytes, ty
     assert expected == (b"".join(receiver.pieces), ended)
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    """
-    A client that has said that there is more has a deadline for sending it.
-    """
+async def test_incomplete_body_times_out() -> None:
+    """A client that has announced more has a deadline for sending it."""
     async with receiving(b"Content-Length: 10\r\n", seconds=0.1) as (receiver, writer), asyncio.timeout(10):
         writer.write(b"abc")
 
         assert BodyTimeout == await receiver.ended
 
 
-async def test_a_drip_does_not_buy_time() -> None:
-    """
-    The seconds are for all of the body, whatever its number of pieces.
-    """
+async def test_slow_body_does_not_extend_the_deadline() -> None:
+    """The deadline is for the entire body, regardless of the number of chunks."""
     async with receiving(b"Content-Length: 10\r\n", limit=10, seconds=0.3) as (receiver, writer):
         async with asyncio.timeout(10):
             for _ in range(9):
@@ -113,10 +109,8 @@ async def test_a_drip_does_not_buy_time() -> None:
     assert len(receiver.pieces) < 9
 
 
-async def test_a_client_that_does_not_read_is_let_go() -> None:
-    """
-    It would hold a connection at Upstash, and here, for as long as it likes.
-    """
+async def test_client_that_does_not_read_is_disconnected() -> None:
+    """Otherwise it could keep a connection to Upstash open indefinitely."""
     sent = 0
 
     async def flood() -> AsyncIterator[bytes]:
@@ -126,7 +120,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
             sent += 65536
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        response = await handed_on(request, PassThroughResponse(status=200, headers=(), pieces=flood()), seconds=0.2)
+        response = await send_answer(request, PassThroughResponse(status=200, headers=(), pieces=flood()), seconds=0.2)
         done.set()
         return response
 
