@@ -272,3 +272,73 @@ async def test_t55_health_is_constant(world: World) -> None:
     assert (200, {"status": "ok", "service": "upstash-helper"}) == (before.status, before.json)
     assert before.body == after.body
     assert "Access-Control-Allow-Origin" not in after.headers
+
+
+# --- what the API says in words ---------------------------------------------------------------------------------------
+
+
+async def test_connection_state_has_a_title_and_next_steps(world: World) -> None:
+    """Clients render the catalog's texts, with the account's email address filled in."""
+    before = (await world.get("/v1/connection")).json
+    after = await world.connect()
+
+    assert "No account connected" == before["title"]
+    assert "upstash-helper connect" == before["next_steps"][0]["command"]
+    assert "detail" not in before
+    assert f"Connected as {world.email}" == after["title"]
+    assert [] == after["next_steps"]
+
+
+async def test_missing_client_id_is_the_detail_of_a_disconnected_state(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """The next steps are to configure one, or to use an API key."""
+    async with World.running(tmp_path, far_side, daemon_port, client_id=None) as world:
+        connection = (await world.get("/v1/connection")).json
+
+    assert ("disconnected", "No account connected") == (connection["state"], connection["title"])
+    assert "client ID" in connection["detail"]
+    assert ["", "upstash-helper connect --api-key"] == [step.get("command", "") for step in connection["next_steps"]]
+
+
+async def test_failed_attempt_has_a_title_a_detail_and_next_steps(world: World) -> None:
+    """The detail has what Upstash said; title and next steps come from the catalog."""
+    await world.sandbox.fault(method="POST", path="/apikey", status=403, body='{"error": "no more keys"}')
+    started = await world.start()
+    await world.land(await world.sign_in(started))
+
+    attempt = await world.settled(started["attempt_id"])
+
+    assert ("failed", "api_key_refused") == (attempt["state"], attempt["reason"])
+    assert "Upstash did not create an API key" == attempt["title"]
+    assert "no more keys" in attempt["detail"]
+    assert "upstash-helper connect" == attempt["next_steps"][0]["command"]
+
+
+async def test_denied_attempt_has_the_detail_of_its_reason(world: World) -> None:
+    """A reason without a specific detail has the catalog's."""
+    started = await world.start()
+    await world.land(await world.sandbox.cancel(started["authorization_url"]))
+
+    attempt = await world.settled(started["attempt_id"])
+
+    assert ("access_denied", "You canceled the sign-in") == (attempt["reason"], attempt["title"])
+    assert "Nothing was changed." == attempt["detail"]
+
+
+async def test_problem_has_the_title_of_its_code(world: World) -> None:
+    """The title names the problem, and the detail ends with the next step."""
+    problem = (await world.get("/v1/databases")).json
+
+    assert ("not_connected", "No account connected") == (problem["code"], problem["title"])
+    assert problem["detail"].endswith("upstash-helper connect")
+
+
+async def test_title_and_next_steps_are_described(world: World) -> None:
+    """Generated clients know the fields."""
+    schemas = (await world.get("/openapi.json", token=None)).json["components"]["schemas"]
+
+    assert {"title", "next_steps"} <= schemas["Connection"]["properties"].keys() & schemas["Attempt"][
+        "properties"
+    ].keys()
+    assert {"text", "command"} == schemas["NextStep"]["properties"].keys()

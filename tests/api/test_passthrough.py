@@ -36,11 +36,11 @@ BASIC = base64.b64encode(f"{EMAIL}:{KEY}".encode()).decode()
 ORDER = {"database_name": "passed", "platform": "aws", "primary_region": "us-east-1", "tls": True}
 MIB = 1024 * 1024
 
-Behind = Callable[[str], contextlib.AbstractAsyncContextManager[World]]
+DaemonFor = Callable[[str], contextlib.AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def behind(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Behind:
+def daemon_for(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> DaemonFor:
     """Run a daemon with an account at the given Developer API."""
 
     @contextlib.asynccontextmanager
@@ -54,10 +54,10 @@ def behind(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Behind:
 
 
 @contextlib.asynccontextmanager
-async def passing(behind: Behind, handler: Handler = ok) -> AsyncIterator[tuple[World, UpstreamApi]]:
+async def pass_through(daemon_for: DaemonFor, handler: Handler = ok) -> AsyncIterator[tuple[World, UpstreamApi]]:
     """Run a Developer API that answers with ``handler``, and a daemon in front of it."""
-    async with upstream_api(handler) as far, behind(far.url) as world:
-        yield world, far
+    async with upstream_api(handler) as upstream, daemon_for(upstream.url) as world:
+        yield world, upstream
 
 
 class ExistingClient:
@@ -75,7 +75,7 @@ class ExistingClient:
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - as above
             return json.loads(response.read())
 
-    def story(self) -> list[Any]:
+    def full_session(self) -> list[Any]:
         """Use the whole Redis part of the Developer API, and return what is reproducible."""
         at = "/v2/redis"
         one = self._call("POST", f"{at}/database", ORDER)["database_id"]
@@ -112,8 +112,8 @@ async def test_client_works_after_changing_its_base_url(world: World) -> None:
     there = ExistingClient(world.sandbox.api_url, world.email, key)
     here = ExistingClient(f"http://localhost:{world.settings.port}/upstash", "whoever@example.com", app.token)
 
-    expected = await asyncio.to_thread(there.story)
-    actual = await asyncio.to_thread(here.story)
+    expected = await asyncio.to_thread(there.full_session)
+    actual = await asyncio.to_thread(here.full_session)
 
     assert expected == actual
     assert ["nightly"] in actual
@@ -154,29 +154,29 @@ async def test_list_is_fresh_after_a_pass_through_change(world: World) -> None:
     assert ([], [made["database_id"]], []) == (before, [it["id"] for it in between], after)
 
 
-async def test_head_has_the_headers_of_get(behind: Behind) -> None:
+async def test_head_has_the_headers_of_get(daemon_for: DaemonFor) -> None:
     """Content-Length is that of the omitted body."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 12, content_type="application/json")
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.call("HEAD", "/upstash/v2/redis/databases")
         again = await world.get("/upstash/v2/redis/databases")
 
-        assert ["HEAD /v2/redis/databases", "GET /v2/redis/databases"] == far.targets
+        assert ["HEAD /v2/redis/databases", "GET /v2/redis/databases"] == upstream.targets
     assert (200, b"", "12") == (reply.status, reply.body, reply.headers["Content-Length"])
     assert again.headers["Content-Type"] == reply.headers["Content-Type"]
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_response_without_a_body(behind: Behind, status: int) -> None:
+async def test_response_without_a_body(daemon_for: DaemonFor, status: int) -> None:
     """The connection can be reused afterwards."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"ETag": '"x"'})
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         port = world.settings.port
         async with rawhttp.connected(port) as connection:
             headers = (("Authorization", f"Bearer {world.owner}"),)
@@ -186,16 +186,16 @@ async def test_response_without_a_body(behind: Behind, status: int) -> None:
     assert 2 == sum(head.startswith(f"HTTP/1.1 {status} ".encode()) for head in both)
 
 
-async def test_encoded_response_is_passed_unchanged(behind: Behind) -> None:
+async def test_encoded_response_is_passed_unchanged(daemon_for: DaemonFor) -> None:
     """The client decodes the encoding that it accepted."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(body=b"\x1f\x8bpacked", headers={"Content-Encoding": "gzip"})
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.get("/upstash/v2/x", headers={"Accept-Encoding": "gzip"})
 
-        assert "gzip" == far.seen[0].headers["Accept-Encoding"]
+        assert "gzip" == upstream.seen[0].headers["Accept-Encoding"]
     assert (b"\x1f\x8bpacked", "gzip") == (reply.body, reply.headers["Content-Encoding"])
 
 
@@ -210,63 +210,63 @@ async def test_encoded_response_is_passed_unchanged(behind: Behind) -> None:
         ("databases:read", [403] * 6),
     ],
 )
-async def test_read_and_write_scopes_are_separate(behind: Behind, scope: str, statuses: list[int]) -> None:
+async def test_read_and_write_scopes_are_separate(daemon_for: DaemonFor, scope: str, statuses: list[int]) -> None:
     """Requests without the scope do not reach Upstash."""
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         app = await world.pair(scope)
 
         replies = [await world.as_app(app, method, "/upstash/v2/x") for method in methods]
 
         assert statuses == [reply.status for reply in replies]
         assert [method for method, status in zip(methods, statuses, strict=True) if status == 200] == [
-            seen.method for seen in far.seen
+            seen.method for seen in upstream.seen
         ]
 
 
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"])
-async def test_method_override_headers_are_removed(behind: Behind, header: str) -> None:
+async def test_method_override_headers_are_removed(daemon_for: DaemonFor, header: str) -> None:
     """Upstash receives only the method that was authorized."""
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         app = await world.pair("upstash:read")
 
         await world.as_app(app, "GET", "/upstash/v2/redis/database/x", **{header: "DELETE"})
 
-        assert ("GET", False) == (far.seen[0].method, header in far.seen[0].headers)
+        assert ("GET", False) == (upstream.seen[0].method, header in upstream.seen[0].headers)
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {BASIC}", "Basic !", "Basic"])
-async def test_api_key_is_not_accepted_as_a_token(behind: Behind, authorization: str | None) -> None:
+async def test_api_key_is_not_accepted_as_a_token(daemon_for: DaemonFor, authorization: str | None) -> None:
     """Requests with the real email address and API key are rejected, too: only tokens give access."""
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         reply = await world.get("/upstash/v2/x", headers=headers, token=None)
 
-        assert (401, []) == (reply.status, far.targets)
+        assert (401, []) == (reply.status, upstream.targets)
 
 
-async def test_page_can_read_pass_through_responses(behind: Behind) -> None:
+async def test_page_can_read_pass_through_responses(daemon_for: DaemonFor) -> None:
     """Via shows whose status it is. Upstash's own CORS headers are removed."""
 
     async def handler(request: web.Request) -> web.Response:
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
         return web.json_response({"error": "x"}, status=404, headers=headers)
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         page = await world.pair("upstash:read", origin="https://app.example")
 
         reply = await world.as_app(page, "GET", "/upstash/v2/x")
 
-        assert {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"}.isdisjoint(far.seen[0].headers)
+        assert {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"}.isdisjoint(upstream.seen[0].headers)
     assert (404, "1.1 upstash-helper") == (reply.status, reply.headers["Via"])
     assert "https://app.example" == reply.headers["Access-Control-Allow-Origin"]
     assert "via" in reply.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Credentials" not in reply.headers
 
 
-async def test_pass_through_requests_are_audited(behind: Behind) -> None:
+async def test_pass_through_requests_are_audited(daemon_for: DaemonFor) -> None:
     """Reads, too, since they can return passwords; without the query, which can contain anything."""
-    async with passing(behind) as (world, _):
+    async with pass_through(daemon_for) as (world, _):
         app = await world.pair("upstash:read", "upstash:write", name="Orders")
         await world.as_app(app, "GET", "/upstash/v2/redis/databases?token=s3cret")
         await world.as_app(app, "DELETE", "/upstash/v2/redis/database/x?a=b")
@@ -303,21 +303,21 @@ async def test_pass_through_requests_are_audited(behind: Behind) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_api_keys_cannot_be_created_through_the_daemon(behind: Behind, method: str, path: str) -> None:
+async def test_api_keys_cannot_be_created_through_the_daemon(daemon_for: DaemonFor, method: str, path: str) -> None:
     """With its own API key, an app would keep access after it was revoked."""
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         reply = await world.call(method, f"/upstash/{path}")
 
-        assert (403, "path_not_allowed", []) == (reply.status, reply.code, far.targets)
+        assert (403, "path_not_allowed", []) == (reply.status, reply.code, upstream.targets)
 
 
 @pytest.mark.parametrize("path", ["v2/redis/apikey", "apikeys", "v2/redis/database/apikey", "v2?x=/apikey"])
-async def test_similar_paths_are_passed(behind: Behind, path: str) -> None:
+async def test_similar_paths_are_passed(daemon_for: DaemonFor, path: str) -> None:
     """Only the API-key path is blocked."""
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         reply = await world.get(f"/upstash/{path}")
 
-        assert (200, [f"GET /{path}"]) == (reply.status, far.targets)
+        assert (200, [f"GET /{path}"]) == (reply.status, upstream.targets)
 
 
 @pytest.mark.parametrize(
@@ -347,32 +347,32 @@ async def test_similar_paths_are_passed(behind: Behind, path: str) -> None:
         "http://evil.com/upstash/v2/x",
     ],
 )
-async def test_ambiguous_path_is_rejected_before_sending(behind: Behind, target: str) -> None:
+async def test_ambiguous_path_is_rejected_before_sending(daemon_for: DaemonFor, target: str) -> None:
     """Dot segments, doubled or encoded slashes, and other ambiguous paths."""
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
         answers = await rawhttp.exchange(port, rawhttp.request("GET", target, port=port, headers=headers))
 
         assert [True] == [answer.status in (400, 404, 422) for answer in answers], answers
-        assert [] == far.targets
+        assert [] == upstream.targets
 
 
 @pytest.mark.parametrize(
     "path", ["@evil.com/", "evil.com:443/x", "http:evil.com", ":x@evil.com", "v2;@evil.com", "v2?u=//evil.com/"]
 )
-async def test_path_that_looks_like_a_host_is_sent_to_the_developer_api(behind: Behind, path: str) -> None:
+async def test_path_that_looks_like_a_host_is_sent_to_the_developer_api(daemon_for: DaemonFor, path: str) -> None:
     """Every request goes to the Developer API's host."""
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
         (answer,) = await rawhttp.exchange(port, rawhttp.request("GET", f"/upstash/{path}", port=port, headers=headers))
 
-        assert (200, [f"GET /{path}"]) == (answer.status, far.targets)
-        assert far.url == f"http://{far.seen[0].headers['Host']}"
+        assert (200, [f"GET /{path}"]) == (answer.status, upstream.targets)
+        assert upstream.url == f"http://{upstream.seen[0].headers['Host']}"
 
 
-async def test_upstash_specific_headers_are_removed(behind: Behind) -> None:
+async def test_upstash_specific_headers_are_removed(daemon_for: DaemonFor) -> None:
     """Cookies, challenges, caching and browser policies are not passed on, and neither is the credential."""
 
     async def handler(request: web.Request) -> web.Response:
@@ -391,7 +391,7 @@ async def test_upstash_specific_headers_are_removed(behind: Behind) -> None:
         response.set_cookie("session", "s3cret")
         return response
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         reply = await world.get("/upstash/v2/x")
 
     assert BASIC not in str(reply.headers)
@@ -427,7 +427,7 @@ async def test_api_key_is_never_shown(world: World, caplog: pytest.LogCaptureFix
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-async def test_body_of_one_mebibyte_is_passed(behind: Behind) -> None:
+async def test_body_of_one_mebibyte_is_passed(daemon_for: DaemonFor) -> None:
     """Far more than a request of the Developer API has."""
     got: list[int] = []
 
@@ -435,68 +435,68 @@ async def test_body_of_one_mebibyte_is_passed(behind: Behind) -> None:
         got.append(len(await request.content.read()))
         return web.json_response("OK")
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         reply = await world.call("POST", "/upstash/v2/x", b"x" * MIB)
 
     assert (200, [MIB]) == (reply.status, got)
 
 
-async def test_larger_body_is_rejected_before_sending(behind: Behind) -> None:
+async def test_larger_body_is_rejected_before_sending(daemon_for: DaemonFor) -> None:
     """By its declared length, without waiting for it to arrive."""
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Content-Length", str(MIB + 1)))
         (answer,) = await rawhttp.exchange(port, rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers))
 
-        assert (413, "body_too_large", []) == (answer.status, answer.json["code"], far.targets)
+        assert (413, "body_too_large", []) == (answer.status, answer.json["code"], upstream.targets)
 
 
-async def test_body_that_exceeds_the_limit_is_not_completed(behind: Behind) -> None:
+async def test_body_that_exceeds_the_limit_is_not_completed(daemon_for: DaemonFor) -> None:
     """Upstash never receives its end, so that it does not act on the beginning."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         for _ in range(17):
             yield b"x" * 65536
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.post("/upstash/v2/x", data=body(), headers=headers) as response:
             problem = await response.json(content_type=None)
         async with asyncio.timeout(5):
-            await far.left.wait()
+            await upstream.left.wait()
 
         assert (413, "body_too_large") == (response.status, problem["code"])
-        assert [False] == [request.whole for request in far.seen]
+        assert [False] == [request.whole for request in upstream.seen]
 
 
 @pytest.mark.parametrize("rest", [b"zz\r\n", b"5\r\nhelloX\r\n"])
-async def test_body_with_broken_framing_is_not_completed(behind: Behind, rest: bytes) -> None:
+async def test_body_with_broken_framing_is_not_completed(daemon_for: DaemonFor, rest: bytes) -> None:
     """The client gets an error, and Upstash receives no end."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Transfer-Encoding", "chunked"))
         begin = rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=b"5\r\nhello\r\n")
         async with rawhttp.connected(port) as connection:
             await connection.send(begin)
-            await far.arrived.wait()
+            await upstream.arrived.wait()
             await connection.send(rest)
             answers = await connection.until_closed()
 
         assert [(400, "malformed_request")] == [(answer.status, answer.json["code"]) for answer in answers]
-        assert [False] == [request.whole for request in far.seen]
+        assert [False] == [request.whole for request in upstream.seen]
 
 
 # --- streaming --------------------------------------------------------------------------------------------------------
 
 
-async def test_response_is_streamed(behind: Behind) -> None:
+async def test_response_is_streamed(daemon_for: DaemonFor) -> None:
     """The client has the headers and the first chunk before Upstash sends the second."""
     headers_seen, first_seen = asyncio.Event(), asyncio.Event()
 
@@ -509,7 +509,7 @@ async def test_response_is_streamed(behind: Behind) -> None:
         await response.write(b"second")
         return response
 
-    async with passing(behind, handler) as (world, _), asyncio.timeout(10):
+    async with pass_through(daemon_for, handler) as (world, _), asyncio.timeout(10):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.get("/upstash/v2/x", headers=headers) as response:
             headers_seen.set()
@@ -520,24 +520,24 @@ async def test_response_is_streamed(behind: Behind) -> None:
     assert (b"first", b"second") == (first, second)
 
 
-async def test_request_body_is_streamed(behind: Behind) -> None:
+async def test_request_body_is_streamed(daemon_for: DaemonFor) -> None:
     """Upstash has the first chunk before the client sends the second."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await far.arrived.wait()
+        await upstream.arrived.wait()
         yield b"second"
 
-    async with passing(behind, handler) as (world, far), asyncio.timeout(10):
+    async with pass_through(daemon_for, handler) as (world, upstream), asyncio.timeout(10):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.post("/upstash/v2/x", data=body(), headers=headers) as response:
             assert b"firstsecond" == await response.read()
 
 
-async def test_read_is_aborted_if_the_client_disconnects(behind: Behind) -> None:
+async def test_read_is_aborted_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
     """A download that no one reads is stopped."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -547,15 +547,15 @@ async def test_read_is_aborted_if_the_client_disconnects(behind: Behind) -> None
         await asyncio.Event().wait()
         return response
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.get("/upstash/v2/x", headers=headers) as response:
             await response.content.readany()
         async with asyncio.timeout(5):
-            await far.left.wait()
+            await upstream.left.wait()
 
 
-async def test_change_is_completed_if_the_client_disconnects(behind: Behind) -> None:
+async def test_change_is_completed_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
     """It may have taken effect at Upstash, so the daemon waits for the response to keep audit log and list correct."""
     asked, go_on = asyncio.Event(), asyncio.Event()
 
@@ -564,7 +564,7 @@ async def test_change_is_completed_if_the_client_disconnects(behind: Behind) -> 
         await go_on.wait()
         return web.json_response("OK")
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         waiting = asyncio.create_task(world.call("DELETE", "/upstash/v2/redis/database/x"))
         await asked.wait()
         waiting.cancel()
@@ -580,23 +580,25 @@ async def test_change_is_completed_if_the_client_disconnects(behind: Behind) -> 
     ("framing", "begin"),
     [(("Content-Length", "10"), b"hello"), (("Transfer-Encoding", "chunked"), b"5\r\nhello\r\n")],
 )
-async def test_incomplete_request_body_is_not_completed(behind: Behind, framing: tuple[str, str], begin: bytes) -> None:
+async def test_incomplete_request_body_is_not_completed(
+    daemon_for: DaemonFor, framing: tuple[str, str], begin: bytes
+) -> None:
     """Upstash receives no end of the body, and the audit log records it."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with passing(behind, handler) as (world, far), asyncio.timeout(10):
+    async with pass_through(daemon_for, handler) as (world, upstream), asyncio.timeout(10):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), framing)
         async with rawhttp.connected(port) as connection:
             await connection.send(rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=begin))
-            await far.arrived.wait()
-        await far.left.wait()
+            await upstream.arrived.wait()
+        await upstream.left.wait()
         assert await world.daemon.background.drain(5)
         entries = (await world.get("/v1/audit")).json["entries"]
 
-        assert [False] == [request.whole for request in far.seen]
+        assert [False] == [request.whole for request in upstream.seen]
     assert [("upstash.post", "status_400")] == [(entry["action"], entry["result"]) for entry in entries]
 
 
@@ -604,27 +606,27 @@ async def test_incomplete_request_body_is_not_completed(behind: Behind, framing:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
-async def test_t48_upstash_status_is_passed_with_via(behind: Behind, status: int) -> None:
+async def test_t48_upstash_status_is_passed_with_via(daemon_for: DaemonFor, status: int) -> None:
     """With its body and its Retry-After. Via distinguishes it from the daemon's own."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.json_response({"error": "as it is"}, status=status, headers={"Retry-After": "7"})
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.get("/upstash/v2/x")
 
-        assert 1 == len(far.seen)
+        assert 1 == len(upstream.seen)
     assert (status, {"error": "as it is"}, "7") == (reply.status, reply.json, reply.headers["Retry-After"])
     assert "1.1 upstash-helper" == reply.headers["Via"]
 
 
-async def test_t48_pass_through_has_its_own_circuit_breaker(behind: Behind) -> None:
+async def test_t48_pass_through_has_its_own_circuit_breaker(daemon_for: DaemonFor) -> None:
     """After five failures in a row, pass-through requests fail for a moment; the daemon's own calls continue."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.json_response([], status=500 if request.path == "/v2/x" else 200)
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         failures = [(await world.get("/upstash/v2/x")).status for _ in range(6)]
         listed = await world.get("/v1/databases")
 
@@ -633,18 +635,18 @@ async def test_t48_pass_through_has_its_own_circuit_breaker(behind: Behind) -> N
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_t48_api_key_rejected_by_upstash_is_not_a_401(behind: Behind, method: str) -> None:
+async def test_t48_api_key_rejected_by_upstash_is_not_a_401(daemon_for: DaemonFor, method: str) -> None:
     """The app's token is valid. The user must reconnect, and the connection state says so."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.json_response({"error": "Unauthorized"}, status=401, headers={"WWW-Authenticate": "Basic"})
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.call(method, "/upstash/v2/x")
         state = (await world.get("/v1/connection")).json["state"]
         again = await world.call(method, "/upstash/v2/x")
 
-        assert 1 == len(far.seen)
+        assert 1 == len(upstream.seen)
     assert [(424, "reconnect_required")] * 2 == [(it.status, it.code) for it in (reply, again)]
     assert ("reconnect_required", False) == (state, "WWW-Authenticate" in reply.headers)
 
@@ -669,11 +671,11 @@ async def test_locked_keyring_is_reported(tmp_path: Path, far_side: Sandbox, dae
     assert (503, "keyring_locked") == (reply.status, reply.code)
 
 
-async def test_unreachable_upstash_is_a_gateway_error(behind: Behind) -> None:
+async def test_unreachable_upstash_is_a_gateway_error(daemon_for: DaemonFor) -> None:
     """It is not a status of Upstash, so there is no Via."""
     with contextlib.closing(socket.socket()) as refusing:
         refusing.bind(("127.0.0.1", 0))
-        async with behind(f"http://127.0.0.1:{refusing.getsockname()[1]}") as world:
+        async with daemon_for(f"http://127.0.0.1:{refusing.getsockname()[1]}") as world:
             reply = await world.get("/upstash/v2/x")
 
     assert (502, "upstream_unavailable", False) == (reply.status, reply.code, "Via" in reply.headers)
@@ -687,9 +689,9 @@ async def test_unreachable_upstash_is_a_gateway_error(behind: Behind) -> None:
     ],
 )
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
-async def test_truncated_response_breaks_the_connection(behind: Behind, step: Step, version: str) -> None:
+async def test_truncated_response_breaks_the_connection(daemon_for: DaemonFor, step: Step, version: str) -> None:
     """A client that takes the end of the connection for the end of the body sees an error, too."""
-    async with faulty(step) as far, behind(far.url) as world:
+    async with faulty(step) as upstream, daemon_for(upstream.url) as world:
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"),)
         request = rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers)
@@ -704,15 +706,15 @@ async def test_truncated_response_breaks_the_connection(behind: Behind, step: St
     assert "connected" == health.json["state"]
 
 
-async def test_client_library_detects_a_truncated_response(behind: Behind) -> None:
+async def test_client_library_detects_a_truncated_response(daemon_for: DaemonFor) -> None:
     """No JSON parser receives incomplete data."""
     step = Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n")
-    async with faulty(step) as far, behind(far.url) as world:
+    async with faulty(step) as upstream, daemon_for(upstream.url) as world:
         with pytest.raises(aiohttp.ClientError):
             await world.get("/upstash/v2/x")
 
 
-async def test_http_1_0_response_ends_with_the_connection(behind: Behind) -> None:
+async def test_http_1_0_response_ends_with_the_connection(daemon_for: DaemonFor) -> None:
     """HTTP/1.0 has no chunked encoding."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -721,7 +723,7 @@ async def test_http_1_0_response_ends_with_the_connection(behind: Behind) -> Non
         await response.write(b"whole")
         return response
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "keep-alive"))
         request = rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers)

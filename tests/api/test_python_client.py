@@ -114,9 +114,9 @@ async def test_denial_is_a_distinct_error(world: World, user: User) -> None:
     """A new request right afterwards is rejected, with the time after which it is possible."""
     store = MemoryTokens()
 
-    with pytest.raises(PairingDenied, match="said no"):
+    with pytest.raises(PairingDenied, match="denied the request"):
         await pair(world, user.denies(), store=store)
-    with pytest.raises(TooManyPairings, match=r"said no to this app\. Try again in \d+ seconds") as caught:
+    with pytest.raises(TooManyPairings, match=r"denied this app's request\. Try again in \d+ seconds") as caught:
         await pair(world, user.approves(), store=store)
 
     assert store.load() is None
@@ -128,7 +128,7 @@ async def test_blocked_app_cannot_request_access(world: World, user: User) -> No
     """The user is not asked again."""
     with pytest.raises(PairingDenied):
         await pair(world, user.blocks())
-    with pytest.raises(AppBlocked, match="does not want to be asked"):
+    with pytest.raises(AppBlocked, match="has blocked requests"):
         await pair(world, user.approves())
 
     assert 1 == len(user.codes)
@@ -140,7 +140,7 @@ async def test_undecided_request_expires(tmp_path: Path, far_side: Sandbox, daem
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         user = User(world)
 
-        with pytest.raises(PairingExpired, match="too long"):
+        with pytest.raises(PairingExpired, match="not decided in time"):
             await pair(world, user.does(lambda: clock.advance(LIFETIME + 1)))
 
 

@@ -383,7 +383,7 @@ async def test_watch_continues_after_a_decision_elsewhere(running: DaemonProcess
         assert screen.process.stdout is not None
         await screen.process.stdout.readline()
 
-    assert "Error: It was denied already." in shown
+    assert "Error: The request was already denied." in shown
     assert ("denied", "approved") == (first.state, second.state)
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.support.until import until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -72,10 +74,11 @@ class Desk:
         return subprocess.run(command, env=self.environ, capture_output=True, check=False, timeout=20).stdout.decode()
 
     def copy(self, text: str) -> None:
-        """Copy a text to the clipboard."""
+        """Copy a text to the clipboard. Returns once it can be pasted: xclip exits before the X server knows it."""
         command = ["xclip", "-selection", "clipboard"]
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(command, env=self.environ, input=text.encode(), check=True, timeout=20, **silent)  # type: ignore[call-overload]
+        until(lambda: self.paste() == text)
 
     def owners(self) -> list[psutil.Process]:
         """Return the processes that own the clipboard."""

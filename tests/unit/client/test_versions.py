@@ -68,7 +68,7 @@ def test_older_daemon_has_to_be_restarted(runtime: Path, change: dict[str, int])
         raised.value.our_version,
     )
     message = str(raised.value)
-    assert message.startswith("The daemon that runs is older than this program")
+    assert message.startswith("The running daemon is older than this program")
     assert message.endswith("Restart the daemon: upstash-helper --profile work restart")
     assert TOKEN not in message
 

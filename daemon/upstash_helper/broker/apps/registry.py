@@ -190,7 +190,7 @@ class AppRegistry:
         Return one app.
 
         Raises:
-            AppNotFound: If there is none of that id.
+            AppNotFound: If there is none with this ID.
             LedgerUnavailable: If the ledger cannot be read.
         """
         await self.ready()
