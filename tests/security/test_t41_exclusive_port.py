@@ -34,7 +34,7 @@ def test_t41_port_cannot_be_shared(option: str, host: str) -> None:
         pytest.skip(f"platform: there is no {option}")
     if sys.platform == "darwin" and host in {"0.0.0.0", "::"}:
         pytest.skip(
-            "platform: BSD allows binding the wildcard address as well, and delivers connections to the specific one"
+            "platform: BSD also allows the wildcard address, but delivers to the specific one"
         )
 
     with contextlib.closing(open_listeners(0)) as listeners:
