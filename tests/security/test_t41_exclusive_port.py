@@ -33,9 +33,7 @@ def test_t41_port_cannot_be_shared(option: str, host: str) -> None:
     if not hasattr(socket, option):
         pytest.skip(f"platform: there is no {option}")
     if sys.platform == "darwin" and host in {"0.0.0.0", "::"}:
-        pytest.skip(
-            "platform: BSD also allows the wildcard address, but delivers to the specific one"
-        )
+        pytest.skip("platform: BSD also allows the wildcard address, but delivers to the specific one")
 
     with contextlib.closing(open_listeners(0)) as listeners:
         assert "refused" == try_to_share(option, host, listeners.port)
