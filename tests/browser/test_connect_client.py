@@ -25,7 +25,7 @@ async def keep(page: Page, world: World, token: str) -> None:
     """Put a token where connect.js has put it."""
     await page.evaluate(
         """([key, token]) => localStorage.setItem(key, JSON.stringify({ token, scopes: [],
-            wished: ['connection:read', 'connection:write', 'databases:read'] }))""",
+            requested: ['connection:read', 'connection:write', 'databases:read'] }))""",
         [f"upstash-helper:http://localhost:{world.settings.port}", token],
     )
 

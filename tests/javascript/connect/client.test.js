@@ -15,7 +15,7 @@ const SCOPES = ["connection:read", "databases:read"];
 /** @param {TestContext} t */
 async function connected(t) {
   const helper = await Helper.start(t);
-  const stored = JSON.stringify({ token: "uha_secret", wished: SCOPES, scopes: SCOPES });
+  const stored = JSON.stringify({ token: "uha_secret", requested: SCOPES, scopes: SCOPES });
   const storage = memory({ [`upstash-helper:${helper.url}`]: stored });
   const session = new Session({ url: helper.url, storage });
   await session.load();
@@ -163,7 +163,7 @@ test("a new token replaces the old one", async (t) => {
 
   assert.equal(helper.seen("GET /v1/token")[0].headers.authorization, "Bearer uha_next");
   assert.deepEqual(client.scopes, ["databases:read"]);
-  assert.deepEqual(JSON.parse([...storage.items.values()][0]).wished, SCOPES);
+  assert.deepEqual(JSON.parse([...storage.items.values()][0]).requested, SCOPES);
 });
 
 for (const [what, answer] of /** @type {const} */ ([

@@ -25,9 +25,9 @@ async function started(t) {
     .on("GET /v1/token", { json: { scopes: SCOPES } });
 }
 
-/** @param {Helper} helper @param {string[]} wished */
-function stored(helper, wished) {
-  const text = JSON.stringify({ token: "uha_old", wished, scopes: SCOPES });
+/** @param {Helper} helper @param {string[]} requested */
+function stored(helper, requested) {
+  const text = JSON.stringify({ token: "uha_old", requested, scopes: SCOPES });
   return memory({ [`upstash-helper:${helper.url}`]: text });
 }
 

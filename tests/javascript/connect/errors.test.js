@@ -76,7 +76,7 @@ test("every error has a code and a message, and most say what to do", () => {
     new errors.PairingExpired(),
     new errors.Blocked(),
     new errors.TokenRevoked(),
-    new errors.ConnectFailed("expired", ""),
+    new errors.ConnectFailed("expired"),
     new errors.AnswerLost(),
   ];
 

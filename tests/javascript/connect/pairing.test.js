@@ -43,7 +43,7 @@ test("an approved page gets its token", async (t) => {
 
   await pair(session, REQUEST, { ...run, onCode: ({ userCode }) => codes.push(userCode) });
 
-  assert.deepEqual(session.stored, { token: "uha_new", wished: ["databases:read"], scopes: ["databases:read"] });
+  assert.deepEqual(session.stored, { token: "uha_new", requested: ["databases:read"], scopes: ["databases:read"] });
   assert.deepEqual(helper.seen("POST /v1/pairings")[0].body, REQUEST);
   assert.equal(helper.seen("POST /v1/pairings")[0].headers.authorization, undefined);
   assert.equal(helper.seen("GET /v1/pairings/p1").length, 2);

@@ -13,7 +13,7 @@ import { Helper, memory, refused } from "../support/helper.js";
 
 /** @import { TestContext } from "node:test" */
 
-const STORED = { token: "uha_secret", wished: ["databases:read"], scopes: ["databases:read"] };
+const STORED = { token: "uha_secret", requested: ["databases:read"], scopes: ["databases:read"] };
 
 /** @param {TestContext} t */
 async function connected(t) {
@@ -66,7 +66,7 @@ test("a token is kept for its address, which is tried first from then on", async
   const storage = memory();
   const session = new Session({ url: helper.url, storage, isDiscovered: true });
 
-  await session.keep({ token: "uha_new", wished: ["databases:read"], scopes: [] });
+  await session.keep({ token: "uha_new", requested: ["databases:read"], scopes: [] });
 
   assert.deepEqual(JSON.parse(storage.items.get(`upstash-helper:${helper.url}`) ?? ""), session.stored);
   assert.equal(storage.items.get("upstash-helper:at"), helper.url);
@@ -83,6 +83,17 @@ test("what is stored may be damaged", async () => {
 
     assert.equal(session.stored, null, text);
   }
+});
+
+test("a token that an earlier version stored is still used", async () => {
+  const text = JSON.stringify({ token: "uha_old", scopes: ["databases:read"] });
+  const storage = memory({ "upstash-helper:http://localhost:1": text });
+  const session = new Session({ url: "http://localhost:1", storage });
+  await session.load();
+
+  assert.equal(session.stored?.token, "uha_old");
+  assert.ok(session.hasRequested(["databases:read"]));
+  assert.ok(!session.hasRequested(["databases:delete"]));
 });
 
 test("a token that the helper refuses is deleted", async (t) => {
@@ -187,7 +198,7 @@ test("a page that comes back reads what it may do now", async (t) => {
   assert.equal(await session.resume(), true);
 
   assert.ok(session.has("databases:write"));
-  assert.deepEqual(session.stored?.wished, STORED.wished);
+  assert.deepEqual(session.stored?.requested, STORED.requested);
 });
 
 test("a page that comes back after its access was revoked has none", async (t) => {
@@ -212,7 +223,7 @@ test("a storage that fails loses nothing while the page is open", async (t) => {
   };
   const session = new Session({ url: helper.url, storage: full, isDiscovered: true });
 
-  await session.keep({ token: "uha_new", wished: [], scopes: ["databases:read"] });
+  await session.keep({ token: "uha_new", requested: [], scopes: ["databases:read"] });
   assert.ok(session.has("databases:read"));
   await session.forget();
   assert.equal(session.stored, null);

@@ -9,7 +9,7 @@ import { badge, busy, button, callout, copy, facts, showSlot, skeleton } from ".
 /** @import { Child, IconName } from "./dom.js" */
 /** @import { DaemonStatus, TrayStatus } from "./openapi.js" */
 /** @import { View } from "./shell.js" */
-/** @import { Tone } from "./state_text.js" */
+/** @import { Tone } from "./connection_text.js" */
 
 /** @typedef {Record<string, [text: string, tone: Tone]>} StateTexts */
 

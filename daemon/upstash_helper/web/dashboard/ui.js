@@ -5,7 +5,7 @@ import { fill, find, h, icon, topDialog } from "./dom.js";
 import { exact, relative } from "./format.js";
 
 /** @import { Child, IconName } from "./dom.js" */
-/** @import { Tone } from "./state_text.js" */
+/** @import { Tone } from "./connection_text.js" */
 /** @import { Slot } from "./store.js" */
 
 /**
