@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.person import sign_up
-from tests.support.browser import Console, Site, violations, wider_than_its_window
-from tests.support.web_tool import BUTTON, approve, connect_js, gone, popup_of, waiting
+from tests.browser.sign_in import sign_up
+from tests.support.browser import Console, Site, overflowing_elements, violations
+from tests.support.web_tool import BUTTON, approve, connect_js, pending_request, popup_of, wait_until_closed
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
@@ -77,7 +77,7 @@ async def test_stop_stops(world: World, context: BrowserContext, page: Page) -> 
     async with Site.serving({"/": TOOL, "/connect.js": connect_js(world)}) as site:
         await page.goto(site.origin)
         await page.locator(BUTTON).click()
-        await waiting(world)
+        await pending_request(world)
         bridge = await popup_of(context, page)
 
         await bridge.get_by_role("button", name="Stop").click()
@@ -97,7 +97,7 @@ async def test_it_goes_with_its_page(world: World, context: BrowserContext, page
 
         await page.close()
 
-        await gone(bridge)
+        await wait_until_closed(bridge)
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
@@ -116,7 +116,7 @@ async def test_the_bridge_says_what_it_is(world: World, context: BrowserContext,
 
         assert "Nothing to do here" == alone
         assert "Relaying requests for" == await bridge.locator("#title").inner_text()
-        assert [] == [*found_alone, *await violations(bridge), *await wider_than_its_window(bridge)]
+        assert [] == [*found_alone, *await violations(bridge), *await overflowing_elements(bridge)]
 
 
 @pytest.mark.usefixtures("world")

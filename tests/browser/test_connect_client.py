@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Console, Site
-from tests.support.web_tool import BUTTON, CLIENTS, approve, connect_js, waiting
+from tests.support.web_tool import BUTTON, CLIENTS, approve, connect_js, pending_request
 from tests.support.world import World, free_port
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ async def test_the_module_from_the_helper_itself(world: World, page: Page, home_
     async with Site.serving({"/": html}, host=host) as site:
         await page.goto(site.origin)
         await page.locator(BUTTON).click()
-        pairing = await waiting(world)
+        pairing = await pending_request(world)
 
         assert site.origin == pairing["identity"]["name"]
         assert await page.evaluate("window.running")

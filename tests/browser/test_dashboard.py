@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.owner import approval, dialog, go_to, open_dashboard, said, ticket
-from tests.browser.person import sign_up
+from tests.browser.dashboard import access_request, dashboard_link, dialog, expect_notice, go_to, open_dashboard
+from tests.browser.sign_in import sign_up
 from tests.support.clock import FakeClock
-from tests.support.web_tool import BUTTON, example, in_state
+from tests.support.web_tool import BUTTON, example_tool, wait_for_state
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.client.dashboard_link import leave_page
@@ -39,7 +39,7 @@ async def token_of(page: Page) -> str | None:
 
 async def test_a_ticket_opens_it_and_leaves_the_address(world: World, page: Page) -> None:
     """The ticket stands in no address bar and no history, and is exchanged for a token of this tab."""
-    await page.goto(await ticket(world))
+    await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
     assert f"http://localhost:{world.settings.port}/" == page.url
@@ -58,7 +58,7 @@ async def test_a_ticket_opens_it_and_leaves_the_address(world: World, page: Page
 )
 async def test_a_ticket_may_come_with_a_section(world: World, page: Page, section: str, title: str, left: str) -> None:
     """The tray leads to the databases, say; the ticket leaves the address all the same, and what is no section does."""
-    await page.goto(f"{await ticket(world)}&section={section}")
+    await page.goto(f"{await dashboard_link(world)}&section={section}")
     await expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
 
     assert f"http://localhost:{world.settings.port}/{left}" == page.url
@@ -80,7 +80,7 @@ async def test_the_settings_tell_of_the_tray(world: World, page: Page) -> None:
 
 async def test_the_file_that_the_command_leaves_leads_there(world: World, page: Page, tmp_path: Path) -> None:
     """A browser that is given nothing but the file's name ends at the dashboard, with a session."""
-    file = leave_page(tmp_path, await ticket(world))
+    file = leave_page(tmp_path, await dashboard_link(world))
 
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -103,7 +103,7 @@ async def test_without_a_session_it_says_how_to_open_it_and_asks_for_nothing(hom
 async def test_a_used_ticket_opens_nothing(world: World, page: Page, console: Console) -> None:
     """The page says so, and how to get another."""
     console.expect("403")
-    url = await ticket(world)
+    url = await dashboard_link(world)
     await page.goto(url)
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     other = await page.context.new_page()
@@ -253,10 +253,10 @@ async def test_a_database_from_its_making_to_its_end(world: World, page: Page, h
     await panel.get_by_role("button", name="Show the secrets").click()
     await expect(panel.get_by_text(secrets["redis_url"], exact=True)).to_be_visible()
     await panel.get_by_role("button", name="Copy REST token", exact=True).click()
-    await said(page, "REST token copied.")
+    await expect_notice(page, "REST token copied.")
     assert secrets["rest_token"] == await page.evaluate("navigator.clipboard.readText()")
     await panel.get_by_role("button", name="Copy .env block").click()
-    await said(page, ".env block copied.")
+    await expect_notice(page, ".env block copied.")
     block = await page.evaluate("navigator.clipboard.readText()")
     assert f'UPSTASH_REDIS_REST_TOKEN="{secrets["rest_token"]}"' in block.splitlines()
     assert 1 == len(read)
@@ -290,7 +290,7 @@ async def test_a_new_password_replaces_the_old_secrets(world: World, page: Page)
 
     await panel.get_by_role("button", name="Reset password").click()
     await dialog(page, "Reset the password?").get_by_role("button", name="Reset password").click()
-    await said(page, "The password and the tokens were reset.")
+    await expect_notice(page, "The password and the tokens were reset.")
 
     after = (await world.get(f"/v1/databases/{database['id']}/credentials")).json["rest_token"]
     await expect(panel.get_by_text(after, exact=True)).to_be_visible()
@@ -348,7 +348,7 @@ async def test_a_request_appears_and_is_granted_in_part(world: World, page: Page
     settings = page.get_by_role("link", name="Settings")
     await settings.focus()
     asked = (await world.ask("connection:read", "databases:write", origin=APP, name="Orders", reason="To test.")).json
-    card = approval(page, APP)
+    card = access_request(page, APP)
 
     await expect(card.get_by_text(asked["user_code"])).to_be_visible()
     await expect(settings).to_be_focused()
@@ -372,15 +372,15 @@ async def test_a_web_tool_is_let_in_here_and_the_account_connected_there(
     and sees in the dashboard what has come of it.
     """
     await open_dashboard(world, page, "Databases")
-    async with example(world) as site:
+    async with example_tool(world) as site:
         tool = await context.new_page()
         await tool.goto(site.origin)
         async with context.expect_page() as opened:
             await tool.locator(BUTTON).click()
-            card = approval(page, site.origin)
+            card = access_request(page, site.origin)
             await card.get_by_role("button", name="Allow").click()
         await sign_up(await opened.value, world.email)
-        await in_state(tool, "connected")
+        await wait_for_state(tool, "connected")
         await expect(page.get_by_text("No databases yet")).to_be_visible()
 
         await tool.get_by_role("button", name="New database").click()
@@ -408,11 +408,11 @@ async def test_a_request_cannot_be_allowed_the_moment_it_appears(world: World, p
 async def test_whoever_opens_it_to_decide_begins_at_deny(world: World, page: Page) -> None:
     """Pressing Enter without having read anything lets nobody in."""
     asked = (await world.ask("databases:read", origin=APP)).json
-    await page.goto(await ticket(world))
+    await page.goto(await dashboard_link(world))
 
-    await expect(approval(page, APP).get_by_role("button", name="Deny")).to_be_focused()
+    await expect(access_request(page, APP).get_by_role("button", name="Deny")).to_be_focused()
     await page.keyboard.press("Enter")
-    await expect(approval(page, APP)).to_have_count(0)
+    await expect(access_request(page, APP)).to_have_count(0)
 
     headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     state = await world.get(f"/v1/pairings/{asked['id']}", headers=headers, token=asked["poll_secret"])
@@ -423,12 +423,12 @@ async def test_a_decision_elsewhere_takes_the_request_away(world: World, page: P
     """The page says what became of it."""
     await open_dashboard(world, page)
     asked = (await world.ask("databases:read", origin=APP)).json
-    await expect(approval(page, APP)).to_be_visible()
+    await expect(access_request(page, APP)).to_be_visible()
 
     await world.call("POST", f"/v1/pairings/{asked['id']}/deny")
 
-    await expect(approval(page, APP)).to_have_count(0)
-    await said(page, f"{APP} was denied somewhere else.")
+    await expect(access_request(page, APP)).to_have_count(0)
+    await expect_notice(page, f"{APP} was denied somewhere else.")
 
 
 async def test_the_owner_blocks_and_unblocks(world: World, page: Page) -> None:
@@ -436,12 +436,12 @@ async def test_the_owner_blocks_and_unblocks(world: World, page: Page) -> None:
     await open_dashboard(world, page, "Apps")
     await world.ask("databases:read", origin=APP)
 
-    await approval(page, APP).get_by_role("button", name="Block").click()
+    await access_request(page, APP).get_by_role("button", name="Block").click()
     await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
-    await expect(approval(page, APP)).to_have_count(0)
+    await expect(access_request(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
     await page.get_by_role("button", name=f"Unblock {APP}").click()
-    await said(page, "Unblocked. The app can request access again.")
+    await expect_notice(page, "Unblocked. The app can request access again.")
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
     assert [] == (await world.get("/v1/blocks")).json["blocks"]
@@ -453,7 +453,7 @@ async def test_what_an_app_calls_itself_stays_text(world: World, page: Page) -> 
     await open_dashboard(world, page)
 
     await world.ask("databases:read", origin=APP, name=hostile, reason=hostile)
-    card = approval(page, APP)
+    card = access_request(page, APP)
     await expect(card).to_be_visible()
     text = await card.inner_text()
 
@@ -538,7 +538,7 @@ async def test_the_keyboard_is_enough_and_finds_its_way_back(world: World, page:
 
 async def test_the_skip_link_leads_past_the_navigation(world: World, page: Page) -> None:
     """It is the first thing that the keyboard reaches."""
-    await page.goto(await ticket(world))
+    await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("button", name="Connect Upstash")).to_be_visible()
 
     await page.keyboard.press("Tab")
@@ -589,7 +589,7 @@ async def test_a_broken_stream_goes_on_where_it_broke(world: World, page: Page) 
         pass
     await world.ask("databases:read", origin=APP)
 
-    await expect(approval(page, APP)).to_be_visible()
+    await expect(access_request(page, APP)).to_be_visible()
     await expect(page.get_by_text("The helper is not running")).to_have_count(0)
     assert [None, "abc-1", None] == resumed
 
@@ -613,7 +613,7 @@ async def test_a_new_ticket_in_an_open_tab_begins_anew(world: World, context: Br
     await open_dashboard(world, page, "Apps")
     first = await token_of(page)
 
-    await page.goto(await ticket(world))
+    await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
     assert first != await token_of(page)

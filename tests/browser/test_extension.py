@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from tests.browser.person import sign_up
+from tests.browser.sign_in import sign_up
 from tests.support.browser import ARGUMENTS, chromium, violations
-from tests.support.web_tool import CLIENTS, approve, connect_js, waiting
+from tests.support.web_tool import CLIENTS, approve, connect_js, pending_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -112,7 +112,7 @@ async def test_a_denied_extension_says_so(world: World, profile: BrowserContext)
     """
     popup = await opened(profile)
     await popup.get_by_role("button", name="Connect Upstash").click()
-    pairing = await waiting(world)
+    pairing = await pending_request(world)
     await popup.get_by_text(pairing["user_code"]).wait_for()
 
     await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.hostile import AHEAD, ATTACKS, PATHS, READING, SENDING, SENDS, TOOLS
+from tests.browser.attacks import AHEAD, ATTACKS, PATHS, READING, SENDING, SENDS, TOOLS
 from tests.support.browser import Console, Site, launch
 from tests.support.effects import no_effect
 from tests.support.world import PASSWORD

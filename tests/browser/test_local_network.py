@@ -10,19 +10,19 @@ import pytest
 import trustme
 from aiohttp import web
 
-from tests.browser.person import sign_up
+from tests.browser.sign_in import sign_up
 from tests.support.browser import launch
 from tests.support.web_tool import (
     BUTTON,
     CLIENTS,
     approve,
+    button_text,
     connect_js,
-    gone,
-    in_state,
-    looking_at,
-    module,
+    connect_module,
     popup_of,
-    shown_by,
+    wait_for_state,
+    wait_until_closed,
+    with_ports,
 )
 from tests.support.world import free_port
 
@@ -104,8 +104,8 @@ async def test_a_page_that_may_reach_this_computer(world: World, playwright: Pla
         pairing = await approve(world)
         popup = await popup_of(context, page)
         await sign_up(popup, world.email)
-        await in_state(page, "connected")
-        await gone(popup)
+        await wait_for_state(page, "connected")
+        await wait_until_closed(popup)
 
         await page.get_by_role("button", name="New database").click()
         await page.get_by_label("Name").fill("orders")
@@ -121,12 +121,12 @@ async def test_a_page_that_may_not(world: World, playwright: Playwright) -> None
     """
     async with public_page(world, playwright, granted=False) as (_, page, _origin):
         await page.locator(BUTTON).click()
-        await in_state(page, "error")
+        await wait_for_state(page, "error")
         code = await page.evaluate("document.querySelector('upstash-connect').error.code")
         quietly = await page.evaluate("import('/connect.js').then(({ isHelperRunning }) => isHelperRunning())")
 
         assert "permission_denied" == code
-        assert "does not allow this page to reach" in await shown_by(page)
+        assert "does not allow this page to reach" in await button_text(page)
         assert quietly is False
         assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
@@ -163,7 +163,7 @@ async def test_the_user_is_asked_once_for_all_addresses(
     again for the next address.
     """
     nobody = free_port()
-    script = looking_at(module(), nobody, free_port(), world.port)
+    script = with_ports(connect_module(), nobody, free_port(), world.port)
     async with public_page(world, playwright, granted=True, script=script) as (_, page, _origin):
         await page.evaluate(STAGED, says)
         seen = await page.evaluate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.person import CONNECT_PAGE, WebApp, cancel, opened_by_system, press, sign_up
+from tests.browser.sign_in import APP_PAGE, WebApp, cancel, open_from_system, open_popup, sign_up
 from tests.support.browser import Site
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ async def test_a_popup_says_who_is_connected_tells_its_opener_and_goes(
     The user signs up in a window that an app has opened. It says that the account is connected, which one, and for
     whom; the app hears of it; then the window is gone, and nobody had to close it.
     """
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup()
         await sign_up(popup, world.email)
         await expect(popup.get_by_role("heading", level=1)).to_have_text(CONNECTED)
         facts = await popup.locator(".facts").inner_text()
@@ -43,7 +43,7 @@ async def test_a_popup_says_who_is_connected_tells_its_opener_and_goes(
 
         assert world.email in facts
         assert f"{app.app.origin}\ncalls itself “Query Studio”" in facts
-        last = (await app.heard())[-1]
+        last = (await app.messages())[-1]
         assert home_page == last["origin"]
         assert {
             "type": "upstash-helper",
@@ -60,8 +60,8 @@ async def test_a_window_that_the_sign_in_page_cut_off_closes_as_well(world: Worl
     """
     coop = {"Cross-Origin-Opener-Policy": "same-origin"}
     await world.sandbox.fault(method="GET", path="/authorize", headers=coop, times=None)
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup()
         await sign_up(popup, world.email)
         await expect(popup.get_by_role("heading", level=1)).to_have_text(CONNECTED)
         opener = await popup.evaluate("window.opener")
@@ -69,7 +69,7 @@ async def test_a_window_that_the_sign_in_page_cut_off_closes_as_well(world: Worl
             pass
 
         assert opener is None
-        assert [] == await app.heard()
+        assert [] == await app.messages()
         assert "succeeded" == (await world.settled(app.started["attempt_id"]))["state"]
 
 
@@ -81,9 +81,9 @@ async def test_a_page_that_did_not_ask_is_told_nothing(world: World, page: Page,
     console.expect("Failed to execute 'postMessage'")
     asker = await world.pair("connection:write", origin="https://studio.example.com")
     started = (await world.as_app(asker, "POST", "/v1/connection", {})).json
-    async with Site.serving({"/": CONNECT_PAGE}) as site:
+    async with Site.serving({"/": APP_PAGE}) as site:
         await page.goto(site.origin)
-        popup = await press(page, started["authorization_url"])
+        popup = await open_popup(page, started["authorization_url"])
         await cancel(popup)
         await expect(popup.get_by_role("heading", level=1)).to_have_text("You canceled the sign-in")
         async with popup.expect_event("close"):
@@ -100,7 +100,7 @@ async def test_a_tab_that_the_system_opened_closes_if_it_has_been_nowhere_else(
     """
     started = await world.start()
 
-    tab = await opened_by_system(context, await world.sign_in(started))
+    tab = await open_from_system(context, await world.sign_in(started))
     async with tab.expect_event("close"):
         await expect(tab.get_by_role("heading", level=1)).to_have_text(CONNECTED)
 
@@ -112,7 +112,7 @@ async def test_a_tab_that_the_system_opened_says_that_it_can_be_closed(world: Wo
     Behind a sign-in form no browser lets a script close it. It promises nothing, and says what the user can do.
     """
     started = await world.start()
-    tab = await opened_by_system(context, started["authorization_url"])
+    tab = await open_from_system(context, started["authorization_url"])
 
     await sign_up(tab, world.email)
     async with tab.expect_console_message(lambda said: "Scripts may close only" in said.text):
@@ -127,9 +127,9 @@ async def test_the_window_can_be_kept(world: World, page: Page, context: Browser
     """
     Whoever needs longer to read presses one button, by the keyboard as well, and the window stays.
     """
-    async with WebApp.opened(world, page) as app:
+    async with WebApp.running(world, page) as app:
         await hold_clock(context)
-        popup = await app.press()
+        popup = await app.open_popup()
         await sign_up(popup, world.email)
         keep = popup.get_by_role("button", name="Keep it open")
         await keep.focus()
@@ -144,8 +144,8 @@ async def test_cancel_at_the_sign_in(world: World, page: Page) -> None:
     """
     Whoever changes their mind is told that nothing was changed, and so is the app; then the window is gone.
     """
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup()
         await cancel(popup)
         await expect(popup.get_by_role("heading", level=1)).to_have_text("You canceled the sign-in")
         lead = await popup.locator(".lead").inner_text()
@@ -153,5 +153,5 @@ async def test_cancel_at_the_sign_in(world: World, page: Page) -> None:
             pass
 
         assert "Nothing was changed" in lead
-        assert ["failed"] == [told["data"]["state"] for told in await app.heard()]
+        assert ["failed"] == [told["data"]["state"] for told in await app.messages()]
         assert "disconnected" == (await world.get("/v1/connection")).json["state"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.person import WebApp, sign_up
+from tests.browser.sign_in import WebApp, sign_up
 from tests.support.browser import violations
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ async def test_progress_turns_into_failure_by_itself(world: World, page: Page) -
     """
     await world.sandbox.fault(method="POST", path="/apikey", latency=1, status=403, body='{"error": "no more keys"}')
     started = await world.start()
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press(await world.sign_in(started))
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup(await world.sign_in(started))
         heading = popup.get_by_role("heading", level=1)
         await expect(heading).to_have_text("Connecting your account")
 
@@ -62,7 +62,7 @@ async def test_progress_turns_into_failure_by_itself(world: World, page: Page) -
 
         await expect(popup.get_by_text("upstash-helper connect --api-key")).to_be_visible()
         await expect(popup.locator(".closing")).to_have_text("You can close this window.")
-        assert ["exchanging", "failed"] == [told["data"]["state"] for told in await app.heard()]
+        assert ["exchanging", "failed"] == [told["data"]["state"] for told in await app.messages()]
 
 
 async def test_an_account_without_an_e_mail_is_asked_for_it(world: World, page: Page) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Console, Site, violations, wider_than_its_window
+from tests.support.browser import Console, Site, overflowing_elements, violations
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -26,7 +26,7 @@ async def test_the_daemon_has_a_page(world: World, page: Page, home_page: str) -
     assert answer is not None
     assert 200 == answer.status
     assert "upstash-helper" in await page.title()
-    assert [] == await wider_than_its_window(page)
+    assert [] == await overflowing_elements(page)
     assert [] == await violations(page)
 
 
@@ -49,5 +49,5 @@ async def test_complaints_are_heard(page: Page, console: Console) -> None:
     async with Site.serving({"/": "<!doctype html><script>throw new Error('broken on purpose')</script>"}) as site:
         await page.goto(site.origin)
 
-        assert "broken on purpose" in console.complaints[0]
+        assert "broken on purpose" in console.errors[0]
         assert [] == console.unexpected

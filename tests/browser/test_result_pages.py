@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.gallery import REASONS, failed, gallery, page_of, pages
-from tests.support.browser import violations, wider_than_its_window
+from tests.browser.result_pages import REASONS, failed, page_of, pages, serve_pages
+from tests.support.browser import overflowing_elements, violations
 from upstash_helper.api.pages.outcome import LOOKS
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ async def test_every_page_reads_well_for_all_and_fits(page: Page) -> None:
     """Axe finds nothing on any page, and none scrolls sideways on the narrowest phone."""
     await page.set_viewport_size({"width": 320, "height": 640})
     wrong: dict[str, list[str]] = {}
-    async with gallery() as site:
+    async with serve_pages() as site:
         for name in pages():
             await page.goto(f"{site.origin}/{name}")
-            found = [*await violations(page), *await wider_than_its_window(page)]
+            found = [*await violations(page), *await overflowing_elements(page)]
             if found:
                 wrong[name] = found
 
@@ -54,7 +54,7 @@ async def test_every_page_reads_well_for_all_and_fits(page: Page) -> None:
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 async def test_a_window_that_is_about_to_close_reads_well_for_all(page: Page) -> None:
     """The line that counts down, with its button, is as readable as the rest."""
-    async with gallery() as site:
+    async with serve_pages() as site:
         site.pages["/closing"] = site.pages["/connected"].replace('data-closes="3"', 'data-closes="60"')
         await page.goto(f"{site.origin}/no-attempt")
         async with page.expect_popup() as coming:
@@ -67,7 +67,7 @@ async def test_a_window_that_is_about_to_close_reads_well_for_all(page: Page) ->
 
 async def test_a_command_can_be_copied(page: Page, context: BrowserContext) -> None:
     """One button puts a command on the clipboard, and says that it did."""
-    async with gallery() as site:
+    async with serve_pages() as site:
         await context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.origin)
         await page.goto(f"{site.origin}/no-attempt")
         button = page.get_by_role("button", name="Copy upstash-helper connect --paste")

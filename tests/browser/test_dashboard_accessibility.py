@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.owner import dialog, go_to, open_dashboard
-from tests.support.browser import violations, wider_than_its_window
+from tests.browser.dashboard import dialog, go_to, open_dashboard
+from tests.support.browser import overflowing_elements, violations
 
 if TYPE_CHECKING:
     from playwright.async_api import Page, Route
@@ -40,7 +40,7 @@ async def looks(page: Page) -> list[str]:
     wrong = []
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
-        found = await wider_than_its_window(page) + (await violations(page) if width in AXE_WIDTHS else [])
+        found = await overflowing_elements(page) + (await violations(page) if width in AXE_WIDTHS else [])
         wrong += [f"{width}: {it}" for it in found]
     return wrong
 

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from tests.browser.owner import go_to, open_dashboard
-from tests.browser.person import sign_up
+from tests.browser.dashboard import go_to, open_dashboard
+from tests.browser.sign_in import sign_up
 from tests.support.browser import Console, Site
 from tests.support.dev_server import DevServer
-from tests.support.web_tool import BUTTON, approve, gone, in_state, looking_at, module, popup_of, shown_by
+from tests.support.web_tool import (
+    BUTTON,
+    approve,
+    button_text,
+    connect_module,
+    popup_of,
+    wait_for_state,
+    wait_until_closed,
+    with_ports,
+)
 from tests.support.world import World, free_port
 
 if TYPE_CHECKING:
@@ -48,7 +57,7 @@ def ports_of(world: World) -> list[int]:
 
 def connect_js(world: World) -> str:
     """Return the module, which looks for the helpers of tests."""
-    return looking_at(module(), *ports_of(world))
+    return with_ports(connect_module(), *ports_of(world))
 
 
 def inlined(world: World) -> str:
@@ -84,8 +93,8 @@ async def test_a_page_of_the_dev_server_itself(
         await page.goto(f"http://localhost:{port}/")
         await page.locator(BUTTON).click()
         pairing = await approve(world)
-        await in_state(page, "error")
-        told = await shown_by(page)
+        await wait_for_state(page, "error")
+        told = await button_text(page)
         seen = dev.seen()
         dev.stop()
 
@@ -93,11 +102,11 @@ async def test_a_page_of_the_dev_server_itself(
             await page.get_by_role("button", name="Try again").click()
             popup = await opened.value
             await sign_up(popup, world.email)
-        await in_state(page, "connected")
-        await gone(popup)
+        await wait_for_state(page, "connected")
+        await wait_until_closed(popup)
     with DevServer.running(port, inlined(world)) as dev:
         await page.reload()
-        await in_state(page, "connected")
+        await wait_for_state(page, "connected")
         again = dev.seen()
 
     assert f"http://localhost:{port}" == pairing["identity"]["name"]
@@ -137,8 +146,8 @@ async def test_the_page_hears_of_it_from_the_window(
         await approve(world)
         popup = await popup_of(context, page)
         await sign_up(popup, world.email)
-        await in_state(page, "connected")
-        await gone(popup)
+        await wait_for_state(page, "connected")
+        await wait_until_closed(popup)
 
         assert [f"http://localhost:{world.port}", "upstash-helper"] == await page.evaluate("window.heard")
 
@@ -155,9 +164,9 @@ async def test_a_server_with_a_page_for_every_path_is_no_helper(
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
             await approve(world)
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
             await page.reload()
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
             names = await page.evaluate("document.querySelector('upstash-connect').client.databases.list()")
             kept = await page.evaluate(KEPT)
         seen = dev.seen()
@@ -178,7 +187,7 @@ async def test_nor_is_one_with_a_copy_of_the_helpers_files(world: World, page: P
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
             await approve(world)
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
         seen = dev.seen()
 
     assert seen
@@ -194,14 +203,14 @@ async def test_the_address_that_worked_is_asked_first(world: World, page: Page, 
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
             await approve(world)
-            await in_state(page, "connected")
-            before, complaints = dev.seen(), len(console.complaints)
+            await wait_for_state(page, "connected")
+            before, errors = dev.seen(), len(console.errors)
             await page.reload()
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
             after = dev.seen()
 
     assert before == after
-    assert complaints == len(console.complaints)
+    assert errors == len(console.errors)
 
 
 async def test_a_helper_that_has_moved(
@@ -213,7 +222,7 @@ async def test_a_helper_that_has_moved(
     """
     expect_misses(console)
     api_port = free_port()
-    js = looking_at(module(), daemon_port, api_port)
+    js = with_ports(connect_module(), daemon_port, api_port)
     keep: dict[str, Any] = {}
     async with Site.serving({"/": TOOL, "/connect.js": js}) as site:
         async with World.running(tmp_path, far_side, daemon_port) as world:
@@ -222,7 +231,7 @@ async def test_a_helper_that_has_moved(
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
             await approve(world)
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
         with DevServer.running(daemon_port) as dev:
             moved = {**keep, "port_policy": "on-demand", "api_port": api_port}
             async with World.running(tmp_path, far_side, daemon_port, **moved) as world:
@@ -230,12 +239,12 @@ async def test_a_helper_that_has_moved(
                 await page.locator(BUTTON).wait_for()
                 await page.locator(BUTTON).click()
                 await approve(world)
-                await in_state(page, "connected")
+                await wait_for_state(page, "connected")
                 both = await page.evaluate(KEPT)
             seen = dev.seen()
         async with World.running(tmp_path, far_side, daemon_port, **keep) as world:
             await page.reload()
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
 
     assert seen
     assert only_probed(seen)
@@ -247,13 +256,13 @@ async def test_a_dev_server_that_comes_to_the_helpers_address_gets_no_token(
 ) -> None:
     """The page has it open all the while, and goes on asking for databases. It is told that the helper is gone."""
     expect_misses(console)
-    async with Site.serving({"/": TOOL, "/connect.js": looking_at(module(), daemon_port)}) as site:
+    async with Site.serving({"/": TOOL, "/connect.js": with_ports(connect_module(), daemon_port)}) as site:
         async with World.running(tmp_path, far_side, daemon_port) as world:
             await world.connect()
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
             await approve(world)
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
         ask = "document.querySelector('upstash-connect').client.databases.list().catch(({ code }) => code)"
         gone_ = await page.evaluate(ask)
         with DevServer.running(daemon_port) as dev:
@@ -273,16 +282,16 @@ async def test_a_bridge_to_the_dev_server_says_where_to_try_next(world: World, p
     expect_misses(console)
     await world.connect()
     tool = TOOL.replace("<upstash-connect ", "<upstash-connect bridge ")
-    js = looking_at(module(), world.settings.port, world.port)
+    js = with_ports(connect_module(), world.settings.port, world.port)
     with DevServer.running(world.settings.port) as dev:
         async with Site.serving({"/": tool, "/connect.js": js}) as site:
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
-            await in_state(page, "missing")
-            told = await shown_by(page)
+            await wait_for_state(page, "missing")
+            told = await button_text(page)
             await page.get_by_role("button", name="Try again").click()
             await approve(world)
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
         seen = dev.seen()
 
     assert "another program is using that address" in told
@@ -294,7 +303,7 @@ async def test_whether_it_runs_is_found_out_too(world: World, page: Page, consol
     """At any of its addresses; and not where only a dev server is."""
     expect_misses(console)
     nowhere = [world.settings.port, free_port()]
-    modules = {"/connect.js": connect_js(world), "/elsewhere.js": looking_at(module(), *nowhere)}
+    modules = {"/connect.js": connect_js(world), "/elsewhere.js": with_ports(connect_module(), *nowhere)}
     ask = "(path) => import(path).then(({ isHelperRunning }) => isHelperRunning())"
     with DevServer.running(world.settings.port):
         async with Site.serving({"/": "<!doctype html><title>Tool</title>", **modules}) as site:
@@ -313,12 +322,12 @@ async def test_of_two_helpers_the_first_in_order_is_taken(
     async with World.running(
         tmp_path / "other", far_side, free_port(), port_policy="on-demand", api_port=free_port()
     ) as other:
-        js = looking_at(module(), free_port(), world.port, other.port)
+        js = with_ports(connect_module(), free_port(), world.port, other.port)
         async with Site.serving({"/": TOOL, "/connect.js": js}) as site:
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
             await approve(world)
-            await in_state(page, "connected")
+            await wait_for_state(page, "connected")
 
             assert f"http://localhost:{world.port}" == (await page.evaluate(KEPT))["upstash-helper:at"]
             assert [] == (await other.get("/v1/pairings")).json["pairings"]

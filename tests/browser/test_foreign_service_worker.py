@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.person import opened_by_system, sign_up
+from tests.browser.sign_in import open_from_system, sign_up
 from tests.support.browser import Site, violations
 from tests.support.world import World
 
@@ -79,7 +79,7 @@ async def test_a_foreign_worker_that_lets_pages_through_is_found_removed_and_exp
     await leave_worker(page, daemon_port, PASSING)
     async with World.running(tmp_path, far_side, daemon_port) as world:
         started = await world.start()
-        tab = await opened_by_system(context, await world.sign_in(started))
+        tab = await open_from_system(context, await world.sign_in(started))
 
         notice = tab.locator(".notice")
         await expect(notice.get_by_role("heading")).to_have_text("Another app was in the way")
