@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from playwright.async_api import expect
 
+from tests.browser.connection_states import STATUSES, show_connection
 from tests.browser.result_pages import pages, serve_pages
 from tests.browser.sample_daemon import sample_daemon
 from tests.support.browser import launch, playwright_driver
@@ -69,6 +70,10 @@ async def every_page(browser: Browser, out: Path) -> None:
                 for name, show in daemon.sections.items():
                     await show(page)
                     await at_all_widths(page, out, f"dashboard-{name}-{scheme}")
+                await daemon.sections["overview"](page)
+                for name in STATUSES:
+                    await show_connection(page, name)
+                    await at_all_widths(page, out, f"connection-{name}-{scheme}")
         async with context_for(browser, "light") as other, daemon.with_access_request(other):
             for scheme in SCHEMES:
                 async with context_for(browser, scheme) as context:

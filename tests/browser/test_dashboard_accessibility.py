@@ -1,18 +1,18 @@
-"""Every section and state of the dashboard: axe-core finds nothing, and nothing sticks out, from a phone to a desk."""
+"""Accessibility of every section and state of the dashboard, and no overflow, from phone to desktop width."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.dashboard import dialog, go_to, open_dashboard
+from tests.browser.connection_states import STATUSES, connection, show_connection
+from tests.browser.dashboard import connection_card, dialog, go_to, open_dashboard
 from tests.support.browser import overflowing_elements, violations
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page, Route
+    from playwright.async_api import Page
 
     from tests.support.browser import Console
     from tests.support.world import World
@@ -22,48 +22,37 @@ pytestmark = [pytest.mark.slow, pytest.mark.parametrize("color_scheme", ["light"
 WIDTHS = (360, 768, 1440)
 AXE_WIDTHS = (360, 1440)
 LONG = "https://a-very-long-name-of-a-sub-domain.with-many-parts.and-even-more.preview.deployments.example-hosting.com"
-ATTEMPT = {"attempt_id": "a", "state": "pending", "expires_at": "2030-01-01T00:00:00Z"}
-STATES: dict[str, dict[str, Any]] = {
-    "disconnected": {"attempt": {**ATTEMPT, "state": "failed", "reason": "access_denied", "detail": "You cancelled."}},
-    "connecting": {"attempt": {**ATTEMPT, "waiting": "no_callback", "detail": "The browser has not come back yet."}},
-    "connected": {"account": {"email": "ada@example.com"}, "method": "oauth", "since": "2026-01-01T00:00:00Z"},
-    "needs_email": {},
-    "reconnect_required": {"account": {"email": "ada@example.com"}},
-    "keyring_locked": {"detail": "The keyring is locked. Unlock it."},
-    "keyring_unavailable": {"detail": "There is no Secret Service on the session bus."},
-    "port_conflict": {"detail": "[::1]:3000 belongs to node (process 4711)."},
-}
 
 
-async def looks(page: Page) -> list[str]:
-    """Return what is wrong with what is shown, at every width."""
-    wrong = []
+async def problems_of(page: Page) -> list[str]:
+    """Return the accessibility violations and the overflowing elements at every width."""
+    problems = []
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
         found = await overflowing_elements(page) + (await violations(page) if width in AXE_WIDTHS else [])
-        wrong += [f"{width}: {it}" for it in found]
-    return wrong
+        problems += [f"{width}: {it}" for it in found]
+    return problems
 
 
 async def test_without_a_session(page: Page, home_page: str) -> None:
-    """How to open it can be read by all."""
+    """The page without a session is accessible."""
     await page.goto(home_page)
     await expect(page.get_by_role("heading", name="Open the dashboard")).to_be_visible()
 
-    assert [] == await looks(page)
+    assert [] == await problems_of(page)
 
 
 async def test_empty_sections(world: World, page: Page) -> None:
-    """A helper that nobody has used yet."""
+    """The sections of an unused helper are accessible and fit."""
     await open_dashboard(world, page)
 
     for section in ("Overview", "Databases", "Apps", "Activity", "Settings"):
         await go_to(page, section)
-        assert [] == await looks(page), section
+        assert [] == await problems_of(page), section
 
 
 async def test_full_sections(world: World, page: Page) -> None:
-    """A helper with databases, apps, a block and a request that waits, one of them with a hostile name."""
+    """The sections with databases, apps, a block, and a pending request with long names are accessible and fit."""
     await world.connect()
     await world.create("orders", read_regions=["eu-west-1"])
     await world.create("a" * 64)
@@ -80,11 +69,11 @@ async def test_full_sections(world: World, page: Page) -> None:
 
     for section in ("Overview", "Databases", "Apps", "Activity", "Settings"):
         await go_to(page, section)
-        assert [] == await looks(page), section
+        assert [] == await problems_of(page), section
 
 
 async def test_dialogs(world: World, page: Page) -> None:
-    """Making a database, looking into one with its secrets shown, and being asked before it is deleted."""
+    """The dialogs to create, show, and delete a database are accessible and fit."""
     await world.connect()
     await world.create("orders")
     await open_dashboard(world, page, "Databases")
@@ -92,34 +81,30 @@ async def test_dialogs(world: World, page: Page) -> None:
     await page.get_by_role("button", name="New database").click()
     await dialog(page, "New database").get_by_text("Read regions", exact=True).click()
     await dialog(page, "New database").get_by_role("button", name="Create database").click()
-    assert [] == await looks(page)
+    assert [] == await problems_of(page)
     await page.keyboard.press("Escape")
 
     await page.get_by_role("button", name="orders").click()
     panel = dialog(page, "orders")
     await panel.get_by_role("button", name="Show the secrets").click()
     await expect(panel.get_by_role("button", name="Hide the secrets")).to_be_visible()
-    assert [] == await looks(page)
+    assert [] == await problems_of(page)
 
     await panel.get_by_role("button", name="Delete").click()
     await expect(dialog(page, "Delete the database?")).to_be_visible()
-    assert [] == await looks(page)
+    assert [] == await problems_of(page)
 
 
-@pytest.mark.parametrize("state", STATES)
-async def test_states_of_the_connection(world: World, page: Page, console: Console, state: str) -> None:
-    """Each has words, a sign, and something to do."""
-    console.expect("409")  # the daemon itself is not connected
-    nothing = {"account": None, "method": None, "since": None, "api_key_name": None, "attempt": None}
-    store = {"kind": "Secret Service", "state": "ok", "detail": ""}
-
-    async def answer(route: Route) -> None:
-        await route.fulfill(json={**nothing, "credential_store": store, **STATES[state], "state": state})
-
-    await page.route(re.compile(r"/v1/connection$"), answer)
+@pytest.mark.parametrize("name", STATUSES)
+async def test_states_of_the_connection(world: World, page: Page, console: Console, name: str) -> None:
+    """The card shows the API's title and detail for each state, has a button, is accessible, and fits."""
+    console.expect("409")  # the daemon itself has no account
     await open_dashboard(world, page)
-    card = page.get_by_role("region", name="Connection")
 
-    await expect(card.get_by_role("heading")).to_be_visible()
-    await expect(card.get_by_role("button").first).to_be_visible()
-    assert [] == await looks(page)
+    await show_connection(page, name)
+
+    card, sent = await connection_card(page), connection(name)
+    assert sent["title"] in card
+    assert sent.get("detail", "") in card
+    assert await page.get_by_role("region", name="Connection").get_by_role("button").first.is_visible()
+    assert [] == await problems_of(page)

@@ -77,7 +77,7 @@ class Console:
         context.on("weberror", lambda error: self._uncaught(error.error))
 
     def expect(self, pattern: str) -> None:
-        """Take errors in which ``pattern`` is found for what the test wants to happen."""
+        """Expect errors that contain ``pattern``, a regular expression."""
         self._expected.append(re.compile(pattern))
 
     @property
@@ -105,8 +105,9 @@ async def violations(page: Page) -> list[str]:
     """
     Return the accessibility violations that axe-core finds in ``page``, one line for each element.
 
-    Transitions are completed first, so that final colors are checked. Endless animations are not waited for. The test is
-    skipped if axe-core cannot be installed.
+    Transitions are completed first, so that final colors are checked. Endless animations are not waited for.
+
+    Skips the test if axe-core cannot be installed.
     """
     script = await installed_package(AXE) / "axe-core" / "axe.min.js"
     # Evaluated by the debugger: the page's Content-Security-Policy forbids a script element.

@@ -85,7 +85,8 @@ function lastAttempt(attempt, state) {
   const hasFailed = attempt.state === "failed" || attempt.state === "expired";
   if (state === "connected" || !hasFailed || attempt.reason === "cancelled") return null;
   const { title, detail, next_steps: steps } = attempt;
-  return callout("bad", h("p", { class: "strong" }, title), detail && h("p", {}, detail), stepList(steps));
+  const tone = attempt.reason === "access_denied" ? "info" : "bad"; // the user's own decision is no error
+  return callout(tone, h("p", { class: "strong" }, title), detail && h("p", {}, detail), stepList(steps));
 }
 
 /** Return what the user can do outside of the dashboard. @param {NextStep[] | undefined} steps */
