@@ -24,7 +24,7 @@ from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING
 from upstash_helper.client.dashboard_link import leave_page
-from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS, PROBLEMS
+from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,10 +124,14 @@ async def test_used_ticket_opens_no_session(world: World, page: Page, console: C
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     other = await page.context.new_page()
 
-    await other.goto(url)
+    async with other.expect_response("**/v1/dashboard/sessions") as refused:
+        await other.goto(url)
+    problem = await (await refused.value).json()
 
     await expect(other.get_by_role("heading", name="The dashboard cannot be opened")).to_be_visible()
-    assert PROBLEMS["ticket_not_valid"].text == await other.get_by_role("alert").inner_text()
+    assert "ticket_not_valid" == problem["code"]
+    assert problem["detail"] == await other.get_by_role("alert").inner_text()
+    assert "upstash-helper open" in problem["detail"]
     assert await token_of(other) is None
 
 

@@ -67,7 +67,7 @@ function about({ method, since, api_key_name: keyName, credential_store: credent
     ["Signed in", method === "api_key" ? "With an API key from the console" : "Through Upstash, in the browser"],
     ["Since", since ? h("span", { title: exact(since) }, time(since)) : null],
     ["API key", keyName ? h("span", { class: "wrap" }, keyName) : null],
-    ["Kept in", credentialStore?.kind ?? null],
+    ["Stored in", credentialStore?.kind ?? null],
   ]);
 }
 

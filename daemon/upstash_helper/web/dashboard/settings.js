@@ -49,7 +49,7 @@ export const settings = {
     const end = button("End session", { icon: "door", action: "end", onclick: () => busy(end, endSession) });
     const place = h("div", { class: "cards health" });
     root.append(
-      head("Settings and health", "The state of the helper, and where it keeps things.", refresh),
+      head("Settings and health", "The state of the helper and of the parts that it depends on.", refresh),
       place,
       h(
         "section",
