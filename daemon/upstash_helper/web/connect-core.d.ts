@@ -407,7 +407,7 @@ declare function resumeUpstash({ storage, url, signal }?: ResumeOptions): Promis
 /** What every function here throws. */
 declare class UpstashHelperError extends Error {
   constructor(code: string, message: string, help?: string, options?: ErrorOptions);
-  /** Stable: programs tell errors apart by it. */
+  /** Stable: programs distinguish errors by it. */
   readonly code: string;
   /** What to do about it, for a person. May be empty. */
   readonly help: string;

@@ -36,7 +36,7 @@ test("a connected account is not changed", async (t) => {
   assert.equal(helper.requests.length, 1);
 });
 
-test("a page that may not read the connection asks nothing", async (t) => {
+test("a page that may not read the connection sends no request", async (t) => {
   const { helper, session } = await withAccess(t, ["databases:read"]);
 
   assert.equal(await connectAccount(session, recordedRun()), null);
@@ -90,7 +90,7 @@ test("a port conflict that is found when the sign-in starts is the same error", 
   });
 });
 
-test("any other refusal keeps its code", async (t) => {
+test("any other error of the API keeps its code", async (t) => {
   const { helper, session } = await withAccess(t);
   helper.on("POST /v1/connection", refused(403, "insufficient_scope"));
 
@@ -105,7 +105,7 @@ test("an account that another app has connected in the meantime needs no sign-in
   assert.equal(helper.seen("GET /v1/connection").length, 1);
 });
 
-test("a failed sign-in says why", async (t) => {
+test("a failed sign-in is an error with the reason and the helper's text", async (t) => {
   const { helper, session } = await withAccess(t);
   const open = () => {};
 

@@ -1,4 +1,4 @@
-/** What the dashboard says. */
+/** The dashboard's texts. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -43,7 +43,7 @@ for (const [seconds, expected] of /** @type {[number, string][]} */ ([
   });
 }
 
-test("a moment that is none is shown as it came", () => {
+test("an invalid timestamp is shown unchanged", () => {
   assert.equal(relative("soon"), "soon");
   assert.equal(exact("soon"), "soon");
   assert.match(exact(moment(0)), /2026/);
@@ -63,7 +63,7 @@ for (const [seconds, expected] of /** @type {[number, string][]} */ ([
   });
 }
 
-test("codes have words, and unknown ones are shown", () => {
+test("codes are shown as text, and unknown codes unchanged", () => {
   assert.equal(actionText("pairing.approve"), "Approved an app");
   assert.equal(actionText("something.new"), "something.new");
   assert.equal(resultText("ok"), "Done");
@@ -115,7 +115,7 @@ test("activity is filtered by app and time", () => {
   assert.equal(queryFor("owner", "3600", NOW).toString(), "page_size=50&app=owner&since=2026-06-01T11%3A00%3A00.000Z");
 });
 
-test("what an entry is about has the name that the user knows", () => {
+test("the target of an activity entry is shown by its name", () => {
   const names = new Map([["db-1", "orders"]]);
 
   assert.equal(targetText("db-1", names), "orders");

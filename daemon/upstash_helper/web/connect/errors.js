@@ -13,7 +13,7 @@ export class UpstashHelperError extends Error {
   constructor(code, message, help = "", options = undefined) {
     super(message, options);
     this.name = new.target.name;
-    /** Stable: programs tell errors apart by it. @readonly @type {string} */
+    /** Stable: programs distinguish errors by it. @readonly @type {string} */
     this.code = code;
     /** What to do about it, for a person. May be empty. @readonly @type {string} */
     this.help = help;
