@@ -1,6 +1,5 @@
 """
-The scripts with which the helper is set up, installed and tested, and what they share.
+The scripts that install, demonstrate, and test the helper, and the modules that they share.
 
-A package with this file, because one of the scripts is `install.py`: without it, `import install` would find that one
-from here.
+This file makes the folder a package. Without it, `import install` would import `install.py` when run from here.
 """

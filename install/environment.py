@@ -1,8 +1,8 @@
 """
-A virtual environment, ``.venv`` or a user's own: made once, and used again while what it was made from is the same.
+A virtual environment, in ``.venv`` or of an installation. It is reused until what it was created from changes.
 
-A stamp in it records what it was made from. The stamp is taken away before anything is changed and written when all is
-done, so an environment without one is half-made, and is made anew.
+A stamp file in it records what it was created from. The stamp is removed before a change and written afterwards, so an
+environment without a stamp is incomplete, and is created again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = Path(__file__).absolute().parent.parent
 
 RUNTIME = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
-"""Pins the same versions of everything in RUNTIME, and more."""
+"""Pins the same versions as RUNTIME, and further packages."""
 
 _STAMP = "upstash-helper.json"
 _LOCK = "upstash-helper.lock"
@@ -34,54 +34,57 @@ _LOCK = "upstash-helper.lock"
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an environment was made from."""
+    """What an environment was created from."""
 
     base: str
-    """The interpreter and the folder: both are written all over an environment."""
+    """The interpreter and the folder. An environment contains both in many files."""
     requirements: dict[str, str]
-    """For each requirement file that is installed, the hash of its text."""
+    """The hash of each installed requirements file."""
     project: str
-    """The hash of pyproject.toml: entry points and version are copied from it."""
+    """The hash of pyproject.toml, which entry points and version are copied from."""
     installer: str = ""
-    """What made it: pip cannot go on with an environment of uv's, which has no pip."""
+    """The program that created it. pip cannot update an environment of uv, which does not contain pip."""
 
 
 class Step(Enum):
-    """What there may be to do, in this order."""
+    """The steps to set up an environment, in order."""
 
-    MAKE = auto()
+    CREATE = auto()
     INSTALL = auto()
     LINK = auto()
-    """The checkout itself; into a user's own environment it is copied."""
+    """Install the checkout: editable in ``.venv``, as a copy in an installation."""
 
 
-def steps_from(found: Stamp | None, wanted: Stamp) -> tuple[Step, ...]:
-    """Return what turns the environment with the stamp ``found`` into one that satisfies ``wanted``."""
-    everything = (Step.MAKE, Step.INSTALL, Step.LINK)
-    if found is None or found.base != wanted.base:
+def steps_from(current: Stamp | None, required: Stamp) -> tuple[Step, ...]:
+    """Return the steps that bring an environment from one stamp to another."""
+    everything = (Step.CREATE, Step.INSTALL, Step.LINK)
+    if current is None or current.base != required.base:
         return everything
-    installed = wanted.requirements.items() <= found.requirements.items()
-    if installed and found.project == wanted.project:
+    installed = required.requirements.items() <= current.requirements.items()
+    if installed and current.project == required.project:
         return ()
-    if found.installer == "uv" and wanted.installer != "uv":
+    if current.installer == "uv" and required.installer != "uv":
         return everything
     return (Step.LINK,) if installed else (Step.INSTALL, Step.LINK)
 
 
 class Environment:
-    """The environment of one checkout."""
+    """The virtual environment of a checkout or of an installation."""
 
-    def __init__(self, root: Path = ROOT, installer: Installer | None = None, *, apart: Path | None = None) -> None:
+    def __init__(
+        self, root: Path = ROOT, installer: Installer | None = None, *, standalone: Path | None = None
+    ) -> None:
         """
         Args:
             root: The checkout.
-            installer: What makes it; by default uv or pip, chosen when there is something to do.
-            apart: Its folder, if it is one that goes on without the checkout: the checkout is then copied into it, each
-                time anew, and may be changed, moved or deleted. By default ``.venv`` in the checkout.
+            installer: Creates the environment. By default uv or pip, chosen when needed.
+            standalone: The folder of an environment that does not depend on the checkout. The checkout is copied into
+                it at each run, and can be changed, moved, or deleted afterwards. By default, the environment is
+                ``.venv`` in the checkout.
         """
         self._root = root
-        self._venv = root / ".venv" if apart is None else apart
-        self._apart = apart is not None
+        self._venv = root / ".venv" if standalone is None else standalone
+        self._standalone = standalone is not None
         self._installer = installer
 
     @property
@@ -91,38 +94,38 @@ class Environment:
 
     def prepare(self, file: str) -> Path:
         """
-        Have everything installed that the requirement file ``file`` pins, and the checkout itself.
+        Install the packages in a requirements file, and the checkout, unless they are up to date.
 
         Returns:
             The environment's interpreter.
 
         Raises:
-            SetupError: If that cannot be done.
+            SetupError: If this fails.
         """
         if self._steps(file):
-            self._check_place()
-            # Before anything is made: there may be nothing to make it with.
+            self._check_folder()
+            # Before the folder is created, because there may be no usable installer.
             self._installer = self._installer or choose_installer()
-            self._make_folder()
+            self._create_folder()
             with exclusive(self._venv / _LOCK):
-                # Another set-up may have done the same while this one waited.
+                # Determined again, because another setup may have finished in the meantime.
                 self._carry_out(self._steps(file), file)
-        if sys.dont_write_bytecode and not self._apart:
-            # Nobody else would, and each start of the daemon would compile it all again.
+        if sys.dont_write_bytecode and not self._standalone:
+            # Otherwise the daemon would be compiled again at each start.
             compileall.compile_dir(self._root / "daemon", quiet=2)
             compileall.compile_dir(self._root / "tray", quiet=2)
         return self.python
 
     def _steps(self, file: str) -> tuple[Step, ...]:
         name = self._installer.name if self._installer else "uv" if shutil.which("uv") else "pip"
-        found = self._read_stamp() if self.python.exists() else None
-        steps = steps_from(found, self._wanted(file, installer=name))
-        return steps or ((Step.LINK,) if self._apart else ())
+        current = self._read_stamp() if self.python.exists() else None
+        steps = steps_from(current, self._required_stamp(file, installer=name))
+        return steps or ((Step.LINK,) if self._standalone else ())
 
-    def _wanted(self, file: str, *, installer: str) -> Stamp:
+    def _required_stamp(self, file: str, *, installer: str) -> Stamp:
         files = (RUNTIME, DEVELOPMENT) if file == DEVELOPMENT else (file,)
-        # Resolved: a folder may be reached by several names.
-        folder = str((self._venv if self._apart else self._root).resolve())
+        # Resolved, because a folder can have several paths.
+        folder = str((self._venv if self._standalone else self._root).resolve())
         return Stamp(
             base=f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {sys.base_prefix} {folder}",
             requirements={name: _hash_of(self._root / name) for name in files},
@@ -135,39 +138,46 @@ class Environment:
         if not steps:
             return
         installer = self._installer or choose_installer()
-        put_in = installer.copy if self._apart else installer.link
+        install_checkout = installer.copy if self._standalone else installer.link
         (self._venv / _STAMP).unlink(missing_ok=True)
         commands = {
-            Step.MAKE: (f"Making {self._venv}", installer.make(self._venv, base_python())),
+            Step.CREATE: (f"Creating {self._venv}", installer.create(self._venv, base_python())),
             Step.INSTALL: (f"Installing {file} with {installer.name}", installer.install(self.python, file)),
-            Step.LINK: ("Installing this checkout", put_in(self.python)),
+            Step.LINK: ("Installing this checkout", install_checkout(self.python)),
         }
         for step in steps:
-            if step is Step.MAKE:
+            if step is Step.CREATE:
                 self._clear()
             label, command = commands[step]
             run_quietly(label, command, cwd=self._root, env=installer.variables)
-        stamp = self._wanted(file, installer=installer.name)
+        stamp = self._required_stamp(file, installer=installer.name)
         (self._venv / _STAMP).write_text(json.dumps(asdict(stamp), indent=2), encoding="utf-8")
 
-    def _make_folder(self) -> None:
+    def _create_folder(self) -> None:
         try:
-            self._venv.mkdir(parents=self._apart, exist_ok=True)
+            self._venv.mkdir(parents=self._standalone, exist_ok=True)
         except OSError as error:
-            raise SetupError(f"{self._venv} could not be made ({error.strerror}).") from error
+            raise SetupError(f"Cannot create {self._venv}: {error.strerror}.") from error
 
-    def _check_place(self) -> None:
-        """Refuse to clear a folder that no set-up has made."""
+    def _check_folder(self) -> None:
+        """
+        Check that the folder can be cleared.
+
+        Raises:
+            SetupError: If it was not created by a setup.
+        """
         if self._venv.exists() and not is_environment(self._venv):
             if self._venv.is_dir() and not any(self._venv.iterdir()):
                 return
-            raise SetupError(f"{self._venv} is no virtual environment: move it away, then run the same command again.")
+            raise SetupError(
+                f"{self._venv} is not a virtual environment. Move it away, then run the same command again."
+            )
 
     def _clear(self) -> None:
-        """Empty the environment's folder, but for the lock: on Windows an open file cannot be deleted."""
+        """Empty the environment's folder except for the lock, because Windows cannot delete an open file."""
         leftovers = [path for path in self._venv.iterdir() if path.name != _LOCK]
         if leftovers:
-            say(f"Making {self._venv} anew: it is unfinished, or of another Python or another folder.")
+            say(f"Creating {self._venv} again: it is incomplete, or belongs to another Python or another folder.")
         try:
             for path in leftovers:
                 if path.is_dir() and not path.is_symlink():
@@ -176,8 +186,8 @@ class Environment:
                     path.unlink()
         except OSError as error:
             raise SetupError(
-                f"{error.filename} could not be deleted ({error.strerror}): stop the programs that run from "
-                f"{self._venv}, then run the same command again."
+                f"Cannot delete {error.filename}: {error.strerror}. Stop the programs that run from {self._venv}, then "
+                "run the same command again."
             ) from error
 
     def _read_stamp(self) -> Stamp | None:
@@ -188,7 +198,7 @@ class Environment:
 
 
 def is_environment(folder: Path) -> bool:
-    """Return whether a set-up has made this folder, or begun to."""
+    """Return whether a setup has created this folder, completely or not."""
     return any((folder / name).exists() for name in ("pyvenv.cfg", _LOCK))
 
 
@@ -196,4 +206,4 @@ def _hash_of(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise SetupError(f"{path} could not be read ({error.strerror}): is the checkout complete?") from error
+        raise SetupError(f"Cannot read {path}: {error.strerror}. Is the checkout complete?") from error

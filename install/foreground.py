@@ -1,4 +1,4 @@
-"""Run a program in this terminal in such a way that Ctrl-C, signals and the exit code are the program's own."""
+"""Running a program in this terminal: it handles Ctrl-C and signals, and its exit code is passed on."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from typing import NoReturn
 from install.progress import CommandFailed, SetupError, say
 
 
-def become(command: Sequence[str]) -> int:
-    """Go on as ``command``; on Windows, which knows no such thing, run it and return its exit code."""
+def replace_process(command: Sequence[str]) -> int:
+    """Replace this process with a program. Windows cannot do this: there, run it and return its exit code."""
     if sys.platform == "win32":
         return run(command)
-    return os.execv(command[0], [*command])  # noqa: S606 - there is no shell to pass
+    return os.execv(command[0], [*command])  # noqa: S606 - no shell is involved
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
     """
-    Run ``command`` to its end and return its exit code; 128 + n if signal n ended it, as a shell says it.
+    Run a program and return its exit code; 128 + n if signal n terminated it, as in a shell.
 
-    Ctrl-C reaches it from the terminal, and a SIGTERM to this process is passed on: whether to end is its decision.
+    The terminal sends Ctrl-C to the program, and a SIGTERM to this process is forwarded to it.
     """
     child: subprocess.Popen[bytes] | None = None
-    early = False
+    terminated_early = False
 
-    def pass_on(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal early
+    def forward(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal terminated_early
         if child is None:
-            early = True
+            terminated_early = True
         else:
             child.terminate()
 
-    # A handler, because SIG_IGN would be inherited.
+    # A handler, because the program would inherit SIG_IGN.
     interrupt = signal.signal(signal.SIGINT, lambda _signal, _frame: None)
-    terminate = signal.signal(signal.SIGTERM, pass_on)
+    terminate = signal.signal(signal.SIGTERM, forward)
     try:
         child = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})})
-        if early:
-            # It came while the program was being started, which runs already before that is over.
+        if terminated_early:
+            # The signal arrived before Popen returned.
             child.terminate()
         code = child.wait()
     except OSError as error:
-        raise SetupError(f"{command[0]} could not be started ({error.strerror}).") from error
+        raise SetupError(f"Cannot start {command[0]}: {error.strerror}.") from error
     finally:
         signal.signal(signal.SIGINT, interrupt)
         signal.signal(signal.SIGTERM, terminate)
     return code if code >= 0 else 128 - code
 
 
-def guarded(main: Callable[[list[str]], int]) -> NoReturn:
-    """Run the ``main`` of a script; what stops it is said in a sentence, never in a traceback."""
+def run_main(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run the ``main`` of a script and exit. Errors are printed as a message, without a traceback."""
     try:
         code = main(sys.argv[1:])
     except CommandFailed as error:
@@ -65,6 +65,6 @@ def guarded(main: Callable[[list[str]], int]) -> NoReturn:
         say(str(error))
         code = 1
     except KeyboardInterrupt:
-        say("\nInterrupted. The same command goes on from here.")
+        say("\nInterrupted. Run the same command again to continue.")
         code = 130
     sys.exit(code)

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """
-Install upstash-helper for yourself, from this checkout, with nothing but Python; run it again to bring it up to date.
+Install upstash-helper for your user from this checkout. It needs only Python. Run it again to upgrade.
 
-  python3 install/install.py                install, and have it start with your session
-  python3 install/install.py --uninstall    undo that; with --purge, settings, connection and apps go, too
+  python3 install/install.py                install, and start the helper at login
+  python3 install/install.py --uninstall    uninstall; with --purge, also remove settings, connection, and apps
 
-The program goes into a virtual environment in your data folder (on Linux ~/.local/share/upstash-helper/venv), with what
-requirements.txt pins, and a link to it into ~/.local/bin (on Windows a .cmd file into a folder of its own). Then
-`upstash-helper install` sets up what starts it. The checkout is copied: it may be moved or deleted afterwards.
+The program is installed in a virtual environment in your data folder (on Linux ~/.local/share/upstash-helper/venv) with
+the packages in requirements.txt. A link to it is created in ~/.local/bin (on Windows a .cmd file in a separate folder).
+Then `upstash-helper install` sets up the service. The checkout is copied, and can be moved or deleted afterwards.
 """
 
 import os
 import sys
 
-# This file is read by old Pythons too, so that they can say this.
+# This file must be valid in older Python versions, so that they can print this message.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("upstash-helper needs Python 3.11 or newer; this is %d.%d." % sys.version_info[:2])  # noqa: UP031
 
@@ -22,37 +22,37 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 import argparse
 
 from install import user_install
-from install.foreground import guarded
+from install.foreground import run_main
 from install.places import Places, places
 from install.progress import SetupError, say
-from install.user_install import Wishes
+from install.user_install import Options
 
-OPTIONS = (
-    ("--no-tray", "set up no icon on the panel"),
-    ("--no-service", "only put the program in place; set up nothing that starts it"),
-    ("--uninstall", "remove the program and what starts it"),
-    ("--purge", "with --uninstall: remove settings, connection, apps and logs, too"),
-    ("--yes", "with --uninstall: do not ask"),
-    ("--dry-run", "only say what would be done"),
+FLAGS = (
+    ("--no-tray", "do not install the tray icon"),
+    ("--no-service", "install only the program, not the service"),
+    ("--uninstall", "uninstall the program and the service"),
+    ("--purge", "with --uninstall: also remove settings, connection, apps, and logs"),
+    ("--yes", "with --uninstall: do not ask for confirmation"),
+    ("--dry-run", "show what would be done, and change nothing"),
 )
 
 
 def main(arguments: list[str]) -> int:
     """Install or uninstall."""
-    chosen = read(arguments)
-    where = places()
-    wishes = Wishes(tray=not chosen.no_tray, service=not chosen.no_service, purge=chosen.purge)
-    if chosen.uninstall:
-        return remove(where, wishes, dry_run=chosen.dry_run, yes=chosen.yes)
-    if chosen.dry_run:
-        for line in user_install.plan(where, wishes):
+    parsed = parse(arguments)
+    target = places()
+    options = Options(tray=not parsed.no_tray, service=not parsed.no_service, purge=parsed.purge)
+    if parsed.uninstall:
+        return uninstall(target, options, dry_run=parsed.dry_run, yes=parsed.yes)
+    if parsed.dry_run:
+        for line in user_install.plan_install(target, options):
             print(line)
         return 0
-    return user_install.install(where, wishes)
+    return user_install.install(target, options)
 
 
-def read(arguments: list[str]) -> argparse.Namespace:
-    """Return the options; what makes no sense ends the script with 2 and the reason."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the parsed arguments. Invalid combinations exit with code 2 and the reason."""
     parser = argparse.ArgumentParser(
         prog="python3 install/install.py",
         description=__doc__.strip(),
@@ -61,50 +61,54 @@ def read(arguments: list[str]) -> argparse.Namespace:
         "       %(prog)s --uninstall [--purge] [--no-service] [--yes] [--dry-run]",
         allow_abbrev=False,
     )
-    for name, text in OPTIONS:
+    for name, text in FLAGS:
         parser.add_argument(name, action="store_true", help=text)
-    chosen = parser.parse_args(arguments)
-    if chosen.purge and not chosen.uninstall:
-        parser.error("--purge goes with --uninstall")
-    if chosen.purge and chosen.no_service:
-        parser.error("--purge is the program's own work: it does not go with --no-service")
-    if chosen.uninstall and chosen.no_tray:
-        parser.error("--uninstall removes the icon as well: leave --no-tray out")
-    return chosen
+    parsed = parser.parse_args(arguments)
+    if parsed.purge and not parsed.uninstall:
+        parser.error("--purge requires --uninstall")
+    if parsed.purge and parsed.no_service:
+        parser.error("--purge cannot be used with --no-service: the program itself removes its data")
+    if parsed.uninstall and parsed.no_tray:
+        parser.error("--no-tray cannot be used with --uninstall, which always removes the tray icon")
+    return parsed
 
 
-def remove(where: Places, wishes: Wishes, *, dry_run: bool, yes: bool) -> int:
-    """Ask, and uninstall."""
-    found = user_install.leftovers(where, wishes)
-    if not found:
-        say("Nothing of upstash-helper is installed here by this script.")
+def uninstall(target: Places, options: Options, *, dry_run: bool, yes: bool) -> int:
+    """Ask for confirmation and uninstall."""
+    steps = user_install.plan_uninstall(target, options)
+    if not steps:
+        say("upstash-helper is not installed by this script.")
         return 0
     if dry_run:
-        for line in found:
-            print(f"Would {line}")
+        for step in steps:
+            print(f"Would {step}")
         return 0
     if not yes:
-        confirm(found)
-    code = user_install.uninstall(where, wishes)
+        confirm(steps)
+    code = user_install.uninstall(target, options)
     if not code:
-        say("upstash-helper is removed." if wishes.purge else "upstash-helper is removed; settings and data are kept.")
+        say(
+            "upstash-helper was removed."
+            if options.purge
+            else "upstash-helper was removed. Settings and data are kept."
+        )
     return code
 
 
-def confirm(found: list[str]) -> None:
+def confirm(steps: list[str]) -> None:
     """
-    Go on if the user says so.
+    Ask the user for confirmation.
 
     Raises:
-        SetupError: If the user does not, or cannot be asked.
+        SetupError: If the user declines, or there is no terminal.
     """
     if not sys.stdin.isatty():
-        raise SetupError("This asks for a confirmation, and there is no terminal to ask on. Pass --yes to go without.")
-    say("This will\n" + "\n".join(f"  {line}" for line in found))
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise SetupError("Confirmation is required, but there is no terminal. Pass --yes to continue without.")
+    say("This will\n" + "\n".join(f"  {step}" for step in steps))
+    print("Continue? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise SetupError("Nothing was changed.")
 
 
 if __name__ == "__main__":
-    guarded(main)
+    run_main(main)

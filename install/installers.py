@@ -1,4 +1,4 @@
-"""The command lines of the programs that can make an environment: uv where it is installed, else Python's own pip."""
+"""The commands that create an environment and install packages: uv if it is installed, otherwise pip."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Protocol
 
 from install.progress import SetupError
 
-# No option of these names an index, a proxy or a certificate: those are the user's, by configuration or environment.
+# No command names an index, a proxy, or a certificate. They come from the user's configuration or environment.
 
 
 class Installer(Protocol):
-    """Makes environments and puts packages into them. Each method returns a command line."""
+    """Creates environments and installs packages. Each method returns a command."""
 
     @property
     def name(self) -> str:
@@ -27,32 +27,32 @@ class Installer(Protocol):
     def variables(self) -> Mapping[str, str]:
         """Environment variables for its commands."""
 
-    def make(self, venv: Path, base: str) -> Sequence[str]:
-        """Make an environment at ``venv``, a folder that may be there already, for the interpreter ``base``."""
+    def create(self, venv: Path, base: str) -> Sequence[str]:
+        """Create an environment in ``venv``, which may already exist, with the interpreter ``base``."""
 
     def install(self, python: Path, requirements: str) -> Sequence[str]:
-        """Install what the file ``requirements`` pins into the environment of ``python``, compiled to bytecode."""
+        """Install the packages in a requirements file, compiled to bytecode, in the environment of ``python``."""
 
     def link(self, python: Path) -> Sequence[str]:
-        """Install the checkout that is the working directory, editable and without its dependencies."""
+        """Install the checkout in the working directory, editable and without dependencies."""
 
     def copy(self, python: Path) -> Sequence[str]:
-        """Install it as it is now, also in place of one with the same version, and without its dependencies."""
+        """Install a copy of the checkout without dependencies, even if the same version is installed."""
 
 
 @dataclass(frozen=True)
 class Uv:
-    """The quick way: https://docs.astral.sh/uv."""
+    """uv: https://docs.astral.sh/uv."""
 
     program: str
     name: str = "uv"
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """None: uv is told everything by arguments."""
+        """Empty: all options of uv are arguments."""
         return {}
 
-    def make(self, venv: Path, base: str) -> Sequence[str]:
+    def create(self, venv: Path, base: str) -> Sequence[str]:
         """See ``Installer``."""
         return [self.program, "venv", "--quiet", "--no-project", "--allow-existing", "--python", base, str(venv)]
 
@@ -68,23 +68,23 @@ class Uv:
 
     def copy(self, python: Path) -> Sequence[str]:
         """See ``Installer``."""
-        # `.` by itself would be taken from uv's cache while pyproject.toml is the same.
+        # Without --no-cache, uv would install `.` from its cache if pyproject.toml has not changed.
         options = ["--no-deps", "--no-build-isolation", "--compile-bytecode", "--reinstall", "--no-cache", "."]
         return [self.program, "pip", "install", "--python", str(python), *options]
 
 
 @dataclass(frozen=True)
 class Pip:
-    """The way that every Python has."""
+    """Python's own ``venv`` and ``pip``."""
 
     name: str = "pip"
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """A user's ``pip install --user`` by default does not work inside an environment."""
+        """Override ``user = true`` in the user's configuration, which does not work in an environment."""
         return {"PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
-    def make(self, venv: Path, base: str) -> Sequence[str]:
+    def create(self, venv: Path, base: str) -> Sequence[str]:
         """See ``Installer``."""
         return [base, "-m", "venv", str(venv)]
 
@@ -104,28 +104,28 @@ class Pip:
 
 def choose_installer() -> Installer:
     """
-    Return uv if it is on the PATH, else pip.
+    Return uv if it is on the PATH, otherwise pip.
 
     Raises:
-        SetupError: If there is neither uv nor the part of the standard library that makes environments.
+        SetupError: If neither uv nor the standard library's ``venv`` is available.
     """
     uv = shutil.which("uv")
     if uv:
-        return Uv(os.path.abspath(uv))  # noqa: PTH100 - resolving a link could lead past a wrapper script
+        return Uv(os.path.abspath(uv))  # noqa: PTH100 - resolving a link could bypass a wrapper script
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SetupError(
-            "This Python cannot make a virtual environment: its venv module is missing or incomplete; "
-            f"on Debian and Ubuntu, `apt install python3-venv` (or python{version}-venv) adds it."
+            "This Python cannot create a virtual environment, because its venv module is missing or incomplete. "
+            f"On Debian and Ubuntu, run `apt install python3-venv` (or python{version}-venv)."
         )
     return Pip()
 
 
 def base_python() -> str:
-    """Return the interpreter itself, also when this runs in a virtual environment (which may be the one to replace)."""
+    """Return the base interpreter, even if this runs in a virtual environment, which may be the one to replace."""
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def python_in(venv: Path, *, windows: bool = sys.platform == "win32") -> Path:
-    """Return where the interpreter of an environment stands."""
+    """Return the path of an environment's interpreter."""
     return venv / "Scripts" / "python.exe" if windows else venv / "bin" / "python"

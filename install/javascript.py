@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from install.environment import ROOT
-from install.foreground import guarded, run
+from install.foreground import run, run_main
 from install.progress import CommandFailed, SetupError, run_quietly, say
 
 FOLDER = ROOT / "tests/javascript"
@@ -125,4 +125,4 @@ def main(arguments: Sequence[str], *, tools: Tools | None = None) -> int:
 
 
 if __name__ == "__main__":
-    guarded(main)
+    run_main(main)

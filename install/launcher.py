@@ -1,4 +1,4 @@
-"""What a shell finds under the program's name: a link to the program, or on Windows a batch file that calls it."""
+"""The launcher on the PATH: a link to the program, or on Windows a batch file that calls it."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from pathlib import Path
 from install.places import PROGRAM, Places
 from install.progress import SetupError
 
-# %~dp0 is the batch file's own folder: a user's name with a letter of another code page need not stand in it.
+# %~dp0 is the batch file's folder. The file does not contain the user's name, which may need another code page.
 BATCH = f'@"%~dp0..\\venv\\Scripts\\{PROGRAM}.exe" %*\r\n'
 
 
-def is_ours(places: Places) -> bool:
-    """Return whether the launcher is there and leads to this installation, whether that is complete or not."""
+def is_own(places: Places) -> bool:
+    """Return whether the launcher exists and points to this installation, complete or not."""
     launcher = places.launcher
     if places.windows:
         return launcher.is_file() and launcher.read_bytes() == BATCH.encode()
-    # Not resolved: the program may be gone, and it is the link that is asked about.
-    return launcher.is_symlink() and Path(os.readlink(launcher)) == places.program  # noqa: PTH115 - as it was written
+    # Not resolved, because the program may no longer exist.
+    return launcher.is_symlink() and Path(os.readlink(launcher)) == places.program  # noqa: PTH115 - not resolved
 
 
-def refuse_to_replace(places: Places) -> None:
+def check_name(places: Places) -> None:
     """
-    See to it that the launcher's name is free, or the launcher ours.
+    Check that the launcher can be created, or exists.
 
     Raises:
-        SetupError: If something else has the name.
+        SetupError: If another program has the launcher's name.
     """
-    if os.path.lexists(places.launcher) and not is_ours(places):
+    if os.path.lexists(places.launcher) and not is_own(places):
         raise SetupError(
-            f"{places.launcher} is there already, and not from this script. If pipx or uv put it there, remove that "
-            f"first (`pipx uninstall {PROGRAM}`, `uv tool uninstall {PROGRAM}`); else move it away."
+            f"{places.launcher} already exists, and was not created by this script. If pipx or uv created it, "
+            f"uninstall it first (`pipx uninstall {PROGRAM}`, `uv tool uninstall {PROGRAM}`). Otherwise move it away."
         )
 
 
-def put(places: Places) -> None:
+def create(places: Places) -> None:
     """
-    Make the launcher, if it is not there.
+    Create the launcher if it does not exist.
 
     Raises:
-        SetupError: If something else has its name, or it cannot be made.
+        SetupError: If another program has its name, or it cannot be created.
     """
-    refuse_to_replace(places)
-    if is_ours(places):
+    check_name(places)
+    if is_own(places):
         return
     launcher = places.launcher
     try:
@@ -54,17 +54,17 @@ def put(places: Places) -> None:
         else:
             launcher.symlink_to(places.program)
     except OSError as error:
-        raise SetupError(f"{launcher} could not be made ({error.strerror}).") from error
+        raise SetupError(f"Cannot create {launcher}: {error.strerror}.") from error
 
 
 def remove(places: Places) -> None:
-    """Remove the launcher, if it is ours."""
-    if is_ours(places):
+    """Remove the launcher if it points to this installation."""
+    if is_own(places):
         places.launcher.unlink()
 
 
-def advice(places: Places, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return how the user's shell comes to find the launcher, or None if it does."""
+def path_hint(places: Places, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return how to add the launcher's folder to the PATH, or None if it is on the PATH."""
     folder = places.launcher.parent
     on_path = [Path(entry) for entry in environ.get("PATH", "").split(os.pathsep) if entry]
     if folder in on_path:
@@ -75,6 +75,6 @@ def advice(places: Places, environ: Mapping[str, str] = os.environ) -> str | Non
             "Variables), and open a new terminal."
         )
     return (
-        f"{folder} is not on your PATH. Put this line into ~/.profile (or ~/.zprofile for zsh), and log in again:\n\n"
+        f"{folder} is not on your PATH. Add this line to ~/.profile (or ~/.zprofile for zsh), and log in again:\n\n"
         '  export PATH="$HOME/.local/bin:$PATH"\n'
     )

@@ -1,4 +1,4 @@
-"""One set-up at a time in a checkout, across processes."""
+"""A lock across processes, so that only one setup runs in an environment at a time."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import BinaryIO
 
 from install.progress import say
 
-_PAUSE_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """
-    Hold the lock on the file at ``path``, waiting for whoever holds it.
+    Hold a lock on a file. Wait if another process holds it.
 
-    The operating system lets go of it when the process ends, however it ends. Where the file system knows no locks
-    (some network folders), this does nothing.
+    The operating system releases it when the process exits, however it exits. On file systems without locks (some
+    network folders), this does nothing.
     """
     with path.open("ab") as file:
-        if not _try(file):
-            say("Waiting for another set-up of this checkout ...")
-            while not _try(file):
-                time.sleep(_PAUSE_SECONDS)
+        if not _try_lock(file):
+            say("Waiting for another setup of this checkout ...")
+            while not _try_lock(file):
+                time.sleep(_POLL_SECONDS)
         yield
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _try(file: BinaryIO) -> bool:
+    def _try_lock(file: BinaryIO) -> bool:
         try:
             file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -46,7 +46,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try(file: BinaryIO) -> bool:
+    def _try_lock(file: BinaryIO) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """
-Write requirements.txt and requirements-dev.txt anew from pyproject.toml: every package with its version and its hashes.
+Generate requirements.txt and requirements-dev.txt from pyproject.toml, with the version and hashes of each package.
 
-  python3 install/pin.py                       keep the versions that still fit
-  python3 install/pin.py --upgrade             take the newest of everything
-  python3 install/pin.py --upgrade-package X   take the newest X
+  python3 install/pin.py                       keep versions that are still allowed
+  python3 install/pin.py --upgrade             upgrade all packages
+  python3 install/pin.py --upgrade-package X   upgrade package X
 
-Needs uv on the PATH. The files hold for all platforms and for Python 3.11 and newer, and name no package index.
-Versions younger than a week are left out: a bad release is mostly found and withdrawn by then.
+Requires uv on the PATH. The files are for all platforms and for Python 3.11 and newer, and name no package index.
+Versions released less than a week ago are not used, because most bad releases are found and withdrawn within that time.
 """
 
 import os
 import sys
 
-# This file is read by old Pythons too, so that they can say this.
+# This file must be valid in older Python versions, so that they can print this message.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("upstash-helper needs Python 3.11 or newer; this is %d.%d." % sys.version_info[:2])  # noqa: UP031
 
@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 import shutil
 
 from install.environment import DEVELOPMENT, ROOT, RUNTIME
-from install.foreground import guarded
+from install.foreground import run_main
 from install.progress import SetupError, run_quietly
 
 COOLDOWN = "7 days"
@@ -30,13 +30,13 @@ COOLDOWN = "7 days"
 OPTIONS = (
     *("--extra", "sandbox", "--extra", "tray"),
     *("--universal", "--python-version", "3.11"),
-    # With its extras in the pin: pip before 24 does not take "coverage" for a pin of what asks for "coverage[toml]".
+    # Pins include extras: for pip before 24, a pin of "coverage" does not satisfy a requirement of "coverage[toml]".
     *("--generate-hashes", "--no-strip-extras", "--exclude-newer", COOLDOWN),
     *("--constraints", "install/constraints.txt"),
     *("--custom-compile-command", "python3 install/pin.py"),
 )
 
-# The second has the versions of the first, so that an environment for tests is one for the demo, too.
+# The second file has the versions of the first, so that an environment for tests can also run the demo.
 FILES = (
     (RUNTIME, ("--group", "build")),
     (DEVELOPMENT, ("--group", "dev", "--constraints", RUNTIME)),
@@ -44,13 +44,13 @@ FILES = (
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files."""
+    """Generate both files."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__.strip())
         return 0
     uv = shutil.which("uv")
     if uv is None:
-        raise SetupError("Pinning needs uv on the PATH: see https://docs.astral.sh/uv.")
+        raise SetupError("Pinning requires uv on the PATH: see https://docs.astral.sh/uv.")
     for file, own in FILES:
         command = [uv, "pip", "compile", "--quiet", "pyproject.toml", *OPTIONS, *own, *arguments, "--output-file", file]
         run_quietly(f"Pinning {file}", command, cwd=ROOT)
@@ -58,4 +58,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    guarded(main)
+    run_main(main)

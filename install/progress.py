@@ -1,4 +1,4 @@
-"""What a set-up tells the person who waits for it: nothing, unless it takes more than a second or fails."""
+"""Progress messages of a setup: it prints nothing unless a step takes more than a second or fails."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 QUIET_SECONDS = 1.0
-"""What is over sooner is not worth a line."""
+"""Steps that take less time print nothing."""
 
 _TAIL_LINES = 25
 
-# What pip, uv and apt-get say when nothing answers. Lower case.
+# Network errors of pip, uv, and apt-get, in lower case.
 _NO_NETWORK = (
     "connection refused",
     "connection reset",
@@ -40,11 +40,11 @@ _NO_NETWORK = (
 
 
 class SetupError(Exception):
-    """Something that stops the set-up. Its message is one sentence (what is wrong, what to do) for a person."""
+    """A setup failed. The message for the user names the problem and what to do."""
 
 
 class CommandFailed(SetupError):
-    """A program that the set-up started did not succeed; ``output`` holds what it printed."""
+    """A program that the setup started has failed. ``output`` is what it printed."""
 
     def __init__(self, message: str, output: str) -> None:
         super().__init__(message)
@@ -52,16 +52,16 @@ class CommandFailed(SetupError):
 
 
 def say(text: str) -> None:
-    """Print a line for the person who waits. Standard output belongs to the program that is set up for."""
+    """Print a message on standard error. Standard output is for the program that is started afterwards."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def timed(label: str) -> Iterator[threading.Thread]:
     """
-    Say ``label`` once a second has passed, and how long it took in the end; say nothing if it was quicker.
+    Print ``label`` after a second, and the duration at the end. Print nothing if it takes less than a second.
 
-    Gives the thread that waits for the second to pass.
+    Yields the thread that prints the label.
     """
     notice = threading.Timer(QUIET_SECONDS, say, [f"{label} ..."])
     notice.daemon = True
@@ -78,16 +78,16 @@ def timed(label: str) -> Iterator[threading.Thread]:
 
 def run_quietly(label: str, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
     """
-    Run ``command`` to its end without showing what it prints.
+    Run a command without showing its output.
 
     Args:
-        label: What is done, for the line that is printed if it takes long.
+        label: A description of the step, for progress messages.
         command: The program and its arguments.
-        cwd: Where it runs.
-        env: Variables on top of this process's own.
+        cwd: The working directory.
+        env: Variables to add to this process's environment.
 
     Raises:
-        CommandFailed: If it could not be started, or its exit code is not 0.
+        CommandFailed: If it cannot be started, or its exit code is not 0.
     """
     try:
         with timed(label):
@@ -103,23 +103,23 @@ def run_quietly(label: str, command: Sequence[str], *, cwd: Path, env: Mapping[s
                 check=False,
             )
     except OSError as error:
-        raise CommandFailed(f"{label} failed: {command[0]} could not be started ({error.strerror}).", "") from error
+        raise CommandFailed(f"{label} failed: cannot start {command[0]}: {error.strerror}.", "") from error
     if done.returncode:
         raise CommandFailed(f"{label} failed: {reason_in(done.stdout)}", tail_of(done.stdout))
 
 
 def reason_in(output: str) -> str:
-    """Return why a download or an installation failed and what to do about it, as far as ``output`` tells."""
+    """Return why a download or an installation failed, and what to do about it, judging from its output."""
     text = output.lower()
     if "no space left on device" in text or "not enough space" in text:
-        return "the disk is full. Make room, then run the same command again."
+        return "the disk is full. Free some space, then run the same command again."
     if "do not match the hashes" in text or "hash mismatch" in text:
-        return "a package is not the one that is pinned. Is there a mirror on the way that changes packages?"
+        return "a package differs from the pinned one. Do you use a mirror that changes packages?"
     if any(sign in text for sign in _NO_NETWORK):
-        return "the network did not answer. Check it (and the proxy), then run the same command again."
-    return "the lines above say why."
+        return "the network did not respond. Check your connection and proxy, then run the same command again."
+    return "see the output above."
 
 
 def tail_of(output: str) -> str:
-    """Return the last lines of ``output``: those that say why."""
+    """Return the last lines of a program's output, which usually contain the error."""
     return "\n".join(output.rstrip().splitlines()[-_TAIL_LINES:])

@@ -1,4 +1,4 @@
-"""Everything that a change has to pass, in the order of speed. pytest comes last, so that its last line is the last."""
+"""All checks and tests, the fastest first. pytest is last, so that its summary is the last line."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from install.progress import say
 
 def _mypy_for(platform: str) -> Sequence[str]:
     """
-    Return the check of what is shipped, as if on another platform: it finds what is called there and does not exist.
+    Return the type check for another platform: it finds names that do not exist there.
 
-    What one platform never reaches is no mistake there.
+    Unreachable code is not an error, because much code is for one platform only.
     """
     options = ("--platform", platform, "--no-warn-unreachable", "--cache-dir", f".mypy_cache/{platform}")
     return ("-m", "mypy", "--no-error-summary", *options, "daemon", "tray", "install")
 
 
-# It has no __main__, and its script's first line may be too long for the system (a deep folder).
+# import-linter has no __main__, and the first line of its script may be too long for the system in a deep folder.
 _LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
@@ -37,13 +37,13 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("JavaScript tests", ("-m", "install.javascript", "tests")),
 )
 
-# A process for each core; the tests of a file stay together, for they share a sandbox, a daemon or a browser. More than
-# that is faster by a minute, and then a busy machine makes tests fail that look at what happens within a time.
+# One process per core. The tests of a file run in one process, because they share a sandbox, a daemon, or a browser.
+# More processes are a minute faster, but then tests with a time limit fail on a busy machine.
 _IN_PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL, "--cov", "--cov-report=term")
 
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
-"""The environment variable by which a plugin of the tests is told what failed before them."""
+"""The environment variable with the names of failed checks, for a pytest plugin of this project."""
 
 INTERRUPTED = 130
 
@@ -52,15 +52,15 @@ def run_everything(
     python: Path, *, checks: Sequence[tuple[str, Sequence[str]]] = STATIC_CHECKS, tests: Sequence[str] = ALL_TESTS
 ) -> int:
     """
-    Run the static checks and all tests, and say how long each took. What fails does not stop the rest.
+    Run the static checks and all tests, and print how long each took. A failure does not stop the rest.
 
     Args:
         python: The environment's interpreter.
-        checks: What goes before the tests: names, and the interpreter's arguments.
-        tests: The interpreter's arguments that run the tests.
+        checks: The names of the checks, and the interpreter's arguments to run them.
+        tests: The interpreter's arguments to run the tests.
 
     Returns:
-        0 if nothing failed, else the exit code of the tests, or 1 if they passed.
+        0 if nothing failed, otherwise the exit code of the tests, or 1 if only checks failed.
     """
     failed = []
     for name, arguments in checks:
@@ -76,15 +76,15 @@ def run_everything(
 
 
 def run_tests(python: Path, arguments: Sequence[str]) -> int:
-    """Run pytest at the top of the checkout with ``arguments`` and return its exit code."""
+    """Run pytest in the checkout with ``arguments`` and return its exit code."""
     return run([str(python), "-m", "pytest", *arguments], cwd=ROOT)
 
 
-def seen_from(root: Path, arguments: Sequence[str]) -> list[str]:
+def relative_to(root: Path, arguments: Sequence[str]) -> list[str]:
     """
-    Return pytest's ``arguments`` so that they mean the same with ``root`` as the working directory.
+    Return pytest's ``arguments`` for use with ``root`` as the working directory.
 
-    Paths that exist in the present working directory are made absolute; others are taken as paths in the checkout.
+    Paths that exist in the current working directory are made absolute. Others are paths in the checkout.
     """
     if Path.cwd() == root:
         return list(arguments)

@@ -1,4 +1,4 @@
-"""Installing for one user, and undoing it: an environment, a launcher, and what the program itself sets up."""
+"""Installing and uninstalling for one user: the environment, the launcher, and the service."""
 
 from __future__ import annotations
 
@@ -18,89 +18,89 @@ from install.progress import SetupError, say
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user asked for."""
+class Options:
+    """The options of an installation."""
 
     tray: bool = True
-    """Show the icon at login."""
+    """Show the tray icon at login."""
     service: bool = True
-    """Have the daemon started with the session. Without, nothing but the program is put in place."""
+    """Start the daemon at login. Without this, only the program is installed."""
     purge: bool = False
-    """On the way out, leave nothing: neither settings nor the connection."""
+    """When uninstalling, also remove settings and the connection."""
 
     @property
-    def setting_up(self) -> Sequence[str]:
-        """The program's arguments that make it start with the session."""
+    def install_arguments(self) -> Sequence[str]:
+        """The program's arguments to install the service."""
         return ("install", *(() if self.tray else ("--no-tray",)))
 
     @property
-    def taking_down(self) -> Sequence[str]:
-        """Those that undo it. Whoever gives them has asked already."""
+    def uninstall_arguments(self) -> Sequence[str]:
+        """The program's arguments to uninstall the service. The user has already confirmed."""
         return ("uninstall", *(("--purge",) if self.purge else ()), "--yes")
 
 
-def plan(places: Places, wishes: Wishes) -> Iterator[str]:
-    """Say what ``install`` would do."""
-    launcher.refuse_to_replace(places)
-    verb = "bring up to date" if places.program.exists() else "make"
-    yield f"Would {verb} {places.venv}, with what {RUNTIME} pins and a copy of {ROOT}"
-    if not launcher.is_ours(places):
-        yield f"Would make {places.launcher}, which leads to {places.program}"
-    if wishes.service:
-        yield f"Would run: {PROGRAM} {' '.join(wishes.setting_up)}"
+def plan_install(places: Places, options: Options) -> Iterator[str]:
+    """Return descriptions of the steps of ``install``."""
+    launcher.check_name(places)
+    verb = "update" if places.program.exists() else "create"
+    yield f"Would {verb} {places.venv} with the packages in {RUNTIME} and a copy of {ROOT}"
+    if not launcher.is_own(places):
+        yield f"Would create {places.launcher}, which points to {places.program}"
+    if options.service:
+        yield f"Would run: {PROGRAM} {' '.join(options.install_arguments)}"
 
 
-def install(places: Places, wishes: Wishes) -> int:
+def install(places: Places, options: Options) -> int:
     """
-    Put the program in place, or bring it up to date, and return the exit code of what it sets up itself.
+    Install or upgrade the program, and install the service. Return the exit code of the latter.
 
     Raises:
-        SetupError: If that cannot be done.
+        SetupError: If the program cannot be installed.
     """
-    _refuse_sudo()
-    launcher.refuse_to_replace(places)
+    _reject_sudo()
+    launcher.check_name(places)
     was_running = stop(places)
-    Environment(apart=places.venv).prepare(RUNTIME)
-    launcher.put(places)
+    Environment(standalone=places.venv).prepare(RUNTIME)
+    launcher.create(places)
     say(f"{_version(places)} is installed: {places.launcher}")
-    code = begin(places, wishes, was_running=was_running)
-    hint = launcher.advice(places)
+    code = start(places, options, was_running=was_running)
+    hint = launcher.path_hint(places)
     if hint:
         say(f"\n{hint}")
     return code
 
 
-def begin(places: Places, wishes: Wishes, *, was_running: bool) -> int:
-    """Have the program set up what starts it, or start it again if it was running; return its exit code."""
-    if wishes.service:
-        return run([str(places.program), *wishes.setting_up])
+def start(places: Places, options: Options, *, was_running: bool) -> int:
+    """Install the service, or start the daemon again if it was running. Return the program's exit code."""
+    if options.service:
+        return run([str(places.program), *options.install_arguments])
     return run([str(places.program), "start"]) if was_running else 0
 
 
-def leftovers(places: Places, wishes: Wishes) -> list[str]:
-    """Say what ``uninstall`` would do; nothing if nothing is installed."""
-    found = []
-    if wishes.service and places.program.exists():
-        found.append(f"run: {PROGRAM} {' '.join(wishes.taking_down)}")
-    if launcher.is_ours(places):
-        found.append(f"remove {places.launcher}")
+def plan_uninstall(places: Places, options: Options) -> list[str]:
+    """Return descriptions of the steps of ``uninstall``. Empty if nothing is installed."""
+    steps = []
+    if options.service and places.program.exists():
+        steps.append(f"run: {PROGRAM} {' '.join(options.uninstall_arguments)}")
+    if launcher.is_own(places):
+        steps.append(f"remove {places.launcher}")
     if is_environment(places.venv):
-        found.append(f"remove {places.venv}")
-    return found
+        steps.append(f"remove {places.venv}")
+    return steps
 
 
-def uninstall(places: Places, wishes: Wishes) -> int:
+def uninstall(places: Places, options: Options) -> int:
     """
-    Undo what ``install`` did. If the program cannot take down what it has set up, nothing is removed.
+    Uninstall the service and the program. If uninstalling the service fails, nothing is removed.
 
     Raises:
         SetupError: If something cannot be removed.
     """
     if places.program.exists():
-        if wishes.service:
-            code = run([str(places.program), *wishes.taking_down])
+        if options.service:
+            code = run([str(places.program), *options.uninstall_arguments])
             if code:
-                say(f"Nothing was removed. To remove the program nevertheless, add --no-service (exit code {code}).")
+                say(f"Nothing was removed (exit code {code}). To remove the program anyway, add --no-service.")
                 return code
         stop(places)
     launcher.remove(places)
@@ -110,14 +110,14 @@ def uninstall(places: Places, wishes: Wishes) -> int:
         _remove_empty(places)
     except OSError as error:
         raise SetupError(
-            f"{error.filename} could not be deleted ({error.strerror}): stop the programs that run from {places.venv}, "
-            "then run the same command again."
+            f"Cannot delete {error.filename}: {error.strerror}. Stop the programs that run from {places.venv}, then "
+            "run the same command again."
         ) from error
     return 0
 
 
 def _remove_empty(places: Places) -> None:
-    """Remove the folders that were made for us; those in which others keep something stay."""
+    """Remove the folders of this installation if they are empty."""
     folders = [places.data] if not places.windows else [places.launcher.parent, places.data]
     for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
@@ -126,7 +126,7 @@ def _remove_empty(places: Places) -> None:
 
 def stop(places: Places) -> bool:
     """
-    Stop the daemon of this installation: it loads what it needs when it needs it, and would find other files.
+    Stop the daemon of this installation, because it imports modules lazily, and its files are about to change.
 
     Returns:
         Whether it was running.
@@ -140,17 +140,17 @@ def stop(places: Places) -> bool:
         )  # fmt: skip
         return bool(json.loads(done.stdout)["was_running"])
     except (OSError, ValueError, KeyError, TypeError):
-        # It is broken, which is why it is installed again, or removed.
+        # The installation is broken, and is repaired or removed now.
         return False
 
 
 def _version(places: Places) -> str:
     done = subprocess.run([str(places.program), "--version"], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SetupError(f"{places.program} does not run:\n{done.stderr}")
+        raise SetupError(f"{places.program} failed:\n{done.stderr}")
     return done.stdout.strip().replace(", version", "")
 
 
-def _refuse_sudo(environ: Mapping[str, str] = os.environ) -> None:
+def _reject_sudo(environ: Mapping[str, str] = os.environ) -> None:
     if sys.platform != "win32" and os.geteuid() == 0 and environ.get("SUDO_USER", "root") != "root":
-        raise SetupError("Run this without sudo: it installs for the user who runs it, and needs no further rights.")
+        raise SetupError("Run this without sudo: it installs for the current user and needs no administrator rights.")

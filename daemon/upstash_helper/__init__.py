@@ -1,5 +1,5 @@
-"""upstash-helper: a local daemon that alone holds the Upstash credentials of its user."""
+"""upstash-helper: a local daemon that keeps its user's Upstash credentials and lets apps use them."""
 
 __version__ = "0.1.0"
 __released__ = ""
-"""The day on which that version was released, as CHANGELOG.md has it: ``YYYY-MM-DD``; empty before that day."""
+"""Release date of that version as in CHANGELOG.md, ``YYYY-MM-DD``; empty before the release."""

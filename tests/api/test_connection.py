@@ -1,4 +1,4 @@
-"""Connecting, disconnecting, and what the keyring's state means for them. The HTTP side of T44."""
+"""Connecting, disconnecting, and the effect of the keyring's state on them (threat T44 over HTTP)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LockableStore:
-    """The ``CredentialStore`` port of a keyring that a test locks: the errors are those of the contract's."""
+    """The ``CredentialStore`` port of a keyring that a test can lock."""
 
     def __init__(self) -> None:
         self.kept: Credential | None = None
@@ -53,8 +53,8 @@ class LockableStore:
         return StoreHealth(kind="test", state="locked", detail=self.error.detail)
 
 
-async def test_disconnecting_forgets_the_account_and_names_the_key(world: World) -> None:
-    """The user is told which key to delete in the console; nothing of it is left here."""
+async def test_disconnect_forgets_the_account_and_names_the_key(world: World) -> None:
+    """The user learns which key to delete in the console."""
     connection = await world.connect()
 
     reply = await world.call("DELETE", "/v1/connection")
@@ -68,8 +68,8 @@ async def test_disconnecting_forgets_the_account_and_names_the_key(world: World)
     assert (200, None) == (again.status, again.json["api_key_name"])
 
 
-async def test_a_connection_survives_a_restart(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """The next daemon finds the account in the store, and asks nobody to sign in."""
+async def test_connection_is_kept_across_restarts(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """The next daemon reads the account from the store."""
     path = tmp_path / "credential.json"
     async with World.running(tmp_path, far_side, daemon_port, store=FileStore(path)) as world:
         before = await world.connect()
@@ -83,10 +83,10 @@ async def test_a_connection_survives_a_restart(tmp_path: Path, far_side: Sandbox
     assert ["kept"] == [database["name"] for database in listed]
 
 
-async def test_connecting_again_within_a_second_makes_a_key_of_another_name(
+async def test_second_connect_within_a_second_uses_another_key_name(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """Key names are unique in an account: the next second's is taken."""
+    """Key names are unique within an account, so the name of the next second is used."""
     async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
         first = await world.connect()
         started = await world.start(force=True)
@@ -99,10 +99,8 @@ async def test_connecting_again_within_a_second_makes_a_key_of_another_name(
     assert names == [first["api_key_name"], second["api_key_name"]]
 
 
-async def test_an_account_that_has_every_name_refuses_the_key_and_nothing_changes(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
-) -> None:
-    """A few names are tried, then the refusal is told in Upstash's words."""
+async def test_connect_fails_if_all_key_names_are_taken(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """A few names are tried, then the attempt fails with Upstash's message, and nothing is changed."""
     async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
         await far_side.account(world.email, PASSWORD)
         taken = [f"UPSTASH_HELPER_API_KEY_{1_790_000_000 + later}" for later in range(NAME_ATTEMPTS)]
@@ -118,8 +116,8 @@ async def test_an_account_that_has_every_name_refuses_the_key_and_nothing_change
         assert "disconnected" == (await world.get("/v1/connection")).json["state"]
 
 
-async def test_a_cancelled_attempt_is_over(world: World) -> None:
-    """Its late redirect changes nothing."""
+async def test_redirect_of_a_canceled_attempt_changes_nothing(world: World) -> None:
+    """A canceled attempt cannot be completed."""
     started = await world.start()
     address = await world.sign_in(started)
 
@@ -134,15 +132,15 @@ async def test_a_cancelled_attempt_is_over(world: World) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/connection/attempts/x"), ("DELETE", "/v1/connection/attempts/x")]
 )
-async def test_an_attempt_that_is_not_there_is_not_found(world: World, method: str, path: str) -> None:
-    """404 says that attempts end with the daemon."""
+async def test_unknown_attempt_is_not_found(world: World, method: str, path: str) -> None:
+    """The message says that attempts end with the daemon."""
     reply = await world.call(method, path)
 
     assert (404, "attempt_not_found") == (reply.status, reply.code)
 
 
-async def test_forcing_a_connect_gives_up_the_attempt_before(world: World) -> None:
-    """One attempt is alive at a time."""
+async def test_forced_connect_cancels_the_pending_attempt(world: World) -> None:
+    """At most one attempt is alive."""
     first = await world.start()
 
     second = await world.start(force=True)
@@ -152,10 +150,10 @@ async def test_forcing_a_connect_gives_up_the_attempt_before(world: World) -> No
     assert ("failed", "cancelled") == (old["state"], old["reason"])
 
 
-async def test_t44_a_locked_keyring_is_told_and_is_not_asked_again_at_once(
+async def test_t44_locked_keyring_is_reported_and_not_read_again_at_once(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """503 with Retry-After on what needs the key; the state names it; no browser is opened for a key with no place."""
+    """Requests that need the key get 503 with Retry-After, the state names the problem, and no browser is opened."""
     store = LockableStore()
     store.error = StoreLocked("The keyring is locked. Unlock it.")
     async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
@@ -170,10 +168,10 @@ async def test_t44_a_locked_keyring_is_told_and_is_not_asked_again_at_once(
         assert 1 == store.calls
 
 
-async def test_t44_disconnecting_succeeds_although_the_keyring_is_locked(
+async def test_t44_disconnect_succeeds_with_a_locked_keyring(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """The account is forgotten here at once, and in the keyring before it is next read."""
+    """The account is forgotten at once, and the keyring entry before the next read."""
     store = LockableStore()
     async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
         await world.connect()
@@ -188,10 +186,10 @@ async def test_t44_disconnecting_succeeds_although_the_keyring_is_locked(
         assert store.kept is not None
 
 
-async def test_t44_a_key_that_cannot_be_stored_is_named_and_the_old_one_stays(
+async def test_t44_key_that_cannot_be_stored_is_named_and_the_old_one_is_kept(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """The keyring is locked between the sign-in and the storing: the user learns which key to delete."""
+    """If the keyring is locked during the sign-in, the user learns which key to delete."""
     store = LockableStore()
     async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
         before = await world.connect()
@@ -211,8 +209,8 @@ async def test_t44_a_key_that_cannot_be_stored_is_named_and_the_old_one_stays(
         assert 200 == (await world.get("/v1/databases?refresh=true")).status
 
 
-async def test_once_spent_the_code_becomes_a_stored_key_though_the_browser_goes_away(world: World) -> None:
-    """Closing the window in the middle leaves a connected account."""
+async def test_sign_in_completes_even_if_the_browser_disconnects(world: World) -> None:
+    """Closing the window after the redirect still connects the account."""
     started = await world.start()
     address = await world.sign_in(started)
     await world.sandbox.fault(method="POST", path="/oauth/token", latency=0.3)
@@ -229,8 +227,8 @@ async def test_once_spent_the_code_becomes_a_stored_key_though_the_browser_goes_
     assert "succeeded" == attempt["state"]
 
 
-async def test_a_stop_in_the_middle_of_storing_finishes_it(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """A daemon that is stopped while the code is being exchanged stores the key before it ends."""
+async def test_stopping_daemon_finishes_a_sign_in(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """A daemon that is stopped during the code exchange stores the key before it exits."""
     store = LockableStore()
     async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
         started = await world.start()
@@ -243,8 +241,8 @@ async def test_a_stop_in_the_middle_of_storing_finishes_it(tmp_path: Path, far_s
 
 
 @pytest.mark.skipif(os.name == "nt", reason="platform: POSIX modes")
-async def test_the_owner_is_told_how_the_daemon_is(world: World) -> None:
-    """Version, process, profile, connection; for the owner alone."""
+async def test_daemon_status_is_for_the_owner(world: World) -> None:
+    """Version, process, profile, and connection."""
     reply = await world.get("/v1/daemon")
     refused = await world.get("/v1/daemon", token=None)
 
@@ -253,16 +251,16 @@ async def test_the_owner_is_told_how_the_daemon_is(world: World) -> None:
     assert 401 == refused.status
 
 
-async def test_the_daemon_stops_when_its_owner_asks(world: World) -> None:
-    """The request is answered, and the stop is on its way."""
+async def test_owner_can_stop_the_daemon(world: World) -> None:
+    """The request is answered before the daemon stops."""
     reply = await world.call("POST", "/v1/daemon/stop")
 
     assert 202 == reply.status
     assert world.stop.is_set()
 
 
-async def test_t55_health_is_a_constant(world: World) -> None:
-    """Nothing in it tells anything about the user, and no foreign page can read it."""
+async def test_t55_health_is_constant(world: World) -> None:
+    """It reveals nothing about the user, and no other page can read it."""
     before = await world.get("/health", token=None)
     await world.connect()
     after = await world.get(
@@ -274,3 +272,73 @@ async def test_t55_health_is_a_constant(world: World) -> None:
     assert (200, {"status": "ok", "service": "upstash-helper"}) == (before.status, before.json)
     assert before.body == after.body
     assert "Access-Control-Allow-Origin" not in after.headers
+
+
+# --- what the API says in words ---------------------------------------------------------------------------------------
+
+
+async def test_connection_state_has_a_title_and_next_steps(world: World) -> None:
+    """Clients render the catalog's texts, with the account's email address filled in."""
+    before = (await world.get("/v1/connection")).json
+    after = await world.connect()
+
+    assert "No account connected" == before["title"]
+    assert "upstash-helper connect" == before["next_steps"][0]["command"]
+    assert "detail" not in before
+    assert f"Connected as {world.email}" == after["title"]
+    assert [] == after["next_steps"]
+
+
+async def test_missing_client_id_is_the_detail_of_a_disconnected_state(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """The next steps are to configure one, or to use an API key."""
+    async with World.running(tmp_path, far_side, daemon_port, client_id=None) as world:
+        connection = (await world.get("/v1/connection")).json
+
+    assert ("disconnected", "No account connected") == (connection["state"], connection["title"])
+    assert "client ID" in connection["detail"]
+    assert ["", "upstash-helper connect --api-key"] == [step.get("command", "") for step in connection["next_steps"]]
+
+
+async def test_failed_attempt_has_a_title_a_detail_and_next_steps(world: World) -> None:
+    """The detail has what Upstash said; title and next steps come from the catalog."""
+    await world.sandbox.fault(method="POST", path="/apikey", status=403, body='{"error": "no more keys"}')
+    started = await world.start()
+    await world.land(await world.sign_in(started))
+
+    attempt = await world.settled(started["attempt_id"])
+
+    assert ("failed", "api_key_refused") == (attempt["state"], attempt["reason"])
+    assert "Upstash did not create an API key" == attempt["title"]
+    assert "no more keys" in attempt["detail"]
+    assert "upstash-helper connect" == attempt["next_steps"][0]["command"]
+
+
+async def test_denied_attempt_has_the_detail_of_its_reason(world: World) -> None:
+    """A reason without a specific detail has the catalog's."""
+    started = await world.start()
+    await world.land(await world.sandbox.cancel(started["authorization_url"]))
+
+    attempt = await world.settled(started["attempt_id"])
+
+    assert ("access_denied", "You canceled the sign-in") == (attempt["reason"], attempt["title"])
+    assert "Nothing was changed." == attempt["detail"]
+
+
+async def test_problem_has_the_title_of_its_code(world: World) -> None:
+    """The title names the problem, and the detail ends with the next step."""
+    problem = (await world.get("/v1/databases")).json
+
+    assert ("not_connected", "No account connected") == (problem["code"], problem["title"])
+    assert problem["detail"].endswith("upstash-helper connect")
+
+
+async def test_title_and_next_steps_are_described(world: World) -> None:
+    """Generated clients know the fields."""
+    schemas = (await world.get("/openapi.json", token=None)).json["components"]["schemas"]
+
+    assert {"title", "next_steps"} <= schemas["Connection"]["properties"].keys() & schemas["Attempt"][
+        "properties"
+    ].keys()
+    assert {"text", "command"} == schemas["NextStep"]["properties"].keys()

@@ -1,4 +1,4 @@
-"""Databases through the loopback API: paging, validators, credentials that work, idempotency. T47 and T53."""
+"""Databases through the loopback API: paging, validators, credentials, idempotency (threats T47 and T53)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def connected(world: World) -> World:
-    """A daemon with an account."""
+    """A daemon with a connected account."""
     await world.connect()
     return world
 
 
-async def test_a_list_is_handed_out_in_pages_by_name(connected: World) -> None:
-    """Each database stands on exactly one page."""
+async def test_list_is_paged_and_sorted_by_name(connected: World) -> None:
+    """Each database is on exactly one page."""
     for name in ("delta", "Alpha", "charlie", "bravo", "alpha"):
         await connected.create(name)
 
@@ -45,23 +45,23 @@ async def test_a_list_is_handed_out_in_pages_by_name(connected: World) -> None:
     ("size", "status"), [("-1", 400), ("0", 200), ("1000000000", 200), ("x", 400), ("1.5", 400), ("٣", 400), ("", 200)]
 )
 async def test_t53_page_sizes(connected: World, size: str, status: int) -> None:
-    """Less than nothing is refused, nothing is the default, too much is cut."""
+    """Negative sizes are rejected, zero is the default, and large sizes are capped."""
     reply = await connected.get(f"/v1/databases?page_size={size}")
 
     assert status == reply.status
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "A" * 200, "%00", "é"])
-async def test_t53_a_forged_page_token_is_refused(connected: World, token: str) -> None:
-    """Page tokens are made here alone."""
+async def test_t53_forged_page_token_is_rejected(connected: World, token: str) -> None:
+    """Only tokens issued by this daemon are valid."""
     reply = await connected.get(f"/v1/databases?page_token={token}")
 
     assert (400, "invalid_page_token") == (reply.status, reply.code)
 
 
 @pytest.mark.parametrize("of", ["list", "one"])
-async def test_t53_what_has_not_changed_is_not_sent_again(connected: World, of: str) -> None:
-    """A GUI that asks often gets 304 until there is something new."""
+async def test_t53_unchanged_list_is_not_modified(connected: World, of: str) -> None:
+    """A client that polls gets 304 until something has changed."""
     made = await connected.create("a")
     path = "/v1/databases" if of == "list" else f"/v1/databases/{made['id']}"
     first = await connected.get(path)
@@ -80,8 +80,8 @@ async def test_t53_what_has_not_changed_is_not_sent_again(connected: World, of: 
     assert tag != changed.headers["ETag"]
 
 
-async def test_t53_a_stale_if_match_changes_nothing(connected: World) -> None:
-    """Two windows on one database: the second does not undo what it has not seen."""
+async def test_t53_stale_if_match_changes_nothing(connected: World) -> None:
+    """With two windows on one database, neither overwrites changes it has not seen."""
     made = await connected.create("a")
     at = f"/v1/databases/{made['id']}"
     tag = (await connected.get(at)).headers["ETag"]
@@ -97,8 +97,8 @@ async def test_t53_a_stale_if_match_changes_nothing(connected: World) -> None:
     assert 204 == (await connected.call("DELETE", at, headers={"If-Match": fresh.headers["ETag"]})).status
 
 
-async def test_a_database_is_used_with_what_the_credentials_say(connected: World) -> None:
-    """The URLs and the tokens work as they are, over TCP and REST, and the read-only token only reads."""
+async def test_credentials_work_over_tcp_and_rest(connected: World) -> None:
+    """URLs and tokens work unchanged, and the read-only token can only read."""
     made = await connected.create("used")
 
     credentials = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json
@@ -117,8 +117,8 @@ async def test_a_database_is_used_with_what_the_credentials_say(connected: World
     assert credentials["redis_url"] == env["REDIS_URL"]
 
 
-async def test_the_env_map_works_with_the_javascript_client(connected: World, tmp_path: Path) -> None:
-    """`Redis.fromEnv()` of `@upstash/redis` takes the variables as they are."""
+async def test_env_map_works_with_the_javascript_client(connected: World, tmp_path: Path) -> None:
+    """`Redis.fromEnv()` of `@upstash/redis` accepts the variables."""
     modules = await installed_package()
     made = await connected.create("from-env")
     env = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json["env"]
@@ -140,8 +140,8 @@ async def test_the_env_map_works_with_the_javascript_client(connected: World, tm
     assert "Ada" == out.decode().strip()
 
 
-async def test_a_new_password_replaces_the_old_one(connected: World) -> None:
-    """After a reset the old secrets open nothing."""
+async def test_password_reset_invalidates_the_old_secrets(connected: World) -> None:
+    """The old password and tokens stop working."""
     made = await connected.create("rekeyed")
     path = f"/v1/databases/{made['id']}/credentials"
     old = (await connected.get(path)).json
@@ -158,8 +158,8 @@ async def test_a_new_password_replaces_the_old_one(connected: World) -> None:
             await client.ping()
 
 
-async def test_lists_and_changes_have_no_secrets(connected: World) -> None:
-    """Only the credentials' own address tells them."""
+async def test_only_the_credentials_endpoint_returns_secrets(connected: World) -> None:
+    """Lists and changes contain none."""
     made = await connected.create("quiet")
     credentials = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json
     secrets = [credentials[name] for name in ("password", "rest_token", "read_only_rest_token")]
@@ -183,7 +183,7 @@ async def test_lists_and_changes_have_no_secrets(connected: World) -> None:
     ],
 )  # fmt: skip
 async def test_every_field_can_be_changed(connected: World, change: dict[str, object]) -> None:
-    """And is read back as it was set."""
+    """The new value is returned."""
     made = await connected.create("changing")
 
     reply = await connected.call("PATCH", f"/v1/databases/{made['id']}", change)
@@ -194,8 +194,8 @@ async def test_every_field_can_be_changed(connected: World, change: dict[str, ob
 
 
 @pytest.mark.parametrize("body", [{}, {"name": None}, {"tls": False}, {"eviction": "yes"}, {"budget": -1}, {"id": "x"}])
-async def test_a_change_that_makes_no_sense_is_refused(connected: World, body: dict[str, object]) -> None:
-    """With 422, and before Upstash is asked."""
+async def test_invalid_change_is_rejected(connected: World, body: dict[str, object]) -> None:
+    """With 422, and without a request to Upstash."""
     made = await connected.create("stays")
     await connected.sandbox.forget_requests()
 
@@ -205,8 +205,8 @@ async def test_a_change_that_makes_no_sense_is_refused(connected: World, body: d
     assert [] == await connected.sandbox.requests()
 
 
-async def test_t47_the_same_key_is_the_same_database(connected: World) -> None:
-    """Quoted or bare, at once or later; another request with it is refused, and none is missing."""
+async def test_t47_same_key_returns_the_same_database(connected: World) -> None:
+    """Quoted or bare, at once or later. Another request with the key is rejected, and so is a missing key."""
     body = {"name": "once", "primary_region": "us-east-1"}
 
     async def create(key: str | None, name: str = "once") -> tuple[int, str]:
@@ -230,8 +230,8 @@ async def test_t47_the_same_key_is_the_same_database(connected: World) -> None:
     assert ["once"] == [database["name"] for database in listed]
 
 
-async def test_the_regions_are_told_to_anyone(world: World) -> None:
-    """A form can be drawn before anyone is connected."""
+async def test_regions_need_no_connection(world: World) -> None:
+    """A form can be rendered before an account is connected."""
     reply = await world.get("/v1/regions", token=None)
 
     regions = {region["id"]: region for region in reply.json["regions"]}
@@ -239,16 +239,16 @@ async def test_the_regions_are_told_to_anyone(world: World) -> None:
     assert ("gcp", True, False) == tuple(regions["us-east4"][name] for name in ("platform", "primary", "read"))
 
 
-async def test_without_an_account_databases_are_not_there(world: World) -> None:
-    """409 says how to connect one."""
+async def test_databases_without_an_account_are_a_conflict(world: World) -> None:
+    """The 409 says how to connect one."""
     reply = await world.get("/v1/databases")
 
     assert (409, "not_connected") == (reply.status, reply.code)
     assert "upstash-helper connect" in reply.json["detail"]
 
 
-async def test_another_account_does_not_see_the_first_ones_databases(connected: World) -> None:
-    """The list that was cached for one account is not shown to the next."""
+async def test_cached_list_is_not_shown_to_another_account(connected: World) -> None:
+    """The cache belongs to one account."""
     await connected.create("first")
     assert 1 == len((await connected.get("/v1/databases")).json["databases"])
     await connected.call("DELETE", "/v1/connection")

@@ -1,4 +1,4 @@
-"""The event stream: T49 as far as one caller goes."""
+"""The event stream over HTTP (threat T49 for one caller)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tests.support.stream import follow
-from upstash_helper.api.resources.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MAX_STREAMS
 
 if TYPE_CHECKING:
     from tests.support.world import World
 
 
-async def test_a_follower_sees_an_account_being_connected(world: World) -> None:
-    """A GUI needs no polling: it is told of each step, and of databases."""
+async def test_stream_reports_a_sign_in_and_databases(world: World) -> None:
+    """A GUI does not need to poll."""
     async with follow(world) as stream:
         await world.connect()
         attempts = [(await stream.until("attempt"))["data"]["state"] for _ in range(3)]
@@ -28,8 +28,8 @@ async def test_a_follower_sees_an_account_being_connected(world: World) -> None:
     assert {"change": "created", "id": made["id"], "name": "told"} == event["data"]
 
 
-async def test_t49_an_interrupted_follower_goes_on_where_it_was(world: World) -> None:
-    """With Last-Event-ID it gets what it missed; with one from another time it is told to read anew."""
+async def test_t49_interrupted_stream_resumes(world: World) -> None:
+    """With Last-Event-ID, missed events are replayed; with an unknown ID, a reset is sent."""
     async with follow(world) as stream:
         await world.start()
         last = (await stream.until("attempt"))["id"]
@@ -45,8 +45,8 @@ async def test_t49_an_interrupted_follower_goes_on_where_it_was(world: World) ->
     assert {"event": "reset", "data": {}} == reset
 
 
-async def test_t49_a_stream_needs_a_token_in_its_header(world: World) -> None:
-    """EventSource cannot send one, and a token in the address is not taken."""
+async def test_t49_stream_needs_a_token_in_the_header(world: World) -> None:
+    """A token in the query is not accepted."""
     without = await world.get("/v1/events", token=None)
     query = await world.get(f"/v1/events?token={world.owner}", token=None)
     foreign = await world.get("/v1/events", headers={"Origin": "https://evil.example"}, token=None)
@@ -54,9 +54,9 @@ async def test_t49_a_stream_needs_a_token_in_its_header(world: World) -> None:
     assert [401, 401, 403] == [without.status, query.status, foreign.status]
 
 
-async def test_t49_streams_are_counted_and_those_that_ended_are_not(world: World) -> None:
-    """Past the cap a stream is refused; as soon as one ends there is room again."""
-    opened = [follow(world) for _ in range(MOST_STREAMS)]
+async def test_t49_number_of_streams_is_limited(world: World) -> None:
+    """A stream above the limit is refused until another one ends."""
+    opened = [follow(world) for _ in range(MAX_STREAMS)]
     for stream in opened:
         await stream.__aenter__()
 
@@ -73,8 +73,8 @@ async def test_t49_streams_are_counted_and_those_that_ended_are_not(world: World
     assert (429, "too_many_streams") == (refused.status, refused.code)
 
 
-async def test_a_daemon_that_stops_says_goodbye(world: World) -> None:
-    """Open streams end cleanly, at once, and do not hold the stop up."""
+async def test_stopping_daemon_ends_streams_with_bye(world: World) -> None:
+    """Open streams end cleanly and do not delay the stop."""
     loop = asyncio.get_running_loop()
     async with follow(world) as stream:
         before = loop.time()
@@ -87,8 +87,8 @@ async def test_a_daemon_that_stops_says_goodbye(world: World) -> None:
     assert took < 3
 
 
-async def test_events_hold_no_secret(world: World) -> None:
-    """Neither the state, the verifier, the key nor a password is ever told."""
+async def test_events_contain_no_secret(world: World) -> None:
+    """Neither the state, the verifier, the key, nor a password."""
     async with follow(world) as stream:
         await world.connect()
         made = await world.create("told")

@@ -1,4 +1,4 @@
-"""The main job, through the loopback API and against the sandbox: connect, create, list, use, change, delete."""
+"""The main use case against the sandbox: connect, create, list, use, change, delete."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from tests.support.world import World
 
 
-async def test_an_account_is_connected_by_signing_in(world: World) -> None:
-    """A user signs up at Upstash and the account is connected, with a key of the documented name."""
+async def test_sign_in_connects_an_account(world: World) -> None:
+    """The API key has the documented name."""
     started = await world.start()
     landed = await world.land(await world.sign_in(started))
     attempt = await world.settled(started["attempt_id"])
@@ -24,8 +24,8 @@ async def test_an_account_is_connected_by_signing_in(world: World) -> None:
     assert connection["api_key_name"].startswith("UPSTASH_HELPER_API_KEY_")
 
 
-async def test_the_page_after_the_sign_in_says_so(world: World) -> None:
-    """The browser ends on a page without a code in its address that says what the guideline asks for."""
+async def test_result_page_has_no_code_in_its_address(world: World) -> None:
+    """It says what Upstash's guideline requires."""
     started = await world.start()
     landed = await world.land(await world.sign_in(started))
     await world.settled(started["attempt_id"])
@@ -36,8 +36,8 @@ async def test_the_page_after_the_sign_in_says_so(world: World) -> None:
     assert world.email in page.text
 
 
-async def test_databases_are_made_listed_read_changed_and_deleted(world: World) -> None:
-    """All that a GUI needs, one after the other."""
+async def test_databases_are_created_listed_read_changed_and_deleted(world: World) -> None:
+    """Everything that a GUI needs, in sequence."""
     await world.connect()
     made = await world.create("orders", read_regions=["eu-west-1"], eviction=True)
     at = f"/v1/databases/{made['id']}"

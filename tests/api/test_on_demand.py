@@ -1,6 +1,6 @@
 """
-``port_policy = "on-demand"``: a dev server on the port of sign-ins and the helper side by side; with the daemon and the
-dev server as processes, and real sign-ins at the sandbox.
+``port_policy = "on-demand"``: a dev server on the callback port next to the helper, with both as processes, and real
+sign-ins at the sandbox.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from aiohttp import ClientSession
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonFailed, DaemonProcess
 from tests.support.dev_server import DevServer
-from tests.support.others import NOBODY, another, skip_unless_root
+from tests.support.other_programs import NOBODY, occupied, other_program, skip_unless_root
 from tests.support.process import own_name
-from tests.support.stranger import stranger
 from tests.support.world import PASSWORD, free_port
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import Helper, MemoryTokens
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def options(far_side: Sandbox, port: int, **more: Any) -> dict[str, Any]:
-    """Return a daemon's options: the sandbox is its far side, and ``port`` that of sign-ins."""
+    """Return a daemon's options, with the sandbox as Upstash and ``port`` as the callback port."""
     return {
         "port": port, "port_policy": "on-demand", "api_port": free_port(), "client_id": far_side.client_id,
         "auth_url": far_side.auth_url, "api_url": far_side.api_url, "rest_url": far_side.rest_url, **more,
@@ -41,14 +40,14 @@ def options(far_side: Sandbox, port: int, **more: Any) -> dict[str, Any]:
 
 
 def get(url: str) -> bytes:
-    """Fetch ``url``, wherever it leads."""
+    """Fetch ``url``, following redirects."""
     with build_opener(ProxyHandler({})).open(url, timeout=30) as answer:
         body: bytes = answer.read()
         return body
 
 
 async def signed_in(daemon: DaemonProcess, far_side: Sandbox, *, force: bool = False) -> tuple[str, str, wire.Attempt]:
-    """Sign up as a user with a browser does; return the e-mail, where the browser ended, and the attempt."""
+    """Sign up as a user with a browser does; return the email address, the final URL, and the attempt."""
     started = await asyncio.to_thread(daemon.client.connect, open_browser=False, force=force)
     assert isinstance(started, wire.StartedAttempt)
     email = f"user-{secrets.token_hex(6)}@example.com"
@@ -63,12 +62,12 @@ async def signed_in(daemon: DaemonProcess, far_side: Sandbox, *, force: bool = F
     return email, ended, await asyncio.to_thread(daemon.client.wait_for_attempt, started.attempt_id, timeout=30)
 
 
-async def test_a_dev_server_and_the_helper_live_side_by_side(
+async def test_dev_server_and_helper_share_the_callback_port(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
     """
-    The helper is used while a dev server has the port. A sign-in names it, and goes through once it is stopped, without
-    a restart of the helper. Then the dev server starts again at once, and is left alone.
+    The helper works while a dev server has the port. A sign-in reports the dev server, and succeeds once it is stopped,
+    without restarting the helper. Afterwards the dev server can start again at once.
     """
     with DevServer.running(daemon_port, "the dev server's page") as dev:
         email = f"user-{secrets.token_hex(6)}@example.com"
@@ -97,7 +96,7 @@ async def test_a_dev_server_and_the_helper_live_side_by_side(
     assert "orders" in listed.out
     assert (503, "port_conflict") == (refused.value.status, refused.value.code)
     assert f"(process {dev.process.pid})" in refused.value.detail
-    assert "Stop that program for the moment of signing in" in refused.value.detail
+    assert "Stop that program during the sign-in" in refused.value.detail
     assert "--api-key" in refused.value.detail
     assert "connected" == still.state
     assert [b"the dev server's page", b"it is back"] == pages
@@ -108,8 +107,8 @@ async def test_a_dev_server_and_the_helper_live_side_by_side(
     assert (new, "connected") == (status.connection.account.email, status.connection.state)
 
 
-async def test_what_a_person_sees_of_the_ports(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """``status`` tells where the API is and when the other port is taken; so does ``open`` for the dashboard."""
+async def test_status_and_open_show_the_ports(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """``status`` shows the API's address and when the callback port is used; ``open`` uses the API's address."""
     chosen = options(far_side, daemon_port)
     with DaemonProcess.running(tmp_path / "home", **chosen) as daemon, DevServer.running(daemon_port, host="::1"):
         at_rest = await run_cli("status", environment=daemon.environment)
@@ -119,18 +118,18 @@ async def test_what_a_person_sees_of_the_ports(tmp_path: Path, far_side: Sandbox
         description = await asyncio.to_thread(get, f"http://127.0.0.1:{chosen['api_port']}/openapi.json")
 
     assert f"http://127.0.0.1:{chosen['api_port']}" in at_rest.out
-    assert f"on port {daemon_port}, only while one runs" in at_rest.out
-    assert f"{daemon_port} is taken while a sign-in runs" in doctor.out
+    assert f"port {daemon_port}, only while a sign-in is pending" in at_rest.out
+    assert f"{daemon_port} is used only while a sign-in is pending" in doctor.out
     assert exit_codes.OF_PROBLEM["port_conflict"] == conflict.code
     assert f"[::1]:{daemon_port} belongs to" in conflict.err
     assert f"http://localhost:{chosen['api_port']}/" in opened.out
     assert f"http://localhost:{chosen['api_port']}".encode() in description
 
 
-async def test_a_python_app_finds_it(
+async def test_python_app_finds_the_api_port(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what the daemon has announced; the program on the usual port hears nothing of it."""
+    """From the discovery file. The program on the callback port receives nothing."""
     with DevServer.running(daemon_port) as dev:
         chosen = options(far_side, daemon_port)
         with DaemonProcess.running(tmp_path / "home", **chosen) as daemon:
@@ -149,11 +148,11 @@ async def test_a_python_app_finds_it(
     assert [] == seen
 
 
-async def test_another_users_server_on_the_port(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """Its user is named; the helper serves on, and signs in when it has gone."""
+async def test_callback_port_of_another_user_is_reported(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """The user is named. The helper keeps working, and sign-ins succeed once the port is free."""
     skip_unless_root()
     with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
-        with another("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
+        with other_program("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
             await asyncio.to_thread(daemon.client.connect, open_browser=False)
         _, _, attempt = await signed_in(daemon, far_side)
 
@@ -162,9 +161,9 @@ async def test_another_users_server_on_the_port(tmp_path: Path, far_side: Sandbo
     assert "succeeded" == attempt.state
 
 
-def test_no_port_for_the_api(tmp_path: Path, daemon_port: int) -> None:
-    """The daemon ends with an exit code of its own, and says who has the port and what to set."""
-    with stranger("127.0.0.1") as taken:
+def test_daemon_exits_if_no_api_port_is_free(tmp_path: Path, daemon_port: int) -> None:
+    """It has its own exit code, and the message names the program and the setting."""
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         refused = DaemonProcess(tmp_path / "home", port=daemon_port, port_policy="on-demand", api_port=port)
         with pytest.raises(DaemonFailed) as failed:
@@ -176,8 +175,8 @@ def test_no_port_for_the_api(tmp_path: Path, daemon_port: int) -> None:
     assert "--api-port" in failed.value.output
 
 
-def test_without_a_port_of_its_own_it_takes_the_first_that_pages_know(tmp_path: Path, daemon_port: int) -> None:
-    """That is how pages find it."""
+def test_default_api_port_is_the_first_that_pages_try(tmp_path: Path, daemon_port: int) -> None:
+    """Pages find the helper there."""
     with DaemonProcess.running(tmp_path / "home", port=daemon_port, port_policy="on-demand") as daemon:
         api = [one.address for one in daemon.client.status().listeners if one.use == "api"]
 

@@ -1,4 +1,4 @@
-"""``/openapi.json`` says what the daemon does."""
+"""``/openapi.json`` describes what the daemon serves."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.clock import FakeClock
 from tests.support.world import World
-from upstash_helper.api.guard.audit import Witness
-from upstash_helper.api.guard.middleware import Gate, UndeclaredRoute
-from upstash_helper.api.guard.policy import Access, Policy, Surface
+from upstash_helper.api.app import create_app
+from upstash_helper.api.guard.audit import RequestAudit
+from upstash_helper.api.guard.middleware import Guard, PolicyError
+from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
-from upstash_helper.api.server.app import create_app
 from upstash_helper.api.server.problems import STATUS_OF
-from upstash_helper.api.server.routes import Route
+from upstash_helper.api.server.routes import Access, Policy, Route
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
 from upstash_helper.broker.apps.registry import AppRegistry
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-async def test_the_description_is_valid(world: World) -> None:
-    """OpenAPI 3.1, by the specification's own schema."""
+async def test_description_is_valid(world: World) -> None:
+    """OpenAPI 3.1, checked against the specification's schema."""
     reply = await world.get("/openapi.json", token=None)
 
     OpenAPIV31SpecValidator(reply.json).validate()
     assert "3.1.0" == reply.json["openapi"]
 
 
-async def test_every_route_is_described_and_nothing_else(world: World) -> None:
-    """What is routed is what is documented."""
+async def test_described_routes_are_the_served_routes(world: World) -> None:
+    """No route is missing, and none is made up."""
     described = (await world.get("/openapi.json", token=None)).json["paths"]
 
     routed = {
@@ -53,47 +53,47 @@ async def test_every_route_is_described_and_nothing_else(world: World) -> None:
 
 
 async def handler(request: web.Request) -> web.Response:
-    """Answer; it is never asked."""
+    """Fail; this handler is never called."""
     return web.Response()
 
 
-def gate() -> Gate:
-    """Return a gate with nobody let in and nothing behind it."""
+def guard() -> Guard:
+    """Return a guard without any app with access."""
     clock, events, background, ledger = FakeClock(), EventBus(), Background(), SqliteLedger(None)
     audit = Audit(records=ledger.audit, clock=clock)
     apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
-    return Gate(
-        surface=Surface(port=3000),
-        tokens=Tokens(apps, DashboardSessions(clock=clock)),
+    return Guard(
+        address=ServerAddress(port=3000),
+        callers=Tokens(apps, DashboardSessions(clock=clock)),
         apps=apps,
         peers=SystemPeers(),
-        witness=Witness(audit=audit, background=background),
+        audit=RequestAudit(audit=audit, background=background),
         clock=clock,
     )
 
 
 def route(method: str, policy: Policy) -> Route:
-    """Return a route that says nothing of itself but its policy."""
+    """Return a route that differs only in its policy."""
     return Route(
         method=method, path="/x", handler=handler, policy=policy, summary="", operation_id="x", answers={200: None}
     )
 
 
-def test_an_undeclared_route_stops_the_daemon_from_starting() -> None:
-    """A door that nobody thought about is not opened."""
+def test_route_without_a_policy_prevents_the_start() -> None:
+    """A forgotten route is never served."""
     app = web.Application()
     app.router.add_get("/forgotten", handler)
 
-    with pytest.raises(UndeclaredRoute, match="/forgotten"):
-        gate().check(app)
+    with pytest.raises(PolicyError, match="/forgotten"):
+        guard().require_policies(app)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("access", ["token", "owner"])
-def test_a_change_that_no_audit_sees_stops_the_daemon_from_starting(method: str, access: Access) -> None:
-    """Whoever adds a route that changes something says what the audit calls it."""
-    with pytest.raises(UndeclaredRoute, match="/x"):
-        create_app([route(method, Policy(access))], gate=gate())
+def test_changing_route_without_an_audit_name_prevents_the_start(method: str, access: Access) -> None:
+    """Every route that changes something has a name in the audit log."""
+    with pytest.raises(PolicyError, match="/x"):
+        create_app([route(method, Policy(access))], guard=guard())
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_a_change_that_no_audit_sees_stops_the_daemon_from_starting(method: str,
         ("HEAD", Policy("owner")),
         ("POST", Policy("token", audit="x")),
         ("DELETE", Policy("owner", audit="x")),
-        ("POST", Policy("pairing", body="json")),  # writes down itself who asked, and who was let in
+        ("POST", Policy("pairing", body="json")),  # records requests and approvals itself
     ],
 )
-def test_what_is_declared_is_served(method: str, policy: Policy) -> None:
-    """Reading needs no entry, and a change has one."""
-    app = create_app([route(method, policy)], gate=gate())
+def test_declared_routes_are_served(method: str, policy: Policy) -> None:
+    """Reading routes need no audit name."""
+    app = create_app([route(method, policy)], guard=guard())
 
     assert [method] == [served.method for served in app.router.routes()]
 
@@ -119,8 +119,8 @@ def subclasses(kind: type[errors.HelperError]) -> Iterator[type[errors.HelperErr
         yield from subclasses(child)
 
 
-def test_every_domain_error_has_a_status_and_a_code_of_its_own() -> None:
-    """A new error cannot be forgotten in the table, nor share its code with another."""
+def test_every_domain_error_has_a_status_and_a_unique_code() -> None:
+    """A new error cannot be forgotten in the table."""
     known = [kind for kind in subclasses(errors.HelperError) if kind.__module__ == errors.__name__]
 
     assert {kind for kind in known if kind is not errors.PartlyApplied} == set(STATUS_OF)
@@ -132,8 +132,8 @@ def test_every_domain_error_has_a_status_and_a_code_of_its_own() -> None:
     [wire.CreateDatabase, wire.ChangeDatabase, wire.Connect, wire.ApiKey, wire.Email, wire.PastedAddress,
      wire_apps.PairingRequest, wire_apps.Approve, wire_apps.RenameApp],
 )  # fmt: skip
-async def test_requests_take_no_unknown_field(world: World, kind: type) -> None:
-    """The description says so too, so that a generated client does not send any."""
+async def test_request_schemas_reject_unknown_fields(world: World, kind: type) -> None:
+    """Generated clients learn this from the description."""
     schemas = (await world.get("/openapi.json", token=None)).json["components"]["schemas"]
 
     assert schemas[kind.__name__]["additionalProperties"] is False

@@ -1,4 +1,4 @@
-"""Letting an app in: it asks, the user decides, it fetches its token."""
+"""Pairing: an app requests access, the user decides, the app fetches its token."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ PAGE = "https://app.example.com"
 
 
 @pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173", "chrome-extension://" + "a" * 32, None])
-async def test_an_app_gets_a_token_after_the_user_said_yes(world: World, origin: str | None) -> None:
-    """
-    A page, a page on loopback, an extension and a native program ask alike, wait alike, and get what they wished for.
-    """
+async def test_app_gets_a_token_after_approval(world: World, origin: str | None) -> None:
+    """Web pages, loopback pages, extensions, and native programs all use the same flow and get the requested scopes."""
     headers = {} if origin is None else as_page(origin)
     asked = (await world.ask("connection:read", "databases:read", origin=origin)).json
     at, secret = f"/v1/pairings/{asked['id']}", asked["poll_secret"]
@@ -38,10 +36,8 @@ async def test_an_app_gets_a_token_after_the_user_said_yes(world: World, origin:
     assert (200, "disconnected") == (used.status, used.json["state"])
 
 
-async def test_the_user_sees_the_verified_identity_first(world: World) -> None:
-    """
-    What the browser vouches for comes before what the app says of itself, and its wishes come in plain words.
-    """
+async def test_verified_identity_is_shown_before_the_claimed_name(world: World) -> None:
+    """The requested scopes are described in plain language."""
     await world.ask("databases:credentials", origin=PAGE, name="Upstash", reason="To show you your keys")
 
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
@@ -53,10 +49,8 @@ async def test_the_user_sees_the_verified_identity_first(world: World) -> None:
     assert "all your databases" in shown["all_databases_meaning"]
 
 
-async def test_the_user_sees_which_program_speaks_for_a_page(world: World) -> None:
-    """
-    Any program can say an origin; that it is no browser is plain to see.
-    """
+async def test_program_that_sends_an_origin_is_shown(world: World) -> None:
+    """Any program can send an Origin header; the user sees that it is not a browser."""
     await world.ask("connection:read", origin=PAGE)
 
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
@@ -65,10 +59,8 @@ async def test_the_user_sees_which_program_speaks_for_a_page(world: World) -> No
     assert "python" in Path(shown["identity"]["program"]).name
 
 
-async def test_a_native_program_is_named_by_the_system(world: World) -> None:
-    """
-    The prompt has the executable and the process of whoever is at the other end of the connection.
-    """
+async def test_native_program_is_identified_by_the_system(world: World) -> None:
+    """The prompt shows the executable and process ID of the connection's other end."""
     await world.ask("connection:read")
 
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
@@ -77,10 +69,8 @@ async def test_a_native_program_is_named_by_the_system(world: World) -> None:
     assert "python" in Path(shown["identity"]["name"]).name
 
 
-async def test_the_user_is_told_that_somebody_waits(world: World) -> None:
-    """
-    A notification names the identity first and shows the code that the app shows too.
-    """
+async def test_user_is_notified_of_a_request(world: World) -> None:
+    """The notification shows the identity first, and the code that the app shows, too."""
     asked = (await world.ask("connection:read", origin=PAGE, name="Orders")).json
 
     await world.daemon.background.drain(5)
@@ -91,10 +81,8 @@ async def test_the_user_is_told_that_somebody_waits(world: World) -> None:
     assert asked["user_code"] in body
 
 
-async def test_an_app_that_gives_up_takes_its_prompt_with_it(world: World) -> None:
-    """
-    Somebody who closes the page is not asked about it, a late yes does nothing, and the app may ask anew at once.
-    """
+async def test_withdrawn_request_disappears(world: World) -> None:
+    """A late approval has no effect, and the app may request access again at once."""
     asked = (await world.ask("connection:read", origin=PAGE)).json
     at, secret = f"/v1/pairings/{asked['id']}", asked["poll_secret"]
 

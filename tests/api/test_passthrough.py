@@ -1,4 +1,4 @@
-"""``/upstash/…``: existing clients of Upstash work through the daemon, and its key stays where it is."""
+"""``/upstash/…``: existing clients of the Developer API work through the daemon, without its API key."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ BASIC = base64.b64encode(f"{EMAIL}:{KEY}".encode()).decode()
 ORDER = {"database_name": "passed", "platform": "aws", "primary_region": "us-east-1", "tls": True}
 MIB = 1024 * 1024
 
-Behind = Callable[[str], contextlib.AbstractAsyncContextManager[World]]
+DaemonFor = Callable[[str], contextlib.AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def behind(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Behind:
-    """Run a daemon with an account at the Developer API of a URL."""
+def daemon_for(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> DaemonFor:
+    """Run a daemon with an account at the given Developer API."""
 
     @contextlib.asynccontextmanager
     async def running(url: str) -> AsyncIterator[World]:
@@ -54,14 +54,14 @@ def behind(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Behind:
 
 
 @contextlib.asynccontextmanager
-async def passing(behind: Behind, handler: Handler = ok) -> AsyncIterator[tuple[World, UpstreamApi]]:
-    """Run a Developer API that answers with ``handler``, and a daemon before it."""
-    async with upstream_api(handler) as far, behind(far.url) as world:
-        yield world, far
+async def pass_through(daemon_for: DaemonFor, handler: Handler = ok) -> AsyncIterator[tuple[World, UpstreamApi]]:
+    """Run a Developer API that answers with ``handler``, and a daemon in front of it."""
+    async with upstream_api(handler) as upstream, daemon_for(upstream.url) as world:
+        yield world, upstream
 
 
 class ExistingClient:
-    """A client of Upstash's such as there are many: it knows a base URL, an e-mail and an API key."""
+    """A typical client of the Developer API: it has a base URL, an email address, and an API key."""
 
     def __init__(self, base_url: str, email: str, api_key: str) -> None:
         self._base_url = base_url
@@ -75,8 +75,8 @@ class ExistingClient:
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - as above
             return json.loads(response.read())
 
-    def story(self) -> list[Any]:
-        """Do what the Redis part of the Developer API can, and return what is the same every time."""
+    def full_session(self) -> list[Any]:
+        """Use the whole Redis part of the Developer API, and return what is reproducible."""
         at = "/v2/redis"
         one = self._call("POST", f"{at}/database", ORDER)["database_id"]
         done = [
@@ -104,27 +104,23 @@ class ExistingClient:
 # --- an existing client -----------------------------------------------------------------------------------------------
 
 
-async def test_a_client_works_by_changing_its_base_url(world: World) -> None:
-    """
-    The same client does the same things, once with an API key at Upstash, and once with its own token here.
-    """
+async def test_client_works_after_changing_its_base_url(world: World) -> None:
+    """The same client gets the same results with an API key at Upstash and with its token here."""
     await world.connect()
     key = await world.sandbox.api_key(world.email, "of the client itself")
     app = await world.pair("upstash:read", "upstash:write")
     there = ExistingClient(world.sandbox.api_url, world.email, key)
     here = ExistingClient(f"http://localhost:{world.settings.port}/upstash", "whoever@example.com", app.token)
 
-    expected = await asyncio.to_thread(there.story)
-    actual = await asyncio.to_thread(here.story)
+    expected = await asyncio.to_thread(there.full_session)
+    actual = await asyncio.to_thread(here.full_session)
 
     assert expected == actual
     assert ["nightly"] in actual
 
 
-async def test_a_request_as_curl_sends_it(world: World) -> None:
-    """
-    ``curl -u me:$TOKEN -d '{…}' http://localhost:3000/upstash/v2/redis/database``, from the page of the manual.
-    """
+async def test_curl_request_from_the_manual_works(world: World) -> None:
+    """``curl -u me:$TOKEN -d '{…}' http://localhost:3000/upstash/v2/redis/database``."""
     await world.connect()
     token = base64.b64encode(f"me:{world.owner}".encode()).decode()
     body = json.dumps(ORDER).encode()
@@ -145,10 +141,8 @@ async def test_a_request_as_curl_sends_it(world: World) -> None:
             assert (200, "passed") == (answer.status, answer.json["database_name"])
 
 
-async def test_what_a_client_makes_is_in_the_list_at_once(world: World) -> None:
-    """
-    The daemon's own list is not older than a change that went through the daemon.
-    """
+async def test_list_is_fresh_after_a_pass_through_change(world: World) -> None:
+    """The cached list is discarded."""
     await world.connect()
     before = (await world.get("/v1/databases")).json["databases"]
 
@@ -160,33 +154,29 @@ async def test_what_a_client_makes_is_in_the_list_at_once(world: World) -> None:
     assert ([], [made["database_id"]], []) == (before, [it["id"] for it in between], after)
 
 
-async def test_head_tells_what_get_would_without_the_body(behind: Behind) -> None:
-    """
-    The length is that of the body that is not there.
-    """
+async def test_head_has_the_headers_of_get(daemon_for: DaemonFor) -> None:
+    """Content-Length is that of the omitted body."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 12, content_type="application/json")
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.call("HEAD", "/upstash/v2/redis/databases")
         again = await world.get("/upstash/v2/redis/databases")
 
-        assert ["HEAD /v2/redis/databases", "GET /v2/redis/databases"] == far.targets
+        assert ["HEAD /v2/redis/databases", "GET /v2/redis/databases"] == upstream.targets
     assert (200, b"", "12") == (reply.status, reply.body, reply.headers["Content-Length"])
     assert again.headers["Content-Type"] == reply.headers["Content-Type"]
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_an_answer_without_a_body_has_none(behind: Behind, status: int) -> None:
-    """
-    And the connection is good for the next request.
-    """
+async def test_response_without_a_body(daemon_for: DaemonFor, status: int) -> None:
+    """The connection can be reused afterwards."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"ETag": '"x"'})
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         port = world.settings.port
         async with rawhttp.connected(port) as connection:
             headers = (("Authorization", f"Bearer {world.owner}"),)
@@ -196,22 +186,20 @@ async def test_an_answer_without_a_body_has_none(behind: Behind, status: int) ->
     assert 2 == sum(head.startswith(f"HTTP/1.1 {status} ".encode()) for head in both)
 
 
-async def test_an_encoded_answer_passes_as_it_is(behind: Behind) -> None:
-    """
-    The client decodes what it has asked for.
-    """
+async def test_encoded_response_is_passed_unchanged(daemon_for: DaemonFor) -> None:
+    """The client decodes the encoding that it accepted."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(body=b"\x1f\x8bpacked", headers={"Content-Encoding": "gzip"})
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.get("/upstash/v2/x", headers={"Accept-Encoding": "gzip"})
 
-        assert "gzip" == far.seen[0].headers["Accept-Encoding"]
+        assert "gzip" == upstream.seen[0].headers["Accept-Encoding"]
     assert (b"\x1f\x8bpacked", "gzip") == (reply.body, reply.headers["Content-Encoding"])
 
 
-# --- who may ----------------------------------------------------------------------------------------------------------
+# --- authorization ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -222,73 +210,63 @@ async def test_an_encoded_answer_passes_as_it_is(behind: Behind) -> None:
         ("databases:read", [403] * 6),
     ],
 )
-async def test_reading_and_writing_are_granted_apart(behind: Behind, scope: str, statuses: list[int]) -> None:
-    """
-    What the user has not granted does not reach Upstash.
-    """
+async def test_read_and_write_scopes_are_separate(daemon_for: DaemonFor, scope: str, statuses: list[int]) -> None:
+    """Requests without the scope do not reach Upstash."""
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         app = await world.pair(scope)
 
         replies = [await world.as_app(app, method, "/upstash/v2/x") for method in methods]
 
         assert statuses == [reply.status for reply in replies]
         assert [method for method, status in zip(methods, statuses, strict=True) if status == 200] == [
-            seen.method for seen in far.seen
+            seen.method for seen in upstream.seen
         ]
 
 
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"])
-async def test_a_method_cannot_be_smuggled_past_the_scope(behind: Behind, header: str) -> None:
-    """
-    Upstash gets the method that was judged, and no other in a header.
-    """
-    async with passing(behind) as (world, far):
+async def test_method_override_headers_are_removed(daemon_for: DaemonFor, header: str) -> None:
+    """Upstash receives only the method that was authorized."""
+    async with pass_through(daemon_for) as (world, upstream):
         app = await world.pair("upstash:read")
 
         await world.as_app(app, "GET", "/upstash/v2/redis/database/x", **{header: "DELETE"})
 
-        assert ("GET", False) == (far.seen[0].method, header in far.seen[0].headers)
+        assert ("GET", False) == (upstream.seen[0].method, header in upstream.seen[0].headers)
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {BASIC}", "Basic !", "Basic"])
-async def test_without_a_token_of_ours_nothing_is_passed(behind: Behind, authorization: str | None) -> None:
-    """
-    Not even with the true e-mail and API key: the daemon lets apps in, not keys.
-    """
+async def test_api_key_is_not_accepted_as_a_token(daemon_for: DaemonFor, authorization: str | None) -> None:
+    """Requests with the real email address and API key are rejected, too: only tokens give access."""
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with passing(behind) as (world, far):
+    async with pass_through(daemon_for) as (world, upstream):
         reply = await world.get("/upstash/v2/x", headers=headers, token=None)
 
-        assert (401, []) == (reply.status, far.targets)
+        assert (401, []) == (reply.status, upstream.targets)
 
 
-async def test_a_page_reads_what_is_passed_to_it(behind: Behind) -> None:
-    """
-    A web app sees by Via whose status it got; what Upstash says of other origins is not passed.
-    """
+async def test_page_can_read_pass_through_responses(daemon_for: DaemonFor) -> None:
+    """Via shows whose status it is. Upstash's own CORS headers are removed."""
 
     async def handler(request: web.Request) -> web.Response:
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
         return web.json_response({"error": "x"}, status=404, headers=headers)
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         page = await world.pair("upstash:read", origin="https://app.example")
 
         reply = await world.as_app(page, "GET", "/upstash/v2/x")
 
-        assert {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"}.isdisjoint(far.seen[0].headers)
+        assert {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"}.isdisjoint(upstream.seen[0].headers)
     assert (404, "1.1 upstash-helper") == (reply.status, reply.headers["Via"])
     assert "https://app.example" == reply.headers["Access-Control-Allow-Origin"]
     assert "via" in reply.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Credentials" not in reply.headers
 
 
-async def test_the_user_sees_who_passed_what_through(behind: Behind) -> None:
-    """
-    Reading too, for what is read may be passwords; without the query, which may be anything.
-    """
-    async with passing(behind) as (world, _):
+async def test_pass_through_requests_are_audited(daemon_for: DaemonFor) -> None:
+    """Reads, too, since they can return passwords; without the query, which can contain anything."""
+    async with pass_through(daemon_for) as (world, _):
         app = await world.pair("upstash:read", "upstash:write", name="Orders")
         await world.as_app(app, "GET", "/upstash/v2/redis/databases?token=s3cret")
         await world.as_app(app, "DELETE", "/upstash/v2/redis/database/x?a=b")
@@ -302,7 +280,7 @@ async def test_the_user_sees_who_passed_what_through(behind: Behind) -> None:
     ] == passed
 
 
-# --- what does not pass -----------------------------------------------------------------------------------------------
+# --- what is blocked or removed ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -325,25 +303,21 @@ async def test_the_user_sees_who_passed_what_through(behind: Behind) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_no_api_key_is_made_through_the_daemon(behind: Behind, method: str, path: str) -> None:
-    """
-    With a key of its own an app would stay in when the user has shown it out.
-    """
-    async with passing(behind) as (world, far):
+async def test_api_keys_cannot_be_created_through_the_daemon(daemon_for: DaemonFor, method: str, path: str) -> None:
+    """With its own API key, an app would keep access after it was revoked."""
+    async with pass_through(daemon_for) as (world, upstream):
         reply = await world.call(method, f"/upstash/{path}")
 
-        assert (403, "path_not_allowed", []) == (reply.status, reply.code, far.targets)
+        assert (403, "path_not_allowed", []) == (reply.status, reply.code, upstream.targets)
 
 
 @pytest.mark.parametrize("path", ["v2/redis/apikey", "apikeys", "v2/redis/database/apikey", "v2?x=/apikey"])
-async def test_what_merely_looks_like_it_passes(behind: Behind, path: str) -> None:
-    """
-    The rule is about one place.
-    """
-    async with passing(behind) as (world, far):
+async def test_similar_paths_are_passed(daemon_for: DaemonFor, path: str) -> None:
+    """Only the API-key path is blocked."""
+    async with pass_through(daemon_for) as (world, upstream):
         reply = await world.get(f"/upstash/{path}")
 
-        assert (200, [f"GET /{path}"]) == (reply.status, far.targets)
+        assert (200, [f"GET /{path}"]) == (reply.status, upstream.targets)
 
 
 @pytest.mark.parametrize(
@@ -373,39 +347,33 @@ async def test_what_merely_looks_like_it_passes(behind: Behind, path: str) -> No
         "http://evil.com/upstash/v2/x",
     ],
 )
-async def test_a_path_that_is_not_plain_goes_nowhere(behind: Behind, target: str) -> None:
-    """
-    Dots, doubled and encoded slashes and what else could be read in two ways is refused before anything is sent.
-    """
-    async with passing(behind) as (world, far):
+async def test_ambiguous_path_is_rejected_before_sending(daemon_for: DaemonFor, target: str) -> None:
+    """Dot segments, doubled or encoded slashes, and other ambiguous paths."""
+    async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
         answers = await rawhttp.exchange(port, rawhttp.request("GET", target, port=port, headers=headers))
 
         assert [True] == [answer.status in (400, 404, 422) for answer in answers], answers
-        assert [] == far.targets
+        assert [] == upstream.targets
 
 
 @pytest.mark.parametrize(
     "path", ["@evil.com/", "evil.com:443/x", "http:evil.com", ":x@evil.com", "v2;@evil.com", "v2?u=//evil.com/"]
 )
-async def test_a_path_that_looks_like_a_host_is_a_path(behind: Behind, path: str) -> None:
-    """
-    What arrives anywhere arrives at the Developer API.
-    """
-    async with passing(behind) as (world, far):
+async def test_path_that_looks_like_a_host_is_sent_to_the_developer_api(daemon_for: DaemonFor, path: str) -> None:
+    """Every request goes to the Developer API's host."""
+    async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
         (answer,) = await rawhttp.exchange(port, rawhttp.request("GET", f"/upstash/{path}", port=port, headers=headers))
 
-        assert (200, [f"GET /{path}"]) == (answer.status, far.targets)
-        assert far.url == f"http://{far.seen[0].headers['Host']}"
+        assert (200, [f"GET /{path}"]) == (answer.status, upstream.targets)
+        assert upstream.url == f"http://{upstream.seen[0].headers['Host']}"
 
 
-async def test_what_upstash_says_of_itself_stays_there(behind: Behind) -> None:
-    """
-    No cookie for localhost, no challenge, no caching, no rules for browsers; and the credential does not come back.
-    """
+async def test_upstash_specific_headers_are_removed(daemon_for: DaemonFor) -> None:
+    """Cookies, challenges, caching and browser policies are not passed on, and neither is the credential."""
 
     async def handler(request: web.Request) -> web.Response:
         response = web.json_response({})
@@ -423,7 +391,7 @@ async def test_what_upstash_says_of_itself_stays_there(behind: Behind) -> None:
         response.set_cookie("session", "s3cret")
         return response
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         reply = await world.get("/upstash/v2/x")
 
     assert BASIC not in str(reply.headers)
@@ -432,10 +400,8 @@ async def test_what_upstash_says_of_itself_stays_there(behind: Behind) -> None:
     assert "nosniff" == reply.headers["X-Content-Type-Options"]
 
 
-async def test_the_key_shows_nowhere(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Neither in an answer nor in the log at DEBUG; the e-mail only where Upstash itself has it in the account's data.
-    """
+async def test_api_key_is_never_shown(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in a response nor in the log at DEBUG; the email address only where Upstash returns it."""
     caplog.set_level(logging.DEBUG)
     await world.connect()
     credential = await world.store.load()
@@ -461,87 +427,77 @@ async def test_the_key_shows_nowhere(world: World, caplog: pytest.LogCaptureFixt
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_body_of_one_mebibyte_passes(behind: Behind) -> None:
-    """
-    Far more than a request of the Developer API has.
-    """
+async def test_body_of_one_mebibyte_is_passed(daemon_for: DaemonFor) -> None:
+    """Far more than a request of the Developer API has."""
     got: list[int] = []
 
     async def handler(request: web.Request) -> web.Response:
         got.append(len(await request.content.read()))
         return web.json_response("OK")
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         reply = await world.call("POST", "/upstash/v2/x", b"x" * MIB)
 
     assert (200, [MIB]) == (reply.status, got)
 
 
-async def test_a_larger_body_is_refused_before_anything_is_sent(behind: Behind) -> None:
-    """
-    Judged by the declared length: nobody waits for it to arrive.
-    """
-    async with passing(behind) as (world, far):
+async def test_larger_body_is_rejected_before_sending(daemon_for: DaemonFor) -> None:
+    """By its declared length, without waiting for it to arrive."""
+    async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Content-Length", str(MIB + 1)))
         (answer,) = await rawhttp.exchange(port, rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers))
 
-        assert (413, "body_too_large", []) == (answer.status, answer.json["code"], far.targets)
+        assert (413, "body_too_large", []) == (answer.status, answer.json["code"], upstream.targets)
 
 
-async def test_a_body_that_grows_too_large_is_not_delivered(behind: Behind) -> None:
-    """
-    Upstash never sees its end, so that it does not act on the beginning.
-    """
+async def test_body_that_exceeds_the_limit_is_not_completed(daemon_for: DaemonFor) -> None:
+    """Upstash never receives its end, so that it does not act on the beginning."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         for _ in range(17):
             yield b"x" * 65536
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.post("/upstash/v2/x", data=body(), headers=headers) as response:
             problem = await response.json(content_type=None)
         async with asyncio.timeout(5):
-            await far.left.wait()
+            await upstream.left.wait()
 
         assert (413, "body_too_large") == (response.status, problem["code"])
-        assert [False] == [request.whole for request in far.seen]
+        assert [False] == [request.whole for request in upstream.seen]
 
 
 @pytest.mark.parametrize("rest", [b"zz\r\n", b"5\r\nhelloX\r\n"])
-async def test_a_body_with_broken_framing_is_not_delivered(behind: Behind, rest: bytes) -> None:
-    """
-    The client is told, and Upstash gets no end.
-    """
+async def test_body_with_broken_framing_is_not_completed(daemon_for: DaemonFor, rest: bytes) -> None:
+    """The client gets an error, and Upstash receives no end."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Transfer-Encoding", "chunked"))
         begin = rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=b"5\r\nhello\r\n")
         async with rawhttp.connected(port) as connection:
             await connection.send(begin)
-            await far.arrived.wait()
+            await upstream.arrived.wait()
             await connection.send(rest)
             answers = await connection.until_closed()
 
         assert [(400, "malformed_request")] == [(answer.status, answer.json["code"]) for answer in answers]
-        assert [False] == [request.whole for request in far.seen]
+        assert [False] == [request.whole for request in upstream.seen]
 
 
 # --- streaming --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_reaches_the_client_while_it_is_still_written(behind: Behind) -> None:
-    """
-    The client has the headers and the first piece before Upstash has the second.
-    """
+async def test_response_is_streamed(daemon_for: DaemonFor) -> None:
+    """The client has the headers and the first chunk before Upstash sends the second."""
     headers_seen, first_seen = asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -553,7 +509,7 @@ async def test_an_answer_reaches_the_client_while_it_is_still_written(behind: Be
         await response.write(b"second")
         return response
 
-    async with passing(behind, handler) as (world, _), asyncio.timeout(10):
+    async with pass_through(daemon_for, handler) as (world, _), asyncio.timeout(10):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.get("/upstash/v2/x", headers=headers) as response:
             headers_seen.set()
@@ -564,29 +520,25 @@ async def test_an_answer_reaches_the_client_while_it_is_still_written(behind: Be
     assert (b"first", b"second") == (first, second)
 
 
-async def test_a_body_reaches_upstash_while_it_is_still_written(behind: Behind) -> None:
-    """
-    Upstash has the first piece before the client has written the second.
-    """
+async def test_request_body_is_streamed(daemon_for: DaemonFor) -> None:
+    """Upstash has the first chunk before the client sends the second."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first"
-        await far.arrived.wait()
+        await upstream.arrived.wait()
         yield b"second"
 
-    async with passing(behind, handler) as (world, far), asyncio.timeout(10):
+    async with pass_through(daemon_for, handler) as (world, upstream), asyncio.timeout(10):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.post("/upstash/v2/x", data=body(), headers=headers) as response:
             assert b"firstsecond" == await response.read()
 
 
-async def test_a_client_that_leaves_ends_its_read_at_upstash(behind: Behind) -> None:
-    """
-    A download that nobody takes any more is not paid for.
-    """
+async def test_read_is_aborted_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
+    """A download that no one reads is stopped."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -595,18 +547,16 @@ async def test_a_client_that_leaves_ends_its_read_at_upstash(behind: Behind) -> 
         await asyncio.Event().wait()
         return response
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.get("/upstash/v2/x", headers=headers) as response:
             await response.content.readany()
         async with asyncio.timeout(5):
-            await far.left.wait()
+            await upstream.left.wait()
 
 
-async def test_a_change_whose_client_leaves_is_seen_to_its_end(behind: Behind) -> None:
-    """
-    It may be half made at Upstash: the daemon waits for the answer, so that audit and list are right.
-    """
+async def test_change_is_completed_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
+    """It may have taken effect at Upstash, so the daemon waits for the response to keep audit log and list correct."""
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.Request) -> web.Response:
@@ -614,7 +564,7 @@ async def test_a_change_whose_client_leaves_is_seen_to_its_end(behind: Behind) -
         await go_on.wait()
         return web.json_response("OK")
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         waiting = asyncio.create_task(world.call("DELETE", "/upstash/v2/redis/database/x"))
         await asked.wait()
         waiting.cancel()
@@ -630,27 +580,25 @@ async def test_a_change_whose_client_leaves_is_seen_to_its_end(behind: Behind) -
     ("framing", "begin"),
     [(("Content-Length", "10"), b"hello"), (("Transfer-Encoding", "chunked"), b"5\r\nhello\r\n")],
 )
-async def test_a_client_that_leaves_amid_its_body_has_asked_for_nothing(
-    behind: Behind, framing: tuple[str, str], begin: bytes
+async def test_incomplete_request_body_is_not_completed(
+    daemon_for: DaemonFor, framing: tuple[str, str], begin: bytes
 ) -> None:
-    """
-    Upstash gets no end of the body, and the audit says so.
-    """
+    """Upstash receives no end of the body, and the audit log records it."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=await far.body(request))
+        return web.Response(body=await upstream.body(request))
 
-    async with passing(behind, handler) as (world, far), asyncio.timeout(10):
+    async with pass_through(daemon_for, handler) as (world, upstream), asyncio.timeout(10):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), framing)
         async with rawhttp.connected(port) as connection:
             await connection.send(rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=begin))
-            await far.arrived.wait()
-        await far.left.wait()
+            await upstream.arrived.wait()
+        await upstream.left.wait()
         assert await world.daemon.background.drain(5)
         entries = (await world.get("/v1/audit")).json["entries"]
 
-        assert [False] == [request.whole for request in far.seen]
+        assert [False] == [request.whole for request in upstream.seen]
     assert [("upstash.post", "status_400")] == [(entry["action"], entry["result"]) for entry in entries]
 
 
@@ -658,31 +606,27 @@ async def test_a_client_that_leaves_amid_its_body_has_asked_for_nothing(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
-async def test_t48_a_status_of_upstash_is_its_own(behind: Behind, status: int) -> None:
-    """
-    With its body and its Retry-After, and told from the daemon's by Via.
-    """
+async def test_t48_upstash_status_is_passed_with_via(daemon_for: DaemonFor, status: int) -> None:
+    """With its body and its Retry-After. Via distinguishes it from the daemon's own."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.json_response({"error": "as it is"}, status=status, headers={"Retry-After": "7"})
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.get("/upstash/v2/x")
 
-        assert 1 == len(far.seen)
+        assert 1 == len(upstream.seen)
     assert (status, {"error": "as it is"}, "7") == (reply.status, reply.json, reply.headers["Retry-After"])
     assert "1.1 upstash-helper" == reply.headers["Via"]
 
 
-async def test_t48_failures_that_an_app_provokes_are_its_own(behind: Behind) -> None:
-    """
-    What is passed through is left alone for a moment after five failures in a row; the daemon's own calls go on.
-    """
+async def test_t48_pass_through_has_its_own_circuit_breaker(daemon_for: DaemonFor) -> None:
+    """After five failures in a row, pass-through requests fail for a moment; the daemon's own calls continue."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.json_response([], status=500 if request.path == "/v2/x" else 200)
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         failures = [(await world.get("/upstash/v2/x")).status for _ in range(6)]
         listed = await world.get("/v1/databases")
 
@@ -691,37 +635,31 @@ async def test_t48_failures_that_an_app_provokes_are_its_own(behind: Behind) -> 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_t48_a_key_that_upstash_refuses_is_never_a_401(behind: Behind, method: str) -> None:
-    """
-    The app's token is fine; it is the user who must connect again, and the daemon says so from then on.
-    """
+async def test_t48_api_key_rejected_by_upstash_is_not_a_401(daemon_for: DaemonFor, method: str) -> None:
+    """The app's token is valid. The user must reconnect, and the connection state says so."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.json_response({"error": "Unauthorized"}, status=401, headers={"WWW-Authenticate": "Basic"})
 
-    async with passing(behind, handler) as (world, far):
+    async with pass_through(daemon_for, handler) as (world, upstream):
         reply = await world.call(method, "/upstash/v2/x")
         state = (await world.get("/v1/connection")).json["state"]
         again = await world.call(method, "/upstash/v2/x")
 
-        assert 1 == len(far.seen)
+        assert 1 == len(upstream.seen)
     assert [(424, "reconnect_required")] * 2 == [(it.status, it.code) for it in (reply, again)]
     assert ("reconnect_required", False) == (state, "WWW-Authenticate" in reply.headers)
 
 
-async def test_without_an_account_there_is_nothing_to_pass_to(world: World) -> None:
-    """
-    The user must connect one first.
-    """
+async def test_pass_through_without_an_account_is_a_conflict(world: World) -> None:
+    """The user must connect one first."""
     reply = await world.get("/upstash/v2/redis/databases")
 
     assert (409, "not_connected") == (reply.status, reply.code)
 
 
-async def test_a_locked_keyring_is_said(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """
-    As everywhere else in the API.
-    """
+async def test_locked_keyring_is_reported(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """As everywhere else in the API."""
 
     class Locked(MemoryStore):
         async def load(self) -> Credential | None:
@@ -733,13 +671,11 @@ async def test_a_locked_keyring_is_said(tmp_path: Path, far_side: Sandbox, daemo
     assert (503, "keyring_locked") == (reply.status, reply.code)
 
 
-async def test_an_upstash_that_is_not_there_is_a_problem_of_the_gateway(behind: Behind) -> None:
-    """
-    Not a status of Upstash's: there is no Via.
-    """
+async def test_unreachable_upstash_is_a_gateway_error(daemon_for: DaemonFor) -> None:
+    """It is not a status of Upstash, so there is no Via."""
     with contextlib.closing(socket.socket()) as refusing:
         refusing.bind(("127.0.0.1", 0))
-        async with behind(f"http://127.0.0.1:{refusing.getsockname()[1]}") as world:
+        async with daemon_for(f"http://127.0.0.1:{refusing.getsockname()[1]}") as world:
             reply = await world.get("/upstash/v2/x")
 
     assert (502, "upstream_unavailable", False) == (reply.status, reply.code, "Via" in reply.headers)
@@ -753,11 +689,9 @@ async def test_an_upstash_that_is_not_there_is_a_problem_of_the_gateway(behind: 
     ],
 )
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
-async def test_half_an_answer_does_not_look_whole(behind: Behind, step: Step, version: str) -> None:
-    """
-    The client's connection breaks; even one that takes the end of the connection for that of the body sees an error.
-    """
-    async with faulty(step) as far, behind(far.url) as world:
+async def test_truncated_response_breaks_the_connection(daemon_for: DaemonFor, step: Step, version: str) -> None:
+    """A client that takes the end of the connection for the end of the body sees an error, too."""
+    async with faulty(step) as upstream, daemon_for(upstream.url) as world:
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"),)
         request = rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers)
@@ -772,20 +706,16 @@ async def test_half_an_answer_does_not_look_whole(behind: Behind, step: Step, ve
     assert "connected" == health.json["state"]
 
 
-async def test_a_client_library_sees_that_half_an_answer_is_half(behind: Behind) -> None:
-    """
-    No JSON parser gets to see what is missing its end.
-    """
+async def test_client_library_detects_a_truncated_response(daemon_for: DaemonFor) -> None:
+    """No JSON parser receives incomplete data."""
     step = Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n")
-    async with faulty(step) as far, behind(far.url) as world:
+    async with faulty(step) as upstream, daemon_for(upstream.url) as world:
         with pytest.raises(aiohttp.ClientError):
             await world.get("/upstash/v2/x")
 
 
-async def test_http_1_0_gets_an_answer_that_ends_with_the_connection(behind: Behind) -> None:
-    """
-    It knows no chunks.
-    """
+async def test_http_1_0_response_ends_with_the_connection(daemon_for: DaemonFor) -> None:
+    """HTTP/1.0 has no chunked encoding."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -793,7 +723,7 @@ async def test_http_1_0_gets_an_answer_that_ends_with_the_connection(behind: Beh
         await response.write(b"whole")
         return response
 
-    async with passing(behind, handler) as (world, _):
+    async with pass_through(daemon_for, handler) as (world, _):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "keep-alive"))
         request = rawhttp.request("GET", "/upstash/v2/x", port=port, headers=headers)

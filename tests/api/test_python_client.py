@@ -1,4 +1,4 @@
-"""The Python client for apps, against a daemon that runs: being let in, and who is at the other end."""
+"""The Python client for apps, with a running daemon: getting access, and verifying the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Reset, Step, answer, faulty
-from tests.support.others import HttpServer
+from tests.support.other_programs import HttpServer
 from tests.support.python_app import ALL, NEW_TOKEN, STARTED, TOKEN, User, a_helper, a_status, pair, pair_at
 from tests.support.world import World, free_port
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
@@ -42,13 +42,11 @@ def user(world: World) -> User:
     return User(world)
 
 
-# --- being let in -----------------------------------------------------------------------------------------------------
+# --- getting access ---------------------------------------------------------------------------------------------------
 
 
-async def test_an_app_is_let_in_after_the_user_said_yes(world: World, user: User) -> None:
-    """
-    The app shows the code that the user sees, gets its token, and keeps it.
-    """
+async def test_approved_app_gets_and_stores_its_token(world: World, user: User) -> None:
+    """The app shows the code that the user sees in the prompt."""
     store = MemoryTokens()
 
     helper = await pair(world, user.approves(), store=store)
@@ -61,22 +59,18 @@ async def test_an_app_is_let_in_after_the_user_said_yes(world: World, user: User
     assert user.until[0].tzinfo == UTC
 
 
-async def test_the_app_waits_as_long_as_the_user_takes() -> None:
-    """
-    A user who decides later than at once is waited for; the app looks again as often as the daemon says.
-    """
-    looks = [a_status("pending"), a_status("pending"), a_status("approved")]
-    async with a_helper(answer(STARTED, 202), *looks, answer(NEW_TOKEN)) as server:
+async def test_app_polls_until_the_user_decides() -> None:
+    """It polls at the interval that the daemon returned."""
+    answers = [a_status("pending"), a_status("pending"), a_status("approved")]
+    async with a_helper(answer(STARTED, 202), *answers, answer(NEW_TOKEN)) as server:
         helper = await asyncio.to_thread(pair_at, server.url)
 
     assert ("databases:read",) == helper.scopes
     assert ["GET /v1/pairings/p"] * 3 == [sent for sent in server.sends if sent.startswith("GET /v1/")]
 
 
-async def test_a_stored_token_needs_no_second_prompt(world: World, user: User, tmp_path: Path) -> None:
-    """
-    The next run of the app uses what the first one was given, and nobody is asked.
-    """
+async def test_stored_token_is_used_without_a_prompt(world: World, user: User, tmp_path: Path) -> None:
+    """The user is asked only on the first run."""
     await pair(world, user.approves(), store=FileTokens(tmp_path / "token"))
 
     again = await pair(world, user.denies(), store=FileTokens(tmp_path / "token"))
@@ -85,10 +79,8 @@ async def test_a_stored_token_needs_no_second_prompt(world: World, user: User, t
     assert ALL == again.scopes
 
 
-async def test_fewer_scopes_are_told(world: World, user: User) -> None:
-    """
-    Where the user grants less than was wished for, the client says so, and the call without its scope names it.
-    """
+async def test_granted_scopes_are_reported(world: World, user: User) -> None:
+    """If the user grants fewer than requested, a call that needs another one names it."""
     helper = await pair(world, user.approves("databases:read"))
 
     assert ("databases:read",) == helper.scopes
@@ -96,22 +88,18 @@ async def test_fewer_scopes_are_told(world: World, user: User) -> None:
         await asyncio.to_thread(helper.databases.create, "db", primary_region="us-east-1")
 
 
-async def test_what_the_user_refused_is_not_asked_for_again_if_it_is_not_required(world: World, user: User) -> None:
-    """
-    An app that can do without some of its wishes says which it needs, and goes on with the token that it has.
-    """
+async def test_refused_scopes_are_not_requested_again_unless_required(world: World, user: User) -> None:
+    """The app keeps using its token if that has all required scopes."""
     store = MemoryTokens()
     await pair(world, user.approves("databases:read"), store=store)
 
-    content = await pair(world, user.denies(), store=store, required=("databases:read",))
+    helper = await pair(world, user.denies(), store=store, required=("databases:read",))
 
-    assert (1, ("databases:read",)) == (len(user.codes), content.scopes)
+    assert (1, ("databases:read",)) == (len(user.codes), helper.scopes)
 
 
-async def test_a_token_that_lacks_a_scope_is_replaced(world: World, user: User) -> None:
-    """
-    An app that wishes for more than it has asks anew, and leaves no second app behind.
-    """
+async def test_token_without_a_required_scope_is_replaced(world: World, user: User) -> None:
+    """The app requests access again, and its previous token is revoked."""
     store = MemoryTokens()
     await pair(world, user.approves(), scopes=("databases:read",), store=store)
 
@@ -122,15 +110,13 @@ async def test_a_token_that_lacks_a_scope_is_replaced(world: World, user: User) 
     assert [(await asyncio.to_thread(more.token)).app_id] == [app.id for app in apps]
 
 
-async def test_a_no_is_an_error_of_its_own(world: World, user: User) -> None:
-    """
-    The app learns that the user said no; asking again at once it learns when it may.
-    """
+async def test_denial_is_a_distinct_error(world: World, user: User) -> None:
+    """A new request right afterwards is rejected, with the time after which it is possible."""
     store = MemoryTokens()
 
-    with pytest.raises(PairingDenied, match="said no"):
+    with pytest.raises(PairingDenied, match="denied the request"):
         await pair(world, user.denies(), store=store)
-    with pytest.raises(TooManyPairings, match=r"said no to this app\. Try again in \d+ seconds") as caught:
+    with pytest.raises(TooManyPairings, match=r"denied this app's request\. Try again in \d+ seconds") as caught:
         await pair(world, user.approves(), store=store)
 
     assert store.load() is None
@@ -138,44 +124,36 @@ async def test_a_no_is_an_error_of_its_own(world: World, user: User) -> None:
     assert caught.value.retry_after is not None
 
 
-async def test_a_blocked_app_learns_that_it_may_not_ask(world: World, user: User) -> None:
-    """
-    A block is a no, and from then on the user is not asked.
-    """
+async def test_blocked_app_cannot_request_access(world: World, user: User) -> None:
+    """The user is not asked again."""
     with pytest.raises(PairingDenied):
         await pair(world, user.blocks())
-    with pytest.raises(AppBlocked, match="does not want to be asked"):
+    with pytest.raises(AppBlocked, match="has blocked requests"):
         await pair(world, user.approves())
 
     assert 1 == len(user.codes)
 
 
-async def test_a_request_that_nobody_decides_expires(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """
-    When the time is over, the app is told.
-    """
+async def test_undecided_request_expires(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """The app gets a distinct error."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         user = User(world)
 
-        with pytest.raises(PairingExpired, match="too long"):
+        with pytest.raises(PairingExpired, match="not decided in time"):
             await pair(world, user.does(lambda: clock.advance(LIFETIME + 1)))
 
 
-async def test_an_app_gives_up_when_its_own_time_is_over(world: World, user: User) -> None:
-    """
-    With a time of its own, the app does not wait longer than that for the user, who is then no longer asked.
-    """
-    with pytest.raises(WaitTimedOut, match="not decided in time"):
+async def test_timeout_withdraws_the_request(world: World, user: User) -> None:
+    """The prompt disappears."""
+    with pytest.raises(WaitTimedOut, match="did not decide in time"):
         await pair(world, user.does(lambda: None), timeout=0.5)
 
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
-async def test_an_earlier_request_of_the_program_is_explained(world: World, user: User) -> None:
-    """
-    Who starts the app a second time reads that the first one still waits, and for how long.
-    """
+async def test_pending_request_of_the_same_program_is_explained(world: World, user: User) -> None:
+    """The error says when that one expires."""
     await world.ask("connection:read")
 
     with pytest.raises(PairingPending, match=r"Another request of this program.*try again in \d+ seconds") as caught:
@@ -185,10 +163,8 @@ async def test_an_earlier_request_of_the_program_is_explained(world: World, user
     assert caught.value.code == "pairing_pending"
 
 
-async def test_an_app_with_time_waits_its_turn() -> None:
-    """
-    Where the user cannot be asked now, an app that set a time asks again when the daemon says.
-    """
+async def test_rejected_request_is_retried_within_the_timeout() -> None:
+    """The app waits as long as the daemon asks for."""
     busy = {"status": 429, "code": "too_many_pairings", "title": "x", "detail": "Later.", "retry_after": 0}
     steps = [answer(busy, 429), answer(STARTED, 202), a_status("approved"), answer(NEW_TOKEN)]
     async with a_helper(*steps) as server:
@@ -198,13 +174,11 @@ async def test_an_app_with_time_waits_its_turn() -> None:
     assert 2 == server.sends.count("POST /v1/pairings")
 
 
-# --- who is at the address --------------------------------------------------------------------------------------------
+# --- verifying the server ---------------------------------------------------------------------------------------------
 
 
-async def test_an_absent_helper_is_a_sentence_with_the_command() -> None:
-    """
-    Where nothing listens, the error tells how to start the helper.
-    """
+async def test_error_without_a_helper_contains_the_start_command() -> None:
+    """Nothing was sent."""
     url = f"http://127.0.0.1:{free_port()}"
 
     with pytest.raises(DaemonUnreachable, match=r"not running\. Start it with: upstash-helper start") as caught:
@@ -226,9 +200,7 @@ async def test_an_absent_helper_is_a_sentence_with_the_command() -> None:
     ],
 )
 async def test_another_program_gets_no_token(step: Step) -> None:
-    """
-    Port 3000 is many a program's. One that does not say that it is the helper is named, and is sent no token.
-    """
+    """Many programs use port 3000. The token is sent only to a server that identifies itself as the helper."""
     store = MemoryTokens()
     store.save(TOKEN)
 
@@ -241,12 +213,8 @@ async def test_another_program_gets_no_token(step: Step) -> None:
     assert TOKEN == store.load()
 
 
-async def test_a_program_that_takes_the_helpers_place_gets_no_token(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
-) -> None:
-    """
-    Who is at the address is looked at each time, on the connection that the token then goes over.
-    """
+async def test_server_is_verified_on_each_connection(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """A program that takes the place of the helper gets no token."""
     store = MemoryTokens()
     async with World.running(tmp_path, far_side, daemon_port) as world:
         helper = await pair(world, User(world).approves(), store=store)
@@ -254,11 +222,11 @@ async def test_a_program_that_takes_the_helpers_place_gets_no_token(
     async with HttpServer.listening(daemon_port) as server:
         with pytest.raises(UnexpectedAnswer, match="sent no token"):
             await asyncio.to_thread(helper.token)
-        heard = await server.heard()
+        received = await server.received()
 
-    assert 1 == len(heard)
-    assert heard[0].startswith(b"GET /health HTTP/1.1\r\n")
-    assert (store.load() or "no token").encode() not in heard[0]
+    assert 1 == len(received)
+    assert received[0].startswith(b"GET /health HTTP/1.1\r\n")
+    assert (store.load() or "no token").encode() not in received[0]
 
 
 @pytest.mark.parametrize(
@@ -269,40 +237,34 @@ async def test_a_program_that_takes_the_helpers_place_gets_no_token(
         answer({"status": "ok", "service": "upstash-helper"}, Connection="close"),
     ],
 )
-async def test_a_connection_that_breaks_before_the_token_was_sent_is_told(step: Step) -> None:
-    """
-    The token goes over the connection on which the helper said who it is, or not at all.
-    """
+async def test_broken_connection_before_the_token_is_sent(step: Step) -> None:
+    """The token is sent only on the connection on which the server was verified."""
     store = MemoryTokens()
     store.save(TOKEN)
 
     async with faulty(step) as server:
-        with pytest.raises(DaemonUnreachable, match="broke off") as caught:
+        with pytest.raises(DaemonUnreachable, match="closed the connection") as caught:
             await asyncio.to_thread(pair_at, server.url, store=store)
 
     assert ["GET /health"] == server.sends
     assert not caught.value.sent
 
 
-async def test_the_helper_of_another_user_says_so() -> None:
-    """
-    A refusal on the first question is told in the helper's own words.
-    """
+async def test_error_answer_to_the_verification_is_raised() -> None:
+    """The helper may serve another user."""
     refusal = {"status": 403, "code": "wrong_user", "title": "Forbidden", "detail": "This helper serves another user."}
     async with faulty(answer(refusal, 403)) as server:
         with pytest.raises(ApiProblem, match="serves another user"):
             await asyncio.to_thread(pair_at, server.url)
 
 
-def test_what_is_shown_by_default_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The code and the address are for the person before the terminal, and not in the way of the app's output.
-    """
+def test_code_and_address_are_printed_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """They do not mix with the app's output."""
     print_code("WDJB-MJHT", datetime(2026, 1, 1, tzinfo=UTC))
     print_url("https://auth.example/authorize")
 
     out, err = capsys.readouterr()
     assert "" == out
-    assert "the code WDJB-MJHT" in err
+    assert "Code: WDJB-MJHT" in err
     assert "upstash-helper approvals approve" in err
     assert "https://auth.example/authorize" in err

@@ -1,4 +1,4 @@
-"""The Python client for apps: its token."""
+"""The Python client for apps: storing, rotating, and revoking the token."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ def user(world: World) -> User:
     return User(world)
 
 
-async def test_a_revoked_token_is_forgotten_and_asked_for_anew(world: World, user: User) -> None:
-    """
-    After the user shut the app out, its calls say so, its store is empty, and pairing asks the user again.
-    """
+async def test_revoked_token_is_deleted_and_requested_again(world: World, user: User) -> None:
+    """The first call after the revocation raises an error and empties the store."""
     store = MemoryTokens()
     helper = await pair(world, user.approves(), store=store)
     [app] = await asyncio.to_thread(user.owner.apps)
@@ -39,10 +37,8 @@ async def test_a_revoked_token_is_forgotten_and_asked_for_anew(world: World, use
     assert 2 == len(user.codes)
 
 
-async def test_a_new_run_with_a_revoked_token_asks_the_user(world: World, user: User) -> None:
-    """
-    A stored token that does not work any more is no error of pairing.
-    """
+async def test_pairing_with_an_invalid_stored_token_asks_the_user(world: World, user: User) -> None:
+    """The stored token is replaced."""
     store = MemoryTokens()
     store.save(TOKEN)
 
@@ -53,10 +49,8 @@ async def test_a_new_run_with_a_revoked_token_asks_the_user(world: World, user: 
 
 
 @pytest.mark.parametrize("text", ["", "two words", "line\r\nX-Header: 1", "ünïcode"])
-async def test_what_is_no_token_is_not_sent(world: World, user: User, text: str) -> None:
-    """
-    Something else in the store is as good as nothing.
-    """
+async def test_invalid_text_in_the_store_is_not_sent(world: World, user: User, text: str) -> None:
+    """It is treated like an empty store."""
     store = MemoryTokens()
     store.save(text)
 
@@ -65,10 +59,8 @@ async def test_what_is_no_token_is_not_sent(world: World, user: User, text: str)
     assert (store.load() or "").startswith("uha_")
 
 
-async def test_rotating_replaces_the_stored_token(world: World, user: User) -> None:
-    """
-    The old token stops working, the new one is stored, and another process of the app finds it there.
-    """
+async def test_rotation_replaces_the_stored_token(world: World, user: User) -> None:
+    """The old token stops working, and another process of the app uses the new one."""
     store = MemoryTokens()
     helper = await pair(world, user.approves(), store=store)
     other = await pair(world, user.denies(), store=store)
@@ -76,17 +68,15 @@ async def test_rotating_replaces_the_stored_token(world: World, user: User) -> N
 
     await asyncio.to_thread(helper.rotate)
 
-    mine, its = await asyncio.to_thread(helper.token), await asyncio.to_thread(other.token)
-    refused = await world.get("/v1/token", token=before)
+    first, second = await asyncio.to_thread(helper.token), await asyncio.to_thread(other.token)
+    rejected = await world.get("/v1/token", token=before)
     assert before != store.load()
-    assert mine == its
-    assert 401 == refused.status
+    assert first == second
+    assert 401 == rejected.status
 
 
-async def test_signing_out_ends_it(world: World, user: User) -> None:
-    """
-    After signing out the app is not let in any more, nothing is stored, and a second time does no harm.
-    """
+async def test_sign_out_revokes_and_deletes_the_token(world: World, user: User) -> None:
+    """Signing out a second time has no effect."""
     store = MemoryTokens()
     helper = await pair(world, user.approves(), store=store)
 
@@ -99,10 +89,8 @@ async def test_signing_out_ends_it(world: World, user: User) -> None:
         await asyncio.to_thread(helper.token)
 
 
-async def test_a_token_that_cannot_be_stored_is_given_back(world: World, user: User) -> None:
-    """
-    An app that cannot keep its token says so, and leaves no app behind that nobody has the token of.
-    """
+async def test_token_that_cannot_be_stored_is_revoked(world: World, user: User) -> None:
+    """Otherwise an app would remain for which nobody has the token."""
     with pytest.raises(TokenStoreUnavailable):
         await pair(world, user.approves(), store=Unwritable())
 
@@ -116,10 +104,8 @@ class Unwritable(MemoryTokens):
         raise TokenStoreUnavailable("The disk is full.")
 
 
-async def test_nothing_secret_prints(world: World, user: User) -> None:
-    """
-    Whatever is shown of a client has no token in it.
-    """
+async def test_token_is_in_no_representation(world: World, user: User) -> None:
+    """This includes the representations of attributes."""
     store = MemoryTokens()
     helper = await pair(world, user.approves(), store=store)
 

@@ -1,4 +1,4 @@
-"""The Python client for apps: the account, its databases, and what happens."""
+"""The Python client for apps: the account, databases, and events."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def user(world: World) -> User:
 
 @pytest.fixture
 async def helper(world: World, user: User) -> Helper:
-    """A client with all scopes, of a daemon to which no account is connected."""
+    """A client with all scopes. No account is connected."""
     return await pair(world, user.approves())
 
 
 @pytest.fixture
 async def connected(world: World, helper: Helper) -> Helper:
-    """The same with an account."""
+    """The same with a connected account."""
     await world.connect()
     return helper
 
@@ -50,10 +50,8 @@ async def connected(world: World, helper: Helper) -> Helper:
 # --- the account ------------------------------------------------------------------------------------------------------
 
 
-async def test_an_account_is_connected(world: World, helper: Helper) -> None:
-    """
-    The user signs in where the app says, and the app has the connection when that is over. A second time is at once.
-    """
+async def test_connect_returns_after_the_sign_in(world: World, helper: Helper) -> None:
+    """The user signs in at the address that the app gets. A second call returns immediately."""
     loop = asyncio.get_running_loop()
     urls: list[str] = []
 
@@ -73,30 +71,26 @@ async def test_an_account_is_connected(world: World, helper: Helper) -> None:
     assert 1 == len(urls)
 
 
-async def test_a_sign_in_that_is_given_up_is_an_error_with_its_reason(world: World, helper: Helper) -> None:
-    """
-    When the user presses Cancel, the app is told what happened.
-    """
+async def test_canceled_sign_in_is_an_error_with_its_reason(world: World, helper: Helper) -> None:
+    """The user cancels on the page of Upstash."""
     loop = asyncio.get_running_loop()
 
-    async def cancelled(url: str) -> None:
+    async def cancel(url: str) -> None:
         await world.land(await world.sandbox.cancel(url))
 
     with pytest.raises(SignInFailed) as caught:
         await asyncio.to_thread(
             helper.connect,
             open_browser=False,
-            on_url=lambda url: asyncio.run_coroutine_threadsafe(cancelled(url), loop).result(30),
+            on_url=lambda url: asyncio.run_coroutine_threadsafe(cancel(url), loop).result(30),
         )
 
     assert ("failed", "access_denied") == (caught.value.attempt.state, caught.value.reason)
     assert str(caught.value) == caught.value.attempt.detail
 
 
-async def test_the_browser_is_opened_and_waiting_has_an_end(world: World, helper: Helper) -> None:
-    """
-    With an opened browser no address is shown, but to who joins later; an app need not wait, or not for long.
-    """
+async def test_browser_is_opened_and_waiting_can_time_out(world: World, helper: Helper) -> None:
+    """The address is shown only if no browser was opened for this call."""
     urls: list[str] = []
 
     started = await asyncio.to_thread(helper.connect, wait=False, on_url=urls.append)
@@ -113,10 +107,8 @@ async def test_the_browser_is_opened_and_waiting_has_an_end(world: World, helper
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_app_makes_and_uses_its_databases(connected: Helper) -> None:
-    """
-    All that an app does with a database, one after the other.
-    """
+async def test_app_creates_changes_and_deletes_a_database(connected: Helper) -> None:
+    """All methods of ``helper.databases`` in sequence."""
     databases = connected.databases
 
     def work() -> tuple[Any, ...]:
@@ -141,10 +133,8 @@ async def test_an_app_makes_and_uses_its_databases(connected: Helper) -> None:
     assert () == left
 
 
-async def test_a_create_whose_answer_is_lost_makes_one_database(world: World, user: User) -> None:
-    """
-    When the connection breaks after the daemon has made the database, the call returns that one.
-    """
+async def test_create_with_a_lost_answer_creates_one_database(world: World, user: User) -> None:
+    """The connection breaks after the daemon has created the database, which the call then returns."""
     await world.connect()
     async with lossy(world.settings.port, loses=b"POST /v1/databases ") as relay:
         helper = await pair(world, user.approves(), base_url=relay.url)
@@ -156,10 +146,8 @@ async def test_a_create_whose_answer_is_lost_makes_one_database(world: World, us
     assert (1, 2) == (relay.lost, len(relay.seen))
 
 
-async def test_a_create_is_asked_for_again_until_it_is_known() -> None:
-    """
-    A daemon that is still at it, or does not know yet, is asked again with the same key when it says.
-    """
+async def test_create_is_repeated_until_the_outcome_is_known() -> None:
+    """The request has the same idempotency key, and waits as long as the daemon asks for."""
     busy = [
         answer({"status": 409, "code": code, "title": "x", "detail": "x", "retry_after": 0}, 409)
         for code in ("request_in_progress", "outcome_unknown")
@@ -187,10 +175,8 @@ async def test_a_create_is_asked_for_again_until_it_is_known() -> None:
     assert 1 == len(set(keys))
 
 
-async def test_an_outcome_that_only_a_person_can_tell_is_raised() -> None:
-    """
-    Where asking again would not help, the call ends with what the daemon says.
-    """
+async def test_outcome_that_only_a_person_can_tell_is_raised() -> None:
+    """Repeating the request would not help."""
     token = {"kind": "app", "name": "x", "scopes": ["databases:read"], "all_databases": False}
     unknown = {"status": 409, "code": "outcome_unknown", "title": "x", "detail": "Look at the list."}
     store = MemoryTokens()
@@ -202,12 +188,8 @@ async def test_an_outcome_that_only_a_person_can_tell_is_raised() -> None:
             await asyncio.to_thread(helper.databases.create, "n", primary_region="us-east-1")
 
 
-async def test_a_create_that_was_never_sent_is_not_repeated(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
-) -> None:
-    """
-    If the helper is not there to begin with, the app is told at once.
-    """
+async def test_create_that_was_never_sent_is_not_repeated(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """If the helper is not running, the error is immediate."""
     async with World.running(tmp_path, far_side, daemon_port) as world:
         helper = await pair(world, User(world).approves())
 
@@ -215,10 +197,8 @@ async def test_a_create_that_was_never_sent_is_not_repeated(
         await asyncio.to_thread(helper.databases.create, "n", primary_region="us-east-1")
 
 
-async def test_an_app_may_bring_its_own_key(connected: Helper) -> None:
-    """
-    With the same key the app gets the same database, also from another call.
-    """
+async def test_idempotency_key_of_the_app_is_used(connected: Helper) -> None:
+    """Two calls with the same key return the same database."""
     key = secrets.token_hex(8)
 
     def work() -> tuple[str, str]:
@@ -232,19 +212,15 @@ async def test_an_app_may_bring_its_own_key(connected: Helper) -> None:
 
 
 async def test_credentials_of_other_databases_are_refused(world: World, connected: Helper) -> None:
-    """
-    An app that was not granted all databases reads those that it made.
-    """
+    """Without access to all databases, an app gets only those of databases that it created."""
     made = await world.create("the-owners")
 
     with pytest.raises(NotTheCreator, match="databases that it created"):
         await asyncio.to_thread(connected.databases.env, made["id"])
 
 
-async def test_without_an_account_calls_say_so(helper: Helper) -> None:
-    """
-    Before an account is connected there are no databases, and that is an error of its own.
-    """
+async def test_call_without_an_account_is_a_distinct_error(helper: Helper) -> None:
+    """No account is connected yet."""
     with pytest.raises(NotConnected):
         await asyncio.to_thread(helper.databases.list)
 
@@ -252,17 +228,15 @@ async def test_without_an_account_calls_say_so(helper: Helper) -> None:
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-async def test_events_are_followed_until_the_app_is_shut_out(world: World, user: User, connected: Helper) -> None:
-    """
-    The app hears what happens, and last that it is no longer let in.
-    """
-    heard: list[str] = []
+async def test_events_end_when_access_is_revoked(world: World, user: User, connected: Helper) -> None:
+    """The last event is the revocation."""
+    received: list[str] = []
     loop = asyncio.get_running_loop()
 
     def follow() -> None:
-        # An event that is not known any more is answered by `reset`: from then on nothing is missed.
+        # An unknown last event id is answered with `reset`. No later event is missed.
         for event in connected.events(last_event_id="before"):
-            heard.append(event.event)
+            received.append(event.event)
             if event.event == "reset":
                 asyncio.run_coroutine_threadsafe(world.create("orders"), loop).result(30)
             if event.event == "database":
@@ -272,29 +246,25 @@ async def test_events_are_followed_until_the_app_is_shut_out(world: World, user:
     with pytest.raises(TokenRevoked):
         await asyncio.to_thread(follow)
 
-    assert ["reset", "database", "revoked"] == heard
+    assert ["reset", "database", "revoked"] == received
 
 
-async def test_events_end_with_the_helper(world: World, helper: Helper) -> None:
-    """
-    When the helper stops, following ends without an error.
-    """
+async def test_events_end_when_the_helper_stops(world: World, helper: Helper) -> None:
+    """This is not an error."""
     loop = asyncio.get_running_loop()
 
     def follow() -> list[str]:
-        heard = []
+        received = []
         for event in helper.events(last_event_id="before"):
-            heard.append(event.event)
+            received.append(event.event)
             loop.call_soon_threadsafe(world.stop.set)
-        return heard
+        return received
 
     assert ["reset"] == await asyncio.to_thread(follow)
 
 
-async def test_a_stream_that_breaks_after_a_rotation_goes_on_with_the_new_token() -> None:
-    """
-    A reader whose token another process has replaced takes the new one from the store, and goes on where it was.
-    """
+async def test_broken_stream_is_resumed_with_a_rotated_token() -> None:
+    """Another process has stored the new token. The stream continues after the last event."""
     token = {"kind": "app", "name": "x", "scopes": ["databases:read"], "all_databases": False}
     refused = {"status": 401, "code": "invalid_token", "title": "x", "detail": "x"}
     first = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nid: 1-1\nevent: new\ndata: {}\n\n"
@@ -305,14 +275,14 @@ async def test_a_stream_that_breaks_after_a_rotation_goes_on_with_the_new_token(
         helper = await asyncio.to_thread(pair_at, server.url, store=store)
 
         def follow() -> list[str]:
-            heard = []
+            received = []
             for event in helper.events():
-                heard.append(event.id)
+                received.append(event.id)
                 store.save("uha_new")
-            return heard
+            return received
 
-        heard = await asyncio.to_thread(follow)
+        received = await asyncio.to_thread(follow)
 
     last = server.requests[-1].headers
-    assert ["1-1"] == heard
+    assert ["1-1"] == received
     assert ("Bearer uha_new", "1-1") == (last["authorization"], last["last-event-id"])

@@ -1,4 +1,4 @@
-"""The example in the README, as it stands there: a daemon and a keyring of its own, and a user who says yes."""
+"""The Python example in the README, with a daemon, a keyring, and a user who approves it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.support.daemon import DaemonProcess
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.world import PASSWORD
-from upstash_helper.cli.demo.browserless_login import Visitor
+from upstash_helper.cli.demo.browserless_login import BrowserSession
 from upstash_helper.client import DaemonClient
 from upstash_helper.protocol import wire, wire_apps
 
@@ -28,7 +28,7 @@ SECONDS = 60.0
 
 
 def example() -> str:
-    """Return the block of the section."""
+    """Return the code of the example."""
     section = README.read_text(encoding="utf-8").partition("\n## For native apps\n")[2].partition("\n## ")[0]
     [block] = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return str(block)
@@ -56,7 +56,7 @@ def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Daem
 
 
 async def run(environment: Mapping[str, str]) -> tuple[int | None, str, str]:
-    """Run the example as a program of its own."""
+    """Run the example as a separate program."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", example(), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -70,46 +70,40 @@ async def run(environment: Mapping[str, str]) -> tuple[int | None, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-def say_yes(owner: DaemonClient) -> str:
-    """Let in whoever asks, and return the address of the sign-in that is started then."""
+def approve_and_get_sign_in(owner: DaemonClient) -> str:
+    """Approve every access request until a sign-in starts, and return the address of the sign-in."""
     for event in owner.events(hello=True, timeout=SECONDS):
         match event.data:
             case None:
-                waiting = owner.pairings()
+                pending = owner.pairings()
             case wire_apps.Pairing(state="pending"):
-                waiting = (event.data,)
+                pending = (event.data,)
             case wire.Attempt(state="pending"):
                 joined = owner.connect(open_browser=False)
                 assert isinstance(joined, wire.StartedAttempt)
                 return joined.authorization_url
             case _:
-                waiting = ()
-        for pairing in waiting:
+                pending = ()
+        for pairing in pending:
             owner.approve(pairing.id)
-    message = "nobody asked"
+    message = "no sign-in was started"
     raise AssertionError(message)
 
 
-def test_the_example_has_ten_lines() -> None:
-    """
-    What the heading promises.
-    """
+def test_example_has_at_most_ten_lines() -> None:
+    """The documents promise that."""
     lines = [line for line in example().splitlines() if line.strip()]
 
     assert len(lines) <= 10
 
 
-async def test_the_example_in_the_readme_runs(
-    keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox
-) -> None:
-    """
-    Pasted as it is, it is let in, connects, makes its database and uses it; run again, it asks for nothing.
-    """
+async def test_example_in_the_readme_runs(keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox) -> None:
+    """It gets access, connects, and creates and uses a database. A second run asks for nothing."""
     environment = daemon.environment | keyring.env
     running = asyncio.create_task(run(environment))
-    url = await asyncio.to_thread(say_yes, daemon.client)
+    url = await asyncio.to_thread(approve_and_get_sign_in, daemon.client)
     landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
-    await asyncio.to_thread(Visitor().follow, landing)
+    await asyncio.to_thread(BrowserSession().follow, landing)
 
     first = await running
     second = await run(environment)

@@ -1,4 +1,4 @@
-"""The page on which the window of a sign-in ends: who asked, how it is, and what stood in between."""
+"""The result page of a sign-in."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ def facts_of(page: str) -> list[str]:
     return re.findall(r"<dd>(.*?)</dd>", page)
 
 
-async def test_the_page_says_who_asked_the_verified_identity_first(world: World) -> None:
-    """
-    The user sees the origin that the browser vouches for, and then what that app calls itself.
-    """
+async def test_page_shows_the_verified_identity_before_the_claimed_name(world: World) -> None:
+    """The origin that the browser vouches for comes first."""
     app = await world.pair("connection:write", origin=STUDIO, name="Query <Studio>")
     started = (await world.as_app(app, "POST", "/v1/connection", {})).json
     await world.land(await world.sign_in(started))
@@ -40,10 +38,8 @@ async def test_the_page_says_who_asked_the_verified_identity_first(world: World)
     assert [world.email, f"{STUDIO}<small>calls itself “Query &lt;Studio&gt;”</small>"] == facts_of(page)
 
 
-async def test_whoever_joins_is_counted_and_may_be_told(world: World) -> None:
-    """
-    If several apps wait for one sign-in, the page names who began it, and tells each whose window it may be.
-    """
+async def test_page_counts_the_apps_that_joined(world: World) -> None:
+    """The page names the app that started the sign-in, and notifies the pages of all of them."""
     first = await world.pair("connection:write", origin=STUDIO, name="Studio")
     second = await world.pair("connection:write", origin=SHOP, name="Shop")
     program = await world.pair("connection:write", name="deploy")
@@ -57,10 +53,8 @@ async def test_whoever_joins_is_counted_and_may_be_told(world: World) -> None:
     assert f'data-openers="{STUDIO} {SHOP}"' in page
 
 
-async def test_the_owner_is_told_that_it_was_themselves(world: World) -> None:
-    """
-    A sign-in that the user started has no app to name, and no other page that might be told.
-    """
+async def test_page_names_the_owner(world: World) -> None:
+    """A sign-in that the user started names no app and notifies no page."""
     started = await world.start()
 
     page = await page_of(world, started["attempt_id"])
@@ -69,10 +63,8 @@ async def test_the_owner_is_told_that_it_was_themselves(world: World) -> None:
     assert 'data-openers=""' in page
 
 
-async def test_a_failed_sign_in_says_that_the_old_account_is_still_connected(world: World) -> None:
-    """
-    Whoever tries to reconnect and fails need not fear that something is lost.
-    """
+async def test_failed_sign_in_page_says_that_the_old_account_is_still_connected(world: World) -> None:
+    """Nothing is lost by a failed reconnect."""
     await world.connect()
     started = await world.start(force=True)
     await world.land(await world.sandbox.cancel(started["authorization_url"]))
@@ -82,10 +74,8 @@ async def test_a_failed_sign_in_says_that_the_old_account_is_still_connected(wor
     assert "The account that was connected before still is." in page
 
 
-async def test_an_app_that_may_only_connect_does_not_learn_who_is_connected(world: World) -> None:
-    """
-    It can start a sign-in and give it up, and the page of that does not tell whose account there is.
-    """
+async def test_page_does_not_reveal_the_connected_account(world: World) -> None:
+    """An app with connection:write only can start and cancel a sign-in and read this page."""
     await world.connect()
     app = await world.pair("connection:write")
     started = (await world.as_app(app, "POST", "/v1/connection", {"force": True})).json
@@ -97,10 +87,8 @@ async def test_an_app_that_may_only_connect_does_not_learn_who_is_connected(worl
     assert world.email not in page
 
 
-async def test_the_state_is_one_word(world: World) -> None:
-    """
-    The page learns when to change, and no more.
-    """
+async def test_state_is_one_word(world: World) -> None:
+    """The page learns when to change, and nothing else."""
     started = await world.start()
     path = f"/attempts/{started['attempt_id']}/state"
 
@@ -114,10 +102,8 @@ async def test_the_state_is_one_word(world: World) -> None:
     assert "Access-Control-Allow-Origin" not in after.headers
 
 
-async def test_the_state_is_for_our_own_page(world: World) -> None:
-    """
-    Other pages get it from the API, with a token; even one that is let in gets nothing here.
-    """
+async def test_state_is_only_for_the_daemons_own_page(world: World) -> None:
+    """Other pages use the API with a token."""
     app = await world.pair("connection:read", "connection:write", origin=STUDIO)
     started = (await world.as_app(app, "POST", "/v1/connection", {})).json
     path = f"/attempts/{started['attempt_id']}/state"
@@ -129,10 +115,8 @@ async def test_the_state_is_for_our_own_page(world: World) -> None:
     assert "pending" not in foreign.text + image.text
 
 
-async def test_an_attempt_that_is_not_known_has_no_state(world: World) -> None:
-    """
-    After a restart of the helper the page learns that its attempt is gone, and says so.
-    """
+async def test_unknown_attempt_has_no_state(world: World) -> None:
+    """After a restart of the helper, the page says that the sign-in has ended."""
     state = await world.get("/attempts/unknown/state", token=None, headers=OURS)
     page = await world.get("/?attempt=unknown", token=None)
 
@@ -141,10 +125,8 @@ async def test_an_attempt_that_is_not_known_has_no_state(world: World) -> None:
     assert "This sign-in has ended" in page.text
 
 
-async def test_a_foreign_service_worker_is_told_to_go(world: World) -> None:
-    """
-    When a browser looks for a new version of a worker that another app left here, the new version is its last.
-    """
+async def test_service_worker_of_another_app_is_unregistered(world: World) -> None:
+    """The update that the browser fetches unregisters the worker."""
     reply = await world.get("/sw.js", token=None, headers=UPDATE)
 
     assert 200 == reply.status
@@ -163,10 +145,10 @@ async def test_a_foreign_service_worker_is_told_to_go(world: World) -> None:
         ("/v1/databases", UPDATE, 401),
     ],
 )
-async def test_nothing_else_gets_that_script(world: World, path: str, headers: dict[str, str], status: int) -> None:
-    """
-    What is there keeps its meaning, and what is not stays not found.
-    """
+async def test_unregistering_script_is_only_served_as_a_worker_update(
+    world: World, path: str, headers: dict[str, str], status: int
+) -> None:
+    """Other requests for the path are answered as before."""
     reply = await world.get(path, token=None, headers=headers)
 
     assert status == reply.status

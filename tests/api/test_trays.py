@@ -1,4 +1,4 @@
-"""A tray that follows the events: the daemon knows of it, and leaves to it what it shows."""
+"""Attached trays: the daemon reports them, and leaves notifications to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.stream import Stream, follow
-from upstash_helper.api.resources.events import MOST_STREAMS
+from upstash_helper.api.resources.events import MAX_STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,13 +30,13 @@ async def attached(world: World, query: str = "tray=statusnotifier&notifies=true
 
 
 async def tray_of(world: World) -> dict[str, Any]:
-    """Return what the daemon says of its tray."""
+    """Return the state of the tray as the daemon reports it."""
     found: dict[str, Any] = (await world.get("/v1/daemon")).json["tray"]
     return found
 
 
 async def detached(world: World) -> dict[str, Any]:
-    """Return what the daemon says of its tray once it has seen that none is there."""
+    """Wait until the daemon has noticed that no tray is attached, and return the reported state."""
     async with asyncio.timeout(10):
         while True:
             found = await tray_of(world)
@@ -45,8 +45,8 @@ async def detached(world: World) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def test_a_tray_is_attached_for_as_long_as_it_follows(world: World) -> None:
-    """It needs no call to say that it goes: a tray that was killed is gone as well."""
+async def test_tray_is_attached_while_its_event_stream_is_open(world: World) -> None:
+    """It needs no call to detach, so a killed tray is detached, too."""
     before = await tray_of(world)
     async with attached(world):
         during = await tray_of(world)
@@ -58,8 +58,8 @@ async def test_a_tray_is_attached_for_as_long_as_it_follows(world: World) -> Non
     assert before == after
 
 
-async def test_any_other_follower_is_no_tray(world: World) -> None:
-    """The dashboard and `upstash-helper events` follow too."""
+async def test_other_event_streams_are_not_trays(world: World) -> None:
+    """The dashboard and `upstash-helper events` follow the events, too."""
     async with follow(world):
         found = await tray_of(world)
 
@@ -67,14 +67,14 @@ async def test_any_other_follower_is_no_tray(world: World) -> None:
 
 
 async def shown_to_the_user(world: World) -> int:
-    """Let an app ask, and return of how many notifications the daemon took care itself."""
+    """Let an app request access, and return how many notifications the daemon showed."""
     assert 202 == (await world.ask(origin=PAGE)).status
     await world.daemon.background.drain(10)
     return len(world.desktop.shown)
 
 
-async def test_a_tray_that_notifies_spares_the_user_a_second_notification(world: World) -> None:
-    """Both would say the same."""
+async def test_daemon_shows_no_notification_if_the_tray_does(world: World) -> None:
+    """The user sees one notification per request."""
     async with attached(world) as tray:
         shown = await shown_to_the_user(world)
         told = await tray.until("pairing")
@@ -84,16 +84,16 @@ async def test_a_tray_that_notifies_spares_the_user_a_second_notification(world:
 
 
 @pytest.mark.parametrize("query", ["tray=xorg", "tray=xorg&notifies=false"])
-async def test_a_tray_without_notifications_leaves_them_to_the_daemon(world: World, query: str) -> None:
-    """Not every backend can show one."""
+async def test_daemon_notifies_if_the_tray_cannot(world: World, query: str) -> None:
+    """Not every backend can show notifications."""
     async with attached(world, query):
         shown = await shown_to_the_user(world)
 
     assert 1 == shown
 
 
-async def test_without_its_tray_the_daemon_notifies_again(world: World) -> None:
-    """A tray that crashed takes nothing with it."""
+async def test_daemon_notifies_again_after_the_tray_has_gone(world: World) -> None:
+    """A crashed tray causes no lost notification."""
     async with attached(world):
         pass
     await detached(world)
@@ -101,10 +101,10 @@ async def test_without_its_tray_the_daemon_notifies_again(world: World) -> None:
     assert 1 == await shown_to_the_user(world)
 
 
-async def test_many_dashboards_do_not_keep_the_tray_out(world: World) -> None:
-    """One place is the tray's: there the user decides. A second tray waits like everybody else."""
+async def test_one_event_stream_is_reserved_for_a_tray(world: World) -> None:
+    """The user decides requests in the tray, so dashboards must not block it. A second tray has no reserved stream."""
     async with AsyncExitStack() as open_streams:
-        for _ in range(MOST_STREAMS):
+        for _ in range(MAX_STREAMS):
             await open_streams.enter_async_context(follow(world))
         await open_streams.enter_async_context(attached(world))
         second = await world.get("/v1/events?tray=statusnotifier")
@@ -123,8 +123,8 @@ async def test_many_dashboards_do_not_keep_the_tray_out(world: World) -> None:
         ("tray=gtk&notifies=maybe", "true or false"),
     ],
 )
-async def test_a_tray_says_rightly_what_it_is(world: World, query: str, word: str) -> None:
-    """What it says is shown to the user, so it is checked."""
+async def test_tray_parameters_are_validated(world: World, query: str, word: str) -> None:
+    """They are shown to the user."""
     refused = await world.get(f"/v1/events?{query}")
 
     assert (422, "invalid_request") == (refused.status, refused.code)
@@ -132,8 +132,8 @@ async def test_a_tray_says_rightly_what_it_is(world: World, query: str, word: st
     assert "unavailable" == (await tray_of(world))["state"]
 
 
-async def test_no_app_passes_itself_off_as_the_tray(world: World) -> None:
-    """It would keep the user from being told of requests: its own, say."""
+async def test_apps_cannot_register_as_a_tray(world: World) -> None:
+    """An app could otherwise suppress the notification of its own request."""
     app = await world.pair("connection:read", origin=PAGE)
 
     refused = await world.as_app(app, "GET", "/v1/events?tray=gtk&notifies=true")
@@ -142,6 +142,6 @@ async def test_no_app_passes_itself_off_as_the_tray(world: World) -> None:
     assert "unavailable" == (await tray_of(world))["state"]
 
 
-async def test_the_console_is_named_only_where_there_is_one(world: World) -> None:
-    """A sandbox's databases have no page at Upstash."""
+async def test_console_url_is_null_for_a_sandbox(world: World) -> None:
+    """A sandbox's databases have no page in the Upstash console."""
     assert (await world.get("/v1/daemon")).json["console_url"] is None

@@ -1,1 +1,1 @@
-"""What the daemon costs, next to a bare aiohttp server in the same run: ``python -m tests.bench``."""
+"""Measures the daemon's cost, relative to a bare aiohttp server in the same run: ``python -m tests.bench``."""

@@ -1,11 +1,11 @@
 """
-Measure, and print.
+Runs the measurements and prints the results.
 
     python -m tests.bench              all
     python -m tests.bench start idle   some
-    python -m tests.bench --quick      fewer runs, to see that it works
+    python -m tests.bench --quick      fewer runs, to check that it works
 
-Absolute figures are this machine's at this moment; quote the ratios.
+Absolute figures depend on the machine and the moment; quote the ratios.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 MEGABYTE = 1_000_000
 
 
-def say(name: str, ours: float, baseline: float, unit: str) -> None:
-    """Print one figure, its yardstick and their ratio."""
+def report(name: str, ours: float, baseline: float, unit: str) -> None:
+    """Print a figure, its baseline, and their ratio."""
     sys.stdout.write(f"{name:<44} {ours:>10.3f} {baseline:>10.3f} {unit:<5} {ours / baseline:>6.2f}x\n")
     sys.stdout.flush()
 
@@ -49,14 +49,14 @@ def pair(home: Path) -> tuple[AbstractContextManager[Server], AbstractContextMan
 
 
 def homes(count: int) -> Iterator[Path]:
-    """Yield so many empty folders."""
+    """Yield ``count`` empty folders."""
     for _ in range(count):
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
 
 
 def bench_start(*, quick: bool) -> None:
-    """From the start of the process to its first answer, in turn; and the memory right then."""
+    """Measure the time from the start of the process to its first response, alternating, and the memory after it."""
     ours, other = [], []
     for home in homes(2 if quick else 11):
         daemon, baseline = pair(home)
@@ -65,15 +65,15 @@ def bench_start(*, quick: bool) -> None:
         with baseline as server:
             other.append((server.ready_seconds, server.rss, server.uss))
 
-    # The first run compiles modules and fills caches.
+    # The first run compiles modules and fills caches, so it does not count.
     median = [[statistics.median(column) for column in zip(*runs[1:], strict=True)] for runs in (ours, other)]
-    say("start to ready, median", median[0][0], median[1][0], "s")
-    say("resident memory when ready, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
-    say("unique memory when ready, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
+    report("start to ready, median", median[0][0], median[1][0], "s")
+    report("resident memory when ready, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
+    report("unique memory when ready, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
 
 
 def bench_idle(*, quick: bool) -> None:
-    """What it costs when nobody uses it."""
+    """Measure the cost of an unused daemon."""
     seconds = 2 if quick else 20
     after: list[tuple[int, float]] = []
     before: list[tuple[int, float]] = []
@@ -91,7 +91,7 @@ def bench_idle(*, quick: bool) -> None:
 
 
 def bench_requests(*, quick: bool) -> None:
-    """Status requests a second, through the gate and with a token, in turn."""
+    """Measure status requests per second, through the guard and with a token, alternating."""
     for home in homes(1):
         daemon, baseline = pair(home)
         with daemon as ours, baseline as other:
@@ -105,7 +105,7 @@ def bench_requests(*, quick: bool) -> None:
                         )  # fmt: skip
                         rates[server.port].append(asyncio.run(rate))
                 medians = [statistics.median(rates[server.port]) for server in (ours, other)]
-                say(f"GET /v1/connection, {connections} connections", medians[0], medians[1], "rps")
+                report(f"GET /v1/connection, {connections} connections", medians[0], medians[1], "rps")
 
 
 async def _measure_list(home: Path, *, quick: bool) -> None:
@@ -131,38 +131,38 @@ async def _measure_list(home: Path, *, quick: bool) -> None:
                     direct.append(await _timed(session, f"{sandbox.api_url}/v2/redis/databases", basic))
                     cached.append(await _timed(session, f"{base}/v1/databases", bearer))
     milliseconds = [statistics.median(times) * 1000 for times in (ours, direct, cached)]
-    say("list through the daemon over the direct call", milliseconds[0], milliseconds[1], "ms")
-    say("list from the daemon's cache over the same", milliseconds[2], milliseconds[1], "ms")
+    report("list through the daemon over the direct call", milliseconds[0], milliseconds[1], "ms")
+    report("list from the daemon's cache over the same", milliseconds[2], milliseconds[1], "ms")
 
 
 async def _timed(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     async with session.get(url, headers=headers) as reply:
         await reply.read()
         reply.raise_for_status()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def bench_list(*, quick: bool) -> None:
-    """What asking Upstash through the daemon adds."""
+    """Measure the overhead of listing databases through the daemon."""
     for home in homes(1):
         asyncio.run(_measure_list(home, quick=quick))
 
 
 def bench_tray(*, quick: bool) -> None:
-    """The tray while nothing happens, next to an icon of pystray's that does nothing."""
+    """Measure an idle tray, relative to an empty pystray icon."""
     from tests.bench import tray
 
     seconds = 2.0 if quick else 60.0
     ours, empty, took = tray.idle(seconds)
     sys.stdout.write(f"tray: {took:.3f} s from its start to the panel\n")
-    say("tray: resident memory, over an empty icon's", ours.rss / MEGABYTE, empty.rss / MEGABYTE, "MB")
+    report("tray: resident memory, over an empty icon's", ours.rss / MEGABYTE, empty.rss / MEGABYTE, "MB")
     for name, cost in (("tray", ours), ("empty icon", empty)):
         sys.stdout.write(f"idle for {seconds:.0f} s, {name}: {cost.wakeups} wake-ups, {cost.cpu_seconds:.3f} s CPU\n")
 
 
 def bench_activation(*, quick: bool) -> None:
-    """Started by the first request; and after an hour of nothing, accelerated as tests/bench/activation.py says."""
+    """Measure a start by the first request, and the daemon after an accelerated hour; see tests/bench/activation.py."""
     from tests.bench import activation
 
     ours: list[tuple[float, int, int]] = []
@@ -170,12 +170,12 @@ def bench_activation(*, quick: bool) -> None:
     for home in homes(2 if quick else 11):
         for runs, folder in ((ours, home), (other, None)):
             with activation.activated(folder) as server:
-                runs.append((server.first_answer(), *activation.Memory.of(server.pid)))
-    # The first run compiles modules and fills caches.
+                runs.append((server.first_response_seconds(), *activation.Memory.of(server.pid)))
+    # The first run compiles modules and fills caches, so it does not count.
     median = [[statistics.median(column) for column in zip(*runs[1:], strict=True)] for runs in (ours, other)]
-    say("activated: connection to first answer, median", median[0][0], median[1][0], "s")
-    say("activated: resident memory then, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
-    say("activated: proportional memory, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
+    report("activated: connection to response, median", median[0][0], median[1][0], "s")
+    report("activated: resident memory after it, median", median[0][1] / MEGABYTE, median[1][1] / MEGABYTE, "MB")
+    report("activated: proportional memory, median", median[0][2] / MEGABYTE, median[1][2] / MEGABYTE, "MB")
 
     seconds = 1.0 if quick else 60.0
     hours = []
@@ -184,15 +184,15 @@ def bench_activation(*, quick: bool) -> None:
             with activation.activated(folder) as server:
                 hours.append(activation.an_hour(server, parts=12 if quick else 1, idle_seconds=seconds))
     daemon, bare = hours
-    say("after an hour of nothing: resident memory", daemon.after.rss / MEGABYTE, bare.after.rss / MEGABYTE, "MB")
-    say("after an hour of nothing: proportional", daemon.after.pss / MEGABYTE, bare.after.pss / MEGABYTE, "MB")
+    report("after an hour of light use: resident memory", daemon.after.rss / MEGABYTE, bare.after.rss / MEGABYTE, "MB")
+    report("after an hour of light use: proportional", daemon.after.pss / MEGABYTE, bare.after.pss / MEGABYTE, "MB")
     for name, hour in (("daemon", daemon), ("bare", bare)):
         steps = [memory.rss / MEGABYTE for memory in (hour.ready, hour.used, hour.after)]
         sys.stdout.write(
-            f"resident memory, {name}: {steps[0]:.1f} MB when ready, {steps[1]:.1f} when all was used once, "
+            f"resident memory, {name}: {steps[0]:.1f} MB when ready, {steps[1]:.1f} after one round, "
             f"{steps[2]:.1f} after the hour's {hour.requests} requests\n"
         )
-        sys.stdout.write(f"idle for {seconds:.0f} s behind it, {name}: {hour.wakeups} wake-ups\n")
+        sys.stdout.write(f"idle for {seconds:.0f} s after it, {name}: {hour.wakeups} wake-ups\n")
 
 
 BENCHES: dict[str, Callable[..., None]] = {
@@ -206,17 +206,17 @@ BENCHES: dict[str, Callable[..., None]] = {
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the requested measurements."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the daemon.")
     parser.add_argument("which", nargs="*", help=f"of {', '.join(BENCHES)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="few and short runs, to see that it works")
-    given = parser.parse_args()
-    unknown = set(given.which) - BENCHES.keys()
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, to check that it works")
+    options = parser.parse_args()
+    unknown = set(options.which) - BENCHES.keys()
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     sys.stdout.write(f"{'':<44} {'daemon':>10} {'bare':>10}\n")
-    for name in given.which or BENCHES:
-        BENCHES[name](quick=given.quick)
+    for name in options.which or BENCHES:
+        BENCHES[name](quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """
-What it costs to be started by the first request, and what the daemon is like after an hour in which nothing happened.
+Measures a start by the first request, and the daemon after an hour of light use.
 
-The hour is accelerated, and this is how. Nothing in the daemon is: its clock and its timers run as they always do. At
-rest it has one timer at most, that of ``idle_exit`` (the wake-ups of the idle window show it), so that an hour of
-nothing consists of what others do to it now and then. That is done here, as often as in an hour and without the pauses:
+The hour is accelerated by leaving out the pauses; the daemon's clock and timers are not changed. An idle daemon has at
+most one timer, that of ``idle_exit`` (the wake-ups in the idle window show that), so that an hour consists of what
+other programs do to it:
 
-- every ten seconds a page that looks whether the helper is there (``/health``, no token), and a page of some site that
-  is turned away (an app's request with a token that is none);
-- every ten seconds a tool of the owner's that shows the state (``/v1/daemon``, ``/v1/connection``), on a connection of
-  its own each time, as the command line does it;
-- every minute the lists that the dashboard and the tray show (apps, pairings, audit, regions: what needs no account);
-- every five minutes a tray whose event stream is opened anew, as after the machine has slept.
+- every ten seconds, a page that checks whether the helper is running (``/health``, no token), and an app's request that
+is denied for its invalid token;
+- every ten seconds, an owner's tool that shows the status (``/v1/daemon``, ``/v1/connection``), on a new connection
+each time, like the command line;
+- every minute, the lists that the dashboard and the tray show (apps, pairings, audit, regions: those that need no
+account);
+- every five minutes, a tray that reopens its event stream, as after a suspend.
 
-Memory is compared with that after one round of all of it, for what a request needs is imported with the first one; and
-with a bare server that answers as many requests. What time alone would do (caches that expire) is not in it.
+Memory is compared with that after one round of everything, since the first request imports what it needs, and with a
+bare server that handles as many requests. Effects of time alone, such as expiring caches, are not included.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from tests.bench.servers import BASELINE, daemon_command, environment, token
-from tests.bench.tray import switches
+from tests.bench.tray import voluntary_switches
 from tests.support.activator import HOSTS, Activator, listening
 
 if TYPE_CHECKING:
@@ -34,68 +35,68 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEN_SECONDS = 360
-"""How often every ten seconds is in an hour."""
+"""How many times ten seconds fit into an hour."""
 MINUTES = 60
 FIVE_MINUTES = 12
 _LISTS = ("/v1/apps", "/v1/pairings", "/v1/audit", "/v1/regions")
 _ANSWER_SECONDS = 30.0
-_SETTLES_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
 
 
 class Memory(NamedTuple):
-    """What a process has in memory, in bytes."""
+    """A process's memory, in bytes."""
 
     rss: int
-    """Resident, libraries that are shared with others included."""
+    """The resident set size, including shared libraries."""
     pss: int
-    """With its share of what is shared."""
+    """The proportional set size."""
 
     @classmethod
     def of(cls, pid: int) -> Memory:
-        """Look at a process."""
+        """Measure a process."""
         found = psutil.Process(pid).memory_full_info()
         return cls(found.rss, found.pss)
 
 
 class Hour(NamedTuple):
-    """A process before and after it."""
+    """Measurements of a process before and after the hour."""
 
     ready: Memory
-    """When it has answered its first request."""
+    """After its first response."""
     used: Memory
-    """When everything has been asked for once."""
+    """After everything has been requested once."""
     after: Memory
     requests: int
     wakeups: int
-    """In the idle window behind it."""
+    """In the idle window after the hour."""
 
 
 class Activated:
     """A server behind an activator's sockets."""
 
     def __init__(self, activator: Activator, home: Path | None) -> None:
-        """Is called by ``activated``."""
+        """See ``activated``."""
         self._activator = activator
         self._home = home
         self.requests = 0
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         pid = self._activator.pid
         if pid is None:
             message = "the server has ended"
             raise RuntimeError(message)
         return pid
 
-    def first_answer(self) -> float:
-        """Return the seconds from a connection to a socket behind which nothing runs, to the answer."""
-        began = time.perf_counter()
+    def first_response_seconds(self) -> float:
+        """Return the time from connecting, with no server running, to the response, in seconds."""
+        started = time.perf_counter()
         self.get("/health")
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     def get(self, path: str, *, bearer: str = "") -> int:
-        """Ask on a connection of its own, and return the status."""
+        """Send a request on a new connection, and return the status."""
         headers = {"Connection": "close"}
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"
@@ -108,11 +109,11 @@ class Activated:
 
     @property
     def owner(self) -> str:
-        """The owner's token; a bare server takes any."""
+        """The owner's token; a bare server accepts any."""
         return "any" if self._home is None else token(self._home)
 
     def follow(self) -> None:
-        """Open an event stream, read that it is served, and go away."""
+        """Open an event stream, wait until it is served, and disconnect."""
         with self._connection() as connection:
             connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {self.owner}"})
             with connection.getresponse() as answer:
@@ -128,7 +129,7 @@ class Activated:
 
 @contextlib.contextmanager
 def activated(home: Path | None) -> Iterator[Activated]:
-    """Listen for a daemon with its folders below ``home``, or for a bare server; nothing runs yet."""
+    """Listen for a daemon with its folders below ``home``, or for a bare server. Neither is started yet."""
     first = listening(HOSTS[0])
     port = first.getsockname()[1]
     if home is None:
@@ -142,31 +143,31 @@ def activated(home: Path | None) -> Iterator[Activated]:
 
 def an_hour(server: Activated, *, parts: int, idle_seconds: float) -> Hour:
     """
-    Let an hour of nothing pass.
+    Simulate an hour of light use.
 
     Args:
-        server: What it passes for. It is started.
-        parts: Into how many parts the hour is divided, of which one is done; 1 is all of it.
-        idle_seconds: How long it is watched while really nothing happens.
+        server: The server. It is started.
+        parts: The hour is divided into this many parts, one of which is simulated; 1: all of it.
+        idle_seconds: How long it is observed without any requests.
     """
     server.get("/health")
     ready = Memory.of(server.pid)
-    _pass(server, 1, 1, 1)
+    _simulate(server, 1, 1, 1)
     used = Memory.of(server.pid)
     before = server.requests
-    _pass(server, TEN_SECONDS // parts, MINUTES // parts, FIVE_MINUTES // parts)
+    _simulate(server, TEN_SECONDS // parts, MINUTES // parts, FIVE_MINUTES // parts)
     requests = server.requests - before
-    time.sleep(_SETTLES_SECONDS)  # connections are taken down
-    after, woken = Memory.of(server.pid), switches(server.pid)
+    time.sleep(_SETTLE_SECONDS)  # connections are closed
+    after, wakeups_before = Memory.of(server.pid), voluntary_switches(server.pid)
     time.sleep(idle_seconds)
-    return Hour(ready, used, after, requests, switches(server.pid) - woken)
+    return Hour(ready, used, after, requests, voluntary_switches(server.pid) - wakeups_before)
 
 
-def _pass(server: Activated, ten_seconds: int, minutes: int, five_minutes: int) -> None:
+def _simulate(server: Activated, ten_seconds: int, minutes: int, five_minutes: int) -> None:
     owner = server.owner
     for _ in range(ten_seconds):
         _expect(server.get("/health"), 200)
-        server.get("/v1/connection", bearer="a-token-of-nobody")
+        server.get("/v1/connection", bearer="an-invalid-token")
         server.get("/v1/daemon", bearer=owner)
         _expect(server.get("/v1/connection", bearer=owner), 200)
     for _ in range(minutes):
@@ -176,7 +177,7 @@ def _pass(server: Activated, ten_seconds: int, minutes: int, five_minutes: int) 
         server.follow()
 
 
-def _expect(status: int, wanted: int) -> None:
-    if status != wanted:
+def _expect(status: int, expected: int) -> None:
+    if status != expected:
         message = f"status {status}"
         raise RuntimeError(message)

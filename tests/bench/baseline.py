@@ -1,4 +1,4 @@
-"""The least that an aiohttp server can be: the yardstick. Run as ``python baseline.py PORT``, or by an activator."""
+"""The baseline: a minimal aiohttp server. Run as ``python baseline.py PORT``, or by an activator."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from aiohttp import web
 
 
 async def hello(_request: web.Request) -> web.Response:
-    """Answer."""
+    """Return a constant."""
     return web.json_response({"hello": "world"})
 
 

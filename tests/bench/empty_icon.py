@@ -1,4 +1,4 @@
-"""The least that an icon of pystray's can be: the yardstick. It takes an X display."""
+"""The baseline: a minimal pystray icon. It requires an X display."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A load generator on plain sockets: what it costs itself is small and the same for both sides."""
+"""A load generator on plain sockets, with a small cost that is the same for both sides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 async def requests_per_second(port: int, path: str, *, token: str, connections: int, seconds: float) -> float:
-    """Return how many requests a second are answered over so many kept connections, one after another on each."""
+    """Return the number of requests per second over persistent connections, with one request at a time on each."""
     text = (
         f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {token}\r\nAccept: */*\r\n\r\n"
     ).encode()

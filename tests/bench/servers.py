@@ -1,4 +1,4 @@
-"""Starting what is measured, from outside, as its user does."""
+"""Starts the servers to measure, as separate processes."""
 
 from __future__ import annotations
 
@@ -30,53 +30,53 @@ def free_port() -> int:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a user: no coverage, and compiled modules are kept as an installation keeps them."""
+    """Return a user's environment: without coverage, and with bytecode caching like in an installation."""
     dropped = ("COVERAGE_", "COV_CORE_", "UPSTASH_HELPER_", "PYTHONDONTWRITEBYTECODE")
     return {name: text for name, text in os.environ.items() if not name.startswith(dropped)} | more
 
 
 class Server:
-    """A process that answers on a port."""
+    """A process that serves a port."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, ready_seconds: float, token: str) -> None:
-        """Take what ``running`` found out."""
+        """See ``running``."""
         self.process, self.port, self.ready_seconds, self.token = process, port, ready_seconds, token
         self._seen = psutil.Process(process.pid)
 
     @property
     def rss(self) -> int:
-        """Resident bytes."""
+        """The resident memory in bytes."""
         return int(self._seen.memory_info().rss)
 
     @property
     def uss(self) -> int:
-        """Bytes that would be free without it."""
+        """The unique memory in bytes."""
         return int(self._seen.memory_full_info().uss)
 
     @property
     def wakeups(self) -> int:
-        """How often it gave the processor back by itself: once for each thing that it waited for."""
+        """The number of voluntary context switches: one for each time it waited."""
         return int(self._seen.num_ctx_switches().voluntary)
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time since the start."""
+        """The processor time since the start."""
         times = self._seen.cpu_times()
         return float(times.user + times.system)
 
 
 @contextlib.contextmanager
 def running(command: list[str], port: int, env: Mapping[str, str], *, home: Path | None = None) -> Iterator[Server]:
-    """Start ``command``, wait for its first answer on ``port``, and end it on leaving."""
-    begun = time.perf_counter()
+    """Start ``command``, wait for its first response on ``port``, and stop it on leaving."""
+    started = time.perf_counter()
     process = subprocess.Popen(command, env=dict(env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not answers(port):
-            if process.poll() is not None or time.perf_counter() - begun > READY_SECONDS:
-                message = f"{command[1:3]} did not get ready"
+            if process.poll() is not None or time.perf_counter() - started > READY_SECONDS:
+                message = f"{command[1:3]} did not become ready"
                 raise RuntimeError(message)
             time.sleep(0.001)
-        ready = time.perf_counter() - begun
+        ready = time.perf_counter() - started
         yield Server(process, port, ready, token(home) if home else "")
     finally:
         process.send_signal(signal.SIGTERM)
@@ -84,7 +84,7 @@ def running(command: list[str], port: int, env: Mapping[str, str], *, home: Path
 
 
 def answers(port: int) -> bool:
-    """Return whether ``/health`` is answered."""
+    """Return whether ``/health`` responds."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
         connection.sendall(f"GET /health HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
         return connection.recv(64).startswith(b"HTTP/1.1 200")
@@ -92,7 +92,7 @@ def answers(port: int) -> bool:
 
 
 def token(home: Path) -> str:
-    """Return the owner token of the daemon whose folders are below ``home``."""
+    """Return the owner's token of the daemon with its folders below ``home``."""
     discovery = msgspec.json.decode((home / "run" / "daemon.json").read_bytes())
     return str(discovery["owner_token"])
 

@@ -1,4 +1,4 @@
-"""The measurements can be made. Their figures are for reading, and no test's business."""
+"""The measurements can be run. Their figures are not tested."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["start", "idle", "requests", "list", "tray", "activation"])
-def test_a_measurement_runs_and_prints_its_figures(which: str) -> None:
-    """A benchmark that nobody can run measures nothing."""
+def test_measurement_prints_its_figures(which: str) -> None:
+    """A measurement can be run, and prints its figures."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--quick", which],
         capture_output=True,

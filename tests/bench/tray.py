@@ -1,4 +1,4 @@
-"""What the tray costs while nothing happens, next to an icon of pystray's that does nothing at all."""
+"""Measures an idle tray, relative to an empty pystray icon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 
 from tests.bench.servers import daemon_command, environment, free_port, running
 from tests.support.display import x_display
-from tests.support.login import says
+from tests.support.login import shows
 from tests.support.notifications import session_bus
 from tests.support.tray_host import TrayHost
 from tests.support.tray_process import TrayProcess
@@ -24,28 +24,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMPTY_ICON = [sys.executable, "-P", str(Path(__file__).with_name("empty_icon.py"))]
-_SETTLES_SECONDS = 2.0
+_SETTLE_SECONDS = 2.0
 
 
 class Cost(NamedTuple):
-    """What a process has cost so far."""
+    """The cost of a process so far."""
 
     rss: int
-    """Resident bytes."""
+    """The resident memory in bytes."""
     cpu_seconds: float
     wakeups: int
-    """How often its threads gave the processor back by themselves."""
+    """The number of voluntary context switches of its threads."""
 
     @classmethod
     def of(cls, pid: int) -> Cost:
-        """Look at a process."""
+        """Measure a process."""
         process = psutil.Process(pid)
         times = process.cpu_times()
-        return cls(process.memory_info().rss, times.user + times.system, switches(pid))
+        return cls(process.memory_info().rss, times.user + times.system, voluntary_switches(pid))
 
 
 def idle(seconds: float) -> tuple[Cost, Cost, float]:
-    """Return what the tray and the empty icon cost in ``seconds``, and how long the tray took to be on the panel."""
+    """
+    Return the cost of the tray and of the empty icon in ``seconds``, and how long the tray took to appear in the
+    panel.
+    """
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_idle(Path(folder), seconds))
 
@@ -56,12 +59,12 @@ async def _idle(home: Path, seconds: float) -> tuple[Cost, Cost, float]:
         theirs = environment(**bus.env, UPSTASH_HELPER_HOME=str(home))
         with running(daemon_command(port), port, theirs, home=home):
             async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 with TrayProcess.running(theirs) as tray, _empty_icon({**theirs, "DISPLAY": display}) as empty:
                     item = await host.item()
-                    took = time.perf_counter() - begun
-                    await item.until(says("No account is connected"))
-                    await asyncio.sleep(_SETTLES_SECONDS)
+                    took = time.perf_counter() - started
+                    await item.until(shows("No account connected"))
+                    await asyncio.sleep(_SETTLE_SECONDS)
                     before = [Cost.of(pid) for pid in (tray.pid, empty)]
                     await asyncio.sleep(seconds)
                     after = [Cost.of(pid) for pid in (tray.pid, empty)]
@@ -84,8 +87,8 @@ def _empty_icon(env: dict[str, str]) -> Iterator[int]:
         process.wait()
 
 
-def switches(pid: int) -> int:
-    """Return how often the threads of a process have given the processor back by themselves."""
+def voluntary_switches(pid: int) -> int:
+    """Return the number of voluntary context switches of a process's threads."""
     found = 0
     for status in Path(f"/proc/{pid}/task").glob("*/status"):
         for line in status.read_text().splitlines():

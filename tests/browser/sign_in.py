@@ -33,7 +33,7 @@ APP_PAGE = """<!doctype html>
 async def sign_up(page: Page, email: str) -> None:
     """Create an account on the sandbox's sign-in page."""
     await page.get_by_role("link", name="Sign up").click()
-    await page.get_by_label("E-mail").fill(email)
+    await page.get_by_label("Email").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign up").click()
 

@@ -152,7 +152,7 @@ async def test_closed_window_can_be_opened_again(world: World, context: BrowserC
         await page.locator(BUTTON).click()
         await approve(world)
         popup = await popup_of(context, page)
-        await popup.get_by_label("E-mail").wait_for()
+        await popup.get_by_label("Email").wait_for()
         await popup.close()
         await wait_for_state(page, "window-closed")
         attempt = (await world.get("/v1/connection")).json["attempt"]
@@ -177,7 +177,7 @@ async def test_cancel_ends_the_attempt(world: World, context: BrowserContext, pa
         await page.locator(BUTTON).click()
         await approve(world)
         popup = await popup_of(context, page)
-        await popup.get_by_label("E-mail").wait_for()
+        await popup.get_by_label("Email").wait_for()
         await page.get_by_role("button", name="Cancel").click()
         await wait_for_state(page, "idle")
         await wait_until_closed(popup)
@@ -220,7 +220,7 @@ async def test_helper_restarts_during_a_connect(
         async with start_world() as second:
             await approve(second)
             popup = await popup_of(context, page)
-            await popup.get_by_label("E-mail").wait_for()
+            await popup.get_by_label("Email").wait_for()
         async with start_world() as third:
             await wait_for_state(page, "error")
             reason = await page.evaluate("document.querySelector('upstash-connect').error.reason")

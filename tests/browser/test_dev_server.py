@@ -112,7 +112,7 @@ async def test_page_of_the_dev_server_connects(
 
     assert f"http://localhost:{port}" == pairing["identity"]["name"]
     assert "in use by" in shown
-    assert "Stop that program for the moment of signing in" in shown
+    assert "Stop that program during the sign-in" in shown
     assert ["GET /"] == [f"{one.method} {one.path}" for one in received]
     assert ["GET /"] == [f"{one.method} {one.path}" for one in again]
 
@@ -343,7 +343,7 @@ async def test_dashboard_is_at_the_api_port(world: World, page: Page, console: C
     with DevServer.running(world.settings.port):
         await open_dashboard(world, page)
         await page.get_by_role("button", name="Connect Upstash").click()
-        await page.get_by_text("Stop that program for the moment of signing in").wait_for()
+        await page.get_by_text("Stop that program during the sign-in").wait_for()
         state = (await world.get("/v1/connection")).json["state"]
 
     async with page.expect_popup() as opened:

@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests: the daemon as a process, connected or not, and a shell."""
+"""Fixtures of the command line's tests: a daemon as a process, an account, and a shell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Shell = Callable[..., Awaitable[Ran]]
 
 @pytest.fixture
 def running(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
-    """A daemon that nobody has connected yet."""
+    """A daemon without a connection."""
     with DaemonProcess.running(
         tmp_path / "home",
         port=daemon_port,
@@ -37,7 +37,7 @@ def running(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Dae
 
 @pytest.fixture
 def shell(running: DaemonProcess) -> Shell:
-    """Runs a command for the daemon's user."""
+    """Runs a command as the daemon's user."""
 
     async def run(*arguments: str, typed: str | None = None) -> Ran:
         return await run_cli(*arguments, environment=running.environment, typed=typed)
@@ -47,7 +47,7 @@ def shell(running: DaemonProcess) -> Shell:
 
 @pytest.fixture
 async def connected(running: DaemonProcess, far_side: Sandbox) -> str:
-    """The e-mail of an account without databases, to which the daemon is connected."""
+    """The email of an account without databases, to which the daemon is connected."""
     email = f"cli-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, PASSWORD)
     key = await far_side.api_key(email, "made-in-the-console")

@@ -1,4 +1,4 @@
-"""``approvals …`` against a real daemon; the apps are what they send."""
+"""``approvals …`` against a real daemon, with requests from apps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal, terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
@@ -26,59 +26,59 @@ ASKED = b"[y/N]: "
 WATCHED = b"[n]: "
 
 
-async def test_list_begins_with_who_is_verified(shell: Shell, running: DaemonProcess) -> None:
+async def test_list_starts_with_the_verified_identity(shell: Shell, running: DaemonProcess) -> None:
     """
-    First comes the origin that the browser vouches for; the name and the reason are the app's own words, in quotes.
+    The origin that the browser verifies comes first; the name and the reason, which the app chose, are in quotes.
     """
-    app = AppSide.asks(running, "databases:read", origin=PAGE, name="Upstash", reason="To list them")
+    app = SampleApp.requesting(running, "databases:read", origin=PAGE, name="Upstash", reason="To list them")
 
     ran = await shell("approvals", "list")
 
-    [who, sender, name, code, wish, why, left, number] = ran.out.splitlines()
+    [who, sender, name, code, scopes, reason, left, number] = ran.out.splitlines()
     assert ["Web page:", PAGE] == who.rsplit(maxsplit=1)
-    assert f"{Path(sys.executable).resolve()} (your browser?" in sender
-    assert name.endswith('"Upstash" (nobody vouches for this name)')
+    assert f"{Path(sys.executable).resolve()} (make sure that this is your browser" in sender
+    assert name.endswith('"Upstash" (not verified)')
     assert app.code in code
-    assert wish.endswith("List your databases and their settings, without passwords (databases:read)")
-    assert why.endswith('"To list them"')
+    assert scopes.endswith("List your databases and their settings, without passwords (databases:read)")
+    assert reason.endswith('"To list them"')
     assert 0 < int(left.split()[-2]) <= 120
     assert number.endswith(app.id)
     assert f"upstash-helper approvals approve {app.code}" in ran.err
 
 
-async def test_list_says_what_is_known_of_a_program(shell: Shell, running: DaemonProcess) -> None:
+async def test_list_shows_a_programs_file_and_process(shell: Shell, running: DaemonProcess) -> None:
     """
-    A native program is shown as its file and process, with how far that goes.
+    A native program is shown with its file and process, and what that proves.
     """
-    AppSide.asks(running)
+    SampleApp.requesting(running)
 
     first, second = (await shell("approvals", "list")).out.splitlines()[:2]
 
     assert first.startswith("Program:")
     assert f"(process {os.getpid()})" in first
-    assert "a script shows as its interpreter" in second
+    assert "a script is shown as its interpreter" in second
 
 
-async def test_words_of_an_app_cannot_pass_for_ours(shell: Shell, running: DaemonProcess) -> None:
+async def test_text_from_an_app_stays_inside_its_quotes(shell: Shell, running: DaemonProcess) -> None:
     """
-    A name can neither end its quotes, nor the line, nor steer the terminal.
+    A name can end neither its quotes nor the line, and cannot control the terminal.
     """
-    AppSide.asks(running, origin=PAGE, name='Orders" (verified)\n\x1b[2Jby "Upstash', reason='"\r\nId: 1')
+    SampleApp.requesting(running, origin=PAGE, name='Orders" (verified)\n\x1b[2Jby "Upstash', reason='"\r\nId: 1')
 
     ran = await shell("approvals", "list")
 
-    assert "\"Orders' (verified) [2Jby 'Upstash\" (nobody vouches for this name)" in ran.out
+    assert "\"Orders' (verified) [2Jby 'Upstash\" (not verified)" in ran.out
     assert '"\' Id: 1"' in ran.out
     assert "\x1b" not in ran.out
     assert 8 == len(ran.out.splitlines())
 
 
-async def test_lists_are_the_apis_own_json(shell: Shell, running: DaemonProcess) -> None:
+async def test_lists_as_json_are_the_apis_answers(shell: Shell, running: DaemonProcess) -> None:
     """
     With --json the lists are the API's answers, each on one line.
     """
-    AppSide.asks(running, origin=PAGE)
-    running.client.block(AppSide.asks(running, origin=OTHER).id)
+    SampleApp.requesting(running, origin=PAGE)
+    running.client.block(SampleApp.requesting(running, origin=OTHER).id)
 
     listed, blocked = await shell("approvals", "list", "--json"), await shell("approvals", "blocked", "--json")
 
@@ -88,9 +88,9 @@ async def test_lists_are_the_apis_own_json(shell: Shell, running: DaemonProcess)
 
 
 @pytest.mark.parametrize("command", ["list", "blocked"])
-async def test_empty_lists_say_so(shell: Shell, command: str) -> None:
+async def test_empty_list_prints_a_note_to_stderr(shell: Shell, command: str) -> None:
     """
-    An empty list is empty on stdout, and a sentence on stderr.
+    For an empty list, stdout is empty and stderr has a sentence.
     """
     ran = await shell("approvals", command)
 
@@ -105,29 +105,26 @@ async def test_empty_lists_say_so(shell: Shell, command: str) -> None:
     ("typed", "code", "state"),
     [("y\n", 0, "approved"), ("n\n", 1, "pending"), ("\n", 1, "pending"), ("\x04", 130, "pending")],
 )
-async def test_approve_shows_and_asks(running: DaemonProcess, typed: str, code: int, state: str) -> None:
+async def test_approve_shows_the_request_and_asks(running: DaemonProcess, typed: str, code: int, state: str) -> None:
     """
-    At a terminal the user sees who asks and for what before deciding; anything but yes means no.
+    On a terminal the user sees the identity and the scopes before deciding; anything but yes declines.
     """
-    app = AppSide.asks(running, "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:delete", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", environment=running.environment, typed=(typed,), asked=ASKED)
 
     assert code == ran.code, ran.err
     assert (
-        ran.err.index(PAGE)
-        < ran.err.index('"Orders"')
-        < ran.err.index("Delete databases")
-        < ran.err.index("Let it in?")
+        ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Delete databases") < ran.err.index("Approve?")
     )
     assert state == app.state
 
 
-async def test_what_was_typed_before_is_no_answer(running: DaemonProcess) -> None:
+async def test_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
     """
-    A yes that was typed before the question was shown was meant for something else.
+    A yes typed before the question was shown does not answer it.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     async with terminal("approvals", "approve", environment=running.environment) as screen:
         screen.type("y\n")
@@ -139,11 +136,11 @@ async def test_what_was_typed_before_is_no_answer(running: DaemonProcess) -> Non
     assert "pending" == app.state
 
 
-async def test_an_approved_app_gets_in(shell: Shell, running: DaemonProcess) -> None:
+async def test_approved_app_gets_the_requested_scopes(shell: Shell, running: DaemonProcess) -> None:
     """
-    After a yes the app fetches its token and has all that it wished for.
+    After approval the app fetches its token, with all scopes that it requested.
     """
-    app = AppSide.asks(running, "connection:read", "databases:read", origin=PAGE)
+    app = SampleApp.requesting(running, "connection:read", "databases:read", origin=PAGE)
 
     ran = await shell("approvals", "approve", app.code, "--yes")
 
@@ -157,11 +154,11 @@ async def test_an_approved_app_gets_in(shell: Shell, running: DaemonProcess) -> 
     )
 
 
-async def test_a_yes_can_be_less_and_more(running: DaemonProcess) -> None:
+async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None:
     """
-    Fewer scopes, all databases, an hour: what a yes would grant is shown before it is given, and granted so.
+    Fewer scopes, all databases, one hour: the grant is shown before the question, and takes effect.
     """
-    app = AppSide.asks(running, "databases:read", "databases:credentials", "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:read", "databases:credentials", "databases:delete", origin=PAGE)
 
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
@@ -172,7 +169,7 @@ async def test_a_yes_can_be_less_and_more(running: DaemonProcess) -> None:
     assert "databases:credentials" in shown
     assert "databases:delete" not in shown
     assert "of all your databases" in shown
-    assert "an hour from now" in shown
+    assert "in one hour" in shown
     assert "approved" == ran.json["state"]
     fetched = app.fetch().json
     assert (["databases:credentials"], True) == (fetched["scopes"], fetched["all_databases"])
@@ -180,48 +177,50 @@ async def test_a_yes_can_be_less_and_more(running: DaemonProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "reported"),
     [
-        (("--scope", "databases:write"), "It does not wish for databases:write. It wishes for: databases:read."),
+        (("--scope", "databases:write"), "The app did not request databases:write. Requested scopes: databases:read."),
         (("--all-databases",), "databases:credentials, which would not be granted"),
         (("--scope", "everything"), "is not one of"),
     ],
 )
-async def test_what_cannot_be_granted_is_not_asked(running: DaemonProcess, flags: tuple[str, ...], said: str) -> None:
+async def test_invalid_grant_is_rejected_before_asking(
+    running: DaemonProcess, flags: tuple[str, ...], reported: str
+) -> None:
     """
-    A grant that makes no sense is refused before the user is asked, and nothing is decided.
+    An invalid grant is rejected before the user is asked, and nothing is decided.
     """
-    app = AppSide.asks(running, "databases:read", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:read", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", *flags, environment=running.environment, typed=())
 
     assert exit_codes.USAGE == ran.code
-    assert said in ran.err
+    assert reported in ran.err
     assert "pending" == app.state
 
 
 @pytest.mark.parametrize("command", ["approve", "block"])
-async def test_without_a_terminal_it_takes_yes_and_a_name(shell: Shell, running: DaemonProcess, command: str) -> None:
+async def test_scripts_need_yes_and_a_request(shell: Shell, running: DaemonProcess, command: str) -> None:
     """
-    A script says --yes, and which request it means: nobody says yes unseen to whatever happens to wait.
+    Without a terminal, both --yes and the request are required.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     unasked = await shell("approvals", command, app.id, typed="y\n")
     unnamed = await shell("approvals", command, "--yes", typed="y\n")
 
     assert [exit_codes.USAGE] * 2 == [unasked.code, unnamed.code]
     assert "--yes" in unasked.err
-    assert "name the request" in unnamed.err
+    assert "needs the code or id of a request" in unnamed.err
     assert "pending" == app.state
 
 
 @pytest.mark.parametrize("how", ["id", "code", "small", "dashless", "prefix"])
-async def test_a_request_has_several_names(shell: Shell, running: DaemonProcess, how: str) -> None:
+async def test_request_is_found_by_code_or_id(shell: Shell, running: DaemonProcess, how: str) -> None:
     """
-    The code in either case, with or without its dash, the id, and the beginning of the id all name a request.
+    The code in either case, with or without its hyphen, the id, and the beginning of the id all work.
     """
-    app, other = AppSide.asks(running, origin=PAGE), AppSide.asks(running, origin=OTHER)
+    app, other = SampleApp.requesting(running, origin=PAGE), SampleApp.requesting(running, origin=OTHER)
     names = {
         "id": app.id,
         "code": app.code,
@@ -237,11 +236,11 @@ async def test_a_request_has_several_names(shell: Shell, running: DaemonProcess,
 
 
 @pytest.mark.parametrize("named", ["XXXX-XXXX", "", "short"])
-async def test_unknown_requests_are_not_found(shell: Shell, running: DaemonProcess, named: str) -> None:
+async def test_unknown_request_is_not_found(shell: Shell, running: DaemonProcess, named: str) -> None:
     """
-    What names nothing exits with 5; so does the beginning of an id that is too short to mean it.
+    An unknown request exits with 5, and so does an id prefix that is too short.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     ran = await shell("approvals", "approve", app.id[:3] if named == "short" else named, "--yes")
 
@@ -250,20 +249,20 @@ async def test_unknown_requests_are_not_found(shell: Shell, running: DaemonProce
     assert "pending" == app.state
 
 
-async def test_nothing_to_decide_is_not_found(shell: Shell) -> None:
+async def test_no_pending_request_is_not_found(shell: Shell) -> None:
     """
-    Where nobody waits there is nothing to decide.
+    Without pending requests the exit code is 5.
     """
     ran = await shell("approvals", "deny", "--json")
 
     assert (exit_codes.NOT_FOUND, "pairing_not_found") == (ran.code, msgspec.json.decode(ran.err)["code"])
 
 
-async def test_of_several_one_must_be_named(shell: Shell, running: DaemonProcess) -> None:
+async def test_several_pending_requests_need_a_choice(shell: Shell, running: DaemonProcess) -> None:
     """
-    Where several wait and none is named, all are listed with their codes, and nothing is decided.
+    If several requests are pending and none is given, all are listed with their codes, and nothing is decided.
     """
-    apps = [AppSide.asks(running, origin=origin) for origin in (PAGE, OTHER)]
+    apps = [SampleApp.requesting(running, origin=origin) for origin in (PAGE, OTHER)]
 
     ran = await shell("approvals", "deny")
 
@@ -275,11 +274,11 @@ async def test_of_several_one_must_be_named(shell: Shell, running: DaemonProcess
 # --- deny and block ---------------------------------------------------------------------------------------------------
 
 
-async def test_deny_is_told_to_the_app(shell: Shell, running: DaemonProcess) -> None:
+async def test_deny_reaches_the_app(shell: Shell, running: DaemonProcess) -> None:
     """
-    The only one that waits needs no name; the app learns of the no.
+    The only pending request needs no code; the app learns that it was denied.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     ran = await shell("approvals", "deny", "--json")
 
@@ -288,32 +287,32 @@ async def test_deny_is_told_to_the_app(shell: Shell, running: DaemonProcess) -> 
 
 
 @pytest.mark.parametrize(("typed", "code", "blocked"), [("y\n", 0, 1), ("\n", 1, 0)])
-async def test_block_asks(running: DaemonProcess, typed: str, code: int, blocked: int) -> None:
+async def test_block_asks_for_confirmation(running: DaemonProcess, typed: str, code: int, blocked: int) -> None:
     """
-    At a terminal the user is asked, with whom the block is for.
+    On a terminal the user is asked, with the identity that the block applies to.
     """
-    AppSide.asks(running, origin=PAGE)
+    SampleApp.requesting(running, origin=PAGE)
 
     ran = await at_terminal("approvals", "block", environment=running.environment, typed=(typed,), asked=ASKED)
 
     assert code == ran.code, ran.err
-    assert f"Never be asked again by {PAGE}?" in ran.err
+    assert f"Ignore all future requests from {PAGE}?" in ran.err
     assert blocked == len(running.client.blocks())
 
 
 @pytest.mark.parametrize("named", ["id", "prefix", "origin"])
-async def test_the_blocked_cannot_ask_until_unblocked(shell: Shell, running: DaemonProcess, named: str) -> None:
+async def test_blocked_app_cannot_request_until_unblocked(shell: Shell, running: DaemonProcess, named: str) -> None:
     """
-    Who is blocked may not ask; the list names them; after unblock they may ask again, once a no has cooled down.
+    A blocked app's requests are refused; it is listed, and can request access again after unblock and the delay.
     """
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
     blocked = await shell("approvals", "block", app.code, "--yes", "--json")
-    refused = AppSide(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
+    refused = SampleApp(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
     listed = await shell("approvals", "blocked")
     names = {"id": blocked.json["id"], "prefix": blocked.json["id"][:6], "origin": PAGE}
     lifted = await shell("approvals", "unblock", names[named], "--json")
-    again = AppSide(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
+    again = SampleApp(running, PAGE).send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]})
 
     assert (403, "app_blocked") == (refused.status, refused.code)
     assert [PAGE, blocked.json["id"]] == listed.out.splitlines()[1].split()[:2]
@@ -321,9 +320,9 @@ async def test_the_blocked_cannot_ask_until_unblocked(shell: Shell, running: Dae
     assert "too_many_pairings" == again.code
 
 
-async def test_unknown_blocks_are_not_found(shell: Shell) -> None:
+async def test_unknown_block_is_not_found(shell: Shell) -> None:
     """
-    Lifting a block that is none exits with 5 and tells where the blocks are.
+    Removing an unknown block exits with 5, and the error shows how to list blocks.
     """
     ran = await shell("approvals", "unblock", "https://nobody.example")
 
@@ -331,11 +330,11 @@ async def test_unknown_blocks_are_not_found(shell: Shell) -> None:
     assert "upstash-helper approvals blocked" in ran.err
 
 
-async def test_blocking_a_program_says_how_wide_that_is(running: DaemonProcess) -> None:
+async def test_block_of_a_program_names_every_program_with_its_file(running: DaemonProcess) -> None:
     """
-    A native program is blocked by its file, and the question says that it is for all that run it.
+    The question says that the block applies to every program that runs from the same file.
     """
-    AppSide.asks(running)
+    SampleApp.requesting(running)
 
     ran = await at_terminal("approvals", "block", environment=running.environment, typed=("n\n",), asked=ASKED)
 
@@ -345,15 +344,15 @@ async def test_blocking_a_program_says_how_wide_that_is(running: DaemonProcess) 
 # --- watch ------------------------------------------------------------------------------------------------------------
 
 
-async def test_watch_asks_for_each_as_it_comes(running: DaemonProcess) -> None:
+async def test_watch_asks_about_each_request(running: DaemonProcess) -> None:
     """
-    Who waits already and who comes later is asked about in turn; the user says yes, no, never, or later.
+    Pending and new requests are asked about in turn; the answers are yes, no, block, and later.
     """
     async with terminal("approvals", "watch", environment=running.environment) as screen:
-        await screen.shows(b"Ctrl-C ends it.\n")
+        await screen.shows(b"Press Ctrl-C to stop.\n")
         states = []
         for origin, answer in ((PAGE, "y\n"), (OTHER, "\n"), ("https://third.example", "b\n"), (None, "l\n")):
-            app = AppSide.asks(running, origin=origin)
+            app = SampleApp.requesting(running, origin=origin)
             prompt = await screen.shows(WATCHED)
             screen.type(answer)
             if origin:
@@ -368,29 +367,29 @@ async def test_watch_asks_for_each_as_it_comes(running: DaemonProcess) -> None:
     assert exit_codes.INTERRUPTED == ran.code
 
 
-async def test_watch_goes_on_after_a_decision_from_elsewhere(running: DaemonProcess) -> None:
+async def test_watch_continues_after_a_decision_elsewhere(running: DaemonProcess) -> None:
     """
-    What was decided in another terminal meanwhile is told, and the next one is asked about.
+    A request that was decided in another terminal causes an error message, and the next one is asked about.
     """
-    first = AppSide.asks(running, origin=PAGE)
+    first = SampleApp.requesting(running, origin=PAGE)
 
     async with terminal("approvals", "watch", environment=running.environment) as screen:
         await screen.shows(WATCHED)
         running.client.deny(first.id)
-        second = AppSide.asks(running, origin=OTHER)
+        second = SampleApp.requesting(running, origin=OTHER)
         screen.type("y\n")
-        told = await screen.shows(WATCHED)
+        shown = await screen.shows(WATCHED)
         screen.type("y\n")
         assert screen.process.stdout is not None
         await screen.process.stdout.readline()
 
-    assert "Error: It was denied already." in told
+    assert "Error: The request was already denied." in shown
     assert ("denied", "approved") == (first.state, second.state)
 
 
 async def test_watch_needs_a_terminal(shell: Shell) -> None:
     """
-    Without a terminal nobody can be asked; the ways to decide without one are named.
+    Without a terminal it fails, and names the commands that work without one.
     """
     ran = await shell("approvals", "watch", typed="y\n")
 
@@ -401,22 +400,22 @@ async def test_watch_needs_a_terminal(shell: Shell) -> None:
 # --- where else they show ---------------------------------------------------------------------------------------------
 
 
-async def test_status_tells_that_somebody_waits(shell: Shell, running: DaemonProcess) -> None:
+async def test_status_shows_pending_requests(shell: Shell, running: DaemonProcess) -> None:
     """
-    Whoever looks at the status learns that a decision is waited for.
+    `status` shows the number of pending requests.
     """
     before = await shell("status")
-    AppSide.asks(running, origin=PAGE)
+    SampleApp.requesting(running, origin=PAGE)
     after = await shell("status")
 
     assert "approvals" not in before.err
-    assert "1 app waits for your decision. See: upstash-helper approvals list" in after.err
+    assert "1 app requests access. See: upstash-helper approvals list" in after.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: symbolic links take rights on Windows")
-async def test_status_does_without_the_ledger(shell: Shell, running: DaemonProcess) -> None:
+async def test_status_works_without_the_ledger(shell: Shell, running: DaemonProcess) -> None:
     """
-    A ledger that cannot be read is an error of what needs it, and status still tells all the rest.
+    An unreadable ledger is an error of the commands that need it; `status` still shows the rest.
     """
     running.folders.state.mkdir(parents=True, exist_ok=True)
     running.folders.ledger_file.symlink_to(running.home / "elsewhere.db")

@@ -1,4 +1,4 @@
-"""``apps …`` against a real daemon; the apps are what they send."""
+"""``apps …`` against a real daemon, with real apps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
@@ -20,9 +20,9 @@ PAGE = "https://app.example.com"
 OTHER = "https://other.example"
 
 
-async def test_nobody_is_let_in_at_first(shell: Shell) -> None:
+async def test_empty_list_points_to_approvals(shell: Shell) -> None:
     """
-    An empty list is empty on stdout, and tells where those that wait are.
+    For an empty list, stdout is empty and stderr shows how to list pending requests.
     """
     ran = await shell("apps", "list")
 
@@ -32,22 +32,22 @@ async def test_nobody_is_let_in_at_first(shell: Shell) -> None:
 
 async def test_list_is_a_table(shell: Shell, running: DaemonProcess) -> None:
     """
-    For a person the list has who each app is, its name, its id, and in short what it may use.
+    For people the list shows each app's identity, name, id, and scopes in short.
     """
-    app = AppSide.let_in(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
+    app = SampleApp.approved(running, "connection:read", "databases:read", "databases:write", origin=PAGE)
 
     header, row = (await shell("apps", "list")).out.splitlines()
 
-    assert ["WHO", "NAME", "ID", "LAST", "USED", "MAY", "USE"] == header.split()
+    assert ["WHO", "NAME", "ID", "LAST", "USED", "SCOPES"] == header.split()
     assert [PAGE, "Orders", app.app_id] == row.split()[:3]
     assert row.endswith("connection:read databases:read,write")
 
 
-async def test_show_tells_all(shell: Shell, running: DaemonProcess) -> None:
+async def test_show_lists_permissions_and_expiry(shell: Shell, running: DaemonProcess) -> None:
     """
-    One app is shown with what it may do in plain words, and until when.
+    An app is shown with its permissions in plain words and its expiry.
     """
-    asked = AppSide.asks(running, "databases:credentials", origin=PAGE)
+    asked = SampleApp.requesting(running, "databases:credentials", origin=PAGE)
     running.client.approve(asked.id, all_databases=True)
     asked.fetch()
 
@@ -55,26 +55,26 @@ async def test_show_tells_all(shell: Shell, running: DaemonProcess) -> None:
 
     assert PAGE in ran.out
     assert "Read the passwords" in ran.out
-    assert "Also those of all your other databases" in ran.out
+    assert "Including the credentials of databases that it did not create" in ran.out
     assert "90 days" in ran.out
-    assert "Misused" not in ran.out
+    assert "Misuse" not in ran.out
 
 
 async def test_misuse_is_shown(shell: Shell, running: DaemonProcess) -> None:
     """
-    When a token came from where it does not belong, the user sees how often.
+    If a token was used by another page or program, the user sees how often.
     """
-    app = AppSide.let_in(running, origin=PAGE)
-    AppSide(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
+    app = SampleApp.approved(running, origin=PAGE)
+    SampleApp(running, OTHER).send("GET", "/v1/connection", token=app.pairing["token"])
 
-    assert "1 times its token came from where it does not belong" in (await shell("apps", "show", "Orders")).out
+    assert "token used once by another page or program" in (await shell("apps", "show", "Orders")).out
 
 
-async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> None:
+async def test_json_is_the_apis_answer(shell: Shell, running: DaemonProcess) -> None:
     """
     With --json each command prints the API's answer, on one line.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     listed, shown = await shell("apps", "list", "--json"), await shell("apps", "show", "Orders", "--json")
 
@@ -85,12 +85,12 @@ async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> Non
 
 
 @pytest.mark.parametrize("how", ["id", "prefix", "name"])
-async def test_an_app_has_several_names(shell: Shell, running: DaemonProcess, how: str) -> None:
+async def test_app_is_found_by_id_prefix_or_name(shell: Shell, running: DaemonProcess, how: str) -> None:
     """
-    The id, its beginning, and the name all name an app.
+    The id, its beginning, and the name all work.
     """
-    app = AppSide.let_in(running, origin=PAGE, name="My orders")
-    AppSide.let_in(running, origin=OTHER, name="Other")
+    app = SampleApp.approved(running, origin=PAGE, name="My orders")
+    SampleApp.approved(running, origin=OTHER, name="Other")
     names = {"id": app.app_id, "prefix": app.app_id[:6], "name": "My orders"}
 
     ran = await shell("apps", "show", names[how], "--json")
@@ -98,11 +98,11 @@ async def test_an_app_has_several_names(shell: Shell, running: DaemonProcess, ho
     assert (0, app.app_id) == (ran.code, ran.json["id"])
 
 
-async def test_rename_gives_the_users_own_name(shell: Shell, running: DaemonProcess) -> None:
+async def test_rename_changes_only_the_name(shell: Shell, running: DaemonProcess) -> None:
     """
-    An app is called as the user likes, and stays who it is.
+    The name changes, the identity does not.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await shell("apps", "rename", "Orders", "Shop", "--json")
 
@@ -111,11 +111,11 @@ async def test_rename_gives_the_users_own_name(shell: Shell, running: DaemonProc
 
 
 @pytest.mark.parametrize("name", ["", "\u202e", "x" * 300])
-async def test_bad_names_are_refused(shell: Shell, running: DaemonProcess, name: str) -> None:
+async def test_invalid_name_is_rejected(shell: Shell, running: DaemonProcess, name: str) -> None:
     """
-    A name that cannot be shown is wrong usage.
+    A name that cannot be displayed is a usage error.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await shell("apps", "rename", "Orders", name)
 
@@ -124,24 +124,24 @@ async def test_bad_names_are_refused(shell: Shell, running: DaemonProcess, name:
 
 
 @pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 1, 1), ("\n", 1, 1)])
-async def test_revoke_asks(running: DaemonProcess, typed: str, code: int, left: int) -> None:
+async def test_revoke_asks_for_confirmation(running: DaemonProcess, typed: str, code: int, left: int) -> None:
     """
-    At a terminal the user is asked, with the name and who it is.
+    On a terminal the user is asked, with the app's name and identity.
     """
-    AppSide.let_in(running, origin=PAGE)
+    SampleApp.approved(running, origin=PAGE)
 
     ran = await at_terminal("apps", "revoke", "Orders", environment=running.environment, typed=(typed,))
 
     assert code == ran.code, ran.err
-    assert f'Revoke "Orders" ({PAGE})?' in ran.err
+    assert f'Revoke the access of "Orders" ({PAGE})?' in ran.err
     assert left == len(running.client.apps())
 
 
-async def test_a_revoked_app_is_out(shell: Shell, running: DaemonProcess) -> None:
+async def test_revoked_token_stops_working(shell: Shell, running: DaemonProcess) -> None:
     """
-    After a revoke the app's token is not known any more.
+    After a revocation the app's token is not accepted.
     """
-    app = AppSide.let_in(running)
+    app = SampleApp.approved(running)
     before = app.call("GET", "/v1/connection")
 
     ran = await shell("apps", "revoke", app.app_id, "--yes", "--json")
@@ -150,11 +150,11 @@ async def test_a_revoked_app_is_out(shell: Shell, running: DaemonProcess) -> Non
     assert (200, 401) == (before.status, app.call("GET", "/v1/connection").status)
 
 
-async def test_revoking_without_a_terminal_needs_yes(shell: Shell, running: DaemonProcess) -> None:
+async def test_revoke_without_a_terminal_needs_yes(shell: Shell, running: DaemonProcess) -> None:
     """
-    A script must say --yes; without it nothing happens.
+    A script has to pass --yes; without it nothing happens.
     """
-    AppSide.let_in(running)
+    SampleApp.approved(running)
 
     ran = await shell("apps", "revoke", "Orders", typed="y\n")
 
@@ -163,11 +163,11 @@ async def test_revoking_without_a_terminal_needs_yes(shell: Shell, running: Daem
     assert 1 == len(running.client.apps())
 
 
-async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, running: DaemonProcess) -> None:
+async def test_ambiguous_name_lists_the_ids(shell: Shell, running: DaemonProcess) -> None:
     """
-    Where two apps have the same name, nothing is done, and their ids are told with who they are.
+    If two apps have the same name, nothing is done, and their ids and identities are listed.
     """
-    apps = [AppSide.let_in(running, origin=origin) for origin in (PAGE, OTHER)]
+    apps = [SampleApp.approved(running, origin=origin) for origin in (PAGE, OTHER)]
 
     ran = await shell("apps", "revoke", "Orders", "--yes")
 
@@ -176,12 +176,12 @@ async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, runni
     assert 2 == len(running.client.apps())
 
 
-async def test_a_name_like_the_beginning_of_anothers_id_is_ambiguous(shell: Shell, running: DaemonProcess) -> None:
+async def test_name_equal_to_anothers_id_prefix_is_ambiguous(shell: Shell, running: DaemonProcess) -> None:
     """
-    An app that calls itself like another's id cannot be taken for it.
+    An app whose name is the beginning of another's id cannot be mistaken for it.
     """
-    app = AppSide.let_in(running, origin=PAGE)
-    AppSide.let_in(running, origin=OTHER, name=app.app_id[:8])
+    app = SampleApp.approved(running, origin=PAGE)
+    SampleApp.approved(running, origin=OTHER, name=app.app_id[:8])
 
     ran = await shell("apps", "revoke", app.app_id[:8], "--yes")
 
@@ -189,11 +189,11 @@ async def test_a_name_like_the_beginning_of_anothers_id_is_ambiguous(shell: Shel
     assert 2 == len(running.client.apps())
 
 
-async def test_unknown_name_is_answered_by_a_near_one(shell: Shell, running: DaemonProcess) -> None:
+async def test_unknown_name_suggests_a_similar_one(shell: Shell, running: DaemonProcess) -> None:
     """
-    A misspelt name exits with 5 and suggests the one that was probably meant; else it tells where the apps are.
+    A misspelled name exits with 5 and suggests the closest one, or else shows how to list apps.
     """
-    AppSide.let_in(running)
+    SampleApp.approved(running)
 
     near, far = await shell("apps", "show", "Ordres"), await shell("apps", "show", "xyz")
 

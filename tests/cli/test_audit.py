@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
 
@@ -20,15 +20,15 @@ PAGE = "https://app.example.com"
 
 
 @pytest.fixture
-def app(running: DaemonProcess, connected: str) -> AppSide:
-    """An app that was let in and has been refused a creation."""
-    app = AppSide.let_in(running, "databases:write", "databases:credentials", origin=PAGE)
+def app(running: DaemonProcess, connected: str) -> SampleApp:
+    """An app with access that made a create request which was rejected."""
+    app = SampleApp.approved(running, "databases:write", "databases:credentials", origin=PAGE)
     refused = {"name": "orders", "primary_region": "nowhere"}
     app.call("POST", "/v1/databases", refused, **{"Idempotency-Key": "k0"})
     return app
 
 
-def make(app: AppSide) -> str:
+def make(app: SampleApp) -> str:
     """Create a database as ``app`` and return its id."""
     wanted = {"name": "orders", "primary_region": "us-east-1"}
     made = app.call("POST", "/v1/databases", wanted, **{"Idempotency-Key": "k1"})
@@ -36,15 +36,15 @@ def make(app: AppSide) -> str:
     return str(made.json["id"])
 
 
-async def test_audit_is_a_table_the_newest_first(shell: Shell, app: AppSide) -> None:
+async def test_audit_is_a_table_newest_first(shell: Shell, app: SampleApp) -> None:
     """
-    Each line has when, who as it was verified, under which name, what, to what, and what came of it.
+    Each line has the time, identity, name, action, target, and result.
     """
     made = make(app)
 
     header, *rows = (await shell("audit")).out.splitlines()
 
-    assert ["WHEN", "WHO", "NAME", "DID", "TO", "RESULT"] == header.split()
+    assert ["WHEN", "WHO", "NAME", "ACTION", "TARGET", "RESULT"] == header.split()
     assert [PAGE, "Orders", "database.create", made, "ok"] == rows[0].split()[2:]
     assert [PAGE, "Orders", "database.create"] == rows[1].split()[2:5]
     assert not rows[1].endswith(" ok")
@@ -52,9 +52,9 @@ async def test_audit_is_a_table_the_newest_first(shell: Shell, app: AppSide) -> 
     assert f"{datetime.now().astimezone():%Y-%m-%d}" == rows[0].split()[0]
 
 
-async def test_repetitions_are_one_line_with_their_number(shell: Shell, app: AppSide) -> None:
+async def test_identical_entries_are_one_line_with_a_count(shell: Shell, app: SampleApp) -> None:
     """
-    What an app did again and again is one line, with ×N.
+    Repeated entries are one line, with ×N.
     """
     made = make(app)
     for _ in range(3):
@@ -65,9 +65,9 @@ async def test_repetitions_are_one_line_with_their_number(shell: Shell, app: App
     assert f"database.credentials ×3  {made}" in ran.out
 
 
-async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_json_is_the_apis_page(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
-    With --json the entries are one page of the API's, on one line.
+    With --json the entries are one page of the API, on one line.
     """
     ran = await shell("audit", "--json")
 
@@ -76,7 +76,7 @@ async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess, app: A
 
 
 @pytest.mark.parametrize("how", ["name", "id", "owner"])
-async def test_audit_of_one_app(shell: Shell, app: AppSide, how: str) -> None:
+async def test_entries_can_be_limited_to_one_app(shell: Shell, app: SampleApp, how: str) -> None:
     """
     The entries can be those of one app, by name or id, or those of the user's own tools.
     """
@@ -89,18 +89,18 @@ async def test_audit_of_one_app(shell: Shell, app: AppSide, how: str) -> None:
     assert how != "id" or {app.app_id} == {one["app_id"] for one in entries}
 
 
-async def test_a_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_revoked_app_stays_in_the_audit(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
-    What an app did is known after it is out.
+    The entries of a revoked app are kept.
     """
     running.client.revoke_app(app.app_id)
 
     assert PAGE in (await shell("audit", "--app", "Orders")).out
 
 
-async def test_limit_says_that_there_is_more(shell: Shell, running: DaemonProcess, app: AppSide) -> None:
+async def test_limit_shows_that_there_are_more(shell: Shell, running: DaemonProcess, app: SampleApp) -> None:
     """
-    With --limit the newest are shown, and that there is more is told: in a sentence, or by the API's own token.
+    With --limit the newest entries are shown; a note or the API's page token shows that there are more.
     """
     all_of_them = running.client.audit_page().entries
 
@@ -114,9 +114,9 @@ async def test_limit_says_that_there_is_more(shell: Shell, running: DaemonProces
     assert all_of_them[2:] == rest.entries
 
 
-def test_pages_are_read_to_the_end(running: DaemonProcess, app: AppSide) -> None:
+def test_client_reads_all_pages(running: DaemonProcess, app: SampleApp) -> None:
     """
-    The client goes from page to page until all, or as many as were asked for, are there.
+    The client reads page after page, up to the requested number of entries.
     """
     whole = [one for page in running.client.audit() for one in page.entries]
     some = [one for page in running.client.audit(limit=1) for one in page.entries]
@@ -138,9 +138,9 @@ def test_pages_are_read_to_the_end(running: DaemonProcess, app: AppSide) -> None
         ("in an hour", False),
     ],
 )
-async def test_since_takes_moments_and_spans(shell: Shell, app: AppSide, since: str, *, found: bool) -> None:
+async def test_since_takes_times_and_ages(shell: Shell, app: SampleApp, since: str, *, found: bool) -> None:
     """
-    From when on: a span before now, a day or a moment in the user's own time, or RFC 3339.
+    Accepted are an age, a day or time in the user's time zone, and RFC 3339.
     """
     now = datetime.now().astimezone()
     given = {
@@ -158,9 +158,9 @@ async def test_since_takes_moments_and_spans(shell: Shell, app: AppSide, since: 
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2h30", "-1h", "999999999w", "2026-13-01", ""])
-async def test_wrong_moments_are_explained(shell: Shell, since: str) -> None:
+async def test_invalid_time_is_a_usage_error(shell: Shell, since: str) -> None:
     """
-    What is no moment is wrong usage, and the message has some that are.
+    An invalid time is a usage error, with examples of valid ones.
     """
     ran = await shell("audit", "--since", since)
 
@@ -169,12 +169,12 @@ async def test_wrong_moments_are_explained(shell: Shell, since: str) -> None:
 
 
 @pytest.mark.usefixtures("running")
-async def test_nothing_is_told(shell: Shell) -> None:
+async def test_no_entries_prints_a_note(shell: Shell) -> None:
     """
-    Where nothing is recorded, stdout is empty, and a sentence says so, with whom was asked for.
+    Without entries, stdout is empty and stderr has a sentence, with the app that was asked for.
     """
     nothing, nobody = await shell("audit"), await shell("audit", "--app", "Nobody")
 
     assert [(0, ""), (0, "")] == [(ran.code, ran.out) for ran in (nothing, nobody)]
-    assert "There are no entries." in nothing.err
+    assert "No entries." in nothing.err
     assert "'Nobody'" in nobody.err

@@ -1,4 +1,4 @@
-"""``run``, ``start``, ``stop`` and ``restart``: what becomes of the process."""
+"""``run``, ``start``, ``stop``, and ``restart``: the daemon's process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def environment(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
-    """A user with settings of their own, whose daemon is stopped at the end."""
+    """A user with a temporary profile, whose daemon is stopped at the end."""
     folder = tmp_path / "home" / "config"
     folder.mkdir(parents=True)
     settings = f'port = {free_port()}\ncredential_store = "memory"\nopen_browser = false\n'
@@ -37,9 +37,9 @@ def client(tmp_path: Path) -> DaemonClient:
     return DaemonClient.discover(tmp_path / "home" / "run")
 
 
-async def test_start_answers_when_the_daemon_does(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_start_returns_when_the_daemon_answers(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    When `start` returns, the daemon answers; its address and process are what was said.
+    When `start` returns, the daemon answers at the printed address, in the printed process.
     """
     ran = await run_cli("start", "--json", environment=environment)
 
@@ -48,9 +48,9 @@ async def test_start_answers_when_the_daemon_does(environment: dict[str, str], t
     assert (status.pid, client(tmp_path).base_url) == (ran.json["pid"], ran.json["base_url"])
 
 
-async def test_started_twice_is_started_once(environment: dict[str, str]) -> None:
+async def test_second_start_starts_nothing(environment: dict[str, str]) -> None:
     """
-    Starting what runs is no error, and starts nothing.
+    Starting a running daemon succeeds and starts nothing.
     """
     first = await run_cli("start", "--json", environment=environment)
     second = await run_cli("start", "--json", environment=environment)
@@ -60,9 +60,9 @@ async def test_started_twice_is_started_once(environment: dict[str, str]) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no sessions of this kind")
-async def test_background_daemon_is_on_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_background_daemon_is_detached(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    It has left the session, the folder and the files of the terminal, so nothing keeps or ends it there.
+    It leaves the session, the working directory, and the files of the terminal.
     """
     import os
 
@@ -74,7 +74,7 @@ async def test_background_daemon_is_on_its_own(environment: dict[str, str], tmp_
     assert 0 == (tmp_path / "home" / "log" / "start.log").stat().st_mode & 0o077
 
 
-async def test_start_takes_settings_for_this_time(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_start_passes_flags_to_the_daemon(environment: dict[str, str], tmp_path: Path) -> None:
     """
     Flags of `start` are settings of the daemon that it starts.
     """
@@ -86,9 +86,9 @@ async def test_start_takes_settings_for_this_time(environment: dict[str, str], t
     assert f"http://127.0.0.1:{port}" == client(tmp_path).base_url
 
 
-async def test_start_on_a_busy_port_says_who_has_it(environment: dict[str, str]) -> None:
+async def test_start_on_a_busy_port_names_the_program(environment: dict[str, str]) -> None:
     """
-    If the daemon cannot start, `start` gives its reason and its exit code.
+    If the daemon cannot start, `start` prints its reason and exits with its code.
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -100,9 +100,9 @@ async def test_start_on_a_busy_port_says_who_has_it(environment: dict[str, str])
     assert str(psutil.Process().pid) in problem["detail"]
 
 
-async def test_settings_of_the_environment_reach_the_daemon(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_daemon_reads_settings_from_the_environment(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    Variables of the shell that starts the daemon are settings of it.
+    Variables of the shell that runs `start` are settings of the daemon.
     """
     port = free_port()
 
@@ -111,9 +111,9 @@ async def test_settings_of_the_environment_reach_the_daemon(environment: dict[st
     assert f"http://127.0.0.1:{port}" == client(tmp_path).base_url
 
 
-async def test_profiles_are_worlds_of_their_own(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_profiles_have_separate_daemons(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    Two profiles have two daemons; stopping one leaves the other.
+    Two profiles have two daemons; stopping one leaves the other running.
     """
     profile = ("--profile", "second")
     flags = ("--port", str(free_port()), "--credential-store", "memory")
@@ -130,9 +130,9 @@ async def test_profiles_are_worlds_of_their_own(environment: dict[str, str], tmp
     assert first.json["pid"] == client(tmp_path).status().pid
 
 
-async def test_restart_is_another_process(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_restart_starts_a_new_process(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    After a restart another process answers; where none ran, one is started.
+    After a restart another process answers; if none was running, one is started.
     """
     first = await run_cli("restart", "--json", environment=environment)
     second = await run_cli("restart", "--json", environment=environment)
@@ -142,25 +142,25 @@ async def test_restart_is_another_process(environment: dict[str, str], tmp_path:
     assert second.json["pid"] == client(tmp_path).status().pid
 
 
-async def test_stop_returns_when_the_daemon_is_gone(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_stop_returns_when_the_daemon_has_exited(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    When `stop` returns, the address is free again.
+    When `stop` returns, the address is free.
     """
     await run_cli("start", environment=environment)
 
     ran = await run_cli("stop", environment=environment)
 
-    assert (0, "The daemon is stopped.\n") == (ran.code, ran.out)
+    assert (0, "The daemon was stopped.\n") == (ran.code, ran.out)
     assert not discovery.is_running(tmp_path / "home" / "run")
     assert discovery.read(tmp_path / "home" / "run") is None
 
 
-def test_daemon_does_not_outlive_who_started_it_for_a_while(tmp_path: Path) -> None:
+def test_daemon_stops_with_its_parent(tmp_path: Path) -> None:
     """
-    A daemon that was started to stop with its parent stops when the parent's end of the pipe is closed.
+    With --stop-with-parent, the daemon stops when the other end of the pipe is closed.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
-        code = daemon.leave()
+        code = daemon.close_stdin()
 
         assert 0 == code
         assert discovery.read(daemon.folders.runtime) is None
@@ -168,10 +168,10 @@ def test_daemon_does_not_outlive_who_started_it_for_a_while(tmp_path: Path) -> N
 
 def test_daemon_collects_garbage(tmp_path: Path) -> None:
     """
-    What is switched off for a quick start is on again when the daemon runs.
+    Garbage collection, which is disabled for a quick start, is enabled when the daemon is running.
     """
     script = tmp_path / "sitecustomize.py"
-    # The daemon's own process tells, at its end, how it ran.
+    # The daemon's process reports its state when it exits.
     script.write_text(
         "import atexit, gc, sys\natexit.register(lambda: print('collecting', gc.isenabled()))\n", encoding="utf-8"
     )
@@ -184,7 +184,7 @@ def test_daemon_collects_garbage(tmp_path: Path) -> None:
 
 async def test_run_reports_json_errors(environment: dict[str, str]) -> None:
     """
-    With --json `run` tells in JSON why it cannot.
+    With --json `run` prints its error as JSON.
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ran = await run_cli("run", "--json", "--port", str(taken.getsockname()[1]), environment=environment)

@@ -1,4 +1,4 @@
-"""Shell completion, as the shells ask for it."""
+"""Shell completion, as the shells request it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
+from tests.support.sample_app import SampleApp
+from upstash_helper.cli.commands.completion import SHELLS, completion_script
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.manual.completion import SHELLS, completion_script
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def completed(environment: dict[str, str], *words: str) -> list[str]:
-    """Return what bash is offered for the last word."""
+    """Return the completions that bash gets for the last word."""
     asked = {
         "_UPSTASH_HELPER_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["upstash-helper", *words]),
@@ -58,7 +58,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (["approvals", "b"], ["block", "blocked"]),
         (["approvals", "approve", "--scope", "upstash"], ["upstash:read", "upstash:write"]),
         (["audit", "--app", ""], ["owner"]),
-        # No daemon is there to ask.
+        # The daemon is not running.
         (["databases", "get", ""], []),
         (["approvals", "approve", ""], []),
         (["approvals", "unblock", ""], []),
@@ -67,9 +67,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     ],
     ids=" ".join,
 )
-def test_words_are_completed(environment: dict[str, str], words: list[str], expected: list[str]) -> None:
+def test_commands_options_and_values_are_completed(
+    environment: dict[str, str], words: list[str], expected: list[str]
+) -> None:
     """
-    Commands, options and values are offered; where there is nothing to offer, nothing is said.
+    Commands, options, and values are completed; without a match nothing is printed.
     """
     assert expected == completed(environment, *words)
 
@@ -77,7 +79,7 @@ def test_words_are_completed(environment: dict[str, str], words: list[str], expe
 @pytest.mark.usefixtures("connected")
 async def test_databases_and_regions_are_completed(running: DaemonProcess) -> None:
     """
-    Names of databases and regions are offered from what the daemon knows.
+    The names of databases and regions come from the daemon.
     """
     new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
     running.client.create_database(new, idempotency_key="k")
@@ -90,10 +92,10 @@ async def test_databases_and_regions_are_completed(running: DaemonProcess) -> No
 
 async def test_requests_and_blocks_are_completed(running: DaemonProcess) -> None:
     """
-    The codes of the requests that wait are offered, in either case, and the ids of the blocks.
+    The codes of pending requests, in either case, and the ids of blocks are completed.
     """
-    app = AppSide.asks(running, origin="https://app.example.com")
-    block = running.client.block(AppSide.asks(running, origin="https://other.example").id)
+    app = SampleApp.requesting(running, origin="https://app.example.com")
+    block = running.client.block(SampleApp.requesting(running, origin="https://other.example").id)
 
     assert [app.code] == completed(running.environment, "approvals", "approve", app.code[:2].lower())
     assert [app.code] == completed(running.environment, "approvals", "deny", "")
@@ -102,9 +104,9 @@ async def test_requests_and_blocks_are_completed(running: DaemonProcess) -> None
 
 async def test_apps_are_completed(running: DaemonProcess) -> None:
     """
-    Apps are offered by their names, and by their ids when one has been begun.
+    Apps are completed by their names, and by their ids once one was begun.
     """
-    app = AppSide.let_in(running)
+    app = SampleApp.approved(running)
 
     assert ["Orders"] == completed(running.environment, "apps", "revoke", "")
     assert [app.app_id] == completed(running.environment, "apps", "show", app.app_id[:4])
@@ -114,18 +116,18 @@ async def test_apps_are_completed(running: DaemonProcess) -> None:
 @pytest.mark.parametrize("name", ["$(touch hacked)", "x;reboot", "a b", "-y", "`id`", "a'b", "a|b", "~root", "é"])
 async def test_names_that_a_shell_would_run_are_not_offered(running: DaemonProcess, name: str) -> None:
     """
-    An app chooses its name, and a completion stands in the command line unquoted: then its id is offered instead.
+    An app chooses its name, and shells insert completions unquoted. For an unsafe name the id is offered.
     """
-    app = AppSide.let_in(running, name=name)
+    app = SampleApp.approved(running, name=name)
 
     assert [app.app_id] == completed(running.environment, "apps", "revoke", "")
     assert ["owner", app.app_id] == completed(running.environment, "audit", "--app", "")
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
-async def test_scripts_are_taken_by_their_shells(environment: dict[str, str], shell_name: str) -> None:
+async def test_scripts_are_valid_for_their_shells(environment: dict[str, str], shell_name: str) -> None:
     """
-    The script of each shell is printed, and the shell, where it is installed, finds no fault with it.
+    Each shell that is installed accepts its script.
     """
     ran = await run_cli("completion", shell_name, environment=environment)
 
@@ -138,7 +140,7 @@ async def test_scripts_are_taken_by_their_shells(environment: dict[str, str], sh
 
 async def test_bash_completes_with_the_script(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    In a real bash that has read the script, completing asks the command and gets its answer.
+    In a real bash that has read the script, completion runs the command and uses its answer.
     """
     bash = shutil.which("bash")
     if bash is None:
@@ -167,7 +169,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 async def test_script_as_json(shell: Shell, environment: dict[str, str]) -> None:
     """
-    With --json the script is in a field.
+    With --json the script is a field.
     """
     plain = await run_cli("completion", "fish", environment=environment)
     ran = await shell("completion", "fish", "--json")
@@ -176,18 +178,18 @@ async def test_script_as_json(shell: Shell, environment: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("shell_name", SHELLS)
-async def test_an_installer_gets_the_same_script(environment: dict[str, str], shell_name: str) -> None:
+async def test_installed_script_is_the_printed_one(environment: dict[str, str], shell_name: str) -> None:
     """
-    What is put in place at installation is what the command prints.
+    `install` writes the script that the command prints.
     """
     ran = await run_cli("completion", shell_name, environment=environment)
 
     assert ran.out == completion_script(shell_name) + "\n"
 
 
-def test_a_shell_that_is_not_known_is_told() -> None:
+def test_unsupported_shell_names_the_supported_ones() -> None:
     """
-    Which ones there are is in the error.
+    The error lists the supported shells.
     """
-    with pytest.raises(Failure, match="no completion for tcsh; there is for bash, zsh, fish"):
+    with pytest.raises(Failure, match=r"No completion for tcsh\. Supported shells: bash, zsh, fish"):
         completion_script("tcsh")

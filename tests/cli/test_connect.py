@@ -1,4 +1,4 @@
-"""``connect``, ``disconnect``, ``status`` and ``events`` against a real daemon and a real sandbox."""
+"""``connect``, ``disconnect``, ``status``, and ``events`` against a real daemon and a real sandbox."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.demo.browserless_login import Visitor
+from upstash_helper.cli.demo.browserless_login import BrowserSession
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 class Connecting:
-    """A ``connect`` that waits for the user, with the address that it has shown."""
+    """A running ``connect``, with the address that it printed."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.process = process
         self.url = url
 
     async def ended(self) -> tuple[int, str, str]:
-        """Return the exit code, and what it wrote since."""
+        """Return the exit code and the rest of the error output."""
         async with asyncio.timeout(30):
             out, err = await self.process.communicate()
         return self.process.returncode or 0, out.decode(), err.decode()
@@ -47,7 +47,7 @@ class Connecting:
 
 @contextlib.asynccontextmanager
 async def connecting(daemon: DaemonProcess, *flags: str) -> AsyncIterator[Connecting]:
-    """Start ``connect`` and read the address that it shows."""
+    """Start ``connect`` and read the address that it prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "upstash_helper", "connect", *flags,
         env=daemon.environment,
@@ -69,16 +69,16 @@ async def connecting(daemon: DaemonProcess, *flags: str) -> AsyncIterator[Connec
 
 
 async def sign_in(far_side: Sandbox, url: str) -> str:
-    """Sign up as somebody new, and let the browser land on the daemon's page; return the e-mail."""
+    """Create an account, follow the redirect to the daemon's page, and return the email."""
     email = f"cli-{secrets.token_hex(4)}@example.com"
     redirect = await far_side.authorize(url, email, PASSWORD)
-    await asyncio.to_thread(Visitor().follow, redirect)
+    await asyncio.to_thread(BrowserSession().follow, redirect)
     return email
 
 
-async def test_connect_waits_for_the_user(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_connect_waits_for_the_sign_in(running: DaemonProcess, far_side: Sandbox) -> None:
     """
-    Connect shows the address, waits for the sign-in, and says who is connected.
+    It prints the address, waits for the sign-in, and shows the connected account.
     """
     async with connecting(running) as command:
         email = await sign_in(far_side, command.url)
@@ -88,9 +88,9 @@ async def test_connect_waits_for_the_user(running: DaemonProcess, far_side: Sand
     assert f"Connected as {email}" in out
 
 
-async def test_connect_answers_json(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_connect_as_json(running: DaemonProcess, far_side: Sandbox) -> None:
     """
-    With --json the result is the connection; the address is for the user, on stderr.
+    With --json the result is the connection; the address is printed to stderr.
     """
     async with connecting(running, "--json") as command:
         email = await sign_in(far_side, command.url)
@@ -102,7 +102,7 @@ async def test_connect_answers_json(running: DaemonProcess, far_side: Sandbox) -
 
 async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_side: Sandbox) -> None:
     """
-    A user who presses Cancel sees why nothing is connected.
+    If the user cancels the sign-in, the error says so.
     """
     async with connecting(running, "--json") as command:
         redirect = await far_side.cancel(command.url)
@@ -115,15 +115,15 @@ async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_
 
 
 def _look(url: str) -> None:
-    from upstash_helper.cli.demo.browserless_login import PageUnexpected
+    from upstash_helper.cli.demo.browserless_login import UnexpectedPage
 
-    with contextlib.suppress(PageUnexpected):  # the page says that it did not work
-        Visitor().follow(url)
+    with contextlib.suppress(UnexpectedPage):  # the page shows that the sign-in failed
+        BrowserSession().follow(url)
 
 
-async def test_interrupted_connect_gives_up(running: DaemonProcess) -> None:
+async def test_ctrl_c_cancels_the_attempt(running: DaemonProcess) -> None:
     """
-    Ctrl-C ends the command with 130 and the attempt with it.
+    Ctrl-C exits with 130 and cancels the attempt.
     """
     async with connecting(running) as command:
         command.process.send_signal(signal.SIGINT)
@@ -135,9 +135,9 @@ async def test_interrupted_connect_gives_up(running: DaemonProcess) -> None:
     assert ("failed", "cancelled") == (attempt.state, attempt.reason)
 
 
-async def test_interrupting_a_joined_attempt_lets_it_go_on(running: DaemonProcess) -> None:
+async def test_ctrl_c_does_not_cancel_another_programs_attempt(running: DaemonProcess) -> None:
     """
-    An attempt that another program started is not ended by one that only waits for it.
+    An attempt that another program started stays pending.
     """
     started = running.client.connect(open_browser=False)
 
@@ -150,9 +150,9 @@ async def test_interrupting_a_joined_attempt_lets_it_go_on(running: DaemonProces
     assert "pending" == running.client.attempt(started.attempt_id).state
 
 
-async def test_connect_need_not_wait(shell: Shell, running: DaemonProcess) -> None:
+async def test_no_wait_returns_the_attempt(shell: Shell, running: DaemonProcess) -> None:
     """
-    With --no-wait the command answers the attempt and ends.
+    With --no-wait the command prints the attempt and exits.
     """
     ran = await shell("connect", "--no-wait", "--json")
 
@@ -162,19 +162,19 @@ async def test_connect_need_not_wait(shell: Shell, running: DaemonProcess) -> No
     assert started.authorization_url in ran.err
 
 
-async def test_connect_waits_no_longer_than_it_is_told(shell: Shell) -> None:
+async def test_timeout_leaves_the_attempt_pending(shell: Shell) -> None:
     """
-    With --timeout the command ends by itself, and says that the sign-in goes on.
+    With --timeout the command exits, and says that the attempt is still pending.
     """
     ran = await shell("connect", "--timeout", "0.2")
 
     assert exit_codes.FAILURE == ran.code
-    assert "not done within 0.2 s" in ran.err
+    assert "did not finish within 0.2 s" in ran.err
 
 
-async def test_connected_already_is_no_error(shell: Shell, connected: str) -> None:
+async def test_already_connected_succeeds(shell: Shell, connected: str) -> None:
     """
-    Connecting twice is done already, and says how to sign in anew.
+    Connecting again succeeds, and shows how to sign in again.
     """
     ran = await shell("connect")
 
@@ -183,9 +183,9 @@ async def test_connected_already_is_no_error(shell: Shell, connected: str) -> No
     assert "--force" in ran.out
 
 
-async def test_force_signs_in_anew(running: DaemonProcess, far_side: Sandbox, connected: str) -> None:
+async def test_force_replaces_the_account(running: DaemonProcess, far_side: Sandbox, connected: str) -> None:
     """
-    With --force another account takes the place of the connected one.
+    With --force another account replaces the connected one.
     """
     async with connecting(running, "--force") as command:
         email = await sign_in(far_side, command.url)
@@ -196,9 +196,9 @@ async def test_force_signs_in_anew(running: DaemonProcess, far_side: Sandbox, co
     assert f"Connected as {email}" in out
 
 
-async def test_without_client_id_both_ways_are_told(tmp_path: Path) -> None:
+async def test_missing_client_id_names_both_ways_to_connect(tmp_path: Path) -> None:
     """
-    Without an OAuth client id the error names how to get one, and the API key as the other way.
+    The error names how to get a client id, and --api-key.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
         ran = await run_cli("connect", environment=daemon.environment)
@@ -208,9 +208,9 @@ async def test_without_client_id_both_ways_are_told(tmp_path: Path) -> None:
     assert "--api-key" in ran.err
 
 
-async def test_missing_email_is_asked_for(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
+async def test_missing_email_can_be_given_later(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
     """
-    When the sign-in does not tell the e-mail, the command says how to give it; --email then completes the connection.
+    If the sign-in does not provide the email, the command shows how to give it; --email completes the connection.
     """
     await far_side.settings(id_token_email=False, userinfo=False)
     async with connecting(running) as command:
@@ -227,9 +227,9 @@ async def test_missing_email_is_asked_for(running: DaemonProcess, far_side: Sand
     assert (0, "connected") == (right.code, running.client.connection().state)
 
 
-async def test_email_may_be_given_beforehand(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_email_option_is_used_if_the_sign_in_has_none(running: DaemonProcess, far_side: Sandbox) -> None:
     """
-    An e-mail on the command line is used when the sign-in does not tell one.
+    An email on the command line is used if the sign-in does not provide one.
     """
     await far_side.settings(id_token_email=False, userinfo=False)
     email = f"cli-{secrets.token_hex(4)}@example.com"
@@ -243,9 +243,9 @@ async def test_email_may_be_given_beforehand(running: DaemonProcess, far_side: S
     assert f"Connected as {email}" in out
 
 
-async def test_api_key_is_asked_for_and_not_shown(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_api_key_is_prompted_without_echo(running: DaemonProcess, far_side: Sandbox) -> None:
     """
-    At a terminal the e-mail and the key are asked for; the key is not echoed.
+    On a terminal the email and the key are prompted for; the key is not echoed.
     """
     await far_side.account("asked@example.com", PASSWORD)
     key = await far_side.api_key("asked@example.com", "asked")
@@ -260,7 +260,7 @@ async def test_api_key_is_asked_for_and_not_shown(running: DaemonProcess, far_si
 
 
 @pytest.mark.parametrize(
-    ("arguments", "typed", "said"),
+    ("arguments", "typed", "reported"),
     [
         (("connect", "--api-key"), "key\n", "--email"),
         (("connect", "--api-key", "--email", "a@b.example"), "", "No API key"),
@@ -269,22 +269,20 @@ async def test_api_key_is_asked_for_and_not_shown(running: DaemonProcess, far_si
         (("connect", "--api-key", "--email", "a@b.example"), "k\u00e9y\n", "/api_key"),
     ],
 )
-async def test_api_key_without_a_terminal_is_on_stdin(
-    shell: Shell, arguments: tuple[str, ...], typed: str, said: str
-) -> None:
+async def test_api_key_is_read_from_stdin(shell: Shell, arguments: tuple[str, ...], typed: str, reported: str) -> None:
     """
-    In a script the key is the first line of stdin; what is missing or malformed is told.
+    In a script the key is the first line of stdin; a missing or malformed one is an error.
     """
     ran = await shell(*arguments, typed=typed)
 
     assert (exit_codes.USAGE, "") == (ran.code, ran.out)
-    assert said in ran.err
+    assert reported in ran.err
     assert "Traceback" not in ran.err
 
 
 async def test_disconnect_names_the_key_to_delete(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
     """
-    After a sign-in, disconnecting tells which key is left in the Upstash console.
+    After a sign-in, `disconnect` names the API key that is left in the Upstash console.
     """
     async with connecting(running) as command:
         await sign_in(far_side, command.url)
@@ -300,44 +298,46 @@ async def test_disconnect_names_the_key_to_delete(running: DaemonProcess, far_si
 
 
 @pytest.mark.parametrize(("typed", "code", "state"), [("y\n", 0, "disconnected"), ("n\n", 1, "connected")])
-async def test_disconnect_asks(running: DaemonProcess, connected: str, typed: str, code: int, state: str) -> None:
+async def test_disconnect_asks_for_confirmation(
+    running: DaemonProcess, connected: str, typed: str, code: int, state: str
+) -> None:
     """
-    At a terminal the user is asked before the account is forgotten.
+    On a terminal the user is asked first.
     """
     ran = await at_terminal("disconnect", environment=running.environment, typed=(typed,))
 
     assert code == ran.code
-    assert f"Forget the connection of {connected}?" in ran.err
+    assert f"Disconnect {connected}?" in ran.err
     assert state == running.client.connection().state
 
 
-async def test_status_tells_what_is(shell: Shell, running: DaemonProcess, connected: str) -> None:
+async def test_status_shows_the_daemon_and_the_connection(shell: Shell, running: DaemonProcess, connected: str) -> None:
     """
-    Status shows where the daemon listens, who is connected, and where the key is kept.
+    It shows the addresses, the account, and the credential store.
     """
     ran = await shell("status")
 
     assert 0 == ran.code
     assert f"process {running.pid}" in ran.out
     assert f"127.0.0.1:{running.port}" in ran.out
-    assert f"connected as {connected}, with an API key" in ran.out
+    assert f"Connected as {connected}, with an API key" in ran.out
     assert "memory: ok" in ran.out
 
 
-async def test_status_of_nobody_tells_how_to_connect(shell: Shell) -> None:
+async def test_status_without_a_connection_shows_how_to_connect(shell: Shell) -> None:
     """
-    Where nothing is connected, status says what to do next.
+    Without a connection, it shows the next step.
     """
     ran = await shell("status")
 
     assert 0 == ran.code
-    assert "not connected" in ran.out
+    assert "No account connected" in ran.out
     assert "upstash-helper connect" in ran.err
 
 
-async def test_status_is_json(shell: Shell, running: DaemonProcess) -> None:
+async def test_status_as_json(shell: Shell, running: DaemonProcess) -> None:
     """
-    With --json status is the API's own answer.
+    With --json the status is the API's answer.
     """
     ran = await shell("status", "--json")
 
@@ -345,7 +345,7 @@ async def test_status_is_json(shell: Shell, running: DaemonProcess) -> None:
 
 
 def following(daemon: DaemonProcess, *flags: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    """Start ``events`` and wait until nothing is missed any more."""
+    """Start ``events`` and wait until it is subscribed."""
 
     @contextlib.asynccontextmanager
     async def start() -> AsyncIterator[asyncio.subprocess.Process]:
@@ -356,7 +356,7 @@ def following(daemon: DaemonProcess, *flags: str) -> AbstractAsyncContextManager
         assert process.stderr is not None
         try:
             async with asyncio.timeout(30):
-                assert b"Following. Ctrl-C ends it.\n" == await process.stderr.readline()
+                assert b"Waiting for events. Press Ctrl-C to stop.\n" == await process.stderr.readline()
             yield process
         finally:
             if process.returncode is None:
@@ -366,9 +366,9 @@ def following(daemon: DaemonProcess, *flags: str) -> AbstractAsyncContextManager
     return start()
 
 
-async def test_events_are_told_as_they_happen(running: DaemonProcess, connected: str) -> None:
+async def test_events_are_printed_as_they_happen(running: DaemonProcess, connected: str) -> None:
     """
-    With --json each event is a line at once, also into a pipe; the command ends when the daemon stops.
+    With --json each event is a line, without buffering, also into a pipe; the command exits when the daemon stops.
     """
     async with following(running, "--json") as process:
         new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
@@ -382,16 +382,16 @@ async def test_events_are_told_as_they_happen(running: DaemonProcess, connected:
 
     assert ("database", {"change": "created", "id": made.id, "name": "orders"}) == (line["event"], line["data"])
     assert line["id"]
-    assert (0, b"The daemon has stopped.\n") == (process.returncode, err)
+    assert (0, b"The daemon stopped.\n") == (process.returncode, err)
 
 
-async def test_events_of_apps_are_told(running: DaemonProcess) -> None:
+async def test_events_of_apps_show_identity_and_name(running: DaemonProcess) -> None:
     """
-    Who asks, what became of it, and who is out: each is a line with who it is and its own name in quotes.
+    Requests, decisions, and revocations are lines with the identity and the app's name in quotes.
     """
     lines = list[str]()
     async with following(running) as process:
-        app = AppSide.let_in(running, origin="https://app.example.com", name="Orders")
+        app = SampleApp.approved(running, origin="https://app.example.com", name="Orders")
         running.client.revoke_app(app.app_id)
         assert process.stdout is not None
         async with asyncio.timeout(30):
@@ -404,9 +404,9 @@ async def test_events_of_apps_are_told(running: DaemonProcess) -> None:
     assert lines[-1].endswith(f'  revoked     by you  {app.app_id}  "Orders"\n')
 
 
-async def test_events_end_with_ctrl_c(running: DaemonProcess) -> None:
+async def test_ctrl_c_ends_events(running: DaemonProcess) -> None:
     """
-    Ctrl-C ends following, as it ends every command.
+    Ctrl-C exits with 130.
     """
     async with following(running) as process:
         process.send_signal(signal.SIGINT)
@@ -416,9 +416,9 @@ async def test_events_end_with_ctrl_c(running: DaemonProcess) -> None:
     assert exit_codes.INTERRUPTED == process.returncode
 
 
-async def test_events_of_a_killed_daemon_end(running: DaemonProcess) -> None:
+async def test_events_end_if_the_daemon_is_killed(running: DaemonProcess) -> None:
     """
-    When the daemon dies, following ends with the command that starts it.
+    The command exits, and shows how to start the daemon.
     """
     async with following(running) as process:
         running.kill()

@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("connected")
 
 
 def make(daemon: DaemonProcess, name: str = "orders") -> wire.Database:
-    """Make a database."""
+    """Create a database."""
     new = wire.CreateDatabase(name=name, primary_region="eu-west-1")
     return daemon.client.create_database(new, idempotency_key=f"key-of-{name}-{len(list(daemon.client.databases()))}")
 
 
-async def test_an_account_without_databases_says_how_to_make_one(shell: Shell) -> None:
+async def test_empty_list_shows_how_to_create_a_database(shell: Shell) -> None:
     """
-    An empty list is empty on stdout, and a hint is on stderr.
+    For an empty list, stdout is empty and stderr has a hint.
     """
     ran = await shell("databases", "list")
 
@@ -39,7 +39,7 @@ async def test_an_account_without_databases_says_how_to_make_one(shell: Shell) -
 
 async def test_list_is_a_table(shell: Shell, running: DaemonProcess) -> None:
     """
-    For a person the list is a table with a header, by name.
+    For people the list is a table with a header, sorted by name.
     """
     second, first = make(running, "zebra"), make(running, "aardvark")
 
@@ -50,7 +50,7 @@ async def test_list_is_a_table(shell: Shell, running: DaemonProcess) -> None:
     assert [[one.name, one.id, "eu-west-1"] for one in (first, second)] == [row.split()[:3] for row in rows]
 
 
-async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> None:
+async def test_json_is_the_apis_answer(shell: Shell, running: DaemonProcess) -> None:
     """
     With --json each command prints the API's answer, on one line.
     """
@@ -68,9 +68,9 @@ async def test_json_is_the_apis_own(shell: Shell, running: DaemonProcess) -> Non
     assert all(1 == ran.out.count("\n") for ran in (listed, got, credentials, regions))
 
 
-async def test_create_takes_all_that_can_be_chosen(shell: Shell) -> None:
+async def test_create_passes_all_options(shell: Shell) -> None:
     """
-    Regions, plan, budget and eviction are as they were asked for.
+    Regions, plan, budget, and eviction are as given.
     """
     ran = await shell(
         "databases", "create", "orders", "--region", "us-east-1", "--read-region", "us-west-1",
@@ -87,9 +87,9 @@ async def test_create_takes_all_that_can_be_chosen(shell: Shell) -> None:
     assert ("payg", 20, True) == (made.plan, made.budget, made.eviction)
 
 
-async def test_create_shows_what_to_do_next(shell: Shell) -> None:
+async def test_create_shows_the_next_step(shell: Shell) -> None:
     """
-    For a person the new database is shown, with the command that gives its variables.
+    For people the new database is shown, with the command that prints its variables.
     """
     ran = await shell("databases", "create", "orders", "--region", "us-east-1")
 
@@ -98,9 +98,9 @@ async def test_create_shows_what_to_do_next(shell: Shell) -> None:
     assert "upstash-helper databases env orders" in ran.err
 
 
-async def test_same_key_makes_one_database(shell: Shell, running: DaemonProcess) -> None:
+async def test_same_idempotency_key_creates_one_database(shell: Shell, running: DaemonProcess) -> None:
     """
-    Repeating a creation with its idempotency key answers the database that was made.
+    Repeating a create with its idempotency key returns the same database.
     """
     command = ("databases", "create", "orders", "--region", "us-east-1", "--idempotency-key", "k1", "--json")
 
@@ -110,9 +110,9 @@ async def test_same_key_makes_one_database(shell: Shell, running: DaemonProcess)
     assert 1 == len(list(running.client.databases(refresh=True)))
 
 
-async def test_without_a_key_each_creation_is_another(shell: Shell, running: DaemonProcess) -> None:
+async def test_creates_without_a_key_are_separate(shell: Shell, running: DaemonProcess) -> None:
     """
-    Two creations are two databases, unless they are one by their key.
+    Two creates without a key are two databases.
     """
     for name in ("first", "second"):
         assert 0 == (await shell("databases", "create", name, "--region", "us-east-1")).code
@@ -120,12 +120,12 @@ async def test_without_a_key_each_creation_is_another(shell: Shell, running: Dae
     assert ["first", "second"] == [one.name for one in running.client.databases(refresh=True)]
 
 
-async def test_unknown_outcome_is_told_with_the_key(shell: Shell, far_side: Sandbox) -> None:
+async def test_unknown_outcome_shows_the_idempotency_key(shell: Shell, far_side: Sandbox) -> None:
     """
-    When the answer of a creation is lost, the user is told how to repeat it without making a second database.
+    If the answer to a create is lost, the user sees how to retry without creating a second database.
     """
     await far_side.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
-    await far_side.fault(path="/v2/redis/databases", status=503, times=None)  # and nobody can look whether it is there
+    await far_side.fault(path="/v2/redis/databases", status=503, times=None)  # so that the daemon cannot check either
     try:
         ran = await shell("databases", "create", "orders", "--region", "us-east-1")
     finally:
@@ -135,9 +135,9 @@ async def test_unknown_outcome_is_told_with_the_key(shell: Shell, far_side: Sand
     assert "--idempotency-key " in ran.err
 
 
-async def test_bad_names_are_refused_by_pointer(shell: Shell) -> None:
+async def test_invalid_value_is_named_by_its_pointer(shell: Shell) -> None:
     """
-    A value that the API does not take is named with its place, and the exit code is that of wrong usage.
+    A value that the API rejects is a usage error that names its field.
     """
     ran = await shell("databases", "create", "a\tb", "--region", "US EAST")
 
@@ -146,7 +146,7 @@ async def test_bad_names_are_refused_by_pointer(shell: Shell) -> None:
     assert "Traceback" not in ran.err
 
 
-async def test_a_database_has_two_names(shell: Shell, running: DaemonProcess) -> None:
+async def test_database_is_found_by_name_or_id(shell: Shell, running: DaemonProcess) -> None:
     """
     A database is found by its name and by its id.
     """
@@ -158,9 +158,9 @@ async def test_a_database_has_two_names(shell: Shell, running: DaemonProcess) ->
     assert by_name.json == by_id.json
 
 
-async def test_unknown_name_is_answered_by_a_near_one(shell: Shell, running: DaemonProcess) -> None:
+async def test_unknown_name_suggests_a_similar_one(shell: Shell, running: DaemonProcess) -> None:
     """
-    A misspelt name exits with 5 and suggests the one that was probably meant.
+    A misspelled name exits with 5 and suggests the closest one.
     """
     make(running)
 
@@ -170,9 +170,9 @@ async def test_unknown_name_is_answered_by_a_near_one(shell: Shell, running: Dae
     assert "Did you mean 'orders'?" in ran.err
 
 
-async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, running: DaemonProcess) -> None:
+async def test_ambiguous_name_lists_the_ids(shell: Shell, running: DaemonProcess) -> None:
     """
-    Where two databases have the same name, nothing is done and their ids are told.
+    If two databases have the same name, nothing is done and their ids are listed.
     """
     first, second = make(running, "first"), make(running, "second")
     assert 0 == (await shell("databases", "rename", "second", "first")).code
@@ -185,9 +185,9 @@ async def test_a_name_that_two_have_is_answered_by_their_ids(shell: Shell, runni
     assert 2 == len(list(running.client.databases(refresh=True)))
 
 
-async def test_a_database_made_elsewhere_is_found(shell: Shell, running: DaemonProcess) -> None:
+async def test_unknown_name_is_looked_up_upstream(shell: Shell, running: DaemonProcess) -> None:
     """
-    A name that the daemon does not know yet is asked for upstream before it is said to be unknown.
+    A name that the daemon does not know yet is looked up upstream.
     """
     assert 0 == (await shell("databases", "list")).code
     make(running, "fresh")
@@ -195,9 +195,9 @@ async def test_a_database_made_elsewhere_is_found(shell: Shell, running: DaemonP
     assert 0 == (await shell("databases", "get", "fresh")).code
 
 
-async def test_update_changes_what_is_named(shell: Shell, running: DaemonProcess) -> None:
+async def test_update_changes_only_the_given_options(shell: Shell, running: DaemonProcess) -> None:
     """
-    What is named changes, and the rest stays.
+    Given options change, the others do not.
     """
     before = make(running)
 
@@ -218,11 +218,9 @@ async def test_update_changes_what_is_named(shell: Shell, running: DaemonProcess
         (("--format", "powershell"), "$env:REDIS_URL = '{}'"),
     ],
 )
-async def test_env_prints_what_clients_read(
-    shell: Shell, running: DaemonProcess, form: tuple[str, ...], line: str
-) -> None:
+async def test_env_prints_every_format(shell: Shell, running: DaemonProcess, form: tuple[str, ...], line: str) -> None:
     """
-    Every format has the database's variables.
+    Every format contains the database's variables.
     """
     url = running.client.credentials(make(running).id).redis_url
 
@@ -231,9 +229,9 @@ async def test_env_prints_what_clients_read(
     assert line.format(url) in ran.out.splitlines()
 
 
-async def test_env_as_json_is_the_map(shell: Shell, running: DaemonProcess) -> None:
+async def test_env_as_json(shell: Shell, running: DaemonProcess) -> None:
     """
-    Both ways to ask for JSON give the API's map.
+    Both --json and --format json print the API's object.
     """
     env = running.client.credentials(make(running).id).env
 
@@ -241,9 +239,9 @@ async def test_env_as_json_is_the_map(shell: Shell, running: DaemonProcess) -> N
     assert env == (await shell("databases", "env", "orders", "--format", "json")).json
 
 
-async def test_reset_password_shuts_the_old_one_out(shell: Shell, running: DaemonProcess) -> None:
+async def test_reset_password_invalidates_the_old_one(shell: Shell, running: DaemonProcess) -> None:
     """
-    After a reset the old password opens nothing and the new one everything.
+    After a reset only the new password works.
     """
     made = make(running)
     old = running.client.credentials(made.id)
@@ -262,9 +260,11 @@ async def test_reset_password_shuts_the_old_one_out(shell: Shell, running: Daemo
 
 
 @pytest.mark.parametrize("command", ["delete", "reset-password"])
-async def test_destroying_without_a_terminal_needs_yes(shell: Shell, running: DaemonProcess, command: str) -> None:
+async def test_destructive_command_without_a_terminal_needs_yes(
+    shell: Shell, running: DaemonProcess, command: str
+) -> None:
     """
-    A script must say --yes; without it nothing happens, and the exit code is that of wrong usage.
+    A script has to pass --yes; otherwise nothing happens, and it is a usage error.
     """
     before = running.client.credentials(make(running).id)
 
@@ -276,22 +276,22 @@ async def test_destroying_without_a_terminal_needs_yes(shell: Shell, running: Da
 
 
 @pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 1, 1), ("\n", 1, 1), ("\x04", 130, 1)])
-async def test_destroying_asks(running: DaemonProcess, typed: str, code: int, left: int) -> None:
+async def test_delete_asks_for_confirmation(running: DaemonProcess, typed: str, code: int, left: int) -> None:
     """
-    At a terminal the user is asked, with the name and the id; anything but yes means no.
+    On a terminal the user is asked, with the name and the id; anything but yes declines.
     """
     made = make(running)
 
     ran = await at_terminal("databases", "delete", "orders", environment=running.environment, typed=(typed,))
 
     assert code == ran.code, ran.err
-    assert f"Delete orders ({made.id}" in ran.err
+    assert f"Permanently delete orders ({made.id}" in ran.err
     assert left == len(list(running.client.databases(refresh=True)))
 
 
-async def test_delete_says_what_is_gone(shell: Shell, running: DaemonProcess) -> None:
+async def test_delete_as_json(shell: Shell, running: DaemonProcess) -> None:
     """
-    With --json the answer names what was deleted.
+    With --json the result names the deleted database.
     """
     made = make(running)
 
@@ -300,9 +300,9 @@ async def test_delete_says_what_is_gone(shell: Shell, running: DaemonProcess) ->
     assert {"deleted": True, "id": made.id, "name": "orders"} == ran.json
 
 
-async def test_upstash_out_of_reach_has_its_exit_code(shell: Shell, far_side: Sandbox) -> None:
+async def test_unreachable_upstash_has_its_exit_code(shell: Shell, far_side: Sandbox) -> None:
     """
-    When it is Upstash that fails, the exit code says so.
+    If Upstash fails, the exit code is 6.
     """
     await far_side.fault(path="/v2/redis/databases", status=503, times=None)
     try:
@@ -314,9 +314,9 @@ async def test_upstash_out_of_reach_has_its_exit_code(shell: Shell, far_side: Sa
     assert (exit_codes.UPSTASH, "upstream_unavailable") == (ran.code, problem["code"])
 
 
-async def test_slow_work_is_told(shell: Shell, far_side: Sandbox) -> None:
+async def test_progress_is_shown_after_a_second(shell: Shell, far_side: Sandbox) -> None:
     """
-    What takes longer than a second says so, on stderr; but not to a program, which reads errors there.
+    Work that takes longer than a second is announced on stderr, unless a program reads it.
     """
     await far_side.fault(path="/v2/redis/databases", latency=1.5, times=None)
     try:
@@ -333,16 +333,16 @@ async def test_slow_work_is_told(shell: Shell, far_side: Sandbox) -> None:
 
 async def test_regions_are_a_table(shell: Shell) -> None:
     """
-    The regions are listed with the place that they stand for.
+    Regions are listed with their locations.
     """
     ran = await shell("databases", "regions")
 
     assert any(line.startswith("us-east-1 ") and "N. Virginia, USA" in line for line in ran.out.splitlines())
 
 
-async def test_commands_at_once_do_not_disturb_each_other(shell: Shell, running: DaemonProcess) -> None:
+async def test_concurrent_commands_work(shell: Shell, running: DaemonProcess) -> None:
     """
-    Several terminals may work at the same time.
+    Several terminals can work at the same time.
     """
     make(running)
 

@@ -1,4 +1,4 @@
-"""``demo`` and ``sandbox``: what they start, and that nothing of it is left."""
+"""``demo`` and ``sandbox``: the processes they start, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ END_SECONDS = 30
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A user whose temporary files can be counted."""
-    # As short a path as a user's: unix sockets have names of about 100 bytes.
+    """A user with a temporary folder of their own."""
+    # As short as a user's path: the path of a Unix socket is limited to about 100 bytes.
     with turn(), tempfile.TemporaryDirectory(prefix="uh-") as folder:
         yield clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path / "home"), "TMPDIR": folder}
 
@@ -42,7 +42,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def demo(
     environment: dict[str, str],
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, object], list[psutil.Process]]]:
-    """Start the demo; hand it out, with the addresses that it tells and the processes that it has started."""
+    """Start the demo, and yield it with the addresses that it prints and its child processes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "upstash_helper", "demo", "--json"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True,
@@ -58,14 +58,14 @@ def demo(
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    """Wait until all have ended; those that nobody has buried yet have."""
+    """Wait until all processes have exited; zombies count as exited."""
     _, alive = psutil.wait_procs(processes, timeout=END_SECONDS)
     return not [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_demo_stays_up_to_be_tried(environment: dict[str, str]) -> None:
+def test_demo_keeps_running_until_ctrl_c(environment: dict[str, str]) -> None:
     """
-    After its steps the demo stays, and what it has printed works, until Ctrl-C, which is no failure.
+    After its steps the demo keeps running, its addresses work, and Ctrl-C exits with 0.
     """
     with demo(environment) as (process, addresses, children):
         assert str(addresses["dashboard"]).startswith("http://localhost:")
@@ -82,9 +82,9 @@ def test_demo_stays_up_to_be_tried(environment: dict[str, str]) -> None:
 
 
 @posix_only
-def test_demo_ends_cleanly_when_it_is_told_to(environment: dict[str, str]) -> None:
+def test_sigterm_stops_the_demo_and_its_processes(environment: dict[str, str]) -> None:
     """
-    SIGTERM stops what was started too, and leaves no file.
+    SIGTERM stops the processes too, and leaves no file.
     """
     with demo(environment) as (process, _, children):
         process.terminate()
@@ -97,7 +97,7 @@ def test_demo_ends_cleanly_when_it_is_told_to(environment: dict[str, str]) -> No
 @posix_only
 def test_killed_demo_leaves_no_process(environment: dict[str, str]) -> None:
     """
-    Even if the demo is killed, the daemon, the sandbox and its databases end.
+    Even if the demo is killed, the daemon, the sandbox, and its databases exit.
     """
     with demo(environment) as (process, _, children):
         process.kill()
@@ -107,7 +107,7 @@ def test_killed_demo_leaves_no_process(environment: dict[str, str]) -> None:
 
 async def test_demo_runs_once(environment: dict[str, str]) -> None:
     """
-    The first command of the README ends by itself with ``--once``, and leaves nothing behind.
+    With ``--once`` the demo exits after its last step, and leaves nothing behind.
     """
     ran = await run_cli("demo", "--once", environment=environment)
 
@@ -116,14 +116,14 @@ async def test_demo_runs_once(environment: dict[str, str]) -> None:
     assert [] == list(Path(environment["TMPDIR"]).iterdir())
 
 
-async def test_demo_takes_another_port_if_its_own_is_taken(environment: dict[str, str]) -> None:
+async def test_demo_uses_another_port_if_3000_is_in_use(environment: dict[str, str]) -> None:
     """
-    A demo runs beside whatever has port 3000.
+    A demo runs next to another program on port 3000.
     """
     try:
         taken = socket.create_server(("127.0.0.1", 3000))
     except OSError:
-        taken = socket.socket()  # somebody else has it, which is as good
+        taken = socket.socket()  # another program uses it already
     with taken:
         ran = await run_cli("demo", "--once", "--json", environment=environment)
 
@@ -132,9 +132,9 @@ async def test_demo_takes_another_port_if_its_own_is_taken(environment: dict[str
     assert last["api"] != "http://127.0.0.1:3000"
 
 
-async def test_demo_does_not_touch_the_users_world(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_demo_ignores_the_users_profile(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    The user's own settings and folders play no part, and nothing is written there.
+    The user's settings are not read, and nothing is written to the user's folders.
     """
     settings = tmp_path / "home" / "config" / "config.toml"
     settings.parent.mkdir(parents=True)
@@ -147,9 +147,9 @@ async def test_demo_does_not_touch_the_users_world(environment: dict[str, str], 
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-async def test_help_of_the_sandbox_is_its_own(environment: dict[str, str], flag: str) -> None:
+async def test_sandbox_receives_all_arguments(environment: dict[str, str], flag: str) -> None:
     """
-    Everything after `sandbox` is the sandbox's: its options, its help.
+    Everything after `sandbox` is passed on, including --help.
     """
     ran = await run_cli("sandbox", flag, environment=environment)
 
@@ -157,9 +157,9 @@ async def test_help_of_the_sandbox_is_its_own(environment: dict[str, str], flag:
     assert "--redirect-uri" in ran.out
 
 
-async def test_exit_code_of_the_sandbox_is_its_own(environment: dict[str, str]) -> None:
+async def test_sandbox_reports_its_own_usage_errors(environment: dict[str, str]) -> None:
     """
-    What the sandbox does not take is its own error.
+    Invalid arguments are the sandbox's usage errors.
     """
     ran = await run_cli("sandbox", "--nonsense", environment=environment)
 
@@ -168,9 +168,9 @@ async def test_exit_code_of_the_sandbox_is_its_own(environment: dict[str, str]) 
 
 
 @posix_only
-def test_sandbox_is_the_process_that_was_started(environment: dict[str, str], tmp_path: Path) -> None:
+def test_signals_reach_the_sandbox(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    Signals to the command reach the sandbox: it prints its addresses and stops when told to.
+    It prints its addresses, and stops on a signal to the command.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "upstash_helper", "sandbox", "--data", str(tmp_path / "data"), "--port", "0"],
@@ -184,11 +184,11 @@ def test_sandbox_is_the_process_that_was_started(environment: dict[str, str], tm
     assert (process.pid, 0) == (ready["pid"], code)
 
 
-async def test_missing_parts_of_the_sandbox_are_named(environment: dict[str, str]) -> None:
+async def test_missing_extra_shows_how_to_install_it(environment: dict[str, str]) -> None:
     """
-    Without the sandbox's extra the command that installs it is told.
+    Without the sandbox extra, the command that installs it is shown.
     """
-    # As after a plain `pip install upstash-helper`: the databases of the extra cannot be found.
+    # As after a plain `pip install upstash-helper`, without the extra.
     script = (
         "import sys\n"
         "from importlib.machinery import PathFinder\n"
@@ -212,9 +212,9 @@ async def test_missing_parts_of_the_sandbox_are_named(environment: dict[str, str
         assert "Traceback" not in done.stderr
 
 
-def test_idle_sandbox_does_not_outlive_who_started_it(environment: dict[str, str], tmp_path: Path) -> None:
+def test_idle_sandbox_stops_with_its_parent(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    A sandbox at rest notices at once that the program which started it for a while has ended.
+    An idle sandbox exits as soon as the program that started it has exited.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "upstash_helper.sandbox", "--data", str(tmp_path), "--port", "0", "--stop-with-parent"],

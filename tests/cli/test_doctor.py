@@ -1,4 +1,4 @@
-"""``doctor``: every check finds what it is there for."""
+"""``doctor``: every check detects its problem."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def environment(home: Path, **settings: object) -> dict[str, str]:
-    """Return the environment of a user for whom nothing is out of reach."""
+    """Return the environment of a user with no unreachable service."""
     nowhere = {"AUTH_URL": "http://127.0.0.1:1", "API_URL": "http://127.0.0.1:1", "PORT": free_port()}
     given = {f"UPSTASH_HELPER_{name.upper()}": str(value) for name, value in {**nowhere, **settings}.items()}
     return clean_environment() | {"UPSTASH_HELPER_HOME": str(home)} | given
 
 
 def check(ran: Ran, name: str) -> Any:
-    """Return what the checks of a name found, the worst first."""
+    """Return the worst result of a check."""
     order = ["error", "warning", "ok"]
     found = [one for one in ran.json["checks"] if one["name"] == name]
     return min(found, key=lambda one: order.index(one["state"]))
 
 
-async def test_all_is_well(shell: Shell, running: DaemonProcess, connected: str) -> None:
+async def test_healthy_daemon_has_no_errors(shell: Shell, running: DaemonProcess, connected: str) -> None:
     """
-    With a daemon that runs and is connected, nothing of the helper's own is marked, in the order of the checks.
+    With a running, connected daemon, nothing of the helper is marked, and the checks are in order.
     """
     running.environment["UPSTASH_HELPER_CLIENT_ID"] = "x"
     settings = running._settings
@@ -45,7 +45,7 @@ async def test_all_is_well(shell: Shell, running: DaemonProcess, connected: str)
     for_people = await shell("doctor")
 
     assert (0, True) == (ran.code, ran.json["healthy"])
-    # What a machine without a desktop lacks is worth a word, and nothing more.
+    # A machine without a desktop has warnings, but no errors.
     desktop = {"Session bus", "Notifications", "Tray", "Browser", "Service", "Session"}
     assert {"ok"} == {one["state"] for one in ran.json["checks"] if one["name"] not in desktop}
     assert connected in check(ran, "Connection")["detail"]
@@ -53,9 +53,9 @@ async def test_all_is_well(shell: Shell, running: DaemonProcess, connected: str)
     assert [{"ok": "✓", "warning": "!"}[one["state"]] for one in ran.json["checks"]] == marks
 
 
-async def test_absent_daemon_is_an_error(tmp_path: Path) -> None:
+async def test_stopped_daemon_is_an_error(tmp_path: Path) -> None:
     """
-    A daemon that does not run is marked, with the command that starts it, and the exit code is 1.
+    A stopped daemon is an error, with the command that starts it, and the exit code is 1.
     """
     ran = await run_cli("doctor", "--json", environment=environment(tmp_path))
 
@@ -64,9 +64,9 @@ async def test_absent_daemon_is_an_error(tmp_path: Path) -> None:
     assert "upstash-helper start" in found["fix"]
 
 
-async def test_every_error_has_a_way_out(tmp_path: Path) -> None:
+async def test_every_error_has_a_fix(tmp_path: Path) -> None:
     """
-    What is marked as wrong comes with what to do about it.
+    Every error has a fix.
     """
     ran = await run_cli("doctor", environment=environment(tmp_path))
 
@@ -75,9 +75,9 @@ async def test_every_error_has_a_way_out(tmp_path: Path) -> None:
     assert all(lines[number + 1].startswith("  → ") for number, line in enumerate(lines) if line.startswith("✗"))
 
 
-async def test_taken_port_is_found_before_the_daemon_is_started(tmp_path: Path) -> None:
+async def test_busy_port_is_found_before_the_daemon_is_started(tmp_path: Path) -> None:
     """
-    A program on the port of the sign-in is named.
+    A program on the callback port is named.
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ran = await run_cli("doctor", "--json", environment=environment(tmp_path, port=taken.getsockname()[1]))
@@ -87,9 +87,9 @@ async def test_taken_port_is_found_before_the_daemon_is_started(tmp_path: Path) 
     assert f"process {psutil.Process().pid}" in found["detail"]
 
 
-async def test_taken_address_of_a_running_daemon_is_found(tmp_path: Path) -> None:
+async def test_busy_address_of_a_running_daemon_is_found(tmp_path: Path) -> None:
     """
-    A program that has the other address of localhost is named, for it would receive the sign-in.
+    A program on the other address of localhost is named, because it would receive the OAuth redirect.
     """
     try:
         taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
@@ -97,7 +97,7 @@ async def test_taken_address_of_a_running_daemon_is_found(tmp_path: Path) -> Non
         pytest.skip("platform: this machine has no ::1")
     port = taken.getsockname()[1]
     with taken, DaemonProcess.running(tmp_path, port=port) as daemon:
-        # The settings say so as well: else doctor looks at port 3000 too, which is this machine's and not the test's.
+        # In the settings too: otherwise doctor also checks port 3000, which is not the test's.
         ran = await run_cli("doctor", "--json", environment=daemon.environment | {"UPSTASH_HELPER_PORT": str(port)})
 
     found = check(ran, "Port")
@@ -105,9 +105,9 @@ async def test_taken_address_of_a_running_daemon_is_found(tmp_path: Path) -> Non
     assert f"[::1]:{daemon.port}" in found["detail"]
 
 
-async def test_bad_settings_are_an_error_and_no_end(tmp_path: Path) -> None:
+async def test_invalid_settings_do_not_stop_the_other_checks(tmp_path: Path) -> None:
     """
-    A setting that cannot be used is marked, and the other checks are made all the same.
+    An invalid setting is an error, and the other checks still run.
     """
     ran = await run_cli("doctor", "--json", environment=environment(tmp_path, log_level="loud"))
 
@@ -120,7 +120,7 @@ async def test_bad_settings_are_an_error_and_no_end(tmp_path: Path) -> None:
 
 async def test_missing_client_id_is_a_warning(tmp_path: Path) -> None:
     """
-    Without a client id the helper works with an API key; that is worth saying, and no error.
+    Without a client id the helper works with an API key, so this is a warning.
     """
     ran = await run_cli("doctor", "--json", environment=environment(tmp_path))
 
@@ -131,7 +131,7 @@ async def test_missing_client_id_is_a_warning(tmp_path: Path) -> None:
 
 async def test_unreachable_upstash_is_an_error(tmp_path: Path) -> None:
     """
-    A service that cannot be reached is named with its address and the reason.
+    An unreachable service is named with its address and the reason.
     """
     url = f"http://127.0.0.1:{free_port()}"
 
@@ -139,25 +139,25 @@ async def test_unreachable_upstash_is_an_error(tmp_path: Path) -> None:
 
     found = check(ran, "Developer API")
     assert "error" == found["state"]
-    assert f"{url.removeprefix('http://')} cannot be reached: Connection refused" == found["detail"]
+    assert f"{url.removeprefix('http://')} is not reachable: Connection refused" == found["detail"]
 
 
-async def test_reachability_is_looked_for_where_the_daemon_goes(tmp_path: Path) -> None:
+async def test_reachability_is_checked_through_the_proxy(tmp_path: Path) -> None:
     """
-    Where the system names a proxy, it is the proxy that must be reached.
+    If the system has a proxy, the proxy has to be reachable.
     """
     proxy = f"127.0.0.1:{free_port()}"
     surroundings = environment(tmp_path, api_url="https://api.example") | {"https_proxy": f"http://{proxy}"}
 
     ran = await run_cli("doctor", "--json", environment=surroundings)
 
-    assert f"the proxy {proxy} for api.example cannot be reached" in check(ran, "Developer API")["detail"]
+    assert f"the proxy {proxy} for api.example is not reachable" in check(ran, "Developer API")["detail"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes")
-async def test_folder_that_all_can_write_to_is_an_error(tmp_path: Path) -> None:
+async def test_world_writable_folder_is_an_error(tmp_path: Path) -> None:
     """
-    A folder in which other users could put files is marked.
+    A folder that other users can write to is an error.
     """
     folder = tmp_path / "run"
     folder.mkdir()
@@ -172,10 +172,10 @@ async def test_folder_that_all_can_write_to_is_an_error(tmp_path: Path) -> None:
 
 async def test_doctor_works_without_unicode(tmp_path: Path) -> None:
     """
-    On a terminal that knows ASCII alone the marks are letters.
+    On an ASCII terminal the marks are letters.
     """
     ran = await run_cli("doctor", environment=environment(tmp_path) | {"PYTHONIOENCODING": "ascii"})
 
     assert ran.out.isascii()
-    assert "XX Daemon: it is not running\n  -> " in ran.out
+    assert "XX Daemon: not running\n  -> " in ran.out
     assert "Traceback" not in ran.err

@@ -1,4 +1,4 @@
-"""``doctor`` on the desktop and the session: a real bus with and without its services, panels, browsers."""
+"""``doctor`` on the desktop and the session: real buses, services, panels, and browsers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
 
 @pytest.fixture
 def bus(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateKeyring]:
-    """A session bus, with nobody on it."""
+    """A session bus without services."""
     with session_bus() as bus:
         bus.enter(monkeypatch)
         yield bus
@@ -50,66 +50,66 @@ def bus(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> Iterator[Private
 # --- the bus ----------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_bus_it_is_said_what_is_lost(examined: Examined) -> None:
+def test_missing_bus_is_a_warning_with_its_consequences(examined: Examined) -> None:
     """
-    It is a warning: an API key in a file, and the command line, need none.
+    It is only a warning: the command line, and an API key in a file, need no bus.
     """
     (found,) = examined.all(desktop.session_bus)
     examined.settings(credential_store="file")
     (without_keyring,) = examined.all(desktop.session_bus)
 
-    assert ("warning", True) == (found.state, "no keyring, no notifications, and no icon" in found.detail)
+    assert ("warning", True) == (found.state, "no keyring, notifications, or tray icon" in found.detail)
     assert "keyring" not in without_keyring.detail
 
 
 @pytest.mark.usefixtures("bus")
-def test_a_bus_that_answers_is_fine(examined: Examined) -> None:
+def test_working_bus_is_ok(examined: Examined) -> None:
     """
-    It is asked something.
+    The bus is asked for its names.
     """
     (found,) = examined.all(desktop.session_bus)
 
-    assert ("ok", "it answers; 1 services are on it") == (found.state, found.detail)
+    assert ("ok", "works; 1 services") == (found.state, found.detail)
 
 
-def test_a_bus_that_has_gone_is_a_warning(examined: Examined, bus: PrivateKeyring) -> None:
+def test_dead_bus_is_a_warning(examined: Examined, bus: PrivateKeyring) -> None:
     """
-    An address that leads nowhere is not a bus.
+    An address without a bus behind it is a warning.
     """
     bus.kill_bus()
 
     (found,) = examined.all(desktop.session_bus)
 
-    assert ("warning", True) == (found.state, "it does not answer at unix:path=" in found.detail)
+    assert ("warning", True) == (found.state, "no answer at unix:path=" in found.detail)
 
 
 # --- notifications ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("bus")
-def test_a_desktop_that_shows_no_notifications_is_a_warning(examined: Examined) -> None:
+def test_missing_notification_service_is_a_warning(examined: Examined) -> None:
     """
-    The user learns of an app that waits some other way, and is told which.
+    The fix shows how to list pending requests.
     """
     (found,) = examined.all(desktop.notifications)
 
     assert ("warning", True) == (found.state, "approvals list" in found.fix)
 
 
-async def test_a_desktop_that_shows_them_is_fine(examined: Examined, bus: PrivateKeyring) -> None:
+async def test_notification_service_is_ok(examined: Examined, bus: PrivateKeyring) -> None:
     """
-    None is shown to find that out.
+    No notification is shown to find out.
     """
     async with Desktop.on(bus) as shows:
         (found,) = await asyncio.to_thread(examined.all, desktop.notifications)
 
-        assert ("ok", "the desktop's service is there") == (found.state, found.detail)
+        assert ("ok", "the desktop's notification service is running") == (found.state, found.detail)
         assert [] == shows.shown
 
 
-def test_notifications_that_nobody_wants_are_not_missed(examined: Examined) -> None:
+def test_disabled_notifications_are_not_checked(examined: Examined) -> None:
     """
-    As the settings say.
+    With notifications turned off, a missing service is no problem.
     """
     examined.settings(notifications="false")
 
@@ -121,32 +121,30 @@ def test_notifications_that_nobody_wants_are_not_missed(examined: Examined) -> N
 # --- the panel --------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_panel_it_is_said_what_to_do(examined: Examined) -> None:
+def test_missing_panel_shows_the_trays_advice(examined: Examined) -> None:
     """
-    In the words of `upstash-helper tray --check`, which is asked.
+    The result is that of `upstash-helper tray --check`.
     """
     (found,) = examined.all(desktop.tray)
 
     assert ("warning", True) == (found.state, "neither a session bus nor a display" in found.detail)
 
 
-async def test_with_a_panel_it_is_said_how_the_icon_gets_there(examined: Examined, bus: PrivateKeyring) -> None:
+async def test_panel_shows_the_backend(examined: Examined, bus: PrivateKeyring) -> None:
     """
-    The backend that the tray would choose, and whether the panel's watcher is there.
+    The result names the backend, and whether the panel supports StatusNotifierItem.
     """
     async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]):
         (found,) = await asyncio.to_thread(examined.all, desktop.tray)
 
     assert "ok" == found.state
-    assert "by the backend statusnotifier; org.kde.StatusNotifierWatcher is there" in found.detail
+    assert "with the backend statusnotifier; org.kde.StatusNotifierWatcher is available" in found.detail
 
 
 # --- the browser ------------------------------------------------------------------------------------------------------
 
 
-def test_the_browser_that_would_be_opened_is_named(
-    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_browser_is_named(examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
     It is not opened.
     """
@@ -157,29 +155,25 @@ def test_the_browser_that_would_be_opened_is_named(
 
     (found,) = examined.all(desktop.browser)
 
-    assert ("ok", True) == (found.state, "my-browser (BROWSER says so)" in found.detail), found.detail
+    assert ("ok", True) == (found.state, "my-browser (set by BROWSER)" in found.detail), found.detail
     assert not (tmp_path / "opened").exists()
 
 
-def test_without_a_browser_the_address_is_opened_by_hand(
-    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_browser_is_a_warning(examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
-    That is a warning: a sign-in is possible from a browser that the user opens.
+    It is a warning, because the user can open the address in any browser.
     """
     monkeypatch.setenv("PATH", str(tmp_path))
 
     program = "import sys; from tests.cli.test_doctor_desktop import browsers; print(browsers())"
     found = _in_a_process(program)
 
-    assert "warning: none was found: Open the address yourself: upstash-helper connect --no-browser" == found
+    assert "warning: no browser was found: Open the address yourself: upstash-helper connect --no-browser" == found
 
 
-def test_a_browser_that_shows_text_alone_is_a_warning(
-    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_text_browser_is_a_warning(examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
-    The sign-in page needs a graphical one.
+    The sign-in page needs a graphical browser.
     """
     script = tmp_path / "w3m"
     script.write_text("#!/bin/sh\n")
@@ -190,15 +184,15 @@ def test_a_browser_that_shows_text_alone_is_a_warning(
     program = "import sys; from tests.cli.test_doctor_desktop import browsers; print(browsers())"
     found = _in_a_process(program)
 
-    assert found.startswith("warning: w3m, which shows text alone")
+    assert found.startswith("warning: w3m, a text browser")
 
 
 def browsers() -> str:
-    """Say what is found. It is called in a fresh process, because `webbrowser` looks around once."""
-    from upstash_helper.cli.doctor.context import Facts
+    """Return the result from a new process, because `webbrowser` looks for browsers only once."""
+    from upstash_helper.cli.doctor.context import DoctorContext
     from upstash_helper.cli.session import Session
 
-    (found,) = desktop.browser(Facts(Session()))
+    (found,) = desktop.browser(DoctorContext(Session()))
     return f"{found.state}: {found.detail}: {found.fix}"
 
 
@@ -212,22 +206,22 @@ def _in_a_process(program: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_browser_that_is_not_opened_is_not_looked_for(examined: Examined) -> None:
+def test_disabled_browser_is_not_checked(examined: Examined) -> None:
     """
-    As the settings say.
+    With open_browser = false, no browser is needed.
     """
     examined.settings(open_browser="false")
 
     (found,) = examined.all(desktop.browser)
 
-    assert ("ok", "not opened: open_browser = false") == (found.state, found.detail)
+    assert ("ok", "turned off: open_browser = false") == (found.state, found.detail)
 
 
 # --- the service ------------------------------------------------------------------------------------------------------
 
 
 def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, *cases: str) -> None:
-    """Be a systemd that answers in the words of its manual: how a unit is, and whether it may be asked at all."""
+    """Install a fake systemctl that answers with real output for a unit's state."""
     script = folder / "systemctl"
     script.write_text(SYSTEMCTL.format(cases="\n".join(cases)))
     script.chmod(0o700)
@@ -255,7 +249,7 @@ def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, *cases: str) -> Non
         (
             ('"is-enabled "*) echo disabled; exit 1;;', '"is-active "*) echo inactive; exit 3;;'),
             "warning",
-            "does not start by itself",
+            "does not start at login",
         ),
         (
             (
@@ -266,12 +260,12 @@ def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, *cases: str) -> Non
             "error",
             "upstash-helper.service: enabled, failed",
         ),
-        (('*) echo "Failed to connect to bus: No medium found" >&2; exit 1;;',), "ok", "no systemd of this user"),
-        (("*) exec sleep 60;;",), "ok", "no systemd of this user"),
+        (('*) echo "Failed to connect to bus: No medium found" >&2; exit 1;;',), "ok", "no systemd for this user"),
+        (("*) exec sleep 60;;",), "ok", "no systemd for this user"),
     ],
     ids=["absent", "running", "disabled", "failed", "no-manager", "hangs"],
 )
-def test_the_service_is_as_systemd_says(
+def test_service_state_comes_from_systemd(
     examined: Examined,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -281,7 +275,7 @@ def test_the_service_is_as_systemd_says(
     words: str,
 ) -> None:
     """
-    Whether it is installed, starts by itself, and runs; what is wrong comes with the command that helps.
+    Not installed, disabled, and failed units come with the command that fixes them.
     """
     systemctl(tmp_path, monkeypatch, *cases)
 
@@ -292,9 +286,9 @@ def test_the_service_is_as_systemd_says(
     assert ("upstash-helper install" in found.fix) == ("not installed" in found.detail)
 
 
-def test_without_systemd_nothing_is_wrong(examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_systemd_is_ok(examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    There are distributions and containers without it.
+    Some distributions and containers do not have it.
     """
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -304,13 +298,13 @@ def test_without_systemd_nothing_is_wrong(examined: Examined, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("mode", "state", "words"), [(0o700, "ok", "XDG_RUNTIME_DIR is "), (0o755, "warning", "open to others")]
+    ("mode", "state", "words"), [(0o700, "ok", "XDG_RUNTIME_DIR is "), (0o755, "warning", "accessible to other users")]
 )
-def test_the_runtime_folder_is_the_users_alone(
+def test_runtime_folder_must_be_private(
     examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int, state: str, words: str
 ) -> None:
     """
-    As the XDG base directory specification says.
+    The XDG Base Directory Specification requires mode 0700.
     """
     folder = tmp_path / "runtime"
     folder.mkdir()
@@ -322,21 +316,21 @@ def test_the_runtime_folder_is_the_users_alone(
     assert (state, True) == (found.state, words in found.detail)
 
 
-def test_a_runtime_folder_that_has_gone_is_an_error(examined: Examined) -> None:
+def test_missing_runtime_folder_is_an_error(examined: Examined) -> None:
     """
-    After `su` the variable may be another user's, or of a session that has ended.
+    After `su` the variable may be that of another user, or of a session that has ended.
     """
     (found,) = examined.all(service.session)
 
     assert ("error", True) == (found.state, "cannot be used: No such file or directory" in found.detail)
 
 
-def test_without_a_runtime_folder_nothing_is_wrong(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unset_runtime_folder_is_ok(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The helper has a place of its own then.
+    The helper then uses its state folder.
     """
     monkeypatch.delenv("XDG_RUNTIME_DIR")
 
     (found,) = examined.all(service.session)
 
-    assert ("ok", True) == (found.state, "no XDG_RUNTIME_DIR" in found.detail)
+    assert ("ok", True) == (found.state, "XDG_RUNTIME_DIR is not set" in found.detail)

@@ -1,4 +1,4 @@
-"""``doctor`` on folders, files, the disk and the ledger: with real modes, owners, file systems and damage."""
+"""``doctor`` on folders, files, the disk, and the ledger: real modes, owners, file systems, and damage."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def made(path: Path, text: str = "", *, mode: int = 0o600) -> Path:
 
 
 @unix
-def test_what_is_not_there_yet_is_no_mistake(examined: Examined) -> None:
+def test_missing_files_are_ok_and_not_created(examined: Examined) -> None:
     """
-    Before the first start there is neither a folder nor a file, and none is made by looking.
+    Before the first start no folder and no file exists, and the checks create none.
     """
     for check in (files.folders, files.files, files.disk, files.ledger):
         assert ["ok"] == [one.state for one in examined.all(check)]
@@ -60,10 +60,10 @@ def test_what_is_not_there_yet_is_no_mistake(examined: Examined) -> None:
 
 
 @unix
-@pytest.mark.parametrize(("mode", "who"), [(0o777, "every user"), (0o770, "the users of its group")])
-def test_a_folder_that_others_can_write_to_is_an_error(examined: Examined, mode: int, who: str) -> None:
+@pytest.mark.parametrize(("mode", "who"), [(0o777, "every user"), (0o770, "its group")])
+def test_folder_writable_by_others_is_an_error(examined: Examined, mode: int, who: str) -> None:
     """
-    Whose group it is does not make it the user's alone.
+    Write access for the group counts too.
     """
     folder = examined.home / "state"
     folder.mkdir(parents=True)
@@ -71,29 +71,29 @@ def test_a_folder_that_others_can_write_to_is_an_error(examined: Examined, mode:
 
     found = examined.worst(files.folders)
 
-    assert ("error", f"{folder} can be written to by {who}") == (
+    assert ("error", f"{folder} is writable by {who}") == (
         found.state,
-        found.detail.removesuffix(" of this machine.").removesuffix("."),
+        found.detail.removesuffix("."),
     )
     assert f"chmod 700 {folder}" == found.fix
 
 
 @unix
-def test_a_file_in_the_place_of_a_folder_is_an_error(examined: Examined) -> None:
+def test_file_instead_of_a_folder_is_an_error(examined: Examined) -> None:
     """
-    It is named; the helper would not be able to make the folder.
+    The helper could not create the folder.
     """
     made(examined.home / "log")
 
     found = examined.worst(files.folders)
 
-    assert ("error", f"{examined.home / 'log'} is no folder.") == (found.state, found.detail)
+    assert ("error", f"{examined.home / 'log'} is not a folder.") == (found.state, found.detail)
 
 
 @root
-def test_a_folder_of_somebody_else_is_an_error(examined: Examined) -> None:
+def test_folder_of_another_user_is_an_error(examined: Examined) -> None:
     """
-    Whoever owns it can put files there.
+    Its owner could put files there.
     """
     folder = examined.home / "run"
     folder.mkdir(parents=True, mode=0o700)
@@ -101,26 +101,26 @@ def test_a_folder_of_somebody_else_is_an_error(examined: Examined) -> None:
 
     found = examined.worst(files.folders)
 
-    assert ("error", True) == (found.state, f"belongs to the user with id {STRANGER}" in found.detail)
+    assert ("error", True) == (found.state, f"is owned by the user with id {STRANGER}" in found.detail)
 
 
 @unix
 @pytest.mark.parametrize(
     ("file", "mode", "state", "words"),
     [
-        ("run/daemon.json", 0o644, "error", "can be read by others (mode 0644)"),
-        ("state/credential.json", 0o640, "error", "can be read by others (mode 0640)"),
-        ("state/ledger.db", 0o644, "warning", "can be read by others"),
-        ("state/ledger.db-wal", 0o644, "warning", "can be read by others"),
-        ("log/upstash-helper.log", 0o604, "warning", "can be read by others"),
-        ("log/upstash-helper.log.1", 0o622, "error", "can be written by others"),
+        ("run/daemon.json", 0o644, "error", "is readable by other users (mode 0644)"),
+        ("state/credential.json", 0o640, "error", "is readable by other users (mode 0640)"),
+        ("state/ledger.db", 0o644, "warning", "is readable by other users"),
+        ("state/ledger.db-wal", 0o644, "warning", "is readable by other users"),
+        ("log/upstash-helper.log", 0o604, "warning", "is readable by other users"),
+        ("log/upstash-helper.log.1", 0o622, "error", "is writable by other users"),
     ],
 )
-def test_a_file_that_is_not_the_users_alone_is_marked(
+def test_file_accessible_to_others_is_reported(
     examined: Examined, file: str, mode: int, state: str, words: str
 ) -> None:
     """
-    An error where a secret is in it or others can write to it; the daemon mends the rest by itself when it starts.
+    It is an error if the file contains a secret or others can write to it, and otherwise a warning.
     """
     path = made(examined.home / file, mode=mode)
 
@@ -131,35 +131,35 @@ def test_a_file_that_is_not_the_users_alone_is_marked(
 
 
 @unix
-def test_files_as_they_should_be_are_counted(examined: Examined) -> None:
+def test_private_files_are_counted(examined: Examined) -> None:
     """
-    Those of a daemon that has run.
+    The files of a daemon that was running are ok.
     """
     for file in ("run/daemon.json", "state/ledger.db", "log/upstash-helper.log"):
         made(examined.home / file)
 
     (found,) = examined.all(files.files)
 
-    assert ("ok", "3 files, each yours alone") == (found.state, found.detail)
+    assert ("ok", "3 files, accessible only to you") == (found.state, found.detail)
 
 
 @unix
-def test_a_link_is_an_error(examined: Examined, tmp_path: Path) -> None:
+def test_symbolic_link_is_an_error(examined: Examined, tmp_path: Path) -> None:
     """
-    The helper makes none, so somebody else did.
+    The helper creates none, so someone else did.
     """
     (examined.home / "state").mkdir(parents=True, mode=0o700)
     (examined.home / "state" / "ledger.db").symlink_to(tmp_path / "elsewhere")
 
     (found,) = examined.all(files.files)
 
-    assert ("error", True) == (found.state, "is a link" in found.detail)
+    assert ("error", True) == (found.state, "is a symbolic link" in found.detail)
 
 
 @root
-def test_a_file_of_somebody_else_is_an_error(examined: Examined) -> None:
+def test_file_of_another_user_is_an_error(examined: Examined) -> None:
     """
-    Whatever its mode.
+    It is an error whatever its mode is.
     """
     path = made(examined.home / "run" / "daemon.json")
     os.chown(path, STRANGER, -1)
@@ -174,12 +174,12 @@ def test_a_file_of_somebody_else_is_an_error(examined: Examined) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"port = ", "not valid TOML"), (b'client_id = "\xff"', "it is not UTF-8")],
+    [(b"port = ", "not valid TOML"), (b'client_id = "\xff"', "not valid UTF-8")],
     ids=["toml", "utf-8"],
 )
-def test_a_settings_file_that_cannot_be_read_is_an_error(examined: Examined, content: bytes, words: str) -> None:
+def test_invalid_settings_file_is_an_error(examined: Examined, content: bytes, words: str) -> None:
     """
-    With the reason, and where in the file it is.
+    The result has the reason and the line.
     """
     made(examined.home / "config" / "config.toml").write_bytes(content)
 
@@ -191,9 +191,9 @@ def test_a_settings_file_that_cannot_be_read_is_an_error(examined: Examined, con
 
 
 @unix
-def test_a_settings_file_that_others_can_write_is_an_error(examined: Examined) -> None:
+def test_settings_file_writable_by_others_is_an_error(examined: Examined) -> None:
     """
-    Who can write it can send the sign-in elsewhere. That others can read it is fine: there is no secret in it.
+    A writer could redirect the sign-in. Read access is fine, because it contains no secret.
     """
     file = made(examined.home / "config" / "config.toml", mode=0o664)
     before = examined.worst(machine.settings_file)
@@ -207,15 +207,15 @@ def test_a_settings_file_that_others_can_write_is_an_error(examined: Examined) -
 
 
 async def disk_of(home: Path) -> list[dict[str, Any]]:
-    """Return what is found where the home is a file system of its own."""
+    """Return the result for a home folder on a file system of its own."""
     ran = await run_cli("doctor", "--json", environment=clean_environment() | {"UPSTASH_HELPER_HOME": str(home)})
     return [one for one in ran.json["checks"] if one["name"] == "Disk"]
 
 
 @pytest.mark.parametrize(("size", "state"), [("1m", "error"), ("50m", "warning")])
-def test_a_disk_that_is_nearly_full_is_marked(tmp_path: Path, size: str, state: str) -> None:
+def test_low_disk_space_is_reported(tmp_path: Path, size: str, state: str) -> None:
     """
-    Before it is full, and with how much is left.
+    A nearly full disk is a warning, and a full one an error, with the free space.
     """
     home = tmp_path / "home"
     home.mkdir()
@@ -231,8 +231,8 @@ def test_a_disk_that_is_nearly_full_is_marked(tmp_path: Path, size: str, state: 
 
 @pytest.fixture
 async def ledger(examined: Examined) -> Path:
-    """A ledger with something in it, closed properly."""
-    path = examined.facts.folders.ledger_file
+    """A ledger with entries, closed properly."""
+    path = examined.context.folders.ledger_file
     ledger = SqliteLedger(path)
     await fill(ledger)
     await ledger.close()
@@ -246,7 +246,7 @@ def change(path: Path, *statements: str) -> None:
 
 
 def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return every file with its content and the time at which it was changed."""
+    """Return every file with its content and modification time."""
     return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
 
 
@@ -259,7 +259,7 @@ def overwrite_a_page(path: Path) -> None:
 
 
 def lose_a_row_of_an_index(path: Path) -> None:
-    """Do what only a thorough look finds: take from the table, and leave the index."""
+    """Delete a row from a table but not from its index, which only a thorough check notices."""
     change(
         path,
         "PRAGMA writable_schema = ON",
@@ -276,7 +276,7 @@ def become_another_database(path: Path) -> None:
 
 
 FOUND = [
-    pytest.param(lambda _: None, "ok", f"format {len(MIGRATIONS)}, sound", id="sound"),
+    pytest.param(lambda _: None, "ok", f"format {len(MIGRATIONS)}, intact", id="intact"),
     pytest.param(overwrite_a_page, "error", "is damaged", id="a-page"),
     pytest.param(lose_a_row_of_an_index, "error", "is damaged", id="an-index"),
     pytest.param(lambda path: os.truncate(path, 5000), "error", "is damaged", id="cut-off"),
@@ -288,11 +288,11 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("damage", "state", "words"), FOUND)
-def test_the_ledger_is_looked_at_and_not_touched(
+def test_ledger_check_reports_damage_and_changes_nothing(
     examined: Examined, ledger: Path, damage: Callable[[Path], None], state: str, words: str
 ) -> None:
     """
-    What is wrong with it is told, and not a byte of it or next to it is changed: mending is the daemon's.
+    Damage is reported, and neither the ledger nor any file next to it changes.
     """
     damage(ledger)
     before = everything(ledger.parent)
@@ -304,24 +304,24 @@ def test_the_ledger_is_looked_at_and_not_touched(
     assert before == everything(ledger.parent)
 
 
-def test_damage_of_the_past_is_told(examined: Examined, ledger: Path) -> None:
+def test_damaged_copies_are_a_warning(examined: Examined, ledger: Path) -> None:
     """
-    Files that were moved aside are a hint that the disk fails.
+    Copies that were moved away are a sign of a failing disk.
     """
     for number in (1, 2):
         made(ledger.with_name(f"ledger.db.damaged-{number}"))
 
-    sound, damaged = examined.all(files.ledger)
+    intact, damaged = examined.all(files.ledger)
 
-    assert ("ok", "warning") == (sound.state, damaged.state)
-    assert "2 damaged files lie beside it" in damaged.detail
+    assert ("ok", "warning") == (intact.state, damaged.state)
+    assert "2 damaged copies are next to it" in damaged.detail
 
 
 @unix
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="platform: root can read every file")
-def test_a_ledger_that_cannot_be_read_is_an_error(examined: Examined, ledger: Path) -> None:
+def test_unreadable_ledger_is_an_error(examined: Examined, ledger: Path) -> None:
     """
-    That it cannot be looked at is not called damage.
+    It is not reported as damage.
     """
     ledger.chmod(0)
 
@@ -330,9 +330,9 @@ def test_a_ledger_that_cannot_be_read_is_an_error(examined: Examined, ledger: Pa
     assert ("error", True) == (found.state, "cannot be read" in found.detail)
 
 
-def test_the_ledger_of_a_running_daemon_is_not_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ledger_check_does_not_disturb_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What the daemon wrote last is looked at as well, and it goes on writing.
+    The latest changes are checked as well, and the daemon continues to write.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
         daemon.client.pairings()
@@ -347,9 +347,9 @@ def test_the_ledger_of_a_running_daemon_is_not_disturbed(tmp_path: Path, monkeyp
         assert "ok" == status.state
 
 
-def test_the_ledger_that_a_killed_program_left_is_looked_at(examined: Examined, ledger: Path) -> None:
+def test_ledger_of_a_killed_daemon_is_checked(examined: Examined, ledger: Path) -> None:
     """
-    What was written last is in a file of its own then, and stays there.
+    The latest changes are in the write-ahead log then, which stays unchanged.
     """
     program = """
 import os, sqlite3, sys
@@ -365,13 +365,13 @@ os._exit(0)
     found = examined.worst(files.ledger)
 
     assert found.state in {"ok", "warning"}
-    assert "sound" in found.detail
+    assert "intact" in found.detail
     assert before == log.read_bytes()
 
 
-def test_the_look_is_one_line_of_json(ledger: Path) -> None:
+def test_ledger_check_prints_one_line_of_json(ledger: Path) -> None:
     """
-    The child says what was found, and neither a warning nor a traceback.
+    The child process prints neither warnings nor tracebacks.
     """
     command = [sys.executable, "-P", "-m", "upstash_helper.storage.ledger.check", str(ledger)]
 

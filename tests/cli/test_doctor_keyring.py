@@ -1,4 +1,4 @@
-"""``doctor`` on the keyring: a real GNOME Keyring, open, locked, hanging, without a collection, or not there."""
+"""``doctor`` on the keyring: a real GNOME Keyring, open, locked, hanging, without a collection, or not running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateKeyring]:
-    """A session bus without a keyring, where nobody answers what the keyring asks."""
+    """A session bus without a keyring, where nobody answers its prompts."""
     skip_unless_there_is_one()
     session = PrivateKeyring(prompts="unanswered")
     session.enter(monkeypatch)
@@ -38,29 +38,29 @@ def examined(session: PrivateKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def entries(session: PrivateKeyring) -> list[str]:
-    """Return the labels of what the keyring holds."""
+    """Return the labels of the keyring's entries."""
     import secretstorage
 
     with closing(secretstorage.dbus_init()) as bus:
         return [item.get_label() for item in secretstorage.get_default_collection(bus).get_all_items()]
 
 
-def test_an_open_keyring_keeps_what_it_is_given(examined: Examined, session: PrivateKeyring) -> None:
+def test_open_keyring_stores_and_deletes_an_entry(examined: Examined, session: PrivateKeyring) -> None:
     """
-    An entry is written, read back and deleted: nothing of it is left, and nobody was asked for anything.
+    A test entry is written, read back, and deleted, without a prompt.
     """
     session.start_keyring()
 
     (found,) = examined.all(desktop.keyring)
 
-    assert ("ok", "Secret Service: an entry was written, read back and deleted") == (found.state, found.detail)
+    assert ("ok", "Secret Service: an entry was written, read back, and deleted") == (found.state, found.detail)
     assert [] == entries(session)
     assert 0 == session.prompts
 
 
-def test_what_is_in_it_stays(examined: Examined, session: PrivateKeyring) -> None:
+def test_existing_entries_are_not_touched(examined: Examined, session: PrivateKeyring) -> None:
     """
-    The real entry, of the daemon, is not touched.
+    The daemon's own entry stays unchanged.
     """
     import secretstorage
 
@@ -75,9 +75,9 @@ def test_what_is_in_it_stays(examined: Examined, session: PrivateKeyring) -> Non
     assert ["the real one"] == entries(session)
 
 
-def test_a_locked_keyring_is_said_to_be_and_stays_locked(examined: Examined, session: PrivateKeyring) -> None:
+def test_locked_keyring_is_an_error_and_stays_locked(examined: Examined, session: PrivateKeyring) -> None:
     """
-    A look is no reason to ask the user for a password.
+    The check never prompts for the password.
     """
     session.start_keyring()
     session.lock()
@@ -89,9 +89,9 @@ def test_a_locked_keyring_is_said_to_be_and_stays_locked(examined: Examined, ses
     assert 0 == session.prompts
 
 
-def test_a_session_without_a_keyring_is_told_from_a_locked_one(examined: Examined) -> None:
+def test_missing_keyring_is_distinguished_from_a_locked_one(examined: Examined) -> None:
     """
-    Where no program keeps secrets, what helps is to start one, or a file.
+    The fix is to start a keyring, or to use a file.
     """
     (found,) = examined.all(desktop.keyring)
 
@@ -99,9 +99,9 @@ def test_a_session_without_a_keyring_is_told_from_a_locked_one(examined: Examine
     assert 'credential_store = "file"' in found.fix
 
 
-def test_a_keyring_that_hangs_is_given_up(examined: Examined, session: PrivateKeyring) -> None:
+def test_hanging_keyring_times_out(examined: Examined, session: PrivateKeyring) -> None:
     """
-    It neither holds up the other checks nor leaves the probe's process behind; what may be left in it is said.
+    It holds up no other check, its process is killed, and a test entry that may be left is reported.
     """
     session.start_keyring()
     session.freeze()
@@ -112,14 +112,14 @@ def test_a_keyring_that_hangs_is_given_up(examined: Examined, session: PrivateKe
 
     assert ("error", "no answer within 3 s: it hangs, or waits for you") == (hangs.state, hangs.detail)
     assert "warning" == left.state
-    assert "an entry of the probe may be left" in left.detail
+    assert "a test entry may be left" in left.detail
     children = [child.cmdline() for child in psutil.Process().children(recursive=True)]
     assert not any("upstash_helper.storage.credentials.probe" in command for command in children)
 
 
-def test_a_keyring_that_is_not_trusted_is_not_used(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plaintext_keyring_is_not_used(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    One that keeps secrets in clear is named, and given nothing.
+    A keyring that stores secrets in plaintext is named, and nothing is written to it.
     """
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyrings.alt.file.PlaintextKeyring")
 
@@ -130,9 +130,9 @@ def test_a_keyring_that_is_not_trusted_is_not_used(examined: Examined, monkeypat
 
 
 @pytest.mark.parametrize("store", ["file", "memory"])
-def test_a_keyring_that_is_not_used_is_not_looked_at(examined: Examined, store: str) -> None:
+def test_unused_keyring_is_not_checked(examined: Examined, store: str) -> None:
     """
-    That it is not there is then no error.
+    With another credential store, a missing keyring is no problem.
     """
     examined.settings(credential_store=store)
 
@@ -142,27 +142,27 @@ def test_a_keyring_that_is_not_used_is_not_looked_at(examined: Examined, store: 
 
 
 def probed(*arguments: str) -> Any:
-    """Run the probe as `doctor` does, and return what it says."""
+    """Run the probe as `doctor` does, and return its output."""
     command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.probe", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "" == ran.stderr
     return msgspec.json.decode(ran.stdout)
 
 
-def test_the_probe_says_how_it_went_and_nothing_of_what_it_wrote(session: PrivateKeyring) -> None:
+def test_probe_does_not_print_the_value(session: PrivateKeyring) -> None:
     """
-    There is no place for the value in what it says, in its arguments or in its errors.
+    The value is neither in the output, nor in the arguments, nor in the errors.
     """
     session.start_keyring()
 
-    said = probed("doctor 1")
+    reported = probed("doctor 1")
 
-    assert {"state": "ok", "kind": "Secret Service", "detail": "", "left_behind": False} == said
+    assert {"state": "ok", "kind": "Secret Service", "detail": "", "left_behind": False} == reported
 
 
-def test_what_a_probe_left_can_be_forgotten(session: PrivateKeyring) -> None:
+def test_entry_of_a_killed_probe_can_be_deleted(session: PrivateKeyring) -> None:
     """
-    What a probe has written that was ended before it could delete it goes, and nothing else does.
+    Only the entry of the killed probe is deleted.
     """
     import secretstorage
 

@@ -1,4 +1,4 @@
-"""``doctor`` on the way to Upstash: names, addresses, proxies, certificates and clocks, all of them real."""
+"""``doctor`` on the connection to Upstash: real names, addresses, proxies, certificates, and clocks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Such as a company's proxy brings: nobody trusts it who was not told to."""
+    """A certificate authority, such as that of a company's proxy, which is not trusted by default."""
     return trustme.CA(organization_name="Initech Inspection")
 
 
@@ -41,7 +41,7 @@ def context_for(authority: trustme.CA, name: str = "localhost", *, until: dateti
 
 @pytest.fixture
 def trusted(examined: Examined, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """This machine trusts it."""
+    """A machine that trusts it."""
     file = tmp_path / "authorities.pem"
     authority.cert_pem.write_to_path(file)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
@@ -51,52 +51,52 @@ def trusted(examined: Examined, authority: trustme.CA, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_service_that_is_trusted_is_fine(examined: Examined, authority: trustme.CA) -> None:
+def test_trusted_service_is_ok(examined: Examined, authority: trustme.CA) -> None:
     """
-    What SSL_CERT_FILE says is trusted is trusted, and it is said whose certificate it was.
+    SSL_CERT_FILE is honored, and the issuer is shown.
     """
     with service(context_for(authority)) as port:
         examined.settings(auth_url=f"https://localhost:{port}", api_url=f"https://localhost:{port}")
         sign_in, tls = examined.all(network.sign_in)
         api = examined.all(network.developer_api)
 
-    assert ("Sign-in", "ok", f"localhost:{port} can be reached") == (sign_in.name, sign_in.state, sign_in.detail)
+    assert ("Sign-in", "ok", f"localhost:{port} is reachable") == (sign_in.name, sign_in.state, sign_in.detail)
     assert ("TLS", "ok") == (tls.name, tls.state)
-    assert tls.detail.startswith("localhost: TLSv1.3, a certificate of Initech Inspection")
+    assert tls.detail.startswith("localhost: TLSv1.3, certificate issued by Initech Inspection")
     assert ["ok", "ok"] == [one.state for one in api]
 
 
-def test_a_name_that_does_not_exist_is_an_error(examined: Examined) -> None:
+def test_unresolvable_name_is_an_error(examined: Examined) -> None:
     """
-    A name is told from an address that does not answer: RFC 6761 keeps `.invalid` from ever being one.
+    It is distinguished from an unreachable address. RFC 6761 reserves `.invalid`.
     """
     examined.settings(auth_url="https://upstash.invalid")
 
     (found,) = examined.all(network.sign_in)
 
     assert "error" == found.state
-    assert found.detail.startswith("the name upstash.invalid cannot be resolved: ")
-    assert "name servers" in found.fix
+    assert found.detail.startswith("upstash.invalid cannot be resolved: ")
+    assert "DNS settings" in found.fix
 
 
-def test_nobody_there_is_an_error(examined: Examined) -> None:
+def test_refused_connection_is_an_error(examined: Examined) -> None:
     """
-    An address where nobody listens is named, with the system's reason.
+    The address is named, with the system's reason.
     """
     port = free_port()
     examined.settings(api_url=f"http://127.0.0.1:{port}")
 
     (found,) = examined.all(network.developer_api)
 
-    assert ("error", f"127.0.0.1:{port} cannot be reached: Connection refused") == (found.state, found.detail)
+    assert ("error", f"127.0.0.1:{port} is not reachable: Connection refused") == (found.state, found.detail)
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
-def test_who_issued_an_untrusted_certificate_is_named(examined: Examined, authority: trustme.CA) -> None:
+def test_untrusted_issuer_is_named(examined: Examined, authority: trustme.CA) -> None:
     """
-    Whoever sits behind a company's proxy reads its name, and how to have it trusted.
+    A user behind a company's proxy sees its name, and how to trust it.
     """
     with service(context_for(authority)) as port:
         examined.settings(auth_url=f"https://localhost:{port}")
@@ -109,9 +109,9 @@ def test_who_issued_an_untrusted_certificate_is_named(examined: Examined, author
 
 
 @pytest.mark.usefixtures("trusted")
-def test_an_expired_certificate_makes_one_look_at_the_clock(examined: Examined, authority: trustme.CA) -> None:
+def test_expired_certificate_suggests_checking_the_clock(examined: Examined, authority: trustme.CA) -> None:
     """
-    It may be the certificate that is old, or the clock that is wrong.
+    Either the certificate is old, or the clock is wrong.
     """
     with service(context_for(authority, until=datetime.now(UTC) - timedelta(days=1))) as port:
         examined.settings(auth_url=f"https://localhost:{port}")
@@ -122,9 +122,9 @@ def test_an_expired_certificate_makes_one_look_at_the_clock(examined: Examined, 
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_certificate_of_another_name_is_an_error(examined: Examined, authority: trustme.CA) -> None:
+def test_certificate_for_another_host_is_an_error(examined: Examined, authority: trustme.CA) -> None:
     """
-    A trusted certificate of another host is no certificate of this one.
+    A trusted certificate for another host is not valid for this one.
     """
     with service(context_for(authority, "other.example")) as port:
         examined.settings(auth_url=f"https://localhost:{port}")
@@ -134,27 +134,26 @@ def test_a_certificate_of_another_name_is_an_error(examined: Examined, authority
     assert "answers in its place" in found.fix
 
 
-def test_something_without_tls_is_an_error(examined: Examined) -> None:
+def test_server_without_tls_is_an_error(examined: Examined) -> None:
     """
-    A server, or a firewall, that answers in clear.
+    Such as a server or firewall that answers in plaintext.
     """
     with service() as port:
         examined.settings(auth_url=f"https://localhost:{port}")
         found = examined.worst(network.sign_in, "TLS")
 
-    assert ("error", True) == (found.state, "no TLS" in found.detail)
+    assert ("error", True) == (found.state, "TLS failed" in found.detail)
 
 
 # --- the proxy --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("trusted")
-def test_the_way_through_a_proxy_is_tried_to_its_end(
+def test_route_through_a_proxy_is_checked_to_the_service(
     examined: Examined, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The name is the proxy's to resolve, and the certificate is that of the service; the proxy's password is given to
-    the proxy and shown to nobody.
+    The proxy resolves the name, and the certificate is the service's. The proxy's password goes to the proxy only.
     """
     pair = base64.b64encode(b"ada:pass word").decode()
     with (
@@ -166,15 +165,15 @@ def test_the_way_through_a_proxy_is_tried_to_its_end(
         reached, tls = examined.all(network.sign_in)
         clock = examined.worst(network.clock)
 
-    assert f"the proxy 127.0.0.1:{port} for auth.example can be reached" == reached.detail
+    assert f"the proxy 127.0.0.1:{port} for auth.example is reachable" == reached.detail
     assert ["ok"] * 3 == [reached.state, tls.state, clock.state]
     assert {"auth.example:443"} == set(asked)
     assert "pass" not in "".join(one.detail + one.fix for one in (reached, tls, clock))
 
 
-def test_a_proxy_that_refuses_is_an_error(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_that_refuses_is_an_error(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Such as one that wants a password.
+    Such as one that requires a password.
     """
     with connect_proxy(free_port(), authorization="Basic other") as (port, _):
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
@@ -190,17 +189,19 @@ def test_a_proxy_that_refuses_is_an_error(examined: Examined, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("seconds", "state", "words"),
     [
-        (0, "ok", "right within "),
-        (30, "ok", "right within "),
-        (-30, "ok", "right within "),
-        (600, "warning", "10 minutes behind that of 127.0.0.1"),
-        (-600, "warning", "10 minutes ahead of that of 127.0.0.1"),
+        (0, "ok", "agrees with 127.0.0.1 within "),
+        (30, "ok", "agrees with 127.0.0.1 within "),
+        (-30, "ok", "agrees with 127.0.0.1 within "),
+        (600, "warning", "10 minutes behind 127.0.0.1"),
+        (-600, "warning", "10 minutes ahead of 127.0.0.1"),
         (-400 * 86_400, "warning", "400 days ahead of"),
     ],
 )
-def test_the_clock_is_compared_with_the_sign_ins(examined: Examined, seconds: int, state: str, words: str) -> None:
+def test_clock_is_compared_with_the_authorization_server(
+    examined: Examined, seconds: int, state: str, words: str
+) -> None:
     """
-    A clock that is more than a minute off is told in which direction, for certificates and sign-ins suffer from it.
+    A clock that is off by more than a minute is a warning, with the direction.
     """
     with service(date=formatdate(time.time() + seconds, usegmt=True)) as port:
         examined.settings(auth_url=f"http://127.0.0.1:{port}")
@@ -210,11 +211,9 @@ def test_the_clock_is_compared_with_the_sign_ins(examined: Examined, seconds: in
     assert (state == "ok") == (not found.fix)
 
 
-def test_the_clock_is_compared_although_the_certificate_is_not_trusted(
-    examined: Examined, authority: trustme.CA
-) -> None:
+def test_clock_is_compared_without_a_trusted_certificate(examined: Examined, authority: trustme.CA) -> None:
     """
-    A clock that is wrong is a reason for that: it is found all the same, and nothing is believed but the time.
+    A wrong clock is a reason for that, and only the time is used.
     """
     with service(context_for(authority), date=formatdate(time.time() + 86_400 * 3, usegmt=True)) as port:
         examined.settings(auth_url=f"https://localhost:{port}")
@@ -224,12 +223,12 @@ def test_the_clock_is_compared_although_the_certificate_is_not_trusted(
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"])
-def test_a_server_that_does_not_tell_the_time_is_said_to(examined: Examined, date: str) -> None:
+def test_missing_date_header_is_a_warning(examined: Examined, date: str) -> None:
     """
-    That nothing is known is not called right.
+    An unknown skew is not reported as correct.
     """
     with service(date=date) as port:
         examined.settings(auth_url=f"http://127.0.0.1:{port}")
         (found,) = examined.all(network.clock)
 
-    assert ("warning", True) == (found.state, "does not tell the time" in found.detail)
+    assert ("warning", True) == (found.state, "sends no date" in found.detail)

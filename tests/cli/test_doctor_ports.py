@@ -1,4 +1,4 @@
-"""``doctor`` on the ports of both families, where the helper is at rest, runs, or leaves its port to others."""
+"""``doctor`` on the ports of both address families, with a stopped, running, or on-demand daemon."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.examined import Examined
-from tests.support.impostor import impostor
-from tests.support.stranger import stranger
+from tests.support.fake_daemon import fake_daemon
+from tests.support.other_programs import occupied
 from upstash_helper.cli.doctor import daemon
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examined:
 
 
 def skip_without(host: str) -> None:
-    """Skip the test where the machine has no such address."""
+    """Skip the test on a machine without such an address."""
     try:
         socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError:
@@ -40,9 +40,9 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def test_free_ports_are_told_for_both_families(examined: Examined) -> None:
+def test_free_port_is_reported_for_both_families(examined: Examined) -> None:
     """
-    A browser may take localhost for either.
+    A browser may use either for localhost.
     """
     port = free_port()
     examined.settings(port=port)
@@ -54,62 +54,62 @@ def test_free_ports_are_told_for_both_families(examined: Examined) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_whoever_has_the_port_is_named(examined: Examined, host: str) -> None:
+def test_program_on_the_port_is_named(examined: Examined, host: str) -> None:
     """
-    On either family: the program, and its process.
+    For either family, the program and its process are named.
     """
     skip_without(host)
-    with stranger(host) as taken:
+    with occupied(host) as taken:
         port = taken.getsockname()[1]
         examined.settings(port=port)
         found = examined.worst(daemon.ports)
 
     assert "error" == found.state
-    assert found.detail.startswith(f"{shown(host, port)} belongs to ")
+    assert found.detail.startswith(f"{shown(host, port)} is in use by ")
     assert f"(process {psutil.Process().pid})" in found.detail
     assert "port = " in found.fix
 
 
-def test_a_dev_server_may_have_the_port_on_demand(examined: Examined) -> None:
+def test_busy_port_is_a_warning_with_on_demand(examined: Examined) -> None:
     """
-    That is what the policy is for: it is explained, and no error.
+    The policy allows it, so it is explained, and is no error.
     """
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         examined.settings(port=port, port_policy="on-demand", api_port=free_port())
         found = examined.worst(daemon.ports, "Port")
         api = examined.worst(daemon.ports, "API port")
 
     assert "warning" == found.state
-    assert f"127.0.0.1:{port} belongs to " in found.detail
+    assert f"127.0.0.1:{port} is in use by " in found.detail
     assert "port_policy" in found.detail
-    assert "for as long as you sign in" in found.fix
+    assert "while you sign in" in found.fix
     assert "ok" == api.state
 
 
 def test_one_free_port_of_the_api_is_enough(examined: Examined) -> None:
     """
-    The helper takes the first of them that is free, and pages look at all of them.
+    The helper uses the first free port, and pages try all of them.
     """
     examined.settings(port=free_port(), port_policy="on-demand")
-    candidates = examined.facts.settings.api_ports
+    candidates = examined.context.settings.api_ports
     assert len(candidates) > 1
     with contextlib.ExitStack() as stack:
         for port in candidates[:1]:
             try:
-                stack.enter_context(stranger("127.0.0.1", port))
+                stack.enter_context(occupied("127.0.0.1", port))
             except OSError:
                 pytest.skip("platform: a port of the API is taken on this machine")
         found = examined.worst(daemon.ports, "API port")
 
-    assert ("ok", True) == (found.state, f"{candidates[0]} belongs to" in found.detail)
+    assert ("ok", True) == (found.state, f"{candidates[0]} is in use by" in found.detail)
 
 
 def test_no_free_port_of_the_api_is_an_error(examined: Examined) -> None:
     """
-    Nobody could reach the helper then.
+    The helper could not be reached then.
     """
-    with stranger("127.0.0.1") as taken:
+    with occupied("127.0.0.1") as taken:
         port = taken.getsockname()[1]
         examined.settings(port=free_port(), port_policy="on-demand", api_port=port)
         found = examined.worst(daemon.ports, "API port")
@@ -132,10 +132,10 @@ except BlockingIOError:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
-def test_what_starts_on_demand_is_not_started_by_looking(examined: Examined, tmp_path: Path) -> None:
+def test_check_does_not_start_a_socket_activated_daemon(examined: Examined, tmp_path: Path) -> None:
     """
-    A port that the user's systemd has (here a program of that name) is no stranger's, the daemon behind it is not
-    missed, and no connection is made, which would start it.
+    For a port held by the user's systemd (here a program with that name), no connection is made, and the stopped daemon
+    is no error.
     """
     port = free_port()
     examined.settings(port=port)
@@ -149,28 +149,28 @@ def test_what_starts_on_demand_is_not_started_by_looking(examined: Examined, tmp
         assert "listens\n" == program.stdout.readline()
         found = examined.worst(daemon.ports)
         running = examined.worst(daemon.daemon)
-        said, _ = program.communicate("")
+        reported, _ = program.communicate("")
 
     assert ("ok", "ok") == (found.state, running.state), found.detail
-    assert "your systemd starts it" in running.detail
-    assert "nobody came\n" == said
+    assert "systemd starts it" in running.detail
+    assert "nobody came\n" == reported
 
 
-def test_the_daemons_own_ports_are_its_own(examined: Examined) -> None:
+def test_ports_of_the_daemon_are_ok(examined: Examined) -> None:
     """
-    That they are taken by the helper itself is how it should be.
+    Ports that the daemon itself uses are no problem.
     """
     with DaemonProcess.running(examined.home) as running:
         examined.settings(port=running.port)
         found = examined.all(daemon.ports)
 
     assert ["ok"] * len(HOSTS) == [one.state for one in found]
-    assert f"127.0.0.1:{running.port} is the daemon's" == found[0].detail
+    assert f"127.0.0.1:{running.port} is used by the daemon" == found[0].detail
 
 
-def test_the_ports_of_a_daemon_with_other_settings_are_told_too(examined: Examined) -> None:
+def test_ports_of_a_daemon_with_other_settings_are_shown(examined: Examined) -> None:
     """
-    It was started with a flag, or the file was changed since.
+    It was started with a flag, or the settings file has changed.
     """
     port = free_port()
     examined.settings(port=port)
@@ -178,12 +178,12 @@ def test_the_ports_of_a_daemon_with_other_settings_are_told_too(examined: Examin
         details = [one.detail for one in examined.all(daemon.ports)]
 
     assert f"127.0.0.1:{port} is free" in details
-    assert f"127.0.0.1:{running.port} is the daemon's" in details
+    assert f"127.0.0.1:{running.port} is used by the daemon" in details
 
 
-def test_a_daemon_that_answers_is_told_with_its_version(examined: Examined) -> None:
+def test_running_daemon_shows_version_and_process(examined: Examined) -> None:
     """
-    And with its process.
+    The result has both.
     """
     with DaemonProcess.running(examined.home) as running:
         (found,) = examined.all(daemon.daemon)
@@ -191,20 +191,20 @@ def test_a_daemon_that_answers_is_told_with_its_version(examined: Examined) -> N
     assert ("ok", True) == (found.state, f"process {running.pid}" in found.detail)
 
 
-def test_a_daemon_of_another_version_that_is_understood_is_a_warning(examined: Examined) -> None:
+def test_compatible_daemon_of_another_version_is_a_warning(examined: Examined) -> None:
     """
-    Whoever speaks the same protocol is fine; that it is another version is worth knowing.
+    The protocol is the same, but the user should know.
     """
-    with impostor(examined.home / "run"):
+    with fake_daemon(examined.home / "run"):
         (found,) = examined.all(daemon.daemon)
 
-    assert ("warning", True) == (found.state, "they understand each other (protocol 1)" in found.detail)
+    assert ("warning", True) == (found.state, "they are compatible (protocol 1)" in found.detail)
     assert "upstash-helper restart" == found.fix
 
 
-def test_a_daemon_that_does_not_answer_is_told_from_none(examined: Examined) -> None:
+def test_hanging_daemon_is_distinguished_from_a_stopped_one(examined: Examined) -> None:
     """
-    One that hangs holds its lock: it is to be restarted, and not to be started.
+    It holds its lock, so it has to be restarted and not started.
     """
     with DaemonProcess.running(examined.home) as running:
         process = psutil.Process(running.pid)

@@ -1,4 +1,4 @@
-"""``doctor --report``: what is written is worth reading, holds no secret, and overwrites nothing."""
+"""``doctor --report``: it is useful, contains no secret, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import SECONDS, Ran, run_cli
 from tests.support.daemon import clean_environment, free_port
+from tests.support.sample_app import SampleApp
 from upstash_helper.cli.doctor.report import LOG_LINES
 from upstash_helper.protocol import discovery, wire
 
@@ -45,7 +45,7 @@ async def run_in(folder: Path, *arguments: str, environment: Mapping[str, str]) 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user for whom nothing is out of reach, and no daemon runs."""
+    """The environment of a user with no unreachable service and no running daemon."""
     home = tmp_path / "home"
     nowhere = {"AUTH_URL": "http://127.0.0.1:1", "API_URL": "http://127.0.0.1:1", "PORT": str(free_port())}
     given = {f"UPSTASH_HELPER_{name}": value for name, value in nowhere.items()}
@@ -53,7 +53,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 
 def encodings(secret: str) -> set[str]:
-    """Return the forms in which a secret may be found."""
+    """Return a secret in every encoding in which it might be found."""
     data = secret.encode()
     return {
         secret,
@@ -66,13 +66,15 @@ def encodings(secret: str) -> set[str]:
     }
 
 
-async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, connected: str, tmp_path: Path) -> None:
+async def test_report_contains_no_secret(
+    running: DaemonProcess, far_side: Sandbox, connected: str, tmp_path: Path
+) -> None:
     """
-    Of all that the helper knows, said in the log in every encoding and under every name or none, nothing gets out:
-    keys, tokens, passwords, codes, addresses of people and of databases.
+    Keys, tokens, passwords, codes, email addresses, and database hosts are removed, in every encoding, with and without
+    a name.
     """
-    app = AppSide.let_in(running, origin="https://orders.example.com")
-    asks = AppSide.asks(running, origin="https://more.example.com")
+    app = SampleApp.approved(running, origin="https://orders.example.com")
+    asks = SampleApp.requesting(running, origin="https://more.example.com")
     new = wire.CreateDatabase(name="secretly", primary_region="eu-west-1")
     database = running.client.create_database(new, idempotency_key=str(uuid.uuid4()))
     credentials = running.client.credentials(database.id)
@@ -102,14 +104,13 @@ async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, con
         "proxy password": PROXY_PASSWORD,
     }
     with running.folders.log_file.open("a", encoding="utf-8") as log:
-        for name, secret in known.items():
+        for secret in known.values():
             forms = sorted(encodings(secret))
-            log.write(json.dumps({"event": "said", "password": forms}) + "\n")
-            if name != "proxy password":  # a word is a secret by what it is called
-                log.write(
-                    json.dumps({"event": "said", "detail": f"got {' and '.join(forms)} here", "list": forms}) + "\n"
-                )
-                log.write(f"plain text {' '.join(forms)}\n")
+            log.write(json.dumps({"event": "reported", "password": forms}) + "\n")
+            log.write(
+                json.dumps({"event": "reported", "detail": f"got {' and '.join(forms)} here", "list": forms}) + "\n"
+            )
+            log.write(f"plain text {' '.join(forms)}\n")
         log.write(f"http://ada:{PROXY_PASSWORD}@proxy.example:3128\nAuthorization: Basic {known['basic']}\n")
     assert len(running.log.splitlines()) < LOG_LINES
     running.environment["UPSTASH_HELPER_CLIENT_ID"] = CLIENT_ID
@@ -128,10 +129,9 @@ async def test_no_secret_is_in_it(running: DaemonProcess, far_side: Sandbox, con
     assert f'"pid": {running.client.status().pid}' in text
 
 
-async def test_it_says_what_was_found(bare: dict[str, str], tmp_path: Path) -> None:
+async def test_report_has_checks_versions_settings_and_log(bare: dict[str, str], tmp_path: Path) -> None:
     """
-    The checks as they were shown, versions, settings with where they come from, and the end of the log, in sections
-    that a person can read.
+    Its sections have the results, versions, settings with their sources, and the end of the log.
     """
     logs = tmp_path / "home" / "log"
     logs.mkdir(parents=True, mode=0o700)
@@ -144,22 +144,22 @@ async def test_it_says_what_was_found(bare: dict[str, str], tmp_path: Path) -> N
 
     text = (tmp_path / "mine.md").read_text(encoding="utf-8")
     assert ["Checks", "Versions", "Settings", "Daemon"] == re.findall(r"^## (.*)$", text, re.MULTILINE)[:4]
-    assert "✗ Daemon: it is not running\n  → Start it with: upstash-helper start" in text
+    assert "✗ Daemon: not running\n  → Start it with: upstash-helper start" in text
     assert re.search(r"^msgspec \d", text, re.MULTILINE)
     assert 'auth_url = "http://127.0.0.1:1"    (from: UPSTASH_HELPER_AUTH_URL)' in text
     assert '"number":299' in text
     assert '"number":101' not in text
-    # What a log holds ends no block, is no heading, and colours nothing.
+    # Text from a log neither ends the code block, nor becomes a heading, nor colors the terminal.
     assert "````text" in text
     assert "\x1b" not in text
     assert ran.out.splitlines()[1] in text
-    assert f"The report is {tmp_path / 'mine.md'}." in ran.err
-    assert "read it before you send it" in ran.err
+    assert f"The report is in {tmp_path / 'mine.md'}," in ran.err
+    assert "check it before you share it" in ran.err
 
 
-async def test_by_default_it_is_in_the_folder_where_one_is(bare: dict[str, str], tmp_path: Path) -> None:
+async def test_default_path_is_in_the_working_directory(bare: dict[str, str], tmp_path: Path) -> None:
     """
-    With the moment in its name, and for its user's eyes alone.
+    Its name has the time, and only the user can read it.
     """
     folder = tmp_path / "here"
     folder.mkdir()
@@ -169,14 +169,14 @@ async def test_by_default_it_is_in_the_folder_where_one_is(bare: dict[str, str],
     (written,) = folder.iterdir()
     assert re.fullmatch(r"upstash-helper-report-\d{8}-\d{6}\.md", written.name)
     assert str(written) in ran.err
-    assert 1 == ran.code  # as without a report: there is no daemon
+    assert 1 == ran.code  # as without a report: the daemon is not running
     if sys.platform != "win32":
         assert 0o600 == stat.S_IMODE(written.stat().st_mode)
 
 
-async def test_nothing_is_overwritten_unless_it_is_said(bare: dict[str, str], tmp_path: Path) -> None:
+async def test_existing_file_is_overwritten_only_with_force(bare: dict[str, str], tmp_path: Path) -> None:
     """
-    A file that is there is seen before anything else is done; with --force it is replaced, and is private then.
+    An existing file is noticed before any check runs; with --force it is replaced, and becomes private.
     """
     place = tmp_path / "report.md"
     place.write_text("precious")
@@ -187,18 +187,18 @@ async def test_nothing_is_overwritten_unless_it_is_said(bare: dict[str, str], tm
     forced = await run_cli("doctor", "--report", str(place), "--force", environment=bare)
 
     assert (1, "", "precious") == (refused.code, refused.out, kept)
-    assert f"{place} is there already" in refused.err
+    assert f"{place} already exists" in refused.err
     assert "--force" in refused.err
     assert "✓ Python" in forced.out
-    assert place.read_text(encoding="utf-8").startswith("# A report of upstash-helper")
+    assert place.read_text(encoding="utf-8").startswith("# upstash-helper report")
     if sys.platform != "win32":
         assert 0o600 == stat.S_IMODE(place.stat().st_mode)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: symbolic links for everybody")
-async def test_a_link_is_not_written_through(bare: dict[str, str], tmp_path: Path) -> None:
+async def test_symbolic_link_is_not_followed(bare: dict[str, str], tmp_path: Path) -> None:
     """
-    Not even with --force: the link is replaced, and what it leads to stays.
+    Even with --force only the link is replaced.
     """
     other = tmp_path / "other"
     other.write_text("precious")
@@ -217,15 +217,15 @@ async def test_a_link_is_not_written_through(bare: dict[str, str], tmp_path: Pat
     ("arguments", "words"),
     [
         (("--report", "."), "is a folder"),
-        (("--report", "none/report.md"), "There is no folder"),
-        (("--force",), "--force is for --report"),
+        (("--report", "none/report.md"), "does not exist"),
+        (("--force",), "--force can only be used with --report"),
     ],
 )
-async def test_mistakes_are_said_before_anything_is_looked_at(
+async def test_usage_errors_are_reported_before_the_checks(
     bare: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     """
-    In a sentence, and with the exit code for a wrong use.
+    They exit with 2.
     """
     ran = await run_in(tmp_path, "doctor", *arguments, environment=bare)
 
@@ -234,13 +234,13 @@ async def test_mistakes_are_said_before_anything_is_looked_at(
     assert "Traceback" not in ran.err
 
 
-async def test_settings_that_cannot_be_used_are_no_obstacle(bare: dict[str, str], tmp_path: Path) -> None:
+async def test_report_works_with_invalid_settings(bare: dict[str, str], tmp_path: Path) -> None:
     """
-    It is then that a report is wanted.
+    A report is needed most when something is wrong.
     """
     surroundings = bare | {"UPSTASH_HELPER_LOG_LEVEL": "loud"}
 
     ran = await run_in(tmp_path, "doctor", "--report", "r.md", environment=surroundings)
 
-    assert "They cannot be used: UPSTASH_HELPER_LOG_LEVEL" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "The settings are invalid: UPSTASH_HELPER_LOG_LEVEL" in (tmp_path / "r.md").read_text(encoding="utf-8")
     assert "Traceback" not in ran.err

@@ -22,7 +22,7 @@ VALUES = {
 
 
 def through_sh(script: str) -> dict[str, str]:
-    """Return what a real shell makes of a script."""
+    """Return what a real shell reads from a script."""
     sh = shutil.which("sh")
     if sh is None:
         pytest.skip("platform: there is no sh")
@@ -32,16 +32,16 @@ def through_sh(script: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("form", ["dotenv", "shell"])
-def test_a_shell_reads_back_every_value(form: EnvFormat) -> None:
+def test_shell_reads_every_value_back(form: EnvFormat) -> None:
     """
-    Sourcing the lines gives exactly the values, whatever characters are in them, and runs nothing.
+    Sourcing the lines gives exactly the values, whatever characters they contain, and runs nothing.
     """
     assert VALUES == through_sh(env_lines(VALUES, form))
 
 
-def test_shell_lines_reach_programs() -> None:
+def test_shell_lines_are_exported() -> None:
     """
-    What `eval` of the shell lines sets is in the environment of the programs that are started afterwards.
+    Variables that `eval` sets are in the environment of programs that are started afterwards.
     """
     script = f"{env_lines({'GREETING': 'it works'}, 'shell')}; env"
 
@@ -51,9 +51,9 @@ def test_shell_lines_reach_programs() -> None:
 
 
 @pytest.mark.parametrize("name", ["PLAIN", "URL", "REST", "EMPTY", "SPACES", "DOLLAR", "SINGLE", "DOUBLE", "WORDS"])
-def test_quotes_need_no_unescaping(name: str) -> None:
+def test_simple_values_need_no_escapes(name: str) -> None:
     """
-    Readers of `.env` files disagree about escapes, so a value that can do without has none.
+    Readers of `.env` files disagree about escapes, so values contain none if possible.
     """
     line = env_lines({name: VALUES[name]}, "dotenv")
 
@@ -62,32 +62,32 @@ def test_quotes_need_no_unescaping(name: str) -> None:
     assert line[-1] in {"'", '"'}
 
 
-def test_dollars_are_not_between_double_quotes() -> None:
+def test_values_with_dollars_are_not_double_quoted() -> None:
     """
-    Between double quotes many readers would expand a variable.
+    Many readers would expand a variable between double quotes.
     """
     assert "TOKEN='a$b'" == env_lines({"TOKEN": "a$b"}, "dotenv")
 
 
-def test_json_is_json() -> None:
+def test_json_format_is_one_object() -> None:
     """
-    The JSON form is one object.
+    The JSON format is one object.
     """
     assert VALUES == json.loads(env_lines(VALUES, "json"))
 
 
-def test_powershell_doubles_its_quotes() -> None:
+def test_powershell_quotes_are_doubled() -> None:
     """
-    PowerShell's single quotes are literal, and doubled inside.
+    In PowerShell, single quotes are literal and are doubled inside.
     """
     assert "$env:A = 'it''s $b'" == env_lines({"A": "it's $b"}, "powershell")
 
 
 @pytest.mark.parametrize("variables", [{"A": "two\nlines"}, {"A": "\x00"}, {"A B": "x"}, {"A;id": "x"}, {"": "x"}])
 @pytest.mark.parametrize("form", ["dotenv", "shell", "powershell"])
-def test_what_is_no_line_is_refused(variables: dict[str, str], form: EnvFormat) -> None:
+def test_invalid_name_or_value_is_rejected(variables: dict[str, str], form: EnvFormat) -> None:
     """
-    A name or value that would end the line, or be a command, is an error.
+    A name or value that could end the line, or be a command, is an error.
     """
     with pytest.raises(NotExpressible):
         env_lines(variables, form)

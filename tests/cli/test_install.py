@@ -1,4 +1,4 @@
-"""The helper is installed into a real ``systemd --user``, used, and removed."""
+"""Installing the helper into a real ``systemd --user``, using it, and removing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.service_facts import AWKWARD, facts, listing
+from tests.support.install_context import AWKWARD, context, listing
 from tests.support.until import until
 from tests.support.user_systemd import UserSystemd
 from upstash_helper.service import executable, linux
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 SOCKET, SERVICE = "upstash-helper.socket", "upstash-helper.service"
 AWKWARD_HOME = 'Zoë\'s %h $x "home"'
 
-# A checkout below /tmp is one that install refuses to make a service of.
-INSTALL = ("install", *(("--force",) if executable.obstacle(executable.this_program()) else ()))
+# `install` refuses to create a service for a checkout below /tmp.
+INSTALL = ("install", *(("--force",) if executable.unsuitable_reason(executable.this_program()) else ()))
 
 ASK = """
 import sys, urllib.error, urllib.request
@@ -75,7 +75,7 @@ print(asyncio.run(KeyringStore("upstash-helper", load_profile().credential_name)
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[UserSystemd]:
-    """A user who is logged in, and has a file of their own."""
+    """A user who is logged in, with a settings file."""
     home = tmp_path / AWKWARD_HOME
     home.mkdir()
     (home / "notes.txt").write_text("mine")
@@ -84,21 +84,21 @@ def session(tmp_path: Path) -> Iterator[UserSystemd]:
 
 
 def ask(session: UserSystemd, host: str = "127.0.0.1", port: int = 3000) -> str:
-    """Ask the daemon whether it is well, as any program does; return the status, or why there is no answer."""
+    """Request the daemon's health as any program does; return the status, or why there is no answer."""
     return session.run(sys.executable, "-c", ASK, f"http://{host}:{port}/health").out.strip()
 
 
 def state(session: UserSystemd, unit: str) -> str:
-    """Return what systemd says of a unit."""
+    """Return systemd's state of a unit."""
     return session.run("systemctl", "--user", "is-active", unit).out.strip()
 
 
 def with_bus(session: UserSystemd) -> dict[str, str]:
-    """Start a session bus, and return what names it in the environment."""
+    """Start a session bus, and return its environment variables."""
     if shutil.which("dbus-daemon") is None:
         pytest.skip("dbus-daemon is missing: apt-get install dbus")
     address = f"unix:path={session.runtime}/bus-of-a-test"
-    # What it starts would keep the pipes of its output open.
+    # Its children would keep the pipes open.
     start = 'dbus-daemon --session --fork --nopidfile --address="$0" > "$1" 2>&1'
     done(session.run("sh", "-c", start, address, f"{session.runtime}/bus.log"))
     return {"DBUS_SESSION_BUS_ADDRESS": address}
@@ -110,8 +110,8 @@ def done(ended: Ended) -> Ended:
     return ended
 
 
-def test_installed_it_is_simply_there_and_uninstalled_it_is_gone(session: UserSystemd) -> None:
-    """At once; after a restart, with the first request, on either address; and in the end nothing of it is left."""
+def test_install_works_until_uninstall_removes_everything(session: UserSystemd) -> None:
+    """It works immediately and after a restart, with the first request on either address; uninstall leaves nothing."""
     before = listing(session.home)
 
     done(session.helper(*INSTALL))
@@ -137,8 +137,8 @@ def test_installed_it_is_simply_there_and_uninstalled_it_is_gone(session: UserSy
     assert "" == session.run("systemctl", "--user", "list-unit-files", "--no-legend", "upstash-helper*").out
 
 
-def test_a_desktop_starts_the_daemon(session: UserSystemd) -> None:
-    """With the environment that it gives to the manager; and ends it."""
+def test_desktop_session_starts_and_stops_the_daemon(session: UserSystemd) -> None:
+    """The daemon gets the environment of the desktop session, and stops with it."""
     done(session.helper(*INSTALL))
     session.log_out()
     session.log_in()
@@ -158,8 +158,8 @@ def test_a_desktop_starts_the_daemon(session: UserSystemd) -> None:
     assert ("active", "200") == (state(session, SOCKET), ask(session))
 
 
-def test_a_second_time_changes_nothing(session: UserSystemd) -> None:
-    """Not even the daemon is restarted."""
+def test_second_install_changes_nothing(session: UserSystemd) -> None:
+    """The daemon is not even restarted."""
     done(session.helper(*INSTALL))
     first = done(session.helper("service", "status", "--json")).json
 
@@ -171,8 +171,8 @@ def test_a_second_time_changes_nothing(session: UserSystemd) -> None:
     assert (True, True, False) == (first["installed"], first["enabled"], first["outdated"])
 
 
-def test_brought_up_to_date_the_apps_stay(session: UserSystemd) -> None:
-    """Another port here stands for whatever is new; the daemon moves and knows its apps still."""
+def test_update_keeps_the_apps(session: UserSystemd) -> None:
+    """The port changes here; the daemon moves, and still has its apps."""
     done(session.helper(*INSTALL))
     done(session.run(sys.executable, "-c", PAIR))
     config = session.home / ".config/upstash-helper/config.toml"
@@ -190,8 +190,8 @@ def test_brought_up_to_date_the_apps_stay(session: UserSystemd) -> None:
     assert "Kept" in json.dumps(apps)
 
 
-def test_after_a_crash_it_comes_back(session: UserSystemd) -> None:
-    """A request that comes meanwhile waits, and is answered."""
+def test_crashed_daemon_is_restarted(session: UserSystemd) -> None:
+    """A request in the meantime waits, and is answered."""
     done(session.helper(*INSTALL))
     pid = done(session.helper("service", "status", "--json")).json["pid"]
 
@@ -203,8 +203,8 @@ def test_after_a_crash_it_comes_back(session: UserSystemd) -> None:
     assert pid != again
 
 
-def test_what_the_daemon_opened_does_not_end_with_it(session: UserSystemd) -> None:
-    """The user's browser is its child, and lives on when the daemon stops."""
+def test_browser_survives_the_daemon(session: UserSystemd) -> None:
+    """The user's browser is the daemon's child, and keeps running when the daemon stops."""
     config = session.home / ".config/upstash-helper/config.toml"
     config.parent.mkdir(parents=True)
     config.write_text('client_id = "c"\nauth_url = "http://127.0.0.1:9"\n')
@@ -222,8 +222,8 @@ def test_what_the_daemon_opened_does_not_end_with_it(session: UserSystemd) -> No
     assert ("inactive", 0) == (state(session, SERVICE), alive)
 
 
-def test_a_setting_that_cannot_be_used_is_not_tried_for_ever(session: UserSystemd) -> None:
-    """Who asks is told; the address stays, and mended it serves again."""
+def test_invalid_setting_does_not_cause_a_restart_loop(session: UserSystemd) -> None:
+    """Requests get an explanation, the socket stays, and the fixed setting works."""
     done(session.helper(*INSTALL))
     done(session.helper("stop"))
     done(session.run("systemctl", "--user", "start", SOCKET))
@@ -231,20 +231,20 @@ def test_a_setting_that_cannot_be_used_is_not_tried_for_ever(session: UserSystem
     config.parent.mkdir(parents=True)
     config.write_text('log_level = "loud"\n')
 
-    told = ask(session)
+    shown = ask(session)
     until(lambda: state(session, SERVICE) == "failed")
     code = session.run("systemctl", "--user", "show", "--property=ExecMainStatus", "--value", SERVICE).out.strip()
-    said = session.helper("start")
+    reported = session.helper("start")
     config.unlink()
     done(session.helper("start"))
 
-    assert ("503", "2") == (told, code)
-    assert (2, True) == (said.code, "loud" in said.err or "log_level" in said.err)
+    assert ("503", "2") == (shown, code)
+    assert (2, True) == (reported.code, "loud" in reported.err or "log_level" in reported.err)
     assert "200" == ask(session)
 
 
-def test_a_port_that_is_taken_is_told_and_waited_for(session: UserSystemd) -> None:
-    """The daemon takes the port by itself; systemd holds it after a restart, as after the next login."""
+def test_busy_port_is_reported_and_waited_for(session: UserSystemd) -> None:
+    """The daemon binds the port once it is free; systemd holds it after a restart or the next login."""
     server = ("systemd-run", "--user", "--unit=other", sys.executable, "-m", "http.server", "--bind=127.0.0.1", "3000")
     done(session.run(*server))
     until(lambda: ask(session) in {"404", "200"})
@@ -262,8 +262,8 @@ def test_a_port_that_is_taken_is_told_and_waited_for(session: UserSystemd) -> No
     assert ("200", "active", "active") == (ask(session), state(session, SERVICE), state(session, SOCKET))
 
 
-def test_a_port_that_is_taken_at_login_is_waited_for(session: UserSystemd) -> None:
-    """The login is not held up, who asks is told, and nobody has to start the helper when the port is free."""
+def test_busy_port_at_login_is_waited_for(session: UserSystemd) -> None:
+    """The login is not delayed, commands explain it, and the daemon starts once the port is free."""
     done(session.helper(*INSTALL))
     done(session.run("systemctl", "--user", "stop", SOCKET, SERVICE))
     server = ("systemd-run", "--user", "--unit=other", sys.executable, "-m", "http.server", "--bind=127.0.0.1", "3000")
@@ -275,13 +275,13 @@ def test_a_port_that_is_taken_at_login_is_waited_for(session: UserSystemd) -> No
     done(session.run("systemctl", "--user", "stop", "other"))
     until(lambda: ask(session) == "200")
 
-    assert (3, True) == (waiting.code, "waits for its port" in waiting.err)
+    assert (3, True) == (waiting.code, "is waiting for its port" in waiting.err)
     assert "active" == state(session, SERVICE)
     done(session.helper("status"))
 
 
-def test_the_icon_comes_at_once_and_goes_with_the_rest(session: UserSystemd) -> None:
-    """Where there is a desktop; an upgrade would bring a newer one. It waits for a panel here, as at a login."""
+def test_tray_icon_is_installed_and_removed(session: UserSystemd) -> None:
+    """On a desktop it starts immediately. Here it waits for a panel, as at login."""
     before = listing(session.home)
     desktop = {"DISPLAY": ":77", **with_bus(session)}
 
@@ -293,7 +293,7 @@ def test_the_icon_comes_at_once_and_goes_with_the_rest(session: UserSystemd) -> 
     until(lambda: not starts_the_tray("--dry-run"))
     config = session.home / ".config/upstash-helper/config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text("port = 3210\n")  # stands for whatever is new
+    config.write_text("port = 3210\n")  # any change that needs an update
     replaced = starts_the_tray("--dry-run")
     gone = done(session.helper("uninstall", "--purge", "--yes", "--json")).json
     held = session.run("pgrep", "-f", "upstash_helper tray").out
@@ -303,8 +303,8 @@ def test_the_icon_comes_at_once_and_goes_with_the_rest(session: UserSystemd) -> 
     assert ("", before) == (held, listing(session.home))
 
 
-def test_doctor_looks_at_what_is_installed(session: UserSystemd) -> None:
-    """Enabled and up to date. A port changed since, a unit changed by hand and a program that has gone are told."""
+def test_doctor_checks_the_installation(session: UserSystemd) -> None:
+    """A changed port, a modified unit, and a missing program are reported."""
     done(session.helper(*INSTALL))
 
     def service() -> list[tuple[str, str]]:
@@ -329,8 +329,8 @@ def test_doctor_looks_at_what_is_installed(session: UserSystemd) -> None:
     assert ("error", True) == (gone[1][0], "/opt/gone/python" in gone[1][1])
 
 
-def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
-    """So there is never a second daemon beside its own; stopped, no request starts it."""
+def test_start_and_stop_use_systemd(session: UserSystemd) -> None:
+    """There is never a second daemon, and no request starts a stopped one."""
     done(session.helper(*INSTALL))
 
     done(session.helper("service", "stop"))
@@ -349,8 +349,8 @@ def test_start_and_stop_go_by_systemd(session: UserSystemd) -> None:
     assert (2, True) == (refused.code, "config.toml" in refused.err)
 
 
-def test_a_daemon_that_ran_already_gives_way_to_the_service(session: UserSystemd) -> None:
-    """Started by hand, it holds the port that systemd is to hold."""
+def test_running_daemon_is_replaced_by_the_service(session: UserSystemd) -> None:
+    """A daemon that was started manually holds the port that systemd needs."""
     done(session.helper("start"))
     by_hand = done(session.helper("service", "status", "--json")).json
 
@@ -367,8 +367,8 @@ def test_a_daemon_that_ran_already_gives_way_to_the_service(session: UserSystemd
     assert "active" == state(session, SERVICE)
 
 
-def test_a_profile_is_installed_beside_the_usual_one(session: UserSystemd) -> None:
-    """With its own port; removed, it leaves the other alone, with its files and its completions."""
+def test_two_profiles_can_be_installed(session: UserSystemd) -> None:
+    """Each has its own port; removing one leaves the other, its files, and the completions."""
     done(session.helper(*INSTALL))
     config = session.home / ".config/upstash-helper/profiles/work/config.toml"
     config.parent.mkdir(parents=True)
@@ -386,7 +386,7 @@ def test_a_profile_is_installed_beside_the_usual_one(session: UserSystemd) -> No
 
 
 def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
-    """Whatever the folders are called: what the program gets is what the plan says."""
+    """The program receives the planned arguments, whatever the names of the folders."""
     folder = session.home / ".config/systemd/user"
     folder.mkdir(parents=True)
     wanted, seen = [], []
@@ -395,13 +395,13 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         script.parent.mkdir(parents=True)
         script.write_text('#!/bin/sh\nprintf "%s\\0" "$0" "$@" "$UPSTASH_HELPER_HOME" > "$SEEN"\n')
         script.chmod(0o700)
-        told = session.home / f"{number}.seen"
+        shown = session.home / f"{number}.seen"
         arguments = (path, "$HOME", "${HOME}", "%h", "'", '"', "\\", " ")
-        found = facts(
+        found = context(
             session.home,
             profile=f"p{number}",
             program=(str(script), *arguments),
-            environment={"UPSTASH_HELPER_HOME": path, "SEEN": str(told)},
+            environment={"UPSTASH_HELPER_HOME": path, "SEEN": str(shown)},
         )
         _, service = linux.unit_files(found)
         unit = service.content.decode().replace("Type=notify", "Type=oneshot").replace("Restart=on-failure\n", "")
@@ -409,13 +409,13 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
         done(session.run("systemctl", "--user", "daemon-reload"))
         done(session.run("systemctl", "--user", "start", service.path.name))
         wanted.append([str(script), *arguments, "--profile", f"p{number}", "run", "--wait-for-port", path])
-        seen.append(told.read_text().split("\0")[:-1])
+        seen.append(shown.read_text().split("\0")[:-1])
 
     assert wanted == seen
 
 
-def test_purge_empties_the_keyring_and_names_the_key(session: UserSystemd) -> None:
-    """Which stays valid at Upstash until the user deletes it there."""
+def test_purge_deletes_the_key_from_the_keyring_and_names_it(session: UserSystemd) -> None:
+    """The key stays valid at Upstash until the user deletes it there."""
     if not Path("/usr/bin/gnome-keyring-daemon").exists():
         pytest.skip("gnome-keyring-daemon is missing: apt-get install gnome-keyring")
     bus = with_bus(session)
@@ -428,12 +428,12 @@ def test_purge_empties_the_keyring_and_names_the_key(session: UserSystemd) -> No
 
     assert "zoe@example.com" in kept
     assert "None\n" == done(session.run(sys.executable, "-c", STORED, environ=bus)).out
-    assert "Delete the API key helper-1 in the Upstash console" in gone.err
+    assert "The API key helper-1 is still valid. Delete it in the Upstash console" in gone.err
     assert "k-1" not in gone.out + gone.err
 
 
-def test_without_purge_the_user_is_told_what_stays(session: UserSystemd) -> None:
-    """And how to remove it; the apps are there for a later installation."""
+def test_uninstall_lists_what_is_kept(session: UserSystemd) -> None:
+    """It shows how to remove it; the apps are kept for a later install."""
     done(session.helper(*INSTALL))
     done(session.run(sys.executable, "-c", PAIR))
 
@@ -446,8 +446,8 @@ def test_without_purge_the_user_is_told_what_stays(session: UserSystemd) -> None
     assert "Kept" in done(session.helper("apps", "list")).out
 
 
-def test_purge_asks_first(session: UserSystemd) -> None:
-    """Where nobody can be asked, nothing is done without --yes."""
+def test_purge_asks_for_confirmation(session: UserSystemd) -> None:
+    """Without a terminal, nothing happens without --yes."""
     done(session.helper(*INSTALL))
     before = listing(session.home)
 
@@ -458,8 +458,8 @@ def test_purge_asks_first(session: UserSystemd) -> None:
     assert "200" == ask(session)
 
 
-def test_a_dry_run_only_shows(session: UserSystemd) -> None:
-    """What install and uninstall would write, remove and run."""
+def test_dry_run_changes_nothing(session: UserSystemd) -> None:
+    """It shows what install and uninstall would write, remove, and run."""
     before = listing(session.home)
     shown = done(session.helper("install", "--dry-run", "--json")).json
     untouched = listing(session.home)
@@ -474,16 +474,16 @@ def test_a_dry_run_only_shows(session: UserSystemd) -> None:
     assert set(installed) <= set(listing(session.home))
 
 
-def test_the_settings_of_a_terminal_are_not_the_services(session: UserSystemd) -> None:
-    """The user is told, for the service would be elsewhere than expected."""
+def test_variables_of_the_terminal_are_reported(session: UserSystemd) -> None:
+    """The service does not have them, so it could use other settings than expected."""
     ended = done(session.helper(*INSTALL, environ={"UPSTASH_HELPER_PORT": "3999"}))
 
     assert "UPSTASH_HELPER_PORT" in ended.err
     assert ("200", "ConnectionRefusedError") == (ask(session), ask(session, port=3999))
 
 
-def test_a_world_of_its_own_is_installed_where_it_is(session: UserSystemd) -> None:
-    """All its folders are below its root, and with it they go; the usual world does not know of it."""
+def test_custom_home_is_installed_in_place(session: UserSystemd) -> None:
+    """All of its folders are below its root and are removed with it; the default profile is not affected."""
     before = listing(session.home)
     root = {"UPSTASH_HELPER_HOME": str(session.home / "a world")}
     done(session.helper(*INSTALL, environ=root))
@@ -499,8 +499,8 @@ def test_a_world_of_its_own_is_installed_where_it_is(session: UserSystemd) -> No
     assert before == listing(session.home)
 
 
-def test_the_log_is_shown(session: UserSystemd) -> None:
-    """As lines for a person, or as they are; with where systemd's own words are."""
+def test_service_logs_prints_the_log(session: UserSystemd) -> None:
+    """As readable lines or unchanged, with the command for systemd's own messages."""
     done(session.helper(*INSTALL))
 
     shown = done(session.helper("service", "logs", "-n", "1000"))
@@ -511,8 +511,8 @@ def test_the_log_is_shown(session: UserSystemd) -> None:
     assert "ready" in [json.loads(line)["event"] for line in raw.out.splitlines()]
 
 
-def test_logged_out_it_cannot_be_installed_but_removed(session: UserSystemd) -> None:
-    """There is no manager that could start it, and none that has to stop anything."""
+def test_without_a_session_only_uninstall_works(session: UserSystemd) -> None:
+    """There is no service manager to start it, and none that has to stop anything."""
     before = listing(session.home)
     done(session.helper(*INSTALL))
     session.log_out()
@@ -524,8 +524,8 @@ def test_logged_out_it_cannot_be_installed_but_removed(session: UserSystemd) -> 
     assert before == listing(session.home)
 
 
-def test_a_desktop_without_systemd_starts_it_at_login(tmp_path: Path) -> None:
-    """By an entry, which a desktop's own program runs here."""
+def test_desktop_without_systemd_uses_an_autostart_entry(tmp_path: Path) -> None:
+    """The entry is run by a desktop's own program here."""
     gio = "/usr/bin/gio"
     if sys.platform == "linux" and not os.access(gio, os.X_OK):
         pytest.skip("gio is missing: apt-get install libglib2.0-bin")
@@ -535,7 +535,7 @@ def test_a_desktop_without_systemd_starts_it_at_login(tmp_path: Path) -> None:
         at_once = ask(session)
         done(session.helper("stop"))
         entry = home / ".config/autostart/upstash-helper-daemon.desktop"
-        # What it starts would keep the pipes of its output open.
+        # Its children would keep the pipes open.
         done(session.run("sh", "-c", 'exec "$0" launch "$1" > "$2" 2>&1', gio, str(entry), str(tmp_path / "out")))
         until(lambda: ask(session) == "200")
         status = done(session.helper("service", "status", "--json")).json

@@ -1,4 +1,4 @@
-"""The main job by hand: a daemon, a sandbox, the command line, a browser, and ordinary Redis clients."""
+"""The main job with the command line: a daemon, a sandbox, a browser, and ordinary Redis clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EMAIL = "by-hand@example.com"
 
 @pytest.fixture
 def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
-    """A daemon against the sandbox, its log at its most talkative."""
+    """A daemon that uses the sandbox and logs at debug level."""
     options = {
         "port": daemon_port,
         "client_id": far_side.client_id,
@@ -53,7 +53,7 @@ async def cli(daemon: DaemonProcess, *arguments: str, typed: str | None = None) 
 
 
 async def connect(daemon: DaemonProcess, far_side: Sandbox, email: str) -> str:
-    """Do what the user does: run connect, sign in at the printed address, land on the daemon's page."""
+    """Run connect, sign in at the printed address, and follow the redirect to the daemon's page."""
     connecting = asyncio.create_task(cli(daemon, "connect", "--no-browser"))
     async with aiohttp.ClientSession() as session:
         bearer = {"Authorization": f"Bearer {owner_token(daemon)}"}
@@ -76,8 +76,8 @@ async def connect(daemon: DaemonProcess, far_side: Sandbox, email: str) -> str:
     return redirect
 
 
-async def test_the_main_job_by_hand(daemon: DaemonProcess, far_side: Sandbox) -> None:
-    """Connect, create, list, use, rename, re-key, delete, disconnect; each step with one command."""
+async def test_main_job_with_the_command_line(daemon: DaemonProcess, far_side: Sandbox) -> None:
+    """Connect, create, list, use, rename, reset, delete, disconnect: one command each."""
     await connect(daemon, far_side, EMAIL)
 
     created = await cli(daemon, "databases", "create", "orders", "--region", "eu-west-1", "--json")
@@ -107,8 +107,8 @@ async def test_the_main_job_by_hand(daemon: DaemonProcess, far_side: Sandbox) ->
     assert 4 == (await cli(daemon, "databases", "list")).code
 
 
-async def test_redis_cli_uses_what_credentials_say(daemon: DaemonProcess, far_side: Sandbox) -> None:
-    """The URL works as it is with the client that everybody has."""
+async def test_redis_cli_works_with_the_printed_url(daemon: DaemonProcess, far_side: Sandbox) -> None:
+    """The Redis URL works unchanged with redis-cli."""
     if shutil.which("redis-cli") is None:
         pytest.skip("redis-cli is not installed: apt-get install redis-tools")
     await connect(daemon, far_side, "redis-cli@example.com")
@@ -127,7 +127,7 @@ async def test_redis_cli_uses_what_credentials_say(daemon: DaemonProcess, far_si
 
 
 async def test_t29_no_secret_is_written_anywhere(daemon: DaemonProcess, far_side: Sandbox) -> None:
-    """A whole run at debug, and neither log nor output nor process list has a key, a token, a code or a password."""
+    """After a whole run at debug level, the log, the output, and the process list contain no secret."""
     redirect = await connect(daemon, far_side, "secretive@example.com")
     await cli(daemon, "databases", "create", "quiet", "--region", "us-east-1")
     credentials = (await cli(daemon, "databases", "credentials", "quiet", "--json")).json
@@ -152,7 +152,7 @@ async def test_t29_no_secret_is_written_anywhere(daemon: DaemonProcess, far_side
     seen["output"] = daemon.output()
 
     assert "ready" in seen["log"]
-    assert not [(what, where) for what, text in hidden.items() for where, said in seen.items() if text in said]
+    assert not [(what, where) for what, text in hidden.items() for where, reported in seen.items() if text in reported]
     private = [path for path in daemon.home.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
     assert [] == private
 
@@ -163,18 +163,18 @@ def _command_line(pid: int) -> str:
     return " ".join(psutil.Process(pid).cmdline())
 
 
-async def test_a_second_daemon_of_the_same_profile_is_not_started(daemon: DaemonProcess) -> None:
-    """It says that one runs, and that is what was wanted."""
+async def test_second_daemon_of_a_profile_is_not_started(daemon: DaemonProcess) -> None:
+    """It reports that one is running, and exits with 0."""
     second = await cli(daemon, "run", "--port", str(free_port()))
 
     assert 0 == second.code
     assert f"{daemon.pid}" in second.err
 
 
-async def test_a_busy_port_names_the_program_and_the_ways_out(
+async def test_busy_port_names_the_program_and_the_fixes(
     tmp_path: Path, daemon: DaemonProcess, daemon_port: int
 ) -> None:
-    """Another world's daemon cannot have the port, and says who has it."""
+    """The daemon of another profile cannot bind the port, and names the program that uses it."""
     environment = {**daemon.environment, "UPSTASH_HELPER_HOME": str(tmp_path / "other")}
 
     ran = await run_cli("run", "--port", str(daemon_port), environment=environment)
@@ -186,8 +186,8 @@ async def test_a_busy_port_names_the_program_and_the_ways_out(
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "command"])
-async def test_a_stop_is_clean(daemon: DaemonProcess, how: str) -> None:
-    """It ends with 0 and takes its announcement back."""
+async def test_stopped_daemon_exits_with_0_and_removes_its_discovery_file(daemon: DaemonProcess, how: str) -> None:
+    """Stopping is a clean exit."""
     if how == "command":
         assert 0 == (await cli(daemon, "stop")).code
         code = daemon.wait()
@@ -202,8 +202,8 @@ async def test_a_stop_is_clean(daemon: DaemonProcess, how: str) -> None:
     assert "upstash-helper start" in absent.err + absent.out
 
 
-async def test_a_killed_daemon_is_replaced(daemon: DaemonProcess) -> None:
-    """What it left behind stands in nobody's way, and its token opens nothing."""
+async def test_killed_daemon_can_be_replaced(daemon: DaemonProcess) -> None:
+    """Its leftover files do not get in the way, and its token no longer works."""
     old = owner_token(daemon)
     daemon.kill()
     assert 3 == (await cli(daemon, "status")).code
@@ -214,7 +214,7 @@ async def test_a_killed_daemon_is_replaced(daemon: DaemonProcess) -> None:
     assert 0 == (await cli(daemon, "status")).code
 
 
-async def test_a_daemon_in_the_background(tmp_path: Path) -> None:
+async def test_background_daemon_lifecycle(tmp_path: Path) -> None:
     """start, status, restart, stop."""
     environment = {**clean_environment(), "UPSTASH_HELPER_HOME": str(tmp_path / "home")}
     flags = ("--port", str(free_port()), "--credential-store", "memory", "--no-browser")
@@ -231,8 +231,8 @@ async def test_a_daemon_in_the_background(tmp_path: Path) -> None:
     assert 3 == (await run_cli("status", environment=environment)).code
 
 
-async def test_an_api_key_is_typed_and_never_an_argument(daemon: DaemonProcess, far_side: Sandbox) -> None:
-    """Connect --api-key reads it from standard input where there is no terminal."""
+async def test_api_key_is_never_an_argument(daemon: DaemonProcess, far_side: Sandbox) -> None:
+    """Without a terminal, connect --api-key reads it from stdin."""
     await far_side.account("typed@example.com", PASSWORD)
     key = await far_side.api_key("typed@example.com", "typed")
 

@@ -1,4 +1,4 @@
-"""``open``: the dashboard's address, and how a browser gets to know it."""
+"""``open``: the dashboard's address, and how the browser gets it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADDRESS = re.compile(r"http://localhost:(\d+)/#ticket=uht_[\w-]{43}")
 
 
 class NotedBrowser:
-    """A program that is taken for the user's browser. It keeps the address that it is given."""
+    """A fake browser that records the address it is given."""
 
     def __init__(self, folder: Path) -> None:
         self._seen = folder / "opened"
@@ -35,15 +35,15 @@ class NotedBrowser:
         self.environment = {"BROWSER": f"{script} %s"}
 
     async def opened(self) -> str:
-        """Return the address, once it is there: the command does not wait for the browser."""
+        """Wait for the address and return it: the command does not wait for the browser."""
         async with asyncio.timeout(10):
             while not self._seen.exists():  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.01)
         return self._seen.read_text()
 
 
-async def test_it_prints_an_address_that_is_good_once(shell: Shell, running: DaemonProcess) -> None:
-    """For a browser that has to be opened by hand; each time it is another."""
+async def test_print_returns_a_new_address_each_time(shell: Shell, running: DaemonProcess) -> None:
+    """The address is for a browser that the user opens, and works once."""
     first, second = await shell("open", "--print"), await shell("open", "--print")
 
     assert exit_codes.OK == first.code
@@ -54,8 +54,8 @@ async def test_it_prints_an_address_that_is_good_once(shell: Shell, running: Dae
     assert "" == first.err
 
 
-async def test_it_prints_json(shell: Shell) -> None:
-    """With the moment at which the address is worth nothing any more."""
+async def test_open_as_json(shell: Shell) -> None:
+    """With --json the result has the address and its expiry."""
     ran = await shell("open", "--json")
 
     assert ["expires_at", "url"] == sorted(json.loads(ran.out))
@@ -63,8 +63,8 @@ async def test_it_prints_json(shell: Shell) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
-async def test_the_list_of_processes_never_has_the_ticket(tmp_path: Path, running: DaemonProcess) -> None:
-    """The browser is given a file that its user alone can read, and that leads on to the address."""
+async def test_ticket_is_not_in_the_process_list(tmp_path: Path, running: DaemonProcess) -> None:
+    """The browser is given a private file that redirects to the address."""
     browser = NotedBrowser(tmp_path)
 
     ran = await run_cli("open", environment={**running.environment, **browser.environment})
@@ -83,8 +83,8 @@ async def test_the_list_of_processes_never_has_the_ticket(tmp_path: Path, runnin
 @pytest.mark.skipif(
     sys.platform != "linux", reason="platform: elsewhere there is always something that opens addresses"
 )
-async def test_without_a_browser_it_prints_the_address(running: DaemonProcess) -> None:
-    """On a machine that is reached by ssh, say."""
+async def test_missing_browser_prints_the_address(running: DaemonProcess) -> None:
+    """Such as over ssh."""
     gone = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
     environment = {name: value for name, value in running.environment.items() if name not in gone}
 
@@ -95,7 +95,7 @@ async def test_without_a_browser_it_prints_the_address(running: DaemonProcess) -
     assert "No browser could be opened" in ran.err
 
 
-async def test_without_a_daemon_it_says_how_to_start_it(tmp_path: Path) -> None:
+async def test_stopped_daemon_shows_how_to_start_it(tmp_path: Path) -> None:
     """Nothing is opened."""
     ran = await run_cli("open", environment={**clean_environment(), "UPSTASH_HELPER_HOME": str(tmp_path / "home")})
 

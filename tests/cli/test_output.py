@@ -1,4 +1,4 @@
-from upstash_helper.cli.output import moment, sheet, styled, table
+from upstash_helper.cli.output import colored, key_values, local_time, table
 
 
 def test_columns_are_aligned() -> None:
@@ -8,39 +8,39 @@ def test_columns_are_aligned() -> None:
     assert "NAME    ID\norders  1\nx" == table([("orders", "1"), ("x", "")], header=("NAME", "ID"))
 
 
-def test_nothing_is_an_empty_table() -> None:
+def test_no_rows_and_no_header_are_an_empty_string() -> None:
     """
-    Without rows and header there is nothing to show.
+    Without rows and header the result is empty.
     """
     assert not table([])
 
 
-def test_sheet_names_its_values() -> None:
+def test_key_values_has_a_line_per_value() -> None:
     """
-    A sheet has one line for each value.
+    Each value has a line with its key.
     """
-    assert "Name:  orders\nId:    1" == sheet([("Name", "orders"), ("Id", "1")])
+    assert "Name:  orders\nId:    1" == key_values([("Name", "orders"), ("Id", "1")])
 
 
-def test_names_cannot_steer_the_terminal() -> None:
+def test_control_characters_are_replaced() -> None:
     """
-    Control characters in a name that came from elsewhere are shown as such and do nothing.
+    Control characters in a name that an app chose do not reach the terminal.
     """
-    shown = table([("a\x1b[31m\r\nb\u202e",)])
+    printable = table([("a\x1b[31m\r\nb\u202e",)])
 
-    assert "a\ufffd[31m\ufffd\ufffdb\ufffd" == shown
+    assert "a\ufffd[31m\ufffd\ufffdb\ufffd" == printable
 
 
 def test_no_color_without_a_terminal() -> None:
     """
-    What goes into a file or a pipe has no color codes.
+    A file or pipe gets no color codes.
     """
-    assert "ok" == styled("ok", "green")
+    assert "ok" == colored("ok", "green")
 
 
-def test_times_are_the_users_own() -> None:
+def test_times_are_in_the_users_time_zone() -> None:
     """
-    A timestamp is shown in local time; one that is none is shown as it is.
+    A timestamp is shown in local time; text that is not a timestamp stays unchanged.
     """
-    assert "2026-01-0" == moment("2026-01-02T03:04:05Z")[:9]
-    assert "soon" == moment("soon")
+    assert "2026-01-0" == local_time("2026-01-02T03:04:05Z")[:9]
+    assert "soon" == local_time("soon")

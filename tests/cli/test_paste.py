@@ -1,4 +1,4 @@
-"""``connect --paste``, and what ``connect`` and ``status`` say of a browser that does not come back. The CLI's T43."""
+"""``connect --paste``, and what ``connect`` and ``status`` show if the browser cannot return. T43 for the CLI."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 
 async def signed_in(daemon: DaemonProcess, far_side: Sandbox) -> tuple[str, str]:
-    """Start a sign-in, sign up as somebody new, and return the e-mail and where the browser would go."""
+    """Start a sign-in, create an account, and return the email and the redirect's target."""
     started = daemon.client.connect(open_browser=False)
     assert isinstance(started, wire.StartedAttempt)
     email = f"cli-{secrets.token_hex(4)}@example.com"
     return email, await far_side.authorize(started.authorization_url, email, PASSWORD)
 
 
-async def test_t43_a_pasted_address_is_asked_for_and_not_shown(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_t43_address_is_prompted_without_echo(running: DaemonProcess, far_side: Sandbox) -> None:
     """
-    At a terminal the address is asked for and not echoed; with it the account is connected.
+    On a terminal the address is prompted for and not echoed; it completes the sign-in.
     """
     email, address = await signed_in(running, far_side)
 
@@ -52,9 +52,7 @@ async def test_t43_a_pasted_address_is_asked_for_and_not_shown(running: DaemonPr
     assert URL(address).query["code"] not in ran.out + ran.err
 
 
-async def test_t43_without_a_terminal_the_address_is_on_stdin(
-    running: DaemonProcess, far_side: Sandbox, shell: Shell
-) -> None:
+async def test_t43_address_is_read_from_stdin(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
     """
     In a script the address is the first line of stdin; with --json the result is the connection.
     """
@@ -67,9 +65,9 @@ async def test_t43_without_a_terminal_the_address_is_on_stdin(
     assert ("connected", wire.Account(email=email)) == (connection.state, connection.account)
 
 
-async def test_t43_without_a_sign_in_there_is_nothing_to_paste_for(shell: Shell) -> None:
+async def test_t43_paste_without_a_pending_sign_in_is_an_error(shell: Shell) -> None:
     """
-    The error says so before anything is asked, and how to start one.
+    The error comes before the prompt, and shows how to start a sign-in.
     """
     ran = await shell("connect", "--paste", "--json", typed="http://localhost/?code=c&state=s\n")
 
@@ -79,7 +77,7 @@ async def test_t43_without_a_sign_in_there_is_nothing_to_paste_for(shell: Shell)
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "reported"),
     [
         ("http://localhost:1/?code=secret-code&state=s\n", "/address"),
         ("?code=secret-code&state=s\n", "another sign-in"),
@@ -88,11 +86,11 @@ async def test_t43_without_a_sign_in_there_is_nothing_to_paste_for(shell: Shell)
         ("", "No address"),
     ],
 )
-async def test_t43_a_wrong_address_changes_nothing(
-    running: DaemonProcess, far_side: Sandbox, shell: Shell, typed: str, said: str
+async def test_t43_wrong_address_keeps_the_sign_in_pending(
+    running: DaemonProcess, far_side: Sandbox, shell: Shell, typed: str, reported: str
 ) -> None:
     """
-    The user reads what is wrong with it, and can paste another one.
+    The user sees what is wrong with it, and can paste another one.
     """
     email, address = await signed_in(running, far_side)
 
@@ -100,7 +98,7 @@ async def test_t43_a_wrong_address_changes_nothing(
     right = await shell("connect", "--paste", typed=address)
 
     assert (exit_codes.USAGE, "") == (wrong.code, wrong.out)
-    assert said in wrong.err
+    assert reported in wrong.err
     assert "secret-code" not in wrong.err
     assert 0 == right.code, right.err
     assert f"Connected as {email}" in right.out
@@ -128,7 +126,7 @@ def _environment(world: World, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @contextlib.asynccontextmanager
 async def waiting(environment: Mapping[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Start ``connect`` and yield it, with the address that it has shown, when it waits for the sign-in."""
+    """Start ``connect`` and yield it with the printed address, once it waits for the sign-in."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "upstash_helper", "connect", env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -145,18 +143,16 @@ async def waiting(environment: Mapping[str, str]) -> AsyncIterator[tuple[asyncio
 
 
 async def line(stream: asyncio.StreamReader, word: str) -> str:
-    """Read until a line with ``word`` in it, and return that."""
+    """Read up to a line that contains ``word``, and return it."""
     async with asyncio.timeout(30):
         while word not in (text := (await stream.readline()).decode()):
             assert text, f"it ended without {word}"
     return text
 
 
-async def test_t43_connect_says_once_what_may_be_in_the_way(
-    world: World, clock: FakeClock, environment: dict[str, str]
-) -> None:
+async def test_t43_connect_prints_the_hint_once(world: World, clock: FakeClock, environment: dict[str, str]) -> None:
     """
-    While it waits, the hint comes once; another terminal with --paste ends the waiting with success.
+    While it waits, the hint is printed once; --paste in another terminal lets it succeed.
     """
     async with waiting(environment) as (process, url):
         assert process.stderr is not None
@@ -174,11 +170,11 @@ async def test_t43_connect_says_once_what_may_be_in_the_way(
     assert f"Connected as {world.email}" in out.decode()
 
 
-async def test_t43_t42_status_says_what_may_be_in_the_way(
+async def test_t43_t42_status_shows_hints_about_the_sign_in(
     world: World, clock: FakeClock, environment: dict[str, str]
 ) -> None:
     """
-    Of a browser that forces https, and of a sign-in that does not come back, the user reads in status as well.
+    `status` explains a browser that forces https, and a sign-in that does not return.
     """
     await tls_hello(world.settings.port)
     https = await run_cli("status", environment=environment)
@@ -189,5 +185,5 @@ async def test_t43_t42_status_says_what_may_be_in_the_way(
 
     assert (0, 0) == (https.code, waits.code)
     assert "chrome://net-internals/#hsts" in https.err
-    assert "a sign-in is running" in waits.out
+    assert "Waiting for your sign-in" in waits.out
     assert "connect --paste" in waits.err

@@ -1,4 +1,4 @@
-"""Command line, tray and daemon of versions that do not understand each other: a real daemon of another protocol."""
+"""Command line, tray, and daemon with incompatible versions: a real daemon with another protocol version."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.recorded_follower import RecordedFollower
 from tests.support.until import until
-from tests.support.watched import Watched
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.discovery import API_VERSION
 from upstash_helper_tray.menu.build import menu_for
-from upstash_helper_tray.state import Sign
-from upstash_helper_tray.status import sign_of, tooltip_for
+from upstash_helper_tray.presentation.status import icon_status, tooltip_for
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
-    """A daemon that runs, whose port and store the commands know too."""
+    """A running daemon with a fixed port and credential store."""
     with DaemonProcess.running(tmp_path / "home") as daemon:
         daemon.environment |= {
             "UPSTASH_HELPER_PORT": str(daemon.port),
@@ -36,42 +36,42 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 def announces(daemon: DaemonProcess, **changes: Any) -> None:
-    """Let the daemon have announced something else, as one of another version would."""
+    """Change the daemon's discovery file to that of another version."""
     path = discovery.discovery_file(daemon.folders.runtime)
     path.write_bytes(msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | changes))
 
 
-async def test_a_mismatch_has_an_exit_code_of_its_own(daemon: DaemonProcess) -> None:
+async def test_version_mismatch_has_its_exit_code(daemon: DaemonProcess) -> None:
     """
-    A script can tell it from a daemon that does not run, and a person reads which is older and what to do.
+    Scripts can distinguish it from a stopped daemon, and the message says which is older and what to do.
     """
     announces(daemon, api_version=API_VERSION - 1, version="0.0.1")
 
-    told = await run_cli("status", environment=daemon.environment)
+    shown = await run_cli("status", environment=daemon.environment)
     as_json = await run_cli("status", "--json", environment=daemon.environment)
 
-    assert exit_codes.VERSION_MISMATCH == told.code == as_json.code
-    assert "The daemon that runs is older than this program" in told.err
-    assert "upstash-helper restart" in told.err
+    assert exit_codes.VERSION_MISMATCH == shown.code == as_json.code
+    assert "The running daemon is older than this program" in shown.err
+    assert "upstash-helper restart" in shown.err
     assert "version_mismatch" == msgspec.json.decode(as_json.err)["code"]
 
 
-async def test_starting_beside_it_says_so_at_once(daemon: DaemonProcess) -> None:
+async def test_start_fails_immediately_on_a_mismatch(daemon: DaemonProcess) -> None:
     """
-    `start` does not wait for an answer that it would not understand.
+    `start` does not wait for an answer that it cannot understand.
     """
     announces(daemon, api_version=API_VERSION + 1)
 
     ran = await run_cli("start", environment=daemon.environment)
 
     assert exit_codes.VERSION_MISMATCH == ran.code
-    assert "This program is older than the daemon" in ran.err
+    assert "This program is older than the running daemon" in ran.err
 
 
 @pytest.mark.parametrize("change", [{"api_version": API_VERSION - 1}, {"format": 0}, {"format": 99}])
-async def test_restart_does_what_the_sentence_promises(daemon: DaemonProcess, change: dict[str, int]) -> None:
+async def test_restart_replaces_an_incompatible_daemon(daemon: DaemonProcess, change: dict[str, int]) -> None:
     """
-    A daemon that cannot be asked to stop is ended as a service manager would, and this version's takes its place.
+    A daemon that cannot be stopped through its API gets SIGTERM, and one of this version starts.
     """
     announces(daemon, **change)
 
@@ -85,9 +85,9 @@ async def test_restart_does_what_the_sentence_promises(daemon: DaemonProcess, ch
         await run_cli("stop", environment=daemon.environment)
 
 
-async def test_doctor_says_it(daemon: DaemonProcess) -> None:
+async def test_doctor_reports_a_mismatch(daemon: DaemonProcess) -> None:
     """
-    The line of the daemon names the mismatch and the command that mends it.
+    The Daemon check names the mismatch and the command that fixes it.
     """
     announces(daemon, api_version=API_VERSION - 1)
 
@@ -98,19 +98,19 @@ async def test_doctor_says_it(daemon: DaemonProcess) -> None:
     assert "older than this program" in found["detail"]
 
 
-def test_the_icon_says_it_and_recovers(daemon: DaemonProcess) -> None:
+def test_tray_reports_a_mismatch_and_recovers(daemon: DaemonProcess) -> None:
     """
-    The tray neither claims that the helper is not running nor offers to start it; a daemon that fits is found again.
+    The tray does not report a stopped daemon or offer to start it, and reconnects to a compatible one.
     """
     announces(daemon, api_version=API_VERSION + 1)
 
-    with Watched.following(daemon.folders.runtime) as watched:
+    with RecordedFollower.following(daemon.folders.runtime) as watched:
         until(lambda: watched.now.daemon == "mismatched")
         texts = [getattr(entry, "text", "") for entry in menu_for(watched.now)]
-        assert "The helper is of another version" in texts
+        assert "The helper has another version" in texts
         assert "Start the helper" not in texts
-        assert "is older than the daemon that runs" in " ".join(texts)
-        assert Sign.ATTENTION == sign_of(watched.now)
+        assert "is older than the running daemon" in " ".join(texts)
+        assert IconStatus.ATTENTION == icon_status(watched.now)
         assert "another version" in tooltip_for(watched.now)
 
         announces(daemon, api_version=API_VERSION)

@@ -1,4 +1,4 @@
-"""Commands where no daemon runs, and commands that are wrong: sentences and exit codes, never a traceback."""
+"""Commands without a daemon, and invalid commands: error messages and exit codes, never a traceback."""
 
 from __future__ import annotations
 
@@ -54,11 +54,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("arguments", NEEDS_DAEMON, ids=" ".join)
-async def test_absent_daemon_is_a_sentence_with_the_command(
-    environment: dict[str, str], arguments: tuple[str, ...]
-) -> None:
+async def test_stopped_daemon_shows_how_to_start_it(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
     """
-    Where no daemon runs, every command that needs it says how to start it, and exits with 3.
+    Every command that needs the daemon shows the command that starts it, and exits with 3.
     """
     ran = await run_cli(*arguments, environment=environment, typed="")
 
@@ -67,9 +65,9 @@ async def test_absent_daemon_is_a_sentence_with_the_command(
 
 
 @pytest.mark.parametrize("arguments", NEEDS_DAEMON, ids=" ".join)
-async def test_with_json_the_error_is_json(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+async def test_error_is_json_with_json(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
     """
-    With --json nothing but JSON is written: the result to stdout, a problem to stderr.
+    With --json only JSON is written: results to stdout, errors to stderr.
     """
     ran = await run_cli(*arguments, "--json", environment=environment, typed="")
 
@@ -79,18 +77,18 @@ async def test_with_json_the_error_is_json(environment: dict[str, str], argument
     assert exit_codes.NOT_RUNNING == problem["exit_code"]
 
 
-async def test_the_command_is_the_profiles(environment: dict[str, str]) -> None:
+async def test_suggested_command_has_the_profile(environment: dict[str, str]) -> None:
     """
-    The command that is shown starts the daemon of the profile that was asked for.
+    The suggested command starts the daemon of the requested profile.
     """
     ran = await run_cli("--profile", "staging", "status", environment=environment)
 
     assert "upstash-helper --profile staging start" in ran.err
 
 
-async def test_looking_makes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_read_only_commands_create_no_files(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    Commands that only look leave no folder behind.
+    Commands that only read create no folder.
     """
     await run_cli("status", environment=environment)
     await run_cli("config", "show", environment=environment)
@@ -99,9 +97,9 @@ async def test_looking_makes_nothing(environment: dict[str, str], tmp_path: Path
     assert [] == list(tmp_path.iterdir())
 
 
-async def test_stopping_what_does_not_run_is_done(environment: dict[str, str]) -> None:
+async def test_stop_without_a_daemon_succeeds(environment: dict[str, str]) -> None:
     """
-    After `stop` no daemon runs; where none ran before, that is so already.
+    `stop` succeeds if the daemon is not running.
     """
     ran = await run_cli("stop", "--json", environment=environment)
 
@@ -109,9 +107,9 @@ async def test_stopping_what_does_not_run_is_done(environment: dict[str, str]) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes")
-async def test_foreign_discovery_file_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_writable_discovery_file_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    A discovery file that others could have written is refused with its path and the way out.
+    A discovery file that others can write to is refused, with its path and the fix.
     """
     runtime = tmp_path / "home" / "run"
     runtime.mkdir(parents=True)
@@ -126,41 +124,48 @@ async def test_foreign_discovery_file_is_refused(environment: dict[str, str], tm
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (("--profile", "No/Such", "status"), "Profile name 'No/Such'"),
         (("nonsense",), "No such command 'nonsense'"),
-        (("status", "--nonsense"), "No such option"),
+        (("conect",), "No such command 'conect'. Did you mean 'connect'?"),
+        (("databases", "lst"), "No such command 'lst'. Did you mean 'list'?"),
+        (("status", "--nonsense"), "No such option '--nonsense'."),
+        (("connect", "--forse"), "No such option '--forse'. Did you mean '--force'?"),
+        (("run", "--prot", "4000"), "No such option '--prot'. Did you mean '--port'?"),
+        (("start", "--prot", "4000"), "No such option '--prot'. Did you mean '--port'?"),
         (("databases", "create", "x"), "Missing option '--region'"),
         (("databases", "create"), "Missing argument 'NAME'"),
         (("databases", "create", "x", "--region", "r", "--budget", "-1"), "--budget"),
         (("databases", "create", "x", "--region", "r", "--plan", "golden"), "'golden' is not one of"),
-        (("databases", "update", "x"), "Name what to change"),
-        (("databases", "update", "x", "--read-region", "a", "--no-read-regions"), "either"),
+        (("databases", "update", "x"), "Nothing to change"),
+        (("databases", "update", "x", "--read-region", "a", "--no-read-regions"), "cannot be used together"),
         (("connect", "--timeout", "0"), "--timeout"),
         (("completion", "csh"), "'csh' is not one of"),
         (("run", "--port", "0"), "setting 'port'"),
         (("run", "--port", "http"), "setting 'port'"),
         (("start", "--credential-store", "paper"), "setting 'credential_store'"),
         (("run", "--auth-url", "http://evil.example"), "setting 'auth_url'"),
-        (("run", "--api-url"), "requires an argument"),
+        (("run", "--api-url"), "requires a value"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-async def test_wrong_usage_is_explained(environment: dict[str, str], arguments: tuple[str, ...], said: str) -> None:
+async def test_usage_error_names_the_mistake(
+    environment: dict[str, str], arguments: tuple[str, ...], reported: str
+) -> None:
     """
-    A wrong command line exits with 2 and says what is wrong with it.
+    An invalid command line exits with 2 and names the mistake.
     """
     ran = await run_cli(*arguments, environment=environment)
 
     assert (exit_codes.USAGE, "") == (ran.code, ran.out)
-    assert said in ran.err
+    assert reported in ran.err
     assert "Traceback" not in ran.err
 
 
 @pytest.mark.parametrize("command", ["run", "start", "restart", "config show"])
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reported"),
     [
         ("prot = 4000", "unknown setting 'prot'. Did you mean 'port'?"),
         ('port = "4000"', "setting 'port'"),
@@ -168,11 +173,11 @@ async def test_wrong_usage_is_explained(environment: dict[str, str], arguments: 
         ("port =", "not valid TOML"),
     ],
 )
-async def test_wrong_settings_are_explained(
-    environment: dict[str, str], tmp_path: Path, command: str, content: str, said: str
+async def test_invalid_setting_names_its_file(
+    environment: dict[str, str], tmp_path: Path, command: str, content: str, reported: str
 ) -> None:
     """
-    A setting that cannot be used is named with its file, and no daemon is started.
+    An invalid setting is named with its file, and no daemon is started.
     """
     file = tmp_path / "home" / "config" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -182,12 +187,12 @@ async def test_wrong_settings_are_explained(
 
     assert exit_codes.USAGE == ran.code
     assert str(file) in ran.err
-    assert said in ran.err
+    assert reported in ran.err
 
 
-async def test_usage_errors_are_json_too(environment: dict[str, str]) -> None:
+async def test_usage_error_is_json_with_json(environment: dict[str, str]) -> None:
     """
-    With --json a wrong command line is a problem in JSON as well.
+    With --json a usage error is printed as JSON.
     """
     ran = await run_cli("databases", "create", "x", "--json", environment=environment)
 
@@ -196,7 +201,7 @@ async def test_usage_errors_are_json_too(environment: dict[str, str]) -> None:
     assert "--region" in problem["detail"]
 
 
-async def test_help_tells_the_exit_codes(environment: dict[str, str]) -> None:
+async def test_help_lists_commands_and_exit_codes(environment: dict[str, str]) -> None:
     """
     The help lists every command and every exit code.
     """
@@ -207,9 +212,9 @@ async def test_help_tells_the_exit_codes(environment: dict[str, str]) -> None:
     assert all(f"\n  {name} " in ran.out for name in ("status", "connect", "databases", "doctor", "demo"))
 
 
-async def test_settings_say_where_they_come_from(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_config_show_has_values_and_sources(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    `config show` has every setting's value and what gave it.
+    `config show` has every setting with its value and source.
     """
     file = tmp_path / "home" / "config" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -223,20 +228,20 @@ async def test_settings_say_where_they_come_from(environment: dict[str, str], tm
     assert {"value": "info", "source": "default"} == settings["log_level"]
 
 
-async def test_settings_are_a_table(environment: dict[str, str]) -> None:
+async def test_config_show_is_a_table(environment: dict[str, str]) -> None:
     """
-    For a person the settings are a table with a header.
+    For people the settings are a table with a header.
     """
     ran = await run_cli("config", "show", environment=environment)
 
     lines = ran.out.splitlines()
-    assert ["SETTING", "VALUE", "FROM"] == lines[0].split()
+    assert ["SETTING", "VALUE", "SOURCE"] == lines[0].split()
     assert ["port", "3000", "default"] in [line.split() for line in lines]
 
 
-async def test_settings_file_has_a_path_before_it_exists(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_config_path_works_before_the_file_exists(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    `config path` names the file to write, so that it can be given to an editor.
+    `config path` prints the path, so that it can be passed to an editor.
     """
     ran = await run_cli("config", "path", environment=environment)
 
@@ -244,9 +249,9 @@ async def test_settings_file_has_a_path_before_it_exists(environment: dict[str, 
 
 
 @pytest.mark.parametrize("arguments", [("config", "show"), ("--help",), ("completion", "bash")])
-def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+def test_closed_pipe_is_no_error(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
     """
-    Piped into `head`, a command ends without a complaint.
+    Piped into `head`, a command ends without an error message.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "upstash_helper", *arguments],
@@ -258,15 +263,71 @@ def test_a_reader_that_leaves_is_no_error(environment: dict[str, str], arguments
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        said = process.stderr.read()
+        reported = process.stderr.read()
         process.wait(30)
 
-    assert not said
+    assert not reported
 
 
-def test_commands_load_only_what_they_need(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "heading"),
+    [((), "Setup and diagnosis:"), (("databases",), "Commands:"), (("service",), "Commands:")],
+    ids=["root", "databases", "service"],
+)
+async def test_group_without_a_command_prints_its_help(
+    environment: dict[str, str], arguments: tuple[str, ...], heading: str
+) -> None:
     """
-    A command that asks the daemon loads neither the daemon nor its HTTP library nor the keyring.
+    As with `gh` and `kubectl`, that is no error: the help is the result.
+    """
+    ran = await run_cli(*arguments, environment=environment)
+    helped = await run_cli(*arguments, "--help", environment=environment)
+
+    assert (0, "", helped.out) == (ran.code, ran.err, ran.out)
+    assert heading in ran.out
+
+
+async def test_help_lists_sections_in_order(environment: dict[str, str]) -> None:
+    """
+    Account, databases, apps, the daemon, and setup, and then examples.
+    """
+    ran = await run_cli("--help", environment=environment)
+
+    headings = [line for line in ran.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert [
+        "Options:", "Account:", "Databases:", "Apps:", "Daemon:", "Setup and diagnosis:", "Examples:",
+    ] == headings  # fmt: skip
+
+
+async def test_examples_are_shown_with_a_prompt(environment: dict[str, str]) -> None:
+    """
+    A command that can be used in several ways shows how, with comments.
+    """
+    ran = await run_cli("databases", "env", "--help", environment=environment)
+
+    assert "\nExamples:\n  # Append the variables to a .env file\n  $ upstash-helper databases env" in ran.out
+
+
+def test_help_imports_no_command(environment: dict[str, str]) -> None:
+    """
+    `upstash-helper --help` does not import the commands that it lists.
+    """
+    script = (
+        "import sys\n"
+        "from upstash_helper.cli.app import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('upstash_helper.cli.commands')])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+
+    assert done.stdout.endswith("[]\n")
+
+
+def test_commands_import_only_what_they_need(environment: dict[str, str]) -> None:
+    """
+    A command that asks the daemon imports neither the daemon, nor its HTTP library, nor the keyring.
     """
     script = (
         "import sys\n"
@@ -282,9 +343,9 @@ def test_commands_load_only_what_they_need(environment: dict[str, str]) -> None:
     assert "[]\n" == done.stdout
 
 
-def test_the_folder_where_one_is_runs_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+def test_working_directory_is_not_imported_from(environment: dict[str, str], tmp_path: Path) -> None:
     """
-    A module in the folder of the user is not taken for the library when the daemon is started.
+    A module in the working directory does not replace a library when the daemon is started.
     """
     (tmp_path / "aiohttp.py").write_text("raise SystemExit('hijacked')", encoding="utf-8")
     (tmp_path / "msgspec.py").write_text("raise SystemExit('hijacked')", encoding="utf-8")

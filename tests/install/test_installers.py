@@ -1,4 +1,4 @@
-"""The command lines by which environments are made."""
+"""The commands that create environments and install packages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from install.installers import Installer, Pip, Uv, python_in
 POSIX = Path("/home/zoë/co/.venv/bin/python")
 
 
-def test_the_interpreter_stands_where_the_platform_puts_it() -> None:
+def test_path_of_the_interpreter() -> None:
     """
-    Windows has another folder and another name for it.
+    The interpreter's folder and name are different on Windows.
     """
     venv = Path("co") / ".venv"
 
@@ -22,9 +22,9 @@ def test_the_interpreter_stands_where_the_platform_puts_it() -> None:
     assert python_in(venv, windows=True) == venv / "Scripts" / "python.exe"
 
 
-def test_uv_is_told_to_check_hashes_and_to_compile() -> None:
+def test_uv_checks_hashes_and_compiles() -> None:
     """
-    With uv, what is pinned is installed byte for byte, and compiled, which uv would not do by itself.
+    Uv checks the hashes of pinned packages and compiles them, which is not its default.
     """
     command = Uv("/bin/uv").install(POSIX, "requirements.txt")
 
@@ -33,9 +33,9 @@ def test_uv_is_told_to_check_hashes_and_to_compile() -> None:
     assert command[-2:] == ["--requirement", "requirements.txt"]
 
 
-def test_pip_is_told_to_check_hashes_and_to_compile() -> None:
+def test_pip_checks_hashes_and_compiles() -> None:
     """
-    With pip too, even where a user's settings say otherwise.
+    Pip checks the hashes of pinned packages and compiles them, whatever the user's configuration.
     """
     command = Pip().install(POSIX, "requirements.txt")
 
@@ -45,9 +45,9 @@ def test_pip_is_told_to_check_hashes_and_to_compile() -> None:
 
 
 @pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
-def test_the_checkout_is_linked_without_downloads(installer: Installer) -> None:
+def test_linking_the_checkout_downloads_nothing(installer: Installer) -> None:
     """
-    The checkout is installed editable, by what is pinned to build it, and brings nothing that is not pinned.
+    The checkout is installed editable, with the pinned build requirements, and without dependencies.
     """
     command = installer.link(POSIX)
 
@@ -56,9 +56,9 @@ def test_the_checkout_is_linked_without_downloads(installer: Installer) -> None:
 
 
 @pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
-def test_the_checkout_is_copied_whatever_its_version(installer: Installer) -> None:
+def test_copying_the_checkout_replaces_the_same_version(installer: Installer) -> None:
     """
-    A copy replaces one of the same version, and it too brings nothing that is not pinned.
+    A copy replaces an installation of the same version, without dependencies.
     """
     command = installer.copy(POSIX)
 
@@ -69,12 +69,12 @@ def test_the_checkout_is_copied_whatever_its_version(installer: Installer) -> No
 
 
 @pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
-def test_where_packages_come_from_is_left_to_the_user(installer: Installer) -> None:
+def test_package_index_comes_from_the_users_configuration(installer: Installer) -> None:
     """
-    No command names an index, a proxy or a certificate, so the user's configuration decides.
+    No command names an index, a proxy, or a certificate.
     """
     commands = [
-        *installer.make(POSIX.parent.parent, "/usr/bin/python3"),
+        *installer.create(POSIX.parent.parent, "/usr/bin/python3"),
         *installer.install(POSIX, "requirements.txt"),
         *installer.link(POSIX),
         *installer.variables,
@@ -84,11 +84,11 @@ def test_where_packages_come_from_is_left_to_the_user(installer: Installer) -> N
         assert not [part for part in commands if word in part.lower()]
 
 
-def test_both_make_an_environment_in_a_folder_that_is_there() -> None:
+def test_environment_is_created_in_an_existing_folder() -> None:
     """
-    The folder holds the lock already when the environment is made in it.
+    The folder already exists and contains the lock file when the environment is created.
     """
     venv = Path(os.sep) / "co" / ".venv"
 
-    assert "--allow-existing" in Uv("uv").make(venv, "/usr/bin/python3")
-    assert Pip().make(venv, "/usr/bin/python3") == ["/usr/bin/python3", "-m", "venv", str(venv)]
+    assert "--allow-existing" in Uv("uv").create(venv, "/usr/bin/python3")
+    assert Pip().create(venv, "/usr/bin/python3") == ["/usr/bin/python3", "-m", "venv", str(venv)]

@@ -1,4 +1,4 @@
-"""The files that pin every package."""
+"""The requirements files, which pin every package."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
 def entries(file: str) -> list[list[str]]:
-    """Return the entries of a requirement file: each the pin and its hashes."""
+    """Return the entries of a requirements file: each a pin and its hashes."""
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     return [[part.strip() for part in entry.split("\\\n")] for entry in re.split(r"\n(?! )", text) if entry.strip()]
 
 
 def pins(file: str) -> set[tuple[str, str]]:
-    """Return names and versions."""
-    found = (_PIN.fullmatch(entry[0]) for entry in entries(file))
-    return {(match["name"], match["version"]) for match in found if match}
+    """Return the names and versions of the pinned packages."""
+    matches = (_PIN.fullmatch(entry[0]) for entry in entries(file))
+    return {(match["name"], match["version"]) for match in matches if match}
 
 
-def asked_for(file: str) -> set[str]:
-    """Return the names that pyproject.toml asks for by itself."""
+def direct_dependencies(file: str) -> set[str]:
+    """Return the names of the direct dependencies in pyproject.toml."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = project["dependency-groups"]
-    wishes = [
+    requirements = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["sandbox"],
         *project["project"]["optional-dependencies"]["tray"],
         *groups["build"],
-        *(wish for wish in groups["dev"] if file == DEVELOPMENT and isinstance(wish, str)),
+        *(requirement for requirement in groups["dev"] if file == DEVELOPMENT and isinstance(requirement, str)),
     ]
-    return {re.split(r"[^A-Za-z0-9._-]", wish)[0].lower() for wish in wishes}
+    return {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in requirements}
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_package_has_a_version_and_hashes(file: str) -> None:
     """
-    What is installed is what was pinned, to the byte.
+    Every entry is an exact version with SHA-256 hashes.
     """
     for pin, *hashes in entries(file):
         assert _PIN.fullmatch(pin), pin
@@ -57,9 +57,9 @@ def test_every_package_has_a_version_and_hashes(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_index_and_no_folder_is_named(file: str) -> None:
+def test_no_index_or_folder_is_named(file: str) -> None:
     """
-    Where packages come from is the user's to say, and whoever pinned them leaves no trace of their machine.
+    The files contain no package index, and no path of the machine that generated them.
     """
     text = (ROOT / file).read_text(encoding="utf-8")
 
@@ -68,39 +68,39 @@ def test_no_index_and_no_folder_is_named(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_everything_that_the_project_asks_for_is_pinned(file: str) -> None:
+def test_all_direct_dependencies_are_pinned(file: str) -> None:
     """
-    A dependency that was added and not pinned would lack on every machine but the author's.
+    Every dependency in pyproject.toml is pinned.
     """
     names = {name for name, _ in pins(file)}
 
-    assert set() == asked_for(file) - names
+    assert set() == direct_dependencies(file) - names
 
 
-def test_tests_run_on_the_versions_of_the_demo() -> None:
+def test_development_pins_include_the_runtime_pins() -> None:
     """
-    The file for tests holds every pin of the other one, so one environment serves both.
+    The file for tests contains every pin of the other one, so that one environment is enough for both.
     """
     assert set() == pins(RUNTIME) - pins(DEVELOPMENT)
 
 
-def test_extras_stand_in_the_pins() -> None:
+def test_pins_include_extras() -> None:
     """
-    A package that another one asks for with extras is pinned with them: pip before 24 takes nothing else for its pin.
+    A package that another one requires with extras is pinned with them, because pip before 24 needs this.
     """
     pinned = {
         name: extras or "" for name, extras in re.findall(r"^([a-z0-9-]+)(\[[a-z0-9,-]+\])?==", _text(), re.MULTILINE)
     }
-    wanted = {
+    required = {
         (match["name"].lower(), extra.strip().lower())
         for distribution in metadata.distributions()
-        for wish in distribution.requires or ()
-        if "extra ==" not in wish and (match := _WITH_EXTRAS.match(wish))
+        for requirement in distribution.requires or ()
+        if "extra ==" not in requirement and (match := _WITH_EXTRAS.match(requirement))
         for extra in match["extras"].split(",")
     }
 
-    assert ("coverage", "toml") in wanted, "nothing is tested"
-    assert [] == [(name, extra) for name, extra in wanted if name in pinned and extra not in pinned[name]]
+    assert ("coverage", "toml") in required, "nothing is tested"
+    assert [] == [(name, extra) for name, extra in required if name in pinned and extra not in pinned[name]]
 
 
 def _text() -> str:
@@ -108,9 +108,9 @@ def _text() -> str:
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin", "linux"])
-def test_each_platform_is_thought_of(platform: str) -> None:
+def test_pins_are_for_all_platforms(platform: str) -> None:
     """
-    The pins are made for all platforms at once: each has packages of its own.
+    The pins contain packages for each platform.
     """
     markers = [entry[0].partition(" ; ")[2] for entry in entries(RUNTIME)]
 

@@ -1,4 +1,4 @@
-"""Where a user's own installation goes, and what a shell finds of it."""
+"""The paths of a user's installation, and its launcher."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from install.progress import SetupError
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder whose name has a space, a quote and a letter that is not ASCII."""
+    """A home folder with a space, a quote, and a non-ASCII letter in its name."""
     folder = tmp_path / "Zoë's home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -24,8 +24,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=[False, True], ids=["link", "batch"])
-def there(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
-    """An installation of each kind."""
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
+    """The paths of an installation with each kind of launcher."""
     data = tmp_path / "Zoë's data" / "upstash-helper"
     name = "bin/upstash-helper.cmd" if request.param else "../../bin/upstash-helper"
     return Places(data, Path(os.path.normpath(data / name)), windows=request.param)
@@ -39,9 +39,9 @@ def there(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
         ("darwin", "Library/Application Support/upstash-helper", ".local/bin/upstash-helper"),
     ],
 )
-def test_each_platform_has_its_customs(home: Path, platform: str, data: str, command: str) -> None:
+def test_paths_on_each_platform(home: Path, platform: str, data: str, command: str) -> None:
     """
-    The environment is in the user's data folder, the command where users' own programs are.
+    The environment is in the user's data folder, and the launcher in the folder for the user's programs.
     """
     if sys.platform == "win32":
         pytest.skip("platform: home folders of other systems")
@@ -51,9 +51,9 @@ def test_each_platform_has_its_customs(home: Path, platform: str, data: str, com
     assert home / data / "venv/bin/upstash-helper" == found.program
 
 
-def test_windows_has_folders_of_its_own() -> None:
+def test_paths_on_windows() -> None:
     """
-    Below the local application data; the command is in a folder that has nothing but it.
+    On Windows, both are in the local application data folder, and the launcher is in a separate folder.
     """
     found = places(platform="win32", environ={"LOCALAPPDATA": "C:/Users/Zoë"})
 
@@ -62,9 +62,9 @@ def test_windows_has_folders_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("given", "used"), [("/data", True), ("relative", False), ("", False)])
-def test_a_data_folder_of_ones_own_is_respected(home: Path, given: str, *, used: bool) -> None:
+def test_xdg_data_home(home: Path, given: str, *, used: bool) -> None:
     """
-    XDG_DATA_HOME is, if it is absolute, as its specification wants it.
+    XDG_DATA_HOME is used if it is absolute, as its specification requires.
     """
     found = places(platform="linux", environ={"XDG_DATA_HOME": given})
 
@@ -72,9 +72,9 @@ def test_a_data_folder_of_ones_own_is_respected(home: Path, given: str, *, used:
 
 
 @pytest.mark.parametrize("home_variable", ["/no/such/folder", "relative"])
-def test_a_home_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home_variable: str) -> None:
+def test_missing_home_is_an_error(monkeypatch: pytest.MonkeyPatch, home_variable: str) -> None:
     """
-    A service account's home, which nobody made, is an error and is not made.
+    A home folder that does not exist, as for service accounts, is an error and is not created.
     """
     monkeypatch.setenv("HOME", home_variable)
 
@@ -82,74 +82,74 @@ def test_a_home_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, home_
         places(platform="linux", environ={})
 
 
-def test_windows_without_its_folder_is_told() -> None:
+def test_missing_localappdata_is_an_error() -> None:
     """
-    The variable that is missing is named.
+    The error names the missing variable.
     """
     with pytest.raises(SetupError, match="LOCALAPPDATA"):
         places(platform="win32", environ={})
 
 
-def test_a_launcher_is_made_once_and_removed(there: Places) -> None:
+def test_launcher_is_created_and_removed(target: Places) -> None:
     """
-    It is made with its folder, made again without harm, and known as ours when it goes.
+    The launcher is created with its folder, can be created again, and is recognized when it is removed.
     """
-    assert not launcher.is_ours(there)
+    assert not launcher.is_own(target)
 
-    launcher.put(there)
-    launcher.put(there)
+    launcher.create(target)
+    launcher.create(target)
 
-    assert launcher.is_ours(there)
-    launcher.remove(there)
-    assert not os.path.lexists(there.launcher)
-    launcher.remove(there)
+    assert launcher.is_own(target)
+    launcher.remove(target)
+    assert not os.path.lexists(target.launcher)
+    launcher.remove(target)
 
 
-def test_a_link_leads_to_the_program(there: Places) -> None:
+def test_launcher_points_to_the_program(target: Places) -> None:
     """
-    On Windows, which asks for a right to make links, a batch file calls it by a path relative to its own.
+    The launcher is a link. On Windows, where links need a privilege, it is a batch file with a relative path.
     """
-    launcher.put(there)
+    launcher.create(target)
 
-    if there.windows:
-        assert there.launcher.read_bytes() == BATCH.encode()
-        assert there.launcher.parent / ".." / "venv/Scripts/upstash-helper.exe" == Path(
-            BATCH.partition('"')[2].partition('"')[0].replace("%~dp0", f"{there.launcher.parent}/").replace("\\", "/")
+    if target.windows:
+        assert target.launcher.read_bytes() == BATCH.encode()
+        assert target.launcher.parent / ".." / "venv/Scripts/upstash-helper.exe" == Path(
+            BATCH.partition('"')[2].partition('"')[0].replace("%~dp0", f"{target.launcher.parent}/").replace("\\", "/")
         )
         assert BATCH.encode().isascii()
     else:
-        assert there.launcher.readlink() == there.program
+        assert target.launcher.readlink() == target.program
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "broken"])
-def test_another_programs_launcher_is_left_alone(there: Places, kind: str, tmp_path: Path) -> None:
+def test_launcher_of_another_program_is_left_alone(target: Places, kind: str, tmp_path: Path) -> None:
     """
-    What pipx, uv or the user put there is named, neither replaced nor removed.
+    A launcher created by pipx, uv, or the user is reported, and neither replaced nor removed.
     """
-    there.launcher.parent.mkdir(parents=True)
+    target.launcher.parent.mkdir(parents=True)
     if kind == "file":
-        there.launcher.write_text("#!/bin/sh\n", encoding="utf-8")
+        target.launcher.write_text("#!/bin/sh\n", encoding="utf-8")
     else:
-        target = tmp_path / "theirs"
+        other = tmp_path / "other"
         if kind == "link":
-            target.touch()
-        there.launcher.symlink_to(target)
+            other.touch()
+        target.launcher.symlink_to(other)
 
-    with pytest.raises(SetupError, match=r"is there already, and not from this script.*pipx uninstall upstash-helper"):
-        launcher.put(there)
-    launcher.remove(there)
+    with pytest.raises(SetupError, match=r"was not created by this script.*pipx uninstall upstash-helper"):
+        launcher.create(target)
+    launcher.remove(target)
 
-    assert os.path.lexists(there.launcher)
+    assert os.path.lexists(target.launcher)
 
 
-def test_a_shell_that_does_not_find_it_is_told_how(there: Places) -> None:
+def test_path_hint(target: Places) -> None:
     """
-    Nothing is said where the folder is on the PATH.
+    If the launcher's folder is not on the PATH, a hint shows how to add it.
     """
-    folder = there.launcher.parent
+    folder = target.launcher.parent
 
-    assert launcher.advice(there, {"PATH": os.pathsep.join(["/usr/bin", str(folder)])}) is None
-    said = launcher.advice(there, {"PATH": "/usr/bin"})
-    assert said is not None
-    assert f"{folder} is not on your PATH" in said
-    assert ("Environment Variables" if there.windows else 'export PATH="$HOME/.local/bin:$PATH"') in said
+    assert launcher.path_hint(target, {"PATH": os.pathsep.join(["/usr/bin", str(folder)])}) is None
+    hint = launcher.path_hint(target, {"PATH": "/usr/bin"})
+    assert hint is not None
+    assert f"{folder} is not on your PATH" in hint
+    assert ("Environment Variables" if target.windows else 'export PATH="$HOME/.local/bin:$PATH"') in hint

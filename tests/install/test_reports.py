@@ -1,4 +1,4 @@
-"""What CI makes of skipped tests and failed checks."""
+"""The pytest plugins that report skipped tests in CI and failed checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXPECTED = "import pytest\n\n@pytest.mark.xfail\ndef test_fails() -> None: asser
 
 
 def run_pytest(folder: Path, tests: str, plugin: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``tests`` in a world of their own, with one of our plugins."""
+    """Run ``tests`` in a separate folder, with one of this project's plugins."""
     (folder / "test_it.py").write_text(PASSING + tests)
     (folder / "pytest.ini").write_text("[pytest]\n")
     inherited = {name: value for name, value in os.environ.items() if name not in ("CI", FAILED_CHECKS)}
@@ -34,9 +34,9 @@ def run_pytest(folder: Path, tests: str, plugin: str, **variables: str) -> subpr
 
 
 @pytest.mark.parametrize("tests", [SKIPPED, MODULE])
-def test_ci_fails_for_what_it_should_have_had(tmp_path: Path, tests: str) -> None:
+def test_ci_fails_if_a_test_is_skipped_for_a_missing_program(tmp_path: Path, tests: str) -> None:
     """
-    In CI a test that is skipped for something missing fails the run, and is named with the reason.
+    In CI, a test that is skipped because a program is missing fails the run, and is reported with the reason.
     """
     done = run_pytest(tmp_path, tests.format(reason="redis-cli is not installed"), "tests.support.skips", CI="true")
 
@@ -54,9 +54,9 @@ def test_ci_fails_for_what_it_should_have_had(tmp_path: Path, tests: str) -> Non
     ],
     ids=["another-platform", "expected-to-fail", "not-in-ci"],
 )
-def test_other_skips_are_taken(tmp_path: Path, tests: str, variables: dict[str, str]) -> None:
+def test_other_skips_are_allowed(tmp_path: Path, tests: str, variables: dict[str, str]) -> None:
     """
-    Tests for another operating system are skipped in CI, too; and elsewhere anything may be missing.
+    Tests for other operating systems may be skipped in CI, and all tests elsewhere.
     """
     done = run_pytest(tmp_path, tests, "tests.support.skips", **variables)
 
@@ -64,9 +64,9 @@ def test_other_skips_are_taken(tmp_path: Path, tests: str, variables: dict[str, 
     assert "skipped in CI" not in done.stdout
 
 
-def test_a_failed_check_is_told_next_to_the_result(tmp_path: Path) -> None:
+def test_failed_check_is_reported_next_to_the_result(tmp_path: Path) -> None:
     """
-    Who sees that all tests passed also sees that mypy did not; and pytest's line stays the last one.
+    The names of failed checks are printed before pytest's summary, which stays the last line.
     """
     done = run_pytest(tmp_path, "", "tests.support.failed_checks", **{FAILED_CHECKS: "mypy, ruff check"})
 

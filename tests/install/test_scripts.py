@@ -1,4 +1,4 @@
-"""The scripts that a person starts first, on whatever Python there is."""
+"""The scripts can be started with any Python version, and print help without a setup."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SCRIPTS = ("demo.py", "install.py", "test.py", "pin.py")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_old_pythons_can_read_the_scripts(script: str) -> None:
+def test_scripts_can_be_parsed_by_old_pythons(script: str) -> None:
     """
-    Python 3.8 gets as far as saying that it is too old.
+    The scripts are valid in Python 3.8, so that it can print that it is too old.
     """
     text = (ROOT / "install" / script).read_text(encoding="utf-8")
 
@@ -26,9 +26,9 @@ def test_old_pythons_can_read_the_scripts(script: str) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_an_old_python_is_told_in_a_sentence(script: str) -> None:
+def test_old_python_is_an_error_message(script: str) -> None:
     """
-    What is too old, and what is needed, in one line; nothing else of the project is imported before that.
+    With an old Python, one line names the required version, before anything else is imported.
     """
     path = str(ROOT / "install" / script)
     code = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path(sys.argv[1], run_name='__main__')"
@@ -39,9 +39,9 @@ def test_an_old_python_is_told_in_a_sentence(script: str) -> None:
     assert done.stderr == "upstash-helper needs Python 3.11 or newer; this is 3.9.\n"
 
 
-def test_nothing_is_set_up_for_help(tmp_path: Path) -> None:
+def test_help_needs_no_setup(tmp_path: Path) -> None:
     """
-    Asking a script for help works on the spot, from any folder, and makes no environment.
+    `--help` works in any folder, and creates no environment.
     """
     shutil.copytree(ROOT / "install", tmp_path / "install")
 

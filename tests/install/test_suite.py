@@ -1,4 +1,4 @@
-"""The whole suite: everything is run, and one failure is enough."""
+"""Running all checks and tests."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PYTHON = Path(sys.executable)
 GOOD = ("good", ("-c", ""))
 BAD = ("bad", ("-c", "raise SystemExit(3)"))
 
-SAYS_WHAT_FAILED = ("-c", f"import os; print('failed before:', os.environ[{suite.FAILED_CHECKS!r}])")
+PRINTS_FAILED_CHECKS = ("-c", f"import os; print('failed before:', os.environ[{suite.FAILED_CHECKS!r}])")
 FAILS = ("-c", "raise SystemExit(5)")
 
 
-def test_all_good_is_good() -> None:
+def test_success() -> None:
     """
-    The exit code is 0 only then.
+    If all checks and tests pass, the exit code is 0.
     """
     assert suite.run_everything(PYTHON, checks=[GOOD, GOOD], tests=("-c", "")) == 0
 
 
-def test_a_failed_check_stops_nothing_and_fails_all(capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_check_does_not_stop_the_tests(capfd: pytest.CaptureFixture[str]) -> None:
     """
-    A typing error does not hide what the tests would have said, and passing tests do not hide the typing error.
+    After a failed check, the tests are still run, and the exit code is 1 even if they pass.
     """
-    code = suite.run_everything(PYTHON, checks=[BAD, GOOD], tests=SAYS_WHAT_FAILED)
+    code = suite.run_everything(PYTHON, checks=[BAD, GOOD], tests=PRINTS_FAILED_CHECKS)
 
     out, err = capfd.readouterr()
     assert code == 1
@@ -39,30 +39,30 @@ def test_a_failed_check_stops_nothing_and_fails_all(capfd: pytest.CaptureFixture
     assert [line.partition(",")[0] for line in err.splitlines()] == ["bad: failed", "good: ok"]
 
 
-def test_failed_tests_fail_all() -> None:
+def test_exit_code_of_failed_tests() -> None:
     """
-    The exit code of pytest tells what was wrong, also after a failed check.
+    If tests fail, the exit code is that of pytest, also after a failed check.
     """
     assert suite.run_everything(PYTHON, checks=[GOOD], tests=FAILS) == 5
     assert suite.run_everything(PYTHON, checks=[BAD], tests=FAILS) == 5
 
 
-def test_paths_mean_what_they_mean_where_they_are_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Arguments for pytest may be typed in any folder, with the shell's completion of paths.
+    Paths in pytest's arguments are relative to the current working directory, if they exist there.
     """
     (tmp_path / "test_a.py").touch()
     monkeypatch.chdir(tmp_path)
 
-    arguments = suite.seen_from(ROOT, ["test_a.py::test_b[x]", "-q", "tests/api"])
+    arguments = suite.relative_to(ROOT, ["test_a.py::test_b[x]", "-q", "tests/api"])
 
     assert arguments == [f"{tmp_path / 'test_a.py'}::test_b[x]", "-q", "tests/api"]
 
 
-def test_at_the_top_arguments_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_are_unchanged_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Where pytest runs anyway, nothing is rewritten.
+    In the checkout's folder, arguments are not changed.
     """
     monkeypatch.chdir(ROOT)
 
-    assert suite.seen_from(ROOT, ["tests", "-k", "install"]) == ["tests", "-k", "install"]
+    assert suite.relative_to(ROOT, ["tests", "-k", "install"]) == ["tests", "-k", "install"]

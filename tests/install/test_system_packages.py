@@ -1,4 +1,4 @@
-"""The Debian packages for tests: which are missing, and how they are installed."""
+"""The Debian packages for tests: finding missing ones, and the commands that install them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ REDIS = Package("redis-tools", "redis-cli", "a client")
 DBUS = Package("dbus", "dbus-run-session", "a bus")
 
 
-def test_a_package_is_missing_when_its_program_is() -> None:
+def test_package_is_missing_if_its_program_is() -> None:
     """
-    A machine that has a program, from wherever, is not changed for it.
+    A package is not installed if its program already exists, from any source.
     """
-    there = {"redis-cli": "/usr/local/bin/redis-cli"}
+    installed = {"redis-cli": "/usr/local/bin/redis-cli"}
 
-    assert missing([REDIS, DBUS], find=there.get) == (DBUS,)
+    assert missing([REDIS, DBUS], find=installed.get) == (DBUS,)
 
 
-def test_nothing_is_missing_where_all_programs_are() -> None:
+def test_nothing_is_missing_if_all_programs_exist() -> None:
     """
-    The usual case asks for nothing.
+    If all programs exist, no package is missing.
     """
     assert missing(find=lambda program: f"/usr/bin/{program}") == ()
 
 
-def test_packages_are_installed_without_a_question() -> None:
+def test_packages_are_installed_noninteractively() -> None:
     """
-    apt-get waits for another installation, asks nothing and takes no more than it must, after a look at what there is.
+    apt-get updates its lists, waits for other installations, asks no questions, and installs no recommended packages.
     """
     update, install = commands_for([REDIS, DBUS], as_root=())
 
@@ -37,17 +37,17 @@ def test_packages_are_installed_without_a_question() -> None:
         assert {"-y", "DPkg::Lock::Timeout=300"} < set(command)
 
 
-def test_sudo_does_not_lose_the_variables() -> None:
+def test_variables_are_set_after_sudo() -> None:
     """
-    What keeps apt-get from asking is set behind sudo, which clears the environment.
+    The variables for apt-get are set after sudo, which clears the environment.
     """
     update, _ = commands_for([REDIS], as_root=("sudo", "-n"))
 
     assert update[:4] == ("sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive")
 
 
-def test_every_package_says_why() -> None:
+def test_every_package_has_a_reason() -> None:
     """
-    Nobody has to guess why a package is put on the machine.
+    Every package has a reason, which is shown when it is installed.
     """
     assert [] == [package.name for package in PACKAGES if len(package.reason) < len("a reason")]

@@ -1,4 +1,4 @@
-"""What is in the packages: everything of ours, nothing of the developer's, and the same each time."""
+"""The built packages: complete, without files of the developer, and reproducible."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from install.environment import ROOT
+from install.manual import man_pages
 from tests.support.packages import DIRT, build, copy_of_checkout, names_in, unpacked
 from upstash_helper import __version__
 
@@ -27,26 +28,26 @@ INFO = f"{NAME}.dist-info"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout, as untidy as a developer's."""
+    """A copy of this checkout, with files that a developer's checkout typically contains."""
     return copy_of_checkout(tmp_path_factory.mktemp("source") / "checkout")
 
 
 @pytest.fixture(scope="module")
 def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is built from it."""
+    """The wheel built from the checkout."""
     return build(checkout, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution that is built from it."""
+    """The source distribution built from the checkout."""
     return build(checkout, "sdist", tmp_path_factory.mktemp("sdist"))
 
 
 def files_below(folder: Path) -> set[str]:
-    """Return what is in a folder of the checkout, but for what Python and the linters have left there."""
+    """Return the files in a folder of the checkout, without those that Python, linters, and our build generate."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache|node_modules)/", name)}
+    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache|node_modules|cli/manual)/", name)}
 
 
 def is_for_developers(name: str) -> bool:
@@ -63,10 +64,11 @@ def templates() -> set[str]:
 
 def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
     """
-    Daemon and tray with their pages, types and templates, the licence, and no more: no test, no cache, no secret.
+    The wheel contains daemon and tray with their pages, types, and templates, and the license, but nothing else.
     """
     ours = {f"{package}/{name}" for package, folder in PACKAGES.items() for name in files_below(folder)} | templates()
     ours = {name for name in ours if not is_for_developers(name)}
+    ours |= {f"upstash_helper/cli/manual/{name}" for name in man_pages()}
     names = names_in(wheel)
 
     assert ours == {name for name in names if not name.startswith(f"{INFO}/")}
@@ -78,12 +80,26 @@ def test_the_wheel_has_all_of_ours_and_nothing_else(wheel: Path) -> None:
         "upstash_helper/web/connect.js",
         "upstash_helper/web/dashboard/dashboard.html",
     } < names
-    assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/run.py"} < names
+    assert {"upstash_helper/sandbox/oauth/web/base.html", "upstash_helper_tray/runtime/run.py"} < names
 
 
-def test_the_sdist_is_enough_for_everything(sdist: Path) -> None:
+def test_wheel_has_the_current_man_pages(wheel: Path) -> None:
     """
-    The sources, the tests, the scripts with what they read, and the texts: who has it needs no checkout.
+    The pages in the wheel are generated from its commands when it is built.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        pages = {
+            name.rpartition("/")[2]: archive.read(name).decode("ascii")
+            for name in archive.namelist()
+            if name.startswith("upstash_helper/cli/manual/")
+        }
+
+    assert man_pages() == pages
+
+
+def test_sdist_is_complete(sdist: Path) -> None:
+    """
+    The source distribution contains the sources, the tests, the scripts with their data, and the documents.
     """
     names = names_in(sdist)
 
@@ -95,9 +111,9 @@ def test_the_sdist_is_enough_for_everything(sdist: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["wheel", "sdist"])
-def test_nothing_of_the_developers_is_in_a_package(package: str, request: pytest.FixtureRequest) -> None:
+def test_packages_contain_no_files_of_the_developer(package: str, request: pytest.FixtureRequest) -> None:
     """
-    A `.env`, compiled files and old packages stay where they are, whatever the folder that is packed.
+    A `.env`, compiled files, and old packages are not included.
     """
     path: Path = request.getfixturevalue(package)
 
@@ -109,9 +125,9 @@ def test_nothing_of_the_developers_is_in_a_package(package: str, request: pytest
     assert not re.search(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{32}", content)
 
 
-def test_a_wheel_from_the_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
+def test_wheel_built_from_the_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
     """
-    Whether it is built from the checkout or from the published source makes no difference.
+    The wheel is the same whether it is built from the checkout or from the source distribution.
     """
     source = unpacked(sdist, tmp_path / "source")
 
@@ -125,7 +141,7 @@ def test_a_wheel_from_the_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: 
 @pytest.mark.parametrize("target", ["wheel", "sdist"])
 def test_packages_are_reproducible(target: str, tmp_path: Path) -> None:
     """
-    Built in another folder, from files of another day, with the same SOURCE_DATE_EPOCH, they are the same to the byte.
+    Packages built in another folder, from files with other dates, with the same SOURCE_DATE_EPOCH, are identical.
     """
     first = build(copy_of_checkout(tmp_path / "a"), target, tmp_path / "first", epoch=1_700_000_000)
     other = copy_of_checkout(tmp_path / "b folder")
@@ -137,9 +153,9 @@ def test_packages_are_reproducible(target: str, tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_the_metadata_says_what_it_is(wheel: Path) -> None:
+def test_metadata(wheel: Path) -> None:
     """
-    Name, version, licence, the command, the needed Python, and the extras with what is in them.
+    The metadata has the name, version, license, command, required Python version, and extras.
     """
     with zipfile.ZipFile(wheel) as archive:
         metadata = email.message_from_bytes(archive.read(f"{INFO}/METADATA"))

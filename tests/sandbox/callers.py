@@ -1,4 +1,4 @@
-"""Clients of the sandbox, as Upstash's users have them."""
+"""Clients of the sandbox: an OAuth client, and a user of the Developer API and of databases."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ REDIRECT_URI = "http://localhost:3000"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer, read to its end."""
+class Response:
+    """A response with its whole body."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,14 +36,14 @@ class Answer:
         return msgspec.json.decode(self.body)
 
 
-async def ask(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Answer:
-    """Send a request, and read its answer. The address is sent as it is written."""
+async def send(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Response:
+    """Send a request and return the response. The URL is not normalized, and redirects are not followed."""
     async with session.request(method, URL(url, encoded=True), allow_redirects=False, **options) as response:
-        return Answer(response.status, response.headers, await response.read())
+        return Response(response.status, response.headers, await response.read())
 
 
 def unique_email() -> str:
-    """Return the e-mail of somebody new."""
+    """Return an email that has no account yet."""
     return f"ada-{secrets.token_hex(6)}@example.com"
 
 
@@ -59,7 +59,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @dataclass
 class OAuthClient:
-    """An app that sends its user to sign in."""
+    """An app that signs its user in with OAuth."""
 
     sandbox: Sandbox
     session: aiohttp.ClientSession
@@ -68,12 +68,12 @@ class OAuthClient:
 
     @property
     def challenge(self) -> str:
-        """PKCE's S256 challenge."""
+        """The S256 code challenge of the verifier."""
         digest = hashlib.sha256(self.verifier.encode()).digest()
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def url(self, **changes: str | None) -> str:
-        """Return the address that the user's browser opens; a parameter that is None is left out."""
+        """Return the authorization URL with some parameters changed. None removes a parameter."""
         parameters: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.sandbox.client_id,
@@ -89,39 +89,39 @@ class OAuthClient:
         return f"{self.sandbox.auth_url}/authorize?{query}"
 
     async def code(self, email: str, *, sign_up: bool = True) -> str:
-        """Have a user sign in, and return the authorization code."""
+        """Sign a user in, and return the authorization code."""
         return parameters_of(await self.sandbox.authorize(self.url(), email, PASSWORD, sign_up=sign_up))["code"]
 
-    async def token(self, **changes: str | None) -> Answer:
-        """Send a request to the token endpoint; a parameter that is None is left out."""
+    async def token(self, **changes: str | None) -> Response:
+        """Send a token request. None removes a parameter."""
         form = {"client_id": self.sandbox.client_id, **changes}
         data = {name: value for name, value in form.items() if value is not None}
-        return await ask(self.session, "POST", f"{self.sandbox.auth_url}/oauth/token", data=data)
+        return await send(self.session, "POST", f"{self.sandbox.auth_url}/oauth/token", data=data)
 
-    async def exchange(self, code: str, **changes: str | None) -> Answer:
+    async def exchange(self, code: str, **changes: str | None) -> Response:
         """Exchange an authorization code."""
         form = {"code": code, "redirect_uri": REDIRECT_URI, "code_verifier": self.verifier, **changes}
         return await self.token(grant_type="authorization_code", **form)
 
-    async def refresh(self, refresh_token: str) -> Answer:
-        """Refresh."""
+    async def refresh(self, refresh_token: str) -> Response:
+        """Exchange a refresh token."""
         return await self.token(grant_type="refresh_token", refresh_token=refresh_token)
 
     async def sign_in(self, email: str, *, sign_up: bool = True) -> dict[str, Any]:
-        """Go all the way to the tokens."""
-        answer = await self.exchange(await self.code(email, sign_up=sign_up))
-        assert answer.status == 200, answer.body
-        tokens: dict[str, Any] = answer.json
+        """Sign a user in, and return the tokens."""
+        response = await self.exchange(await self.code(email, sign_up=sign_up))
+        assert response.status == 200, response.body
+        tokens: dict[str, Any] = response.json
         return tokens
 
-    async def make_key(self, access_token: str, name: str) -> Answer:
-        """Ask for an API key."""
+    async def create_api_key(self, access_token: str, name: str) -> Response:
+        """Create an API key with an access token."""
         url = f"{self.sandbox.api_url}/apikey"
-        return await ask(self.session, "POST", url, json={"name": name}, headers=bearer(access_token))
+        return await send(self.session, "POST", url, json={"name": name}, headers=bearer(access_token))
 
-    async def userinfo(self, access_token: str) -> Answer:
-        """Ask who the token was made for."""
-        return await ask(self.session, "GET", f"{self.sandbox.auth_url}/userinfo", headers=bearer(access_token))
+    async def userinfo(self, access_token: str) -> Response:
+        """Request the claims about the access token's user."""
+        return await send(self.session, "GET", f"{self.sandbox.auth_url}/userinfo", headers=bearer(access_token))
 
 
 @dataclass
@@ -135,54 +135,54 @@ class Caller:
 
     @classmethod
     async def new(cls, sandbox: Sandbox, session: aiohttp.ClientSession) -> Self:
-        """Return the caller of an account that is new."""
+        """Create an account with an API key, and return its caller."""
         email = unique_email()
         await sandbox.account(email, PASSWORD)
         return cls(sandbox, session, email, await sandbox.api_key(email, "tests"))
 
-    async def call(self, method: str, path: str, body: Any = None, *, data: bytes | None = None) -> Answer:
-        """Call the Developer API; ``path`` is below ``/v2/redis`` unless it begins with a slash."""
+    async def call(self, method: str, path: str, body: Any = None, *, data: bytes | None = None) -> Response:
+        """Call the Developer API. ``path`` is relative to ``/v2/redis`` unless it begins with a slash."""
         url = self.sandbox.api_url + (path if path.startswith("/") else f"/v2/redis/{path}")
         payload = data if data is not None else (None if body is None else msgspec.json.encode(body))
         headers = basic(self.email, self.api_key)
-        return await ask(self.session, method, url, data=payload, headers=headers)
+        return await send(self.session, method, url, data=payload, headers=headers)
 
     async def create(self, **fields: Any) -> dict[str, Any]:
-        """Make a database."""
+        """Create a database."""
         body = {"database_name": "books", "platform": "aws", "primary_region": "us-east-1", **fields}
-        answer = await self.call("POST", "database", body)
-        assert answer.status == 200, answer.body
-        database: dict[str, Any] = answer.json
+        response = await self.call("POST", "database", body)
+        assert response.status == 200, response.body
+        database: dict[str, Any] = response.json
         return database
 
-    async def shown(self, database: dict[str, Any]) -> dict[str, Any]:
-        """Return the database as it is shown now."""
-        answer = await self.call("GET", f"database/{database['database_id']}")
-        assert answer.status == 200, answer.body
-        shown: dict[str, Any] = answer.json
-        return shown
+    async def get(self, database: dict[str, Any]) -> dict[str, Any]:
+        """Return the database's current state."""
+        response = await self.call("GET", f"database/{database['database_id']}")
+        assert response.status == 200, response.body
+        current: dict[str, Any] = response.json
+        return current
 
     async def rest(
         self, token: str, path: str = "/", *, method: str = "GET", headers: Mapping[str, str] | None = None, **body: Any
-    ) -> Answer:
-        """Call the data plane."""
+    ) -> Response:
+        """Call the REST API."""
         url = self.sandbox.rest_url + path
-        return await ask(self.session, method, url, headers={**bearer(token), **(headers or {})}, **body)
+        return await send(self.session, method, url, headers={**bearer(token), **(headers or {})}, **body)
 
     async def run(self, database: dict[str, Any], *command: str | float) -> Any:
-        """Run one command over REST, and return its result."""
-        answer = await self.rest(database["rest_token"], method="POST", json=list(command))
-        assert answer.status == 200, answer.body
-        return answer.json["result"]
+        """Run one command over the REST API, and return its result."""
+        response = await self.rest(database["rest_token"], method="POST", json=list(command))
+        assert response.status == 200, response.body
+        return response.json["result"]
 
 
 def parameters_of(url: str) -> dict[str, str]:
-    """Return the query of an address."""
+    """Return the query parameters of a URL."""
     return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """Return what a JSON Web Token says, without checking its signature."""
+    """Return the claims of a JSON Web Token, without verifying its signature."""
     payload = token.split(".")[1]
     claims: dict[str, Any] = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims

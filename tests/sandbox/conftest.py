@@ -1,4 +1,4 @@
-"""Fixtures of the sandbox's tests: one sandbox for all of them, and callers that are new for each."""
+"""Fixtures of the sandbox's tests: one shared sandbox process, and a new account for each test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 @pytest.fixture
 async def sandbox(shared_sandbox: Sandbox) -> AsyncIterator[Sandbox]:
-    """The shared sandbox, without faults and with its settings as at the start."""
+    """The shared sandbox, without faults and with default settings."""
     yield shared_sandbox
     await shared_sandbox.clear_faults()
     await shared_sandbox.settings()
@@ -32,18 +32,18 @@ async def sandbox(shared_sandbox: Sandbox) -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client that decodes and keeps nothing by itself."""
+    """An HTTP client that neither decompresses bodies nor stores cookies."""
     async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield session
 
 
 @pytest.fixture
 def client(sandbox: Sandbox, session: aiohttp.ClientSession) -> OAuthClient:
-    """An app that nobody has signed in to."""
+    """An app without a signed-in user."""
     return OAuthClient(sandbox, session)
 
 
 @pytest.fixture
 async def caller(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    """Somebody new with an API key."""
+    """A new account with an API key."""
     return await Caller.new(sandbox, session)

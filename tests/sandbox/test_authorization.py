@@ -1,4 +1,4 @@
-"""The authorization request and the pages: RFC 6749, section 4.1, and RFC 7636."""
+"""The authorization endpoint and its pages (RFC 6749, section 4.1, and RFC 7636)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from tests.sandbox.callers import PASSWORD, REDIRECT_URI, OAuthClient, ask, parameters_of, unique_email
+from tests.sandbox.callers import PASSWORD, REDIRECT_URI, OAuthClient, parameters_of, send, unique_email
 from tests.support.sandbox import SandboxFailed, read_page
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-async def test_signing_up_sends_the_browser_back_with_a_code(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_sign_up_redirects_with_a_code(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    Who signs up lands at the redirect URI with a code, the unchanged state, and nothing else.
+    After signing up, the browser is redirected to the redirect URI with a code, the unchanged state, and nothing else.
     """
     redirect = await sandbox.authorize(client.url(state="a b&c=d"), unique_email(), PASSWORD)
 
@@ -27,9 +27,9 @@ async def test_signing_up_sends_the_browser_back_with_a_code(sandbox: Sandbox, c
     assert found["state"] == "a b&c=d"
 
 
-async def test_who_has_signed_up_can_sign_in(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_existing_account_can_sign_in(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    The account is there for the next sign-in, however the e-mail is capitalized.
+    An account that signed up can sign in, whatever the capitalization of the email.
     """
     email = unique_email()
     await sandbox.authorize(client.url(), email, PASSWORD)
@@ -39,9 +39,9 @@ async def test_who_has_signed_up_can_sign_in(sandbox: Sandbox, client: OAuthClie
     assert "code" in parameters_of(redirect)
 
 
-async def test_cancel_says_access_denied(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_cancel_redirects_with_access_denied(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    Cancel sends the browser back with `access_denied`, a description and the state.
+    Cancel redirects the browser with `access_denied`, a description, and the state.
     """
     found = parameters_of(await sandbox.cancel(client.url()))
 
@@ -49,16 +49,16 @@ async def test_cancel_says_access_denied(sandbox: Sandbox, client: OAuthClient) 
     assert found["error_description"]
 
 
-async def test_the_issuer_is_named_when_that_is_switched_on(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_redirects_name_the_issuer_if_configured(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    With `redirect_iss` every redirect names the issuer (RFC 9207), the refusals too.
+    With the setting `redirect_iss`, every redirect names the issuer (RFC 9207), including errors.
     """
     await sandbox.settings(redirect_iss=True)
 
     granted = await sandbox.authorize(client.url(), unique_email(), PASSWORD)
-    refused = await sandbox.cancel(client.url())
+    denied = await sandbox.cancel(client.url())
 
-    assert {f"{sandbox.auth_url}/"} == {parameters_of(granted)["iss"], parameters_of(refused)["iss"]}
+    assert {f"{sandbox.auth_url}/"} == {parameters_of(granted)["iss"], parameters_of(denied)["iss"]}
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,17 @@ async def test_the_issuer_is_named_when_that_is_switched_on(sandbox: Sandbox, cl
         {"redirect_uri": "not an address"},
     ],
 )
-async def test_a_wrong_client_or_redirect_uri_redirects_nowhere(
+async def test_invalid_client_or_redirect_uri_shows_an_error_page(
     client: OAuthClient, changes: dict[str, str | None]
 ) -> None:
     """
-    Where it is not sure who asks, an error page is shown and the browser goes nowhere (RFC 6749, section 4.1.2.1).
+    If the client or redirect URI is invalid, an error page is shown, without a redirect (RFC 6749, section 4.1.2.1).
     """
-    answer = await ask(client.session, "GET", client.url(**changes))
+    response = await send(client.session, "GET", client.url(**changes))
 
-    assert answer.status == 400
-    assert "Location" not in answer.headers
-    assert b"<form" not in answer.body
+    assert response.status == 400
+    assert "Location" not in response.headers
+    assert b"<form" not in response.body
 
 
 @pytest.mark.parametrize(
@@ -100,61 +100,61 @@ async def test_a_wrong_client_or_redirect_uri_redirects_nowhere(
         ({"prompt": "none"}, "login_required"),
     ],
 )
-async def test_a_wrong_request_of_a_known_client_is_sent_back(
+async def test_invalid_request_of_a_registered_client_redirects_with_the_error(
     client: OAuthClient, changes: dict[str, str | None], error: str
 ) -> None:
     """
-    A known client learns by redirect what is wrong with its request, with its state.
+    A registered client receives the error and its state by redirect.
     """
-    answer = await ask(client.session, "GET", client.url(**changes))
+    response = await send(client.session, "GET", client.url(**changes))
 
-    found = parameters_of(answer.headers["Location"])
-    assert (303, error, "state-1") == (answer.status, found["error"], found["state"])
+    found = parameters_of(response.headers["Location"])
+    assert (303, error, "state-1") == (response.status, found["error"], found["state"])
 
 
 @pytest.mark.parametrize(
     "query", ["%", "client_id=%ff", "a=1&client_id=\\x00", "client_id=a&client_id=b", "&&&", "x" * 7000]
 )
-async def test_a_broken_query_gets_a_page(client: OAuthClient, query: str) -> None:
+async def test_malformed_query_shows_an_error_page(client: OAuthClient, query: str) -> None:
     """
-    Whatever stands in the query, the answer is a page that says so.
+    A malformed query is answered with an error page.
     """
-    answer = await ask(client.session, "GET", f"{client.sandbox.auth_url}/authorize?{query}")
+    response = await send(client.session, "GET", f"{client.sandbox.auth_url}/authorize?{query}")
 
-    assert answer.status == 400
-    assert answer.headers["Content-Type"].startswith("text/html")
+    assert response.status == 400
+    assert response.headers["Content-Type"].startswith("text/html")
 
 
-async def test_a_wrong_password_keeps_the_email(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_wrong_password_keeps_the_entered_email(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    After a wrong password the page says so, and the e-mail stands in the form as it was typed.
+    After a wrong password, the form is shown again with an error and the email that was entered.
     """
     email = unique_email()
     await sandbox.account(email, PASSWORD)
 
     page = await submit(client, {"email": email, "password": "wrong", "intent": "sign-in"})
 
-    assert (401, "Wrong e-mail or password.") == (page.status, page.message)
+    assert (401, "Wrong email or password.") == (page.status, page.message)
     assert page.fields["email"] == email
     assert page.fields["password"] == ""
 
 
-async def test_an_unknown_email_is_answered_like_a_wrong_password(client: OAuthClient) -> None:
+async def test_unknown_email_has_the_same_error_as_a_wrong_password(client: OAuthClient) -> None:
     """
-    The page does not tell whether there is an account.
+    The error for an unknown email is the same as for a wrong password.
     """
     page = await submit(client, {"email": unique_email(), "password": "wrong", "intent": "sign-in"})
 
-    assert (401, "Wrong e-mail or password.") == (page.status, page.message)
+    assert (401, "Wrong email or password.") == (page.status, page.message)
 
 
 @pytest.mark.parametrize(
     ("email", "password", "part"),
-    [("not an e-mail", PASSWORD, "e-mail address"), ("ada@example.com", "short", "at least 8")],
+    [("not an email", PASSWORD, "email address"), ("ada@example.com", "short", "at least 8")],
 )
-async def test_signing_up_says_what_is_wrong(client: OAuthClient, email: str, password: str, part: str) -> None:
+async def test_invalid_sign_up_shows_the_reason(client: OAuthClient, email: str, password: str, part: str) -> None:
     """
-    A sign-up that cannot be is refused with the reason.
+    Signing up with an invalid email or password shows the reason.
     """
     page = await submit(client, {"email": email, "password": password, "intent": "sign-up"})
 
@@ -162,9 +162,9 @@ async def test_signing_up_says_what_is_wrong(client: OAuthClient, email: str, pa
     assert part in page.message
 
 
-async def test_signing_up_twice_says_to_sign_in(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_signing_up_twice_is_rejected(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    An e-mail makes one account.
+    An email can have only one account.
     """
     email = unique_email()
     await sandbox.account(email, PASSWORD)
@@ -173,47 +173,47 @@ async def test_signing_up_twice_says_to_sign_in(sandbox: Sandbox, client: OAuthC
         await sandbox.authorize(client.url(), email, PASSWORD)
 
 
-async def test_the_form_shows_what_is_asked_for(client: OAuthClient) -> None:
+async def test_screen_hint_and_login_hint_are_applied(client: OAuthClient) -> None:
     """
-    `screen_hint=signup` shows the sign-up form, `login_hint` fills in the e-mail, and both are escaped.
+    `screen_hint=signup` shows the sign-up form, and `login_hint` is filled in as the email, escaped.
     """
-    answer = await ask(client.session, "GET", client.url(screen_hint="signup", login_hint='"><script>'))
+    response = await send(client.session, "GET", client.url(screen_hint="signup", login_hint='"><script>'))
 
-    assert b"<h1>Sign up</h1>" in answer.body
-    assert b"<script>" not in answer.body
-    assert read_page(answer.body.decode()).fields["email"] == '"><script>'
+    assert b"<h1>Sign up</h1>" in response.body
+    assert b"<script>" not in response.body
+    assert read_page(response.body.decode()).fields["email"] == '"><script>'
 
 
-async def test_a_form_without_the_browsers_cookie_changes_nothing(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_form_is_protected_against_csrf(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    Another site cannot send the form in the user's name: without our cookie and token, or with its origin, no code.
+    Another site cannot submit the form (CSRF): a missing cookie, a wrong token, or a foreign origin is 403.
     """
     email = unique_email()
     await sandbox.account(email, PASSWORD)
-    typed = {"email": email, "password": PASSWORD, "intent": "sign-in"}
+    fields = {"email": email, "password": PASSWORD, "intent": "sign-in"}
 
-    blind = await ask(client.session, "POST", client.url(), data=typed)
-    forged = await submit(client, typed, csrf="0" * 64)
-    foreign = await submit(client, typed, origin="https://evil.example")
+    without_cookie = await send(client.session, "POST", client.url(), data=fields)
+    wrong_token = await submit(client, fields, csrf="0" * 64)
+    foreign_origin = await submit(client, fields, origin="https://evil.example")
 
-    assert [403, 403, 403] == [blind.status, forged.status, foreign.status]
+    assert [403, 403, 403] == [without_cookie.status, wrong_token.status, foreign_origin.status]
 
 
-async def test_the_pages_are_shut_tight(client: OAuthClient) -> None:
+async def test_page_has_a_strict_content_security_policy(client: OAuthClient) -> None:
     """
-    The page loads nothing from elsewhere, cannot be framed, is not kept, and its form goes only to us and the client.
+    The page loads no external resources, cannot be framed or cached, and its form goes only to the server and client.
     """
-    answer = await ask(client.session, "GET", client.url())
+    response = await send(client.session, "GET", client.url())
 
-    policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
+    policy = dict(part.strip().partition(" ")[::2] for part in response.headers["Content-Security-Policy"].split(";"))
     assert "'none'" == policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"]
     assert policy["form-action"] == f"'self' {REDIRECT_URI}"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert b"<script" not in answer.body
+    assert response.headers["Cache-Control"] == "no-store"
+    assert b"<script" not in response.body
 
 
 class Submitted:
-    """The page that came back after a form was sent."""
+    """The page returned after a form was submitted."""
 
     def __init__(self, status: int, html: str) -> None:
         page = read_page(html)
@@ -223,12 +223,12 @@ class Submitted:
 
 
 async def submit(
-    client: OAuthClient, typed: dict[str, str], *, csrf: str | None = None, origin: str | None = None
+    client: OAuthClient, fields: dict[str, str], *, csrf: str | None = None, origin: str | None = None
 ) -> Submitted:
-    """Open the page, and send its form."""
+    """Open the page, and submit its form."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        shown = await ask(browser, "GET", client.url())
-        hidden = read_page(shown.body.decode()).hidden | ({"csrf": csrf} if csrf else {})
+        form = await send(browser, "GET", client.url())
+        hidden = read_page(form.body.decode()).hidden | ({"csrf": csrf} if csrf else {})
         headers = {"Origin": origin or client.sandbox.auth_url, "Content-Type": "application/x-www-form-urlencoded"}
-        answer = await ask(browser, "POST", client.url(), data=urlencode({**hidden, **typed}), headers=headers)
-    return Submitted(answer.status, answer.body.decode())
+        response = await send(browser, "POST", client.url(), data=urlencode({**hidden, **fields}), headers=headers)
+    return Submitted(response.status, response.body.decode())

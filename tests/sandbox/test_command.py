@@ -1,4 +1,4 @@
-"""The command line of the sandbox."""
+"""The sandbox's command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.sandbox.callers import OAuthClient, ask, parameters_of, unique_email
+from tests.sandbox.callers import OAuthClient, parameters_of, send, unique_email
 from tests.support.sandbox import Sandbox, SandboxFailed
 from upstash_helper import __version__
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def run(*arguments: str) -> tuple[int | None, str, str]:
-    """Run the command to its end."""
+    """Run the command until it exits. Return its exit code, standard output, and standard error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -37,9 +37,9 @@ async def run(*arguments: str) -> tuple[int | None, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_help_names_every_option() -> None:
+async def test_help_describes_every_option() -> None:
     """
-    `--help` explains itself.
+    `--help` describes every option and the exit codes.
     """
     code, out, _ = await run("--help")
 
@@ -48,18 +48,18 @@ async def test_help_names_every_option() -> None:
         assert part in out
 
 
-async def test_the_version_is_the_packages() -> None:
+async def test_version_is_the_package_version() -> None:
     """
-    `--version` says the package's version.
+    `--version` prints the package's version.
     """
     code, out, _ = await run("--version")
 
     assert (0, True) == (code, out.strip().endswith(__version__))
 
 
-async def test_a_busy_port_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+async def test_port_in_use_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     """
-    If the port is taken, the answer is one sentence with the way out.
+    If the port is in use, one line names the option to change it, and the exit code is 1.
     """
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
@@ -67,7 +67,7 @@ async def test_a_busy_port_is_one_sentence_and_exit_code_1(tmp_path: Path) -> No
         code, out, err = await run("--data", str(tmp_path / "data"), "--port", str(port))
 
     assert (1, "") == (code, out)
-    assert f"Port {port}" in err
+    assert f"port {port}" in err
     assert "--port" in err
     assert len(err.strip().splitlines()) == 1
 
@@ -83,20 +83,20 @@ async def test_a_busy_port_is_one_sentence_and_exit_code_1(tmp_path: Path) -> No
         (["--nonsense"], 2, "--nonsense"),
     ],
 )
-async def test_wrong_arguments_are_said(tmp_path: Path, arguments: list[str], code: int, part: str) -> None:
+async def test_invalid_arguments_are_reported(tmp_path: Path, arguments: list[str], code: int, part: str) -> None:
     """
-    An argument that cannot be used is named, without a traceback.
+    The error names the invalid option, without a traceback.
     """
-    found, out, err = await run("--data", str(tmp_path / "data"), *arguments)
+    actual_code, out, err = await run("--data", str(tmp_path / "data"), *arguments)
 
-    assert (code, "") == (found, out)
+    assert (code, "") == (actual_code, out)
     assert part in err
     assert "Traceback" not in err
 
 
 async def test_standard_output_is_one_line_of_json(tmp_path: Path) -> None:
     """
-    Programs read exactly one line; people read standard error.
+    Standard output has exactly one line, for programs. Messages for people go to standard error.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -122,7 +122,7 @@ async def test_standard_output_is_one_line_of_json(tmp_path: Path) -> None:
 
 async def test_client_and_redirect_uris_are_remembered(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     """
-    Given once, the client id and the redirect URIs hold for later starts, and each URI is taken exactly.
+    The client ID and the redirect URIs are kept for later starts, and redirect URIs must match exactly.
     """
     uris = ("http://localhost:3999", "http://localhost:3998/callback?a=b")
     first = Sandbox(tmp_path / "data", redirect_uris=uris, client_id="my app")
@@ -132,17 +132,17 @@ async def test_client_and_redirect_uris_are_remembered(tmp_path: Path, session: 
     async with Sandbox.running(tmp_path / "data") as sandbox:
         client = OAuthClient(sandbox, session)
         redirect = await sandbox.authorize(client.url(redirect_uri=uris[1]), unique_email(), "correct horse battery")
-        refused = await ask(session, "GET", client.url())
+        unregistered = await send(session, "GET", client.url())
 
     assert ("my app", list(uris)) == (sandbox.ready.client_id, sandbox.ready.redirect_uris)
     assert redirect.startswith("http://localhost:3998/callback?")
     assert parameters_of(redirect)["a"] == "b"
-    assert refused.status == 400
+    assert unregistered.status == 400
 
 
-async def test_the_default_folder_is_below_the_helpers_home(tmp_path: Path) -> None:
+async def test_default_data_folder_is_in_the_helper_home(tmp_path: Path) -> None:
     """
-    With `UPSTASH_HELPER_HOME` and no `--data`, everything is in its folder `sandbox`.
+    With `UPSTASH_HELPER_HOME` and without `--data`, the data folder is `sandbox` in it.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -159,9 +159,9 @@ async def test_the_default_folder_is_below_the_helpers_home(tmp_path: Path) -> N
     assert ready["data"] == str(tmp_path / "home" / "sandbox")
 
 
-async def test_it_serves_on_ipv6_too(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+async def test_ipv6_loopback_address(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     """
-    `--host ::1` is a loopback address like the other.
+    The sandbox can listen on the IPv6 loopback address.
     """
     if not has_ipv6_loopback():
         pytest.skip("this machine has no ::1")
@@ -174,16 +174,16 @@ async def test_it_serves_on_ipv6_too(tmp_path: Path, session: aiohttp.ClientSess
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
 
-    answer = await ask(session, "GET", f"{ready['auth_url']}/.well-known/openid-configuration")
+    response = await send(session, "GET", f"{ready['auth_url']}/.well-known/openid-configuration")
     process.terminate()
     await process.communicate()
 
     assert ready["auth_url"].startswith("http://[::1]:")
-    assert answer.json["issuer"] == f"{ready['auth_url']}/"
+    assert response.json["issuer"] == f"{ready['auth_url']}/"
 
 
 def has_ipv6_loopback() -> bool:
-    """Return whether ::1 can be listened on."""
+    """Return whether a socket can listen on ::1."""
     try:
         with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)):
             return True
@@ -191,9 +191,9 @@ def has_ipv6_loopback() -> bool:
         return False
 
 
-async def test_a_failed_start_leaves_no_process(tmp_path: Path) -> None:
+async def test_failed_start_raises_its_error_and_leaves_no_process(tmp_path: Path) -> None:
     """
-    The helper for tests tells what was said when the sandbox does not start.
+    If the sandbox does not start, `Sandbox.start` raises its error message, and no process is left.
     """
     sandbox = Sandbox(tmp_path / "data", redirect_uris=("nonsense",))
 

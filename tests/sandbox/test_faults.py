@@ -1,4 +1,4 @@
-"""Faults on demand, and the log of requests: what other tests rely on."""
+"""Fault injection and the request log, which other tests rely on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.sandbox.callers import Caller, ask
+from tests.sandbox.callers import Caller, send
 from tests.support.sandbox import SandboxFailed
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 DATABASE = {"database_name": "books", "platform": "aws", "primary_region": "us-east-1"}
 
 
-async def test_an_answer_is_replaced_as_often_as_told(sandbox: Sandbox, caller: Caller) -> None:
+async def test_fault_replaces_the_response_the_given_number_of_times(sandbox: Sandbox, caller: Caller) -> None:
     """
-    Status, headers and body are those of the fault, for the method and path it names, so many times.
+    The fault's status, headers, and body replace the response, for its method and path, the given number of times.
     """
     await sandbox.fault(
         method="GET",
@@ -31,48 +31,46 @@ async def test_an_answer_is_replaced_as_often_as_told(sandbox: Sandbox, caller: 
     )
 
     other = await caller.call("POST", "database", {})
-    answers = [await caller.call("GET", "databases") for _ in range(3)]
+    responses = [await caller.call("GET", "databases") for _ in range(3)]
 
     assert other.status == 400
-    assert [429, 429, 200] == [answer.status for answer in answers]
-    assert ("7", {"error": "slow"}) == (answers[0].headers["Retry-After"], answers[0].json)
+    assert [429, 429, 200] == [response.status for response in responses]
+    assert ("7", {"error": "slow"}) == (responses[0].headers["Retry-After"], responses[0].json)
 
 
-async def test_before_means_that_nothing_happens(sandbox: Sandbox, caller: Caller) -> None:
+async def test_before_skips_the_operation(sandbox: Sandbox, caller: Caller) -> None:
     """
-    With `when: before` the operation is not carried out.
+    With `when: before`, the operation is not carried out.
     """
     await sandbox.fault(method="POST", path="/v2/redis/database", status=500)
 
-    answer = await caller.call("POST", "database", DATABASE)
+    response = await caller.call("POST", "database", DATABASE)
 
-    assert answer.status == 500
+    assert response.status == 500
     assert [] == (await caller.call("GET", "databases")).json
 
 
 @pytest.mark.parametrize("fault", [{"status": 503, "body": "lost"}, {"reset": True}, {"truncate": 10}])
-async def test_after_means_that_it_happens_and_the_answer_is_lost(
-    sandbox: Sandbox, caller: Caller, fault: dict[str, Any]
-) -> None:
+async def test_after_carries_out_the_operation(sandbox: Sandbox, caller: Caller, fault: dict[str, Any]) -> None:
     """
-    With `when: after` the operation is carried out, however its answer comes to grief.
+    With `when: after`, the operation is carried out, and its response is replaced or lost.
     """
     await sandbox.fault(method="POST", path="/v2/redis/database", when="after", **fault)
 
     try:
-        answer = await caller.call("POST", "database", DATABASE)
+        response = await caller.call("POST", "database", DATABASE)
     except aiohttp.ClientError:
-        answer = None
+        response = None
 
-    assert answer is None or (503, b"lost") == (answer.status, answer.body)
+    assert response is None or (503, b"lost") == (response.status, response.body)
     assert ["books"] == [database["database_name"] for database in (await caller.call("GET", "databases")).json]
 
 
-async def test_a_reset_cuts_the_connection(sandbox: Sandbox, caller: Caller) -> None:
+async def test_reset_closes_the_connection(sandbox: Sandbox, caller: Caller) -> None:
     """
-    The caller sees a reset by the peer, and nothing of an answer.
+    The connection is reset, without a response.
     """
-    # aiohttp sends a GET that was cut off once more.
+    # aiohttp retries a GET once if the connection was closed.
     await sandbox.fault(path="/v2/redis/databases", reset=True, times=2)
 
     with pytest.raises((aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
@@ -81,9 +79,9 @@ async def test_a_reset_cuts_the_connection(sandbox: Sandbox, caller: Caller) -> 
     assert (await caller.call("GET", "databases")).status == 200
 
 
-async def test_a_truncated_body_ends_early(sandbox: Sandbox, caller: Caller) -> None:
+async def test_truncate_cuts_the_body(sandbox: Sandbox, caller: Caller) -> None:
     """
-    The announced length is the full one, and the connection closes before it is reached.
+    The connection is closed before the body has the length in `Content-Length`.
     """
     await caller.call("POST", "database", DATABASE)
     await sandbox.fault(path="/v2/redis/databases", truncate=10)
@@ -92,22 +90,22 @@ async def test_a_truncated_body_ends_early(sandbox: Sandbox, caller: Caller) -> 
         await caller.call("GET", "databases")
 
 
-async def test_latency_delays_the_answer(sandbox: Sandbox, caller: Caller) -> None:
+async def test_latency_delays_the_response(sandbox: Sandbox, caller: Caller) -> None:
     """
-    The answer comes no sooner than told, and is the real one.
+    The real response is sent after the given delay.
     """
     await sandbox.fault(path="/v2/redis/databases", latency=0.3)
 
     started = asyncio.get_running_loop().time()
-    answer = await caller.call("GET", "databases")
+    response = await caller.call("GET", "databases")
 
     assert asyncio.get_running_loop().time() - started >= 0.3
-    assert (200, []) == (answer.status, answer.json)
+    assert (200, []) == (response.status, response.json)
 
 
-async def test_a_body_can_drip_and_be_huge(sandbox: Sandbox, caller: Caller) -> None:
+async def test_drip_and_repeat(sandbox: Sandbox, caller: Caller) -> None:
     """
-    A body comes byte by byte, or repeated to any size.
+    A body can be sent slowly, byte by byte, or repeated to any size.
     """
     await sandbox.fault(path="/v2/redis/databases", status=200, body="[    ]", drip=0.02)
     await sandbox.fault(path="/v2/redis/databases", status=200, body="x" * 1000, repeat=10_000)
@@ -121,9 +119,9 @@ async def test_a_body_can_drip_and_be_huge(sandbox: Sandbox, caller: Caller) -> 
     assert elapsed >= 0.1
 
 
-async def test_patterns_listeners_and_clearing(sandbox: Sandbox, caller: Caller) -> None:
+async def test_path_pattern_listener_and_clearing(sandbox: Sandbox, caller: Caller) -> None:
     """
-    A path may be a pattern, a fault may be on the data plane, and clearing lifts all.
+    A fault's path can be a pattern, a fault can affect the REST API, and clearing removes all faults.
     """
     database = await caller.create()
     await sandbox.fault(path="/v2/redis/*", times=None, status=500)
@@ -131,15 +129,15 @@ async def test_patterns_listeners_and_clearing(sandbox: Sandbox, caller: Caller)
 
     broken = [await caller.call("GET", "databases"), await caller.rest(database["rest_token"], "/get/name")]
     await sandbox.clear_faults()
-    mended = [await caller.call("GET", "databases"), await caller.rest(database["rest_token"], "/get/name")]
+    cleared = [await caller.call("GET", "databases"), await caller.rest(database["rest_token"], "/get/name")]
 
-    assert [500, 502] == [answer.status for answer in broken]
-    assert [200, 200] == [answer.status for answer in mended]
+    assert [500, 502] == [response.status for response in broken]
+    assert [200, 200] == [response.status for response in cleared]
 
 
-async def test_the_log_has_every_request_and_no_secret(sandbox: Sandbox, caller: Caller) -> None:
+async def test_request_log_has_every_request_and_no_secret(sandbox: Sandbox, caller: Caller) -> None:
     """
-    Method, path without query, and status of each request are logged, in order; the admin's own are not.
+    Each request's method, path without query, and status are logged in order, except requests to the admin API.
     """
     database = await caller.create()
     await sandbox.forget_requests()
@@ -155,7 +153,7 @@ async def test_the_log_has_every_request_and_no_secret(sandbox: Sandbox, caller:
         ("api", "GET", "/v2/redis/databases", 200, False),
         ("api", "POST", f"/v2/redis/rename/{database['database_id']}", None, True),
         ("rest", "GET", "/set", 401, False),
-    ] == [tuple(seen[name] for name in ("listener", "method", "path", "status", "fault")) for seen in requests]
+    ] == [tuple(entry[name] for name in ("listener", "method", "path", "status", "fault")) for entry in requests]
     assert "secret" not in str(requests)
 
 
@@ -163,17 +161,17 @@ async def test_the_log_has_every_request_and_no_secret(sandbox: Sandbox, caller:
     "fault",
     [{"status": 99}, {"wehn": "before"}, {"latency": -1}, {"times": 0}, {"headers": {"a": "b\r\nc: d"}}, {"drip": 0}],
 )
-async def test_a_wrong_fault_is_refused(sandbox: Sandbox, fault: dict[str, Any]) -> None:
+async def test_invalid_fault_is_rejected(sandbox: Sandbox, fault: dict[str, Any]) -> None:
     """
-    A fault that could not happen is refused, so that no test waits for it.
+    An invalid fault is rejected, so that no test waits for one that cannot happen.
     """
     with pytest.raises(SandboxFailed, match="400"):
         await sandbox.fault(**fault)
 
 
-async def test_a_wrong_setting_is_refused(sandbox: Sandbox) -> None:
+async def test_invalid_setting_is_rejected(sandbox: Sandbox) -> None:
     """
-    A setting that is not known, or of the wrong type, is refused and changes nothing.
+    An unknown setting, or one of the wrong type, is rejected and changes nothing.
     """
     before = await sandbox.settings()
 
@@ -186,13 +184,13 @@ async def test_a_wrong_setting_is_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ä"])
-async def test_the_admin_token_is_needed(sandbox: Sandbox, caller: Caller, token: str) -> None:
+async def test_admin_token_is_required(sandbox: Sandbox, caller: Caller, token: str) -> None:
     """
-    Without the admin token nothing can be seen or changed.
+    Without the admin token, nothing can be read or changed.
     """
     headers = {"Authorization": f"Bearer {token}"}
 
-    seen = await ask(caller.session, "GET", f"{sandbox.ready.admin_url}/requests", headers=headers)
-    changed = await ask(caller.session, "POST", f"{sandbox.ready.admin_url}/faults", json={}, headers=headers)
+    read = await send(caller.session, "GET", f"{sandbox.ready.admin_url}/requests", headers=headers)
+    changed = await send(caller.session, "POST", f"{sandbox.ready.admin_url}/faults", json={}, headers=headers)
 
-    assert [401, 401] == [seen.status, changed.status]
+    assert [401, 401] == [read.status, changed.status]

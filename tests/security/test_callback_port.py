@@ -1,6 +1,5 @@
 """
-The port of sign-ins where the API is elsewhere (``port_policy = "on-demand"``): what is there while a sign-in runs, and
-that nothing is when none does.
+The callback port with ``port_policy = "on-demand"``: what it serves during a sign-in, and that it is closed otherwise.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import pytest_asyncio
 
 from tests.support.clock import FakeClock
 from tests.support.daemon import DaemonProcess
-from tests.support.others import NOBODY, say, skip_unless_root
+from tests.support.other_programs import NOBODY, occupied, send_as_user, skip_unless_root
 from tests.support.rawhttp import Answer, connected, exchange, parse, request
-from tests.support.stranger import stranger
 from tests.support.tls import tls_hello
 from tests.support.until import until, until_async
 from tests.support.world import World, free_port
@@ -40,7 +38,7 @@ def _clock() -> FakeClock:
 
 @pytest_asyncio.fixture(name="world")
 async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
-    """A daemon whose API is on a port of its own."""
+    """A daemon with a separate API port."""
     more: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "clock": clock}
     async with World.running(tmp_path, far_side, daemon_port, **more) as world:
         yield world
@@ -48,29 +46,29 @@ async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: Fak
 
 
 def is_free(port: int) -> bool:
-    """Return whether another program could have the port, on both addresses."""
+    """Return whether another program could use the port, on both addresses."""
     try:
-        with stranger("127.0.0.1", port), stranger("::1", port):
+        with occupied("127.0.0.1", port), occupied("::1", port):
             return True
     except OSError:
         return False
 
 
-async def at_door(world: World, what: bytes, *, host: str = "127.0.0.1") -> Answer:
-    """Return the one answer to a request at the port of sign-ins, which closes the connection after it."""
+async def response_from(world: World, what: bytes, *, host: str = "127.0.0.1") -> Answer:
+    """Return the only response to a request on the callback port, which then closes the connection."""
     [answer] = await exchange(world.settings.port, what, host=host)
     return answer
 
 
-def asked(
+def callback_request(
     world: World, path: str = REDIRECT, *headers: tuple[str, str], method: str = "GET", body: bytes = b""
 ) -> bytes:
-    """Return a request to the port of sign-ins, as it goes over the wire."""
+    """Return a request to the callback port as bytes."""
     return request(method, path, port=world.settings.port, headers=headers, body=body)
 
 
-def sent_on(page: str) -> str:
-    """Return where a browser goes by itself."""
+def refresh_url(page: str) -> str:
+    """Return the URL that the browser continues to."""
     found = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]+)">', page)
     assert found, page
     return found[1]
@@ -79,15 +77,15 @@ def sent_on(page: str) -> str:
 # --- what is there ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_redirect_is_sent_on_without_its_code(world: World) -> None:
-    """To the helper's own page, which shows what came of it; nothing of it is kept by the browser."""
+async def test_redirect_continues_without_its_code(world: World) -> None:
+    """The browser continues to the helper's result page, and keeps nothing of the redirect."""
     started = await world.start()
     landed = await world.land(await world.sign_in(started))
     await world.settled(started["attempt_id"])
     page = await world.get(f"/?attempt={started['attempt_id']}", token=None)
 
     assert 200 == landed.status
-    assert f"http://localhost:{world.port}/?attempt={started['attempt_id']}" == sent_on(landed.text)
+    assert f"http://localhost:{world.port}/?attempt={started['attempt_id']}" == refresh_url(landed.text)
     assert "code" not in landed.text
     assert "default-src 'none'; frame-ancestors 'none'" == landed.headers["Content-Security-Policy"]
     assert ("no-store", "no-referrer") == (landed.headers["Cache-Control"], landed.headers["Referrer-Policy"])
@@ -98,11 +96,11 @@ async def test_a_redirect_is_sent_on_without_its_code(world: World) -> None:
     assert world.email in page.text
 
 
-async def test_a_refusal_is_sent_on_as_well(world: World) -> None:
-    """The user who says no at Upstash reads on the helper's page what that means."""
+async def test_oauth_error_continues_to_the_result_page(world: World) -> None:
+    """A user who cancels at Upstash gets the helper's page about it."""
     started = await world.start()
     landed = await world.land(await world.sandbox.cancel(started["authorization_url"]))
-    page = await world.get(sent_on(landed.text), token=None)
+    page = await world.get(refresh_url(landed.text), token=None)
 
     assert 200 == landed.status
     assert "You canceled the sign-in" in page.text
@@ -117,16 +115,14 @@ async def test_a_refusal_is_sent_on_as_well(world: World) -> None:
         "?code=abc&state=unknown&attempt=x",
     ],
 )  # fmt: skip
-async def test_a_code_that_is_not_ours_leaves_the_address_too(world: World, query: str) -> None:
-    """
-    It changes nothing, and the next program on this port does not get it by a reload; the sign-in goes on.
-    """
+async def test_unknown_code_is_removed_from_the_address(world: World, query: str) -> None:
+    """It has no effect, and a reload cannot send it to the next program on this port. The pending sign-in continues."""
     started = await world.start()
-    answer = await at_door(world, asked(world, f"/{query}", *NAVIGATION))
-    page = await world.get(sent_on(answer.body.decode()), token=None)
+    answer = await response_from(world, callback_request(world, f"/{query}", *NAVIGATION))
+    page = await world.get(refresh_url(answer.body.decode()), token=None)
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert (200, f"http://localhost:{world.port}/?attempt=none") == (answer.status, sent_on(answer.body.decode()))
+    assert (200, f"http://localhost:{world.port}/?attempt=none") == (answer.status, refresh_url(answer.body.decode()))
     assert 404 == page.status
     assert "pending" == attempt["state"]
     assert not is_free(world.settings.port)
@@ -141,10 +137,12 @@ async def test_a_code_that_is_not_ours_leaves_the_address_too(world: World, quer
         "/.well-known/appspecific/com.chrome.devtools.json", "/%2e%2e/etc/passwd",
     ],
 )  # fmt: skip
-async def test_nothing_else_is_there(world: World, method: str, path: str) -> None:
-    """Not even for the owner; and it is not said where it is."""
+async def test_other_routes_are_not_found(world: World, method: str, path: str) -> None:
+    """Not even the owner finds other routes, and the response does not say where they are."""
     await world.start()
-    answer = await at_door(world, asked(world, path, ("Authorization", f"Bearer {world.owner}"), method=method))
+    answer = await response_from(
+        world, callback_request(world, path, ("Authorization", f"Bearer {world.owner}"), method=method)
+    )
 
     assert answer.status in {400, 404}
     assert str(world.port).encode() not in answer.body + repr(answer.headers).encode()
@@ -152,10 +150,10 @@ async def test_nothing_else_is_there(world: World, method: str, path: str) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/?", "/?x=y", "/?attempt=none", "/?redirect=code"])
-async def test_nor_a_page(world: World, path: str) -> None:
-    """What a browser asks of the port is for the program that is there at other times."""
+async def test_pages_are_not_served(world: World, path: str) -> None:
+    """A page that the browser requests here is meant for the program that usually has the port."""
     await world.start()
-    answer = await at_door(world, asked(world, path, *NAVIGATION))
+    answer = await response_from(world, callback_request(world, path, *NAVIGATION))
 
     assert (404, "not_found") == (answer.status, answer.json["code"])
     assert "no-store" == answer.headers["cache-control"]
@@ -184,17 +182,15 @@ HOSTILE: list[tuple[str, tuple[tuple[str, str], ...], int]] = [
 
 
 @pytest.mark.parametrize(("rule", "headers", "status"), HOSTILE)
-async def test_the_same_rules_as_everywhere(
-    world: World, rule: str, headers: tuple[tuple[str, str], ...], status: int
-) -> None:
-    """With a redirect that would be taken, and for a sign-in that goes on if it is not."""
+async def test_general_rules_apply(world: World, rule: str, headers: tuple[tuple[str, str], ...], status: int) -> None:
+    """The rules are tested with a valid redirect. A denied one leaves the sign-in pending."""
     started = await world.start()
     address = await world.sign_in(started)
     sent = tuple((name, text.format(port=world.settings.port, api=world.port)) for name, text in headers)
-    what = asked(world, f"/?{address.partition('?')[2]}", *sent, body=b"{}" if rule == "Body" else b"")
+    what = callback_request(world, f"/?{address.partition('?')[2]}", *sent, body=b"{}" if rule == "Body" else b"")
     if rule == "Host":
         what = what.replace(f"Host: localhost:{world.settings.port}\r\n".encode(), b"", 1)
-    answer = await at_door(world, what)
+    answer = await response_from(world, what)
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
     assert status == answer.status, answer
@@ -203,15 +199,17 @@ async def test_the_same_rules_as_everywhere(
     assert is_free(world.settings.port) is (status == 200)
 
 
-async def test_an_app_that_was_let_in_reads_nothing_here(world: World) -> None:
-    """The port says the same to everybody; an app's token that strays here is not looked at."""
+async def test_approved_app_cannot_read_responses(world: World) -> None:
+    """The responses are the same for every sender, and tokens are ignored."""
     origin = "https://app.example"
     app = await world.pair("connection:read", origin=origin)
     await world.start()
-    answer = await at_door(world, asked(world, "/v1/connection", *app.headers.items()))
-    preflight = await at_door(
+    answer = await response_from(world, callback_request(world, "/v1/connection", *app.headers.items()))
+    preflight = await response_from(
         world,
-        asked(world, "/v1/connection", ("Origin", origin), ("Access-Control-Request-Method", "GET"), method="OPTIONS"),
+        callback_request(
+            world, "/v1/connection", ("Origin", origin), ("Access-Control-Request-Method", "GET"), method="OPTIONS"
+        ),
     )
 
     assert (404, 404) == (answer.status, preflight.status)
@@ -219,17 +217,17 @@ async def test_an_app_that_was_let_in_reads_nothing_here(world: World) -> None:
         assert not [name for name in one.headers if name.startswith("access-control")]
 
 
-async def test_a_service_worker_of_the_usual_program_is_left_alone(world: World) -> None:
-    """Where the port is always the helper's such a worker is taken out; here it is somebody's own."""
+async def test_service_worker_of_another_program_is_not_removed(world: World) -> None:
+    """On the helper's permanent port such a worker is removed; here it belongs to another program."""
     await world.start()
     headers = (("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Dest", "serviceworker"), ("Service-Worker", "script"))
-    answer = await at_door(world, asked(world, "/sw.js", *headers))
+    answer = await response_from(world, callback_request(world, "/sw.js", *headers))
 
     assert (404, "not_found") == (answer.status, answer.json["code"])
 
 
-async def test_tls_is_counted_here_too(world: World, clock: FakeClock) -> None:
-    """A browser that forces https on localhost is explained, for this is the port that it is sent to."""
+async def test_tls_is_counted_on_the_callback_port(world: World, clock: FakeClock) -> None:
+    """A browser that forces https on localhost reaches this port, so it is counted for the hint."""
     started = await world.start()
     await tls_hello(world.settings.port)
     clock.advance(90)
@@ -238,8 +236,8 @@ async def test_tls_is_counted_here_too(world: World, clock: FakeClock) -> None:
     assert "received https requests" in attempt["detail"]
 
 
-async def test_a_flood_is_bounded_here_too(world: World) -> None:
-    """Connections that say nothing are closed for the one that brings the redirect."""
+async def test_idle_connections_do_not_block_the_redirect(world: World) -> None:
+    """Idle connections are closed for the one that brings the redirect."""
     started = await world.start()
     address = await world.sign_in(started)
     crowd = [await asyncio.open_connection("127.0.0.1", world.settings.port) for _ in range(80)]
@@ -252,21 +250,21 @@ async def test_a_flood_is_bounded_here_too(world: World) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_another_user_ends_no_sign_in(world: World, host: str) -> None:
-    """Not even with the redirect that this user's browser would be taken for; and that one still is."""
+async def test_other_user_cannot_complete_a_sign_in(world: World, host: str) -> None:
+    """Even a valid redirect of another user is denied, and the sign-in of the right user still succeeds."""
     skip_unless_root()
     started = await world.start()
     address = await world.sign_in(started)
-    what = asked(world, f"/?{address.partition('?')[2]}", *NAVIGATION)
-    [answer] = parse(await say(what, host, world.settings.port, user=NOBODY))
+    what = callback_request(world, f"/?{address.partition('?')[2]}", *NAVIGATION)
+    [answer] = parse(await send_as_user(what, host, world.settings.port, user=NOBODY))
     landed = await world.land(address)
 
     assert (403, "wrong_user") == (answer.status, answer.json["code"])
     assert 200 == landed.status
 
 
-async def test_an_address_that_the_user_pastes_is_one_of_this_port(world: World) -> None:
-    """Where the browser does not get through, what stands in its address bar has the port of sign-ins."""
+async def test_pasted_address_of_the_callback_port_is_accepted(world: World) -> None:
+    """If the browser cannot connect, its address bar shows the callback port."""
     started = await world.start()
     address = await world.sign_in(started)
     paste_at = f"/v1/connection/attempts/{started['attempt_id']}/redirect"
@@ -283,9 +281,9 @@ async def test_an_address_that_the_user_pastes_is_one_of_this_port(world: World)
 # --- that it is there only then ---------------------------------------------------------------------------------------
 
 
-async def test_at_rest_the_port_is_anybodys(world: World) -> None:
-    """Before the first sign-in, and while the daemon is used for all else, also by another program's leave."""
-    with stranger("127.0.0.1", world.settings.port), stranger("::1", world.settings.port):
+async def test_port_is_free_without_a_sign_in(world: World) -> None:
+    """Before the first sign-in, and while the daemon is otherwise in use, other programs can use the port."""
+    with occupied("127.0.0.1", world.settings.port), occupied("::1", world.settings.port):
         state = (await world.get("/v1/connection")).json
         listeners = (await world.get("/v1/daemon")).json["listeners"]
 
@@ -296,8 +294,8 @@ async def test_at_rest_the_port_is_anybodys(world: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["redirect", "refusal", "mix-up", "cancel", "disconnect", "expiry", "stop"])
-async def test_every_end_of_a_sign_in_frees_the_port(world: World, clock: FakeClock, end: str) -> None:
-    """At once: a program that starts in the same moment has it."""
+async def test_every_end_of_a_sign_in_closes_the_port(world: World, clock: FakeClock, end: str) -> None:
+    """The port is free immediately, however the sign-in ends."""
     started = await world.start()
     held = not is_free(world.settings.port)
     attempt_at = f"/v1/connection/attempts/{started['attempt_id']}"
@@ -322,8 +320,8 @@ async def test_every_end_of_a_sign_in_frees_the_port(world: World, clock: FakeCl
     assert is_free(world.settings.port)
 
 
-async def test_the_end_of_an_old_sign_in_leaves_the_new_one_its_port(world: World, clock: FakeClock) -> None:
-    """The timer of one that was given up comes due while the next is running, and that one succeeds."""
+async def test_expiry_of_an_old_attempt_keeps_the_port_of_the_new_one(world: World, clock: FakeClock) -> None:
+    """The timer of a canceled attempt fires while the next one is pending, and that one succeeds."""
     await world.start()
     clock.advance(300)
     second = await world.start(force=True)
@@ -339,17 +337,17 @@ async def test_the_end_of_an_old_sign_in_leaves_the_new_one_its_port(world: Worl
     assert is_free(world.settings.port)
 
 
-async def test_one_sign_in_after_the_other(world: World) -> None:
-    """As often as the user likes, with a dev server there in between."""
+async def test_repeated_sign_ins_share_the_port_with_a_dev_server(world: World) -> None:
+    """The user can sign in repeatedly, with a dev server on the port in between."""
     for _ in range(3):
         started = await world.start(force=True)
         await world.land(await world.sandbox.cancel(started["authorization_url"]))
-        with stranger("127.0.0.1", world.settings.port), stranger("::1", world.settings.port):
+        with occupied("127.0.0.1", world.settings.port), occupied("::1", world.settings.port):
             assert "failed" == (await world.settled(started["attempt_id"]))["state"]
 
 
-async def test_many_at_once_are_one(world: World) -> None:
-    """They join the one sign-in, whose end is the end of it."""
+async def test_concurrent_connects_share_one_sign_in(world: World) -> None:
+    """They join the pending sign-in, and the port is closed at its end."""
     started = await asyncio.gather(*(world.start() for _ in range(8)))
     [attempt] = {one["attempt_id"] for one in started}
     await world.call("DELETE", f"/v1/connection/attempts/{attempt}")
@@ -358,9 +356,12 @@ async def test_many_at_once_are_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_a_program_on_one_address_stops_the_sign_in_before_the_browser_opens(world: World, host: str) -> None:
-    """Both must be ours, for a browser may prefer either; when it has gone, the next try goes through."""
-    with stranger(host, world.settings.port):
+async def test_taken_address_prevents_the_sign_in(world: World, host: str) -> None:
+    """
+    Both addresses are required, because a browser may use either. Once the other program has exited, the next try
+    succeeds.
+    """
+    with occupied(host, world.settings.port):
         refused = await world.call("POST", "/v1/connection", {"open_browser": True})
         state = (await world.get("/v1/connection")).json["state"]
     opened = [*world.browser.opened]
@@ -372,8 +373,8 @@ async def test_a_program_on_one_address_stops_the_sign_in_before_the_browser_ope
     assert [started["authorization_url"]] == world.browser.opened
 
 
-async def test_a_forced_sign_in_that_cannot_begin_leaves_the_one_that_runs(world: World) -> None:
-    """The port is held by the first, so nothing is in the way of the second either."""
+async def test_forced_sign_in_reuses_the_open_port(world: World) -> None:
+    """The pending sign-in has the port open, so the second one is not blocked either."""
     first = await world.start()
     second = await world.start(force=True)
     attempt = (await world.get(f"/v1/connection/attempts/{first['attempt_id']}")).json
@@ -383,10 +384,10 @@ async def test_a_forced_sign_in_that_cannot_begin_leaves_the_one_that_runs(world
         assert first["attempt_id"] != second["attempt_id"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: there a process is not killed but asked to end")
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows terminates processes without SIGKILL")
 def test_killed_daemon_releases_the_callback_port(tmp_path: Path, daemon_port: int) -> None:
-    """The system releases the port, and the next daemon does not take it: the sign-in has ended."""
-    settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "anybody"}
+    """The system closes the port, and the next daemon does not open it: the sign-in has ended."""
+    settings: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "client_id": "client"}
     with DaemonProcess.running(tmp_path / "home", port=daemon_port, **settings) as daemon:
         started = daemon.client.connect(open_browser=False)
         held = not is_free(daemon_port)

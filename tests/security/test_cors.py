@@ -1,4 +1,4 @@
-"""Which page may read what: T11, T12, T13, T55."""
+"""Which pages may read which responses: T11, T12, T13, T55."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PAGE = "https://app.example.com"
 LOCAL = "http://localhost:5173"
 EXTENSION = "chrome-extension://" + "a" * 32
-STRANGER = "https://stranger.example"
-NEIGHBOURS = [
-    STRANGER, "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.com",
+UNAPPROVED = "https://unapproved.example"
+SIMILAR_ORIGINS = [
+    UNAPPROVED, "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.com",
     "https://xapp.example.com", "https://APP.example.com", "https://app.example.com/", "http://localhost:5174",
     "http://127.0.0.1:5173", "chrome-extension://" + "b" * 32, "null", "*", "", "https://app.example.com, https://b",
 ]  # fmt: skip
@@ -32,22 +32,22 @@ NEIGHBOURS = [
 async def preflight(
     world: World, origin: str, path: str, method: str = "POST", headers: str = "authorization"
 ) -> Reply:
-    """Ask as a browser does before it sends a page's request."""
-    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
-    return await world.call("OPTIONS", path, headers={**as_page(origin), **asked}, token=None)
+    """Send a preflight, like a browser before a page's request."""
+    requested = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return await world.call("OPTIONS", path, headers={**as_page(origin), **requested}, token=None)
 
 
 def cors_of(reply: Reply) -> dict[str, str]:
-    """Return what an answer says to a browser about pages."""
+    """Return the CORS headers of a response."""
     return {name: value for name, value in reply.headers.items() if name.lower().startswith("access-control-")}
 
 
 # --- T11 --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", NEIGHBOURS)
-async def test_t11_a_stranger_may_not_even_ask(world: World, origin: str) -> None:
-    """403, and nothing in the answer that lets the browser go on; whoever else was let in."""
+@pytest.mark.parametrize("origin", SIMILAR_ORIGINS)
+async def test_t11_preflight_of_an_unapproved_page_is_denied(world: World, origin: str) -> None:
+    """The response is a 403 without CORS headers, whichever other pages are approved."""
     for approved in (PAGE, LOCAL, EXTENSION):
         await world.pair("databases:read", origin=approved)
 
@@ -65,8 +65,8 @@ async def test_t11_a_stranger_may_not_even_ask(world: World, origin: str) -> Non
     assert [{}] * len(replies) == [cors_of(reply) for reply in replies]
 
 
-async def test_t11_a_revoked_page_is_a_stranger(world: World) -> None:
-    """From the next request on."""
+async def test_t11_preflight_of_a_revoked_page_is_denied(world: World) -> None:
+    """The revocation applies from the next request on."""
     app = await world.pair("databases:read", origin=PAGE)
     before = await preflight(world, PAGE, "/v1/databases", "GET")
 
@@ -90,8 +90,13 @@ async def test_t11_a_revoked_page_is_a_stranger(world: World) -> None:
         ("/upstash/v2/redis/databases", "PUT", "DELETE, GET, HEAD, PATCH, POST, PUT"),
     ],
 )
-async def test_t12_an_approved_page_may_ask(world: World, origin: str, path: str, method: str, methods: str) -> None:
-    """Its exact origin, the path's methods, the API's headers; no credentials, and for ten minutes at most."""
+async def test_t12_preflight_of_an_approved_page_is_allowed(
+    world: World, origin: str, path: str, method: str, methods: str
+) -> None:
+    """
+    It allows the exact origin, the path's methods, and the API's headers, without credentials, for at most ten
+    minutes.
+    """
     await world.pair("databases:read", origin=origin)
 
     async with no_effect(world):
@@ -109,8 +114,8 @@ async def test_t12_an_approved_page_may_ask(world: World, origin: str, path: str
     assert not any("*" in value for value in cors_of(reply).values())
 
 
-async def test_t12_methods_that_the_path_has_not_are_refused(world: World) -> None:
-    """405 with those that it has, which the page may read; of a path that is not there 404."""
+async def test_t12_preflight_for_an_unknown_method_is_denied(world: World) -> None:
+    """The response is a 405 with the allowed methods, or a 404 for an unknown path. The page may read it."""
     await world.pair("databases:read", origin=PAGE)
 
     replies = [
@@ -127,16 +132,16 @@ async def test_t12_methods_that_the_path_has_not_are_refused(world: World) -> No
 
 
 @pytest.mark.parametrize("path", ["/v1/pairings", "/v1/pairings/x/token", "/v1/token/rotate"])
-async def test_t12_any_page_may_ask_where_it_asks_to_be_let_in(world: World, path: str) -> None:
-    """It could not pair otherwise, nor learn that its token is gone."""
-    replies = {origin: await preflight(world, origin, path) for origin in (STRANGER, LOCAL, EXTENSION)}
+async def test_t12_preflight_for_requesting_access_is_allowed_for_any_page(world: World, path: str) -> None:
+    """Otherwise a page could not pair, or learn that its token was revoked."""
+    replies = {origin: await preflight(world, origin, path) for origin in (UNAPPROVED, LOCAL, EXTENSION)}
 
     assert {204} == {reply.status for reply in replies.values()}
     assert all(origin == reply.headers["Access-Control-Allow-Origin"] for origin, reply in replies.items())
 
 
-async def test_t12_a_preflight_changes_nothing_whatever_it_carries(world: World) -> None:
-    """Neither a token nor a body makes a request of it."""
+async def test_t12_preflight_has_no_effects(world: World) -> None:
+    """Neither a token nor a body turns a preflight into a request."""
     app = await world.pair("databases:write", origin=PAGE)
     headers = {**app.headers, "Access-Control-Request-Method": "POST", "Idempotency-Key": "k"}
     body = {"name": "db", "primary_region": "us-east-1"}
@@ -152,14 +157,17 @@ async def test_t12_a_preflight_changes_nothing_whatever_it_carries(world: World)
 
 @pytest.fixture
 async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
-    """A daemon whose time stands still, so that limits are reached when they are."""
+    """A daemon whose clock does not advance, so that rate limits are reached exactly."""
     async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock()) as world:
         yield world
 
 
 @pytest.mark.parametrize("origin", [PAGE, LOCAL, EXTENSION])
-async def test_t13_an_approved_page_can_read_what_went_wrong(timed: World, origin: str) -> None:
-    """400, 401, 403, 404, 405, 409, 413, 415, 422 and 429, each with its exact origin; a stranger's page reads none."""
+async def test_t13_approved_page_can_read_errors(timed: World, origin: str) -> None:
+    """
+    It can read 400, 401, 403, 404, 405, 409, 413, 415, 422, and 429, each with its exact origin. Unapproved pages
+    cannot read any.
+    """
     world = timed
     app = await world.pair("databases:read", "databases:write", "connection:read", origin=origin)
     headers, page = app.headers, as_page(origin)
@@ -181,7 +189,7 @@ async def test_t13_an_approved_page_can_read_what_went_wrong(timed: World, origi
     }
     many = [await sent("GET", "/v1/token", headers=headers) for _ in range(REQUESTS_AT_ONCE)]
     replies[429] = many[-1]
-    strangers = [await sent("GET", "/v1/databases", headers={**headers, **as_page(STRANGER)})]
+    unapproved = [await sent("GET", "/v1/databases", headers={**headers, **as_page(UNAPPROVED)})]
 
     assert list(replies) == [reply.status for reply in replies.values()]
     assert {origin} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies.values()}
@@ -189,12 +197,15 @@ async def test_t13_an_approved_page_can_read_what_went_wrong(timed: World, origi
     assert all(reply.code for reply in replies.values())
     exposed = replies[429].headers["Access-Control-Expose-Headers"].split(", ")
     assert {"retry-after", "www-authenticate", "etag", "location", "idempotency-replayed"} <= set(exposed)
-    assert [{}] == [cors_of(reply) for reply in strangers]
+    assert [{}] == [cors_of(reply) for reply in unapproved]
 
 
-@pytest.mark.parametrize("origin", NEIGHBOURS)
-async def test_t13_others_can_read_nothing(world: World, origin: str) -> None:
-    """Neither success nor error, with a token or without, beyond what they need in order to ask."""
+@pytest.mark.parametrize("origin", SIMILAR_ORIGINS)
+async def test_t13_unapproved_pages_can_read_nothing(world: World, origin: str) -> None:
+    """
+    They can read neither responses nor errors, with or without a token, except what they need for requesting
+    access.
+    """
     app = await world.pair("databases:read", origin=PAGE)
     page = as_page(origin)
 
@@ -207,8 +218,8 @@ async def test_t13_others_can_read_nothing(world: World, origin: str) -> None:
     assert [{}] * len(replies) == [cors_of(reply) for reply in replies]
 
 
-async def test_t13_an_answer_of_upstash_names_the_page_too(world: World) -> None:
-    """Through the pass-through there is one origin in the answer, and it is the daemon's word, not Upstash's."""
+async def test_t13_passed_through_response_has_the_daemons_cors_headers(world: World) -> None:
+    """A passed-through response has one allowed origin, set by the daemon and not by Upstash."""
     await world.connect()
     app = await world.pair("upstash:read", origin=PAGE)
     foreign = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Accept"}
@@ -224,42 +235,42 @@ async def test_t13_an_answer_of_upstash_names_the_page_too(world: World) -> None
         assert "Origin" in answer.headers["Vary"]
 
 
-async def test_t13_an_event_stream_names_the_page(world: World) -> None:
-    """A page can follow with fetch, and no other page can read along."""
+async def test_t13_event_stream_is_readable_for_its_page_only(world: World) -> None:
+    """An approved page can follow events with fetch, and no other page can read them."""
     app = await world.pair("connection:read", origin=PAGE)
 
     async with world.session.get("/v1/events", headers=app.headers) as response:
         assert PAGE == response.headers["Access-Control-Allow-Origin"]
         assert "Origin" == response.headers["Vary"]
-    async with follow(world), world.session.get("/v1/events", headers=as_page(STRANGER)) as refused:
+    async with follow(world), world.session.get("/v1/events", headers=as_page(UNAPPROVED)) as refused:
         assert 403 == refused.status
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
-async def test_t13_a_page_that_asks_can_read_the_answers(world: World) -> None:
-    """202, 409, 422, 404 and 429: what became of its wish, whoever it is."""
-    page = as_page(STRANGER)
-    first = await world.ask(origin=STRANGER)
+async def test_t13_requesting_page_can_read_the_responses(world: World) -> None:
+    """Any page that requests access can read 202, 409, 422, 404, and 429."""
+    page = as_page(UNAPPROVED)
+    first = await world.ask(origin=UNAPPROVED)
     replies = [
         first,
-        await world.ask(origin=STRANGER),
-        await world.ask("databases:read", origin=STRANGER, name=""),
+        await world.ask(origin=UNAPPROVED),
+        await world.ask("databases:read", origin=UNAPPROVED, name=""),
         await world.get("/v1/pairings/x", headers=page, token=None),
         await world.get(f"/v1/pairings/{first.json['id']}", headers=page, token=first.json["poll_secret"]),
-        *[await world.ask(origin=STRANGER) for _ in range(5)],
+        *[await world.ask(origin=UNAPPROVED) for _ in range(5)],
     ]
 
     assert [202, 409, 422, 404, 200] == [reply.status for reply in replies[:5]]
     assert 429 == replies[-1].status
-    assert {STRANGER} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies}
+    assert {UNAPPROVED} == {reply.headers["Access-Control-Allow-Origin"] for reply in replies}
 
 
 # --- T55 --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", [STRANGER, LOCAL, EXTENSION])
-async def test_t55_a_page_finds_out_that_the_helper_is_there_and_no_more(world: World, origin: str) -> None:
-    """The same few bytes whoever asks and whatever the state; the page cannot read them, and learns no version."""
+@pytest.mark.parametrize("origin", [UNAPPROVED, LOCAL, EXTENSION])
+async def test_t55_health_discloses_only_that_the_helper_is_running(world: World, origin: str) -> None:
+    """The response is the same for every sender and state. Pages cannot read it, and learn no version."""
     from upstash_helper import __version__
 
     before = await world.get("/health", headers=as_page(origin), token=None)
@@ -271,13 +282,13 @@ async def test_t55_a_page_finds_out_that_the_helper_is_there_and_no_more(world: 
     assert [200] * 4 == [reply.status for reply in (before, after, plain, owner)]
     assert {b'{"status":"ok","service":"upstash-helper"}'} == {it.body for it in (before, after, plain, owner)}
     assert [{}] * 4 == [cors_of(reply) for reply in (before, after, plain, owner)]
-    told = repr([*before.headers.items(), before.body])
-    assert __version__ not in told
+    content = repr([*before.headers.items(), before.body])
+    assert __version__ not in content
     assert "Server" not in before.headers
 
 
-async def test_t55_a_page_that_was_let_in_may_read_it(world: World) -> None:
-    """It then knows that it need not explain how to install the helper."""
+async def test_t55_approved_page_can_read_health(world: World) -> None:
+    """It then knows that it does not have to explain how to install the helper."""
     await world.pair("connection:read", origin=PAGE)
 
     reply = await world.get("/health", headers=as_page(PAGE), token=None)
@@ -292,10 +303,10 @@ async def test_t55_a_page_that_was_let_in_may_read_it(world: World) -> None:
         ("0" * 31 + "%0a", False), ("0" * 31 + "%0d%0aSet-Cookie:a=b", False), ("x" * 32, False), ("٣" * 32, False),
     ],
 )  # fmt: skip
-async def test_a_question_is_repeated_for_any_page_to_read(world: World, probe: str, repeated: bool) -> None:  # noqa: FBT001 - pytest passes it by its name
+async def test_probe_is_echoed_for_any_page(world: World, probe: str, repeated: bool) -> None:  # noqa: FBT001 - pytest passes it by its name
     """
-    That is how connect.js tells the helper from whatever else has its port; nothing but such a question gets into the
-    header.
+    connect.js uses it to distinguish the helper from other programs on its port. Nothing but a valid probe is
+    echoed.
     """
     answer = await world.get(f"/connect.d.ts?probe={probe}", headers=as_page("https://app.example"), token=None)
 

@@ -1,4 +1,4 @@
-"""The owner in a page of the daemon's own: tickets, sessions, and what neither may be used for."""
+"""Dashboard sessions: tickets, session tokens, and their limits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def ours(world: World, name: str = "localhost") -> dict[str, str]:
-    """Return what a browser adds to a POST of our own page."""
+    """Return the headers that a browser adds to a POST of the daemon's own page."""
     return {"Origin": f"http://{name}:{world.settings.port}", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
 
 
 async def ticket(world: World) -> str:
-    """Return a fresh ticket."""
+    """Return a new ticket."""
     opened = await world.call("POST", "/v1/dashboard/tickets")
     assert 201 == opened.status
     url: str = opened.json["url"]
@@ -33,13 +33,13 @@ async def ticket(world: World) -> str:
 
 
 async def hand_in(world: World, given: str, headers: dict[str, str] | None = None) -> Reply:
-    """Hand in a ticket, by default as our own page."""
+    """Exchange a ticket for a session, by default from the daemon's own page."""
     sent = ours(world) if headers is None else headers
     return await world.call("POST", "/v1/dashboard/sessions", {"ticket": given}, headers=sent, token=None)
 
 
-async def test_a_page_of_ours_gets_the_owners_rights_for_a_ticket(world: World) -> None:
-    """The dashboard reads and changes what the owner may, with a token of its own."""
+async def test_dashboard_page_gets_the_owners_permissions_for_a_ticket(world: World) -> None:
+    """With a session token of its own."""
     begun = await hand_in(world, await ticket(world))
 
     token = begun.json["token"]
@@ -49,8 +49,8 @@ async def test_a_page_of_ours_gets_the_owners_rights_for_a_ticket(world: World) 
     assert (201, 200, 200) == (begun.status, read.status, changed.status)
 
 
-async def test_a_ticket_is_good_once(world: World) -> None:
-    """An address that somebody finds in the history of the browser opens nothing."""
+async def test_ticket_works_once(world: World) -> None:
+    """A link from the browser's history opens nothing."""
     given = await ticket(world)
 
     first, second = await hand_in(world, given), await hand_in(world, given)
@@ -59,8 +59,8 @@ async def test_a_ticket_is_good_once(world: World) -> None:
     assert (403, "ticket_not_valid") == (second.status, second.code)
 
 
-async def test_a_ticket_is_good_for_a_minute(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """And a session for as long as it is used."""
+async def test_ticket_expires_after_a_minute(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """A session lasts as long as it is used."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         late, soon = await ticket(world), ""
@@ -78,8 +78,8 @@ async def test_a_ticket_is_good_for_a_minute(tmp_path: Path, far_side: Sandbox, 
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:5173", "null", None])
-async def test_no_other_page_and_no_program_hands_in_a_ticket(world: World, origin: str | None) -> None:
-    """And the ticket is not spent by the attempt."""
+async def test_other_pages_and_programs_cannot_use_a_ticket(world: World, origin: str | None) -> None:
+    """A failed attempt does not use up the ticket."""
     given = await ticket(world)
 
     refused = await hand_in(world, given, {} if origin is None else as_page(origin))
@@ -96,8 +96,8 @@ async def test_no_other_page_and_no_program_hands_in_a_ticket(world: World, orig
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     ],
 )  # fmt: skip
-async def test_a_sessions_token_is_good_in_our_own_page_alone(world: World, headers: dict[str, str]) -> None:
-    """A program or another page that got hold of it gets nothing."""
+async def test_session_token_works_only_in_the_daemons_own_page(world: World, headers: dict[str, str]) -> None:
+    """Programs and other pages that obtain it are rejected."""
     token = (await hand_in(world, await ticket(world))).json["token"]
 
     refused = await world.get("/v1/apps", token=token, headers=headers)
@@ -105,8 +105,8 @@ async def test_a_sessions_token_is_good_in_our_own_page_alone(world: World, head
     assert 403 == refused.status
 
 
-async def test_a_sessions_token_is_bound_to_one_of_our_names(world: World) -> None:
-    """``127.0.0.1`` is another origin than ``localhost``."""
+async def test_session_token_is_bound_to_one_origin(world: World) -> None:
+    """``127.0.0.1`` and ``localhost`` are different origins."""
     token = (await hand_in(world, await ticket(world))).json["token"]
 
     refused = await world.call("DELETE", "/v1/connection", token=token, headers=ours(world, "127.0.0.1"))
@@ -114,8 +114,8 @@ async def test_a_sessions_token_is_bound_to_one_of_our_names(world: World) -> No
     assert (403, "origin_mismatch") == (refused.status, refused.code)
 
 
-async def test_a_session_ends_when_its_page_says_so(world: World) -> None:
-    """Whoever closes the dashboard leaves nothing open."""
+async def test_page_can_end_its_session(world: World) -> None:
+    """The token stops working."""
     token = (await hand_in(world, await ticket(world))).json["token"]
 
     ended = await world.call("DELETE", "/v1/dashboard/sessions", token=token, headers=ours(world))
@@ -124,8 +124,8 @@ async def test_a_session_ends_when_its_page_says_so(world: World) -> None:
     assert (204, 401) == (ended.status, after.status)
 
 
-async def test_apps_get_no_ticket(world: World) -> None:
-    """No scope lets an app into the dashboard."""
+async def test_apps_cannot_get_a_ticket(world: World) -> None:
+    """No scope allows it."""
     app = await world.pair("upstash:write", "databases:write", "connection:write")
 
     refused = await world.as_app(app, "POST", "/v1/dashboard/tickets")

@@ -1,4 +1,4 @@
-"""Event streams of those who should have none, too many, or who do not read: T49."""
+"""Event streams of unauthorized, too many, or slow clients: T49."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.effects import no_effect
 from tests.support.rawhttp import request
 from tests.support.stream import Stream, follow
 from tests.support.world import App, World, as_page
-from upstash_helper.api.resources.events import MOST_OF_AN_APP, MOST_STREAMS, SEND_SECONDS
+from upstash_helper.api.resources.events import MAX_STREAMS, MAX_STREAMS_PER_APP, SEND_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,16 +24,19 @@ OTHER = "https://other.example.com"
 
 @contextlib.asynccontextmanager
 async def streams(world: World, number: int, **headers: str) -> AsyncIterator[list[Stream]]:
-    """Follow several times at once."""
+    """Open several event streams."""
     async with contextlib.AsyncExitStack() as stack:
         yield [await stack.enter_async_context(follow(world, **headers)) for _ in range(number)]
 
 
-# --- who may ----------------------------------------------------------------------------------------------------------
+# --- authorization ----------------------------------------------------------------------------------------------------
 
 
-async def test_t49_who_may_not_follow(world: World) -> None:
-    """No token, one in the address, a stranger's page, a token from elsewhere or without the scope: nothing is told."""
+async def test_t49_unauthorized_callers_get_no_stream(world: World) -> None:
+    """
+    Without a token, with a token in the URL, from an unapproved page, with a misused token, or without the scope,
+    nothing is disclosed.
+    """
     page = await world.pair("connection:read", origin=PAGE)
     blind = await world.pair("databases:read")
 
@@ -41,7 +44,7 @@ async def test_t49_who_may_not_follow(world: World) -> None:
         replies = {
             "no token": await world.get("/v1/events", token=None),
             "in the address": await world.get(f"/v1/events?token={page.token}&access_token={page.token}", token=None),
-            "a stranger": await world.get("/v1/events", token=None, headers=as_page(OTHER)),
+            "an unapproved page": await world.get("/v1/events", token=None, headers=as_page(OTHER)),
             "without its scope": await world.get("/v1/events", token=blind.token),
             "made up": await world.get("/v1/events", token="uha_" + "A" * 43),
             "an image": await world.get(
@@ -53,7 +56,7 @@ async def test_t49_who_may_not_follow(world: World) -> None:
     assert {
         "no token": (401, "token_required"),
         "in the address": (401, "token_required"),
-        "a stranger": (403, "origin_not_allowed"),
+        "an unapproved page": (403, "origin_not_allowed"),
         "without its scope": (403, "insufficient_scope"),
         "made up": (401, "invalid_token"),
         "an image": (403, "cross_site_request"),
@@ -61,8 +64,11 @@ async def test_t49_who_may_not_follow(world: World) -> None:
     assert (403, "origin_mismatch") == (elsewhere.status, elsewhere.code)
 
 
-async def test_t49_an_app_sees_what_is_for_it(world: World) -> None:
-    """The connection to all; databases to who may read them; who asks and who is out to the owner."""
+async def test_t49_each_caller_gets_only_its_own_events(world: World) -> None:
+    """
+    All get the connection's events, apps with the scope those of databases, and only the owner those of pairings
+    and revocations.
+    """
     await world.connect()
     reader = await world.pair("connection:read", "databases:read", origin=PAGE)
     other = await world.pair("connection:read")
@@ -71,30 +77,30 @@ async def test_t49_an_app_sees_what_is_for_it(world: World) -> None:
         follow(world, **reader.headers) as first,
         follow(world, **other.headers) as second,
     ):
-        made = await world.create("told")
-        asked = (await world.ask(origin=OTHER)).json
-        await world.call("POST", f"/v1/pairings/{asked['id']}/deny")
+        made = await world.create("created")
+        pairing = (await world.ask(origin=OTHER)).json
+        await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")
         third = await world.pair("connection:read")
         await world.call("DELETE", f"/v1/apps/{third.id}")
         await world.call("DELETE", "/v1/connection")
-        told = [await until_disconnected(stream) for stream in (owner, first, second)]
+        received = [await until_disconnected(stream) for stream in (owner, first, second)]
 
-    kinds = [[event["event"] for event in events] for events in told]
+    kinds = [[event["event"] for event in events] for events in received]
     assert ["database", "pairing", "pairing", "pairing", "pairing", "pairing", "revoked", "connection"] == kinds[0]
     assert ["database", "connection"] == kinds[1]
     assert ["connection"] == kinds[2]
-    assert made["id"] == told[1][0]["data"]["id"]
+    assert made["id"] == received[1][0]["data"]["id"]
 
 
 async def until_disconnected(stream: Stream) -> list[dict[str, Any]]:
-    """Return what is told up to the end of the connection to Upstash."""
+    """Return the events up to the disconnection from Upstash."""
     events = [await stream.next()]
     while events[-1]["event"] != "connection":
         events.append(await stream.next())
     return events
 
 
-# --- where it was -----------------------------------------------------------------------------------------------------
+# --- resuming ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -102,8 +108,8 @@ async def until_disconnected(stream: Stream) -> list[dict[str, Any]]:
     ["garbage", "0", "-1", "00000000-1", "{run}-999999", "{run}-", "{run}-x", "{run}--1", "{run}-" + "9" * 4000,
      "{run}-1; DROP TABLE", "é", "null", "{run}"],
 )  # fmt: skip
-async def test_t49_an_id_that_is_not_known_is_a_reset(world: World, last: str) -> None:
-    """Old, of the future or made up: the reader is told to read the state anew, and follows from now on."""
+async def test_t49_unknown_event_id_is_a_reset(world: World, last: str) -> None:
+    """With an old, future, or invented id, the client is received to reload the state, and follows from then on."""
     app = await world.pair("connection:read", origin=PAGE)
     async with follow(world) as stream:
         await world.start()
@@ -118,8 +124,11 @@ async def test_t49_an_id_that_is_not_known_is_a_reset(world: World, last: str) -
     assert "attempt" == second["event"]
 
 
-async def test_t49_who_resumes_gets_what_it_missed_and_what_is_for_it(world: World) -> None:
-    """In order, each once, and nothing that was not for it in the first place; two may resume from the same one."""
+async def test_t49_resuming_replays_missed_events(world: World) -> None:
+    """
+    A resuming client gets the missed events that are for it, in order and once each. Two clients may resume from
+    the same event.
+    """
     app = await world.pair("connection:read", origin=PAGE)
     async with follow(world, **app.headers) as stream:
         started = await world.start()
@@ -128,25 +137,25 @@ async def test_t49_who_resumes_gets_what_it_missed_and_what_is_for_it(world: Wor
     await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
     headers = {**app.headers, "Last-Event-ID": last}
 
-    told = []
+    received = []
     for _ in range(2):
         async with follow(world, **headers) as resumed:
             event = await resumed.next()
             while event["event"] != "attempt":
                 event = await resumed.next()
-            told.append((event["id"], event["data"]["state"]))
+            received.append((event["id"], event["data"]["state"]))
 
-    assert told[0] == told[1]
-    assert "failed" == told[0][1]
-
-
-# --- how many ---------------------------------------------------------------------------------------------------------
+    assert received[0] == received[1]
+    assert "failed" == received[0][1]
 
 
-async def test_t49_an_app_has_three_streams(world: World) -> None:
-    """The fourth is 429 with a time to wait; others are not concerned, and when one ends there is room again."""
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+async def test_t49_app_is_limited_to_three_streams(world: World) -> None:
+    """The fourth gets a 429 with a time to wait. Other apps are not affected, and closing one frees its place."""
     app = await world.pair("connection:read", origin=PAGE)
-    async with streams(world, MOST_OF_AN_APP, **app.headers):
+    async with streams(world, MAX_STREAMS_PER_APP, **app.headers):
         fourth = await world.get("/v1/events", headers=app.headers, token=None)
         async with streams(world, 2):
             pass
@@ -157,13 +166,13 @@ async def test_t49_an_app_has_three_streams(world: World) -> None:
     assert again
 
 
-async def test_t49_twenty_streams_are_too_many(world: World) -> None:
-    """Sixteen are served, whoever they are, and the daemon still answers everything else."""
+async def test_t49_total_number_of_streams_is_limited(world: World) -> None:
+    """Sixteen streams are served, and the daemon still handles all other requests."""
     apps = [await world.pair("connection:read", origin=f"https://app-{number}.example") for number in range(5)]
     async with contextlib.AsyncExitStack() as stack:
         for app in apps:
-            await stack.enter_async_context(streams(world, MOST_OF_AN_APP, **app.headers))
-        await stack.enter_async_context(streams(world, MOST_STREAMS - len(apps) * MOST_OF_AN_APP))
+            await stack.enter_async_context(streams(world, MAX_STREAMS_PER_APP, **app.headers))
+        await stack.enter_async_context(streams(world, MAX_STREAMS - len(apps) * MAX_STREAMS_PER_APP))
 
         refused = [await world.get("/v1/events") for _ in range(4)]
         served = await world.get("/v1/connection")
@@ -173,7 +182,7 @@ async def test_t49_twenty_streams_are_too_many(world: World) -> None:
 
 
 async def opened(world: World, app: App) -> bool:
-    """Open a stream as soon as there is room; a stream that was closed is noticed a moment later."""
+    """Open a stream as soon as there is a free place. A closed stream is noticed with a short delay."""
     async with asyncio.timeout(5):
         while True:
             async with world.session.get("/v1/events", headers=app.headers) as response:
@@ -182,7 +191,7 @@ async def opened(world: World, app: App) -> bool:
             await asyncio.sleep(0.01)
 
 
-# --- who does not read ------------------------------------------------------------------------------------------------
+# --- slow clients -----------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -199,16 +208,17 @@ async def unread(world: World, app: App) -> AsyncIterator[socket.socket]:
 
 
 @pytest.mark.slow
-async def test_t49_a_reader_that_does_not_read_is_dropped(world: World) -> None:
+async def test_t49_client_that_does_not_read_is_disconnected(world: World) -> None:
     """
-    Within three seconds of the moment when no more fits; meanwhile others get everything at once, and nobody waits.
+    It is disconnected within three seconds after its buffer is full. Meanwhile other clients get all events without
+    delay.
     """
     loop = asyncio.get_running_loop()
     app = await world.pair("connection:read", origin=PAGE)
     slowest, begun, status = 0.0, loop.time(), 429
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(follow(world))
-        for _ in range(MOST_OF_AN_APP):
+        for _ in range(MAX_STREAMS_PER_APP):
             await stack.enter_async_context(unread(world, app))
         while status == 429 and loop.time() - begun < 30:
             before = loop.time()
@@ -219,7 +229,7 @@ async def test_t49_a_reader_that_does_not_read_is_dropped(world: World) -> None:
             async with world.session.get("/v1/events", headers=app.headers) as response:
                 status = response.status
 
-    assert 200 == status  # there is room for another one
+    assert 200 == status  # its place is free again
     assert loop.time() - begun < SEND_SECONDS + 5
     assert slowest < 1
     assert SEND_SECONDS <= 3

@@ -1,4 +1,4 @@
-"""Hostile HTTP below the gate: framing, sizes, slowness and numbers (T18 to T23, T42)."""
+"""Hostile HTTP below the guard: framing, sizes, slow clients, and numbers of connections (T18 to T23, T42)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from tests.support.rawhttp import Answer, connected, exchange, get, request
-from tests.support.served import LocalDaemon, Witness
+from tests.support.served import LocalDaemon, RecordingServer
 from upstash_helper.api.server.body import BODY_LIMIT, BODY_SECONDS
 from upstash_helper.api.server.connections import Limits
-from upstash_helper.runtime.logs import NOISY_BUDGET, logging_to
+from upstash_helper.runtime.logs import NOISY_BUDGET, log_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,10 +30,10 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 QUICK = Limits(idle_seconds=0.5, linger_seconds=0.1, answer_seconds=0.5)
 
 
-@pytest.fixture(name="witness")
-async def _witness() -> AsyncIterator[Witness]:
-    async with Witness.serving(limits=QUICK) as witness:
-        yield witness
+@pytest.fixture(name="server")
+async def _witness() -> AsyncIterator[RecordingServer]:
+    async with RecordingServer.serving(limits=QUICK) as server:
+        yield server
 
 
 @pytest.fixture(name="daemon")
@@ -71,7 +71,7 @@ AT_ONCE = {
     "chunk size with a sign": CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n",
     "chunk size overflows": CHUNKED + b"ffffffffffffffffff\r\nabc\r\n0\r\n\r\n",
     "chunk lines end in LF": CHUNKED + b"3\nabc\n0\n\n",
-    "chunk longer than it says": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
+    "chunk longer than its size": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
     "LF in a chunk extension": CHUNKED + b"3;a\nb\r\nabc\r\n0\r\n\r\n",
     "malformed trailer": CHUNKED + b"0\r\nX : y\r\n\r\n",
     "HTTP/0.9": b"GET /a\r\n\r\n",
@@ -83,41 +83,38 @@ AT_ONCE = {
 
 
 @pytest.mark.parametrize("hostile", AT_ONCE.values(), ids=AT_ONCE.keys())
-async def test_t18_a_malformed_request_ends_its_connection(witness: Witness, hostile: bytes) -> None:
-    """
-    Whatever is wrong with the framing of a request, it gets one 400, and nothing after it is taken for a request.
-    """
-    answers = await exchange(witness.port, hostile + SMUGGLED)
+async def test_t18_malformed_request_ends_its_connection(server: RecordingServer, hostile: bytes) -> None:
+    """Whatever is wrong with the framing of a request, it gets one 400, and nothing after it is parsed as a request."""
+    answers = await exchange(server.port, hostile + SMUGGLED)
 
     assert [400] == [answer.status for answer in answers]
-    assert [] == witness.handled
+    assert [] == server.handled
 
 
 LATER = {
     "chunk size is no number": (CHUNKED, b"ZZ\r\nabc\r\n0\r\n\r\n"),
     "second chunk has no size": (CHUNKED + b"3\r\nabc\r\n", b"ZZ\r\nabc\r\n0\r\n\r\n"),
-    "chunk longer than it says": (CHUNKED + b"3\r\nabc", b"def\r\n0\r\n\r\n"),
+    "chunk longer than its size": (CHUNKED + b"3\r\nabc", b"def\r\n0\r\n\r\n"),
     "malformed trailer": (CHUNKED + b"3\r\nabc\r\n0\r\n", b"X : y\r\n\r\n"),
 }
 
 
 @pytest.mark.parametrize(("first", "hostile"), LATER.values(), ids=LATER.keys())
-async def test_t18_a_body_that_breaks_while_it_is_read_ends_its_connection(
-    witness: Witness, first: bytes, hostile: bytes
+async def test_t18_body_with_invalid_framing_ends_its_connection(
+    server: RecordingServer, first: bytes, hostile: bytes
 ) -> None:
     """
-    A handler that is reading a body is told as soon as the framing breaks, and answers the only 400.
+    A handler that is reading the body gets an error as soon as the framing is invalid, and the only response is a
+    400.
     """
-    answers = await exchange(witness.port, first, hostile + SMUGGLED)
+    answers = await exchange(server.port, first, hostile + SMUGGLED)
 
     assert [400] == [answer.status for answer in answers]
-    assert ["/upload"] == witness.handled
+    assert ["/upload"] == server.handled
 
 
-async def test_t18_the_daemon_answers_a_smuggling_attempt_once(daemon: LocalDaemon) -> None:
-    """
-    Behind a body with two framings no request of the owner's rights is hidden.
-    """
+async def test_t18_smuggled_request_is_not_executed(daemon: LocalDaemon) -> None:
+    """No request with the owner's token can be hidden behind a body with two framings."""
     hostile = request(
         "POST",
         "/v1/connection",
@@ -133,11 +130,9 @@ async def test_t18_the_daemon_answers_a_smuggling_attempt_once(daemon: LocalDaem
     assert [400] == [answer.status for answer in answers]
 
 
-async def test_t18_a_refusal_quotes_nothing(witness: Witness) -> None:
-    """
-    The answer to a malformed request is a constant problem, whatever was sent.
-    """
-    [answer] = await exchange(witness.port, b"GET /<script>alert(1)</script>\0 HTTP/1.1\r\n\r\n")
+async def test_t18_error_response_is_constant(server: RecordingServer) -> None:
+    """The response to a malformed request is a constant problem, whatever was sent."""
+    [answer] = await exchange(server.port, b"GET /<script>alert(1)</script>\0 HTTP/1.1\r\n\r\n")
 
     assert "application/problem+json; charset=utf-8" == answer.headers["content-type"]
     assert ("malformed_request", 400) == (answer.json["code"], answer.json["status"])
@@ -159,11 +154,12 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize(("headers", "body"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
-async def test_t19_a_large_body_is_refused_at_once(
+async def test_t19_large_body_is_rejected_immediately(
     daemon: LocalDaemon, headers: tuple[tuple[str, str], ...], body: bytes
 ) -> None:
     """
-    A body above 16 KiB is refused before it is all there, and its connection is closed without waiting for the rest.
+    A body above 16 KiB is rejected before it has arrived completely, and the connection is closed without waiting
+    for the rest.
     """
     began = time.monotonic()
 
@@ -173,10 +169,8 @@ async def test_t19_a_large_body_is_refused_at_once(
     assert time.monotonic() - began < 2.0
 
 
-async def test_t19_compressed_bodies_are_not_looked_into(daemon: LocalDaemon) -> None:
-    """
-    A compressed body is refused by its header, bomb or not, and costs no memory.
-    """
+async def test_t19_compressed_body_is_rejected_unread(daemon: LocalDaemon) -> None:
+    """A compressed body is rejected by its header, and uses no memory."""
     bomb = gzip.compress(bytes(50_000_000))[:BODY_LIMIT]
     refused = [_upload(daemon, ("Content-Encoding", "gzip"), ("Content-Length", str(len(body))), body=body)
                for body in (bomb, b"this is no gzip")]  # fmt: skip
@@ -192,10 +186,8 @@ async def test_t19_compressed_bodies_are_not_looked_into(daemon: LocalDaemon) ->
     assert psutil.Process().memory_info().rss - before < 5_000_000
 
 
-async def test_t19_an_encoding_of_the_transfer_is_refused_like_one_of_the_content(daemon: LocalDaemon) -> None:
-    """
-    ``Transfer-Encoding: gzip, chunked`` is compression by another name.
-    """
+async def test_t19_compressed_transfer_encoding_is_rejected(daemon: LocalDaemon) -> None:
+    """``Transfer-Encoding: gzip, chunked`` is another form of compression."""
     hostile = _upload(daemon, ("Transfer-Encoding", "gzip, chunked"), body=b"0\r\n\r\n")
 
     answers = await exchange(daemon.port, hostile)
@@ -206,54 +198,44 @@ async def test_t19_an_encoding_of_the_transfer_is_refused_like_one_of_the_conten
 # --- T20: slowness ----------------------------------------------------------------------------------------------------
 
 
-def test_t20_the_bounds_of_the_daemon() -> None:
-    """
-    The daemon that users run waits 15 seconds for headers, 5 for a body, and keeps at most 64 connections.
-    """
+def test_t20_default_limits() -> None:
+    """By default the daemon waits 15 seconds for headers and 5 for a body, and keeps at most 64 connections open."""
     limits = Limits()
 
     assert (15.0, 5.0, 16 * 1024, 64) == (limits.idle_seconds, BODY_SECONDS, BODY_LIMIT, limits.connections)
 
 
-async def test_t20_a_silent_connection_is_closed(witness: Witness) -> None:
-    """
-    Who connects and says nothing is closed.
-    """
-    assert [] == await exchange(witness.port, b"")
+async def test_t20_silent_connection_is_closed(server: RecordingServer) -> None:
+    """A client that connects and sends nothing is disconnected."""
+    assert [] == await exchange(server.port, b"")
 
 
-async def test_t20_dripping_headers_do_not_extend_their_time(witness: Witness) -> None:
-    """
-    Headers that arrive byte by byte are cut off at the same time as silence.
-    """
+async def test_t20_slow_headers_do_not_extend_the_timeout(server: RecordingServer) -> None:
+    """Headers that arrive byte by byte are cut off after the same time as silence."""
     began = time.monotonic()
 
-    async with connected(witness.port) as connection:
+    async with connected(server.port) as connection:
         dripping = asyncio.create_task(connection.drip(b"GET / HTTP/1.1\r\nX: " + b"a" * 1000, every=0.02))
         answers = await connection.until_closed()
         took = time.monotonic() - began
         dripping.cancel()
 
     assert [] == answers
-    assert [] == witness.handled
+    assert [] == server.handled
     assert took < 5.0
 
 
-async def test_t20_an_idle_kept_alive_connection_is_closed(witness: Witness) -> None:
-    """
-    After an answer a connection may be used again for a while, and is then closed.
-    """
-    answers = await exchange(witness.port, request("GET", "/one"), request("GET", "/two"))
+async def test_t20_idle_keep_alive_connection_is_closed(server: RecordingServer) -> None:
+    """After a response the connection can be reused for a while, and is then closed."""
+    answers = await exchange(server.port, request("GET", "/one"), request("GET", "/two"))
 
     assert [200, 200] == [answer.status for answer in answers]
-    assert ["/one", "/two"] == witness.handled
+    assert ["/one", "/two"] == server.handled
 
 
-async def test_t20_a_dripping_body_is_cut_off(witness: Witness) -> None:
-    """
-    A body that arrives byte by byte gets 408 when its time is over, and the connection is closed.
-    """
-    async with connected(witness.port) as connection:
+async def test_t20_slow_body_is_cut_off(server: RecordingServer) -> None:
+    """A body that arrives byte by byte gets a 408 at its deadline, and the connection is closed."""
+    async with connected(server.port) as connection:
         await connection.send(POST + b"Content-Length: 1000\r\n\r\n")
         dripping = asyncio.create_task(connection.drip(b"a" * 1000, every=0.02))
         answers = await connection.until_closed()
@@ -262,27 +244,26 @@ async def test_t20_a_dripping_body_is_cut_off(witness: Witness) -> None:
     assert [408] == [answer.status for answer in answers]
 
 
-async def test_t20_slow_clients_do_not_keep_others_out() -> None:
+async def test_t20_slow_clients_do_not_block_others() -> None:
     """
-    With every connection taken by a client that drips its headers, another one is answered at once.
+    If every connection is used by a client that sends its headers slowly, another client is still served
+    immediately.
     """
     async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
-        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=16)))
+        server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=16)))
         for _ in range(16):
-            slow = await stack.enter_async_context(connected(witness.port))
+            slow = await stack.enter_async_context(connected(server.port))
             await slow.send(b"GET / HTTP/1.1\r\nX: ")
 
-        answer = await get(witness.port, "/quick")
+        answer = await get(server.port, "/quick")
 
     assert 200 == answer.status
-    assert ["/quick"] == witness.handled
+    assert ["/quick"] == server.handled
 
 
-async def test_t20_who_does_not_read_its_answer_is_dropped(witness: Witness) -> None:
-    """
-    A client that asks and never reads loses its connection instead of holding it for ever.
-    """
-    async with connected(witness.port) as connection:
+async def test_t20_client_that_does_not_read_its_response_is_disconnected(server: RecordingServer) -> None:
+    """Otherwise it would keep its connection open forever."""
+    async with connected(server.port) as connection:
         reading = cast("asyncio.ReadTransport", connection.writer.transport)
         reading.pause_reading()
         await connection.send(request("GET", "/large"))
@@ -296,13 +277,11 @@ async def test_t20_who_does_not_read_its_answer_is_dropped(witness: Witness) -> 
 # --- T21: numbers -----------------------------------------------------------------------------------------------------
 
 
-async def test_t21_idle_connections_make_room(tmp_path: Path) -> None:
-    """
-    With 500 idle connections a new request is answered within a second, and the log stays short.
-    """
+async def test_t21_idle_connections_are_evicted(tmp_path: Path) -> None:
+    """With 500 idle connections a new request is answered within a second, and the log stays short."""
     log = tmp_path / "log" / "daemon.log"
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(logging_to(log, level="debug"))
+        stack.enter_context(log_to(log, level="debug"))
         daemon = await stack.enter_async_context(LocalDaemon.serving(tmp_path))
         for _ in range(500):
             await stack.enter_async_context(connected(daemon.port))
@@ -316,40 +295,36 @@ async def test_t21_idle_connections_make_room(tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) <= 10
 
 
-async def test_t21_a_request_under_way_is_never_evicted() -> None:
-    """
-    Only idle connections are closed to make room, the one that was idle longest first.
-    """
+async def test_t21_busy_connections_are_not_evicted() -> None:
+    """Only idle connections are evicted, the one that has been idle longest first."""
     async with contextlib.AsyncExitStack() as stack:
-        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=3)))
-        busy = await stack.enter_async_context(connected(witness.port))
+        server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=3)))
+        busy = await stack.enter_async_context(connected(server.port))
         await busy.send(request("GET", "/hold"))
-        await witness.held.acquire()
-        used, unused = [await stack.enter_async_context(connected(witness.port)) for _ in range(2)]
+        await server.held.acquire()
+        used, unused = [await stack.enter_async_context(connected(server.port)) for _ in range(2)]
         await used.send(request("GET", "/first"))
         await used.answer()
 
-        assert 200 == (await get(witness.port, "/other")).status
+        assert 200 == (await get(server.port, "/other")).status
 
         assert [] == await unused.until_closed()
         await used.send(request("GET", "/second"))
         assert 200 == (await used.answer()).status
-        witness.hold.set()
+        server.hold.set()
         assert 200 == (await busy.answer()).status
 
 
-async def test_t21_when_no_connection_is_idle_a_new_one_is_turned_away() -> None:
-    """
-    With a request under way on every connection, the next one gets 503 and is closed at once.
-    """
+async def test_t21_new_connection_is_refused_if_none_is_idle() -> None:
+    """If every connection has a pending request, the next one gets a 503 and is closed immediately."""
     async with contextlib.AsyncExitStack() as stack:
-        witness = await stack.enter_async_context(Witness.serving(limits=Limits(connections=2)))
+        server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=2)))
         for _ in range(2):
-            busy = await stack.enter_async_context(connected(witness.port))
+            busy = await stack.enter_async_context(connected(server.port))
             await busy.send(request("GET", "/hold"))
-            await witness.held.acquire()
+            await server.held.acquire()
 
-        [answer] = await exchange(witness.port, b"")
+        [answer] = await exchange(server.port, b"")
 
     assert (503, "too_many_connections") == (answer.status, answer.json["code"])
 
@@ -358,17 +333,15 @@ async def test_t21_when_no_connection_is_idle_a_new_one_is_turned_away() -> None
 
 
 @pytest.mark.slow
-async def test_t22_malformed_requests_do_not_fill_the_log(tmp_path: Path) -> None:
-    """
-    Ten thousand malformed requests leave a handful of lines, without a word of what they said.
-    """
+async def test_t22_malformed_requests_do_not_flood_the_log(tmp_path: Path) -> None:
+    """Ten thousand malformed requests leave a few lines, without any of their content."""
     log = tmp_path / "log" / "daemon.log"
     hostile = b"GET / HTTP/1.1\r\nAuthorization: Bearer sk-live-secret\r\nX : y\r\n\r\n"
 
     async def attack(port: int) -> list[int]:
         return [answer.status for _ in range(1250) for answer in await exchange(port, hostile)]
 
-    with logging_to(log, level="debug"):
+    with log_to(log, level="debug"):
         async with LocalDaemon.serving(tmp_path) as daemon:
             statuses = await asyncio.gather(*(attack(daemon.port) for _ in range(8)))
 
@@ -378,12 +351,10 @@ async def test_t22_malformed_requests_do_not_fill_the_log(tmp_path: Path) -> Non
     assert "sk-live" not in log.read_text()
 
 
-async def test_t22_a_handler_that_fails_says_nothing_of_why(witness: Witness, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    Whatever slips through all care is a bare 500, and one line that names the kind of error.
-    """
+async def test_t22_failing_handler_discloses_nothing(server: RecordingServer, caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected error is a bare 500, with one log line that names its type."""
     with caplog.at_level(logging.DEBUG):
-        [answer] = await exchange(witness.port, request("GET", "/broken"))
+        [answer] = await exchange(server.port, request("GET", "/broken"))
 
     assert (500, "internal_error") == (answer.status, answer.json["code"])
     assert b"sk-live" not in answer.body
@@ -401,13 +372,11 @@ PATHS = (
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_t23_strange_paths_lead_nowhere(daemon: LocalDaemon, path: str) -> None:
-    """
-    A path that no client would build is refused or not found, even for the owner.
-    """
-    asked = request("GET", path, port=daemon.port, headers=(*daemon.owner, ("Connection", "close")))
+async def test_t23_unusual_paths_are_not_found(daemon: LocalDaemon, path: str) -> None:
+    """A path that no proper client sends is denied or not found, even for the owner."""
+    sent = request("GET", path, port=daemon.port, headers=(*daemon.owner, ("Connection", "close")))
 
-    [answer] = await exchange(daemon.port, asked)
+    [answer] = await exchange(daemon.port, sent)
 
     assert answer.status in {400, 404}
     assert answer.headers["content-type"].startswith("application/problem+json")
@@ -419,12 +388,10 @@ async def test_t23_strange_paths_lead_nowhere(daemon: LocalDaemon, path: str) ->
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(192)
 
 
-async def test_t42_tls_is_closed_at_once_and_explained_once(
+async def test_t42_tls_connection_is_closed_and_logged_once(
     daemon: LocalDaemon, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    A browser that insists on https is closed at once, and the log says why, once.
-    """
+    """A browser that forces https is disconnected immediately, and the log explains it once."""
     with caplog.at_level(logging.INFO):
         answers = [await exchange(daemon.port, CLIENT_HELLO) for _ in range(3)]
 

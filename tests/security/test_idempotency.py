@@ -1,4 +1,4 @@
-"""Idempotency keys over HTTP, and over a restart of the daemon: T47. What happens when it dies on the way is T46's."""
+"""Idempotency keys over HTTP and across restarts (threat T47). Crashes are covered by T46."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
 
 @dataclass
-class Life:
-    """Runs of a daemon on one machine: its disk, its keyring and its clock stay."""
+class Machine:
+    """Runs of a daemon on one machine, which share its disk, keyring, and clock."""
 
     folder: Path
     sandbox: Sandbox
@@ -46,14 +46,14 @@ class Life:
 
 
 @pytest.fixture
-def life(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Life:
+def life(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Machine:
     """A machine on which no daemon runs yet."""
-    return Life(tmp_path, far_side, daemon_port, FakeClock(), MemoryStore())
+    return Machine(tmp_path, far_side, daemon_port, FakeClock(), MemoryStore())
 
 
 @pytest.fixture
-async def connected(life: Life) -> AsyncIterator[World]:
-    """A daemon with an account that has no databases."""
+async def connected(life: Machine) -> AsyncIterator[World]:
+    """A daemon with an account without databases."""
     async with life.run() as world:
         await world.connect()
         await world.sandbox.forget_requests()
@@ -62,7 +62,7 @@ async def connected(life: Life) -> AsyncIterator[World]:
 
 
 async def create(world: World, key: str | None = KEY, body: Any = None, app: App | None = None) -> Reply:
-    """Ask for a database, as the owner or as an app."""
+    """Request a database, as the owner or as an app."""
     headers = {} if key is None else {"Idempotency-Key": key}
     sent = BODY if body is None else body
     if app is None:
@@ -71,7 +71,7 @@ async def create(world: World, key: str | None = KEY, body: Any = None, app: App
 
 
 async def made(world: World) -> int:
-    """Return how often Upstash was asked to make a database."""
+    """Return how often Upstash was asked to create a database."""
     return sum(
         (it["method"], it["path"]) == ("POST", "/v2/redis/database") for it in await world.sandbox.requests()
     )  # fmt: skip
@@ -91,8 +91,8 @@ async def made(world: World) -> int:
         ("a, b", "invalid_idempotency_key"),
     ],
 )
-async def test_t47_without_a_key_that_can_be_one_nothing_is_made(connected: World, key: str | None, code: str) -> None:
-    """400, for the owner and for apps; Upstash is not asked."""
+async def test_t47_missing_or_invalid_key_creates_nothing(connected: World, key: str | None, code: str) -> None:
+    """400 for the owner and for apps, without a request to Upstash."""
     app = await connected.pair("databases:write")
 
     replies = [await create(connected, key), await create(connected, key, app=app)]
@@ -102,13 +102,13 @@ async def test_t47_without_a_key_that_can_be_one_nothing_is_made(connected: Worl
 
 
 @pytest.mark.parametrize("key", ["a" * 255, '"' + "a" * 255 + '"', "!#$%&'*+-.^_`|~", "a,b;c=d"])
-async def test_t47_any_other_key_is_taken(connected: World, key: str) -> None:
-    """Up to 255 visible ASCII characters."""
+async def test_t47_any_visible_ascii_key_is_accepted(connected: World, key: str) -> None:
+    """Up to 255 characters."""
     assert 201 == (await create(connected, key)).status
 
 
-async def test_t47_the_same_key_is_the_same_database(connected: World) -> None:
-    """Also with other spaces in the JSON, and in quotes; the answer says that it is an old one."""
+async def test_t47_same_key_returns_the_same_database(connected: World) -> None:
+    """With other whitespace in the JSON and in quotes, too. The response says that it is a replay."""
     first = await create(connected)
     again = [
         await create(connected),
@@ -132,8 +132,8 @@ async def test_t47_the_same_key_is_the_same_database(connected: World) -> None:
         {**BODY, "read_regions": ["us-west-1"]},
     ],
 )  # fmt: skip
-async def test_t47_the_same_key_with_another_wish_is_refused(connected: World, body: dict[str, Any]) -> None:
-    """422, nothing is made, and the key still stands for its first request."""
+async def test_t47_same_key_with_another_request_is_rejected(connected: World, body: dict[str, Any]) -> None:
+    """422, nothing is created, and the key still belongs to its first request."""
     first = await create(connected)
 
     reply = await create(connected, KEY, body)
@@ -144,8 +144,8 @@ async def test_t47_the_same_key_with_another_wish_is_refused(connected: World, b
     assert 1 == await made(connected)
 
 
-async def test_t47_the_same_request_at_the_same_time_is_made_once(connected: World) -> None:
-    """One is carried out; the others are told to come again, and another wish with the key is refused meanwhile."""
+async def test_t47_concurrent_identical_requests_create_one_database(connected: World) -> None:
+    """The others are told to retry; another request with the key is rejected meanwhile."""
     await connected.sandbox.fault(method="POST", path="/v2/redis/database", latency=0.5)
 
     replies = await asyncio.gather(
@@ -161,8 +161,8 @@ async def test_t47_the_same_request_at_the_same_time_is_made_once(connected: Wor
     assert 1 == await made(connected)
 
 
-async def test_t47_a_key_is_its_apps_own(connected: World) -> None:
-    """Two apps, the owner and an app that was let in anew may choose the same one: none sees another's database."""
+async def test_t47_keys_are_scoped_to_their_caller(connected: World) -> None:
+    """Two apps, the owner, and an app that paired again can use the same key without seeing each other's database."""
     apps = [
         await connected.pair("databases:write"),
         await connected.pair("databases:write", origin=PAGE),
@@ -176,8 +176,8 @@ async def test_t47_a_key_is_its_apps_own(connected: World) -> None:
     assert 4 == await made(connected)
 
 
-async def test_t47_a_new_token_of_the_same_app_has_its_keys(connected: World) -> None:
-    """An app that rotates its token between a request and its repetition makes no second database."""
+async def test_t47_keys_are_kept_after_a_token_rotation(connected: World) -> None:
+    """An app that rotates its token between a request and its repetition creates no second database."""
     app = await connected.pair("databases:write")
     first = await create(connected, app=app)
     rotated = (await connected.as_app(app, "POST", "/v1/token/rotate")).json["token"]
@@ -188,8 +188,8 @@ async def test_t47_a_new_token_of_the_same_app_has_its_keys(connected: World) ->
     assert 1 == await made(connected)
 
 
-async def test_t47_a_key_lives_for_a_day(connected: World, life: Life) -> None:
-    """To the second, by the clock that nobody sets; after that it is a new request."""
+async def test_t47_keys_expire_after_a_day(connected: World, life: Machine) -> None:
+    """By the monotonic clock. After that, it is a new request."""
     first = await create(connected)
     life.clock.set_wall_clock(3 * 86_400)
     life.clock.advance(LIFETIME - 1)
@@ -205,8 +205,8 @@ async def test_t47_a_key_lives_for_a_day(connected: World, life: Life) -> None:
     assert 2 == await made(connected)
 
 
-async def test_t47_a_key_outlives_the_daemon(life: Life) -> None:
-    """After a restart: the same database for the same wish, 422 for another, a day in all, and each app its own."""
+async def test_t47_keys_are_kept_across_restarts(life: Machine) -> None:
+    """The same request returns the same database, another one is rejected, and keys stay scoped to their apps."""
     async with life.run() as world:
         await world.connect()
         await world.sandbox.forget_requests()
@@ -231,8 +231,8 @@ async def test_t47_a_key_outlives_the_daemon(life: Life) -> None:
     assert [2, 3] == [once, twice]
 
 
-async def test_t47_a_request_that_was_refused_does_not_use_its_key_up(connected: World) -> None:
-    """Corrected, or tried again when Upstash is there again, it is carried out with the same key."""
+async def test_t47_rejected_request_does_not_use_up_its_key(connected: World) -> None:
+    """A corrected or repeated request with the same key is processed."""
     invalid = await create(connected, KEY, {**BODY, "primary_region": "nowhere-1"})
     await connected.sandbox.fault(method="POST", path="/v2/redis/database", status=429, headers={"Retry-After": "7"})
     limited = await create(connected)
@@ -243,8 +243,8 @@ async def test_t47_a_request_that_was_refused_does_not_use_its_key_up(connected:
     assert "Idempotency-Replayed" not in good.headers
 
 
-async def test_t47_a_body_that_is_none_does_not_use_its_key_up(connected: World) -> None:
-    """What never became a request is none; the audit names why it was not."""
+async def test_t47_invalid_body_does_not_use_up_its_key(connected: World) -> None:
+    """The audit log has the reason."""
     replies = [
         await create(connected, KEY, b"{"),
         await create(connected, KEY, {"name": ""}),
@@ -258,8 +258,8 @@ async def test_t47_a_body_that_is_none_does_not_use_its_key_up(connected: World)
     assert ["ok", "invalid_request", "invalid_request", "invalid_json"] == results
 
 
-async def test_t47_another_account_is_another_request(connected: World) -> None:
-    """A key of the last account makes nothing of it appear in the next: 422, and a new key makes a database."""
+async def test_t47_key_of_another_account_is_rejected(connected: World) -> None:
+    """A key used with the previous account returns nothing of it: 422. A new key creates a database."""
     await create(connected)
     await connected.call("DELETE", "/v1/connection")
     connected.email = f"second-{connected.email}"

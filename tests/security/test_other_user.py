@@ -1,4 +1,4 @@
-"""Another user of the same machine: T50. The daemon under test is root's here, so the client is ``nobody``."""
+"""T50: another user of the same machine. The daemon under test runs as root, and the client as ``nobody``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import msgspec
 import pytest
 
 from tests.support.effects import no_effect
-from tests.support.others import NOBODY, say, skip_unless_root
+from tests.support.other_programs import NOBODY, send_as_user, skip_unless_root
 from tests.support.rawhttp import Answer, parse, request
 from tests.support.world import World, as_page
 from upstash_helper.broker.identity import SCOPES
 
 
-async def send(world: World, said: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:
-    """Send bytes as a program of ``user`` (0: this test's), and return the answers until the daemon closes."""
-    heard = await say(said, host, world.settings.port, user=user)
-    return parse(heard)
+async def send(world: World, data: bytes, *, user: int, host: str = "127.0.0.1") -> list[Answer]:
+    """
+    Send bytes as a program of ``user`` (0: this test's), and return the responses until the daemon closes the
+    connection.
+    """
+    received = await send_as_user(data, host, world.settings.port, user=user)
+    return parse(received)
 
 
-def asks(world: World, method: str, path: str, token: str | None, **headers: str) -> bytes:
-    """Return a request after which the daemon closes."""
+def last_request(world: World, method: str, path: str, token: str | None, **headers: str) -> bytes:
+    """Return a request after which the daemon closes the connection."""
     sent = {"Connection": "close", **headers}
     if token is not None:
         sent["Authorization"] = f"Bearer {token}"
@@ -30,14 +33,20 @@ def asks(world: World, method: str, path: str, token: str | None, **headers: str
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-@pytest.mark.parametrize("whose", ["owner", "app", "none"])
-async def test_t50_another_user_gets_nothing_with_whatever_token(world: World, host: str, whose: str) -> None:
-    """403 ``wrong_user`` to a read and to what costs money, with no effect; this user's own program gets in with it."""
+@pytest.mark.parametrize("holder", ["owner", "app", "none"])
+async def test_t50_other_user_is_denied_with_any_token(world: World, host: str, holder: str) -> None:
+    """
+    Reads and billable changes get 403 ``wrong_user`` without effect. A program of the right user succeeds with the
+    same token.
+    """
     skip_unless_root()
     await world.connect()
     app = await world.pair(*SCOPES)
-    token = {"owner": world.owner, "app": app.token, "none": None}[whose]
-    reads, writes = asks(world, "GET", "/v1/connection", token), asks(world, "POST", "/v1/databases", token)
+    token = {"owner": world.owner, "app": app.token, "none": None}[holder]
+    reads, writes = (
+        last_request(world, "GET", "/v1/connection", token),
+        last_request(world, "POST", "/v1/databases", token),
+    )
 
     async with no_effect(world):
         answers = [
@@ -46,7 +55,7 @@ async def test_t50_another_user_gets_nothing_with_whatever_token(world: World, h
     [own] = await send(world, reads, user=0, host=host)
 
     assert [[(403, "wrong_user")]] * 2 == [[(it.status, it.json["code"]) for it in answer] for answer in answers]
-    assert (401 if whose == "none" else 200) == own.status
+    assert (401 if holder == "none" else 200) == own.status
 
 
 @pytest.mark.parametrize(
@@ -55,19 +64,19 @@ async def test_t50_another_user_gets_nothing_with_whatever_token(world: World, h
      ("GET", "/?code=c&state=s"), ("POST", "/v1/pairings"), ("GET", "/nothing"), ("OPTIONS", "/v1/databases"),
      ("DELETE", "/v1/databases"), ("GET", "/upstash/v2/redis/databases")],
 )  # fmt: skip
-async def test_t50_another_user_is_turned_away_everywhere(world: World, method: str, path: str) -> None:
-    """Also where no token is asked for: not even what there is, nor whether it is connected, is told."""
+async def test_t50_other_user_is_denied_on_every_route(world: World, method: str, path: str) -> None:
+    """Even routes without a token disclose nothing, neither which routes exist nor whether an account is connected."""
     skip_unless_root()
 
     async with no_effect(world):
-        [answer] = await send(world, asks(world, method, path, world.owner), user=NOBODY)
+        [answer] = await send(world, last_request(world, method, path, world.owner), user=NOBODY)
 
     assert (403, "wrong_user") == (answer.status, answer.json["code"])
     assert "close" == answer.headers["connection"].lower()
 
 
-async def test_t50_another_users_program_cannot_ask_to_be_let_in(world: World) -> None:
-    """The user gets no prompt of somebody else's program, whatever page it says to be."""
+async def test_t50_other_user_cannot_request_access(world: World) -> None:
+    """The user gets no prompt for another user's program, whatever origin it sends."""
     skip_unless_root()
     body = msgspec.json.encode({"name": "App", "scopes": ["databases:read"]})
     texts = [
@@ -84,8 +93,8 @@ async def test_t50_another_users_program_cannot_ask_to_be_let_in(world: World) -
     assert [[403], [403]] == [[answer.status for answer in answers_of_one] for answers_of_one in answers]
 
 
-async def test_t50_the_connection_is_closed_with_what_else_was_sent(world: World) -> None:
-    """One answer; what was sent behind the first request on the same connection is not looked at."""
+async def test_t50_connection_of_another_user_is_closed(world: World) -> None:
+    """There is one response, and further requests on the same connection are ignored."""
     skip_unless_root()
     first = request(
         "GET", "/v1/connection", port=world.settings.port, headers=(("Authorization", f"Bearer {world.owner}"),)

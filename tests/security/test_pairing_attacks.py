@@ -1,4 +1,4 @@
-"""Asking to be let in, by those who should not be: T05, T09, T25 to T28."""
+"""Attacks on pairing: T05, T09, and T25 to T28."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.clock import FakeClock
 from tests.support.effects import no_effect, state
 from tests.support.world import Reply, World, as_page
 from upstash_helper.api.resources.pairings import PairingsResource
-from upstash_helper.broker.apps.display_text import LONGEST_NAME, LONGEST_REASON
+from upstash_helper.broker.apps.display_text import MAX_NAME, MAX_REASON
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
@@ -31,19 +31,19 @@ EXTENSION = "chrome-extension://" + "a" * 32
 
 @dataclass
 class Timed:
-    """A daemon whose time is the test's."""
+    """A daemon with a fake clock."""
 
     world: World
     clock: FakeClock
 
     async def ask(self, number: int = 0) -> Reply:
-        """Ask as the page of one of many origins."""
+        """Request access as the page of one of many origins."""
         return await self.world.ask(origin=f"https://app-{number}.example.com")
 
 
 @pytest.fixture
 async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[Timed]:
-    """A daemon that nobody has asked for anything, at a moment that lasts."""
+    """A daemon without requests, on a fake clock."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         yield Timed(world, clock)
@@ -55,8 +55,8 @@ async def decide(world: World, pairing: dict[str, Any], verb: str, body: Any = N
     return await world.call("POST", at, {} if verb == "approve" and body is None else body)
 
 
-async def look(world: World, pairing: dict[str, Any], origin: str | None = PAGE, **options: Any) -> Reply:
-    """Look as the app, by default with its own secret."""
+async def poll(world: World, pairing: dict[str, Any], origin: str | None = PAGE, **options: Any) -> Reply:
+    """Poll as the app, by default with its own secret."""
     headers = {} if origin is None else as_page(origin)
     return await world.get(
         f"/v1/pairings/{pairing['id']}", **{"token": pairing["poll_secret"], "headers": headers, **options}
@@ -74,23 +74,23 @@ async def fetch(world: World, pairing: dict[str, Any], origin: str | None = PAGE
 
 
 async def withdraw(world: World, pairing: dict[str, Any], origin: str | None = PAGE, **options: Any) -> Reply:
-    """Ask no longer, as the app, by default with its own secret."""
+    """Withdraw the request as the app, by default with its own secret."""
     headers = {} if origin is None else as_page(origin)
     return await world.call(
         "DELETE", f"/v1/pairings/{pairing['id']}", **{"token": pairing["poll_secret"], "headers": headers, **options}
     )
 
 
-def said(reply: Reply) -> tuple[int, str, str | None]:
-    """Return an answer's status and code, and when to come again."""
+def outcome_of(reply: Reply) -> tuple[int, str, str | None]:
+    """Return a response's status, code, and Retry-After."""
     return reply.status, "" if reply.status < 400 else reply.code, reply.headers.get("Retry-After")
 
 
 # --- T05 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_t05_who_has_no_token_is_shown_the_way_to_one(world: World) -> None:
-    """The 401 has the challenge, and a link at which an app can ask; following it leads to a token."""
+async def test_t05_unauthenticated_response_links_to_pairing(world: World) -> None:
+    """The 401 has a challenge and a link; following it leads to a token."""
     async with no_effect(world):
         reply = await world.get("/v1/databases", token=None)
 
@@ -109,8 +109,8 @@ async def test_t05_who_has_no_token_is_shown_the_way_to_one(world: World) -> Non
     ["null", "http://evil.example", "http://192.168.1.2:3000", "file://", "https://A.example", "http://localhost.evil.com",
      "http://localhost:{port}", "http://127.0.0.1:{port}", "chrome-extension://x", "https://a.example/", "*"],
 )  # fmt: skip
-async def test_t09_who_names_nobody_does_not_get_to_the_user(world: World, origin: str) -> None:
-    """No prompt, no notification, no entry; and the page cannot even read the refusal."""
+async def test_t09_unidentifiable_origin_reaches_no_user(world: World, origin: str) -> None:
+    """There is no prompt, notification, or entry, and the page cannot read the refusal."""
     headers = as_page(origin.format(port=world.settings.port))
     body = {"name": "App", "scopes": ["databases:read"]}
 
@@ -134,8 +134,8 @@ async def test_t09_who_names_nobody_does_not_get_to_the_user(world: World, origi
         {"Origin": PAGE, "Content-Type": "application/x-www-form-urlencoded"},
     ],
 )
-async def test_t09_t16_a_form_of_another_site_asks_for_nothing(world: World, headers: dict[str, str]) -> None:
-    """Neither a form's POST, nor one that hides its origin, nor one without the type that needs a preflight."""
+async def test_t09_t16_cross_site_form_cannot_request_access(world: World, headers: dict[str, str]) -> None:
+    """Neither with an origin, nor without one, nor without the content type that needs a preflight."""
     body = b'{"name":"App","scopes":["databases:read"]}'
 
     async with no_effect(world):
@@ -156,13 +156,13 @@ async def test_t09_t16_a_form_of_another_site_asks_for_nothing(world: World, hea
         ("Up\u200bst\u2060ash", "Upstash"),
         ("<b>Upstash</b><script>alert(1)</script>", "<b>Upstash</b><script>alert(1)</script>"),
         ("Upstash", "Upstash"),
-        ("A" * 256, "A" * (LONGEST_NAME - 1) + "…"),
+        ("A" * 256, "A" * (MAX_NAME - 1) + "…"),
         ("Z" + "\u0301" * 200, "\u0179\u0301"),
         ('Orders" and shows the code AAAA-AAAA', 'Orders" and shows the code AAAA-AAAA'),
     ],
 )
-async def test_t25_a_name_is_shown_cleaned_and_as_a_claim(world: World, name: str, shown: str) -> None:
-    """On one line, at most 64 characters, behind the verified identity; and so it stays when the app is let in."""
+async def test_t25_claimed_name_is_cleaned(world: World, name: str, shown: str) -> None:
+    """One line of at most 64 characters, after the verified identity; it is stored the same way."""
     asked = (await world.ask(origin=PAGE, name=name, reason=name * 3)).json
     await world.daemon.background.drain(5)
 
@@ -174,7 +174,7 @@ async def test_t25_a_name_is_shown_cleaned_and_as_a_claim(world: World, name: st
 
     assert ["id", "identity", "claimed_name"] == list(pairing)[:3]
     assert (PAGE, shown) == (pairing["identity"]["shown"], pairing["claimed_name"])
-    assert len(pairing["reason"]) <= LONGEST_REASON
+    assert len(pairing["reason"]) <= MAX_REASON
     assert "\n" not in pairing["reason"]
     assert title.startswith(PAGE)
     assert body.index(asked["user_code"]) < body.index(shown)
@@ -200,8 +200,10 @@ async def test_t25_a_name_is_shown_cleaned_and_as_a_claim(world: World, name: st
         ("App", None, "/scopes"),
     ],
 )
-async def test_t25_a_wish_that_cannot_be_shown_is_refused(world: World, name: Any, scopes: Any, pointer: str) -> None:
-    """422 with the place; the user is not bothered."""
+async def test_t25_request_without_a_visible_name_is_rejected(
+    world: World, name: Any, scopes: Any, pointer: str
+) -> None:
+    """422 with a pointer, and no prompt."""
     async with no_effect(world):
         reply = await world.call(
             "POST", "/v1/pairings", {"name": name, "scopes": scopes}, headers=as_page(PAGE), token=None
@@ -211,28 +213,28 @@ async def test_t25_a_wish_that_cannot_be_shown_is_refused(world: World, name: An
     assert pointer == reply.json["errors"][0]["pointer"]
 
 
-async def test_t25_a_reason_is_bounded_too(world: World) -> None:
-    """1024 characters are taken, and 200 shown."""
+async def test_t25_reason_is_truncated(world: World) -> None:
+    """1024 characters are accepted, and 200 shown."""
     async with no_effect(world):
         long = await world.ask(origin=PAGE, reason="r" * 1025)
     taken = await world.ask(origin=PAGE, reason="r" * 1024)
 
     [pairing] = (await world.get("/v1/pairings")).json["pairings"]
     assert [422, 202] == [long.status, taken.status]
-    assert LONGEST_REASON == len(pairing["reason"])
+    assert MAX_REASON == len(pairing["reason"])
 
 
 # --- T26 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_t26_the_sixth_request_within_a_minute_is_refused(timed: Timed) -> None:
-    """The second to fifth are told of the first; then it is 429, with the exact time at which there is room again."""
+async def test_t26_sixth_request_within_a_minute_is_refused(timed: Timed) -> None:
+    """The second to fifth refer to the first. The sixth gets 429 with the exact wait."""
     said_so, links = [], []
     first = (await timed.ask()).json["id"]
     for _ in range(4):
         timed.clock.advance(5)
         reply = await timed.ask()
-        said_so.append(said(reply))
+        said_so.append(outcome_of(reply))
         links.append(reply.json["links"])
     timed.clock.advance(5)
     before = await state(timed.world)
@@ -246,45 +248,45 @@ async def test_t26_the_sixth_request_within_a_minute_is_refused(timed: Timed) ->
     pending = [(409, "pairing_pending", str(seconds)) for seconds in (115, 110, 105, 100)]
     assert pending == said_so
     assert [{"pairing": f"/v1/pairings/{first}"}] * 4 == links
-    assert (429, "too_many_pairings", "35") == said(sixth)
-    assert (429, "too_many_pairings", "1") == said(early)
+    assert (429, "too_many_pairings", "35") == outcome_of(sixth)
+    assert (429, "too_many_pairings", "1") == outcome_of(early)
     assert 35 == sixth.json["retry_after"]
-    assert (409, "pairing_pending", "60") == said(again)
+    assert (409, "pairing_pending", "60") == outcome_of(again)
     assert before == after
 
 
-async def test_t26_nobody_is_told_to_come_too_early(timed: Timed) -> None:
-    """A header has whole seconds, so the time is rounded up: who waits that long is not refused for a fraction."""
+async def test_t26_retry_after_is_rounded_up(timed: Timed) -> None:
+    """A client that waits for the given whole seconds is not refused for a fraction of a second."""
     await timed.ask()
     timed.clock.advance(0.25)
 
-    assert (409, "pairing_pending", "120") == said(await timed.ask())
+    assert (409, "pairing_pending", "120") == outcome_of(await timed.ask())
 
 
-async def test_t26_of_twenty_origins_three_get_to_the_user(timed: Timed) -> None:
-    """The others are told when the first of the three is over, to the second, and then one of them gets its turn."""
+async def test_t26_at_most_three_requests_are_pending(timed: Timed) -> None:
+    """The others learn when the first of the three expires; then one of them succeeds."""
     first = []
     for number in range(3):
         first.append((await timed.ask(number)).status)
         timed.clock.advance(10)
-    others = [said(await timed.ask(number)) for number in range(3, 20)]
+    others = [outcome_of(await timed.ask(number)) for number in range(3, 20)]
     waiting = (await timed.world.get("/v1/pairings")).json["pairings"]
     timed.clock.advance(89)
     early = await timed.ask(20)
     timed.clock.advance(1)
-    later = [said(await timed.ask(number)) for number in (21, 22)]
+    later = [outcome_of(await timed.ask(number)) for number in (21, 22)]
     await timed.world.daemon.background.drain(5)
 
     assert [202] * 3 == first
     assert {(429, "too_many_pairings", "90")} == set(others)
     assert 3 == len(waiting)
-    assert (429, "too_many_pairings", "1") == said(early)
+    assert (429, "too_many_pairings", "1") == outcome_of(early)
     assert [(202, "", None), (429, "too_many_pairings", "10")] == later
     assert 4 == len(timed.world.desktop.shown)
 
 
-async def test_t26_requests_at_the_same_moment_are_counted_too(timed: Timed) -> None:
-    """Twenty at once from twenty origins, and twenty from one: three prompts in all."""
+async def test_t26_concurrent_requests_are_counted(timed: Timed) -> None:
+    """Twenty from twenty origins and twenty from one result in three prompts."""
     many = await asyncio.gather(*(timed.ask(number) for number in range(20)))
     one = await asyncio.gather(*(timed.ask(0) for _ in range(20)))
 
@@ -294,11 +296,11 @@ async def test_t26_requests_at_the_same_moment_are_counted_too(timed: Timed) -> 
     assert 3 == len(waiting)
 
 
-async def test_t26_looking_is_bounded_as_well(timed: Timed) -> None:
-    """An app that polls without a pause is told to wait, and its page can read that."""
+async def test_t26_polling_is_rate_limited(timed: Timed) -> None:
+    """An app that polls without pause gets 429, which its page can read."""
     asked = (await timed.world.ask(origin=PAGE)).json
 
-    replies = [await look(timed.world, asked) for _ in range(80)]
+    replies = [await poll(timed.world, asked) for _ in range(80)]
 
     refused = [reply for reply in replies if reply.status == 429]
     assert 200 == replies[0].status
@@ -311,18 +313,18 @@ async def test_t26_looking_is_bounded_as_well(timed: Timed) -> None:
 # --- T27 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_t27_what_nobody_answers_expires(timed: Timed) -> None:
-    """After 120 seconds it is over for good: no yes and no no, no token, and it is no longer shown."""
+async def test_t27_undecided_request_expires(timed: Timed) -> None:
+    """After 120 seconds it cannot be approved or denied, gives no token, and is no longer listed."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
     timed.clock.advance(LIFETIME - 1)
-    before = (await look(world, asked)).json["state"]
+    before = (await poll(world, asked)).json["state"]
     timed.clock.advance(1)
 
-    states = [(await look(world, asked)).json["state"]]
-    decided = [said(await decide(world, asked, verb)) for verb in ("approve", "deny", "approve")]
-    fetched = said(await fetch(world, asked))
-    states.append((await look(world, asked)).json["state"])
+    states = [(await poll(world, asked)).json["state"]]
+    decided = [outcome_of(await decide(world, asked, verb)) for verb in ("approve", "deny", "approve")]
+    fetched = outcome_of(await fetch(world, asked))
+    states.append((await poll(world, asked)).json["state"])
 
     assert "pending" == before
     assert ["expired"] * 2 == states
@@ -333,22 +335,22 @@ async def test_t27_what_nobody_answers_expires(timed: Timed) -> None:
     assert 202 == (await world.ask(origin=PAGE)).status
 
 
-async def test_t27_a_no_is_final_and_is_followed_by_a_pause(timed: Timed) -> None:
-    """The app is told; asking again at once is 429 with the exact time; a second no doubles the pause."""
+async def test_t27_denial_is_final_and_starts_a_cooldown(timed: Timed) -> None:
+    """The app is informed. A new request gets 429 with the exact wait, which doubles after a second denial."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
     denied = await decide(world, asked, "deny")
-    state_then = (await look(world, asked)).json["state"]
-    fetched = said(await fetch(world, asked))
-    changed = said(await decide(world, asked, "approve"))
-    again = said(await decide(world, asked, "deny"))
-    at_once = said(await world.ask(origin=PAGE))
+    state_then = (await poll(world, asked)).json["state"]
+    fetched = outcome_of(await fetch(world, asked))
+    changed = outcome_of(await decide(world, asked, "approve"))
+    again = outcome_of(await decide(world, asked, "deny"))
+    at_once = outcome_of(await world.ask(origin=PAGE))
     timed.clock.advance(59)
-    early = said(await world.ask(origin=PAGE))
+    early = outcome_of(await world.ask(origin=PAGE))
     timed.clock.advance(1)
     second = await world.ask(origin=PAGE)
     await decide(world, second.json, "deny")
-    doubled = said(await world.ask(origin=PAGE))
+    doubled = outcome_of(await world.ask(origin=PAGE))
 
     assert (200, "denied", "denied") == (denied.status, denied.json["state"], state_then)
     assert (403, "pairing_denied", None) == fetched
@@ -360,8 +362,8 @@ async def test_t27_a_no_is_final_and_is_followed_by_a_pause(timed: Timed) -> Non
     assert (429, "too_many_pairings", "120") == doubled
 
 
-async def test_t27_a_double_click_lets_in_once(timed: Timed) -> None:
-    """However often yes is said and the token asked for at the same moment: one token, one app."""
+async def test_t27_concurrent_approvals_create_one_app(timed: Timed) -> None:
+    """Any number of approvals and fetches at the same time result in one token and one app."""
     world = timed.world
     asked = (await world.ask("databases:read", "databases:write", origin=PAGE)).json
 
@@ -382,38 +384,38 @@ async def test_t27_a_double_click_lets_in_once(timed: Timed) -> None:
     assert [app] == (await world.get("/v1/apps")).json["apps"]
 
 
-async def test_t27_a_yes_and_a_no_at_the_same_moment_are_one_of_them(timed: Timed) -> None:
-    """A no counts, whether it came first or took the yes back; nobody is let in by a race."""
+async def test_t27_concurrent_approval_and_denial_result_in_denial(timed: Timed) -> None:
+    """A denial wins, whether it came first or withdrew the approval."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
 
     replies = await asyncio.gather(*(decide(world, asked, verb) for verb in ("approve", "deny") * 5))
 
     assert {200, 409} == {reply.status for reply in replies}
-    assert "denied" == (await look(world, asked)).json["state"]
-    assert (403, "pairing_denied", None) == said(await fetch(world, asked))
+    assert "denied" == (await poll(world, asked)).json["state"]
+    assert (403, "pairing_denied", None) == outcome_of(await fetch(world, asked))
 
 
-async def test_t27_a_yes_that_is_not_fetched_expires(timed: Timed) -> None:
-    """A door that was opened for somebody does not stay open."""
+async def test_t27_approval_expires_if_the_token_is_not_fetched(timed: Timed) -> None:
+    """An approval does not stay open."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
     timed.clock.advance(100)
     await decide(world, asked, "approve")
     timed.clock.advance(LIFETIME)
 
-    assert "expired" == (await look(world, asked)).json["state"]
-    assert (410, "pairing_expired", None) == said(await fetch(world, asked))
-    assert (410, "pairing_expired", None) == said(await decide(world, asked, "approve"))
+    assert "expired" == (await poll(world, asked)).json["state"]
+    assert (410, "pairing_expired", None) == outcome_of(await fetch(world, asked))
+    assert (410, "pairing_expired", None) == outcome_of(await decide(world, asked, "approve"))
     assert [] == (await world.get("/v1/apps")).json["apps"]
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny", "block"])
-async def test_t27_what_was_withdrawn_stays_so(timed: Timed, verb: str) -> None:
-    """A decision that comes too late lets nobody in; withdrawing twice is no fault, and does not undo a decision."""
+async def test_t27_withdrawn_request_cannot_be_decided(timed: Timed, verb: str) -> None:
+    """Withdrawing twice is no error, and does not undo a decision."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
-    replies = [said(await withdraw(world, asked)) for _ in range(2)]
+    replies = [outcome_of(await withdraw(world, asked)) for _ in range(2)]
     decided = await decide(world, asked, verb)
     fetched = await fetch(world, asked)
     waiting = (await world.get("/v1/pairings")).json["pairings"]
@@ -425,13 +427,13 @@ async def test_t27_what_was_withdrawn_stays_so(timed: Timed, verb: str) -> None:
     assert [] == (await world.get("/v1/apps")).json["apps"]
 
 
-async def test_t27_a_no_is_not_undone_by_withdrawing(timed: Timed) -> None:
-    """The pause stays, over a restart of the app as well; and who comes and goes again and again has to pause, too."""
+async def test_t27_withdrawing_does_not_reset_the_cooldown(timed: Timed) -> None:
+    """Not across restarts of the app either. Frequent withdrawals cause a cooldown, too."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
     await decide(world, asked, "deny")
     await withdraw(world, asked)
-    paused = said(await world.ask(origin=PAGE))
+    paused = outcome_of(await world.ask(origin=PAGE))
     again = []
     for _ in range(6):
         other = await world.ask(origin=OTHER)
@@ -439,24 +441,24 @@ async def test_t27_a_no_is_not_undone_by_withdrawing(timed: Timed) -> None:
         if other.status == 202:
             await withdraw(world, other.json, OTHER)
 
-    assert "denied" == (await look(world, asked)).json["state"]
+    assert "denied" == (await poll(world, asked)).json["state"]
     assert (429, "too_many_pairings", "60") == paused
     assert [202] * 3 + [429] * 3 == again
 
 
 @pytest.mark.parametrize("approved", [False, True])
-async def test_t27_who_is_blocked_is_not_heard_again(timed: Timed, *, approved: bool) -> None:
-    """Not even a yes that was said just before is kept; nothing of it reaches the user until it is unblocked."""
+async def test_t27_blocked_app_cannot_request_access(timed: Timed, *, approved: bool) -> None:
+    """An unfetched approval is withdrawn, too. No request reaches the user until the block is removed."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
     if approved:
         await decide(world, asked, "approve")
 
     block = (await decide(world, asked, "block")).json
-    fetched = said(await fetch(world, asked))
+    fetched = outcome_of(await fetch(world, asked))
     timed.clock.advance(86_400)
     async with no_effect(world):
-        refused = said(await world.ask(origin=PAGE))
+        refused = outcome_of(await world.ask(origin=PAGE))
     others = [(await world.ask(origin=origin)).status for origin in (f"{PAGE}:8443", None)]
     removed = await world.call("DELETE", f"/v1/blocks/{block['id']}")
     allowed = await world.ask(origin=PAGE)
@@ -469,36 +471,36 @@ async def test_t27_who_is_blocked_is_not_heard_again(timed: Timed, *, approved: 
 
 
 @pytest.mark.parametrize("scopes", [[], ["databases:delete"], ["databases:read", "databases:delete"]])
-async def test_t27_nobody_gets_more_than_was_wished_for(world: World, scopes: list[str]) -> None:
-    """A tool that grants what the prompt did not show is refused, and nothing is decided by that."""
+async def test_t27_approval_cannot_exceed_the_requested_scopes(world: World, scopes: list[str]) -> None:
+    """Such an approval is rejected and decides nothing."""
     asked = (await world.ask("databases:read", origin=PAGE)).json
 
     reply = await decide(world, asked, "approve", {"scopes": scopes})
 
     assert (422, "/scopes") == (reply.status, reply.json["errors"][0]["pointer"])
-    assert "pending" == (await look(world, asked)).json["state"]
+    assert "pending" == (await poll(world, asked)).json["state"]
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
-async def test_t27_t52_a_request_lasts_two_minutes_whatever_the_wall_clock_does(timed: Timed, jump: float) -> None:
-    """A jump neither ends it nor keeps it alive, and another app's request does not push it out."""
+async def test_t27_t52_wall_clock_jumps_do_not_affect_requests(timed: Timed, jump: float) -> None:
+    """A request lasts two minutes, and other requests do not displace it."""
     world = timed.world
     asked = (await world.ask(origin=PAGE)).json
     timed.clock.set_wall_clock(jump)
     await world.ask(origin=OTHER)
     timed.clock.advance(LIFETIME - 1)
 
-    before = (await look(world, asked)).json["state"]
+    before = (await poll(world, asked)).json["state"]
     timed.clock.advance(1)
-    after = (await look(world, asked)).json["state"]
+    after = (await poll(world, asked)).json["state"]
 
     assert ["pending", "expired"] == [before, after]
 
 
-async def test_t27_a_restart_forgets_neither_requests_nor_answers(
+async def test_t27_requests_and_decisions_are_kept_across_restarts(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """What waits still waits, for as long as was left; a no stays a no, with its pause; and a yes is for its app."""
+    """Pending requests keep their remaining time, denials their cooldown, and approvals their app."""
     clock = FakeClock()
 
     def daemon() -> AbstractAsyncContextManager[World]:
@@ -514,14 +516,14 @@ async def test_t27_a_restart_forgets_neither_requests_nor_answers(
     clock.advance(50)
     async with daemon() as world:
         states = [
-            (await look(world, waiting)).json["state"],
-            (await look(world, denied, OTHER)).json["state"],
-            (await look(world, approved, None)).json["state"],
+            (await poll(world, waiting)).json["state"],
+            (await poll(world, denied, OTHER)).json["state"],
+            (await poll(world, approved, None)).json["state"],
         ]
-        again = said(await world.ask(origin=OTHER))
-        fetched = [said(await fetch(world, approved, None)) for _ in range(2)]
+        again = outcome_of(await world.ask(origin=OTHER))
+        fetched = [outcome_of(await fetch(world, approved, None)) for _ in range(2)]
         clock.advance(70)
-        over = (await look(world, waiting)).json["state"]
+        over = (await poll(world, waiting)).json["state"]
 
     assert ["pending", "denied", "approved"] == states
     assert (429, "too_many_pairings", "60") == again
@@ -532,8 +534,8 @@ async def test_t27_a_restart_forgets_neither_requests_nor_answers(
 # --- T28 --------------------------------------------------------------------------------------------------------------
 
 
-def strangers(world: World, other: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return by whom a pairing of PAGE's is not to be seen, as options of a call."""
+def foreign_callers(world: World, other: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return call options of callers that must not see a pairing of PAGE."""
     page = as_page(PAGE)
     return {
         "without a secret": {"token": None, "headers": page},
@@ -545,28 +547,28 @@ def strangers(world: World, other: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("verb", ["look", "fetch", "withdraw"])
-async def test_t28_a_pairing_is_its_apps_alone(world: World, verb: str) -> None:
-    """Whoever has not the secret that came with it gets 404, as for one that never was; the yes is not spent."""
+@pytest.mark.parametrize("verb", ["poll", "fetch", "withdraw"])
+async def test_t28_pairing_is_visible_only_with_its_secret(world: World, verb: str) -> None:
+    """Others get 404 as for an unknown pairing, and the approval is not used up."""
     asked = (await world.ask("databases:read", origin=PAGE)).json
     other = (await world.ask(origin=OTHER)).json
     await decide(world, asked, "approve")
-    call = {"look": look, "fetch": fetch, "withdraw": withdraw}[verb]
+    call = {"poll": poll, "fetch": fetch, "withdraw": withdraw}[verb]
     absent = {**asked, "id": "0123456789abcdef"}
 
     async with no_effect(world):
-        found = {who: said(await call(world, asked, **how)) for who, how in strangers(world, other).items()}
-        found["another page with the secret"] = said(await call(world, asked, OTHER))
-        found["a program with the secret"] = said(await call(world, asked, None))
-        found["an extension with the secret"] = said(await call(world, asked, EXTENSION))
-        never = said(await call(world, absent))
+        found = {who: outcome_of(await call(world, asked, **how)) for who, how in foreign_callers(world, other).items()}
+        found["another page with the secret"] = outcome_of(await call(world, asked, OTHER))
+        found["a program with the secret"] = outcome_of(await call(world, asked, None))
+        found["an extension with the secret"] = outcome_of(await call(world, asked, EXTENSION))
+        never = outcome_of(await call(world, absent))
 
     assert {(404, "pairing_not_found", None)} == {*found.values(), never}
     assert 200 == (await fetch(world, asked)).status
 
 
-async def test_t28_a_secret_in_the_query_or_as_a_password_is_none(world: World) -> None:
-    """It goes in the header that no page sends by itself."""
+async def test_t28_poll_secret_is_accepted_only_in_the_header(world: World) -> None:
+    """Not in the query and not as a password."""
     asked = (await world.ask(origin=PAGE)).json
     at, secret = f"/v1/pairings/{asked['id']}", asked["poll_secret"]
     basic = base64.b64encode(f"x:{secret}".encode()).decode()
@@ -580,8 +582,8 @@ async def test_t28_a_secret_in_the_query_or_as_a_password_is_none(world: World) 
     assert [404] * 3 == [reply.status for reply in replies]
 
 
-async def test_t28_a_poll_secret_is_no_token(world: World) -> None:
-    """Before the yes and after it, it opens nothing but its own pairing."""
+async def test_t28_poll_secret_is_not_a_token(world: World) -> None:
+    """Before and after the approval, it gives access only to its pairing."""
     asked = (await world.ask(*["databases:read", "connection:read"])).json
     headers = {"Authorization": f"Bearer {asked['poll_secret']}"}
 
@@ -593,8 +595,8 @@ async def test_t28_a_poll_secret_is_no_token(world: World) -> None:
     assert [(401, "invalid_token")] * 2 == [(before.status, before.code), (after.status, after.code)]
 
 
-async def test_t28_a_token_is_handed_out_once(world: World) -> None:
-    """The second time is 410, and it is the same app that is in."""
+async def test_t28_token_is_delivered_once(world: World) -> None:
+    """The second fetch gets 410, and there is still one app."""
     asked = (await world.ask("connection:read", origin=PAGE)).json
     await decide(world, asked, "approve")
 
@@ -606,8 +608,8 @@ async def test_t28_a_token_is_handed_out_once(world: World) -> None:
     assert [first.json["app_id"]] == [app["id"] for app in (await world.get("/v1/apps")).json["apps"]]
 
 
-async def test_t28_an_app_that_hangs_up_while_it_fetches_is_let_in_once(world: World) -> None:
-    """However often it breaks off and tries again, there is one app, and one token at most."""
+async def test_t28_disconnecting_during_the_fetch_creates_one_app(world: World) -> None:
+    """However often the app disconnects and retries, there is one app and at most one token."""
     asked = (await world.ask("connection:read")).json
     await decide(world, asked, "approve")
     lines = [
@@ -630,8 +632,8 @@ async def test_t28_an_app_that_hangs_up_while_it_fetches_is_let_in_once(world: W
     assert 1 == len(apps)
 
 
-async def test_t28_no_app_decides(world: World) -> None:
-    """Neither its own request nor another's, nor what is blocked, with whatever scopes it has."""
+async def test_t28_apps_cannot_decide_requests(world: World) -> None:
+    """Neither their own nor others', nor blocks, with any scopes."""
     from upstash_helper.broker.identity import SCOPES
 
     app = await world.pair(*SCOPES, all_databases=True)
@@ -657,8 +659,8 @@ async def test_t28_no_app_decides(world: World) -> None:
     assert 401 == with_secret.status
 
 
-def test_the_two_sides_of_a_pairing_do_not_share_a_door() -> None:
-    """What the app calls is for whoever has its secret, what decides is for the owner, and there is nothing else."""
+def test_app_and_owner_routes_of_pairings_are_separate() -> None:
+    """Each route is either for the app with its secret or for the owner."""
     resource = PairingsResource(pairings=None, approvals=None, peers=None)  # type: ignore[arg-type]  # nothing is called
 
     by_access = {

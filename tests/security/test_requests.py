@@ -1,4 +1,4 @@
-"""Hostile and broken requests over real sockets: T01 to T06, T09, T10, T14 to T17, T23, T24; each without effect."""
+"""Hostile and malformed requests over real sockets, all without effect: T01 to T06, T09, T10, T14 to T17, T23, T24."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CREATE = b'{"name":"db","primary_region":"us-east-1"}'
 
 @dataclass
 class Answer:
-    """One answer, as it came over the socket."""
+    """A response."""
 
     status: int
     head: str
@@ -32,7 +32,7 @@ class Answer:
 
 
 async def raw(world: World, text: bytes) -> list[Answer]:
-    """Send bytes, and return every answer until the daemon closes."""
+    """Send bytes, and return all responses until the daemon closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.settings.port)
     writer.write(text)
     async with asyncio.timeout(10):
@@ -70,7 +70,7 @@ def request(
 
 @pytest.fixture(autouse=True)
 async def no_effect(world: World, request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Connected with one database before; exactly the same after, and Upstash was not asked for anything."""
+    """Connected with one database. Afterwards that is unchanged, and Upstash has received no request."""
     await world.connect()
     await world.create("only")
     before = (await world.get("/v1/connection")).json
@@ -87,8 +87,8 @@ async def no_effect(world: World, request: pytest.FixtureRequest) -> AsyncIterat
     assert ["only"] == names
 
 
-async def test_t01_a_rebound_page_gets_nothing(world: World) -> None:
-    """With a good token and another host's name: 421, and the answer names both sides."""
+async def test_t01_dns_rebinding_is_denied(world: World) -> None:
+    """With a valid token and another host name, the response is a 421 that names both."""
     port = world.settings.port
 
     answer = await one(world, request(world, host=f"evil.example:{port}".encode()))
@@ -101,8 +101,8 @@ async def test_t01_a_rebound_page_gets_nothing(world: World) -> None:
 
 @pytest.mark.reads
 @pytest.mark.parametrize("host", ["localhost:{port}", "LOCALHOST:{port}", "127.0.0.1:{port}", "[::1]:{port}"])
-async def test_t02_our_own_names_are_served(world: World, host: str) -> None:
-    """Exactly four."""
+async def test_t02_own_hosts_are_served(world: World, host: str) -> None:
+    """Exactly four spellings are accepted."""
     answer = await one(world, request(world, host=host.format(port=world.settings.port).encode()))
 
     assert 200 == answer.status
@@ -118,22 +118,22 @@ async def test_t02_our_own_names_are_served(world: World, host: str) -> None:
         "ⅼocalhost:{port}".encode(), b"\xff\xfe:{port}", b"localhost:{port}/", b"[::1", b"localhost:99999999",
     ],
 )  # fmt: skip
-async def test_t02_other_names_are_not(world: World, host: bytes) -> None:
-    """421, or 400 from the parser; never a fault of ours."""
+async def test_t02_other_hosts_are_denied(world: World, host: bytes) -> None:
+    """The response is a 421, or a 400 from the parser, and never an internal error."""
     answer = await one(world, request(world, host=host.replace(b"{port}", str(world.settings.port).encode())))
 
     assert answer.status in (400, 421)
 
 
-async def test_t02_http_1_0_without_a_host_is_refused(world: World) -> None:
-    """The protocol allows it; we need the name."""
+async def test_t02_http_1_0_without_host_is_denied(world: World) -> None:
+    """The protocol allows it, but the daemon requires Host."""
     answer = await one(world, request(world, "GET /v1/databases HTTP/1.0", host=None))
 
     assert 421 == answer.status
 
 
-async def test_t03_two_hosts_are_refused(world: World) -> None:
-    """Whichever comes first."""
+async def test_t03_two_hosts_are_denied(world: World) -> None:
+    """The order does not matter."""
     good = f"localhost:{world.settings.port}".encode()
 
     answers = [
@@ -144,8 +144,8 @@ async def test_t03_two_hosts_are_refused(world: World) -> None:
     assert [400, 400] == [answer.status for answer in answers]
 
 
-async def test_t04_the_absolute_form_is_refused(world: World) -> None:
-    """A target that names a host, whichever of the two names is ours."""
+async def test_t04_absolute_form_is_denied(world: World) -> None:
+    """A target with a host is denied, even if the host is ours."""
     port = world.settings.port
 
     answers = [
@@ -157,8 +157,8 @@ async def test_t04_the_absolute_form_is_refused(world: World) -> None:
     assert [400, 400, 400] == [answer.status for answer in answers]
 
 
-async def test_t05_without_a_token(world: World) -> None:
-    """401 with the challenge of RFC 6750."""
+async def test_t05_missing_token_gets_a_challenge(world: World) -> None:
+    """The response is a 401 with the challenge of RFC 6750."""
     reply = await world.get("/v1/databases", token=None)
 
     assert (401, "token_required") == (reply.status, reply.code)
@@ -168,8 +168,8 @@ async def test_t05_without_a_token(world: World) -> None:
 @pytest.mark.parametrize(
     "kind", ["wrong", "longer", "off", "bare", "empty", "bytes", "long", "query", "twice", "basic"]
 )
-async def test_t06_with_a_token_that_is_not_good(world: World, kind: str) -> None:
-    """401 each, never a fault of ours, and the query is no place for one."""
+async def test_t06_invalid_token_is_denied(world: World, kind: str) -> None:
+    """Each is a 401 and never an internal error. A token in the query does not count."""
     owner = world.owner
     value = {
         "wrong": "Bearer nothing", "longer": f"Bearer {owner}X",
@@ -185,15 +185,15 @@ async def test_t06_with_a_token_that_is_not_good(world: World, kind: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["/v1/databases", "/v1/connection", "/v1/events", "/v1/daemon", "/health", "/"])
-async def test_t09_the_null_origin_is_refused(world: World, path: str) -> None:
-    """On every kind of route."""
+async def test_t09_null_origin_is_denied(world: World, path: str) -> None:
+    """It is denied on every kind of route."""
     reply = await world.get(path, headers={"Origin": "null"})
 
     assert (403, "origin_not_allowed") == (reply.status, reply.code)
 
 
-async def test_t10_two_origins_are_refused(world: World) -> None:
-    """Whatever they say."""
+async def test_t10_two_origins_are_denied(world: World) -> None:
+    """They are denied whatever their values are."""
     origin = f"http://localhost:{world.settings.port}"
 
     answer = await one(world, request(world, more={"Origin": f"{origin}\r\nOrigin: https://evil.example"}))
@@ -208,8 +208,8 @@ async def test_t10_two_origins_are_refused(world: World) -> None:
      ("PATCH", "/v1/databases/x"),
      ("POST", "/v1/databases/x/reset-password"), ("DELETE", "/v1/databases/x"), ("DELETE", "/v1/connection")],
 )  # fmt: skip
-async def test_t14_a_form_is_not_taken_for_json(world: World, kind: str | None, method: str, path: str) -> None:
-    """Valid JSON with a content type that a form can send, or none."""
+async def test_t14_form_content_types_are_rejected(world: World, kind: str | None, method: str, path: str) -> None:
+    """Valid JSON is rejected with a content type that a form can send, or without one."""
     headers = {"Content-Length": str(len(CREATE)), "Idempotency-Key": "k"}
     if kind is not None:
         headers["Content-Type"] = kind
@@ -225,8 +225,8 @@ def fetches(world: World) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("dest", ["image", "script", "iframe"])
-async def test_t15_a_page_that_embeds_us_gets_nothing_anywhere(world: World, dest: str) -> None:
-    """The same constant refusal on every route, the callback with its parameters included."""
+async def test_t15_subresource_requests_are_denied_everywhere(world: World, dest: str) -> None:
+    """The same constant response is returned on every route, including the callback with its parameters."""
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": dest}
     paths = sorted({path for _, path in fetches(world)} | {"/?code=c&state=s", "/?error=access_denied&state=s"})
 
@@ -237,8 +237,8 @@ async def test_t15_a_page_that_embeds_us_gets_nothing_anywhere(world: World, des
 
 
 @pytest.mark.parametrize("mode", ["no-cors", "cors", "navigate"])
-async def test_t16_another_port_of_localhost_is_another_site(world: World, mode: str) -> None:
-    """``same-site`` is no better than ``cross-site`` where every program has a port."""
+async def test_t16_other_port_of_localhost_is_foreign(world: World, mode: str) -> None:
+    """``same-site`` is no better than ``cross-site``, because other programs use other ports."""
     headers = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": "empty"}
     if mode == "cors":
         headers["Origin"] = "http://localhost:5173"
@@ -251,8 +251,8 @@ async def test_t16_another_port_of_localhost_is_another_site(world: World, mode:
     assert [403, 403] == [reply.status for reply in replies]
 
 
-async def test_t17_a_get_changes_nothing(world: World) -> None:
-    """GET on a path that only takes a change: 405 with the methods that it takes."""
+async def test_t17_get_on_a_write_route_is_denied(world: World) -> None:
+    """GET on a path that only has write methods is a 405 with those methods."""
     changing = {path for method, path in fetches(world) if method != "GET"}
     readable = {path for method, path in fetches(world) if method == "GET"}
 
@@ -264,16 +264,16 @@ async def test_t17_a_get_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["TRACE", "HEAD", "OPTIONS", "PUT", "PROPFIND"])
-async def test_t17_methods_that_no_route_declares_are_refused(world: World, method: str) -> None:
-    """HEAD too: it would run the GET."""
+async def test_t17_undeclared_methods_are_denied(world: World, method: str) -> None:
+    """This includes HEAD, which would otherwise run the handler of GET."""
     reply = await world.call(method, "/v1/databases")
 
     assert 405 == reply.status
     assert {"GET", "POST"} == set(reply.headers["Allow"].split(", "))
 
 
-async def test_t17_connect_is_refused(world: World) -> None:
-    """The daemon is no proxy."""
+async def test_t17_connect_is_denied(world: World) -> None:
+    """The daemon is not a proxy."""
     answers = await raw(world, request(world, "CONNECT localhost:443 HTTP/1.1"))
 
     assert all(answer.status in (400, 404, 405) for answer in answers)
@@ -286,8 +286,8 @@ async def test_t17_connect_is_refused(world: World) -> None:
      "/web/pages/page.html", "/web/pages/..%2f..%2fcompose.py", "/web/connect/errors.js", "/web/connect.js",
      "/v1/databases#x"],
 )  # fmt: skip
-async def test_t23_no_path_reads_a_file(world: World, path: str) -> None:
-    """Not found or not valid; the pages' files are a fixed set."""
+async def test_t23_no_path_traversal(world: World, path: str) -> None:
+    """Such paths are not found or invalid. The pages' files are a fixed set."""
     answer = await one(world, request(world, f"GET {path} HTTP/1.1"))
 
     assert answer.status in (400, 404)
@@ -304,7 +304,7 @@ async def test_t23_no_path_reads_a_file(world: World, path: str) -> None:
         (b'{"name":"\xff\xfe","primary_region":"us-east-1"}', 400),
         (b'{"name":"db","primary_region":"us-east-1","budget":1' + b"0" * 400 + b"}", 422),
         (b'{"name":1,"primary_region":"us-east-1"}', 422),
-        (b'{"name":"db","primary_region":"us-east-1","colour":"red"}', 422),
+        (b'{"name":"db","primary_region":"us-east-1","color":"red"}', 422),
         (b'{"name":"db"}', 422),
         (b'{"name":"","primary_region":"us-east-1"}', 422),
         (b'{"name":"db","primary_region":"us-east-1","read_regions":["eu-west-1",7]}', 422),
@@ -319,8 +319,8 @@ async def test_t23_no_path_reads_a_file(world: World, path: str) -> None:
         (b'{"name":"\\ud800","primary_region":"us-east-1"}', 400),
     ],
 )
-async def test_t24_a_body_that_is_not_right_is_refused_precisely(world: World, body: bytes, status: int) -> None:
-    """400 where it is no JSON, 422 with the place where a value is wrong."""
+async def test_t24_invalid_body_gets_a_precise_error(world: World, body: bytes, status: int) -> None:
+    """The response is a 400 if it is not JSON, and a 422 with the position if a value is invalid."""
     reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
 
     assert status == reply.status, reply.text
@@ -339,15 +339,18 @@ async def test_t24_a_body_that_is_not_right_is_refused_precisely(world: World, b
         ({"name": "db"}, ""),
     ],
 )
-async def test_t24_the_place_is_a_json_pointer(world: World, body: dict[str, Any], pointer: str) -> None:
+async def test_t24_error_position_is_a_json_pointer(world: World, body: dict[str, Any], pointer: str) -> None:
     """A form can show the message next to its field."""
     reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
 
     assert pointer == reply.json["errors"][0]["pointer"]
 
 
-async def test_t05_every_answer_has_the_same_armor(world: World) -> None:
-    """No cache, no sniffing, no cookie, no version of the server; on successes, problems and pages alike."""
+async def test_t05_every_response_has_the_security_headers(world: World) -> None:
+    """
+    Responses, problems, and pages are not cached or sniffed, set no cookie, and do not disclose the server's
+    version.
+    """
     replies: list[tuple[str, Mapping[str, str]]] = [
         (path, (await world.get(path, token=token)).headers)
         for path, token in (

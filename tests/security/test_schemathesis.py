@@ -1,6 +1,6 @@
 """
-What ``/openapi.json`` says against what the daemon does: Schemathesis makes requests up from the one, valid ones and
-others, and holds the answers against it.
+``/openapi.json`` compared with the daemon's behavior: Schemathesis generates valid and invalid requests from the
+document, and checks the responses against it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ CHECKS = (
 )  # fmt: skip
 SEED, EXAMPLES = "1", "20"
 
-# One stops the daemon; the answer of the other never ends.
+# One stops the daemon, and the response of the other never ends.
 NEVER = ("stopDaemon", "followEvents")
-# After these the others would only be told that there is nothing any more. They have a run of their own.
+# After these operations all others would fail, so they have a separate run.
 ENDING = ("disconnect", "deleteDatabase", "revokeApp", "revokeToken", "rotateToken", "useApiKey")
 
 
 @contextlib.asynccontextmanager
-async def fast(clock: FakeClock) -> AsyncIterator[None]:
-    """Let time pass so fast that nobody ever asks too often."""
+async def fast_clock(clock: FakeClock) -> AsyncIterator[None]:
+    """Advance the clock so fast that no rate limit is reached."""
 
     async def tick() -> None:
         while True:
@@ -54,7 +54,7 @@ async def fast(clock: FakeClock) -> AsyncIterator[None]:
 
 
 async def schemathesis(world: World, folder: Path, token: str, *options: str) -> tuple[int, str]:
-    """Run it, and return its exit code and what it says."""
+    """Run it, and return its exit code and output."""
     address = f"http://127.0.0.1:{world.settings.port}"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--url", address, "--no-color",
@@ -64,27 +64,27 @@ async def schemathesis(world: World, folder: Path, token: str, *options: str) ->
         env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
     async with asyncio.timeout(120):
-        said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
+        output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
 
 
 def without(*operations: str) -> list[str]:
-    """Return the options that leave operations out."""
+    """Return the options that exclude operations."""
     return [part for operation in operations for part in ("--exclude-operation-id", operation)]
 
 
 def only(*operations: str) -> list[str]:
-    """Return the options that leave all others out."""
+    """Return the options that exclude all other operations."""
     return [part for operation in operations for part in ("--include-operation-id", operation)]
 
 
 @pytest.fixture
 async def described(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
-    """A connected daemon with a database, an app and an attempt, whose ids Schemathesis knows."""
+    """A connected daemon with a database, an app, and an attempt, whose ids are passed to Schemathesis."""
     if importlib.util.find_spec("schemathesis") is None:
         pytest.skip("schemathesis is not installed")
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, fast(clock):
+    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, fast_clock(clock):
         await world.connect()
         database, app = await world.create("first"), await world.pair("databases:read")
         attempt = await world.start(force=True)
@@ -96,37 +96,37 @@ async def described(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Asyn
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["owner", "app"])
-async def test_what_is_answered_is_what_is_described(described: World, tmp_path: Path, who: str) -> None:
+async def test_responses_conform_to_the_document(described: World, tmp_path: Path, who: str) -> None:
     """
-    For the owner and for an app with every scope: no fault, no status, type or body that is not described, and nothing
-    taken that the description forbids.
+    For the owner and for an app with every scope, there are no internal errors, no undocumented statuses, types, or
+    bodies, and no accepted requests that the document forbids.
     """
     token = described.owner if who == "owner" else (await described.pair(*SCOPES, all_databases=True)).token
 
-    code, said = await schemathesis(described, tmp_path, token, *without(*NEVER, *ENDING))
+    code, output = await schemathesis(described, tmp_path, token, *without(*NEVER, *ENDING))
 
-    assert 0 == code, said
-    assert re.search(r"Tested: [34]\d", said), said
+    assert 0 == code, output
+    assert re.search(r"Tested: [34]\d", output), output
 
 
 @pytest.mark.slow
-async def test_what_ends_things_answers_as_described(described: World, tmp_path: Path) -> None:
-    """Also what can be done once."""
-    code, said = await schemathesis(described, tmp_path, described.owner, *only(*ENDING))
+async def test_responses_of_one_time_operations_conform_to_the_document(described: World, tmp_path: Path) -> None:
+    """Operations that can be done only once conform as well."""
+    code, output = await schemathesis(described, tmp_path, described.owner, *only(*ENDING))
 
-    assert 0 == code, said
-    assert f"Tested: {len(ENDING)}" in said
+    assert 0 == code, output
+    assert f"Tested: {len(ENDING)}" in output
 
 
-async def test_the_description_shows_no_secret(world: World) -> None:
-    """Its examples are made up, and nothing of this machine or account is in it but the port."""
+async def test_document_has_no_secrets(world: World) -> None:
+    """Its examples are invented, and the only fact about this machine or account is the port."""
     before = await world.get("/openapi.json", token=None)
     await world.connect()
     await world.create("mine")
     app = await world.pair(*SCOPES)
     after = await world.get("/openapi.json", token=app.token)
 
-    examples = [value for values in found(after.json, "examples") for value in values]
+    examples = [value for values in values_of(after.json, "examples") for value in values]
     assert before.body == after.body
     assert examples
     assert not [
@@ -136,13 +136,13 @@ async def test_the_description_shows_no_secret(world: World) -> None:
     ]
 
 
-def found(value: Any, name: str) -> list[Any]:
-    """Return what stands under a name, anywhere."""
+def values_of(value: Any, name: str) -> list[Any]:
+    """Return all values of a key, at any depth."""
     match value:
         case dict():
             here = [value[name]] if isinstance(value.get(name), list) else []
-            return here + [one for below in value.values() for one in found(below, name)]
+            return here + [one for below in value.values() for one in values_of(below, name)]
         case list():
-            return [one for below in value for one in found(below, name)]
+            return [one for below in value for one in values_of(below, name)]
         case _:
             return []

@@ -1,4 +1,6 @@
-"""T39: one of localhost's two addresses belongs to another program; with real sockets, and the daemon as a process."""
+"""
+T39: one of the two addresses of localhost belongs to another program. With real sockets and the daemon as a process.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ import msgspec
 import pytest
 
 from tests.support.daemon import DaemonFailed, DaemonProcess
+from tests.support.other_programs import occupied
 from tests.support.own_network import until
 from tests.support.process import own_name
 from tests.support.rawhttp import get
-from tests.support.stranger import stranger
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
 from upstash_helper.client.errors import ApiProblem
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-class NotedBrowser:
-    """A program that the daemon takes for the user's browser. It keeps the address that it is given."""
+class RecordingBrowser:
+    """A program that the daemon uses as the user's browser. It records the URL that it is given."""
 
     def __init__(self, folder: Path) -> None:
         self._seen = folder / "opened"
@@ -41,22 +43,22 @@ class NotedBrowser:
 
     @property
     def opened(self) -> str | None:
-        """The address that it was last told to open."""
+        """The URL that was last opened."""
         return self._seen.read_text() if self._seen.exists() else None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
-async def test_t39_nobody_is_sent_to_sign_in_while_another_program_has_the_second_address(
+async def test_t39_no_sign_in_while_another_program_has_the_ipv6_address(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
     """
-    The daemon serves on 127.0.0.1, names the program that has ::1 and opens no browser. Within ten seconds after that
-    program has gone, and without a restart, a sign-in is started and may come back to either address.
+    The daemon serves on 127.0.0.1, names the program that has ::1, and opens no browser. Within ten seconds after
+    that program has exited, and without a restart, a sign-in starts, and can return to either address.
     """
-    browser = NotedBrowser(tmp_path)
+    browser = RecordingBrowser(tmp_path)
     settings = {"client_id": far_side.client_id, "auth_url": far_side.auth_url, "api_url": far_side.api_url}
     with (
-        stranger("::1", daemon_port) as taken,
+        occupied("::1", daemon_port) as taken,
         DaemonProcess.running(
             tmp_path / "home", port=daemon_port, environment=browser.environment, **settings
         ) as daemon,
@@ -88,13 +90,13 @@ async def test_t39_nobody_is_sent_to_sign_in_while_another_program_has_the_secon
     assert "succeeded" == attempt.state
 
 
-def test_t39_without_the_required_address_the_daemon_does_not_start(tmp_path: Path, daemon_port: int) -> None:
+def test_t39_daemon_does_not_start_without_the_ipv4_address(tmp_path: Path, daemon_port: int) -> None:
     """
-    While another program has 127.0.0.1 the daemon ends with that program's name and an exit code of its own; when the
-    address is free it starts.
+    While another program has 127.0.0.1, the daemon exits with that program's name and a specific exit code. Once
+    the address is free, it starts.
     """
     refused = DaemonProcess(tmp_path / "home", port=daemon_port)
-    with stranger("127.0.0.1", daemon_port), pytest.raises(DaemonFailed) as failed:
+    with occupied("127.0.0.1", daemon_port), pytest.raises(DaemonFailed) as failed:
         refused.start()
     refused.kill()
 
@@ -107,13 +109,11 @@ def test_t39_without_the_required_address_the_daemon_does_not_start(tmp_path: Pa
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_t39_nobody_takes_an_address_from_a_running_daemon(tmp_path: Path, host: str) -> None:
-    """
-    What the daemon listens on stays its own: a program that comes later is refused by the system.
-    """
+def test_t39_addresses_of_a_running_daemon_cannot_be_bound(tmp_path: Path, host: str) -> None:
+    """Another program that is started later cannot bind the daemon's addresses."""
     with DaemonProcess.running(tmp_path / "home") as daemon:
         before = daemon.client.status().listeners
-        with pytest.raises(OSError, match=r"(?i)in use|WinError"), stranger(host, daemon.port):
+        with pytest.raises(OSError, match=r"(?i)in use|WinError"), occupied(host, daemon.port):
             pass
 
         after = daemon.client.status().listeners
@@ -122,12 +122,12 @@ def test_t39_nobody_takes_an_address_from_a_running_daemon(tmp_path: Path, host:
     assert ["listening", "listening"] == [one.state for one in after]
 
 
-def lonely(folder: Path) -> dict[str, Any]:
-    """Run a daemon on a machine without ``::1``, and return what was seen of it."""
+def run_without_ipv6(folder: Path) -> dict[str, Any]:
+    """Run a daemon on a machine without ``::1``, and return what was observed."""
     if sys.platform != "linux":
-        pytest.skip("platform: only Linux lets a program have a loopback of its own")
+        pytest.skip("platform: only Linux has network namespaces")
     if shutil.which("unshare") is None:
-        pytest.skip("needs unshare (of the package util-linux)")
+        pytest.skip("requires unshare (of the package util-linux)")
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-m", "tests.support.own_network", folder],
         cwd=ROOT,
@@ -136,26 +136,26 @@ def lonely(folder: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode != 0 and b"unshare" in done.stderr:
-        pytest.skip(f"platform: this Linux lets no user have a network namespace ({done.stderr.decode().strip()})")
+        pytest.skip(f"platform: this system does not allow network namespaces ({done.stderr.decode().strip()})")
     assert 0 == done.returncode, done.stderr.decode()
     seen: dict[str, Any] = msgspec.json.decode(done.stdout)
     if "forbidden" in seen:
-        pytest.skip(f"platform: this Linux lets no user bring up a loopback of his own ({seen['forbidden']})")
+        pytest.skip(f"platform: this system does not allow bringing up a loopback interface ({seen['forbidden']})")
     return seen
 
 
-def test_t39_a_second_address_that_appears_later_is_watched(tmp_path: Path) -> None:
+def test_t39_ipv6_address_that_appears_later_is_checked(tmp_path: Path) -> None:
     """
-    On a machine without ::1 all is normal. When ::1 appears and another program takes it first, no sign-in is started
-    any more; when that program has gone, the daemon takes the address.
+    On a machine without ::1 everything works. If ::1 appears and another program binds it first, no sign-in starts.
+    Once that program has exited, the daemon binds the address.
     """
-    seen = lonely(tmp_path)
+    seen = run_without_ipv6(tmp_path)
 
     absent, taken, freed = seen["absent"], seen["taken"], seen["freed"]
     assert ["listening", "absent"] == absent["listeners"]
     assert ("disconnected", "StartedAttempt") == (absent["state"], absent["connect"])
     assert ["listening", "taken"] == taken["listeners"]
     assert ("port_conflict", "port_conflict") == (taken["state"], taken["connect"])
-    assert f"belongs to {seen['stranger']}" in taken["detail"]
+    assert f"belongs to {seen['other_program']}" in taken["detail"]
     assert ["listening", "listening"] == freed["listeners"]
     assert ("disconnected", "StartedAttempt") == (freed["state"], freed["connect"])

@@ -1,4 +1,4 @@
-"""T40: whoever has the port, no secret is sent to it, and the user is told who it is."""
+"""T40: no secret is sent to another program that has the port, and the user learns which program it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
-from tests.support.others import NOBODY, HttpServer, another, skip_unless_root
+from tests.support.other_programs import NOBODY, HttpServer, other_program, skip_unless_root
 from tests.support.process import own_name
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import discovery
@@ -21,7 +21,7 @@ from upstash_helper.system.ports import holder
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Everything that it imports is loaded while it may still read it.
+# Loads all imports while the process can still read them.
 HOLDER_AS_ANOTHER_USER = """
 import os, sys
 import psutil, pwd
@@ -34,44 +34,41 @@ print(ports.holder("127.0.0.1", int(sys.argv[1])))
 
 
 def settings(home: Path, port: int) -> dict[str, str]:
-    """Return the environment of a user whose daemon would have this port."""
+    """Return the environment of a user whose daemon is configured for this port."""
     ours = {"HOME": str(home), "PORT": str(port), "CREDENTIAL_STORE": "memory", "OPEN_BROWSER": "false"}
     return clean_environment() | {f"UPSTASH_HELPER_{name}": value for name, value in ours.items()}
 
 
-async def test_t40_a_second_daemon_says_nothing_to_whoever_has_the_port(tmp_path: Path) -> None:
+async def test_t40_second_daemon_does_not_contact_the_port(tmp_path: Path) -> None:
     """
-    That a daemon of this user runs is known by its lock: a second one ends well, and asks nobody at the port.
+    The lock shows that a daemon of this user is running: a second one exits with success, without contacting the
+    port.
     """
-    async with HttpServer.listening() as stranger:
-        environment = settings(tmp_path, stranger.port)
+    async with HttpServer.listening() as server:
+        environment = settings(tmp_path, server.port)
         with InstanceLock(tmp_path / "run"):
             ran = await run_cli("run", environment=environment)
 
         assert exit_codes.OK == ran.code
         assert "already running" in ran.err
-        assert [] == await stranger.heard()
+        assert [] == await server.received()
 
 
 @pytest.mark.parametrize("command", ["run", "start", "restart"])
-async def test_t40_a_server_on_the_port_is_named_and_left_alone(tmp_path: Path, command: str) -> None:
-    """
-    Where some server has the port, the daemon does not start, names that server's program, and never spoke to it.
-    """
-    async with HttpServer.listening() as stranger:
-        ran = await run_cli(command, environment=settings(tmp_path, stranger.port))
+async def test_t40_server_on_the_port_is_named_and_not_contacted(tmp_path: Path, command: str) -> None:
+    """If another server has the port, the daemon does not start, names the program, and never contacts it."""
+    async with HttpServer.listening() as server:
+        ran = await run_cli(command, environment=settings(tmp_path, server.port))
 
         assert exit_codes.PORT_BUSY == ran.code
         assert f"is in use by {own_name()}" in ran.err
-        assert [] == await stranger.heard()
+        assert [] == await server.received()
 
 
-async def test_t40_another_users_program_on_the_port_is_named_with_the_user(tmp_path: Path) -> None:
-    """
-    Where another user's program, such as that user's daemon, has the port, the error says whose it is.
-    """
+async def test_t40_program_of_another_user_is_named_with_its_user(tmp_path: Path) -> None:
+    """If a program of another user, such as that user's daemon, has the port, the error names the user."""
     skip_unless_root()
-    with another("listen", "127.0.0.1", 0, user=NOBODY) as theirs:
+    with other_program("listen", "127.0.0.1", 0, user=NOBODY) as theirs:
         ran = await run_cli("run", environment=settings(tmp_path, theirs.port))
 
     assert exit_codes.PORT_BUSY == ran.code
@@ -79,27 +76,23 @@ async def test_t40_another_users_program_on_the_port_is_named_with_the_user(tmp_
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_t40_a_program_that_the_system_hides_is_named_by_its_user(host: str) -> None:
-    """
-    Which program of another user it is, the system does not tell everybody; whose it is, it does.
-    """
+def test_t40_hidden_program_is_named_by_its_user(host: str) -> None:
+    """The system may hide which program of another user it is, but not which user it belongs to."""
     skip_unless_root()
     if sys.platform != "linux":
-        pytest.skip("platform: the users of sockets are told on Linux alone")
-    with another("listen", host, 0) as theirs:
+        pytest.skip("platform: only Linux discloses the users of sockets")
+    with other_program("listen", host, 0) as theirs:
         command = [sys.executable, "-c", HOLDER_AS_ANOTHER_USER, str(theirs.port), str(NOBODY)]
-        # As that user it could not write what coverage measured.
+        # That user could not write the coverage data.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-        said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
-    assert "another user's program (user root)\n" == said
+    assert "another user's program (user root)\n" == output
 
 
-def test_t40_a_program_of_ones_own_is_named_without_the_user() -> None:
-    """
-    That a program is the user's own need not be said.
-    """
-    with another("listen", "127.0.0.1", 0) as ours:
+def test_t40_own_program_is_named_without_the_user() -> None:
+    """For one of the user's own programs the user name is omitted."""
+    with other_program("listen", "127.0.0.1", 0) as ours:
         assert holder("127.0.0.1", ours.port).endswith(f"(process {ours.pid})")
 
 
@@ -118,35 +111,31 @@ def test_t40_a_program_of_ones_own_is_named_without_the_user() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-async def test_t40_who_takes_a_dead_daemons_port_hears_nothing(
-    tmp_path: Path, command: tuple[str, ...], code: int
-) -> None:
+async def test_t40_stale_discovery_file_is_not_used(tmp_path: Path, command: tuple[str, ...], code: int) -> None:
     """
-    When a daemon was killed, its announcement stays with the owner's token in it; whoever takes its port then is never
-    spoken to, for no living daemon holds the lock.
+    A killed daemon leaves its discovery file with the owner's token. A program that then takes the port is never
+    contacted, because no running daemon holds the lock.
     """
     with DaemonProcess.running(tmp_path) as daemon:
         daemon.kill()
     left = discovery.read(daemon.folders.runtime)
     assert left is not None
 
-    async with HttpServer.listening(daemon.port) as stranger:
+    async with HttpServer.listening(daemon.port) as server:
         ran = await run_cli(*command, environment=settings(tmp_path, daemon.port))
 
-        assert left.port == stranger.port
+        assert left.port == server.port
         assert code == ran.code
         assert left.owner_token not in ran.out + ran.err
-        assert [] == await stranger.heard()
+        assert [] == await server.received()
 
 
-async def test_t40_a_checkup_says_nothing_to_whoever_has_the_port(tmp_path: Path) -> None:
-    """
-    `doctor` looks whether the port can be had, and says nothing to whoever has it.
-    """
+async def test_t40_doctor_does_not_contact_the_port(tmp_path: Path) -> None:
+    """`doctor` checks whether the port is free without contacting the program that has it."""
     with DaemonProcess.running(tmp_path) as daemon:
         daemon.kill()
 
-    async with HttpServer.listening(daemon.port) as stranger:
+    async with HttpServer.listening(daemon.port) as server:
         await run_cli("doctor", environment=settings(tmp_path, daemon.port))
 
-        assert b"" == b"".join(await stranger.heard())
+        assert b"" == b"".join(await server.received())

@@ -1,4 +1,4 @@
-"""A second program that wants the same port as well: T41."""
+"""T41: another program that tries to share the port."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from upstash_helper.runtime.listeners import open_listeners
 
 
-def sharing(option: str, host: str, port: int) -> str:
-    """Try to listen where the daemon does, with an option that lets programs share; return what came of it."""
+def try_to_share(option: str, host: str, port: int) -> str:
+    """Try to listen on the daemon's port with a socket option that allows sharing. Return the result."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as other:
         other.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
@@ -28,19 +28,19 @@ def sharing(option: str, host: str, port: int) -> str:
 
 @pytest.mark.parametrize("option", ["SO_REUSEADDR", "SO_REUSEPORT"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
-def test_t41_no_program_shares_the_port(option: str, host: str) -> None:
-    """Whatever it asks the system for; on Windows it is SO_REUSEADDR that shares, where it is not forbidden."""
+def test_t41_port_cannot_be_shared(option: str, host: str) -> None:
+    """No socket option lets another program share the port. On Windows, SO_REUSEADDR would if it were not prevented."""
     if not hasattr(socket, option):
         pytest.skip(f"platform: there is no {option} here")
     if sys.platform == "darwin" and host in {"0.0.0.0", "::"}:
         pytest.skip("platform: BSD lets a program have the wildcard address beside ours, and sends ours to us")
 
     with contextlib.closing(open_listeners(0)) as listeners:
-        assert "refused" == sharing(option, host, listeners.port)
+        assert "refused" == try_to_share(option, host, listeners.port)
 
 
-def test_t41_the_port_is_taken_for_one_program_alone() -> None:
-    """On Windows the socket has it exclusively, from before it was bound."""
+def test_t41_socket_is_exclusive_on_windows() -> None:
+    """On Windows the socket is exclusive from before it is bound."""
     if sys.platform == "win32":
         with contextlib.closing(open_listeners(0)) as listeners:
             assert 1 == listeners._required.getsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE)

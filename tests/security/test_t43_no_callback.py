@@ -1,4 +1,4 @@
-"""T43: the user has signed in, and the browser does not get back to the daemon."""
+"""T43: the user has signed in, but the browser does not reach the daemon."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ async def token_requests(world: World) -> int:
 # --- the hint ---------------------------------------------------------------------------------------------------------
 
 
-async def test_t43_a_browser_that_stays_away_is_explained_after_90_seconds(world: World, clock: FakeClock) -> None:
-    """Not before; the attempt goes on, and says what may be in the way and how to finish all the same."""
+async def test_t43_hint_appears_after_90_seconds(world: World, clock: FakeClock) -> None:
+    """
+    After 90 seconds, and not before, the pending attempt explains what may prevent the redirect, and how to finish
+    without it.
+    """
     started = await world.start()
     clock.advance(89.9)
     before = await attempt_of(world, started)
@@ -65,8 +68,8 @@ async def test_t43_a_browser_that_stays_away_is_explained_after_90_seconds(world
     assert ("connecting", after) == (connection["state"], connection["attempt"])
 
 
-async def test_t43_the_hint_is_gone_as_soon_as_the_browser_is_back(world: World, clock: FakeClock) -> None:
-    """Whoever took two minutes to sign in is connected as if nothing had been."""
+async def test_t43_hint_disappears_once_the_redirect_arrives(world: World, clock: FakeClock) -> None:
+    """A sign-in that took two minutes succeeds like any other."""
     started = await world.start()
     clock.advance(120)
 
@@ -76,8 +79,8 @@ async def test_t43_the_hint_is_gone_as_soon_as_the_browser_is_back(world: World,
     assert ("succeeded", None) == (settled["state"], settled.get("waiting"))
 
 
-async def test_t43_followers_are_told_once(world: World, clock: FakeClock) -> None:
-    """An app that follows the events need not ask: of the hint there is one event, and it comes by itself."""
+async def test_t43_hint_is_sent_as_one_event(world: World, clock: FakeClock) -> None:
+    """An app that follows events does not have to poll for the hint, and gets it once."""
     async with follow(world) as stream:
         started = await world.start()
         for _ in range(5):
@@ -91,8 +94,8 @@ async def test_t43_followers_are_told_once(world: World, clock: FakeClock) -> No
     assert "connect --paste" in events[1]["detail"]
 
 
-async def test_t43_an_attempt_that_is_over_gets_no_hint(world: World, clock: FakeClock) -> None:
-    """After a sign-in that was cancelled nobody hears of it any more."""
+async def test_t43_ended_attempt_gets_no_hint(world: World, clock: FakeClock) -> None:
+    """After a canceled sign-in there is no hint."""
     async with follow(world) as stream:
         started = await world.start()
         await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
@@ -103,8 +106,8 @@ async def test_t43_an_attempt_that_is_over_gets_no_hint(world: World, clock: Fak
     assert ["pending", "failed", "pending"] == [event["state"] for event in events]
 
 
-async def test_t43_t42_a_browser_that_forces_https_is_named(world: World, clock: FakeClock) -> None:
-    """When it came for https since the sign-in began, the hint says so, how often, and how to end that."""
+async def test_t43_t42_hint_mentions_forced_https(world: World, clock: FakeClock) -> None:
+    """If a browser tried https since the start of the sign-in, the hint says how often, and how to fix that."""
     await tls_hello(world.settings.port)
     started = await world.start()
     clock.advance(90)
@@ -120,8 +123,8 @@ async def test_t43_t42_a_browser_that_forces_https_is_named(world: World, clock:
     assert "connect --paste" in hint
 
 
-async def test_t43_whoever_joins_the_attempt_gets_the_hint_too(world: World, clock: FakeClock) -> None:
-    """A second app that asks to connect learns why the first one waits."""
+async def test_t43_joining_app_gets_the_hint(world: World, clock: FakeClock) -> None:
+    """A second app that connects learns why the first one is waiting."""
     await world.start()
     clock.advance(90)
 
@@ -134,7 +137,7 @@ async def test_t43_whoever_joins_the_attempt_gets_the_hint_too(world: World, clo
 # --- the pasted address -----------------------------------------------------------------------------------------------
 
 FORMS: dict[str, Callable[[URL], str]] = {
-    "as it is": str,
+    "unchanged": str,
     "quoted, with blanks around": lambda url: f'  "{url}"\n',
     "https": lambda url: str(url.with_scheme("https")),
     "127.0.0.1": lambda url: str(url.with_host("127.0.0.1")),
@@ -149,8 +152,8 @@ FORMS: dict[str, Callable[[URL], str]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_t43_a_pasted_address_connects(world: World, form: str) -> None:
-    """However the user copied it, the sign-in is finished with it."""
+async def test_t43_pasted_address_completes_the_sign_in(world: World, form: str) -> None:
+    """However the user copied the address, it completes the sign-in."""
     started = await world.start()
     address = URL(await world.sign_in(started))
 
@@ -186,8 +189,8 @@ WRONG: dict[str, Callable[[URL], str]] = {
 
 
 @pytest.mark.parametrize("form", WRONG)
-async def test_t43_an_address_of_another_sign_in_changes_nothing(world: World, form: str) -> None:
-    """It is held to the rules of the redirect; what is refused spends nothing, and the true address still counts."""
+async def test_t43_invalid_address_is_rejected_without_effect(world: World, form: str) -> None:
+    """The rules of the redirect apply. A rejected address uses nothing up, and the right one still works."""
     started = await world.start()
     address = URL(await world.sign_in(started))
     await world.sandbox.forget_requests()
@@ -203,8 +206,8 @@ async def test_t43_an_address_of_another_sign_in_changes_nothing(world: World, f
     assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
 
 
-async def test_t43_an_address_of_an_earlier_attempt_does_not_fit_a_later_one(world: World) -> None:
-    """The state must be that of the attempt which is named, and not of just any."""
+async def test_t43_address_of_another_attempt_is_rejected(world: World) -> None:
+    """The state must be that of the named attempt."""
     first = await world.start()
     address = await world.sign_in(first)
     second = await world.start(force=True)
@@ -218,8 +221,8 @@ async def test_t43_an_address_of_an_earlier_attempt_does_not_fit_a_later_one(wor
     assert 0 == await token_requests(world)
 
 
-async def test_t43_an_address_is_spent_once(world: World) -> None:
-    """Pasted again, or arriving after all, it finds the attempt as it is by then."""
+async def test_t43_address_works_once(world: World) -> None:
+    """If it is pasted again, or arrives after all, the current state of the attempt is returned."""
     started = await world.start()
     address = await world.sign_in(started)
     await world.sandbox.forget_requests()
@@ -234,8 +237,8 @@ async def test_t43_an_address_is_spent_once(world: World) -> None:
     assert 1 == await token_requests(world)
 
 
-async def test_t43_t35_an_error_can_be_pasted_too(world: World) -> None:
-    """What the authorization server says in the address is told in our words, as if it had arrived."""
+async def test_t43_t35_pasted_error_fails_the_attempt(world: World) -> None:
+    """An error in a pasted address is handled like one in a redirect."""
     started = await world.start()
     address = await world.sandbox.cancel(started["authorization_url"])
 
@@ -244,8 +247,8 @@ async def test_t43_t35_an_error_can_be_pasted_too(world: World) -> None:
     assert (200, "failed", "access_denied") == (pasted.status, pasted.json["state"], pasted.json["reason"])
 
 
-async def test_t43_t34_another_issuer_fails_the_attempt(world: World) -> None:
-    """RFC 9207 holds for what is pasted as well; nothing is spent."""
+async def test_t43_t34_pasted_address_of_another_issuer_fails_the_attempt(world: World) -> None:
+    """RFC 9207 applies to pasted addresses as well, and nothing is exchanged."""
     started = await world.start()
     address = URL(await world.sign_in(started)).update_query(iss="https://evil.example/")
     await world.sandbox.forget_requests()
@@ -256,8 +259,8 @@ async def test_t43_t34_another_issuer_fails_the_attempt(world: World) -> None:
     assert 0 == await token_requests(world)
 
 
-async def test_t43_after_ten_minutes_a_paste_is_too_late(world: World, clock: FakeClock) -> None:
-    """The answer says that the attempt has expired, and nothing is spent."""
+async def test_t43_expired_attempt_accepts_no_address(world: World, clock: FakeClock) -> None:
+    """The response shows that the attempt has expired, and nothing is exchanged."""
     started = await world.start()
     address = await world.sign_in(started)
     await world.sandbox.forget_requests()
@@ -269,15 +272,15 @@ async def test_t43_after_ten_minutes_a_paste_is_too_late(world: World, clock: Fa
     assert 0 == await token_requests(world)
 
 
-async def test_t43_an_address_for_no_attempt_is_not_found(world: World) -> None:
-    """404 says that attempts end with the daemon."""
+async def test_t43_unknown_attempt_is_not_found(world: World) -> None:
+    """The 404 explains that attempts end with the daemon."""
     reply = await paste(world, {"attempt_id": "none"}, "?code=c&state=s")
 
     assert (404, "attempt_not_found") == (reply.status, reply.code)
 
 
-async def test_t43_only_the_owner_may_paste(world: World) -> None:
-    """A page cannot finish a sign-in, its own or another's."""
+async def test_t43_only_the_owner_can_paste(world: World) -> None:
+    """A page cannot complete a sign-in, neither its own nor another's."""
     started = await world.start()
     address = await world.sign_in(started)
     at = f"/v1/connection/attempts/{started['attempt_id']}/redirect"
@@ -289,8 +292,8 @@ async def test_t43_only_the_owner_may_paste(world: World) -> None:
     assert "pending" == (await attempt_of(world, started))["state"]
 
 
-async def test_t43_the_code_is_nowhere_but_in_the_request(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """With the log at debug, what was pasted stands neither there nor in an answer, nor in a repr."""
+async def test_t43_code_is_neither_logged_nor_returned(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Even with a debug log, the pasted code appears neither in the log nor in a response or repr."""
     started = await world.start()
     address = await world.sign_in(started)
     code = URL(address).query["code"]

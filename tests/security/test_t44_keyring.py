@@ -1,4 +1,4 @@
-"""T44: whatever the keyring does, the daemon goes on, says what is wrong, and writes nothing in clear."""
+"""T44: whatever the keyring does, the daemon keeps running, reports the problem, and writes nothing in plaintext."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def _keyring(session: PrivateKeyring) -> PrivateKeyring:
 
 
 def a_store(*, deadline: float = 5.0) -> KeyringStore:
-    """Return what the daemon uses, on the session that this process is in."""
+    """Return the daemon's credential store, in this process's session."""
     return KeyringStore("upstash-helper", "default", deadline=deadline)
 
 
 async def hung_call_ended() -> None:
-    """Wait until the keyring's thread has gone."""
+    """Wait until the keyring's thread has ended."""
     for thread in threading.enumerate():
         if thread.name == "keyring":
             await asyncio.to_thread(thread.join, 20)
@@ -70,7 +70,7 @@ async def hung_call_ended() -> None:
 
 
 async def worst_lag(call: Awaitable[object]) -> float:
-    """Return the seconds for which the event loop was held up at most while ``call`` went on."""
+    """Return the longest delay of the event loop during ``call``, in seconds."""
     task, worst, step = asyncio.ensure_future(call), 0.0, 0.005
     while not task.done():
         before = time.monotonic()
@@ -84,10 +84,8 @@ async def worst_lag(call: Awaitable[object]) -> float:
 
 
 @every_call
-async def test_t44_a_session_without_a_keyring_is_unavailable(session: PrivateKeyring, use: Use) -> None:
-    """
-    Where no keyring runs, every call says so, and how to do without one.
-    """
+async def test_t44_session_without_a_keyring_is_unavailable(session: PrivateKeyring, use: Use) -> None:
+    """Without a keyring, every call reports that, and suggests how to do without one."""
     store = a_store()
 
     with pytest.raises(StoreUnavailable, match=r'neither running nor activatable.*credential_store = "file"'):
@@ -98,12 +96,10 @@ async def test_t44_a_session_without_a_keyring_is_unavailable(session: PrivateKe
 
 
 @every_call
-async def test_t44_a_machine_without_a_session_bus_is_unavailable(
+async def test_t44_machine_without_a_session_bus_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, use: Use
 ) -> None:
-    """
-    A server without any desktop session is told apart from a locked keyring.
-    """
+    """A server without a desktop session is distinguished from a locked keyring."""
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
     monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
     for folder in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
@@ -113,10 +109,8 @@ async def test_t44_a_machine_without_a_session_bus_is_unavailable(
         await use(a_store())
 
 
-async def test_t44_a_keyring_that_comes_up_later_is_found(session: PrivateKeyring) -> None:
-    """
-    The daemon may be started before the desktop: once there is a keyring, it is used.
-    """
+async def test_t44_keyring_that_starts_later_is_found(session: PrivateKeyring) -> None:
+    """The daemon may start before the desktop. Once there is a keyring, it is used."""
     store = a_store()
     with pytest.raises(StoreUnavailable):
         await store.load()
@@ -127,12 +121,10 @@ async def test_t44_a_keyring_that_comes_up_later_is_found(session: PrivateKeyrin
     assert CREDENTIAL == await store.load()
 
 
-async def test_t44_the_session_bus_is_found_without_its_variable(
+async def test_t44_session_bus_is_found_without_its_variable(
     keyring: PrivateKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A daemon started by cron or over SSH uses the keyring of the user's session.
-    """
+    """A daemon started by cron or over SSH uses the keyring of the user's session."""
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")
     store = a_store()
 
@@ -141,7 +133,7 @@ async def test_t44_the_session_bus_is_found_without_its_variable(
     assert CREDENTIAL == await store.load()
 
 
-# --- keyrings that are not trusted ------------------------------------------------------------------------------------
+# --- untrusted keyrings -----------------------------------------------------------------------------------------------
 
 PLAINTEXT = """
 from pathlib import Path
@@ -165,11 +157,11 @@ class PlaintextKeyring(KeyringBackend):
     ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring", "plaintext_for_t44.PlaintextKeyring"],
 )
 @pytest.mark.parametrize("how", ["variable", "file"])
-async def test_t44_an_untrusted_keyring_is_refused(
+async def test_t44_untrusted_keyring_is_rejected(
     keyring: PrivateKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, how: str
 ) -> None:
     """
-    A keyring that keeps nothing or writes in clear is not used, not even loaded, whoever chose it.
+    A keyring backend that stores nothing, or stores plaintext, is neither used nor loaded, however it was selected.
     """
     marker = tmp_path / "marker"
     (tmp_path / "plaintext_for_t44.py").write_text(PLAINTEXT.format(marker=str(marker)))
@@ -187,12 +179,10 @@ async def test_t44_an_untrusted_keyring_is_refused(
     assert not marker.exists()
 
 
-async def test_t44_an_installed_plaintext_keyring_is_not_chosen(
+async def test_t44_installed_plaintext_keyring_is_not_selected(
     session: PrivateKeyring, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """
-    A package that registers a keyring for itself, as keyrings.alt does, is not taken because nothing better is there.
-    """
+    """A package that registers a keyring backend, like keyrings.alt, is not used for lack of a better one."""
     marker = tmp_path / "marker"
     (tmp_path / "plaintext_for_t44.py").write_text(PLAINTEXT.format(marker=str(marker)))
     metadata = tmp_path / "plaintext_for_t44-1.0.dist-info"
@@ -207,10 +197,8 @@ async def test_t44_an_installed_plaintext_keyring_is_not_chosen(
     assert not marker.exists()
 
 
-async def test_t44_a_keyring_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The key is read back after writing: a keyring that takes it and keeps nothing is no success.
-    """
+async def test_t44_keyring_that_stores_nothing_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is read back after writing: a keyring that accepts it without storing it is an error."""
     null = "keyring.backends.null.Keyring"
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", null)
     store = KeyringStore("upstash-helper", "default", trusted={**TRUSTED, null: "null keyring"})
@@ -221,14 +209,12 @@ async def test_t44_a_keyring_that_forgets_is_found_out(monkeypatch: pytest.Monke
     assert "unavailable" == store.health().state
 
 
-# --- a keyring that is locked -----------------------------------------------------------------------------------------
+# --- locked keyrings --------------------------------------------------------------------------------------------------
 
 
 @every_call
-async def test_t44_a_locked_keyring_is_locked(keyring: PrivateKeyring, use: Use) -> None:
-    """
-    Where nobody can be asked, or the user declines, a locked keyring is said to be locked.
-    """
+async def test_t44_locked_keyring_is_reported_as_locked(keyring: PrivateKeyring, use: Use) -> None:
+    """If no one can be prompted, or the user declines, the keyring is reported as locked."""
     store = a_store()
     await store.save(CREDENTIAL)
     keyring.lock()
@@ -239,9 +225,9 @@ async def test_t44_a_locked_keyring_is_locked(keyring: PrivateKeyring, use: Use)
     assert "locked" == store.health().state
 
 
-async def test_t44_a_locked_keyring_keeps_what_it_has(keyring: PrivateKeyring) -> None:
+async def test_t44_locked_keyring_keeps_its_entries(keyring: PrivateKeyring) -> None:
     """
-    What failed while the keyring was locked changed nothing, and once it is unlocked the next call succeeds.
+    A call that failed because the keyring was locked changed nothing. Once it is unlocked, the next call succeeds.
     """
     store = a_store()
     await store.save(CREDENTIAL)
@@ -256,28 +242,24 @@ async def test_t44_a_locked_keyring_keeps_what_it_has(keyring: PrivateKeyring) -
     assert "ok" == store.health().state
 
 
-async def test_t44_a_user_who_declined_is_left_alone(keyring: PrivateKeyring) -> None:
-    """
-    A page that shows the status again and again asks for the keyring's password once a minute at most.
-    """
+async def test_t44_user_who_declined_is_not_prompted_again_immediately(keyring: PrivateKeyring) -> None:
+    """A page that shows the status repeatedly causes at most one password prompt per minute."""
     clock = FakeClock()
     store = KeyringStore("upstash-helper", "default", monotonic=clock.monotonic)
     keyring.lock()
-    asked = []
+    prompts = []
 
     for wait in (0, 1, PROMPT_PAUSE - 2, 1):
         clock.advance(wait)
         with pytest.raises(StoreLocked):
             await store.load()
-        asked.append(keyring.prompts)
+        prompts.append(keyring.prompts)
 
-    assert [1, 1, 1, 2] == asked
+    assert [1, 1, 1, 2] == prompts
 
 
-async def test_t44_a_user_who_connects_is_asked_again(keyring: PrivateKeyring) -> None:
-    """
-    Saving is what the user is doing right now, so the keyring asks even one who has just declined.
-    """
+async def test_t44_saving_prompts_even_after_a_decline(keyring: PrivateKeyring) -> None:
+    """The user has just started the connection, so saving prompts even right after a decline."""
     store = a_store()
     keyring.lock()
     with pytest.raises(StoreLocked):
@@ -289,10 +271,8 @@ async def test_t44_a_user_who_connects_is_asked_again(keyring: PrivateKeyring) -
     assert 2 == keyring.prompts
 
 
-async def test_t44_reading_does_not_ask_for_a_new_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    On a machine on which no keyring was ever made, asking for the status makes none; saving says what to do.
-    """
+async def test_t44_reading_does_not_create_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without any keyring, reading the status creates none. Saving reports what to do."""
     skip_unless_there_is_one()
     session = PrivateKeyring(activatable=True)
     session.enter(monkeypatch)
@@ -311,10 +291,8 @@ async def test_t44_reading_does_not_ask_for_a_new_keyring(monkeypatch: pytest.Mo
     assert (None, 0, 1) == (loaded, asked_before, asked_after)
 
 
-async def test_t44_a_question_that_nobody_answers_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A call ends at its deadline though the window that asks stays for a while; after that the keyring can be used again.
-    """
+async def test_t44_unanswered_prompt_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call ends at its deadline although the prompt stays for a while. After that the keyring can be used again."""
     skip_unless_there_is_one()
     with PrivateKeyring(prompts="unanswered") as keyring:
         keyring.enter(monkeypatch)
@@ -331,18 +309,16 @@ async def test_t44_a_question_that_nobody_answers_is_taken_back(monkeypatch: pyt
         assert CREDENTIAL == await store.load()
 
 
-# --- a keyring that hangs ---------------------------------------------------------------------------------------------
+# --- hanging keyrings -------------------------------------------------------------------------------------------------
 
 
 @every_call
-async def test_t44_a_keyring_that_hangs_holds_nobody_up(keyring: PrivateKeyring, use: Use) -> None:
-    """
-    While the keyring does not answer, the daemon does: no turn of its event loop is 50 ms late.
-    """
+async def test_t44_hanging_keyring_does_not_block_the_event_loop(keyring: PrivateKeyring, use: Use) -> None:
+    """While the keyring does not respond, the daemon does: no iteration of the event loop is delayed by 50 ms."""
     lags = []
     keyring.freeze()
 
-    # A busy machine can hold any program up for once, but not each time.
+    # A busy machine may delay any program once, but not every time.
     for _ in range(3):
         lags.append(await worst_lag(use(a_store(deadline=0.5))))
         if lags[-1] < 0.05:
@@ -354,10 +330,8 @@ async def test_t44_a_keyring_that_hangs_holds_nobody_up(keyring: PrivateKeyring,
 
 
 @every_call
-async def test_t44_a_keyring_that_hangs_is_locked_at_the_deadline(keyring: PrivateKeyring, use: Use) -> None:
-    """
-    A call that the keyring does not answer ends at its deadline and says what to do.
-    """
+async def test_t44_hanging_keyring_is_reported_as_locked_at_the_deadline(keyring: PrivateKeyring, use: Use) -> None:
+    """A call to which the keyring does not respond ends at its deadline, and reports what to do."""
     store = a_store(deadline=0.3)
     keyring.freeze()
 
@@ -370,10 +344,8 @@ async def test_t44_a_keyring_that_hangs_is_locked_at_the_deadline(keyring: Priva
     assert "locked" == health.state
 
 
-async def test_t44_calls_do_not_queue_up_behind_one_that_hangs(keyring: PrivateKeyring) -> None:
-    """
-    While an overdue call hangs, the next ones are told at once, and none of them starts a thread of its own.
-    """
+async def test_t44_calls_do_not_queue_up_behind_a_hanging_one(keyring: PrivateKeyring) -> None:
+    """While an overdue call hangs, further calls fail immediately, and start no threads."""
     store = a_store(deadline=0.3)
     keyring.freeze()
     with pytest.raises(StoreLocked):
@@ -388,10 +360,8 @@ async def test_t44_calls_do_not_queue_up_behind_one_that_hangs(keyring: PrivateK
     assert 1 == threads
 
 
-async def test_t44_a_keyring_that_hung_is_used_again(keyring: PrivateKeyring) -> None:
-    """
-    When the keyring answers again, so does the store, and calls that had failed have left no trace.
-    """
+async def test_t44_keyring_is_used_again_once_it_responds(keyring: PrivateKeyring) -> None:
+    """Once the keyring responds again, the store works, and failed calls have left no traces."""
     store = a_store(deadline=1.0)
     await store.save(CREDENTIAL)
     keyring.freeze()
@@ -404,10 +374,8 @@ async def test_t44_a_keyring_that_hung_is_used_again(keyring: PrivateKeyring) ->
     assert CREDENTIAL == await store.load()
 
 
-def test_t44_a_program_ends_though_its_keyring_hangs(keyring: PrivateKeyring) -> None:
-    """
-    Stopping the daemon does not wait for the keyring.
-    """
+def test_t44_hanging_keyring_does_not_delay_the_exit(keyring: PrivateKeyring) -> None:
+    """Stopping the daemon does not wait for the keyring."""
     program = """
         import asyncio
         from upstash_helper.broker.errors import StoreLocked
@@ -437,14 +405,12 @@ def test_t44_a_program_ends_though_its_keyring_hangs(keyring: PrivateKeyring) ->
     assert (0, "locked\n", "") == (ended.returncode, ended.stdout, ended.stderr)
 
 
-# --- a keyring that vanishes ------------------------------------------------------------------------------------------
+# --- keyrings that stop -----------------------------------------------------------------------------------------------
 
 
 @every_call
-async def test_t44_a_keyring_that_vanished_is_unavailable(keyring: PrivateKeyring, use: Use) -> None:
-    """
-    A keyring that was there for the last call and is not for this one is unavailable, and used again when it is back.
-    """
+async def test_t44_stopped_keyring_is_unavailable(keyring: PrivateKeyring, use: Use) -> None:
+    """A keyring that stops between two calls is unavailable, and is used again once it is back."""
     store = a_store()
     await store.save(CREDENTIAL)
     keyring.kill_keyring()
@@ -457,10 +423,8 @@ async def test_t44_a_keyring_that_vanished_is_unavailable(keyring: PrivateKeyrin
 
 
 @every_call
-async def test_t44_a_session_that_ended_is_unavailable(keyring: PrivateKeyring, use: Use) -> None:
-    """
-    When the user logs out the session bus goes, and the daemon finds the next session's by itself.
-    """
+async def test_t44_ended_session_is_unavailable(keyring: PrivateKeyring, use: Use) -> None:
+    """When the user logs out, the session bus disappears. The daemon finds the bus of the next session."""
     store = a_store()
     await store.save(CREDENTIAL)
     keyring.kill_keyring()
@@ -473,10 +437,8 @@ async def test_t44_a_session_that_ended_is_unavailable(keyring: PrivateKeyring, 
     assert CREDENTIAL == await store.load()
 
 
-async def test_t44_a_keyring_that_was_started_anew_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A desktop starts a keyring that crashed again, locked: that is no reason to take the account for disconnected.
-    """
+async def test_t44_restarted_keyring_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desktop restarts a crashed keyring in the locked state. The account is not considered disconnected."""
     skip_unless_there_is_one()
     with PrivateKeyring(activatable=True) as keyring:
         keyring.enter(monkeypatch)
@@ -488,12 +450,13 @@ async def test_t44_a_keyring_that_was_started_anew_is_locked(monkeypatch: pytest
             await store.load()
 
 
-# --- what is written --------------------------------------------------------------------------------------------------
+# --- stored entries ---------------------------------------------------------------------------------------------------
 
 
-async def test_t44_a_credential_too_long_for_windows_is_refused(keyring: PrivateKeyring) -> None:
+async def test_t44_credential_too_long_for_windows_is_rejected(keyring: PrivateKeyring) -> None:
     """
-    What one platform could not keep is refused on all, before anything is written, with the length and the limit.
+    A credential that one platform cannot store is rejected on all of them before writing, with its length and the
+    limit.
     """
     store = a_store()
     await store.save(CREDENTIAL)
@@ -511,20 +474,16 @@ async def test_t44_a_credential_too_long_for_windows_is_refused(keyring: Private
     assert longest == await store.load()
 
 
-async def test_t44_characters_count_as_windows_counts_them(keyring: PrivateKeyring) -> None:
-    """
-    A character outside the basic plane takes the room of two, and is counted so.
-    """
+async def test_t44_length_is_counted_in_utf16_code_units(keyring: PrivateKeyring) -> None:
+    """A character outside the Basic Multilingual Plane counts as two, as on Windows."""
     long = msgspec.structs.replace(CREDENTIAL, email="𝒶" * 600)
 
     with pytest.raises(StoreUnavailable, match="the limit of 1200"):
         await a_store().save(long)
 
 
-async def test_t44_nothing_is_written_in_clear(keyring: PrivateKeyring, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    No file of the session, the keyring's own included, and no line of a log at DEBUG holds the key.
-    """
+async def test_t44_nothing_is_written_in_plaintext(keyring: PrivateKeyring, caplog: pytest.LogCaptureFixture) -> None:
+    """No file of the session, including the keyring's own, and no line of a debug log contains the key."""
     caplog.set_level(logging.DEBUG)
     store = a_store()
 
@@ -538,10 +497,8 @@ async def test_t44_nothing_is_written_in_clear(keyring: PrivateKeyring, caplog: 
     assert API_KEY not in caplog.text
 
 
-async def test_t44_another_program_finds_the_entry_by_its_name(keyring: PrivateKeyring) -> None:
-    """
-    Users can look at the entry, and remove it, with other tools.
-    """
+async def test_t44_entry_can_be_found_by_its_name(keyring: PrivateKeyring) -> None:
+    """Users can view and remove the entry with other tools."""
     await a_store().save(CREDENTIAL)
 
     found = subprocess.run(

@@ -1,4 +1,4 @@
-"""A machine without a tray: T45."""
+"""T45: a machine without a tray."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.sample_app import SampleApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What Python runs first: no module of a tray can be imported, as on a server, or where the desktop has none. pystray
-# itself raises that on import where it finds no display.
+# Executed at the start of Python: no tray library can be imported, as on a server or a desktop without a tray. pystray
+# raises this exception on import if it finds no display.
 NO_TRAY = """
 import sys
 class NoDisplay(Exception):
@@ -32,7 +32,7 @@ sys.meta_path.insert(0, Forbidden())
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
-    """A daemon on a machine without a display, a tray, or anything that draws one."""
+    """A daemon on a machine without a display, a tray, or a library that draws one."""
     folder = tmp_path / "python"
     folder.mkdir()
     (folder / "usercustomize.py").write_text(NO_TRAY)
@@ -43,9 +43,9 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
         yield daemon
 
 
-async def test_t45_without_a_tray_the_user_decides_in_the_terminal(daemon: DaemonProcess) -> None:
-    """The daemon serves, the app waits, and the command line shows who it is and lets it in."""
-    app = AppSide.asks(daemon, "connection:read", origin="https://app.example.com")
+async def test_t45_user_can_approve_apps_in_the_terminal(daemon: DaemonProcess) -> None:
+    """The daemon serves, and the command line shows the waiting app and approves it."""
+    app = SampleApp.requesting(daemon, "connection:read", origin="https://app.example.com")
     listed = await run_cli("approvals", "list", environment=daemon.environment)
     approved = await run_cli("approvals", "approve", app.id, "--yes", environment=daemon.environment)
     token = app.fetch()
@@ -57,17 +57,17 @@ async def test_t45_without_a_tray_the_user_decides_in_the_terminal(daemon: Daemo
     assert (200, 200) == (token.status, used.status)
 
 
-def test_t45_without_a_tray_the_api_decides(daemon: DaemonProcess) -> None:
-    """Any other tool of the user's can: the daemon has no part that needs a display."""
-    app = AppSide.asks(daemon, "connection:read")
+def test_t45_user_can_approve_apps_with_the_api(daemon: DaemonProcess) -> None:
+    """Any of the user's tools can approve apps: no part of the daemon needs a display."""
+    app = SampleApp.requesting(daemon, "connection:read")
 
     daemon.client.deny(app.id)
 
     assert "denied" == app.state
 
 
-async def test_t45_the_status_says_that_there_is_no_tray(daemon: DaemonProcess) -> None:
-    """To the API and on the command line, with what would start one."""
+async def test_t45_status_shows_that_there_is_no_tray(daemon: DaemonProcess) -> None:
+    """The API and the command line show it, with the command that starts a tray."""
     status = daemon.client.status()
     shown = await run_cli("status", environment=daemon.environment)
 
@@ -77,8 +77,8 @@ async def test_t45_the_status_says_that_there_is_no_tray(daemon: DaemonProcess) 
     assert re.search(r"^Tray icon: +none$", shown.out, re.MULTILINE)
 
 
-async def test_t45_the_machine_of_this_test_has_no_tray(daemon: DaemonProcess) -> None:
-    """The imports really fail there, with what pystray raises."""
+async def test_t45_tray_libraries_cannot_be_imported_in_this_test(daemon: DaemonProcess) -> None:
+    """The imports fail with the same exception that pystray raises."""
     import subprocess
     import sys
 

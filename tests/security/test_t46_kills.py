@@ -1,8 +1,8 @@
 """
-T46: ``kill -9`` at each step of making a database; the same key is asked again after a restart.
+T46: ``kill -9`` at each step of creating a database. The same key is used again after a restart.
 
-Never are there two databases for one key. The answer is the database, or that its outcome is not known with where to
-look. The steps are held still from outside: by a lock on the ledger's file, and by the far side that takes its time.
+There are never two databases for one key. The response is the database, or that the outcome is unknown and where to
+look. The steps are held from outside: by a lock on the ledger's file, and by an upstream server that responds slowly.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 KILLS = 32
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: there is no kill -9 on Windows")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no kill -9")
 
 
 @dataclass
 class Helper:
-    """A user's daemon, which is killed and started again; what it must remember is on the disk."""
+    """A user's daemon that is killed and started again. What it remembers is on disk."""
 
     home: Path
     sandbox: Sandbox
@@ -47,7 +47,7 @@ class Helper:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[DaemonProcess]:
-        """Run it until the test has killed it, or stop it."""
+        """Run it, and stop it unless the test has killed it."""
         settings = {
             "CREDENTIAL_STORE": "file",
             "API_URL": self.sandbox.api_url,
@@ -67,8 +67,8 @@ class Helper:
             status, _ = await call(daemon, "PUT", "/v1/connection/api-key", given)
             assert status == 200
 
-    async def acts_at_last(self, key: str) -> None:
-        """Let Upstash do what it was asked for; the sandbox itself gives up when its caller has gone."""
+    async def complete_upstream(self, key: str) -> None:
+        """Let Upstash carry out the request. The sandbox itself gives up once its client has disconnected."""
         body = {"database_name": f"db-{key}", "platform": "aws", "primary_region": "us-east-1"}
         async with (
             aiohttp.ClientSession(
@@ -80,13 +80,13 @@ class Helper:
 
     @contextlib.contextmanager
     def locked_ledger(self) -> Iterator[None]:
-        """Keep the daemon from writing to its ledger."""
+        """Prevent the daemon from writing to its ledger."""
         with contextlib.closing(sqlite3.connect(self.home / "state" / "ledger.db", isolation_level=None)) as ledger:
             ledger.execute("BEGIN IMMEDIATE")
             yield
 
-    async def arrived(self) -> None:
-        """Wait until the far side has the request that makes the database."""
+    async def wait_for_create_request(self) -> None:
+        """Wait until upstream has received the request that creates the database."""
         async with asyncio.timeout(10):
             await until(self._has_arrived)
 
@@ -109,16 +109,16 @@ async def call(
         return answer.status, await answer.json()
 
 
-def wish(key: str) -> dict[str, str]:
+def new_database(key: str) -> dict[str, str]:
     return {"name": f"db-{key}", "primary_region": "us-east-1"}
 
 
 async def begin(daemon: DaemonProcess, key: str) -> asyncio.Task[tuple[int, Any]]:
-    return asyncio.create_task(call(daemon, "POST", "/v1/databases", wish(key), key=key))
+    return asyncio.create_task(call(daemon, "POST", "/v1/databases", new_database(key), key=key))
 
 
 async def kill(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> tuple[int, Any] | None:
-    """Kill the daemon, and return what it had answered before that."""
+    """Kill the daemon, and return what it had responded before."""
     daemon.process.send_signal(signal.SIGKILL)
     daemon.wait()
     with contextlib.suppress(aiohttp.ClientError, OSError):
@@ -126,8 +126,8 @@ async def kill(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> 
     return None
 
 
-async def made(daemon: DaemonProcess, key: str) -> list[dict[str, Any]]:
-    """Return the databases of a key, as Upstash knows them."""
+async def databases_of(daemon: DaemonProcess, key: str) -> list[dict[str, Any]]:
+    """Return the databases of a key that Upstash has."""
     status, listed = await call(daemon, "GET", "/v1/databases?refresh=true&page_size=200")
     assert status == 200, listed
     return [database for database in listed["databases"] if database["name"] == f"db-{key}"]
@@ -142,10 +142,8 @@ async def _helper(tmp_path: Path, far_side: Sandbox) -> AsyncIterator[Helper]:
     await far_side.clear_faults()
 
 
-async def test_t46_killed_before_it_was_written_down(helper: Helper) -> None:
-    """
-    Nothing was sent, so the retry makes the database.
-    """
+async def test_t46_killed_before_the_journal_entry(helper: Helper) -> None:
+    """Nothing was sent, so the retry creates the database."""
     async with helper.running() as daemon:
         with helper.locked_ledger():
             asking = await begin(daemon, "a")
@@ -154,93 +152,87 @@ async def test_t46_killed_before_it_was_written_down(helper: Helper) -> None:
             await kill(daemon, asking)
 
     async with helper.running() as daemon:
-        status, database = await call(daemon, "POST", "/v1/databases", wish("a"), key="a")
+        status, database = await call(daemon, "POST", "/v1/databases", new_database("a"), key="a")
 
         assert 201 == status
-        assert [database["id"]] == [it["id"] for it in await made(daemon, "a")]
+        assert [database["id"]] == [it["id"] for it in await databases_of(daemon, "a")]
 
 
 async def waits_for_ledger(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> bool:
-    # The ledger's thread is there as long as there is something for it to do.
+    # The ledger's thread exists as long as it has work to do.
     return asking.done() or psutil.Process(daemon.process.pid).num_threads() > 1
 
 
 async def until(look: Callable[[], Awaitable[object]]) -> None:
-    """Look again and again: a process that is about to be killed tells nothing by itself."""
+    """Poll: a process that is about to be killed does not report its progress."""
     while True:
         if await look():
             return
         await asyncio.sleep(0.005)
 
 
-async def test_t46_killed_while_upstash_has_not_acted(helper: Helper) -> None:
+async def test_t46_killed_before_upstash_acted(helper: Helper) -> None:
     """
-    The request is on its way: the retry says that the outcome is not known, and where to look; once the database is
-    there, it is that one.
+    The request has been sent: the retry reports an unknown outcome and where to look. Once the database exists, it
+    is returned.
     """
     await helper.sandbox.fault(method="POST", path="/v2/redis/database", latency=30)
     async with helper.running() as daemon:
         asking = await begin(daemon, "b")
-        await helper.arrived()
+        await helper.wait_for_create_request()
         await kill(daemon, asking)
     await helper.sandbox.clear_faults()
 
     async with helper.running() as daemon:
-        early, problem = await call(daemon, "POST", "/v1/databases", wish("b"), key="b")
-        await helper.acts_at_last("b")
-        late, database = await call(daemon, "POST", "/v1/databases", wish("b"), key="b")
+        early, problem = await call(daemon, "POST", "/v1/databases", new_database("b"), key="b")
+        await helper.complete_upstream("b")
+        late, database = await call(daemon, "POST", "/v1/databases", new_database("b"), key="b")
 
         assert (409, "outcome_unknown") == (early, problem["code"])
         assert "/v1/databases?refresh=true" == problem["links"]["databases"]
         assert 0 < problem["retry_after"] <= 120
         assert 201 == late
-        assert [database["id"]] == [it["id"] for it in await made(daemon, "b")]
+        assert [database["id"]] == [it["id"] for it in await databases_of(daemon, "b")]
 
 
-async def test_t46_killed_while_the_answer_is_on_its_way(helper: Helper) -> None:
-    """
-    The database is there and nobody was told: the retry finds it by its name and the time of its making.
-    """
+async def test_t46_killed_before_the_response_arrived(helper: Helper) -> None:
+    """The database exists but the response was lost: the retry finds it by its name and creation time."""
     await helper.sandbox.fault(method="POST", path="/v2/redis/database", when="after", latency=30)
     async with helper.running() as daemon:
         asking = await begin(daemon, "c")
         async with asyncio.timeout(10):
-            await until(lambda: made(daemon, "c"))
+            await until(lambda: databases_of(daemon, "c"))
         await kill(daemon, asking)
     await helper.sandbox.clear_faults()
 
     async with helper.running() as daemon:
-        status, database = await call(daemon, "POST", "/v1/databases", wish("c"), key="c")
+        status, database = await call(daemon, "POST", "/v1/databases", new_database("c"), key="c")
 
         assert 201 == status
-        assert [database["id"]] == [it["id"] for it in await made(daemon, "c")]
+        assert [database["id"]] == [it["id"] for it in await databases_of(daemon, "c")]
 
 
-async def test_t46_killed_before_the_result_was_written_down(helper: Helper) -> None:
-    """
-    Upstash has answered, and the ledger does not have it yet: the retry finds the database.
-    """
+async def test_t46_killed_before_the_result_was_recorded(helper: Helper) -> None:
+    """Upstash has responded, but the ledger does not have the result: the retry finds the database."""
     await helper.sandbox.fault(method="POST", path="/v2/redis/database", when="after", latency=0.5)
     async with helper.running() as daemon:
         asking = await begin(daemon, "d")
-        await helper.arrived()
+        await helper.wait_for_create_request()
         with helper.locked_ledger():
             async with asyncio.timeout(10):
                 await until(lambda: waits_for_ledger(daemon, asking))
             answered = await kill(daemon, asking)
 
     async with helper.running() as daemon:
-        status, database = await call(daemon, "POST", "/v1/databases", wish("d"), key="d")
+        status, database = await call(daemon, "POST", "/v1/databases", new_database("d"), key="d")
 
         assert answered is None
         assert 201 == status
-        assert [database["id"]] == [it["id"] for it in await made(daemon, "d")]
+        assert [database["id"]] == [it["id"] for it in await databases_of(daemon, "d")]
 
 
-async def test_t46_killed_after_the_answer(helper: Helper) -> None:
-    """
-    The same key gets the same database, from the ledger: Upstash is not asked again.
-    """
+async def test_t46_killed_after_the_response(helper: Helper) -> None:
+    """The same key gets the same database from the ledger, without another request to Upstash."""
     async with helper.running() as daemon:
         asking = await begin(daemon, "e")
         first, database = await asking
@@ -248,7 +240,7 @@ async def test_t46_killed_after_the_answer(helper: Helper) -> None:
     await helper.sandbox.forget_requests()
 
     async with helper.running() as daemon:
-        second, again = await call(daemon, "POST", "/v1/databases", wish("e"), key="e")
+        second, again = await call(daemon, "POST", "/v1/databases", new_database("e"), key="e")
 
         assert (201, 201, database) == (first, second, again)
         assert [] == await helper.sandbox.requests()
@@ -256,24 +248,21 @@ async def test_t46_killed_after_the_answer(helper: Helper) -> None:
 
 @pytest.mark.slow
 async def test_t46_killed_at_any_time(helper: Helper) -> None:
-    """
-    Wherever it strikes, there is one database for a key at the most, and a retry never gets another answer than the
-    first one was.
-    """
+    """Whenever the daemon is killed, there is at most one database per key, and a retry never gets a different one."""
     seconds = await _duration(helper)
     outcomes = []
     for number in range(KILLS):
         key = f"k{number}"
         async with helper.running() as daemon:
             asking = await begin(daemon, key)
-            # From before the request has arrived to a little after its answer; the last one has it for certain.
+            # From before the request arrives until shortly after its response, which the last one always gets.
             await asyncio.sleep(1.3 * seconds * number / KILLS)
             if number == KILLS - 1:
                 await asyncio.wait({asking})
             answered = await kill(daemon, asking)
         async with helper.running() as daemon:
-            status, again = await call(daemon, "POST", "/v1/databases", wish(key), key=key)
-            there = await made(daemon, key)
+            status, again = await call(daemon, "POST", "/v1/databases", new_database(key), key=key)
+            there = await databases_of(daemon, key)
         outcomes.append((answered is not None, status, len(there)))
 
         assert (status, len(there)) in {(201, 1), (409, 0), (409, 1)}, outcomes
@@ -288,31 +277,31 @@ async def test_t46_killed_at_any_time(helper: Helper) -> None:
 
 
 async def _duration(helper: Helper) -> float:
-    """Return how long making a database takes right after a start."""
+    """Return how long creating a database takes right after a start."""
     async with helper.running() as daemon:
         begun = asyncio.get_running_loop().time()
-        status, _ = await call(daemon, "POST", "/v1/databases", wish("measure"), key="measure")
+        status, _ = await call(daemon, "POST", "/v1/databases", new_database("measure"), key="measure")
         assert status == 201
         return asyncio.get_running_loop().time() - begun
 
 
-async def test_t46_what_was_surely_not_carried_out_is_sent_again(
+async def test_t46_request_that_never_arrived_is_sent_again(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
     """
-    A request that was written down and whose database is not there after two minutes never reached Upstash: the same
-    key makes it then, and not before.
+    If the database of a recorded request does not exist after two minutes, the request never arrived: the same key
+    then creates it, and not earlier.
     """
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         await world.connect()
-        await far_side.fault(method="POST", path="/v2/redis/database", status=502)  # before: nothing is made
+        await far_side.fault(method="POST", path="/v2/redis/database", status=502)  # before: no database exists
         headers = {"Idempotency-Key": "f"}
 
-        lost = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
-        early = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+        lost = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
+        early = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
         clock.advance(121)
-        late = await world.call("POST", "/v1/databases", wish("f"), headers=headers)
+        late = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
 
         assert (409, 409, 201) == (lost.status, early.status, late.status)
         assert "120" == early.headers["Retry-After"]
@@ -320,12 +309,10 @@ async def test_t46_what_was_surely_not_carried_out_is_sent_again(
         assert [late.json["id"]] == [database["id"] for database in listed]
 
 
-async def test_t46_two_keys_for_the_same_name_do_not_claim_one_database(
+async def test_t46_database_of_one_key_is_not_returned_for_another(
     tmp_path: Path, far_side: Sandbox, daemon_port: int
 ) -> None:
-    """
-    A database that is the known result of one key is not taken for that of another whose answer was lost.
-    """
+    """A database that is the known result of one key is not returned for another key whose response was lost."""
     async with World.running(tmp_path, far_side, daemon_port) as world:
         await world.connect()
         body = {"name": "twin", "primary_region": "us-east-1"}

@@ -1,4 +1,4 @@
-"""Threat T51: the file that the daemon remembers in is not as it left it."""
+"""T51: a ledger file that has been damaged or changed from outside."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ ENTRY = AuditEntry(
 )
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
-links = pytest.mark.skipif(sys.platform == "win32", reason="platform: symbolic links for everybody")
+links = pytest.mark.skipif(sys.platform == "win32", reason="platform: on Windows symbolic links require privileges")
 
 
 @pytest.fixture(name="path")
 async def _path(tmp_path: Path) -> Path:
-    """A ledger that knows an app, closed properly."""
+    """A ledger that contains an app, closed properly."""
     path = tmp_path / "state" / "ledger.db"
     ledger = SqliteLedger(path)
     await ledger.apps.save(APP)
@@ -59,7 +59,7 @@ async def _path(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="ledger")
 async def _ledger(path: Path) -> AsyncIterator[Ledger]:
-    """The ledger of the next daemon."""
+    """The next daemon's ledger."""
     ledger = SqliteLedger(path)
     yield ledger
     await ledger.close()
@@ -78,30 +78,30 @@ def mode(path: Path) -> int:
 
 
 def change(path: Path, *statements: str) -> None:
-    """Do what a program of somebody else's might."""
+    """Change the file like another program might."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
 
 
 async def apps_in(path: Path) -> tuple[App, ...]:
-    """Return what the next daemon finds."""
+    """Return the apps that the next daemon finds."""
     ledger = SqliteLedger(path)
     found = await ledger.apps.load()
     await ledger.close()
     return found
 
 
-# --- damaged ----------------------------------------------------------------------------------------------------------
+# --- damaged files ----------------------------------------------------------------------------------------------------
 
 
 def cut(size: int) -> Callable[[Path], None]:
-    """Return what a disk does that lost the rest."""
+    """Return damage that truncates the file."""
     return lambda path: os.truncate(path, size)
 
 
 def overwrite(start: int, data: bytes) -> Callable[[Path], None]:
-    """Return what a disk does that wrote something else."""
+    """Return damage that overwrites a part of the file."""
 
     def damage(path: Path) -> None:
         with path.open("r+b") as file:
@@ -112,13 +112,13 @@ def overwrite(start: int, data: bytes) -> Callable[[Path], None]:
 
 
 def replace_by_another_database(path: Path) -> None:
-    """Put a sound database of somebody else there."""
+    """Replace the file by another program's intact database."""
     path.unlink()
     change(path, "CREATE TABLE songs (title TEXT)", "PRAGMA user_version = 1")
 
 
-def damage_what_is_not_asked_for(path: Path) -> None:
-    """Write something else over the audit, which nobody reads when the apps are loaded."""
+def damage_the_audit(path: Path) -> None:
+    """Overwrite the audit, which is not read when the apps are loaded."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit'").fetchone()
     overwrite((page - 1) * 4096, b"\xff" * 4096)(path)
@@ -131,7 +131,7 @@ DAMAGES = [
     pytest.param(cut(4096 * 3 + 100), id="cut-in-a-page"),
     pytest.param(overwrite(0, b"{" * 8192), id="not-a-database"),
     pytest.param(overwrite(4096, b"\xff" * 4096), id="a-page-of-something-else"),
-    pytest.param(damage_what_is_not_asked_for, id="a-page-that-is-not-asked-for"),
+    pytest.param(damage_the_audit, id="a-page-that-is-not-read"),
     pytest.param(replace_by_another_database, id="another-database"),
     pytest.param(lambda path: change(path, "DROP TABLE audit", "PRAGMA user_version = 0"), id="no-version"),
     pytest.param(lambda path: change(path, "UPDATE apps SET scopes = 'databases:read'"), id="no-json"),
@@ -142,11 +142,12 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_t51_a_damaged_file_is_kept_and_a_clean_one_begun(
+async def test_t51_damaged_file_is_set_aside_and_replaced(
     path: Path, ledger: Ledger, damage: Callable[[Path], None]
 ) -> None:
     """
-    A damaged file does not keep the daemon from working: it is moved aside as it is, and apps are asked to pair anew.
+    A damaged file does not prevent the daemon from working. It is kept under another name, and apps have to pair
+    again.
     """
     damage(path)
     damaged = path.read_bytes()
@@ -161,10 +162,8 @@ async def test_t51_a_damaged_file_is_kept_and_a_clean_one_begun(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_t51_after_damage_what_is_new_is_kept(path: Path, damage: Callable[[Path], None]) -> None:
-    """
-    The clean file that takes a damaged one's place is as good as any.
-    """
+async def test_t51_replacement_file_works(path: Path, damage: Callable[[Path], None]) -> None:
+    """The file that replaces a damaged one works like any other."""
     damage(path)
     ledger = SqliteLedger(path)
     await ledger.apps.load()
@@ -175,12 +174,10 @@ async def test_t51_after_damage_what_is_new_is_kept(path: Path, damage: Callable
     assert (APP,) == await apps_in(path)
 
 
-async def test_t51_damage_is_warned_of_and_nothing_of_it_quoted(
+async def test_t51_damage_is_logged_without_quoting_the_file(
     path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    The log says that the file was damaged and where it is, and no word of what was in it.
-    """
+    """The log reports that the file was damaged and where it was moved, and quotes nothing from it."""
     change(path, "UPDATE apps SET scopes = '[\"fly\"]'")
 
     with caplog.at_level(logging.DEBUG):
@@ -197,10 +194,8 @@ MORE_THAN_IS_KEPT_IN_MEMORY = """
 """
 
 
-async def test_t51_damage_that_shows_later_is_no_worse(path: Path) -> None:
-    """
-    A disk that fails under a running daemon costs what was in the file, and not the daemon.
-    """
+async def test_t51_damage_found_at_runtime_is_handled_the_same_way(path: Path) -> None:
+    """If a disk fails while the daemon is running, the file's content is lost, but the daemon keeps working."""
     before = SqliteLedger(path)
     await before.audit.add(ENTRY, forget_before=0.0)
     await before.close()
@@ -218,10 +213,8 @@ async def test_t51_damage_that_shows_later_is_no_worse(path: Path) -> None:
     await ledger.close()
 
 
-async def test_t51_earlier_damage_is_not_overwritten(path: Path, ledger: Ledger) -> None:
-    """
-    Each damaged file is kept under a name of its own, with what belongs to it.
-    """
+async def test_t51_earlier_damaged_files_are_not_overwritten(path: Path, ledger: Ledger) -> None:
+    """Each damaged file is kept under its own name, with its accompanying files."""
     earlier = path.with_name("ledger.db.damaged-1")
     earlier.write_bytes(b"earlier")
     path.write_bytes(b"")
@@ -233,10 +226,8 @@ async def test_t51_earlier_damage_is_not_overwritten(path: Path, ledger: Ledger)
     assert b"what was written last" == path.with_name("ledger.db.damaged-2-wal").read_bytes()
 
 
-async def test_t51_a_disk_that_damages_all_is_not_filled(path: Path, ledger: Ledger) -> None:
-    """
-    After so many damaged files that it must be the disk, no further one is made.
-    """
+async def test_t51_number_of_damaged_files_is_limited(path: Path, ledger: Ledger) -> None:
+    """After several damaged files, which indicate a failing disk, no further one is created."""
     for number in range(1, 10):
         path.with_name(f"ledger.db.damaged-{number}").write_bytes(b"")
     path.write_bytes(b"damaged")
@@ -247,14 +238,12 @@ async def test_t51_a_disk_that_damages_all_is_not_filled(path: Path, ledger: Led
     assert ("unavailable", b"damaged") == (ledger.health().state, path.read_bytes())
 
 
-# --- readable by others, links, newer ---------------------------------------------------------------------------------
+# --- readable by others, symbolic links, newer formats ----------------------------------------------------------------
 
 
 @unix
-async def test_t51_its_files_are_their_users_alone(tmp_path: Path, umask: None) -> None:
-    """
-    Every file has mode 0600 and the folder 0700, whatever the umask, while the ledger is in use.
-    """
+async def test_t51_files_are_private(tmp_path: Path, umask: None) -> None:
+    """While the ledger is in use, its files have mode 0600 and its folder 0700, whatever the umask."""
     path = tmp_path / "state" / "ledger.db"
     ledger = SqliteLedger(path)
 
@@ -267,12 +256,10 @@ async def test_t51_its_files_are_their_users_alone(tmp_path: Path, umask: None) 
 
 
 @unix
-async def test_t51_a_file_that_others_could_read_is_taken_from_them(
+async def test_t51_mode_of_a_readable_file_is_corrected(
     path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """
-    What others could read is mended with a warning, and used.
-    """
+    """A file that other users could read is made private with a warning, and used."""
     journal = path.with_name("ledger.db-wal")
     journal.touch()
     for file in (path, journal):
@@ -291,13 +278,11 @@ async def test_t51_a_file_that_others_could_read_is_taken_from_them(
 @links
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "ledger.db-shm"])
 @pytest.mark.parametrize("there", [True, False], ids=["to-a-file", "to-nothing"])
-async def test_t51_a_link_is_refused(path: Path, ledger: Ledger, name: str, there: bool) -> None:  # noqa: FBT001  # pytest passes it by its name
-    """
-    Where the ledger should be a link is, nothing is read or written through it, and the user learns what to do.
-    """
+async def test_t51_symbolic_link_is_rejected(path: Path, ledger: Ledger, name: str, there: bool) -> None:  # noqa: FBT001  # pytest passes it by its name
+    """If the ledger is a symbolic link, it is neither read nor written, and the error says what to do."""
     target = path.parent.parent / "target"
     if there:
-        target.write_bytes(b"somebody's")
+        target.write_bytes(b"other data")
     link = path.with_name(name)
     link.unlink(missing_ok=True)
     link.symlink_to(target)
@@ -307,13 +292,11 @@ async def test_t51_a_link_is_refused(path: Path, ledger: Ledger, name: str, ther
 
     assert str(link) in refused.value.detail
     assert ("unavailable", refused.value.detail) == (ledger.health().state, ledger.health().detail)
-    assert (there, b"somebody's" if there else None) == (target.exists(), target.read_bytes() if there else None)
+    assert (there, b"other data" if there else None) == (target.exists(), target.read_bytes() if there else None)
 
 
-async def test_t51_a_newer_format_is_left_alone(path: Path, ledger: Ledger) -> None:
-    """
-    A ledger of a newer version is not downgraded: it is refused in words, and stays as it is.
-    """
+async def test_t51_newer_format_is_rejected(path: Path, ledger: Ledger) -> None:
+    """A ledger of a newer version is not downgraded: it is rejected with an error, and stays unchanged."""
     change(path, "PRAGMA user_version = 7")
     newer = path.read_bytes()
 
@@ -324,14 +307,14 @@ async def test_t51_a_newer_format_is_left_alone(path: Path, ledger: Ledger) -> N
     assert ["ledger.db"] == [file.name for file in path.parent.iterdir()]
 
 
-# --- read-only --------------------------------------------------------------------------------------------------------
+# --- read-only disks --------------------------------------------------------------------------------------------------
 
 FOLDER = 'mount --bind "$2" "$2"; mount -o remount,bind,ro "$2"'
 FILE = 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"'
 
 
 async def use(path: Path, _: Path | None = None) -> dict[str, object]:
-    """Use the ledger as a daemon does, and tell what happened."""
+    """Use the ledger like a daemon does, and return what happened."""
     ledger = SqliteLedger(path)
     try:
         found = [app.id for app in await ledger.apps.load()]
@@ -345,9 +328,9 @@ async def use(path: Path, _: Path | None = None) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("read_only", [FOLDER, FILE], ids=["folder", "file"])
-async def test_t51_what_cannot_be_written_is_read(path: Path, read_only: str) -> None:
+async def test_t51_read_only_file_is_read(path: Path, read_only: str) -> None:
     """
-    On a read-only disk the known apps stay known, and new ones are until the restart; the file stays as it is.
+    On a read-only disk, known apps stay known, and new ones are known until the restart. The file stays unchanged.
     """
     before = path.read_bytes()
 
@@ -370,10 +353,8 @@ asyncio.run(main())
 """
 
 
-async def test_t51_what_was_written_last_is_read_too(path: Path) -> None:
-    """
-    A disk that turned read-only when the machine crashed still tells what was written right before.
-    """
+async def test_t51_write_ahead_log_is_read_on_a_read_only_disk(path: Path) -> None:
+    """If the disk turned read-only in a crash, the last writes are still read."""
     crash = [sys.executable, "-c", CRASH, str(path)]
     subprocess.run(crash, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
 
@@ -384,10 +365,8 @@ async def test_t51_what_was_written_last_is_read_too(path: Path) -> None:
     assert "could not be read" not in seen["detail"]
 
 
-async def test_t51_a_damaged_file_on_a_read_only_disk_is_left_there(path: Path) -> None:
-    """
-    What can be neither read nor moved is left, and the daemon works in memory and says so.
-    """
+async def test_t51_damaged_file_on_a_read_only_disk_is_left_in_place(path: Path) -> None:
+    """If a damaged file cannot be moved either, the daemon works in memory, and reports that."""
     overwrite(0, b"{" * 8192)(path)
 
     seen = run_with_mounts(FOLDER, use, path, path.parent)
@@ -396,10 +375,8 @@ async def test_t51_a_damaged_file_on_a_read_only_disk_is_left_there(path: Path) 
     assert "Its content could not be read" in seen["detail"]
 
 
-async def test_t51_a_newer_format_on_a_read_only_disk_is_refused(path: Path) -> None:
-    """
-    That a disk is read-only does not make a newer ledger one that can be used.
-    """
+async def test_t51_newer_format_on_a_read_only_disk_is_rejected(path: Path) -> None:
+    """A newer ledger is not usable just because the disk is read-only."""
     change(path, "PRAGMA user_version = 7")
 
     seen = run_with_mounts(FOLDER, use, path, path.parent)
@@ -408,22 +385,20 @@ async def test_t51_a_newer_format_on_a_read_only_disk_is_refused(path: Path) -> 
     assert "was written by a newer version" in seen["detail"]
 
 
-async def test_t51_a_read_only_disk_without_a_file_is_no_hindrance(tmp_path: Path) -> None:
-    """
-    Where not even a folder can be made, the daemon works in memory.
-    """
+async def test_t51_read_only_disk_without_a_file_uses_memory(tmp_path: Path) -> None:
+    """If not even the folder can be created, the daemon works in memory."""
     seen = run_with_mounts(FOLDER, use, tmp_path / "state" / "ledger.db", tmp_path)
 
     assert ([], ["new"], "memory") == (seen["found"], seen["then"], seen["state"])
 
 
-# --- full -------------------------------------------------------------------------------------------------------------
+# --- full disks -------------------------------------------------------------------------------------------------------
 
 SMALL_DISK = 'mount -t tmpfs -o size=1m tmpfs "$2"'
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room in the folder's file system; return what is to be removed for some."""
+    """Fill the folder's file system. Return the file whose removal frees space."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
@@ -432,7 +407,7 @@ def fill(folder: Path) -> Path:
 
 
 async def outcome(call: Awaitable[object]) -> str:
-    """Return what became of a call."""
+    """Return the result of a call, or its error."""
     try:
         await call
     except HelperError as error:
@@ -441,7 +416,7 @@ async def outcome(call: Awaitable[object]) -> str:
 
 
 async def use_while_the_disk_is_full(path: Path, folder: Path) -> dict[str, object]:
-    """Write before, while and after the disk is full."""
+    """Write before, while, and after the disk is full."""
     ledger = SqliteLedger(path)
     await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
     ballast = fill(folder)
@@ -466,9 +441,10 @@ async def use_while_the_disk_is_full(path: Path, folder: Path) -> dict[str, obje
     }
 
 
-async def test_t51_a_full_disk_is_said_and_got_over(tmp_path: Path) -> None:
+async def test_t51_full_disk_is_reported_and_recovered_from(tmp_path: Path) -> None:
     """
-    While the disk is full writing fails as a whole and reading goes on; with room again all works, without a restart.
+    While the disk is full, writes fail as a whole and reads succeed. Once there is space, everything works without
+    a restart.
     """
     path = tmp_path / "ledger.db"
 
@@ -480,8 +456,8 @@ async def test_t51_a_full_disk_is_said_and_got_over(tmp_path: Path) -> None:
     assert (["ok", "ok"], "app:app-1", ["ledger.db"]) == (seen["again"], seen["found"], seen["files"])
 
 
-async def begin_on_a_full_disk(path: Path, folder: Path) -> dict[str, object]:
-    """Write for the first time while there is no room."""
+async def create_on_a_full_disk(path: Path, folder: Path) -> dict[str, object]:
+    """Write for the first time while the disk is full."""
     clock = FakeClock()
     ledger = SqliteLedger(path, monotonic=clock.monotonic)
     ballast = fill(folder)
@@ -496,11 +472,9 @@ async def begin_on_a_full_disk(path: Path, folder: Path) -> dict[str, object]:
     return {"full": full, "nearly": nearly, "again": again, "files": [file.name for file in folder.iterdir()]}
 
 
-async def test_t51_a_ledger_can_be_begun_once_there_is_room(tmp_path: Path) -> None:
-    """
-    A ledger that could not be begun for want of room, or only in part, leaves nothing that is taken for damage.
-    """
-    seen = run_with_mounts(SMALL_DISK, begin_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
+async def test_t51_ledger_can_be_created_once_there_is_space(tmp_path: Path) -> None:
+    """A ledger that could not be created, or only partly, leaves nothing that is considered damaged."""
+    seen = run_with_mounts(SMALL_DISK, create_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
 
     assert ("disk_full", "disk_full") == (seen["full"], seen["nearly"])
     assert (["ok", "ok", ""], ["ledger.db"]) == (seen["again"], seen["files"])

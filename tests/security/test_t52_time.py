@@ -1,4 +1,4 @@
-"""T52: the clock jumps, the machine sleeps, the network is down."""
+"""T52: the clock jumps, the machine is suspended, or the network is down."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def sent(world: World, path: str) -> int:
 
 
 @both_ways
-async def test_t52_a_sign_in_takes_as_long_as_ever(world: World, clock: FakeClock, jump: float) -> None:
-    """The hint comes after 90 seconds and the end after ten minutes, whatever the wall clock says."""
+async def test_t52_sign_in_timeouts_ignore_the_wall_clock(world: World, clock: FakeClock, jump: float) -> None:
+    """The hint comes after 90 seconds and the end after ten minutes, whatever the wall clock shows."""
     started = await world.start()
     clock.set_wall_clock(jump)
     seen = []
@@ -61,8 +61,8 @@ async def test_t52_a_sign_in_takes_as_long_as_ever(world: World, clock: FakeCloc
 
 
 @both_ways
-async def test_t52_a_sign_in_succeeds_across_a_jump(world: World, clock: FakeClock, jump: float) -> None:
-    """A clock that is set while the user signs in is nothing that the user notices."""
+async def test_t52_sign_in_succeeds_across_a_clock_change(world: World, clock: FakeClock, jump: float) -> None:
+    """Setting the clock during a sign-in has no effect."""
     started = await world.start()
     address = await world.sign_in(started)
     clock.set_wall_clock(jump)
@@ -74,8 +74,8 @@ async def test_t52_a_sign_in_succeeds_across_a_jump(world: World, clock: FakeClo
 
 
 @both_ways
-async def test_t52_a_list_is_as_fresh_as_ever(world: World, clock: FakeClock, jump: float) -> None:
-    """A jump neither throws a fresh list away nor keeps an old one."""
+async def test_t52_list_cache_ignores_the_wall_clock(world: World, clock: FakeClock, jump: float) -> None:
+    """A clock change neither invalidates a fresh list nor keeps an old one."""
     await world.connect()
     await world.get("/v1/databases")
     await world.sandbox.forget_requests()
@@ -91,8 +91,8 @@ async def test_t52_a_list_is_as_fresh_as_ever(world: World, clock: FakeClock, ju
 
 
 @both_ways
-async def test_t52_a_repeated_create_makes_no_second_database(world: World, clock: FakeClock, jump: float) -> None:
-    """The key is remembered across a jump."""
+async def test_t52_idempotency_key_survives_a_clock_change(world: World, clock: FakeClock, jump: float) -> None:
+    """The key is remembered across a clock change."""
     await world.connect()
     body, key = {"name": "once", "primary_region": "us-east-1"}, {"Idempotency-Key": "jump"}
     first = await world.call("POST", "/v1/databases", body, headers=key)
@@ -106,8 +106,8 @@ async def test_t52_a_repeated_create_makes_no_second_database(world: World, cloc
 
 
 @both_ways
-async def test_t52_a_refused_key_is_left_alone_as_long_as_ever(world: World, clock: FakeClock, jump: float) -> None:
-    """For a minute nothing is sent with it, and then one call is."""
+async def test_t52_refused_key_back_off_ignores_the_wall_clock(world: World, clock: FakeClock, jump: float) -> None:
+    """For one minute no request is sent with the key, and then one is."""
     connection = await world.connect()
     await world.sandbox.revoke_api_key(world.email, connection["api_key_name"])
     await world.get("/v1/databases?refresh=true")
@@ -124,10 +124,8 @@ async def test_t52_a_refused_key_is_left_alone_as_long_as_ever(world: World, clo
 
 
 @both_ways
-async def test_t52_a_service_that_is_down_is_left_alone_as_long_as_ever(
-    world: World, clock: FakeClock, jump: float
-) -> None:
-    """A jump neither opens the way before its ten seconds are over nor keeps it closed for a day."""
+async def test_t52_circuit_breaker_ignores_the_wall_clock(world: World, clock: FakeClock, jump: float) -> None:
+    """A clock change neither closes the circuit breaker before its ten seconds nor keeps it open for a day."""
     await world.connect()
     await world.sandbox.fault(path="/v2/redis/databases", times=None, status=500, body="oops")
     for _ in range(5):
@@ -148,8 +146,8 @@ async def test_t52_a_service_that_is_down_is_left_alone_as_long_as_ever(
 # --- the machine sleeps -----------------------------------------------------------------------------------------------
 
 
-async def test_t52_a_sign_in_that_was_slept_through_is_over(world: World, clock: FakeClock) -> None:
-    """Followers are told once, its late redirect spends nothing, and the next sign-in is as good as any."""
+async def test_t52_sign_in_expires_during_a_suspend(world: World, clock: FakeClock) -> None:
+    """Followers get one event, the late redirect exchanges nothing, and the next sign-in works."""
     async with follow(world) as stream:
         started = await world.start()
         address = await world.sign_in(started)
@@ -169,8 +167,8 @@ async def test_t52_a_sign_in_that_was_slept_through_is_over(world: World, clock:
     assert "succeeded" == (await world.settled(again["attempt_id"]))["state"]
 
 
-async def test_t52_a_stream_that_a_sleep_has_cut_is_resumed(world: World, clock: FakeClock) -> None:
-    """With Last-Event-ID the follower gets what happened meanwhile, and nothing twice."""
+async def test_t52_event_stream_resumes_after_a_suspend(world: World, clock: FakeClock) -> None:
+    """With Last-Event-ID the client gets the missed events, and none twice."""
     async with follow(world) as stream:
         await world.start()
         last = (await stream.until("connection"))["id"]
@@ -184,8 +182,8 @@ async def test_t52_a_stream_that_a_sleep_has_cut_is_resumed(world: World, clock:
     ]
 
 
-async def test_t52_a_code_that_has_come_is_not_lost_in_a_sleep(world: World, clock: FakeClock) -> None:
-    """An attempt whose code is being exchanged does not expire: it ends in a stored key or a named failure."""
+async def test_t52_exchange_is_completed_after_a_suspend(world: World, clock: FakeClock) -> None:
+    """An attempt whose code is being exchanged does not expire: it ends with a stored key or a specific failure."""
     started = await world.start()
     address = await world.sign_in(started)
     await world.sandbox.fault(method="POST", path="/oauth/token", latency=0.2)
@@ -199,8 +197,8 @@ async def test_t52_a_code_that_has_come_is_not_lost_in_a_sleep(world: World, clo
     assert "succeeded" == settled["state"], settled
 
 
-async def test_t52_the_account_is_connected_on_the_next_morning(world: World, clock: FakeClock) -> None:
-    """After a night nothing has to be done again, and the list is read anew."""
+async def test_t52_account_stays_connected_overnight(world: World, clock: FakeClock) -> None:
+    """After a night the account is still connected, and the list is fetched again."""
     before = await world.connect()
     await world.create("evening")
     await world.get("/v1/databases")
@@ -215,29 +213,32 @@ async def test_t52_the_account_is_connected_on_the_next_morning(world: World, cl
     assert (before["state"], before["since"]) == (after["state"], after["since"])
 
 
-async def test_t52_a_request_from_before_a_restart_is_over_in_time(
+async def test_t52_access_request_expires_across_a_restart(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock
 ) -> None:
-    """Whoever shows it is told when its time has run out, although the daemon that took it is gone."""
+    """The request expires on time although the daemon that received it has been restarted."""
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
-        asked = (await world.ask(origin="https://app.example.com")).json
+        pairing_request = (await world.ask(origin="https://app.example.com")).json
     clock.advance(100)
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, follow(world) as stream:
         waiting = (await world.get("/v1/pairings")).json["pairings"]
         clock.advance(21)
-        told = (await stream.until("pairing"))["data"]
+        expired = (await stream.until("pairing"))["data"]
 
-    assert [asked["id"]] == [pairing["id"] for pairing in waiting]
-    assert (asked["id"], "expired") == (told["id"], told["state"])
+    assert [pairing_request["id"]] == [pairing["id"] for pairing in waiting]
+    assert (pairing_request["id"], "expired") == (expired["id"], expired["state"])
 
 
 # --- the network is down ----------------------------------------------------------------------------------------------
 
 
-async def test_t52_a_daemon_that_starts_without_a_network_works_as_soon_as_there_is_one(
+async def test_t52_daemon_started_without_a_network_recovers(
     tmp_path: Path, daemon_port: int, clock: FakeClock
 ) -> None:
-    """It serves, knows its account and says that Upstash cannot be reached; then it all works, without a restart."""
+    """
+    It serves, knows its account, and reports that Upstash cannot be reached. Once there is a network, everything
+    works without a restart.
+    """
     email, store = "offline@example.com", MemoryStore()
     async with Sandbox.running(tmp_path / "sandbox", redirect_uris=(f"http://localhost:{daemon_port}",)) as sandbox:
         await sandbox.account(email, PASSWORD)
@@ -262,10 +263,10 @@ async def test_t52_a_daemon_that_starts_without_a_network_works_as_soon_as_there
     assert "succeeded" == settled["state"], settled
 
 
-async def test_t52_a_network_that_goes_during_a_sign_in_ends_it_with_a_name(
+async def test_t52_lost_network_fails_the_sign_in_with_a_reason(
     tmp_path: Path, daemon_port: int, clock: FakeClock
 ) -> None:
-    """The user reads that Upstash could not be reached, and can start again."""
+    """The page says that Upstash could not be reached, and the user can start again."""
     redirect_uris = (f"http://localhost:{daemon_port}",)
     async with (
         Sandbox.running(tmp_path / "sandbox", redirect_uris=redirect_uris) as sandbox,

@@ -1,4 +1,4 @@
-"""Page sizes and page tokens of strangers: T53, beyond what ``tests/api/test_databases.py`` has."""
+"""T53: manipulated page sizes and page tokens, in addition to ``tests/api/test_databases.py``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-async def test_t53_a_page_token_that_was_changed_is_refused(world: World) -> None:
-    """Not one bit of it can be another: it names a place in a list, and only the daemon's own are taken."""
+async def test_t53_modified_page_token_is_rejected(world: World) -> None:
+    """Changing any bit of a token makes it invalid."""
     await world.connect()
     for name in ("a", "b"):
         await world.create(name)
@@ -35,10 +35,10 @@ async def test_t53_a_page_token_that_was_changed_is_refused(world: World) -> Non
     assert ["b"] == [it["name"] for it in (await world.get(f"/v1/databases?page_token={token}")).json["databases"]]
 
 
-async def test_t53_a_page_token_of_an_earlier_run_is_refused(
+async def test_t53_page_token_of_an_earlier_run_is_rejected(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, world: World
 ) -> None:
-    """Each run has its own key; the answer says to begin with the first page."""
+    """Each run has its own key. The error says to start with the first page."""
     await world.connect()
     for name in ("a", "b"):
         await world.create(name)
@@ -64,16 +64,18 @@ async def test_t53_a_page_token_of_an_earlier_run_is_refused(
         ("app='; DROP TABLE audit; --", 200), ("app=%ED%A0%80", 200), ("app=%FF", 200), ("app=%00", 200),
     ],
 )  # fmt: skip
-async def test_t53_the_audit_is_paged_like_the_databases(world: World, query: str, status: int) -> None:
-    """Less than nothing is refused, nothing is the default, too much is cut; and nothing is a fault."""
+async def test_t53_audit_page_sizes_are_validated(world: World, query: str, status: int) -> None:
+    """
+    Negative sizes are rejected, an empty one is the default, large ones are reduced, and none is an internal error.
+    """
     async with no_effect(world):
         reply = await world.get(f"/v1/audit?{query}")
 
     assert status == reply.status, reply.text
 
 
-async def test_t53_the_audit_is_whole_page_by_page(world: World) -> None:
-    """Each entry once, the newest first, whatever the size of a page."""
+async def test_t53_audit_pages_are_complete(world: World) -> None:
+    """Each entry appears once, newest first, for every page size."""
     for number in range(7):
         await world.call("DELETE", f"/v1/apps/none-{number}")
     all_at_once = (await world.get("/v1/audit")).json["entries"]

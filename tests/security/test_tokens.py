@@ -1,4 +1,4 @@
-"""Tokens in the wrong hands, too few scopes, and the end of it: T07, T08, T29, T30."""
+"""Stolen tokens, missing scopes, and revocation: T07, T08, T29, and T30."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.recorded import recorded
 from tests.support.stream import follow
 from tests.support.world import PASSWORD, App, Reply, World, as_page
 from upstash_helper.api.guard.middleware import REQUESTS_AT_ONCE, REQUESTS_PER_MINUTE
-from upstash_helper.broker.apps.registry import MOST_MISMATCHES, ONCE_SECONDS
+from upstash_helper.broker.apps.registry import MAX_MISMATCHES, ONCE_SECONDS
 from upstash_helper.broker.identity import SCOPES
 from upstash_helper.protocol.literals import Scope
 
@@ -37,14 +37,14 @@ KEY = {"Idempotency-Key": "k"}
 
 @pytest.fixture
 async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[tuple[World, FakeClock]]:
-    """A daemon whose time is the test's."""
+    """A daemon with a fake clock."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         yield world, clock
 
 
 async def steal(world: World, app: App, headers: dict[str, str], method: str = "POST") -> Reply:
-    """Send what costs money with an app's token, from somewhere else."""
+    """Send a costly request with an app's token from another origin."""
     sent = {"Authorization": f"Bearer {app.token}", **KEY, **headers}
     if method == "GET":
         return await world.get("/v1/databases", headers=sent, token=None)
@@ -52,7 +52,7 @@ async def steal(world: World, app: App, headers: dict[str, str], method: str = "
 
 
 async def mismatches(world: World) -> list[int]:
-    """Return how often each app's token was misused, as the ledger has it."""
+    """Return the ledger's misuse count of each app."""
     return [app.mismatches for app in await world.ledger.apps.load()]
 
 
@@ -76,8 +76,10 @@ async def mismatches(world: World) -> list[int]:
         {"Origin": ""},
     ],
 )
-async def test_t07_a_pages_token_is_no_good_elsewhere(world: World, headers: dict[str, str], method: str) -> None:
-    """403, Upstash is not asked for anything, nothing is made; the misuse is written down, and no token with it."""
+async def test_t07_page_token_is_rejected_from_another_origin(
+    world: World, headers: dict[str, str], method: str
+) -> None:
+    """403, without a request to Upstash. The misuse is recorded, without the token."""
     await world.connect()
     app = await world.pair(*SCOPES, origin=PAGE)
     before = await state(world)
@@ -106,10 +108,8 @@ async def test_t07_a_pages_token_is_no_good_elsewhere(world: World, headers: dic
         (as_page(PAGE), 403),
     ],
 )
-async def test_t07_an_extensions_get_may_come_without_an_origin(
-    world: World, headers: dict[str, str], status: int
-) -> None:
-    """Browsers send none with it where the extension may reach this host; from a page it is refused as any other."""
+async def test_t07_extension_get_without_origin_is_accepted(world: World, headers: dict[str, str], status: int) -> None:
+    """Browsers omit it if the extension has host permission. From a page, the token is rejected."""
     app = await world.pair("connection:read", origin=EXTENSION)
 
     sent = {"Authorization": f"Bearer {app.token}", **headers}
@@ -119,12 +119,12 @@ async def test_t07_an_extensions_get_may_come_without_an_origin(
 
 
 @pytest.mark.parametrize("origin", [PAGE, None])
-async def test_t07_the_fifth_misuse_revokes_the_token(world: World, origin: str | None) -> None:
-    """Whoever stole it loses it, and so does the app, which is told why; its owner sees it in the audit."""
+async def test_t07_fifth_misuse_revokes_the_token(world: World, origin: str | None) -> None:
+    """The app is informed of the reason, and the owner sees it in the audit log."""
     app = await world.pair("databases:read", "connection:read", origin=origin)
     good = dict(app.headers)
     async with follow(world) as owner, follow(world, **good) as mine:
-        for _ in range(MOST_MISMATCHES - 1):
+        for _ in range(MAX_MISMATCHES - 1):
             assert 403 == (await steal(world, app, as_page(OTHER))).status
         still = await world.get("/v1/connection", headers=good, token=None)
         last = await steal(world, app, as_page(OTHER))
@@ -137,11 +137,11 @@ async def test_t07_the_fifth_misuse_revokes_the_token(world: World, origin: str 
     assert "(end)" == end["event"]
     assert [] == (await world.get("/v1/apps")).json["apps"]
     [entry] = [it for it in (await world.get("/v1/audit")).json["entries"] if it["action"] == "token.misused"]
-    assert (MOST_MISMATCHES, OTHER, "origin_mismatch") == (entry["count"], entry["target"], entry["result"])
+    assert (MAX_MISMATCHES, OTHER, "origin_mismatch") == (entry["count"], entry["target"], entry["result"])
 
 
-async def test_t07_misuse_at_the_same_moment_is_counted_each_time(world: World) -> None:
-    """Five at once are five, though their senders hang up without waiting for an answer."""
+async def test_t07_concurrent_misuse_is_counted(world: World) -> None:
+    """Five at once count as five, even if the clients disconnect without waiting."""
     app = await world.pair("databases:read", origin=PAGE)
     text = request(
         "GET", "/v1/databases", port=world.settings.port,
@@ -153,15 +153,15 @@ async def test_t07_misuse_at_the_same_moment_is_counted_each_time(world: World) 
             await connection.send(text)
             await connection.reader.read(1)
 
-    await asyncio.gather(*(hit() for _ in range(MOST_MISMATCHES)))
+    await asyncio.gather(*(hit() for _ in range(MAX_MISMATCHES)))
     await world.daemon.background.drain(5)
 
     assert [] == await mismatches(world)
 
 
 @pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173", "http://localhost:{port}", EXTENSION, ""])
-async def test_t08_a_programs_token_is_no_good_in_a_page(world: World, origin: str) -> None:
-    """Whichever page: a program has no Origin, so the token has left it."""
+async def test_t08_program_token_is_rejected_from_a_page(world: World, origin: str) -> None:
+    """A program sends no Origin, so a token with one was stolen."""
     await world.connect()
     app = await world.pair(*SCOPES)
     await world.sandbox.forget_requests()
@@ -175,22 +175,22 @@ async def test_t08_a_programs_token_is_no_good_in_a_page(world: World, origin: s
     assert [] == await world.sandbox.requests()
 
 
-async def test_t08_the_owners_token_in_a_page_opens_nothing_and_stays(
+async def test_t08_owner_token_is_rejected_from_a_page_and_not_revoked(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However often: it is drawn anew at every start, and the user's own tools must go on working. The log tells."""
+    """It changes at every start, and the user's own tools must keep working. The log records it."""
     caplog.set_level(logging.WARNING)
 
     async with no_effect(world):
-        replies = [await world.get("/v1/databases", headers=as_page(PAGE)) for _ in range(MOST_MISMATCHES + 1)]
+        replies = [await world.get("/v1/databases", headers=as_page(PAGE)) for _ in range(MAX_MISMATCHES + 1)]
 
     assert {(403, "origin_mismatch")} == {(reply.status, reply.code) for reply in replies}
     assert 200 == (await world.get("/v1/connection")).status
     assert "owner_token_misused" in caplog.text
 
 
-async def test_t07_an_approved_origin_is_not_a_token(world: World) -> None:
-    """A page that was let in needs its token all the same, and another app's is none of its own."""
+async def test_t07_approved_origin_still_needs_its_token(world: World) -> None:
+    """Another app's token is rejected, too."""
     await world.pair("databases:read", origin=PAGE)
     other = await world.pair("databases:read", origin=OTHER)
 
@@ -207,7 +207,7 @@ async def test_t07_an_approved_origin_is_not_a_token(world: World) -> None:
 
 
 def scoped(world: World) -> list[tuple[Route, Scope]]:
-    """Return the routes that ask for a scope."""
+    """Return the routes that need a scope."""
     return [(route, route.policy.scope) for route in world.daemon.routes if route.policy.scope is not None]
 
 
@@ -215,8 +215,8 @@ def path_of(route: Route) -> str:
     return route.path.replace("{path:.+}", "v2/redis/databases").replace("{", "").replace("}", "")
 
 
-async def test_t29_every_scope_is_asked_for_and_named(world: World) -> None:
-    """With all scopes but the one, each route is closed, says which one is missing, and nothing happens."""
+async def test_t29_every_route_requires_and_names_its_scope(world: World) -> None:
+    """With all other scopes, the route is forbidden, names the missing scope, and has no effect."""
     await world.connect()
     routes = scoped(world)
     origins = {scope: f"https://{scope.replace(':', '-')}.example" for scope in SCOPES}
@@ -236,8 +236,8 @@ async def test_t29_every_scope_is_asked_for_and_named(world: World) -> None:
         assert scope in reply.json["detail"]
 
 
-async def test_t29_fewer_scopes_than_wished_for_are_what_the_user_says(world: World) -> None:
-    """The token has those that were granted, and says so."""
+async def test_t29_user_can_grant_fewer_scopes(world: World) -> None:
+    """The token has only the granted scopes, and reports them."""
     app = await world.pair("databases:read", "databases:write", "databases:delete", scopes=["databases:read"])
 
     what = await world.as_app(app, "GET", "/v1/token")
@@ -247,8 +247,8 @@ async def test_t29_fewer_scopes_than_wished_for_are_what_the_user_says(world: Wo
     assert (403, "insufficient_scope") == (closed.status, closed.code)
 
 
-async def test_t29_credentials_are_those_of_databases_that_it_created(world: World) -> None:
-    """Of others 403, without asking Upstash; the choice "all databases" is the user's; an origin keeps what it made."""
+async def test_t29_app_reads_only_credentials_of_its_own_databases(world: World) -> None:
+    """Others get 403 without a request to Upstash, unless the user allowed all. An origin keeps its databases."""
     await world.connect()
     foreign = await world.create("foreign")
     scopes: tuple[Scope, ...] = ("databases:write", "databases:credentials")
@@ -288,13 +288,12 @@ async def test_t29_credentials_are_those_of_databases_that_it_created(world: Wor
     assert [(200, "")] * 5 == taken
 
 
-async def test_t29_no_secret_is_in_any_answer_but_its_own(
+async def test_t29_secrets_appear_only_in_the_responses_that_deliver_them(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    A whole life of the daemon at DEBUG: neither the API key, nor an OAuth token, nor the owner's token is in any
-    answer, event or line of the log; an app's token and a pairing's secret are in the one answer that hands them out,
-    and a password in those that were asked for it.
+    During a whole run at DEBUG, neither the API key, nor an OAuth token, nor the owner token is in any response, event,
+    or log line. App tokens and poll secrets are only in the response that delivers them, passwords only in credentials.
     """
     caplog.set_level(logging.DEBUG)
     async with (
@@ -321,14 +320,14 @@ async def test_t29_no_secret_is_in_any_answer_but_its_own(
 
 
 def replace_store(world: World) -> World:
-    """Return the world without its credential store: that is where the key belongs."""
+    """Return the settings of the ``World`` fixture, with a credential store of its own."""
     from upstash_helper.storage.credentials.file_store import MemoryStore
 
     return replace(world, store=MemoryStore())
 
 
 async def live(world: World) -> tuple[App, set[str], set[str]]:
-    """Do everything once, also what is refused; return the page, what was handed out, and the database's secrets."""
+    """Use everything once, also in rejected ways. Return the page, the delivered secrets, and the database secrets."""
     async with follow(world) as stream:
         started = await world.start()
         # The user signs in at the sandbox itself: its form is for its own page.
@@ -375,8 +374,8 @@ async def seen_by(sandbox: Sandbox, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("origin", [None, PAGE])
-async def test_t30_what_a_revoked_app_has_begun_is_finished(world: World, origin: str | None) -> None:
-    """The database is made and the answer sent; the next request is refused, and the audit has the result."""
+async def test_t30_request_in_progress_is_finished_after_revocation(world: World, origin: str | None) -> None:
+    """The database is created and the response sent. The next request is rejected, and the audit log has the result."""
     await world.connect()
     app = await world.pair("databases:write", origin=origin)
     await world.sandbox.forget_requests()
@@ -401,8 +400,8 @@ async def test_t30_what_a_revoked_app_has_begun_is_finished(world: World, origin
     assert ("database.create", made.json["id"], "ok") in [(it["action"], it["target"], it["result"]) for it in entries]
 
 
-async def test_t30_the_streams_of_a_revoked_app_end(world: World) -> None:
-    """Each is told and ends within a second; those of others go on."""
+async def test_t30_streams_of_a_revoked_app_end(world: World) -> None:
+    """Each gets an event and ends within a second. Other streams continue."""
     loop = asyncio.get_running_loop()
     app, other = await world.pair("connection:read", origin=PAGE), await world.pair("connection:read", origin=OTHER)
     async with (
@@ -428,8 +427,8 @@ async def test_t30_the_streams_of_a_revoked_app_end(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["sign out", "rotate"])
-async def test_t30_an_app_ends_its_own_token(world: World, how: str) -> None:
-    """Signed out, it is gone as if revoked; rotated, only the old token is, and its streams go on."""
+async def test_t30_app_can_revoke_or_rotate_its_own_token(world: World, how: str) -> None:
+    """Signing out is a revocation. After a rotation only the old token is invalid, and streams continue."""
     app = await world.pair("connection:read", origin=PAGE)
     async with follow(world, **app.headers) as stream:
         if how == "sign out":
@@ -452,12 +451,10 @@ async def test_t30_an_app_ends_its_own_token(world: World, how: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/v1/connection"), ("GET", "/v1/events"), ("DELETE", "/v1/token")]
 )
-async def test_t30_a_body_that_comes_after_the_revocation_comes_too_late(
+async def test_t30_access_is_checked_again_after_the_body_has_arrived(
     timed: tuple[World, FakeClock], method: str, path: str
 ) -> None:
-    """
-    Whoever was let in when the head of its request came is looked at again when the body has: no stream stays open.
-    """
+    """An app that was revoked between a request's head and body is rejected, and no stream stays open."""
     world, clock = timed
     app = await world.pair("connection:read", "connection:write")
     headers = (
@@ -480,11 +477,11 @@ async def test_t30_a_body_that_comes_after_the_revocation_comes_too_late(
     assert (401, "invalid_token") == (answer.status, answer.json["code"])
 
 
-# --- for a while, and how often ---------------------------------------------------------------------------------------
+# --- temporary access and rate limits ---------------------------------------------------------------------------------
 
 
-async def test_once_ends_the_stream_of_the_app_too(timed: tuple[World, FakeClock]) -> None:
-    """When the hour is over the app is told so, and gets to know no more; the owner sees that it is gone."""
+async def test_expired_access_ends_the_apps_streams(timed: tuple[World, FakeClock]) -> None:
+    """The app gets an event, and the owner sees that its access has ended."""
     world, clock = timed
     app = await world.pair("connection:read", once=True)
     async with follow(world, Authorization=f"Bearer {app.token}") as stream, follow(world) as owners:
@@ -496,8 +493,8 @@ async def test_once_ends_the_stream_of_the_app_too(timed: tuple[World, FakeClock
     assert [] == (await world.get("/v1/apps")).json["apps"]
 
 
-async def test_once_is_for_an_hour(timed: tuple[World, FakeClock]) -> None:
-    """The app is told until when; then it is out, and so are those that the user looks at."""
+async def test_access_allowed_once_lasts_one_hour(timed: tuple[World, FakeClock]) -> None:
+    """The app learns until when. Afterwards it is no longer listed."""
     world, clock = timed
     app = await world.pair("connection:read", once=True)
     told = (await world.as_app(app, "GET", "/v1/token")).json["expires_at"]
@@ -511,8 +508,8 @@ async def test_once_is_for_an_hour(timed: tuple[World, FakeClock]) -> None:
     assert [] == (await world.get("/v1/apps")).json["apps"]
 
 
-async def test_an_app_that_asks_too_often_waits(timed: tuple[World, FakeClock]) -> None:
-    """A burst is taken, then it is 429 with the time to wait; the owner and other apps are not held up."""
+async def test_app_over_its_rate_limit_gets_429(timed: tuple[World, FakeClock]) -> None:
+    """A burst is allowed, then 429 with the wait. The owner and other apps are not affected."""
     world, clock = timed
     app, other = await world.pair("connection:read"), await world.pair("connection:read", origin=PAGE)
 

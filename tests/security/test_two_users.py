@@ -1,7 +1,7 @@
 """
-Two users of one machine do not meet: neither has anything of the other's, and each can have a helper.
+Two users of one machine are isolated: neither can access the other's data, and each can have a helper.
 
-Both are accounts of this system, and their helpers, their commands and their attempts are programs that run as them.
+Both are accounts of this system. Their helpers, commands, and attempts are processes that run as them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# Says of each path what could be done with it. Nothing is changed: a file is opened without being emptied.
-REACH = """
+# Reports for each path which operations succeed. Nothing is changed: files are opened without truncating them.
+TRY_FILES = """
 import os
 result = []
 for path in given:
@@ -56,10 +56,10 @@ for path in given:
                 pass
 """
 
-ASK = """
+SEND_REQUESTS = """
 import http.client
 result = []
-for method, path in given["asked"]:
+for method, path in given["requests"]:
     one = http.client.HTTPConnection("127.0.0.1", given["port"], timeout=30)
     headers = {"Authorization": "Bearer " + given["token"], "Idempotency-Key": "k", "Content-Type": "application/json"}
     body = '{"name":"db","primary_region":"us-east-1"}' if method == "POST" else None
@@ -70,7 +70,7 @@ for method, path in given["asked"]:
     one.close()
 """
 
-# A session with a bus and an unlocked keyring, in which a program then runs.
+# Runs a program in a session with a bus and an unlocked keyring.
 _SESSION = """
 printf password | gnome-keyring-daemon --unlock --components=secrets >"$HOME/keyring.out" 2>&1
 printf %s "$DBUS_SESSION_BUS_ADDRESS" >"$HOME/bus"
@@ -78,7 +78,7 @@ exec "$@"
 """
 SESSION = ("dbus-run-session", "--", "sh", "-c", _SESSION, "sh")
 
-# Says what of the helper's can be found in the keyring on a bus.
+# Reports which of the helper's entries the keyring on a bus discloses.
 SEARCH = """
 import sys
 import secretstorage
@@ -95,7 +95,7 @@ else:
 
 @dataclass
 class Helper:
-    """A helper that runs, and what it knows."""
+    """A running helper, and its credentials."""
 
     user: User
     port: int
@@ -105,20 +105,20 @@ class Helper:
 
     @property
     def announced(self) -> dict[str, Any]:
-        """What it tells its own user's programs."""
+        """Its discovery file."""
         file = self.user.runtime / "upstash-helper" / "daemon.json"
         found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
         return found
 
     @property
     def token(self) -> str:
-        """Its owner's token."""
+        """Its owner token."""
         return str(self.announced["owner_token"])
 
 
 @contextmanager
 def helper_of(user: User, port: int, *around: str, **settings: str) -> Iterator[Helper]:
-    """Run a user's helper, started as a program of the user's own; ``around`` starts it in a session."""
+    """Run a user's helper as a process of that user; ``around`` is a command that runs it in a session."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "port": str(port)}.items()]
     command = [*around, sys.executable, "-P", "-m", "upstash_helper", "run", "--stop-with-parent", *flags]
     with user.start(*command) as process:
@@ -128,7 +128,7 @@ def helper_of(user: User, port: int, *around: str, **settings: str) -> Iterator[
             assert process.poll() is None, process.communicate()[0]
             yield Helper(user, port, process)
         finally:
-            # Its standard input ends, which ends it, in whatever session it is.
+            # Closing its standard input ends it, in any session.
             process.communicate(timeout=30)
 
 
@@ -141,19 +141,19 @@ def users() -> Iterator[tuple[User, User]]:
 
 @pytest.fixture
 def ann(users: tuple[User, User]) -> User:
-    """Who was first."""
+    """The first user."""
     return users[0]
 
 
 @pytest.fixture
 def ben(users: tuple[User, User]) -> User:
-    """Who came second."""
+    """The second user."""
     return users[1]
 
 
 @pytest.fixture
 async def anns(ann: User, far_side: Sandbox) -> AsyncIterator[Helper]:
-    """Ann's helper, connected to an account with a database, its key in a file and not in a keyring."""
+    """Ann's helper, connected to an account with a database. Its key is in a file, not in a keyring."""
     email = f"ann-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, PASSWORD)
     key = await far_side.api_key(email, "made-in-the-console")
@@ -172,9 +172,9 @@ def below(folder: Path) -> list[str]:
     return [str(folder), *(str(path) for path in sorted(folder.rglob("*")))]
 
 
-async def test_the_second_user_is_told_whose_the_port_is(anns: Helper, ben: User) -> None:
+async def test_second_user_learns_who_has_the_port(anns: Helper, ben: User) -> None:
     """
-    `start` and `run` on a port that is another user's fail with that user's name and a way out; `status` sees nothing.
+    `start` and `run` on another user's port fail with that user's name and a suggestion. `status` finds no helper.
     """
     port = str(anns.port)
 
@@ -189,10 +189,8 @@ async def test_the_second_user_is_told_whose_the_port_is(anns: Helper, ben: User
     assert (exit_codes.NOT_RUNNING, "") == (status.code, status.out)
 
 
-async def test_both_have_a_helper_with_a_port_for_each(anns: Helper, ben: User) -> None:
-    """
-    On another port the second user's helper runs beside the first; each user's commands reach one's own alone.
-    """
+async def test_both_users_can_have_a_helper_on_different_ports(anns: Helper, ben: User) -> None:
+    """With another port the second user's helper runs as well. Each user's commands reach only their own helper."""
     with helper_of(ben, free_port(), credential_store="file") as bens:
         ann_sees, ben_sees = await anns.user.helper("status", "--json"), await ben.helper("status", "--json")
         ben_lists = await ben.helper("databases", "list")
@@ -210,9 +208,10 @@ async def test_both_have_a_helper_with_a_port_for_each(anns: Helper, ben: User) 
     assert (0, True) == (still.code, "orders" in still.out)
 
 
-async def test_nothing_is_sent_to_whoever_took_the_port(ann: User, ben: User) -> None:
+async def test_nothing_is_sent_to_a_server_that_took_over_the_port(ann: User, ben: User) -> None:
     """
-    After a crash the old announcement names a port that another user's server has by now: no command tells it a word.
+    After a crash, the stale discovery file names a port that another user's server now has. No command sends
+    anything to it.
     """
     port = free_port()
     with helper_of(ben, port, credential_store="memory") as crashed:
@@ -223,17 +222,18 @@ async def test_nothing_is_sent_to_whoever_took_the_port(ann: User, ben: User) ->
     commands = ("status", "stop", "start", "restart", "open", "databases list", "connect", "disconnect --yes", "events",
                 "approvals list", "tray", "doctor")  # fmt: skip
 
-    with ann.listening(port) as heard:
+    with ann.listening(port) as received:
         rans = [await ben.helper(*command.split(), UPSTASH_HELPER_PORT=str(port)) for command in commands]
 
     assert "Traceback" not in "".join(ran.err for ran in rans)
-    # Looking whether something listens there is all that `doctor` does.
-    assert [] == [said for said in heard if said]
+    # `doctor` only checks whether the port is in use.
+    assert [] == [data for data in received if data]
 
 
-async def test_no_file_of_the_other_users_can_be_opened(anns: Helper, ben: User) -> None:
+async def test_files_of_the_other_user_are_not_accessible(anns: Helper, ben: User) -> None:
     """
-    Discovery, locks, ledger, log, credential: none can be read, written, listed or planted, though the home is open.
+    Discovery file, locks, ledger, log, and credential cannot be read, written, listed, or created, although the
+    home folder is accessible.
     """
     ann = anns.user
     control = ann.home / "for everybody"
@@ -244,44 +244,46 @@ async def test_no_file_of_the_other_users_can_be_opened(anns: Helper, ben: User)
     assert {"daemon.json", "daemon.lock", "ledger.db", "upstash-helper.log"} < names
     assert [name for name in names if name.startswith("credential")]
 
-    reached = await ben.does(REACH, files)
+    reached = await ben.evaluate(TRY_FILES, files)
 
     assert [[str(control), "read"]] == reached
 
 
-async def test_the_users_own_programs_can_open_them(anns: Helper) -> None:
-    """
-    What keeps the other out is whose they are: the same attempts by their owner succeed.
-    """
+async def test_files_are_accessible_to_their_user(anns: Helper) -> None:
+    """The same attempts by the owner of the files succeed, so it is the ownership that protects them."""
     files = [path for path in below(anns.user.home / ".local/state/upstash-helper") if path.endswith(("db", "log"))]
 
-    reached = await anns.user.does(REACH, files)
+    reached = await anns.user.evaluate(TRY_FILES, files)
 
     assert {(path, what) for path in files if not path.endswith("/log") for what in ("read", "write")} <= {
         (path, what) for path, what in reached
     }
 
 
-async def test_the_owners_token_in_the_wrong_hands_is_worth_nothing(anns: Helper, ben: User) -> None:
+async def test_owner_token_does_not_work_for_another_user(anns: Helper, ben: User) -> None:
     """
-    The helper asks the system whose the connection is: with Ann's own token Ben gets 403 to everything, Ann an answer.
+    The helper asks the system who opened the connection: with Ann's token, Ben always gets a 403, and Ann a
+    response.
     """
-    asked = [("GET", "/v1/connection"), ("GET", "/v1/databases"), ("POST", "/v1/databases"), ("GET", "/")]
-    given = {"port": anns.port, "token": anns.token, "asked": asked}
+    requests = [("GET", "/v1/connection"), ("GET", "/v1/databases"), ("POST", "/v1/databases"), ("GET", "/")]
+    given = {"port": anns.port, "token": anns.token, "requests": requests}
 
-    bens = await ben.does(ASK, given)
-    own = await anns.user.does(ASK, given | {"asked": asked[:2]})
+    bens = await ben.evaluate(SEND_REQUESTS, given)
+    own = await anns.user.evaluate(SEND_REQUESTS, given | {"requests": requests[:2]})
     databases = await anns.user.helper("databases", "list", "--json")
 
-    assert [(403, "wrong_user")] * len(asked) == [(status, msgspec.json.decode(text)["code"]) for status, text in bens]
+    assert [(403, "wrong_user")] * len(requests) == [
+        (status, msgspec.json.decode(text)["code"]) for status, text in bens
+    ]
     assert not [text for _, text in bens if anns.email in text or "orders" in text]
     assert [200, 200] == [status for status, _ in own]
     assert ["orders"] == [one["name"] for one in databases.json["databases"]]
 
 
-async def test_with_the_others_environment_nothing_is_reached(anns: Helper, ben: User) -> None:
+async def test_environment_of_the_other_user_gives_no_access(anns: Helper, ben: User) -> None:
     """
-    After `su` without `-` a program has the other user's HOME and XDG_RUNTIME_DIR: an error says what cannot be opened.
+    After `su` without `-`, a program has the other user's HOME and XDG_RUNTIME_DIR. The error names the file that
+    cannot be opened.
     """
     ann = anns.user
     before = below(ann.home) + below(ann.runtime)
@@ -291,22 +293,23 @@ async def test_with_the_others_environment_nothing_is_reached(anns: Helper, ben:
     rans = {command: await ben.helper(*command.split(), **theirs) for command in (*refused, "stop", "config show")}
 
     assert set(refused) <= {command for command, ran in rans.items() if ran.code}
-    said = "".join(ran.out + ran.err for ran in rans.values())
-    assert "Traceback" not in said
-    assert anns.email not in said
+    output = "".join(ran.out + ran.err for ran in rans.values())
+    assert "Traceback" not in output
+    assert anns.email not in output
     assert before == below(ann.home) + below(ann.runtime)
     assert 0 == (await ann.helper("status")).code
 
 
-async def test_a_runtime_folder_that_another_was_first_to_make_is_not_used(ann: User, ben: User) -> None:
+async def test_runtime_folder_in_tmp_is_not_used(ann: User, ben: User) -> None:
     """
-    Without a session's runtime folder the helper does not go to /tmp, where Ann could have made Ben's before him.
+    Without a session's runtime folder the helper does not use /tmp, where Ann could have created Ben's folder
+    first.
     """
-    # Where platformdirs would look below the temporary folder.
+    # The path that platformdirs would use below the temporary folder.
     trap = ben.base / "tmp"
     trap.mkdir(mode=0o777)
     trap.chmod(0o1777)
-    made = await ann.does("import os; os.mkdir(given, 0o777); os.chmod(given, 0o777); result = 1",
+    made = await ann.evaluate("import os; os.mkdir(given, 0o777); os.chmod(given, 0o777); result = 1",
                           str(trap / f"runtime-{ben.uid}"))  # fmt: skip
     assert 1 == made
 
@@ -320,10 +323,8 @@ async def test_a_runtime_folder_that_another_was_first_to_make_is_not_used(ann: 
     assert [str(trap), str(trap / f"runtime-{ben.uid}")] == below(trap)
 
 
-async def test_each_has_a_keyring_of_ones_own(ann: User, ben: User, far_side: Sandbox) -> None:
-    """
-    Each helper's key is in its user's keyring; the other's bus lets Ben in neither by hand nor by his helper.
-    """
+async def test_each_user_has_a_separate_keyring(ann: User, ben: User, far_side: Sandbox) -> None:
+    """Each helper's key is in its user's keyring, which Ben's programs and helper cannot reach on Ann's bus."""
     skip_unless_there_is_one()
     email = f"ann-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, PASSWORD)

@@ -1,4 +1,4 @@
-"""Upstash has a fault: T36 and T48, seen from the loopback API."""
+"""T36 and T48: failures of Upstash, as seen from the loopback API."""
 
 from __future__ import annotations
 
@@ -47,10 +47,8 @@ async def sent(world: World, path: str) -> int:
         ({"truncate": 20}, "network_error"),
     ],
 )
-async def test_t36_a_fault_of_the_token_endpoint_ends_in_a_named_failure(
-    world: World, fault: dict[str, Any], reason: str
-) -> None:
-    """The user reads what happened, the code is sent once, and nothing is stored."""
+async def test_t36_token_endpoint_failure_has_a_reason(world: World, fault: dict[str, Any], reason: str) -> None:
+    """The page explains what happened, the code is sent once, and nothing is stored."""
     attempt = await attempted(world, method="POST", path="/oauth/token", times=None, **fault)
 
     assert "failed" == attempt["state"]
@@ -60,16 +58,16 @@ async def test_t36_a_fault_of_the_token_endpoint_ends_in_a_named_failure(
     assert await world.store.load() is None
 
 
-async def test_t36_a_code_is_not_sent_again_after_an_answer(world: World) -> None:
-    """Two faults and then health would have helped a retry, and spent the code twice."""
+async def test_t36_code_is_not_sent_again_after_a_response(world: World) -> None:
+    """A retry would have succeeded here, but would have sent the code twice."""
     attempt = await attempted(world, method="POST", path="/oauth/token", times=2, status=500, body="oops")
 
     assert "server_error" == attempt["reason"]
     assert 1 == await sent(world, "/oauth/token")
 
 
-async def test_t36_a_connection_that_breaks_before_an_answer_is_tried_again(world: World) -> None:
-    """No byte of an answer came: the authorization server refuses a spent code by itself."""
+async def test_t36_exchange_is_retried_if_no_response_arrived(world: World) -> None:
+    """No byte of a response has arrived, and the authorization server itself refuses a code that was used."""
     attempt = await attempted(world, method="POST", path="/oauth/token", times=1, reset=True)
 
     assert "succeeded" == attempt["state"], attempt
@@ -85,8 +83,8 @@ async def test_t36_a_connection_that_breaks_before_an_answer_is_tried_again(worl
         ({"status": 200, "body": "<html></html>"}, "invalid_response"),
     ],
 )
-async def test_t36_a_fault_while_the_key_is_made_is_named(world: World, fault: dict[str, Any], reason: str) -> None:
-    """Signed in, and no key: the user is told which of the two it was."""
+async def test_t36_failure_to_create_the_key_has_a_reason(world: World, fault: dict[str, Any], reason: str) -> None:
+    """The user is signed in but has no key, and the reason makes that clear."""
     attempt = await attempted(world, method="POST", path="/apikey", times=None, **fault)
 
     assert ("failed", reason) == (attempt["state"], attempt["reason"])
@@ -94,8 +92,8 @@ async def test_t36_a_fault_while_the_key_is_made_is_named(world: World, fault: d
     assert await world.store.load() is None
 
 
-async def test_a_key_whose_answer_was_lost_is_named(world: World) -> None:
-    """The key exists at Upstash: the user is told what it is called, to delete it."""
+async def test_key_whose_response_was_lost_is_named(world: World) -> None:
+    """The key exists at Upstash: the user learns its name, to delete it."""
     attempt = await attempted(world, method="POST", path="/apikey", when="after", reset=True)
     names = await world.sandbox.api_key_names(world.email)
 
@@ -104,8 +102,8 @@ async def test_a_key_whose_answer_was_lost_is_named(world: World) -> None:
     assert names[0] in attempt["detail"]
 
 
-async def test_a_connect_that_fails_can_be_started_again(world: World) -> None:
-    """A failed attempt stands in nobody's way."""
+async def test_failed_attempt_can_be_repeated(world: World) -> None:
+    """A failed attempt does not prevent the next one."""
     await attempted(world, method="POST", path="/oauth/token", status=500, body="oops")
     await world.sandbox.clear_faults()
     started = await world.start()
@@ -115,8 +113,8 @@ async def test_a_connect_that_fails_can_be_started_again(world: World) -> None:
     assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
 
 
-async def test_the_oauth_tokens_are_given_back(world: World) -> None:
-    """Once the key is stored the tokens are revoked: nothing but the key is left of the sign-in."""
+async def test_oauth_tokens_are_revoked(world: World) -> None:
+    """Once the key is stored, the tokens are revoked: only the key remains."""
     await world.sandbox.forget_requests()
 
     await world.connect()
@@ -134,8 +132,8 @@ async def test_the_oauth_tokens_are_given_back(world: World) -> None:
         {"userinfo": True, "id_token_email": False},
     ],
 )
-async def test_the_email_is_found_wherever_upstash_tells_it(world: World, switches: dict[str, bool]) -> None:
-    """In the key's answer, the id_token, the access token or userinfo."""
+async def test_email_is_found_in_every_documented_place(world: World, switches: dict[str, bool]) -> None:
+    """The email may be in the key's response, the ID token, the access token, or userinfo."""
     await world.sandbox.settings(**switches)
 
     connection = await world.connect()
@@ -143,13 +141,13 @@ async def test_the_email_is_found_wherever_upstash_tells_it(world: World, switch
     assert world.email == connection["account"]["email"]
 
 
-async def test_an_email_that_nobody_tells_is_asked_for(world: World) -> None:
-    """The key is kept, the state says what is missing, and the user's answer is proved before it counts."""
+async def test_missing_email_is_requested(world: World) -> None:
+    """The key is kept, the state shows what is missing, and the user's email is verified before it is stored."""
     await world.sandbox.settings(id_token_email=False, userinfo=False)
 
     connection = await world.connect()
     blocked = await world.get("/v1/databases")
-    wrong = await world.call("PUT", "/v1/connection/email", {"email": "somebody@else.example"})
+    wrong = await world.call("PUT", "/v1/connection/email", {"email": "someone@else.example"})
     right = await world.call("PUT", "/v1/connection/email", {"email": world.email})
 
     assert ("needs_email", None) == (connection["state"], connection["account"])
@@ -159,8 +157,8 @@ async def test_an_email_that_nobody_tells_is_asked_for(world: World) -> None:
     assert 200 == (await world.get("/v1/databases")).status
 
 
-async def test_an_api_key_of_the_console_is_proved_and_kept(world: World) -> None:
-    """Without a client id a user connects with a key made by hand."""
+async def test_console_api_key_is_verified_and_stored(world: World) -> None:
+    """Without a client ID a user can connect with a key from the console."""
     await world.sandbox.account(world.email, PASSWORD)
     key = await world.sandbox.api_key(world.email, "by-hand")
 
@@ -174,8 +172,8 @@ async def test_an_api_key_of_the_console_is_proved_and_kept(world: World) -> Non
     assert Secret(key) == (await world.store.load()).api_key  # type: ignore[union-attr]
 
 
-async def test_a_key_that_cannot_be_proved_is_not_kept(world: World) -> None:
-    """If Upstash cannot be asked, the user is told, and nothing changes."""
+async def test_unverified_api_key_is_not_stored(world: World) -> None:
+    """If Upstash cannot be reached, the response says so, and nothing changes."""
     await world.sandbox.fault(path="/v2/*", times=None, status=500, body="oops")
 
     reply = await world.call("PUT", "/v1/connection/api-key", {"email": world.email, "api_key": "some-key"})
@@ -198,10 +196,10 @@ async def test_a_key_that_cannot_be_proved_is_not_kept(world: World) -> None:
         ({"status": 200, "body": '{"not":"a list"}'}, 502, "upstream_unavailable"),
     ],
 )
-async def test_t48_what_upstash_says_is_told_in_our_words(
+async def test_t48_upstream_errors_have_own_statuses_and_codes(
     world: World, fault: dict[str, Any], status: int, code: str
 ) -> None:
-    """Each kind of failure has a status and code of its own, and none of them is our own 401."""
+    """Each kind of failure has its own status and code, and none is a 401."""
     await world.connect()
     await world.sandbox.fault(path="/v2/redis/databases", times=None, **fault)
 
@@ -213,8 +211,8 @@ async def test_t48_what_upstash_says_is_told_in_our_words(
         assert ("7", 7) == (reply.headers["Retry-After"], reply.json["retry_after"])
 
 
-async def test_t48_a_revoked_key_asks_for_a_reconnect_and_starts_no_storm(world: World) -> None:
-    """After Upstash has refused the key, calls are answered here until the user connects again."""
+async def test_t48_revoked_key_requires_a_reconnect_without_further_requests(world: World) -> None:
+    """After Upstash has refused the key, calls fail locally until the user connects again."""
     connection = await world.connect()
     await world.sandbox.revoke_api_key(world.email, connection["api_key_name"])
     await world.sandbox.forget_requests()
@@ -231,8 +229,8 @@ async def test_t48_a_revoked_key_asks_for_a_reconnect_and_starts_no_storm(world:
     assert 200 == (await world.get("/v1/databases")).status
 
 
-async def test_t48_a_database_that_is_not_there_is_not_found(world: World) -> None:
-    """404 names what was looked for."""
+async def test_t48_unknown_database_is_not_found(world: World) -> None:
+    """The 404 names the database."""
     await world.connect()
 
     replies = [
@@ -246,8 +244,8 @@ async def test_t48_a_database_that_is_not_there_is_not_found(world: World) -> No
     assert {(404, "database_not_found")} == {(reply.status, reply.code) for reply in replies}
 
 
-async def test_t48_many_callers_share_one_fetch(world: World) -> None:
-    """However many ask at once, Upstash is asked once."""
+async def test_t48_concurrent_callers_share_one_fetch(world: World) -> None:
+    """However many callers request the list at once, Upstash gets one request."""
     await world.connect()
     await world.create()
     await world.sandbox.forget_requests()
@@ -258,8 +256,8 @@ async def test_t48_many_callers_share_one_fetch(world: World) -> None:
     assert 1 == await sent(world, "/v2/redis/databases")
 
 
-async def test_a_create_whose_answer_was_lost_finds_its_database(world: World) -> None:
-    """The request went out and the answer was lost: the one database is found, and no second one is made."""
+async def test_create_with_a_lost_response_finds_its_database(world: World) -> None:
+    """The request was sent and its response lost: the database is found, and no second one is created."""
     await world.connect()
     await world.sandbox.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
     body = {"name": "lost", "primary_region": "us-east-1"}
@@ -274,8 +272,11 @@ async def test_a_create_whose_answer_was_lost_finds_its_database(world: World) -
     assert ["lost"] == [database["name"] for database in listed]
 
 
-async def test_a_create_whose_outcome_cannot_be_told_says_so(world: World) -> None:
-    """Neither made nor not made for sure: 409 with what to do, and the same key still makes no second one."""
+async def test_create_with_an_unknown_outcome_is_reported(world: World) -> None:
+    """
+    If it is unknown whether the database exists, the 409 says what to do, and the same key still creates no second
+    one.
+    """
     await world.connect()
     await world.sandbox.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
     await world.sandbox.fault(method="GET", path="/v2/redis/databases", times=None, status=500, body="oops")
@@ -291,8 +292,8 @@ async def test_a_create_whose_outcome_cannot_be_told_says_so(world: World) -> No
     assert ["maybe"] == [database["name"] for database in listed]
 
 
-async def test_a_create_that_upstash_refuses_frees_its_key(world: World) -> None:
-    """Nothing was made, so the same request may be sent again."""
+async def test_create_rejected_by_upstash_releases_its_key(world: World) -> None:
+    """No database was created, so the same request can be sent again."""
     await world.connect()
     await world.sandbox.fault(method="POST", path="/v2/redis/database", status=429, body="{}")
     body = {"name": "later", "primary_region": "us-east-1"}
@@ -303,8 +304,8 @@ async def test_a_create_that_upstash_refuses_frees_its_key(world: World) -> None
     assert (429, 201) == (refused.status, made.status)
 
 
-async def test_a_caller_who_goes_away_does_not_stop_a_create(world: World) -> None:
-    """The database is made once, and the same key finds it later."""
+async def test_create_continues_after_its_client_disconnected(world: World) -> None:
+    """The database is created once, and the same key finds it later."""
     await world.connect()
     await world.sandbox.fault(method="POST", path="/v2/redis/database", latency=0.3)
     body = {"name": "patient", "primary_region": "us-east-1"}
@@ -324,8 +325,8 @@ async def test_a_caller_who_goes_away_does_not_stop_a_create(world: World) -> No
     assert ["patient"] == [database["name"] for database in listed]
 
 
-async def test_changes_that_fail_half_way_say_what_was_done(world: World) -> None:
-    """A caller that changes two things and gets one knows which."""
+async def test_partly_applied_changes_are_reported(world: World) -> None:
+    """A caller that requests two changes, of which one is applied, learns which one."""
     await world.connect()
     made = await world.create("half")
     await world.sandbox.fault(method="POST", path="/v2/redis/rename/*", status=500, body="oops")

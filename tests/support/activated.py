@@ -1,4 +1,4 @@
-"""The daemon behind sockets that an activator holds: it runs as soon as somebody connects, and not before."""
+"""A socket-activated daemon: it is started by the first connection."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPATIENT = (sys.executable, "-m", "tests.support.impatient")
+SHORT_IDLE = (sys.executable, "-m", "tests.support.short_idle")
 ANSWER_SECONDS = 60.0
-"""What a request may take that finds the daemon asleep on a busy machine."""
+"""How long a request may take that starts the daemon on a busy machine."""
 
 
 @dataclass
 class Activated:
-    """The daemon of a world below ``home``."""
+    """A socket-activated daemon with its folders below ``home``."""
 
     home: Path
     activator: Activator
@@ -38,26 +38,26 @@ class Activated:
     @contextlib.contextmanager
     def listening(cls, home: Path, *, idle_seconds: float | None = None, **settings: str) -> Iterator[Activated]:
         """
-        Listen for it, on both addresses.
+        Listen on both addresses.
 
         Args:
-            home: All its folders are below it.
-            idle_seconds: A fraction of a second after which it leaves; None: as it is set.
-            settings: By their names in upper case.
+            home: The parent of all its folders.
+            idle_seconds: The idle time, a fraction of a second; None: the setting's.
+            settings: Settings by name, in upper case.
         """
         first = listening(HOSTS[0])
         port = first.getsockname()[1]
         environ = environment(home, port, **settings)
         command: tuple[str, ...] = COMMAND
         if idle_seconds is not None:
-            command = IMPATIENT
-            environ |= {"IMPATIENT_SECONDS": str(idle_seconds), "PYTHONPATH": str(ROOT)}
+            command = SHORT_IDLE
+            environ |= {"SHORT_IDLE_SECONDS": str(idle_seconds), "PYTHONPATH": str(ROOT)}
         with Activator.running(command, environ, [first, listening(HOSTS[1], port)]) as activator:
             yield cls(home=home, activator=activator, environ=environ)
 
     @property
     def port(self) -> int:
-        """Where it is."""
+        """Its port."""
         return self.activator.port
 
     @property
@@ -72,23 +72,23 @@ class Activated:
 
     @property
     def client(self) -> DaemonClient:
-        """A client as its owner, which wakes it."""
+        """An owner's client, which wakes the daemon."""
         return DaemonClient.discover(self.runtime, state=self.state)
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """What it has logged."""
+        """The lines of its log."""
         lines = (self.home / "log" / "upstash-helper.log").read_bytes().splitlines()
         return [msgspec.json.decode(line) for line in lines]
 
     def get(self, path: str = "/health", *, host: str = HOSTS[0]) -> tuple[int, Any]:
-        """Ask on a connection of its own, and return the status and what the JSON says."""
+        """Send a request on a new connection, and return the status and the decoded JSON."""
         with contextlib.closing(http.client.HTTPConnection(host, self.port, timeout=ANSWER_SECONDS)) as connection:
             connection.request("GET", path, headers={"Connection": "close"})
             answer = connection.getresponse()
             return answer.status, msgspec.json.decode(answer.read())
 
-    def asleep(self) -> None:
+    def wait_until_exited(self) -> None:
         """Wait until every process that was started has ended."""
         until(lambda: self.activator.pids and self.activator.pid is None)
         assert not discovery.is_running(self.runtime)

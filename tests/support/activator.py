@@ -1,8 +1,8 @@
 """
-A service manager that starts a program when somebody connects, as systemd does for a socket unit with ``Accept=no``.
+A service manager that starts a program on the first connection, like systemd for a socket unit with ``Accept=no``.
 
-It holds the sockets. While the program does not run it looks whether a connection waits, and only then starts it, with
-the sockets as descriptors 3 and up (sd_listen_fds(3)). While the program runs it only waits for its end.
+It holds the sockets. While the program is not running, it waits for a connection, and then starts the program with the
+sockets as descriptors 3 and up (sd_listen_fds(3)). While the program is running, it only waits for its end.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _LISTENS = (
     "import socket; one = socket.create_server(('127.0.0.1', 0)); print(one.getsockname()[1], flush=True); input()"
 )
 _FIRST = 3
-# Out of the way of the numbers that the program gets.
+# Above the numbers of the passed descriptors.
 _ABOVE = 64
-# The variable has the program's own process id, so it is the program's process that sets it.
+# The variable contains the program's own process id, so it has to be set in the program's process.
 _NAMED = ("/bin/sh", "-c", 'export LISTEN_PID=$$; exec "$@"', "sh")
 
 
 def listening(host: str, port: int = 0) -> socket.socket:
-    """Return a socket as a socket unit has it."""
+    """Return a listening socket, like a socket unit's."""
     one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind((host, port))
@@ -43,41 +43,41 @@ def listening(host: str, port: int = 0) -> socket.socket:
 
 
 @dataclass(frozen=True)
-class Namesake:
-    """A program that is called systemd, and listens."""
+class FakeSystemd:
+    """A program named systemd that listens."""
 
     pid: int
     port: int
 
 
 @contextlib.contextmanager
-def as_systemd(folder: Path) -> Iterator[Namesake]:
-    """Have a program listen on 127.0.0.1 that the system knows as systemd, and that answers nobody."""
+def as_systemd(folder: Path) -> Iterator[FakeSystemd]:
+    """Run a program named systemd that listens on 127.0.0.1 and does not respond."""
     program = folder / "systemd"
     program.symlink_to(sys.executable)
     with subprocess.Popen([program, "-S", "-c", _LISTENS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        yield Namesake(process.pid, int(process.stdout.readline()))
+        yield FakeSystemd(process.pid, int(process.stdout.readline()))
         process.communicate(b"\n")
 
 
 class Activator:
-    """The sockets, the program, and a thread that brings the two together."""
+    """The sockets, the program, and the thread that connects them."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], sockets: Sequence[socket.socket]) -> None:
         """
         Args:
             command: The program.
-            environ: Its environment, beside what the sockets add.
-            sockets: What it is handed over. They are the activator's from now on.
+            environ: Its environment, without the variables for the sockets.
+            sockets: The sockets to pass. The activator owns them from now on.
         """
         self.command = list(command)
         self.environ = dict(environ)
         self.sockets = list(sockets)
         self.pids: list[int] = []
-        """Of every process that was started."""
+        """The process ids of all started programs."""
         self.codes: list[int] = []
-        """How each of them ended: its exit code, or minus the number of its signal."""
+        """Their exit codes, or the negative signal numbers."""
         self._over, self._wake = os.pipe()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="activator", daemon=True)
@@ -87,7 +87,7 @@ class Activator:
     def running(
         cls, command: Sequence[str], environ: Mapping[str, str], sockets: Sequence[socket.socket]
     ) -> Iterator[Self]:
-        """Wait for connections, and end what runs on leaving."""
+        """Wait for connections. On leaving, stop the program."""
         activator = cls(command, environ, sockets)
         activator._thread.start()
         try:
@@ -102,17 +102,17 @@ class Activator:
 
     @property
     def pid(self) -> int | None:
-        """The process that runs now."""
+        """The process that is running, if any."""
         return self.pids[-1] if len(self.pids) > len(self.codes) else None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the running process a signal."""
+        """Send a signal to the running process."""
         pid = self.pid
         assert pid is not None, "nothing runs"
         os.kill(pid, number)
 
     def close(self) -> None:
-        """End what runs, and stop listening."""
+        """Stop the program, and stop listening."""
         self._closing = True
         os.write(self._wake, b".")
         pid = self.pid

@@ -1,4 +1,4 @@
-"""A daemon in a test's own process, that command lines find as they find any other."""
+"""A daemon in the test's process that command lines can find."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def announced(world: World, home: Path) -> Iterator[dict[str, str]]:
-    """
-    Announce ``world`` below ``home``, as the daemon's process would; the environment is that of a command line.
-    """
+    """Announce ``world`` below ``home`` like a daemon's process. Yield the environment of a command line."""
     runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     lock = InstanceLock(runtime)

@@ -1,4 +1,4 @@
-"""A clock that is moved by hand."""
+"""A clock that tests move by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class FakeClock:
-    """The ``Clock`` port: time stands still until a test moves it."""
+    """The ``Clock`` port. Time passes only when a test says so."""
 
     def __init__(self, *, now: float = 1_790_000_000.0) -> None:
         self._monotonic = 1000.0
@@ -17,7 +17,7 @@ class FakeClock:
         self._calls: list[tuple[float, Callable[[], None]]] = []
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return the monotonic time."""
         return self._monotonic
 
     def time(self) -> float:
@@ -25,11 +25,11 @@ class FakeClock:
         return self._time
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Call ``call`` as soon as the time is moved to ``when`` or past it."""
+        """Call ``call`` as soon as the time reaches ``when``."""
         self._calls.append((when, call))
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; a sleep of the machine is one long step."""
+        """Let time pass in one step."""
         self._monotonic += seconds
         self._time += seconds
         due = [call for when, call in self._calls if when <= self._monotonic]
@@ -38,5 +38,5 @@ class FakeClock:
             call()
 
     def set_wall_clock(self, seconds: float) -> None:
-        """Move the Unix time alone, as a user or NTP does."""
+        """Move only the Unix time, as a user or NTP does."""
         self._time += seconds

@@ -17,7 +17,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that has ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -25,12 +25,12 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """What it printed, as JSON."""
+        """Its output, decoded from JSON."""
         return msgspec.json.decode(self.out)
 
 
 async def run_cli(*arguments: str, environment: Mapping[str, str], typed: str | None = None) -> Ran:
-    """Run ``upstash-helper`` and wait for its end; ``typed`` is its standard input."""
+    """Run ``upstash-helper`` and wait for it; ``typed`` is its standard input."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

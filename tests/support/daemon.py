@@ -1,5 +1,5 @@
 """
-The daemon for tests: the real thing in a process of its own, in folders of its own.
+The daemon for tests: the real one, in a separate process with its own folders.
 
     with DaemonProcess.running(tmp_path, client_id="…", auth_url=sandbox.auth_url) as daemon:
         daemon.client.status()
@@ -27,7 +27,7 @@ __all__ = ["DaemonFailed", "DaemonProcess", "clean_environment", "free_port"]
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 QUIETLY = ("--no-browser", "--no-notifications")
-"""Whoever runs the tests may have a desktop."""
+"""Avoids side effects on the desktop of the user who runs the tests."""
 
 
 class DaemonFailed(Exception):
@@ -40,7 +40,7 @@ class DaemonFailed(Exception):
 
 
 class DaemonProcess:
-    """A daemon with its folders. It can be started, stopped, killed and started again."""
+    """A daemon with its folders. It can be started, stopped, killed, and started again."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class DaemonProcess:
     ) -> None:
         """
         Args:
-            home: The root of all its folders (``UPSTASH_HELPER_HOME``).
-            profile: Its profile.
-            port: Where it listens; None: any that is free.
+            home: The parent of all its folders (``UPSTASH_HELPER_HOME``).
+            profile: The name of its profile.
+            port: Its port; None: any free port.
             environment: Added to this process's environment.
-            quietly: Without a browser and notifications.
-            settings: Flags of ``run`` by the setting's name; by default the credential store is the memory.
+            quietly: Whether it runs without a browser and notifications.
+            settings: Flags of ``run`` by the setting's name. By default the credential store is ``memory``.
         """
         self.home = home
         self.port = free_port() if port is None else port
@@ -85,7 +85,7 @@ class DaemonProcess:
         Start it and wait until it serves.
 
         Raises:
-            DaemonFailed: If it ends instead, with what it said and its exit code.
+            DaemonFailed: If it ends instead, with its output and exit code.
         """
         profile = ["--profile", self._profile] if self._profile else []
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
@@ -114,38 +114,38 @@ class DaemonProcess:
 
     @property
     def folders(self) -> Folders:
-        """Where it keeps its files."""
+        """Its folders."""
         return locate(profile=self._profile, environ=self.environment)[1]
 
     @property
     def client(self) -> DaemonClient:
         """
-        A client of it, as its owner.
+        An owner's client.
 
         Raises:
-            DaemonUnreachable: If it does not run.
+            DaemonUnreachable: If it is not running.
         """
         return DaemonClient.discover(self.folders.runtime)
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Its log."""
         return self.folders.log_file.read_text(encoding="utf-8")
 
     def stop(self) -> int:
-        """Stop it as Ctrl-C would, and return its exit code."""
+        """Stop it like Ctrl-C would, and return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT if sys.platform != "win32" else signal.SIGTERM)
         return self.wait()
 
-    def leave(self) -> int:
-        """Close its standard input, as the system does when its parent ends, and return its exit code."""
+    def close_stdin(self) -> int:
+        """Close its standard input, as happens when its parent ends, and return its exit code."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -157,7 +157,7 @@ class DaemonProcess:
         return self._process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """Let it die without a chance to clean up. Succeeds as well if it does not run."""
+        """Kill it without cleanup, if it is running."""
         if self._process is None:
             return
         self._process.kill()
@@ -167,7 +167,7 @@ class DaemonProcess:
                 pipe.close()
 
     def output(self) -> str:
-        """Return what it wrote to its terminal, once it has ended."""
+        """Return its output, once it has ended."""
         assert self._process is not None
         assert self._process.stdout is not None
         return self._process.stdout.read()

@@ -1,4 +1,4 @@
-"""Demos take turns: each takes port 3000 if it can, and of two that start at the same moment one may find it taken."""
+"""Running demos one at a time: each uses port 3000 if it is free, and two at once would race for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS: Final = 240.0
 
 @contextlib.contextmanager
 def turn() -> Iterator[None]:
-    """Wait until no other test of this machine runs a demo, and keep them waiting meanwhile."""
+    """Wait until no other test on this machine runs a demo, and keep others waiting."""
     folder = Path(tempfile.gettempdir()) / f"upstash-helper-tests-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     with InstanceLock(folder, timeout=_SECONDS, file="demo.lock"):

@@ -1,4 +1,4 @@
-"""An X display of a test's own, by Xvfb, which is seen by nobody."""
+"""A virtual X display for a test (Xvfb), and a clipboard on it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.support.until import until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,10 +22,10 @@ STOP_SECONDS = 10.0
 
 @contextmanager
 def x_display() -> Iterator[str]:
-    """Start a server that takes a number that is free, and return its name, as in ``DISPLAY``."""
+    """Run an X server on a free display number, and yield its name, as in ``DISPLAY``."""
     program = _program("Xvfb", package="xvfb")
     reading, writing = os.pipe()
-    # With -displayfd the server finds a free number by itself and says which, so that no two tests take the same.
+    # With -displayfd the server chooses a free number and reports it, so that no two tests use the same.
     command = [program, "-displayfd", str(writing), "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
     try:
         server = subprocess.Popen(
@@ -31,9 +33,9 @@ def x_display() -> Iterator[str]:
         )
     finally:
         os.close(writing)
-    with os.fdopen(reading, encoding="ascii") as said, server:
+    with os.fdopen(reading, encoding="ascii") as reported, server:
         try:
-            number = said.readline().strip()
+            number = reported.readline().strip()
             assert number, "Xvfb has ended"
             yield f":{number}"
         finally:
@@ -46,39 +48,40 @@ def x_display() -> Iterator[str]:
 
 @contextmanager
 def desk() -> Iterator[Desk]:
-    """Start a display with a user who copies and pastes."""
+    """Run a display with a clipboard."""
     _program("xclip", package="xclip")
     with x_display() as display:
         found = Desk(display)
         try:
             yield found
         finally:
-            # One that a test has stopped does not notice that its display is gone, and the next may have its name.
+            # An owner that a test has suspended does not notice that its display is gone, whose name may be reused.
             for owner in found.owners():
                 with suppress(psutil.NoSuchProcess):
                     owner.kill()
 
 
 class Desk:
-    """An X display, and a user who copies and pastes there."""
+    """The clipboard of an X display, and its user."""
 
     def __init__(self, display: str) -> None:
         gone = {"WAYLAND_DISPLAY"}
         self.environ = {name: value for name, value in os.environ.items() if name not in gone} | {"DISPLAY": display}
 
     def paste(self) -> str:
-        """Return what is on the clipboard."""
+        """Return the text on the clipboard."""
         command = ["xclip", "-selection", "clipboard", "-o"]
         return subprocess.run(command, env=self.environ, capture_output=True, check=False, timeout=20).stdout.decode()
 
     def copy(self, text: str) -> None:
-        """Put something on the clipboard."""
+        """Copy a text to the clipboard. Returns once it can be pasted: xclip exits before the X server knows it."""
         command = ["xclip", "-selection", "clipboard"]
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(command, env=self.environ, input=text.encode(), check=True, timeout=20, **silent)  # type: ignore[call-overload]
+        until(lambda: self.paste() == text)
 
     def owners(self) -> list[psutil.Process]:
-        """Return the programs that hold what is on the clipboard."""
+        """Return the processes that own the clipboard."""
         return [one for one in psutil.process_iter(["name"]) if one.info["name"] == "xclip" and self._is_mine(one)]
 
     def _is_mine(self, process: psutil.Process) -> bool:
@@ -90,7 +93,7 @@ class Desk:
 
 def _program(name: str, *, package: str) -> str:
     if sys.platform != "linux":
-        pytest.skip("platform: elsewhere a desktop is needed")
+        pytest.skip("platform: elsewhere this needs a desktop")
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is missing: apt-get install {package}")

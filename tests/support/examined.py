@@ -1,10 +1,10 @@
-"""The checks of ``doctor``, one by one: the real ones, in this process, on a world of the test's own."""
+"""Single checks of ``doctor``, run in this process on a temporary profile."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upstash_helper.cli.doctor.context import Facts
+from upstash_helper.cli.doctor.context import DoctorContext
 from upstash_helper.cli.session import Session
 
 if TYPE_CHECKING:
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from upstash_helper.cli.doctor.check import Finding
+    from upstash_helper.cli.doctor.check import CheckResult
 
 _ORDER = ("error", "warning", "ok")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
 
 class Examined:
-    """A user's world, as ``doctor`` finds it."""
+    """A user's environment, as ``doctor`` sees it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         self.home = home
@@ -32,20 +32,20 @@ class Examined:
             monkeypatch.delenv(name.upper(), raising=False)
 
     def settings(self, **settings: object) -> None:
-        """Give settings, as the environment does."""
+        """Set settings through environment variables."""
         for name, value in settings.items():
             self._monkeypatch.setenv(f"UPSTASH_HELPER_{name.upper()}", str(value))
 
     @property
-    def facts(self) -> Facts:
-        """What the checks go by, as of now."""
-        return Facts(Session())
+    def context(self) -> DoctorContext:
+        """A new context for the checks."""
+        return DoctorContext(Session())
 
-    def all(self, check: Callable[[Facts], Iterable[Finding]]) -> list[Finding]:
-        """Return all that a check finds."""
-        return list(check(self.facts))
+    def all(self, check: Callable[[DoctorContext], Iterable[CheckResult]]) -> list[CheckResult]:
+        """Return all results of a check."""
+        return list(check(self.context))
 
-    def worst(self, check: Callable[[Facts], Iterable[Finding]], name: str = "") -> Finding:
-        """Return the worst that a check finds, of those with the name if one is given."""
+    def worst(self, check: Callable[[DoctorContext], Iterable[CheckResult]], name: str = "") -> CheckResult:
+        """Return the worst result of a check, optionally of those with a name."""
         found = [one for one in self.all(check) if name in {"", one.name}]
         return min(found, key=lambda one: _ORDER.index(one.state))

@@ -1,5 +1,5 @@
 """
-A far side that misbehaves on cue: a raw TCP server which plays one step of a script for each request.
+A server that misbehaves on cue: a raw TCP server that plays one step of a script per request.
 
 It parses requests itself and records every byte of them, so that a test can count what was sent and how often.
 """
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was received, whole."""
+    """A complete request."""
 
     method: str
     target: str
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """By name, in lower case."""
     body: bytes
     connection: int
     """The number of the connection, from 0."""
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A proper answer; the connection stays open."""
+    """A proper response. The connection stays open."""
 
     status: int = 200
     body: bytes = b""
@@ -49,7 +49,7 @@ class Answer:
 
 
 def answer(document: Any, status: int = 200, **headers: str) -> Answer:
-    """Return a JSON answer; underscores in the headers' names become dashes."""
+    """Return a JSON response. Underscores in header names become hyphens."""
     return Answer(
         status, json.dumps(document).encode(), {name.replace("_", "-"): text for name, text in headers.items()}
     )
@@ -57,7 +57,7 @@ def answer(document: Any, status: int = 200, **headers: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """These bytes and then the end of the connection, whatever they mean; ``reset`` ends it with a TCP RST."""
+    """Sends these bytes, then ends the connection; ``reset`` ends it with a TCP RST."""
 
     data: bytes
     reset: bool = False
@@ -65,19 +65,19 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A TCP RST instead of an answer."""
+    """Sends a TCP RST instead of a response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Nothing more after ``data``, for as long as the client stays."""
+    """Sends nothing after ``data`` while the client stays connected."""
 
     data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """An answer whose body never ends: ``chunk`` again and again, until the client has enough."""
+    """Sends a response with an endless body: ``chunk`` repeatedly, until the client disconnects."""
 
     chunk: bytes
     head: bytes = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -87,18 +87,18 @@ Step = Answer | Bytes | Reset | Hang | Flood
 
 
 class Faulty:
-    """The server. ``script`` is played from the left; a request that comes after its end gets a 599."""
+    """The server. It plays ``script`` from the left. Requests after its end get a 599."""
 
     def __init__(self, *script: Step) -> None:
         self.script = deque(script)
         self.requests: list[Request] = []
         self.connections = 0
         self.sent = 0
-        """Bytes that floods have written."""
+        """The number of bytes that floods have written."""
         self.gone = asyncio.Event()
-        """Set when a client left a ``Hang`` or a ``Flood``."""
+        """Set when a client disconnects from a ``Hang`` or a ``Flood``."""
         self.asked = asyncio.Event()
-        """Set with each request received."""
+        """Set when a request is received."""
         self.url = ""
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,7 +126,7 @@ class Faulty:
                 if not await self._play(step, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client's choice
+            pass  # the client has disconnected
         finally:
             self._open.discard(writer)
             writer.close()
@@ -165,14 +165,14 @@ class Faulty:
             self.gone.set()
 
     async def hang_up(self) -> None:
-        """Close all connections and wait until they are."""
+        """Close all connections and wait until they are closed."""
         for writer in self._open:
             writer.transport.abort()
         await asyncio.gather(*self._tasks)
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
-    # SO_LINGER with a time of zero: closing sends RST, not FIN.
+    # SO_LINGER with a time of zero: closing sends RST instead of FIN.
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
@@ -193,57 +193,57 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None
 @asynccontextmanager
 async def faulty(*script: Step, tls: ssl.SSLContext | None = None) -> AsyncIterator[Faulty]:
     """Run a server on a free port of the loopback interface."""
-    far_side = Faulty(*script)
-    server = await asyncio.start_server(far_side.accept, "127.0.0.1", 0, ssl=tls)
+    server_side = Faulty(*script)
+    server = await asyncio.start_server(server_side.accept, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    far_side.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
+    server_side.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     try:
-        yield far_side
+        yield server_side
     finally:
         server.close()
-        await far_side.hang_up()
+        await server_side.hang_up()
         await server.wait_closed()
 
 
 @asynccontextmanager
 async def late(*script: Step) -> AsyncIterator[tuple[Faulty, Callable[[], None]]]:
-    """Yield a server that refuses connections until the function beside it is called."""
-    far_side = Faulty(*script)
+    """Yield a server that refuses connections until the returned function is called."""
+    server_side = Faulty(*script)
     starting: list[asyncio.Task[asyncio.Server]] = []
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
         bound.bind(("127.0.0.1", 0))
-        far_side.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server_side.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
 
-        def come_up() -> None:
+        def start_listening() -> None:
             if not starting:
-                # At once, so that the next connection finds a listener even before the server runs.
+                # Immediately, so that the next connection succeeds even before the server is running.
                 bound.listen()
-                starting.append(asyncio.create_task(asyncio.start_server(far_side.accept, sock=bound.dup())))
+                starting.append(asyncio.create_task(asyncio.start_server(server_side.accept, sock=bound.dup())))
 
-        yield far_side, come_up
+        yield server_side, start_listening
         for task in starting:
             (await task).close()
-        await far_side.hang_up()
+        await server_side.hang_up()
 
 
 class Tunnel:
-    """A proxy that knows CONNECT: it leads every tunnel to one far side, and keeps what clients sent through it."""
+    """A CONNECT proxy that leads every tunnel to one server, and records what clients send through it."""
 
-    def __init__(self, far_side: str) -> None:
+    def __init__(self, server_url: str) -> None:
         self.url = ""
         self.received = b""
-        self._port = int(far_side.rpartition(":")[2])
+        self._port = int(server_url.rpartition(":")[2])
         self._tasks: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection."""
-        self._tasks.add(asyncio.create_task(self._carry(reader, writer)))
+        self._tasks.add(asyncio.create_task(self._tunnel(reader, writer)))
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.received += await reader.readuntil(b"\r\n\r\n")
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(self._pass(reader, far_writer, keep=True), self._pass(far_reader, writer))
+        await asyncio.gather(self._pass(reader, server_writer, keep=True), self._pass(server_reader, writer))
 
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, keep: bool = False) -> None:
         with contextlib.suppress(ConnectionError):
@@ -258,9 +258,9 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def tunnel(far_side: str) -> AsyncIterator[Tunnel]:
-    """Run a proxy that leads to the server at ``far_side``."""
-    proxy = Tunnel(far_side)
+async def tunnel(server_url: str) -> AsyncIterator[Tunnel]:
+    """Run a proxy that leads to the server at ``server_url``."""
+    proxy = Tunnel(server_url)
     server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

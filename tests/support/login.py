@@ -1,4 +1,4 @@
-"""A user's session: a bus, a panel, the daemon and the tray."""
+"""A user's desktop session: a bus, a panel, the daemon, and the tray."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Login:
-    """What runs in the session."""
+    """The programs of the session."""
 
     bus: PrivateKeyring
     host: TrayHost
@@ -51,17 +51,17 @@ class Login:
                 yield cls(bus, host, daemon, tray)
 
     async def item(self) -> Item:
-        """Return the icon, as soon as it is there."""
+        """Wait for the icon, and return it."""
         return await self.host.item()
 
     async def connect(self, far_side: Sandbox) -> str:
-        """Connect an account that nobody else has, and return its e-mail."""
+        """Connect a new account, and return its email address."""
         email = f"tray-{os.urandom(4).hex()}@example.com"
         await far_side.account(email, PASSWORD)
         self.daemon.client.use_api_key(email=email, api_key=await far_side.api_key(email, "from the console"))
         return email
 
 
-def says(text: str) -> Callable[[str, Line], bool]:
-    """Return what tells whether the tooltip or a line of the menu says ``text``."""
+def shows(text: str) -> Callable[[str, Line], bool]:
+    """Return the condition that the tooltip or a line of the menu contains ``text``."""
     return lambda tooltip, menu: text in tooltip or any(text in line for line in menu.texts())

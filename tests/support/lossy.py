@@ -1,4 +1,4 @@
-"""A way to the daemon on which the answer to one request is lost, after the daemon has carried it out."""
+"""A relay to the daemon that loses the response to one request, after the daemon has handled it."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class Lossy:
-    """A relay. The first answer to a request that begins with ``loses`` never arrives: the connection breaks off."""
+class LossyRelay:
+    """A relay. The first response to a request that starts with ``loses`` is lost: the connection is closed."""
 
     def __init__(self, port: int, loses: bytes) -> None:
         self.url = ""
         self.lost = 0
         self.seen: list[bytes] = []
-        """The requests that begin so, with their heads and as much of their bodies as came along."""
+        """The matching requests, each as received in one read."""
         self._port = port
         self._loses = loses
         self._tasks: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection."""
-        self._tasks.add(asyncio.create_task(self._carry(reader, writer)))
+        self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        there = asyncio.create_task(self._there(reader, far_writer))
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        forwarding = asyncio.create_task(self._forward(reader, server_writer))
         with contextlib.suppress(ConnectionError):
-            while answer := await far_reader.read(65536):
+            while answer := await server_reader.read(65536):
                 if self.seen and not self.lost and not answer.startswith(b"HTTP/1.1 200"):
                     self.lost += 1
                     break
                 writer.write(answer)
         writer.close()
-        far_writer.close()
-        await there
+        server_writer.close()
+        await forwarding
 
-    async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ours, theirs = self.url.removeprefix("http://").encode(), b"127.0.0.1:%d" % self._port
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        relay, daemon = self.url.removeprefix("http://").encode(), b"127.0.0.1:%d" % self._port
         with contextlib.suppress(ConnectionError):
             while request := await reader.read(65536):
                 if request.startswith(self._loses):
                     self.seen.append(request)
-                writer.write(request.replace(b"Host: " + ours, b"Host: " + theirs))
+                writer.write(request.replace(b"Host: " + relay, b"Host: " + daemon))
         writer.close()
 
     async def end(self) -> None:
-        """Wait until both ends of each connection are closed."""
+        """Wait until both sides of each connection are closed."""
         await asyncio.gather(*self._tasks)
 
 
 @asynccontextmanager
-async def lossy(port: int, *, loses: bytes) -> AsyncIterator[Lossy]:
+async def lossy(port: int, *, loses: bytes) -> AsyncIterator[LossyRelay]:
     """
-    Run a relay to the daemon at ``port``.
+    Run a relay to the daemon.
 
     Args:
-        port: Of 127.0.0.1.
-        loses: How the request begins whose first answer (of another status than 200) is lost.
+        port: The daemon's port on 127.0.0.1.
+        loses: The start of the request whose first response with a status other than 200 is lost.
     """
-    relay = Lossy(port, loses)
+    relay = LossyRelay(port, loses)
     server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
     relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

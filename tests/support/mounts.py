@@ -1,4 +1,4 @@
-"""File systems that are full or read-only, for a process of its own: permissions do not stop root, these do."""
+"""Full and read-only file systems, for a separate process. Unlike permissions, they also restrict root."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ print(json.dumps(asyncio.run(use(*map(pathlib.Path, paths)))))
 
 def run_with_mounts(mounts: str, use: Callable[..., Awaitable[Any]], *paths: Path) -> Any:
     """
-    Run ``mounts``, lines of sh, and then ``use``, in a process that alone sees what was mounted.
+    Run ``mounts`` and then ``use`` in a process with its own mounts.
 
     Args:
-        mounts: Gets the paths as ``$1`` and so on.
-        use: A function at the top of a module of tests; gets the paths, and returns what JSON can hold.
+        mounts: Lines of sh. The paths are ``$1`` and so on.
+        use: A top-level function of a test module. It gets the paths, and returns a JSON-serializable value.
         paths: The paths.
 
     Returns:
-        What ``use`` did, in lists and dictionaries.
+        The value that ``use`` returned, decoded from JSON.
     """
     prefix = _namespace()
     if prefix is None:
-        pytest.skip("this system lets nobody but root mount, not even in a namespace")
+        pytest.skip("this system does not allow mounting, not even in a namespace")
     module = ".".join(Path(inspect.getfile(use)).relative_to(ROOT).with_suffix("").parts)
-    # The words in front of the paths are kept out of their numbers.
+    # The arguments before the paths are shifted away, so that the paths start at $1.
     shell = f'set -e; python=$1 run=$2 module=$3 use=$4; shift 4\n{mounts}\n"$python" -c "$run" "$module" "$use" "$@"'
     words = (sys.executable, _RUN, module, use.__name__, *map(str, paths))
     ended = subprocess.run(
@@ -59,7 +59,7 @@ def run_with_mounts(mounts: str, use: Callable[..., Awaitable[Any]], *paths: Pat
 
 @functools.cache
 def _namespace() -> tuple[str, ...] | None:
-    """Return what starts a program with mounts of its own."""
+    """Return the command that starts a program with its own mounts, or None if that is not allowed."""
     if sys.platform != "linux":
         pytest.skip("platform: only Linux has mount namespaces")
     with tempfile.TemporaryDirectory() as folder:

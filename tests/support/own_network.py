@@ -1,9 +1,9 @@
 """
-A machine whose loopback has no ``::1`` until it is told to: a network namespace, for a program run by ``unshare``.
+A machine whose loopback interface has no ``::1`` at first: a network namespace, for a program run by ``unshare``.
 
     unshare --user --map-root-user --net python -m tests.support.own_network FOLDER
 
-runs a daemon there and prints what was seen of it, as JSON.
+runs a daemon there and prints what was observed, as JSON.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Any, Final
 import msgspec
 
 from tests.support.daemon import DaemonProcess
+from tests.support.other_programs import occupied
 from tests.support.process import own_name
-from tests.support.stranger import stranger
 from upstash_helper.client.errors import ApiProblem
 
 _NO_IPV6: Final = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 0x1
 SECONDS: Final = 10.0
-"""In which the daemon must have noticed a change (T39)."""
+"""How long the daemon may take to notice a change (T39)."""
 
 
 def bring_up() -> None:
     """
-    Bring the loopback up, without ``::1``.
+    Bring the loopback interface up, without ``::1``.
 
     Raises:
-        OSError: If this system does not let a user do that in a namespace of the user's own.
+        OSError: If this system does not allow that in a user namespace.
     """
     import fcntl
 
@@ -43,8 +43,8 @@ def bring_up() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
 
 
-def seen(daemon: DaemonProcess) -> dict[str, Any]:
-    """Return what the daemon says, and what it answers to a connect; what that started is given up at once."""
+def observe(daemon: DaemonProcess) -> dict[str, Any]:
+    """Return the daemon's status and its response to a connect request. A started attempt is canceled."""
     status = daemon.client.status()
     try:
         started = daemon.client.connect(open_browser=False)
@@ -65,7 +65,7 @@ def seen(daemon: DaemonProcess) -> dict[str, Any]:
 
 
 def until(daemon: DaemonProcess, state: str) -> None:
-    """Ask until the second address is in ``state``."""
+    """Poll until the second address is in ``state``."""
     deadline = time.monotonic() + SECONDS
     while daemon.client.status().listeners[1].state != state:
         if time.monotonic() > deadline:
@@ -74,16 +74,16 @@ def until(daemon: DaemonProcess, state: str) -> None:
 
 
 def main(folder: Path) -> dict[str, Any]:
-    """Go through the life of ``::1``: absent, there and another program's, ours."""
+    """Observe the states of ``::1``: absent, taken by another program, and the daemon's."""
     settings = {"client_id": "c", "auth_url": "http://127.0.0.1:1", "api_url": "http://127.0.0.1:1"}
     with DaemonProcess.running(folder, **settings) as daemon:
-        absent = seen(daemon)
+        absent = observe(daemon)
         _NO_IPV6.write_text("0")
-        with stranger("::1", daemon.port):
+        with occupied("::1", daemon.port):
             until(daemon, "taken")
-            taken = seen(daemon)
+            taken = observe(daemon)
         until(daemon, "listening")
-        return {"stranger": own_name(), "absent": absent, "taken": taken, "freed": seen(daemon)}
+        return {"other_program": own_name(), "absent": absent, "taken": taken, "freed": observe(daemon)}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ DIRT = {
     ".env": "UPSTASH_API_KEY=planted-secret\n",
     "daemon/upstash_helper/__pycache__/planted.cpython-311.pyc": "planted-secret",
     "tray/upstash_helper_tray/stray.pyc": "planted-secret",
+    "daemon/upstash_helper/cli/manual/upstash-helper-planted.1": "planted-secret",
     "dist/old.whl": "planted-secret",
     ".coverage.planted": "planted-secret",
 }
@@ -127,7 +128,7 @@ def empty_environment(folder: Path) -> Path:
 
 def skip_if_offline(done: subprocess.CompletedProcess[str]) -> None:
     """Skip the test if an installation failed because nothing answered."""
-    if done.returncode and "the network did not answer" in reason_in(done.stdout + done.stderr):
+    if done.returncode and "the network did not respond" in reason_in(done.stdout + done.stderr):
         pytest.skip("platform: no package index can be reached from here")
 
 

@@ -1,8 +1,8 @@
 """
-A real panel on a display that nobody sees: Xfce's, with a mouse, and a camera.
+Xfce's panel on a virtual display, with a mouse, a keyboard, and screenshots.
 
     with Panel.running() as panel:
-        panel.until_shown(lambda picture: …)
+        panel.until(lambda icon: …, keep=…)
         panel.click()
 """
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 HEIGHT: Final = 32
-"""Of the panel, which is at the top of the display."""
+"""Height of the panel, which is at the top of the display."""
 SECONDS: Final = 40.0
 
-# One panel, at the top, over the whole width, with the tray in it and nothing else.
+# One panel at the top, over the whole width, that contains only the tray.
 _CONFIGURATION: Final = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-panel" version="1.0">
@@ -59,7 +59,7 @@ _RIGHT: Final = 3
 
 
 class Panel:
-    """Xfce's panel, on a session bus and a display of its own."""
+    """Xfce's panel, on its own session bus and display."""
 
     def __init__(self, session: PrivateKeyring, display: str) -> None:
         self.session = session
@@ -69,7 +69,7 @@ class Panel:
     @classmethod
     @contextmanager
     def running(cls, *, dark: bool = False) -> Iterator[Self]:
-        """Start it, and end it on leaving."""
+        """Run the panel for the duration of the block."""
         program, settings = _programs()
         with ExitStack() as stack:
             session = PrivateKeyring()
@@ -84,7 +84,7 @@ class Panel:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a program of this desktop finds."""
+        """The environment of a program on this desktop."""
         quiet = {"GDK_BACKEND": "x11", "GTK_A11Y": "none", "NO_AT_BRIDGE": "1", "XDG_CURRENT_DESKTOP": "XFCE"}
         return {**self.session.env, **quiet, "DISPLAY": self.display}
 
@@ -96,13 +96,13 @@ class Panel:
         )
 
     def kill(self) -> None:
-        """Kill the panel; the session goes on."""
+        """Kill the panel. The session continues."""
         panel = self._programs.pop()
         panel.kill()
         panel.wait()
 
     def stop(self) -> None:
-        """End all that was started here."""
+        """End all programs that were started here."""
         for one in reversed(self._programs):
             one.kill()
             one.wait()
@@ -110,7 +110,7 @@ class Panel:
     # --- the screen ---------------------------------------------------------------------------------------------------
 
     def picture(self) -> Image:
-        """Return what is on the display."""
+        """Return a screenshot of the display."""
         from PIL import ImageGrab
 
         return ImageGrab.grab(xdisplay=self.display).convert("RGB")
@@ -119,31 +119,31 @@ class Panel:
         """Return the part of the panel where the first icon is."""
         return self.picture().crop((0, 0, HEIGHT, HEIGHT))
 
-    def until(self, sees: Callable[[Image], bool], *, keep: Path, seconds: float = SECONDS) -> Image:
+    def until(self, condition: Callable[[Image], bool], *, keep: Path, seconds: float = SECONDS) -> Image:
         """
-        Look at the icon until ``sees`` is content, and return the whole picture.
+        Wait until a condition holds for the icon, and return a screenshot of the display.
 
         Args:
-            sees: Is given the icon.
-            keep: Where the last picture is left if it never is.
-            seconds: How long to look.
+            condition: Called with an image of the icon.
+            keep: File for the last screenshot if it never holds.
+            seconds: How long to wait.
         """
         deadline = time.monotonic() + seconds
-        while not sees(self.icon()):
+        while not condition(self.icon()):
             if time.monotonic() >= deadline:
                 self.picture().save(keep)
-                message = f"not within {seconds} s; what was seen last is in {keep}"
+                message = f"not within {seconds} s; the last screenshot is in {keep}"
                 raise AssertionError(message)
             time.sleep(0.05)
         return self.picture()
 
-    def paint(self, colour: int) -> None:
-        """Give the display behind the panel a colour: red, green and blue, from 0x000000 to 0xFFFFFF."""
+    def paint(self, color: int) -> None:
+        """Set the background color of the display as RGB, from 0x000000 to 0xFFFFFF."""
         from Xlib.display import Display
 
         display = Display(self.display)
         root = display.screen().root
-        root.change_attributes(background_pixel=colour)
+        root.change_attributes(background_pixel=color)
         root.clear_area(0, 0, 0, 0)
         display.sync()
         display.close()
@@ -158,7 +158,7 @@ class Panel:
         self._input([(X.MotionNotify, 0, x, y), (X.ButtonPress, button, 0, 0), (X.ButtonRelease, button, 0, 0)])
 
     def press(self, *names: str) -> None:
-        """Press keys, one after the other, by their X names."""
+        """Press keys one after the other, by their X names."""
         from Xlib import XK, X
         from Xlib.display import Display
 
@@ -167,7 +167,7 @@ class Panel:
         display.close()
         for code in codes:
             self._input([(X.KeyPress, code, 0, 0), (X.KeyRelease, code, 0, 0)])
-            time.sleep(0.1)  # a menu takes its time to move on
+            time.sleep(0.1)  # the menu needs time to move the selection
 
     def _input(self, events: list[tuple[int, int, int, int]]) -> None:
         from Xlib.display import Display
@@ -177,7 +177,7 @@ class Panel:
         for kind, detail, x, y in events:
             xtest.fake_input(display, kind, detail, x=x, y=y)
             display.sync()
-            time.sleep(0.05)  # a press and a release in the same moment are none to a toolkit
+            time.sleep(0.05)  # toolkits ignore a press and a release at the same instant
         display.close()
 
     # --- inside -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, with its readiness received as a service manager receives it."""
+"""The daemon as a process that reports its readiness to a fake service manager."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ COMMAND = (sys.executable, "-P", "-m", "upstash_helper", "run")
 DEADLINE = 20.0
 
 
-class Manager:
-    """The socket of a service manager (sd_notify(3))."""
+class ServiceManager:
+    """A service manager's socket (sd_notify(3))."""
 
     def __init__(self, socket_path: str) -> None:
         """
         Args:
-            socket_path: As in ``NOTIFY_SOCKET``; a leading ``@`` is the abstract namespace.
+            socket_path: As in ``NOTIFY_SOCKET``. A leading ``@`` denotes the abstract namespace.
         """
         self.environ = {"NOTIFY_SOCKET": socket_path}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -49,10 +49,10 @@ class Manager:
 
 @dataclass
 class DaemonProcess:
-    """A daemon that said that it is ready."""
+    """A daemon that has reported its readiness."""
 
     process: subprocess.Popen[str]
-    manager: Manager
+    manager: ServiceManager
     home: Path
     environ: Mapping[str, str]
 
@@ -63,7 +63,7 @@ class DaemonProcess:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """What it has logged."""
+        """The lines of its log."""
         lines = (self.home / "log" / "upstash-helper.log").read_bytes().splitlines()
         return [msgspec.json.decode(line) for line in lines]
 
@@ -75,7 +75,7 @@ class DaemonProcess:
         return found
 
     def wait(self) -> int:
-        """Return its exit code, once it has ended."""
+        """Wait for its end, and return its exit code."""
         return self.process.wait(DEADLINE)
 
 
@@ -89,22 +89,22 @@ def environment(home: Path, port: int, **settings: str) -> dict[str, str]:
 @contextlib.contextmanager
 def daemon_process(home: Path, port: int, *, browser: str | None = None, **settings: str) -> Iterator[DaemonProcess]:
     """
-    Start a daemon, wait until it says that it is ready, and see to it that it ends.
+    Start a daemon, wait until it reports its readiness, and kill it on leaving.
 
     Args:
-        home: All its folders are below it.
+        home: The parent of all its folders.
         port: Its port.
-        browser: The command that it takes for the user's browser.
-        settings: Further ones, by their names in upper case.
+        browser: The command that it uses as the user's browser.
+        settings: Further settings by name, in upper case.
     """
-    # A path of this kind has some 100 characters at most, and a test's own folder has a long name.
+    # The path of a socket is limited to about 100 characters, and a test's own folder has a long name.
     with tempfile.TemporaryDirectory(prefix="uh") as short, contextlib.ExitStack() as stack:
-        manager = Manager(str(Path(short) / "notify"))
+        manager = ServiceManager(str(Path(short) / "notify"))
         stack.callback(manager.close)
         environ = environment(home, port, **settings) | manager.environ
         if browser is not None:
             environ["BROWSER"] = browser
-        with hangups_heard():
+        with default_sighup():
             process = subprocess.Popen(
                 COMMAND, env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
@@ -115,8 +115,8 @@ def daemon_process(home: Path, port: int, *, browser: str | None = None, **setti
 
 
 @contextlib.contextmanager
-def hangups_heard() -> Iterator[None]:
-    """Start a process that does not inherit an ignored SIGHUP: the tests themselves may run under ``nohup``."""
+def default_sighup() -> Iterator[None]:
+    """Start processes with the default action for SIGHUP: the tests themselves may run under ``nohup``."""
     if sys.platform == "win32":
         yield
         return
@@ -133,5 +133,5 @@ def run(environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def own_name() -> str:
-    """Return what this test's program is called in messages about it."""
+    """Return how messages name this process."""
     return f"{psutil.Process().name()} (process {os.getpid()})"

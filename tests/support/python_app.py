@@ -1,4 +1,4 @@
-"""An app that uses the Python client, and the user who decides about it."""
+"""An app that uses the Python client, and the user who decides on its requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEW_TOKEN = {"token": "uha_x", "app_id": "a", "scopes": ["databases:read"], "all
 
 
 class User:
-    """Whoever sits before the machine. Each method is an ``on_code`` that does something about the request."""
+    """The user. Each method returns an ``on_code`` that decides on the request, or does something else meanwhile."""
 
     def __init__(self, world: World) -> None:
         self.codes: list[str] = []
@@ -50,8 +50,8 @@ class User:
     def blocks(self) -> OnCode:
         return self._doing(self.owner.block)
 
-    def does(self, deed: Callable[[], object]) -> OnCode:
-        return self._doing(lambda _: deed())
+    def does(self, action: Callable[[], object]) -> OnCode:
+        return self._doing(lambda _: action())
 
     def _doing(self, decide: Callable[[str], object]) -> OnCode:
         def on_code(user_code: str, expires_at: datetime) -> None:
@@ -70,7 +70,7 @@ def url_of(world: World) -> str:
 async def pair(
     world: World, on_code: OnCode, *, scopes: tuple[Scope, ...] = ALL, store: TokenStore | None = None, **options: Any
 ) -> Helper:
-    """Pair in a thread, as an app that is not this event loop."""
+    """Pair on another thread, since the client is synchronous."""
     options = {"base_url": url_of(world), **options}
     return await asyncio.to_thread(
         Helper.pair,
@@ -94,7 +94,7 @@ def pair_at(url: str, *, store: TokenStore | None = None, timeout: float | None 
 
 
 def a_helper(*steps: Step) -> contextlib.AbstractAsyncContextManager[Faulty]:
-    """Serve ``steps`` as a helper that says who it is before each of them."""
+    """Serve ``steps`` as a server that identifies itself as the helper before each of them."""
     healthy = answer({"status": "ok", "service": "upstash-helper"})
     return faulty(*(it for step in steps for it in (healthy, step)))
 

@@ -1,4 +1,4 @@
-"""HTTP as bytes: what no well-behaved client would send, and everything that comes back."""
+"""HTTP as raw bytes: requests that no well-behaved client sends, and everything that is received."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 DEADLINE = 10.0
-"""Seconds after which a test gives up on an answer, or on the end of a connection."""
+"""How many seconds a test waits for a response, or for the end of a connection."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One response."""
+    """A response."""
 
     status: int
     headers: dict[str, str]
-    """By their names in lower case."""
+    """By name, in lower case."""
     body: bytes
 
     @property
@@ -40,13 +40,13 @@ class RawConnection:
     received: bytearray = field(default_factory=bytearray)
 
     async def send(self, data: bytes) -> None:
-        """Write ``data``; a far side that has closed already is no error."""
+        """Write ``data``. It is not an error if the server has closed the connection."""
         with contextlib.suppress(ConnectionError):
             self.writer.write(data)
             await self.writer.drain()
 
     async def drip(self, data: bytes, *, every: float) -> None:
-        """Write ``data`` byte by byte, until it is all sent or the connection is closed."""
+        """Write ``data`` byte by byte, until all is sent or the connection is closed."""
         for byte in data:
             if self.writer.is_closing() or self.reader.at_eof():
                 return
@@ -54,7 +54,7 @@ class RawConnection:
             await asyncio.sleep(every)
 
     async def until_closed(self) -> list[Answer]:
-        """Return every answer that came until the far side closed."""
+        """Return all responses until the server closes the connection."""
         async with asyncio.timeout(DEADLINE):
             with contextlib.suppress(ConnectionError):
                 while piece := await self.reader.read(65536):
@@ -62,7 +62,7 @@ class RawConnection:
         return parse(bytes(self.received))
 
     async def answer(self) -> Answer:
-        """Return the next answer, which says how long it is."""
+        """Return the next response, which must have a Content-Length."""
         async with asyncio.timeout(DEADLINE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             status, headers = _head(head)
@@ -71,7 +71,7 @@ class RawConnection:
 
 @contextlib.asynccontextmanager
 async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
-    """Connect, and close at the end."""
+    """Open a connection, and close it on leaving."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         yield RawConnection(reader, writer)
@@ -83,9 +83,9 @@ async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[RawConn
 
 async def exchange(port: int, *parts: bytes, host: str = "127.0.0.1") -> list[Answer]:
     """
-    Send ``parts`` on a connection of their own, and return the answers that came until the far side closed it.
+    Send ``parts`` on a new connection, and return all responses until the server closes it.
 
-    Parts arrive one by one: between them the far side has time to work on what it got.
+    The parts arrive separately: the server has time between them to process what it has received.
     """
     async with connected(port, host) as connection:
         for number, part in enumerate(parts):
@@ -96,7 +96,7 @@ async def exchange(port: int, *parts: bytes, host: str = "127.0.0.1") -> list[An
 
 
 async def get(port: int, path: str = "/", *, host: str = "127.0.0.1") -> Answer:
-    """Return the answer to a plain GET."""
+    """Return the response to a plain GET."""
     async with connected(port, host) as connection:
         await connection.send(request("GET", path, port=port))
         return await connection.answer()
@@ -105,17 +105,17 @@ async def get(port: int, path: str = "/", *, host: str = "127.0.0.1") -> Answer:
 def request(
     method: str, path: str, *, port: int = 3000, headers: tuple[tuple[str, str], ...] = (), body: bytes = b""
 ) -> bytes:
-    """Return a request as it goes over the wire; ``Content-Length`` is the caller's to give."""
+    """Return a request as bytes. ``Content-Length`` is up to the caller."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{port}", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join((*lines, "", "")).encode("latin-1") + body
 
 
 def parse(data: bytes) -> list[Answer]:
-    """Return the responses in ``data``, each of them with a Content-Length."""
+    """Parse responses, each of them with a Content-Length."""
     answers = []
     while data:
         head, found, rest = data.partition(b"\r\n\r\n")
-        assert found, f"an answer was cut off: {data!r}"
+        assert found, f"a response was cut off: {data!r}"
         status, headers = _head(head)
         length = int(headers["content-length"])
         assert len(rest) >= length, f"a body was cut off: {data!r}"

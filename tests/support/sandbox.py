@@ -1,5 +1,5 @@
 """
-The sandbox for tests: the real thing in a process of its own.
+The sandbox for tests, in its own process.
 
     async with Sandbox.running(tmp_path) as sandbox:
         redirect = await sandbox.authorize(url, "ada@example.com", "correct horse")
@@ -26,7 +26,7 @@ REDIRECTS = {301, 302, 303, 307, 308}
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """The line that the sandbox prints once it serves."""
+    """The line that the sandbox prints when it is ready."""
 
     auth_url: str
     api_url: str
@@ -42,7 +42,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SandboxFailed(Exception):
-    """The sandbox ended instead of serving, or a page was not what a browser needs."""
+    """The sandbox did not start, rejected a request to its admin API, or returned a page with an error."""
 
     def __init__(self, message: str, *, returncode: int | None = None) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class SandboxFailed(Exception):
 
 
 class Sandbox:
-    """A sandbox process with its data folder. It can be started, stopped, killed and started again."""
+    """A sandbox process with its data folder. It can be started, stopped, killed, and restarted."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class Sandbox:
     ) -> None:
         """
         Args:
-            data: Its data folder; kept when it stops.
-            port: Of sign-in and Developer API; 0 takes any free one, None leaves the choice to the sandbox.
-            redirect_uris: What the client may redirect to; empty: the sandbox's own default.
-            client_id: The OAuth client; None: the sandbox's own default.
-            environment: Added to this process's environment.
+            data: The data folder. It is kept when the sandbox stops.
+            port: The port of the sign-in and Developer API. 0 picks a free one; None uses the sandbox's default.
+            redirect_uris: The redirect URIs to register. Empty: the sandbox's default.
+            client_id: The OAuth client to register. None: the sandbox's default.
+            environment: Variables added to this process's environment.
         """
         self.data = data
         self._arguments = ["--data", str(data)]
@@ -76,13 +76,13 @@ class Sandbox:
         self._port = port
         self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
-        self._said: asyncio.Task[str] | None = None
+        self._stderr: asyncio.Task[str] | None = None
         self._ready: Ready | None = None
 
     @classmethod
     @asynccontextmanager
     async def running(cls, data: Path, **options: Any) -> AsyncIterator[Self]:
-        """Start a sandbox, and stop it on leaving."""
+        """Start a sandbox, and stop it on exit from the context."""
         sandbox = cls(data, **options)
         await sandbox.start()
         try:
@@ -94,10 +94,10 @@ class Sandbox:
 
     async def start(self) -> Ready:
         """
-        Start it and wait until it serves.
+        Start the process and wait until it is ready.
 
         Raises:
-            SandboxFailed: If it ends instead, with what it said and its exit code.
+            SandboxFailed: If it exits instead, with its standard error and its exit code.
         """
         port = [] if self._port is None else ["--port", str(self._port)]
         self._process = await asyncio.create_subprocess_exec(
@@ -114,98 +114,98 @@ class Sandbox:
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout is not None
         assert stderr is not None
-        self._said = asyncio.create_task(_text_of(stderr))
+        self._stderr = asyncio.create_task(_text_of(stderr))
         async with asyncio.timeout(START_SECONDS):
             line = await stdout.readline()
         if not line:
             returncode = await self._process.wait()
-            raise SandboxFailed(await self._said, returncode=returncode)
+            raise SandboxFailed(await self._stderr, returncode=returncode)
         self._ready = msgspec.json.decode(line, type=Ready)
         return self._ready
 
     async def stop(self) -> int:
-        """Stop it as Ctrl-C would, and return its exit code. Succeeds as well if it does not run."""
-        return await self._end(gently=True)
+        """Terminate the process and return its exit code. Does nothing if it is not running."""
+        return await self._end(kill=False)
 
     async def kill(self) -> None:
-        """Let it die without a chance to clean up."""
-        await self._end(gently=False)
+        """Kill the process, so that it cannot clean up."""
+        await self._end(kill=True)
 
     async def restart(self) -> Ready:
-        """Stop it if it runs, and start it on the same data folder and port."""
+        """Stop the process, and start it with the same data folder and port."""
         await self.stop()
         self._port = URL(self.ready.auth_url).port
         return await self.start()
 
-    async def _end(self, *, gently: bool) -> int:
+    async def _end(self, *, kill: bool) -> int:
         process = self._process
         if process is None:
             return 0
         if process.returncode is None:
-            (process.terminate if gently else process.kill)()
+            (process.kill if kill else process.terminate)()
         async with asyncio.timeout(STOP_SECONDS):
             return await process.wait()
 
-    async def said(self) -> str:
-        """Return what it wrote for people (standard error), once it has ended."""
-        assert self._said is not None
-        return await self._said
+    async def stderr(self) -> str:
+        """Return its standard error, once it has exited."""
+        assert self._stderr is not None
+        return await self._stderr
 
-    # --- addresses ---
+    # --- URLs ---
 
     @property
     def ready(self) -> Ready:
-        """What it printed at its last start."""
+        """What the sandbox printed at its last start."""
         assert self._ready is not None, "the sandbox was not started"
         return self._ready
 
     @property
     def auth_url(self) -> str:
-        """Where the authorization server is."""
+        """The authorization server's URL."""
         return self.ready.auth_url
 
     @property
     def api_url(self) -> str:
-        """Where the Developer API is, without ``/v2``."""
+        """The Developer API's URL, without ``/v2``."""
         return self.ready.api_url
 
     @property
     def rest_url(self) -> str:
-        """Where the databases' REST API is."""
+        """The URL of the databases' REST API."""
         return self.ready.rest_url
 
     @property
     def client_id(self) -> str:
-        """The OAuth client that is registered."""
+        """The ID of the registered OAuth client."""
         return self.ready.client_id
 
-    # --- what the user does in the browser ---
+    # --- the user in the browser ---
 
     async def authorize(self, url: str, email: str, password: str, *, sign_up: bool = True) -> str:
         """
-        Go through the sign-in pages as a browser does.
+        Complete the sign-in pages as a user in a browser would.
 
         Args:
-            url: The address that the app opened.
-            email: Typed into the form.
-            password: Typed into the form.
-            sign_up: Make an account; else sign in to one that is there.
+            url: The authorization URL that the app opened.
+            email: The email to enter.
+            password: The password to enter.
+            sign_up: Create an account. Otherwise sign in to an existing one.
 
         Returns:
-            The address that the browser would be sent to, which is not followed: the redirect URI with ``code``.
+            The URL that the browser is redirected to, which is not followed: the redirect URI with ``code``.
 
         Raises:
-            SandboxFailed: With the page's message, if the form comes back.
+            SandboxFailed: With the page's message, if the form is shown again.
         """
         intent = "sign-up" if sign_up else "sign-in"
         return await self._browse(url, {"email": email, "password": password, "intent": intent})
 
     async def cancel(self, url: str) -> str:
-        """Press Cancel on the sign-in page, and return the address that the browser would be sent to."""
+        """Press Cancel on the sign-in page, and return the URL that the browser is redirected to."""
         return await self._browse(url, {"email": "", "password": "", "intent": "cancel"})
 
-    async def _browse(self, url: str, typed: dict[str, str]) -> str:
-        # Cookies of an IP address are kept only if told so.
+    async def _browse(self, url: str, fields: dict[str, str]) -> str:
+        # Without `unsafe`, aiohttp ignores cookies from IP addresses.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             async with browser.get(URL(url, encoded=True), allow_redirects=False) as response:
                 if response.status in REDIRECTS:
@@ -215,25 +215,25 @@ class Sandbox:
                 raise SandboxFailed(page.message)
             target = URL(url, encoded=True).join(URL(page.action, encoded=True))
             headers = {"Origin": str(target.origin())}
-            form = aiohttp.FormData({**page.hidden, **typed})
+            form = aiohttp.FormData({**page.hidden, **fields})
             async with browser.post(target, data=form, headers=headers, allow_redirects=False) as response:
                 if response.status in REDIRECTS:
                     return response.headers["Location"]
                 raise SandboxFailed(read_page(await response.text()).message)
 
-    # --- what a test arranges ---
+    # --- the admin API ---
 
     async def account(self, email: str, password: str) -> None:
-        """Make an account, so that signing in needs no sign-up."""
+        """Create an account."""
         await self._admin("POST", "accounts", {"email": email, "password": password})
 
     async def api_key(self, email: str, name: str, *, read_only: bool = False) -> str:
-        """Make an API key for an account, as the user would in the console."""
-        answer = await self._admin("POST", "api-keys", {"email": email, "name": name, "read_only": read_only})
-        return str(answer["api_key"])
+        """Create an API key for an account, as the user would in the console."""
+        response = await self._admin("POST", "api-keys", {"email": email, "name": name, "read_only": read_only})
+        return str(response["api_key"])
 
     async def api_key_names(self, email: str) -> list[str]:
-        """Return the names of an account's API keys, oldest first."""
+        """Return the names of an account's API keys, the oldest first."""
         names: list[str] = await self._admin("GET", "api-keys", query={"email": email})
         return names
 
@@ -241,30 +241,30 @@ class Sandbox:
         """Revoke an API key, as the user would in the console."""
         await self._admin("POST", "api-keys", {"email": email, "name": name, "revoke": True})
 
-    async def settings(self, **switches: Any) -> dict[str, Any]:
+    async def settings(self, **changes: Any) -> dict[str, Any]:
         """
-        Set switches (see ``upstash_helper.sandbox.faults``), put all others back, and return all.
+        Change some settings (see ``upstash_helper.sandbox.oauth.settings``), reset the others, and return all.
 
-        Without arguments everything is as after the start.
+        Without arguments, all settings have their defaults.
         """
-        answer: dict[str, Any] = await self._admin("PUT", "settings", switches)
-        return answer
+        response: dict[str, Any] = await self._admin("PUT", "settings", changes)
+        return response
 
     async def fault(self, **fault: Any) -> None:
-        """Put a fault into force (see ``upstash_helper.sandbox.faults.Fault``)."""
+        """Activate a fault (see ``upstash_helper.sandbox.faults.Fault``)."""
         await self._admin("POST", "faults", fault)
 
     async def clear_faults(self) -> None:
-        """Lift all faults."""
+        """Remove all faults."""
         await self._admin("DELETE", "faults")
 
     async def requests(self) -> list[dict[str, Any]]:
-        """Return the requests that it has received, oldest first: listener, method, path, time, status, fault."""
-        answer: list[dict[str, Any]] = await self._admin("GET", "requests")
-        return answer
+        """Return the logged requests, oldest first: listener, method, path, time, status, fault."""
+        response: list[dict[str, Any]] = await self._admin("GET", "requests")
+        return response
 
     async def forget_requests(self) -> None:
-        """Empty the log of requests."""
+        """Empty the request log."""
         await self._admin("DELETE", "requests")
 
     async def _admin(self, method: str, name: str, body: Any = None, *, query: Mapping[str, str] | None = None) -> Any:
@@ -282,19 +282,19 @@ class Sandbox:
 
 
 class Page(msgspec.Struct):
-    """What a browser makes of a page."""
+    """A parsed page."""
 
     action: str | None = None
-    """Where its form goes; None if it has none."""
+    """The form's target; None if there is no form."""
     hidden: dict[str, str] = {}
     fields: dict[str, str] = {}
-    """What stands in the visible fields."""
+    """The values of the visible fields."""
     message: str = ""
-    """The notice on it, or its lead."""
+    """The page's notice, or its lead."""
 
 
 def read_page(html: str) -> Page:
-    """Read a page of the sign-in."""
+    """Parse a sign-in page."""
     reader = _Reader()
     reader.feed(html)
     return reader.page

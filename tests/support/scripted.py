@@ -1,4 +1,4 @@
-"""A server in a thread that sends scripted responses, byte for byte: ones that a healthy daemon never sends."""
+"""A server on a thread that sends given bytes, for answers that a healthy daemon never sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Hanging(bytes):
-    """The beginning of a response; then nothing follows, and the connection stays open until the test ends."""
+    """The beginning of an answer, after which the connection stays open without further data until the test ends."""
 
     __slots__ = ()
 
@@ -20,31 +20,31 @@ HANG: Final = Hanging(b"")
 
 
 class Scripted:
-    """Accepts one connection for each response, reads the request, sends the response, and closes."""
+    """Accepts one connection per answer, reads the request, sends the answer, and closes the connection."""
 
     def __init__(self, *answers: bytes) -> None:
         self.requests: list[str] = []
-        """The received requests, headers and body."""
+        """The received requests, with headers and body."""
         self._answers = answers
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     @property
     def url(self) -> str:
-        """The server's URL."""
+        """Its address."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     @classmethod
     @contextmanager
     def running(cls, *answers: bytes) -> Iterator[Scripted]:
-        """Send the responses one after another; refuse connections after the last."""
+        """Send the answers one after the other. Refuse connections after the last one."""
         server = cls(*answers)
         server._thread.start()
         try:
             yield server
         finally:
-            server._over.set()
+            server._stopped.set()
             server._socket.close()
             server._thread.join(10)
 
@@ -57,7 +57,7 @@ class Scripted:
                 self.requests.append(_read_request(connection))
                 connection.sendall(answer)
                 if isinstance(answer, Hanging):
-                    self._over.wait(30)
+                    self._stopped.wait(30)
 
 
 def answer(status: str, body: str, *headers: str, kind: str = "application/json") -> bytes:
@@ -67,11 +67,11 @@ def answer(status: str, body: str, *headers: str, kind: str = "application/json"
     return "\r\n".join(head).encode() + content
 
 
-def stream(text: str, *, whole: bool = True) -> bytes:
-    """Return an event stream. Unless ``whole``, it breaks off before the next chunk."""
+def stream(text: str, *, complete: bool = True) -> bytes:
+    """Return an event stream. Unless ``complete``, the connection breaks where the next chunk would begin."""
     content = text.encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return head + b"%x\r\n%s\r\n" % (len(content), content) + (b"0\r\n\r\n" if whole else b"")
+    return head + b"%x\r\n%s\r\n" % (len(content), content) + (b"0\r\n\r\n" if complete else b"")
 
 
 def _read_request(connection: socket.socket) -> str:

@@ -40,7 +40,7 @@ async def serving(
     stop: asyncio.Event | None = None,
     idle: IdleExit | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Serve ``app``, and stop on leaving unless it has stopped by itself."""
+    """Serve ``app``. On leaving, stop unless it has stopped already."""
     stop = stop or asyncio.Event()
     ready = asyncio.Event()
 
@@ -61,38 +61,38 @@ async def serving(
 
 
 @dataclass
-class Witness:
-    """A small application that remembers what its handler was called for, and what is going on in it."""
+class RecordingServer:
+    """A small application that records which requests its handlers receive, and what happens to them."""
 
     port: int = 0
     handled: list[str] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
-    """Lets the handlers of ``/hold`` go on."""
+    """Set to let the handlers of ``/hold`` continue."""
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
-    """Is released by each handler of ``/hold`` that has begun."""
+    """Released by each handler of ``/hold`` that has started."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    """Is set when a handler of ``/hold`` is told that its caller has gone."""
+    """Set when a handler of ``/hold`` is canceled because its client has disconnected."""
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def serving(cls, *, limits: Limits | None = None) -> AsyncIterator[Witness]:
-        """Serve it on a port of its own."""
-        async with cls.behind(open_listeners(0), limits=limits) as witness:
-            yield witness
+    async def serving(cls, *, limits: Limits | None = None) -> AsyncIterator[RecordingServer]:
+        """Serve it on a free port."""
+        async with cls.behind(open_listeners(0), limits=limits) as server:
+            yield server
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def behind(cls, listeners: Listeners, *, limits: Limits | None = None) -> AsyncIterator[Witness]:
-        """Serve it on given sockets."""
-        witness = cls(port=listeners.port)
-        async with serving(witness.app(), listeners, limits=limits):
+    async def behind(cls, listeners: Listeners, *, limits: Limits | None = None) -> AsyncIterator[RecordingServer]:
+        """Serve it on the given sockets."""
+        server = cls(port=listeners.port)
+        async with serving(server.app(), listeners, limits=limits):
             try:
-                yield witness
+                yield server
             finally:
-                witness.hold.set()
+                server.hold.set()
 
     def app(self) -> web.Application:
-        """Return it."""
+        """Return the application."""
         app = web.Application()
         app.router.add_route("GET", "/hold", self._hold)
         app.router.add_route("GET", "/large", self._large)
@@ -122,13 +122,13 @@ class Witness:
         return web.Response(body=b"x" * 64_000_000)
 
     async def _broken(self, request: web.Request) -> web.Response:
-        message = "sk-live-what-nobody-may-see"
+        message = "sk-live-a-secret-value"
         raise RuntimeError(message)
 
 
 @dataclass
 class LocalDaemon:
-    """The composed daemon with nothing upstream: enough for whatever must not get that far."""
+    """The composed daemon without an upstream: enough for requests that must not get that far."""
 
     port: int
     token: str
@@ -158,5 +158,5 @@ class LocalDaemon:
 
     @property
     def owner(self) -> tuple[tuple[str, str], ...]:
-        """What the owner's JSON requests say of themselves."""
+        """The headers of the owner's JSON requests."""
         return (("Authorization", f"Bearer {self.token}"), ("Content-Type", "application/json"))

@@ -1,4 +1,4 @@
-"""A reader of the daemon's event stream."""
+"""A client of the daemon's event stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stream:
         self._response = response
 
     async def next(self) -> dict[str, Any]:
-        """Return the next event; comments are passed over."""
+        """Return the next event. Comments are skipped."""
         event: dict[str, Any] = {}
         async with asyncio.timeout(10):
             while True:
@@ -46,7 +46,7 @@ class Stream:
 
 @asynccontextmanager
 async def follow(world: World, **headers: str) -> AsyncIterator[Stream]:
-    """Follow what happens, as the owner."""
+    """Open the event stream as the owner."""
     sent = {"Authorization": f"Bearer {world.owner}", **headers}
     async with world.session.get("/v1/events", headers=sent) as response:
         assert 200 == response.status

@@ -1,4 +1,4 @@
-"""A user at a terminal, where commands ask."""
+"""A user at a terminal, for commands that prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUESTION = b": "
 
 
 class Terminal:
-    """A command whose input is a terminal. What it asks is read from its error output."""
+    """A command whose input is a terminal. Its prompts are read from its error output."""
 
     def __init__(self, process: asyncio.subprocess.Process, keyboard: int) -> None:
         self.process = process
@@ -28,11 +28,11 @@ class Terminal:
         self._read = b""
 
     def type(self, text: str) -> None:
-        """Type ``text``, now."""
+        """Type ``text`` now."""
         os.write(self._keyboard, text.encode())
 
     async def shows(self, text: bytes = QUESTION) -> str:
-        """Wait until the error output has ``text``, and return it up to there, from where it was read last."""
+        """Wait until the error output contains ``text``, and return it up to there, from the end of the last read."""
         assert self.process.stderr is not None
         async with asyncio.timeout(SECONDS):
             found = await self.process.stderr.readuntil(text)
@@ -40,7 +40,7 @@ class Terminal:
         return found.decode()
 
     async def ended(self) -> Ran:
-        """Wait for the end, and return all of it."""
+        """Wait for the end, and return the result."""
         async with asyncio.timeout(SECONDS):
             out, err = await self.process.communicate()
         return Ran(self.process.returncode or 0, out.decode(), (self._read + err).decode())
@@ -48,7 +48,7 @@ class Terminal:
 
 @contextlib.asynccontextmanager
 async def terminal(*arguments: str, environment: Mapping[str, str]) -> AsyncIterator[Terminal]:
-    """Run ``upstash-helper`` at a terminal, and see to it that it ends."""
+    """Run ``upstash-helper`` on a terminal, and make sure that it ends."""
     if sys.platform == "win32":
         pytest.skip("platform: Windows has no pseudo-terminals of this kind")
     import pty
@@ -79,9 +79,8 @@ async def at_terminal(
     *arguments: str, environment: Mapping[str, str], typed: tuple[str, ...], asked: bytes = QUESTION
 ) -> Ran:
     """
-    Run ``upstash-helper`` for a user who answers each question with the next text of ``typed``.
-
-    Only the input is the terminal: what is asked is read from the error output. A question is over with ``asked``.
+    Run ``upstash-helper`` for a user who answers each prompt with the next text of ``typed``. Only stdin is the
+    terminal: prompts are read from stderr. A prompt is complete with ``asked``.
     """
     async with terminal(*arguments, environment=environment) as screen:
         for text in typed:

@@ -1,5 +1,5 @@
 """
-A panel on a private session bus: a StatusNotifierWatcher and host that shows nothing, and does what a user does.
+A panel without a display on a private session bus: a StatusNotifierWatcher and host that acts as a user would.
 
     async with TrayHost.on(address) as host:
         item = await host.item()
@@ -31,8 +31,8 @@ _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
-class Refused(Exception):
-    """A call was answered by an error."""
+class CallError(Exception):
+    """A call was answered with an error."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{name}: {text}")
@@ -51,7 +51,7 @@ class Line:
     lines: tuple[Line, ...] = ()
 
     def find(self, *path: str) -> Line:
-        """Return the item at the end of a path of texts; a text may be only the beginning of an item's."""
+        """Return the item at a path of texts. The beginning of an item's text is enough."""
         line = self
         for text in path:
             found = [one for one in line.lines if one.text == text] or [
@@ -68,7 +68,7 @@ class Line:
         shown = []
         for line in self.lines:
             mark = {None: "", True: "[x] ", False: "[ ] "}[line.checked]
-            text = "---" if line.separator else f"{mark}{line.text}{'' if line.enabled else ' (grey)'}"
+            text = "---" if line.separator else f"{mark}{line.text}{'' if line.enabled else ' (gray)'}"
             shown += ["  " * depth + text, *line.texts(depth + 1)]
         return shown
 
@@ -80,23 +80,23 @@ class TrayHost:
     address: str
     with_host: bool = True
     signals: list[tuple[str, list[Any]]] = field(default_factory=list)
-    """What items have said: members and arguments, in order."""
+    """Signals of the items: members and arguments, in order."""
     _bus: MessageBus | None = None
     _watcher: Watcher | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
     async def on(cls, address: str, *, with_host: bool = True) -> AsyncIterator[TrayHost]:
-        """Be there for the duration of the block."""
+        """Run the panel for the duration of the block."""
         host = cls(address, with_host)
-        await host.come()
+        await host.start()
         try:
             yield host
         finally:
-            host.leave()
+            host.stop()
 
-    async def come(self) -> None:
-        """Start, as a panel at login or after a crash."""
+    async def start(self) -> None:
+        """Start the panel, as at login or after a crash."""
         self._bus = await MessageBus(bus_address=self.address).connect()
         self._bus.add_message_handler(self._received)
         self._watcher = Watcher(with_host=self.with_host)
@@ -105,24 +105,24 @@ class TrayHost:
             await self.call(_BUS, "AddMatch", "s", [f"type='signal',interface='{interface}'"])
         await self._bus.request_name(WATCHER, NameFlag.DO_NOT_QUEUE)
 
-    def leave(self) -> None:
-        """Be gone, as a panel that was killed."""
+    def stop(self) -> None:
+        """End the panel, as when it is killed."""
         if self._bus is not None:
             self._bus.disconnect()
             self._bus = None
 
     async def item(self, *, seconds: float = SECONDS) -> Item:
-        """Return the item that has registered, as soon as one has."""
+        """Wait until an item has registered, and return the last one."""
         assert self._watcher is not None
         async with asyncio.timeout(seconds):
             while not self._watcher.registered:
-                self._watcher.news.clear()
-                await self._watcher.news.wait()
+                self._watcher.changed.clear()
+                await self._watcher.changed.wait()
         return Item(self, self._watcher.registered[-1])
 
     @property
     def registrations(self) -> int:
-        """How often an item has registered since the panel came."""
+        """How often an item has registered since the panel started."""
         assert self._watcher is not None
         return len(self._watcher.registered)
 
@@ -130,10 +130,10 @@ class TrayHost:
         self, target: tuple[str, str, str], member: str, signature: str = "", body: list[Any] | None = None
     ) -> list[Any]:
         """
-        Call a method of a target: a name on the bus, an object's path and an interface.
+        Call a method of a target: a bus name, the path of an object, and an interface.
 
         Raises:
-            Refused: If it is answered by an error.
+            CallError: If it is answered with an error.
         """
         assert self._bus is not None
         name, path, interface = target
@@ -144,10 +144,20 @@ class TrayHost:
             reply = await self._bus.call(message)
         assert reply is not None
         if reply.message_type is MessageType.ERROR:
-            raise Refused(reply.error_name or "", str(reply.body))
+            raise CallError(reply.error_name or "", str(reply.body))
         return list(reply.body)
 
-    def said(self, member: str) -> int:
+    def show_icons(self) -> None:
+        """Announce a host, if the panel was started without one."""
+        assert self._watcher is not None
+        self._watcher.add_host()
+
+    async def send(self, message: Message) -> None:
+        """Send a message from the panel's connection."""
+        assert self._bus is not None
+        await self._bus.send(message)
+
+    def emitted(self, member: str) -> int:
         """Return how often items have emitted a signal."""
         return sum(one == member for one, _ in self.signals)
 
@@ -164,12 +174,12 @@ class Item:
     name: str
 
     async def properties(self) -> dict[str, Any]:
-        """Return all that it tells of itself."""
+        """Return its properties."""
         [found] = await self.host.call((self.name, "/StatusNotifierItem", _PROPERTIES), "GetAll", "s", [_ITEM])
         return {name: value.value for name, value in found.items()}
 
     async def tooltip(self) -> str:
-        """Return its tooltip: a heading, and behind a newline a text."""
+        """Return its tooltip: a heading, and a text after a newline if there is one."""
         _icon, _pixmaps, heading, text = (await self.properties())["ToolTip"]
         return f"{heading}\n{text}" if text else str(heading)
 
@@ -184,27 +194,27 @@ class Item:
         return await self.host.call((self.name, path, _MENU), member, signature, body)
 
     async def click(self, *path: str) -> None:
-        """Choose the item at the end of a path of texts."""
+        """Choose the item at a path of texts."""
         await self.click_id((await self.menu()).find(*path).id)
 
-    async def click_id(self, number: int) -> None:
-        """Choose an item by its number, as a host does whose user has the menu open."""
-        await self.menu_call("Event", "isvu", [number, "clicked", Variant("i", 0), 0])
+    async def click_id(self, item_id: int) -> None:
+        """Choose an item by its id, as a host does while the menu is open."""
+        await self.menu_call("Event", "isvu", [item_id, "clicked", Variant("i", 0), 0])
 
     async def activate(self) -> None:
         """Click on the icon."""
         await self.host.call((self.name, "/StatusNotifierItem", _ITEM), "Activate", "ii", [5, 5])
 
-    async def until(self, sees: Callable[[str, Line], bool], *, seconds: float = SECONDS) -> Line:
-        """Look at tooltip and menu until ``sees`` is content, and return the menu."""
+    async def until(self, condition: Callable[[str, Line], bool], *, seconds: float = SECONDS) -> Line:
+        """Read tooltip and menu until ``condition`` holds for them, and return the menu."""
         deadline = time.monotonic() + seconds
         while True:
             tooltip, menu = await self.tooltip(), await self.menu()
-            if sees(tooltip, menu):
+            if condition(tooltip, menu):
                 return menu
             if time.monotonic() >= deadline:
                 lines = "\n".join(menu.texts())
-                message = f"not within {seconds} s; last seen: {tooltip!r}\n{lines}"
+                message = f"not within {seconds} s; last read: {tooltip!r}\n{lines}"
                 raise AssertionError(message)
             await asyncio.sleep(0.02)
 

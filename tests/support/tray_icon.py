@@ -1,4 +1,4 @@
-"""The tray's own backend for panels with StatusNotifierItem, in a thread of the test's process."""
+"""The StatusNotifierItem backend, running on a thread of the test's process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from upstash_helper_tray.backends import selection
+from upstash_helper_tray.backends import factory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -17,12 +17,12 @@ SECONDS = 30.0
 
 
 def icon_class() -> Any:
-    """Return the class; pystray can be imported after this, with or without a display."""
-    return selection._icon_class("statusnotifier")
+    """Return the icon class. After this, pystray can be imported without a display."""
+    return factory.icon_class("statusnotifier")
 
 
 class RunningIcon:
-    """An icon whose ``run`` is under way on a thread of its own."""
+    """An icon whose ``run`` is executing on a separate thread."""
 
     def __init__(self, icon: Any) -> None:
         self.icon = icon
@@ -58,9 +58,9 @@ class RunningIcon:
             self.error = error
 
 
-async def eventually(look: Callable[[], object], *, seconds: float = SECONDS) -> None:
-    """Wait until there is something to see; the test's own loop goes on."""
+async def eventually(condition: Callable[[], object], *, seconds: float = SECONDS) -> None:
+    """Wait until a condition holds, without blocking the test's event loop."""
     deadline = time.monotonic() + seconds
-    while not look():
+    while not condition():
         assert time.monotonic() < deadline, f"It did not happen within {seconds:g} s"
         await asyncio.sleep(0.005)

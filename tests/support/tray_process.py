@@ -1,5 +1,5 @@
 """
-The tray for tests: the real thing in a process of its own.
+The tray as a process.
 
     with TrayProcess.running(environment) as tray:
         …
@@ -19,13 +19,13 @@ STOP_SECONDS = 10.0
 
 
 class TrayProcess:
-    """A tray. It can be started, stopped, killed and started again."""
+    """A tray that can be started, stopped, killed, and started again."""
 
     def __init__(self, environment: Mapping[str, str], *arguments: str) -> None:
         """
         Args:
-            environment: All of it: the folders, the session bus, the display.
-            arguments: Of ``upstash-helper tray``.
+            environment: The whole environment, with the folders, the session bus, and the display.
+            arguments: Arguments of ``upstash-helper tray``.
         """
         self.environment = dict(environment)
         self._command = [sys.executable, "-P", "-m", "upstash_helper", "tray", *arguments]
@@ -34,7 +34,7 @@ class TrayProcess:
     @classmethod
     @contextmanager
     def running(cls, environment: Mapping[str, str], *arguments: str) -> Iterator[Self]:
-        """Start a tray, and end it on leaving."""
+        """Run a tray for the duration of the block."""
         tray = cls(environment, *arguments)
         try:
             tray.start()
@@ -43,7 +43,7 @@ class TrayProcess:
             tray.kill()
 
     def start(self) -> None:
-        """Start it. What it shows says when it is there."""
+        """Start it. Wait for its icon to know when it is ready."""
         self._process = subprocess.Popen(
             self._command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
@@ -51,29 +51,29 @@ class TrayProcess:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         assert self._process is not None
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Return its exit code, or None while it runs."""
+        """Return its exit code, or None while it is running."""
         assert self._process is not None
         return self._process.poll()
 
     def stop(self) -> tuple[int, str]:
-        """End it as a logout does, and return its exit code and all that it printed."""
+        """End it as a logout does, and return its exit code and its output."""
         assert self._process is not None
         self._process.terminate()
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        """Wait until it has ended by itself, and return its exit code and all that it printed."""
+        """Wait until it has ended, and return its exit code and its output."""
         assert self._process is not None
         printed, _ = self._process.communicate(timeout=STOP_SECONDS)
         return self._process.returncode, printed
 
     def kill(self) -> None:
-        """End it at once, as a crash does."""
+        """Kill it, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

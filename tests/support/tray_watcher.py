@@ -1,6 +1,6 @@
-"""The interface of a panel that shows tray icons, ``org.kde.StatusNotifierWatcher``."""
+"""The D-Bus interface of a panel that shows tray icons, ``org.kde.StatusNotifierWatcher``."""
 
-# Without `from __future__ import annotations`: dbus-fast reads the annotations, and takes the text "None" for a type.
+# No `from __future__ import annotations`: dbus-fast reads the annotations, and would take the string "None" for a type.
 
 import asyncio
 from typing import Annotated, Final
@@ -18,13 +18,18 @@ class Watcher(ServiceInterface):
     def __init__(self, *, with_host: bool) -> None:
         super().__init__(WATCHER)
         self.registered: list[str] = []
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
         self._with_host = with_host
+
+    def add_host(self) -> None:
+        """Announce a host."""
+        self._with_host = True
+        self.StatusNotifierHostRegistered()
 
     @dbus_method()
     def RegisterStatusNotifierItem(self, service: DBusStr) -> None:
         self.registered.append(service)
-        self.news.set()
+        self.changed.set()
 
     @dbus_method()
     def RegisterStatusNotifierHost(self, service: DBusStr) -> None:

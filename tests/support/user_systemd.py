@@ -1,13 +1,13 @@
 """
-A real ``systemd --user``, with a real login and logout, on a machine whose own systemd need not run.
+A real ``systemd --user``, with login and logout, on a machine that need not run systemd itself.
 
-It has namespaces of its own: of mounts, processes, users, control groups and the network, so that port 3000 is free and
-nobody outside is touched. In them the user is no administrator, whoever runs the tests.
+It has its own namespaces of mounts, processes, users, control groups, and network, so that port 3000 is free and
+nothing outside is affected. In them the user is not an administrator, even if root runs the tests.
 
     with UserSystemd.running(home) as session:
         session.run("systemctl", "--user", "list-units")
 
-Within, ``python -m tests.support.user_systemd_inside`` does what it is told.
+Inside, ``python -m tests.support.user_systemd_inside`` executes the requests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _KEPT = ("PATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE")
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that has ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -53,12 +53,12 @@ class Ended:
 
 
 class UserSystemd:
-    """The session of a user; its service manager can be stopped and started, as by logging out and in."""
+    """A user's session. Its service manager can be stopped and started, like by logging out and in."""
 
     def __init__(self, process: subprocess.Popen[str], home: Path, runtime: Path) -> None:
         """
         Args:
-            process: What runs commands within.
+            process: The process that runs the commands inside.
             home: The user's home folder.
             runtime: ``XDG_RUNTIME_DIR``.
         """
@@ -70,15 +70,15 @@ class UserSystemd:
     @contextlib.contextmanager
     def running(cls, home: Path, *, systemd: bool = True) -> Iterator[Self]:
         """
-        Log a user in, and end all of it on leaving.
+        Log a user in, and end everything on leaving.
 
         Args:
             home: The user's home folder.
-            systemd: Whether the machine runs on systemd.
+            systemd: Whether the machine appears to run systemd.
         """
         prefix = _namespaces()
         home.mkdir(parents=True, exist_ok=True)
-        runtime = Path(tempfile.mkdtemp(prefix="uhsd"))  # short: there will be sockets in it
+        runtime = Path(tempfile.mkdtemp(prefix="uhsd"))  # short, because it will contain sockets
         environ = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
         environ |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
         with _control_group() as group:
@@ -97,40 +97,40 @@ class UserSystemd:
                     session.log_in()
                 yield session
             finally:
-                process.kill()  # the first process of its namespace: all others end with it
+                process.kill()  # the first process of its namespace: the others end with it
                 process.communicate()
                 shutil.rmtree(runtime, ignore_errors=True)
 
     def log_in(self) -> None:
-        """Start the service manager; it is through with starting when this returns."""
-        self._tell({"do": "log_in"})
+        """Start the service manager, and wait until it has finished starting."""
+        self._request({"do": "log_in"})
         until(lambda: self.run("systemctl", "--user", "is-system-running").out.strip() in {"running", "degraded"})
 
     def log_out(self) -> None:
-        """Stop the service manager, and wait until it is gone with everything that it ran."""
-        self._tell({"do": "log_out"})
+        """Stop the service manager, and wait until it and everything it ran have ended."""
+        self._request({"do": "log_out"})
 
     def run(self, *argv: str, environ: Mapping[str, str] | None = None, typed: str = "") -> Ended:
-        """Run a command in the session and wait for its end."""
-        return Ended(**self._tell({"do": "run", "argv": argv, "environ": dict(environ or {}), "typed": typed}))
+        """Run a command in the session, and wait for its end."""
+        return Ended(**self._request({"do": "run", "argv": argv, "environ": dict(environ or {}), "typed": typed}))
 
     def helper(self, *arguments: str, **options: Any) -> Ended:
         """Run ``upstash-helper``."""
         return self.run(sys.executable, "-P", "-m", "upstash_helper", *arguments, **options)
 
-    def _tell(self, what: Mapping[str, Any]) -> Any:
+    def _request(self, request: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, f"what runs in the namespaces ended with {self._process.wait()}"
+        assert answer, f"the process inside ended with {self._process.wait()}"
         return json.loads(answer)
 
 
 @functools.cache
 def _namespaces() -> tuple[str, ...]:
-    """Return what starts a program with namespaces of its own, or skip the test."""
+    """Return the command that starts a program with its own namespaces, or skip the test."""
     if sys.platform != "linux":
         pytest.skip("platform: only Linux has systemd")
     if not MANAGER.exists() or shutil.which("systemctl") is None:
@@ -140,12 +140,12 @@ def _namespaces() -> tuple[str, ...]:
         probe = subprocess.run((*prefix, *_AS_USER, "true"), capture_output=True, check=False)
         if probe.returncode == 0:
             return prefix
-    pytest.skip("platform: this system lets nobody but root have namespaces")
+    pytest.skip("platform: this system allows namespaces only for root")
 
 
 @contextlib.contextmanager
 def _control_group() -> Iterator[Path]:
-    """Make a control group for the session, and remove it when it is empty again."""
+    """Create a control group for the session, and remove it once it is empty again."""
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     tree = next((Path(words[1]) for words in mounts if words[2] == "cgroup2"), None)
     own = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))

@@ -1,8 +1,8 @@
 """
 The first process of a session's namespaces; see ``tests.support.user_systemd``.
 
-It prepares what an administrator would have, becomes a user without rights, and then does what comes on its standard
-input, one JSON object a line, each answered by one.
+It prepares what an administrator would have set up, becomes an unprivileged user, and then executes the requests on its
+standard input: one JSON object per line, each answered by one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SECONDS: Final = 60.0
 
 
 def prepare(group: str, system: str) -> None:
-    """Bring the network up, and show the session's control group as the root of all, as a container does."""
+    """Bring the network up, and make the session's control group the root of all, like a container."""
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
     mount("--bind", group, "/sys/fs/cgroup")
-    # systemctl believes that the system runs on systemd where this folder is (sd_booted(3)).
+    # To systemctl, this folder means that the system runs systemd (sd_booted(3)).
     os.makedirs("/run/systemd", exist_ok=True)  # noqa: PTH103 - as short as the rest
     mount("-t", "tmpfs", "tmpfs", "/run/systemd")
     if system == "systemd":
@@ -34,12 +34,12 @@ def prepare(group: str, system: str) -> None:
 
 
 def mount(*arguments: str) -> None:
-    """Mount."""
+    """Run ``mount``."""
     subprocess.run(("mount", *arguments), check=True)
 
 
 class Session:
-    """What can be asked for."""
+    """The requests that can be executed."""
 
     def __init__(self) -> None:
         self._manager: subprocess.Popen[bytes] | None = None
@@ -54,7 +54,7 @@ class Session:
         return {}
 
     def log_out(self) -> dict[str, Any]:
-        """Stop it as a logout does."""
+        """Stop the service manager, like a logout."""
         assert self._manager is not None
         self._manager.terminate()
         return {"code": self._manager.wait(_SECONDS)}
@@ -69,15 +69,15 @@ class Session:
 
 
 def main() -> None:
-    """Prepare, become a user, then serve."""
+    """Prepare, drop privileges, then serve."""
     if sys.argv[1] != "serve":
         prepare(*sys.argv[1:])
         become = ("unshare", "--user", "--map-user=1000", "--map-group=1000", sys.executable, "-m", __spec__.name)
-        os.execvp(become[0], (*become, "serve"))  # noqa: S606 - there is no shell in between
+        os.execvp(become[0], (*become, "serve"))  # noqa: S606 - no shell is involved
     session = Session()
     for line in sys.stdin:
-        what = json.loads(line)
-        answer = getattr(session, what.pop("do"))(**what)
+        request = json.loads(line)
+        answer = getattr(session, request.pop("do"))(**request)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

@@ -1,9 +1,9 @@
 """
-Two users of one machine, each with a home and a runtime folder, and programs that are really theirs.
+Two users of one machine, each with a home folder, a runtime folder, and processes that run as that user.
 
-Their Python is the one of the tests. It may be below a folder that only root can enter, such as ``/root``. Then their
-programs see that folder as one that anybody can enter, with Python and the checkout at the places where they are, and
-nothing else in it: a mount namespace makes it so for them alone.
+They use the Python of the tests, which may be below a folder that only root can access, such as ``/root``. In that case
+their programs run in a mount namespace in which the folder is accessible, and contains nothing but Python and the
+checkout.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ import pytest
 
 from install.environment import ROOT
 from tests.support.command_line import Ran
-from tests.support.others import skip_unless_root
+from tests.support.other_programs import skip_unless_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 SECONDS: Final = 60.0
 
-# Accounts that every Linux has.
+# Accounts that exist on every Linux.
 NAMES: Final = ("nobody", "daemon")
 
 _BECOME: Final = """\
@@ -46,16 +46,16 @@ exec setpriv --reuid="$uid" --regid="$gid" --clear-groups -- "$@"
 
 RECORDER: Final = """
 import socket, sys, threading
-heard = []
+received = []
 def serve(listening):
     while True:
         one, _ = listening.accept()
-        heard.append(b"")
+        received.append(b"")
         with one:
             one.settimeout(0.5)
             try:
-                while said := one.recv(65536):
-                    heard[-1] += said
+                while data := one.recv(65536):
+                    received[-1] += data
             except OSError:
                 pass
 for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -66,18 +66,18 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
     threading.Thread(target=serve, args=[one], daemon=True).start()
 print("ready", flush=True)
 sys.stdin.read()
-print(repr(heard), flush=True)
+print(repr(received), flush=True)
 """
-"""A server that answers nobody, and at the end says what it was sent."""
+"""A server that does not respond, and prints what it has received at the end."""
 
 
 @dataclass
 class User:
-    """One of them."""
+    """A user."""
 
     name: str
     base: Path
-    """A folder that everybody can enter."""
+    """A folder that all users can access."""
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -87,23 +87,23 @@ class User:
 
     @property
     def home(self) -> Path:
-        """A home that, as on many systems, everybody can enter and list."""
+        """The home folder. As on many systems, all users can access and list it."""
         return self.base / f"home of {self.name}"
 
     @property
     def runtime(self) -> Path:
-        """What is ``/run/user/UID`` elsewhere: closed to others, as the XDG Base Directory Specification wants it."""
+        """The equivalent of ``/run/user/UID``: private, as the XDG Base Directory Specification requires."""
         return self.base / f"run-{self.name}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the user's session gives to programs."""
+        """The environment of programs in the user's session."""
         own = {"HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.runtime), "USER": self.name}
         quiet = {"UPSTASH_HELPER_OPEN_BROWSER": "false", "UPSTASH_HELPER_NOTIFICATIONS": "false"}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **own, **quiet, **self.variables}
 
     def make_folders(self) -> None:
-        """Make the home and the runtime folder."""
+        """Create the home and the runtime folder."""
         for folder, mode in ((self.home, 0o755), (self.runtime, 0o700)):
             folder.mkdir(mode=mode)
             os.chown(folder, self.uid, pwd.getpwnam(self.name).pw_gid)
@@ -124,11 +124,11 @@ class User:
         )  # fmt: skip
 
     async def helper(self, *arguments: str, typed: str = "", **variables: str) -> Ran:
-        """Run ``upstash-helper`` to its end."""
+        """Run ``upstash-helper``, and wait for its end."""
         return await self.python("-P", "-m", "upstash_helper", *arguments, typed=typed, **variables)
 
     async def python(self, *arguments: str, typed: str = "", **variables: str) -> Ran:
-        """Run Python to its end."""
+        """Run Python, and wait for its end."""
         process = await asyncio.create_subprocess_exec(
             *self.command(sys.executable, *arguments), env=self.environment | variables, cwd="/",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -137,8 +137,8 @@ class User:
             out, err = await process.communicate(typed.encode())
         return Ran(process.returncode or 0, out.decode(), err.decode())
 
-    async def does(self, code: str, given: Any) -> Any:
-        """Run ``code``, Python that makes ``result`` of ``given``; both are what JSON can hold."""
+    async def evaluate(self, code: str, given: Any) -> Any:
+        """Run Python ``code`` that computes ``result`` from ``given``. Both must be JSON-serializable."""
         program = f"import json, sys\ngiven = json.load(sys.stdin)\n{code}\nprint(json.dumps(result))"
         ran = await self.python("-I", "-S", "-c", program, typed=msgspec.json.encode(given).decode())
         assert 0 == ran.code, ran.err
@@ -146,26 +146,26 @@ class User:
 
     @contextlib.contextmanager
     def listening(self, port: int) -> Iterator[list[bytes]]:
-        """Have a server of this user's on a port; what it was sent is in the list after the end."""
-        heard: list[bytes] = []
+        """Run a server of this user on a port. After the end, the list contains what it received."""
+        received: list[bytes] = []
         with self.start(sys.executable, "-I", "-S", "-c", RECORDER, str(port)) as process:
             try:
                 assert process.stdout is not None
                 assert "ready\n" == process.stdout.readline()
-                yield heard
-                said, _ = process.communicate("", SECONDS)
-                heard.extend(_read_list(said))
+                yield received
+                output, _ = process.communicate("", SECONDS)
+                received.extend(_read_list(output))
             finally:
                 process.kill()
 
 
 @contextlib.contextmanager
 def two_users() -> Iterator[tuple[User, User]]:
-    """Give two users of this machine; skips the test where there cannot be any."""
+    """Yield two users of this machine, or skip the test if programs cannot run as other users."""
     skip_unless_root()
     if sys.platform != "linux":
-        pytest.skip("platform: the two users are accounts that every Linux has")
-    # Not a folder of pytest's: those are closed to other users.
+        pytest.skip("platform: the two users are accounts that exist on every Linux")
+    # Not a folder of pytest, which other users cannot access.
     base = Path(tempfile.mkdtemp(prefix="uh-users-"))
     try:
         base.chmod(0o755)
@@ -185,7 +185,7 @@ def _skip_unless_they_can_run(user: User) -> None:
     command = user.command(sys.executable, "-c", "import upstash_helper.runtime.serve")
     done = subprocess.run(command, env=user.environment, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode and ("unshare" in done.stderr or "mount" in done.stderr):
-        pytest.skip(f"platform: nothing can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"platform: mounting is not allowed: {done.stderr.strip()}")
     assert not done.returncode, done.stderr
 
 
@@ -194,7 +194,7 @@ def _needed() -> Sequence[Path]:
 
 
 def _covered() -> Mapping[Path, list[Path]]:
-    """Return the folders that others cannot enter, each with what they need of it."""
+    """Return the folders that other users cannot access, each with the paths below it that they need."""
     found: dict[Path, list[Path]] = {}
     for path in _needed():
         closed = [folder for folder in reversed(path.parents) if not folder.stat().st_mode & stat.S_IXOTH]
@@ -204,7 +204,7 @@ def _covered() -> Mapping[Path, list[Path]]:
 
 
 def _mounts(covered: Mapping[Path, list[Path]]) -> str:
-    """Return the lines of sh that make what is needed of closed folders the only thing in open ones."""
+    """Return the lines of sh that replace inaccessible folders by accessible ones with only the needed paths."""
     lines = ['mount -t tmpfs tmpfs "$hold"'] if covered else []
     numbered = list(enumerate(path for paths in covered.values() for path in paths))
     lines += [f'mkdir "$hold/{number}"; mount --rbind {_quoted(path)} "$hold/{number}"' for number, path in numbered]

@@ -1,8 +1,8 @@
 """
-The daemon in a test's own process, on real sockets, with a real far side: the sandbox.
+The daemon in the test's own process, on real sockets, with the sandbox as Upstash.
 
-Only what belongs to the machine is the test's own: the clock if time must pass, the browser (nobody sits before one),
-the credential store, and what is known of the loopback addresses.
+Only what belongs to the machine is replaced: the clock if time must pass, the browser, the notifications, the
+credential store, and the state of the loopback addresses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from upstash_helper.protocol import wire
-from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
 from upstash_helper.runtime.compose import Daemon, Machine, compose
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
@@ -41,43 +41,43 @@ PASSWORD = "correct horse battery staple"
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago on both loopback families."""
+    """Return a loopback port that was free a moment ago."""
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Browser:
-    """The ``Browser`` port, for a user who is not there: it remembers what it was asked to open."""
+    """The ``Browser`` port, which records the URLs."""
 
     def __init__(self) -> None:
         self.opened: list[str] = []
 
     async def open(self, url: str) -> bool:
-        """Note ``url``."""
+        """Record ``url``."""
         self.opened.append(url)
         return True
 
 
 class Desktop:
-    """The ``Notifier`` port, for a user who is not there: it remembers what it was asked to show."""
+    """The ``Notifier`` port, which records the notifications."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[str, str]] = []
 
     async def show(self, *, title: str, body: str) -> bool:
-        """Note the notification."""
+        """Record the notification."""
         self.shown.append((title, body))
         return True
 
 
 class Loopback:
-    """The ``CallbackAddress`` port: whether another program is on our port is up to the test."""
+    """The ``CallbackAddress`` port. A test decides whether another program has the port."""
 
     def __init__(self) -> None:
         self.taken: str | None = None
         self.held = False
-        """Whether a sign-in may come back."""
+        """Whether the address is taken for a sign-in."""
 
     async def conflict(self) -> str | None:
         """Return what the test has set."""
@@ -89,17 +89,17 @@ class Loopback:
         return self.taken
 
     async def release(self) -> None:
-        """Note it."""
+        """Record that the address was released."""
         self.held = False
 
     def listeners(self) -> tuple[wire.Listener, ...]:
-        """Return what a daemon without conflict has."""
+        """Return the listeners of a daemon without a conflict."""
         return (wire.Listener(address="127.0.0.1", state="listening", holder=None),)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, read to its end."""
+    """A response that was read completely."""
 
     status: int
     headers: Mapping[str, str]
@@ -124,7 +124,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class App:
-    """An app that was let in, in a test's hands."""
+    """An app with access."""
 
     id: str
     token: str
@@ -132,20 +132,20 @@ class App:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What its requests carry: its token, and where it is a page what a browser adds."""
+        """Headers of the app's requests: its token, and for a page what a browser adds."""
         sent = {"Authorization": f"Bearer {self.token}"}
         return sent if self.origin is None else {**sent, **as_page(self.origin)}
 
 
 def as_page(origin: str) -> dict[str, str]:
-    """Return what a browser adds to the fetch of a page."""
+    """Return the headers that a browser adds to a page's fetch."""
     site = "same-site" if "localhost" in origin else "cross-site"
     return {"Origin": origin, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 
 
 @dataclass
 class World:
-    """A daemon that runs, and what a test needs to talk to it."""
+    """A running daemon, and what a test needs to talk to it."""
 
     daemon: Daemon
     settings: Settings
@@ -159,10 +159,10 @@ class World:
     stop: asyncio.Event
     email: str
     port: int
-    """Where the API is; of ``settings.port`` that is true unless sign-ins have it for themselves."""
+    """Port of the API. It differs from ``settings.port`` with ``port_policy="on-demand"``."""
     serving: asyncio.Task[None]
     traffic: list[bytes] = field(default_factory=list)
-    """Every answer of the daemon, as it went over the wire but for its framing."""
+    """Every response of the daemon, as it went over the wire without framing."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -178,8 +178,8 @@ class World:
         **settings: Any,
     ) -> AsyncIterator[Self]:
         """
-        Start a daemon on ``port``, and stop it on leaving. With ``port_policy="on-demand"`` that is the port of
-        sign-ins, which is real then, and the API on ``api_port``.
+        Start a daemon on ``port``, and stop it on leaving. With ``port_policy="on-demand"``, ``port`` is the callback
+        port on real sockets, and the API is on ``api_port``.
         """
         values = {
             "port": port,
@@ -196,8 +196,8 @@ class World:
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
         desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
-        listeners = open_first(chosen.api_ports)
-        door = Door(port) if chosen.port_policy == "on-demand" else None
+        listeners = open_first_free(chosen.api_ports)
+        door = CallbackPort(port) if chosen.port_policy == "on-demand" else None
         machine = Machine(
             clock=clock or SystemClock(),
             browser=browser,
@@ -207,7 +207,7 @@ class World:
             notifier=desktop,
             port=listeners.port,
             callback=door or loopback,
-            listeners=functools.partial(api_and_door, listeners, door) if door else loopback.listeners,
+            listeners=functools.partial(all_listeners, listeners, door) if door else loopback.listeners,
         )
         profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
@@ -220,8 +220,8 @@ class World:
 
         async def served() -> None:
             async with contextlib.AsyncExitStack() as stack:
-                if door and daemon.door:
-                    await stack.enter_async_context(door.answered_by(daemon.door, counts=daemon.counts))
+                if door and daemon.callback_app:
+                    await stack.enter_async_context(door.served_by(daemon.callback_app, counts=daemon.counts))
                 await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
 
         serving = asyncio.create_task(served())
@@ -270,9 +270,9 @@ class World:
         Args:
             method: The method.
             path: The path and query.
-            body: Sent as JSON; bytes are sent as they are, with the JSON content type.
-            headers: Beside the token and the content type.
-            token: By default the owner's; None sends none.
+            body: Sent as JSON. Bytes are sent unchanged, with the JSON content type.
+            headers: Headers besides the token and the content type.
+            token: The token. Default: the owner's. None sends no token.
         """
         sent = dict(headers or {})
         if token is not None:
@@ -301,18 +301,18 @@ class World:
         return started
 
     async def land(self, address: str, **headers: str) -> Reply:
-        """Follow the redirect of the authorization server as a browser does."""
+        """Follow the authorization server's redirect as a browser does."""
         path = "/" + address.partition("?")[1] + address.partition("?")[2]
         fetch = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-        # To where the redirect goes, which may be another port than that of everything else.
+        # The callback port, which can differ from the port of the API.
         return await self.get(f"http://127.0.0.1:{self.settings.port}{path}", headers={**fetch, **headers}, token=None)
 
     async def sign_in(self, started: dict[str, Any]) -> str:
-        """Sign up at the sandbox and return where the browser is sent."""
+        """Sign up at the sandbox, and return the redirect's URL."""
         return await self.sandbox.authorize(started["authorization_url"], self.email, PASSWORD)
 
     async def settled(self, attempt_id: str) -> dict[str, Any]:
-        """Wait until an attempt is over."""
+        """Wait until an attempt has ended, and return it."""
         async with asyncio.timeout(40):
             while True:
                 attempt: dict[str, Any] = (await self.get(f"/v1/connection/attempts/{attempt_id}")).json
@@ -321,7 +321,7 @@ class World:
                 await asyncio.sleep(0.01)
 
     async def connect(self) -> dict[str, Any]:
-        """Connect an account, from the start to the stored key."""
+        """Connect an account, from the start of the attempt to the stored key."""
         started = await self.start()
         await self.land(await self.sign_in(started))
         attempt = await self.settled(started["attempt_id"])
@@ -330,13 +330,13 @@ class World:
         return connection
 
     async def ask(self, *scopes: str, origin: str | None = None, name: str = "Test app", reason: str = "") -> Reply:
-        """Ask to be let in: as the page of ``origin``, or as the native program that the test is."""
+        """Request access, as the page of ``origin`` or as a native program (the test itself)."""
         headers = {} if origin is None else as_page(origin)
         body = {"name": name, "scopes": scopes or ("connection:read",), "reason": reason}
         return await self.call("POST", "/v1/pairings", body, headers=headers, token=None)
 
     async def pair(self, *scopes: str, origin: str | None = None, name: str = "Test app", **granted: Any) -> App:
-        """Let an app in, from its wish to its token. ``granted`` is what the owner's approval says beyond a yes."""
+        """Give an app access, from its request to its token. ``granted`` is the body of the approval."""
         asked = await self.ask(*scopes, origin=origin, name=name)
         assert asked.status == 202, asked.text
         pairing = asked.json
@@ -354,7 +354,7 @@ class World:
         return await self.call(method, path, body, headers={**app.headers, **headers}, token=None)
 
     async def create(self, name: str = "db", **wanted: Any) -> dict[str, Any]:
-        """Make a database."""
+        """Create a database."""
         key = f"{name}-{id(wanted):x}-{len(self.traffic)}"
         body = {"name": name, "primary_region": "us-east-1", **wanted}
         reply = await self.call("POST", "/v1/databases", body, headers={"Idempotency-Key": key})

@@ -1,4 +1,4 @@
-"""Fixtures of the tray's tests: the daemon as a process, connected or not."""
+"""Fixtures of the tray's tests: the daemon as a process, an account, and a desktop session."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def desk() -> Iterator[display.Desk]:
-    """An X display that nobody sees, with a clipboard."""
+    """A virtual X display with a clipboard."""
     with display.desk() as desk:
         yield desk
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> str:
-    """A program that is taken for the user's browser, and does nothing: whoever runs the tests may have a real one."""
+    """A program that does nothing, in place of the real browser of the machine that runs the tests."""
     script = tmp_path / "browser"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o700)
@@ -40,7 +40,7 @@ def browser(tmp_path: Path) -> str:
 
 @pytest.fixture
 def running(tmp_path: Path, far_side: Sandbox, daemon_port: int, browser: str) -> Iterator[DaemonProcess]:
-    """A daemon that nobody has connected yet."""
+    """A daemon without an account."""
     with DaemonProcess.running(
         tmp_path / "home",
         port=daemon_port,
@@ -55,7 +55,7 @@ def running(tmp_path: Path, far_side: Sandbox, daemon_port: int, browser: str) -
 
 @pytest.fixture
 async def account(far_side: Sandbox) -> AsyncIterator[str]:
-    """The e-mail of an account without databases; the far side is in good health again afterwards."""
+    """The email of an account without databases. Faults of the sandbox are cleared afterwards."""
     email = f"tray-{secrets.token_hex(4)}@example.com"
     await far_side.account(email, PASSWORD)
     yield email
@@ -64,27 +64,27 @@ async def account(far_side: Sandbox) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def connected(running: DaemonProcess, far_side: Sandbox, account: str) -> str:
-    """The e-mail of the account to which the daemon is connected."""
+    """The email of the account to which the daemon is connected."""
     running.client.use_api_key(email=account, api_key=await far_side.api_key(account, "made-in-the-console"))
     return account
 
 
 @pytest.fixture
 def bus() -> Iterator[PrivateKeyring]:
-    """A session bus, with nobody on it."""
+    """A session bus without any programs."""
     with session_bus() as bus:
         yield bus
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Path:
-    """The file into which the browser of ``environment`` writes what it is told to open."""
+    """The file to which the browser of ``environment`` writes the addresses that it opens."""
     return tmp_path / "opened"
 
 
 @pytest.fixture
 def environment(bus: PrivateKeyring, tmp_path: Path, opened: Path) -> dict[str, str]:
-    """The environment of every program of the session on ``bus``."""
+    """The environment of the programs in the session on ``bus``."""
     script = tmp_path / "browser"
     script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
     script.chmod(0o700)
@@ -96,6 +96,6 @@ def environment(bus: PrivateKeyring, tmp_path: Path, opened: Path) -> dict[str, 
 async def login(
     bus: PrivateKeyring, environment: dict[str, str], far_side: Sandbox, daemon_port: int
 ) -> AsyncIterator[Login]:
-    """A user who has logged in, and has no account connected."""
+    """A desktop session without a connected account."""
     async with Login.of(bus, environment, far_side, daemon_port) as login:
         yield login

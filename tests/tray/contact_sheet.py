@@ -1,5 +1,5 @@
 """
-The icon's pictures on panels of all kinds, in one picture to look at.
+All icon images on panels of several colors, in one image for review.
 
 Run with: .venv/bin/python -m tests.tray.contact_sheet OUT.png
 """
@@ -12,8 +12,8 @@ from typing import Final
 
 from PIL import Image
 
-from upstash_helper_tray.icons import renderings
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 PANELS: Final = ((255, 255, 255), (246, 246, 246), (128, 128, 128), (32, 32, 32), (0, 0, 0))
 _MAGNIFIED: Final = 24
@@ -22,8 +22,8 @@ _GAP: Final = 10
 
 
 def sheet() -> Image.Image:
-    """Return a block for each panel: a line for each sign, at every size, and the small ones also magnified."""
-    lines = [_line(sign, panel) for panel in PANELS for sign in Sign]
+    """Return a block for each panel color, with a line for each status: all sizes, and the small ones magnified."""
+    lines = [_line(status, panel) for panel in PANELS for status in IconStatus]
     width = max(line.width for line in lines)
     whole = Image.new("RGB", (width, sum(line.height for line in lines)))
     y = 0
@@ -33,8 +33,8 @@ def sheet() -> Image.Image:
     return whole
 
 
-def _line(sign: Sign, panel: tuple[int, int, int]) -> Image.Image:
-    shown = list(renderings(sign))
+def _line(status: IconStatus, panel: tuple[int, int, int]) -> Image.Image:
+    shown = list(renderings(status))
     small = [one for one in shown if one.width <= _MAGNIFIED]
     shown += [one.resize((one.width * _TIMES, one.height * _TIMES), Image.Resampling.NEAREST) for one in small]
     size = (sum(one.width + _GAP for one in shown) + _GAP, max(one.height for one in shown) + _GAP)

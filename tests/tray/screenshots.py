@@ -1,5 +1,5 @@
 """
-Take the README's pictures of the tray: its icon and its menu in a real panel, on a display that nobody sees.
+Take the screenshots for the documentation: the icon and its menu in a real panel on a virtual display.
 
     python -m tests.tray.screenshots OUTDIR
 """
@@ -32,7 +32,7 @@ _DRAWN_SECONDS = 1.0
 
 
 async def pictures(*, dark: bool) -> tuple[Image, Image]:
-    """Return the menu with a request that waits, and with the databases open."""
+    """Return screenshots of the menu with an access request and with the databases open."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -50,9 +50,9 @@ async def pictures(*, dark: bool) -> tuple[Image, Image]:
                     TrayProcess.running(env, "--wait", "30"),
                 ):  # fmt: skip
                     _fill(daemon, key)
-                    databases = _shot(panel, "Down", "Down", "Down", "Right", "Down", "Right")
-                    _ask(daemon)
-                    return _shot(panel, "Down", "Right"), databases
+                    databases = _screenshot(panel, "Down", "Down", "Down", "Right", "Down", "Right")
+                    _request_access(daemon)
+                    return _screenshot(panel, "Down", "Right"), databases
 
 
 def _fill(daemon: DaemonProcess, key: str) -> None:
@@ -62,8 +62,8 @@ def _fill(daemon: DaemonProcess, key: str) -> None:
         daemon.client.create_database(wanted, idempotency_key=name)
 
 
-def _ask(daemon: DaemonProcess) -> None:
-    """Ask to be let in, by a program whose path is the same on every machine."""
+def _request_access(daemon: DaemonProcess) -> None:
+    """Request access with curl, whose path is the same on every machine."""
     scopes = ("databases:read", "databases:write", "databases:credentials")
     body = msgspec.json.encode({"name": "Orders", "scopes": scopes, "reason": "To keep your orders"})
     headers = {**as_page("https://orders.example.com"), "Content-Type": "application/json"}
@@ -72,8 +72,8 @@ def _ask(daemon: DaemonProcess) -> None:
     subprocess.run(["curl", "-sSf", "-o", os.devnull, *options, "--data-binary", "@-", address], input=body, check=True)
 
 
-def _shot(panel: Panel, *keys: str) -> Image:
-    time.sleep(2 * _DRAWN_SECONDS)  # nobody says when the panel has drawn
+def _screenshot(panel: Panel, *keys: str) -> Image:
+    time.sleep(2 * _DRAWN_SECONDS)  # there is no event when the panel has drawn
     panel.click(right=True)
     time.sleep(_DRAWN_SECONDS)
     panel.press(*keys)
@@ -84,7 +84,7 @@ def _shot(panel: Panel, *keys: str) -> Image:
 
 
 def _cut(picture: Image) -> Image:
-    """Cut off what is only the empty display."""
+    """Cut off the empty part of the display."""
     from PIL import Image as Images
     from PIL import ImageChops
 
@@ -96,8 +96,8 @@ def _cut(picture: Image) -> Image:
 
 
 def main() -> None:
-    """Take them."""
-    parser = argparse.ArgumentParser(prog="python -m tests.tray.screenshots", description="Take pictures of the tray.")
+    """Take the screenshots, in light and dark."""
+    parser = argparse.ArgumentParser(prog="python -m tests.tray.screenshots", description="Screenshots of the tray.")
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Starting the tray at login: what is written where, and how it is read."""
+"""Starting the tray at login: the files that are written, and how desktops interpret them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.until import until
-from upstash_helper.service import templating
+from upstash_helper.service import quoting
 from upstash_helper.service.autostart import (
     Autostart,
     DesktopAutostart,
@@ -51,15 +51,15 @@ def _entry(tmp_path: Path) -> DesktopAutostart:
 
 @pytest.fixture(params=["desktop", "launchd"])
 def autostart(request: pytest.FixtureRequest, tmp_path: Path) -> Autostart:
-    """Each that is a file."""
+    """Each implementation that writes a file."""
     command = [sys.executable, "-P", "-m", "upstash_helper", "tray"]
     if request.param == "desktop":
         return DesktopAutostart(tmp_path / "new" / "autostart", "upstash-helper-tray", command)
     return LaunchAgent(tmp_path / "new" / "LaunchAgents", "io.upstash-helper.tray", command)
 
 
-def test_it_is_on_after_it_was_switched_on_and_off_after_off(autostart: Autostart) -> None:
-    """Twice is as good as once."""
+def test_enable_and_disable_are_idempotent(autostart: Autostart) -> None:
+    """The state follows the last call."""
     states = [autostart.state()]
     for change in (autostart.enable, autostart.enable, autostart.disable, autostart.disable, autostart.enable):
         change()
@@ -72,8 +72,8 @@ def test_it_is_on_after_it_was_switched_on_and_off_after_off(autostart: Autostar
 
 
 def launched(text: str) -> list[str]:
-    """Return what a desktop runs for an entry: the rules of the specification, read from its text."""
-    keys = templating.read(text)
+    """Return the command that a desktop runs for an entry, according to the Desktop Entry Specification."""
+    keys = quoting.parse_desktop_entry(text)
     arguments, current, quoted, started = list[str](), "", False, False
     characters = iter(keys["Exec"])
     for character in characters:
@@ -89,23 +89,23 @@ def launched(text: str) -> list[str]:
             arguments += [current] if started else []
             current, started = "", False
         else:
-            assert quoted or character not in "\t\n'\\><~|&;$*?#()`", "a reserved character outside of quotes"
+            assert quoted or character not in "\t\n'\\><~|&;$*?#()`", "a reserved character outside quotes"
             current, started = current + character, True
     return [*arguments, current] if started else arguments
 
 
 @pytest.mark.parametrize("command", [AWKWARD, *([one, one] for one in AWKWARD if one)])
-def test_a_desktop_runs_exactly_the_command(tmp_path: Path, command: Sequence[str]) -> None:
-    """Whatever the folders are called."""
+def test_desktop_entry_contains_exactly_the_command(tmp_path: Path, command: Sequence[str]) -> None:
+    """Special characters in the names of folders are escaped."""
     text = DesktopAutostart(tmp_path, "tray", command).content()
 
     assert list(command) == launched(text)
 
 
 def test_glib_runs_exactly_the_command(tmp_path: Path) -> None:
-    """What GNOME starts programs with agrees."""
+    """GNOME starts programs with it."""
     if sys.platform != "linux":
-        pytest.skip("platform: macOS and Windows have ways of their own")
+        pytest.skip("platform: macOS and Windows have other mechanisms")
     launch = shutil.which("gio")
     if launch is None:
         pytest.skip("gio is missing: apt-get install libglib2.0-bin")
@@ -124,10 +124,10 @@ def test_glib_runs_exactly_the_command(tmp_path: Path) -> None:
     assert arguments == seen.read_bytes().decode().split("\0")[:-1]
 
 
-def test_the_entry_is_valid(entry: DesktopAutostart) -> None:
-    """As the desktops' own tool sees it."""
+def test_desktop_entry_is_valid(entry: DesktopAutostart) -> None:
+    """desktop-file-validate accepts it."""
     if sys.platform != "linux":
-        pytest.skip("platform: macOS and Windows have ways of their own")
+        pytest.skip("platform: macOS and Windows have other mechanisms")
     validate = shutil.which("desktop-file-validate")
     if validate is None:
         pytest.skip("desktop-file-validate is missing: apt-get install desktop-file-utils")
@@ -139,8 +139,8 @@ def test_the_entry_is_valid(entry: DesktopAutostart) -> None:
 
 
 @pytest.mark.parametrize("line", ["Hidden=true", "X-GNOME-Autostart-enabled=false", "TryExec=/gone/python"])
-def test_what_the_user_switched_off_is_off(entry: DesktopAutostart, line: str) -> None:
-    """Where desktops let them, or because the Python that it names is gone; it can be switched on again."""
+def test_entry_disabled_by_the_desktop_is_off(entry: DesktopAutostart, line: str) -> None:
+    """It is also off if its Python is gone. It can be enabled again."""
     entry.enable()
     kept = [one for one in entry.file.read_text().splitlines() if one.partition("=")[0] != line.partition("=")[0]]
     entry.file.write_text("\n".join([*kept, line, ""]))
@@ -152,17 +152,17 @@ def test_what_the_user_switched_off_is_off(entry: DesktopAutostart, line: str) -
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage \xff\xfe", b"[Other]\nExec=/bin/true\n"])
-def test_a_file_that_is_no_entry_is_off(entry: DesktopAutostart, content: bytes) -> None:
-    """It starts nothing."""
+def test_invalid_entry_is_off(entry: DesktopAutostart, content: bytes) -> None:
+    """Desktops do not start it."""
     entry.file.parent.mkdir()
     entry.file.write_bytes(content)
 
     assert entry.state() is False
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: macOS and Windows have ways of their own")
-def test_it_goes_where_the_desktop_looks(tmp_path: Path) -> None:
-    """A profile has a file of its own, and a world that a login does not know of has none."""
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: macOS and Windows have other mechanisms")
+def test_entry_is_in_the_autostart_folder(tmp_path: Path) -> None:
+    """Each profile has its own file."""
     environ = {"XDG_CONFIG_HOME": str(tmp_path)}
     usual = autostart_here("default", environ=environ)
     second = autostart_here("second", environ=environ)
@@ -176,8 +176,8 @@ def test_it_goes_where_the_desktop_looks(tmp_path: Path) -> None:
     assert Path.home() / ".config" / "autostart" == relative.file.parent
 
 
-def test_a_world_of_its_own_cannot_be_started_at_login(tmp_path: Path) -> None:
-    """It is named by a variable of a terminal."""
+def test_home_from_the_environment_cannot_be_started_at_login(tmp_path: Path) -> None:
+    """The environment variable of a terminal is not set at login."""
     none = autostart_here("default", environ={"UPSTASH_HELPER_HOME": str(tmp_path)})
     none.enable()
     none.disable()
@@ -186,8 +186,8 @@ def test_a_world_of_its_own_cannot_be_started_at_login(tmp_path: Path) -> None:
     assert none.state() is None
 
 
-def test_the_command_waits_for_the_panel() -> None:
-    """Which may come after it; the profile is named where it is not the usual one."""
+def test_command_at_login_waits_for_the_panel() -> None:
+    """It names the profile unless it is the default one."""
     assert ["tray", "--wait", "60"] == command_at_login("default")[-3:]
     assert ["--profile", "second", "tray"] == command_at_login("second")[-5:-2]
     assert "--profile" not in command_at_login("default")
@@ -196,8 +196,8 @@ def test_the_command_waits_for_the_panel() -> None:
 # --- macOS ------------------------------------------------------------------------------------------------------------
 
 
-def test_launchd_runs_exactly_the_command(tmp_path: Path) -> None:
-    """At login, in the user's graphical session."""
+def test_launch_agent_contains_exactly_the_command(tmp_path: Path) -> None:
+    """Launchd runs it at login in the user's graphical session."""
     agent = LaunchAgent(tmp_path, "io.upstash-helper.tray", [one.replace("\0", "") for one in AWKWARD])
 
     agent.enable()
@@ -208,8 +208,8 @@ def test_launchd_runs_exactly_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", plistlib.dumps({"RunAtLoad": True, "Disabled": True})])
-def test_an_agent_that_is_disabled_or_none_is_off(tmp_path: Path, content: bytes) -> None:
-    """It starts nothing."""
+def test_disabled_or_invalid_agent_is_off(tmp_path: Path, content: bytes) -> None:
+    """Launchd does not start it."""
     agent = LaunchAgent(tmp_path, "tray", ["/bin/true"])
     agent.file.write_bytes(content)
 
@@ -222,10 +222,10 @@ if sys.platform == "win32":
     import secrets
     import winreg
 
-    from upstash_helper.service.autostart import RunKey
+    from upstash_helper.service.registry import RunKey
 
-    def test_the_registry_has_it() -> None:
-        """As a value of the user's; what the Task Manager has switched off is off, until it is wanted again."""
+    def test_run_key_follows_the_task_manager() -> None:
+        """An entry that the Task Manager has disabled is off until it is enabled again."""
         name = f"upstash-helper-test-{secrets.token_hex(4)}"
         key = RunKey(name, r'"C:\a b\pythonw.exe" -m upstash_helper tray')
         approved = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"

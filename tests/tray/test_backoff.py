@@ -1,51 +1,51 @@
-"""How often the daemon is looked for."""
+"""The delays between two tries to follow the daemon."""
 
 from __future__ import annotations
 
-from upstash_helper_tray.sync.follow import GOOD_STREAM, LONGEST_LOOK, LONGEST_REFUSAL, Pace
+from upstash_helper_tray.sync.follow import MAX_ABSENT_DELAY, MAX_REFUSED_DELAY, STABLE_STREAM_SECONDS, Backoff
 
 
-def test_pauses_grow_to_their_longest() -> None:
-    """A daemon that comes back is found soon, and one that does not costs little."""
-    pace = Pace()
+def test_delay_doubles_up_to_its_maximum() -> None:
+    """A daemon that restarts is found soon, and one that does not costs little."""
+    backoff = Backoff()
 
-    pauses = [pace.after_absence() for _ in range(2000)]
+    delays = [backoff.after_absence() for _ in range(2000)]
 
-    assert [0.1, 0.2, 0.4] == pauses[:3]
-    assert LONGEST_LOOK == max(pauses) == pauses[-1]
+    assert [0.1, 0.2, 0.4] == delays[:3]
+    assert MAX_ABSENT_DELAY == max(delays) == delays[-1]
 
 
-def test_after_a_daemon_was_there_the_looks_are_quick_again() -> None:
-    """However long it had been away."""
-    pace = Pace()
+def test_delay_is_reset_when_a_stream_opens() -> None:
+    """The length of the absence before does not matter."""
+    backoff = Backoff()
     for _ in range(9):
-        pace.after_absence()
-    pace.attached()
+        backoff.after_absence()
+    backoff.attached()
 
-    assert 0.1 == pace.after_absence()
-
-
-def test_a_good_stream_that_breaks_is_looked_after_at_once() -> None:
-    """It is the daemon that went, and the icon says so without delay."""
-    assert 0.0 == Pace().after_break(GOOD_STREAM)
+    assert 0.1 == backoff.after_absence()
 
 
-def test_streams_that_break_again_and_again_are_not_hammered() -> None:
-    """Even though each of them began well."""
-    pace, pauses = Pace(), []
+def test_no_delay_after_a_stable_stream() -> None:
+    """The daemon has most likely ended, and the icon shows that immediately."""
+    assert 0.0 == Backoff().after_break(STABLE_STREAM_SECONDS)
+
+
+def test_delay_grows_while_streams_keep_breaking() -> None:
+    """It does not matter that each of them was opened successfully."""
+    backoff, delays = Backoff(), []
     for _ in range(12):
-        pace.attached()
-        pauses.append(pace.after_break(0.01))
+        backoff.attached()
+        delays.append(backoff.after_break(0.01))
 
-    assert 0.0 == pauses[0]
-    assert pauses == sorted(pauses)
-    assert LONGEST_REFUSAL == pauses[-1]
-    assert 0.0 == pace.after_break(GOOD_STREAM)
+    assert 0.0 == delays[0]
+    assert delays == sorted(delays)
+    assert MAX_REFUSED_DELAY == delays[-1]
+    assert 0.0 == backoff.after_break(STABLE_STREAM_SECONDS)
 
 
-def test_a_refusal_is_asked_again_slowly() -> None:
-    """Not sooner than the daemon wants."""
-    pace = Pace()
+def test_retry_after_is_a_lower_bound() -> None:
+    """A refused tray does not try again sooner than the daemon allows."""
+    backoff = Backoff()
 
-    assert 1.0 == pace.after_refusal()
-    assert 60.0 == pace.after_refusal(60.0)
+    assert 1.0 == backoff.after_refusal()
+    assert 60.0 == backoff.after_refusal(60.0)

@@ -1,4 +1,4 @@
-"""Which backend is chosen, and what is said where none can be."""
+"""Choosing a backend, and the advice if there is none."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import get_args
 import pytest
 
 from upstash_helper_tray.backends.choice import choose
-from upstash_helper_tray.screen import Backend, NoTray
+from upstash_helper_tray.backends.screen import Backend, TrayUnavailable
 
 LINUX = ("statusnotifier", "appindicator", "gtk", "xorg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Here:
-    """What is here; by default nothing but a desktop session."""
+class FixedEnvironment:
+    """An environment; by default a desktop session without a panel."""
 
     session_bus: bool = True
     display: bool = True
@@ -26,31 +26,31 @@ class Here:
     desktop: str = ""
 
 
-EVERYTHING = Here(sni_host=True, xembed_tray=True, gtk=True, appindicator=True)
+EVERYTHING = FixedEnvironment(sni_host=True, xembed_tray=True, gtk=True, appindicator=True)
 
 
 @pytest.mark.parametrize(
-    ("platform", "here", "expected"),
+    ("platform", "environment", "expected"),
     [
-        ("win32", Here(session_bus=False, display=False), "win32"),
-        ("darwin", Here(session_bus=False, display=False), "darwin"),
-        ("linux", Here(sni_host=True), "statusnotifier"),
-        ("linux", Here(sni_host=True, display=False), "statusnotifier"),
+        ("win32", FixedEnvironment(session_bus=False, display=False), "win32"),
+        ("darwin", FixedEnvironment(session_bus=False, display=False), "darwin"),
+        ("linux", FixedEnvironment(sni_host=True), "statusnotifier"),
+        ("linux", FixedEnvironment(sni_host=True, display=False), "statusnotifier"),
         ("linux", EVERYTHING, "statusnotifier"),
-        ("freebsd14", Here(sni_host=True), "statusnotifier"),
-        ("linux", Here(xembed_tray=True, gtk=True), "gtk"),
-        ("linux", Here(xembed_tray=True, gtk=True, session_bus=False), "gtk"),
+        ("freebsd14", FixedEnvironment(sni_host=True), "statusnotifier"),
+        ("linux", FixedEnvironment(xembed_tray=True, gtk=True), "gtk"),
+        ("linux", FixedEnvironment(xembed_tray=True, gtk=True, session_bus=False), "gtk"),
     ],
 )
-def test_the_first_that_can_show_an_icon_is_taken(platform: str, here: Here, expected: str) -> None:
-    """Ours before PyGObject's, and PyGObject's only for panels of the old kind."""
-    assert expected == choose(platform, here)
+def test_preferred_backend_is_chosen(platform: str, environment: FixedEnvironment, expected: str) -> None:
+    """Our own backend is preferred to PyGObject's, which are for legacy panels only."""
+    assert expected == choose(platform, environment)
 
 
-def test_a_panel_of_the_old_kind_needs_pygobject() -> None:
-    """What can be installed is named, and what does without."""
-    with pytest.raises(NoTray, match="PyGObject") as refused:
-        choose("linux", Here(xembed_tray=True))
+def test_legacy_panel_requires_pygobject() -> None:
+    """The advice names the packages, and the backend that works without them."""
+    with pytest.raises(TrayUnavailable, match="PyGObject") as refused:
+        choose("linux", FixedEnvironment(xembed_tray=True))
 
     assert "python3-gi" in refused.value.advice
     assert "--backend xorg" in refused.value.advice
@@ -75,10 +75,10 @@ def test_a_panel_of_the_old_kind_needs_pygobject() -> None:
         ("one:nobody:knows", "StatusNotifierItem"),
     ],
 )
-def test_without_a_panel_the_desktop_s_own_way_is_named(desktop: str, named: str) -> None:
-    """The advice is for this desktop, and says what does the same without an icon."""
-    with pytest.raises(NoTray) as refused:
-        choose("linux", Here(desktop=desktop))
+def test_advice_without_a_panel_is_for_the_desktop(desktop: str, named: str) -> None:
+    """It also names the commands to use without an icon."""
+    with pytest.raises(TrayUnavailable) as refused:
+        choose("linux", FixedEnvironment(desktop=desktop))
 
     assert "No panel here shows tray icons." == str(refused.value)
     assert named in refused.value.advice
@@ -86,59 +86,61 @@ def test_without_a_panel_the_desktop_s_own_way_is_named(desktop: str, named: str
 
 
 @pytest.mark.parametrize(
-    ("here", "said"),
+    ("environment", "message"),
     [
-        (Here(session_bus=False, display=False), "no desktop here"),
-        (Here(session_bus=False), "no session bus"),
+        (FixedEnvironment(session_bus=False, display=False), "no desktop to show"),
+        (FixedEnvironment(session_bus=False), "no session bus"),
     ],
 )
-def test_without_a_desktop_session_that_is_said(here: Here, said: str) -> None:
-    """As for root over SSH, and for a system service."""
-    with pytest.raises(NoTray, match=said):
-        choose("linux", here)
+def test_missing_desktop_session_is_reported(environment: FixedEnvironment, message: str) -> None:
+    """This is the case for root over SSH, and for a system service."""
+    with pytest.raises(TrayUnavailable, match=message):
+        choose("linux", environment)
 
 
-@pytest.mark.parametrize("wanted", LINUX)
-def test_what_is_wanted_is_taken_where_it_can_work(wanted: str) -> None:
-    """It overrides the order."""
-    assert wanted == choose("linux", EVERYTHING, wanted)
+@pytest.mark.parametrize("requested", LINUX)
+def test_requested_backend_is_chosen(requested: str) -> None:
+    """It overrides the order of preference."""
+    assert requested == choose("linux", EVERYTHING, requested)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "here", "said"),
+    ("requested", "environment", "message"),
     [
-        ("statusnotifier", Here(xembed_tray=True, gtk=True), "No panel"),
-        ("statusnotifier", Here(session_bus=False), "no session bus"),
-        ("gtk", Here(xembed_tray=True), "GTK 3 is missing"),
-        ("gtk", Here(gtk=True, display=False, sni_host=True), "no X11 display"),
-        ("gtk", Here(gtk=True, sni_host=True), "No panel"),
-        ("appindicator", Here(sni_host=True, gtk=True), "AppIndicator library is missing"),
-        ("appindicator", Here(gtk=True, appindicator=True), "No panel"),
-        ("xorg", Here(display=False, sni_host=True), "no X11 display"),
-        ("xorg", Here(sni_host=True), "No panel"),
+        ("statusnotifier", FixedEnvironment(xembed_tray=True, gtk=True), "No panel"),
+        ("statusnotifier", FixedEnvironment(session_bus=False), "no session bus"),
+        ("gtk", FixedEnvironment(xembed_tray=True), "GTK 3 is missing"),
+        ("gtk", FixedEnvironment(gtk=True, display=False, sni_host=True), "no X11 display"),
+        ("gtk", FixedEnvironment(gtk=True, sni_host=True), "No panel"),
+        ("appindicator", FixedEnvironment(sni_host=True, gtk=True), "AppIndicator library is missing"),
+        ("appindicator", FixedEnvironment(gtk=True, appindicator=True), "No panel"),
+        ("xorg", FixedEnvironment(display=False, sni_host=True), "no X11 display"),
+        ("xorg", FixedEnvironment(sni_host=True), "No panel"),
     ],
 )
-def test_what_is_wanted_is_refused_where_it_cannot_work(wanted: str, here: Here, said: str) -> None:
-    """In one sentence, instead of an icon that nobody sees."""
-    with pytest.raises(NoTray, match=said) as refused:
-        choose("linux", here, wanted)
+def test_requested_backend_that_cannot_work_is_refused(
+    requested: str, environment: FixedEnvironment, message: str
+) -> None:
+    """There would be an icon that nobody sees."""
+    with pytest.raises(TrayUnavailable, match=message) as refused:
+        choose("linux", environment, requested)
 
     assert refused.value.advice
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin", "linux"])
-def test_another_system_s_backend_is_refused(platform: str) -> None:
-    """The sentence names the system that it is for."""
+def test_backend_of_another_system_is_refused(platform: str) -> None:
+    """The message names the system that it is for."""
     own = {platform} & set(get_args(Backend)) or set(LINUX)
 
-    for wanted in set(get_args(Backend)) - own:
-        with pytest.raises(NoTray, match=f"The backend {wanted} is for "):
-            choose(platform, EVERYTHING, wanted)
+    for requested in set(get_args(Backend)) - own:
+        with pytest.raises(TrayUnavailable, match=f"The backend {requested} is for "):
+            choose(platform, EVERYTHING, requested)
 
 
-def test_an_unknown_backend_is_refused() -> None:
-    """With the names that there are."""
-    with pytest.raises(NoTray, match="no backend 'qt'") as refused:
+def test_unknown_backend_is_refused() -> None:
+    """The advice lists the valid names."""
+    with pytest.raises(TrayUnavailable, match="Unknown backend 'qt'") as refused:
         choose("linux", EVERYTHING, "qt")
 
     assert all(name in refused.value.advice for name in ("auto", *get_args(Backend)))

@@ -1,16 +1,18 @@
-"""A secret on the clipboard: a real one, of an X server that nobody sees."""
+"""Copying a secret to the clipboard of a virtual X display, and clearing it."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from tests.support.until import until
-from upstash_helper_tray.clipboard import Clipboard, ClipboardUnavailable, mechanism
+from upstash_helper_tray.dispatch.clipboard import Clipboard, ClipboardUnavailable, mechanism
 
 if TYPE_CHECKING:
     from tests.support.display import Desk
@@ -19,15 +21,25 @@ SECRET = "rediss://default:s3cret-ü@h.example:6379"
 NEVER = 3600.0
 
 
+class RecordedTimer(threading.Timer):
+    """A timer that a test can find."""
+
+    started: ClassVar[list[RecordedTimer]] = []
+
+    def start(self) -> None:
+        self.started.append(self)
+        super().start()
+
+
 class TestOnX11:
-    def test_what_is_copied_can_be_pasted(self, desk: Desk) -> None:
-        """As it is, to the last character."""
+    def test_copied_text_can_be_pasted(self, desk: Desk) -> None:
+        """The text is unchanged, including characters outside ASCII."""
         Clipboard(clear_after=NEVER, environ=desk.environ).put_secret(SECRET)
 
         assert SECRET == desk.paste()
 
-    def test_it_is_cleared_after_its_time(self, desk: Desk) -> None:
-        """Nobody has to remember it."""
+    def test_clipboard_is_cleared_after_the_timeout(self, desk: Desk) -> None:
+        """The user does not have to do anything."""
         clipboard = Clipboard(clear_after=0.05, environ=desk.environ)
 
         clipboard.put_secret(SECRET)
@@ -35,8 +47,8 @@ class TestOnX11:
         until(lambda: SECRET != desk.paste())
         assert "" == desk.paste()
 
-    def test_what_the_user_copied_since_then_stays(self, desk: Desk) -> None:
-        """It is theirs."""
+    def test_text_that_the_user_copied_later_is_kept(self, desk: Desk) -> None:
+        """Only the secret is cleared."""
         clipboard = Clipboard(clear_after=NEVER, environ=desk.environ)
         clipboard.put_secret(SECRET)
         desk.copy("a recipe")
@@ -45,31 +57,30 @@ class TestOnX11:
 
         assert "a recipe" == desk.paste()
 
-    def test_it_is_cleared_at_the_end(self, desk: Desk) -> None:
-        """Quitting the tray does not leave the secret behind; there is no second time."""
+    def test_clear_removes_the_secret_once(self, desk: Desk) -> None:
+        """The tray clears it when it quits. The same text copied by the user afterwards is kept."""
         clipboard = Clipboard(clear_after=NEVER, environ=desk.environ)
         clipboard.put_secret(SECRET)
 
-        clipboard.clear(patience=30.0)
+        clipboard.clear(timeout=30.0)
         desk.copy(SECRET)
         clipboard.clear()
 
         assert SECRET == desk.paste()
 
-    def test_a_later_copy_has_a_time_of_its_own(self, desk: Desk) -> None:
-        """The first one's end does not take the second one away."""
-        clipboard = Clipboard(clear_after=NEVER, environ=desk.environ)
+    def test_timer_of_an_earlier_copy_does_not_clear_a_later_one(self, desk: Desk) -> None:
+        """It is canceled, and has no effect even if it was about to fire."""
+        clipboard = Clipboard(clear_after=NEVER, environ=desk.environ, timer=RecordedTimer)
         clipboard.put_secret("first")
-        first = clipboard._timer
-        assert first is not None
+        first = RecordedTimer.started[-1]
         clipboard.put_secret("second")
 
         assert first.finished.is_set()
         first.function(*first.args)
         assert "second" == desk.paste()
 
-    def test_the_secret_is_on_no_command_line(self, desk: Desk) -> None:
-        """Nor in an environment: the list of processes is everybody's."""
+    def test_secret_is_on_no_command_line(self, desk: Desk) -> None:
+        """Nor is it in an environment. All users can read the list of processes."""
         Clipboard(clear_after=NEVER, environ=desk.environ).put_secret(SECRET)
 
         owners = desk.owners()
@@ -77,42 +88,44 @@ class TestOnX11:
         assert all("s3cret" not in " ".join(one.cmdline()) for one in owners)
         assert all("s3cret" not in str(one.environ()) for one in owners)
 
-    def test_an_owner_that_hangs_is_not_waited_for(self, desk: Desk) -> None:
-        """The tray ends nevertheless, nothing of it stays behind, and the clipboard is left to that owner."""
-        clipboard = Clipboard(clear_after=NEVER, patience=20.0, environ=desk.environ)
+    def test_hanging_clipboard_owner_is_not_waited_for(self, desk: Desk) -> None:
+        """The clipboard process is killed, and the clipboard stays with its owner."""
+        clipboard = Clipboard(clear_after=NEVER, timeout=20.0, environ=desk.environ)
         clipboard.put_secret(SECRET)
         desk.copy("a recipe")
-        # The one that held the secret ends when it learns that another has the clipboard.
+        # The owner of the secret exits when it loses the clipboard.
         (owner,) = until(lambda: found if len(found := desk.owners()) == 1 else [])
         owner.send_signal(signal.SIGSTOP)
 
-        clipboard.clear(patience=1.0)
+        clipboard.clear(timeout=1.0)
 
-        # What was killed may still be dying; what was not would stay for as long as the owner hangs.
+        # A killed process may take a moment to exit. One that was not killed would stay for as long as the owner hangs.
         until(lambda: [owner.pid] == [one.pid for one in desk.owners()])
 
-    def test_a_display_that_is_gone_is_told(self, desk: Desk) -> None:
-        """Nobody is told that it was copied when it was not."""
+    def test_copy_without_a_display_fails(self, desk: Desk) -> None:
+        """The user is not told that the text was copied."""
         clipboard = Clipboard(clear_after=NEVER, environ=desk.environ | {"DISPLAY": ":32000"})
 
         with pytest.raises(ClipboardUnavailable, match="dashboard"):
             clipboard.put_secret(SECRET)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere there always is a clipboard")
-def test_the_secret_is_not_kept() -> None:
-    """Only by what it is known again."""
-    clipboard = Clipboard(environ={"DISPLAY": ":32000", "PATH": os.environ.get("PATH", "")}, patience=10.0)
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere there is always a clipboard")
+def test_secret_is_not_kept_in_memory() -> None:
+    """Only its digest is."""
+    clipboard = Clipboard(environ={"DISPLAY": ":32000", "PATH": os.environ.get("PATH", "")}, timeout=10.0)
 
     with pytest.raises(ClipboardUnavailable):
         clipboard.put_secret(SECRET)
 
-    clipboard._cancel()
-    assert SECRET not in repr(vars(clipboard))
+    kept = repr(vars(clipboard))
+    clipboard.clear()
+    assert hashlib.sha256(SECRET.encode()).hexdigest() in kept
+    assert SECRET not in kept
 
 
 @pytest.mark.parametrize(
-    ("environ", "installed", "way"),
+    ("environ", "installed", "expected"),
     [
         ({"DISPLAY": ":0"}, {"xclip", "xsel"}, "xclip"),
         ({"DISPLAY": ":0"}, {"xsel"}, "xsel"),
@@ -121,15 +134,17 @@ def test_the_secret_is_not_kept() -> None:
         ({"WAYLAND_DISPLAY": "w"}, {"wl-copy", "wl-paste"}, "wl-clipboard"),
     ],
 )
-def test_the_way_follows_from_the_session(environ: dict[str, str], installed: set[str], way: str) -> None:
-    """And from what is installed."""
+def test_mechanism_depends_on_the_session_and_installed_programs(
+    environ: dict[str, str], installed: set[str], expected: str
+) -> None:
+    """Wayland's own programs are preferred to XWayland."""
     found = mechanism(environ, which=lambda program: program if program in installed else None, platform="linux")
 
-    assert way == found
+    assert expected == found
 
 
 @pytest.mark.parametrize(
-    ("environ", "words"),
+    ("environ", "text"),
     [
         ({"DISPLAY": ":0"}, "xclip"),
         ({"DISPLAY": ":0", "WAYLAND_DISPLAY": "w"}, "wl-clipboard"),
@@ -137,15 +152,15 @@ def test_the_way_follows_from_the_session(environ: dict[str, str], installed: se
         ({}, "no clipboard"),
     ],
 )
-def test_what_is_missing_is_named(environ: dict[str, str], words: str) -> None:
-    """KDE's qdbus would do, and is not taken: it gets the text as an argument."""
-    found = {"klipper", "qdbus"}
+def test_missing_program_is_named(environ: dict[str, str], text: str) -> None:
+    """KDE's qdbus is not used, since it gets the text as an argument."""
+    installed = {"klipper", "qdbus"}
 
-    with pytest.raises(ClipboardUnavailable, match=words):
-        mechanism(environ, which=lambda program: program if program in found else None, platform="linux")
+    with pytest.raises(ClipboardUnavailable, match=text):
+        mechanism(environ, which=lambda program: program if program in installed else None, platform="linux")
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
-def test_elsewhere_the_system_has_one(platform: str) -> None:
-    """Nothing must be installed."""
+def test_windows_and_macos_need_no_program(platform: str) -> None:
+    """Pyperclip uses the system's own clipboard there."""
     assert mechanism({}, platform=platform) is None

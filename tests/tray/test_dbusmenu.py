@@ -1,4 +1,4 @@
-"""The menu as panels read and click it, over com.canonical.dbusmenu."""
+"""The menu over com.canonical.dbusmenu, as panels read it and click in it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 from dbus_fast import Variant
 
 from tests.support.notifications import session_bus
-from tests.support.tray_host import Item, Line, Refused, TrayHost
+from tests.support.tray_host import CallError, Item, Line, TrayHost
 from tests.support.tray_icon import RunningIcon, eventually, icon_class
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 
-class World:
-    """A panel, an icon on it, and what was chosen."""
+class Fixture:
+    """A panel, an icon on it, and the texts of the items that were chosen."""
 
     def __init__(self, icon: Any, item: Item, chosen: list[str]) -> None:
         self.icon = icon
@@ -24,13 +24,15 @@ class World:
         self.chosen = chosen
 
     async def chosen_are(self, *expected: str) -> None:
-        """Wait until this was chosen, and see that no more was."""
+        """Wait until exactly these items have been chosen."""
         await eventually(lambda: len(self.chosen) >= len(expected))
-        await self.item.properties()  # all that was sent before is done when this is answered
+        await (
+            self.item.properties()
+        )  # messages are handled in order, so all earlier ones are done once this is answered
         assert list(expected) == self.chosen
 
-    async def shown(self, *items: Any) -> Line:
-        """Show a menu, and return it as the panel reads it."""
+    async def show(self, *items: Any) -> Line:
+        """Set the menu, and return it as the panel reads it."""
         import pystray
 
         self.icon.menu = pystray.Menu(*items)
@@ -46,16 +48,16 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-async def world(bus: str) -> AsyncIterator[World]:
+async def tray(bus: str) -> AsyncIterator[Fixture]:
     from PIL import Image
 
     icon = icon_class()("a-test", Image.new("RGBA", (16, 16)), "A test")
     async with TrayHost.on(bus) as host, RunningIcon.of(icon):
-        yield World(icon, await host.item(), [])
+        yield Fixture(icon, await host.item(), [])
 
 
 def choice(text: str, chosen: list[str], **more: Any) -> Any:
-    """Return an item that does the same as any other with its text."""
+    """Return an item. Items with the same text have equal actions."""
     import pystray
 
     return pystray.MenuItem(text, _Choice(text, chosen), **more)
@@ -76,63 +78,63 @@ class _Choice:
         return hash(self._text)
 
 
-async def test_a_menu_is_read_as_it_was_written(world: World) -> None:
-    """With submenus, separators, ticks, radio buttons, and what is greyed."""
+async def test_panel_reads_the_whole_menu(tray: Fixture) -> None:
+    """This includes submenus, separators, check marks, radio buttons, and disabled items."""
     import pystray
 
-    menu = await world.shown(
-        choice("Open", world.chosen, default=True, visible=False),
-        choice("Connected", world.chosen, enabled=False),
+    menu = await tray.show(
+        choice("Open", tray.chosen, default=True, visible=False),
+        choice("Connected", tray.chosen, enabled=False),
         pystray.Menu.SEPARATOR,
-        pystray.MenuItem("Databases", pystray.Menu(choice("orders", world.chosen))),
-        choice("At login", world.chosen, checked=lambda _: True),
-        choice("Once", world.chosen, checked=lambda _: False, radio=True),
+        pystray.MenuItem("Databases", pystray.Menu(choice("orders", tray.chosen))),
+        choice("At login", tray.chosen, checked=lambda _: True),
+        choice("Once", tray.chosen, checked=lambda _: False, radio=True),
     )
 
-    assert ["Connected (grey)", "---", "Databases", "  orders", "[x] At login", "[ ] Once"] == menu.texts()
+    assert ["Connected (gray)", "---", "Databases", "  orders", "[x] At login", "[ ] Once"] == menu.texts()
 
 
 @pytest.mark.parametrize("text", ["a_b", "__init__", "_", "&File", "<b>bold</b>", "\N{SNOWMAN} 名前", "%s {} \\"])
-async def test_a_text_is_what_is_read(world: World, text: str) -> None:
-    """No character of a database's or an app's name marks an access key, or anything else."""
-    menu = await world.shown(choice(text, world.chosen))
-    [properties] = await world.item.menu_call("GetProperty", "is", [menu.lines[0].id, "label"])
+async def test_text_has_no_special_characters(tray: Fixture, text: str) -> None:
+    """No character in the name of a database or app marks an access key or is markup."""
+    menu = await tray.show(choice(text, tray.chosen))
+    [properties] = await tray.item.menu_call("GetProperty", "is", [menu.lines[0].id, "label"])
 
     assert text == menu.lines[0].text
     assert text.replace("_", "__") == properties.value
 
 
-async def test_a_click_chooses(world: World) -> None:
-    """Wherever the item is."""
+async def test_click_chooses_the_item(tray: Fixture) -> None:
+    """The item may be in a submenu."""
     import pystray
 
-    await world.shown(pystray.MenuItem("Databases", pystray.Menu(choice("orders", world.chosen))))
+    await tray.show(pystray.MenuItem("Databases", pystray.Menu(choice("orders", tray.chosen))))
 
-    await world.item.click("Databases", "orders")
+    await tray.item.click("Databases", "orders")
 
-    await world.chosen_are("orders")
+    await tray.chosen_are("orders")
 
 
-async def test_a_click_on_a_menu_that_has_changed_does_what_was_seen(world: World) -> None:
-    """An app's request goes away while the user looks at it: the click is for that app, whoever is in its place now."""
-    seen = await world.shown(choice("Let A in", world.chosen), choice("Deny A", world.chosen))
-    now = await world.shown(choice("Let B in", world.chosen), choice("Deny B", world.chosen))
+async def test_click_in_an_outdated_menu_has_the_action_that_was_shown(tray: Fixture) -> None:
+    """If a request disappears while the user looks at it, the click is not for the one that took its place."""
+    seen = await tray.show(choice("Allow A", tray.chosen), choice("Deny A", tray.chosen))
+    now = await tray.show(choice("Allow B", tray.chosen), choice("Deny B", tray.chosen))
 
-    await world.item.click_id(seen.find("Deny A").id)
+    await tray.item.click_id(seen.find("Deny A").id)
 
-    await world.chosen_are("Deny A")
+    await tray.chosen_are("Deny A")
     assert {line.id for line in seen.lines}.isdisjoint(line.id for line in now.lines)
 
 
-async def test_an_item_that_stays_keeps_its_number(world: World) -> None:
-    """So that a panel need not build it anew, and the menu does not jump."""
+async def test_unchanged_item_keeps_its_id(tray: Fixture) -> None:
+    """The panel does not have to rebuild it, and an open menu does not flicker."""
     import pystray
 
     def databases(*names: str) -> Any:
-        return pystray.MenuItem("Databases", pystray.Menu(*(choice(name, world.chosen) for name in names)))
+        return pystray.MenuItem("Databases", pystray.Menu(*(choice(name, tray.chosen) for name in names)))
 
-    before = await world.shown(choice("Open", world.chosen), databases("a", "b"))
-    after = await world.shown(choice("New", world.chosen), choice("Open", world.chosen), databases("b", "c"))
+    before = await tray.show(choice("Open", tray.chosen), databases("a", "b"))
+    after = await tray.show(choice("New", tray.chosen), choice("Open", tray.chosen), databases("b", "c"))
 
     assert before.find("Open").id == after.find("Open").id
     assert before.find("Databases", "b").id == after.find("Databases", "b").id
@@ -141,24 +143,24 @@ async def test_an_item_that_stays_keeps_its_number(world: World) -> None:
 
 
 @pytest.mark.parametrize("more", [{"checked": lambda _: True}, {"enabled": False}])
-async def test_an_item_that_looks_different_is_another(world: World, more: dict[str, Any]) -> None:
-    """GNOME's extension never asks again how an item looks that it knows."""
-    before = await world.shown(choice("At login", world.chosen))
-    after = await world.shown(choice("At login", world.chosen, **more))
+async def test_item_with_another_appearance_gets_a_new_id(tray: Fixture, more: dict[str, Any]) -> None:
+    """GNOME's extension never reads the properties of a known item again."""
+    before = await tray.show(choice("At login", tray.chosen))
+    after = await tray.show(choice("At login", tray.chosen, **more))
 
     assert before.lines[0].id != after.lines[0].id
 
 
-async def test_the_same_text_for_something_else_is_another_item(world: World) -> None:
-    """Two databases may have one name."""
-    before = await world.shown(choice("orders", world.chosen))
-    after = await world.shown(*(_titled("orders", text, world.chosen) for text in ("1", "2")))
+async def test_items_with_equal_text_and_different_actions_are_distinct(tray: Fixture) -> None:
+    """Two databases may have the same name."""
+    before = await tray.show(choice("orders", tray.chosen))
+    after = await tray.show(*(_titled("orders", text, tray.chosen) for text in ("1", "2")))
 
-    await world.item.click_id(before.lines[0].id)
+    await tray.item.click_id(before.lines[0].id)
     for line in after.lines:
-        await world.item.click_id(line.id)
+        await tray.item.click_id(line.id)
 
-    await world.chosen_are("orders", "1", "2")
+    await tray.chosen_are("orders", "1", "2")
 
 
 def _titled(title: str, text: str, chosen: list[str]) -> Any:
@@ -167,17 +169,17 @@ def _titled(title: str, text: str, chosen: list[str]) -> Any:
     return pystray.MenuItem(title, _Choice(text, chosen))
 
 
-async def test_old_items_are_forgotten_some_day(world: World) -> None:
-    """A tray that runs for months keeps no more of them than a menu could have."""
-    first = await world.shown(choice("first", world.chosen))
+async def test_number_of_remembered_items_is_bounded(tray: Fixture) -> None:
+    """A tray may run for months."""
+    first = await tray.show(choice("first", tray.chosen))
     for number in range(1100):
-        world.icon.menu = _menu(choice(str(number), world.chosen))
+        tray.icon.menu = _menu(choice(str(number), tray.chosen))
 
-    await world.item.click_id(first.lines[0].id)
-    [unknown] = await world.item.menu_call("EventGroup", "a(isvu)", [[_clicked(first.lines[0].id)]])
+    await tray.item.click_id(first.lines[0].id)
+    [unknown] = await tray.item.menu_call("EventGroup", "a(isvu)", [[_clicked(first.lines[0].id)]])
 
     assert [first.lines[0].id] == unknown
-    await world.chosen_are()
+    await tray.chosen_are()
 
 
 def _menu(*items: Any) -> Any:
@@ -186,61 +188,61 @@ def _menu(*items: Any) -> Any:
     return pystray.Menu(*items)
 
 
-def _clicked(number: int, event: str = "clicked") -> list[Any]:
-    return [number, event, Variant("i", 0), 0]
+def _clicked(item_id: int, event: str = "clicked") -> list[Any]:
+    return [item_id, event, Variant("i", 0), 0]
 
 
-async def test_what_is_not_there_is_not_chosen(world: World) -> None:
-    """Nor is what is greyed, words, a separator, a submenu, or an item that only was looked at."""
+async def test_only_a_click_on_an_enabled_item_chooses_it(tray: Fixture) -> None:
+    """Unknown ids, disabled items, separators, submenus, and events other than a click are ignored."""
     import pystray
 
-    menu = await world.shown(
-        choice("Open", world.chosen),
-        choice("Grey", world.chosen, enabled=False),
+    menu = await tray.show(
+        choice("Open", tray.chosen),
+        choice("Disabled", tray.chosen, enabled=False),
         pystray.Menu.SEPARATOR,
-        pystray.MenuItem("More", pystray.Menu(choice("orders", world.chosen))),
+        pystray.MenuItem("More", pystray.Menu(choice("orders", tray.chosen))),
     )
 
     for number in (-1, 2**31 - 1, 0, *(line.id for line in menu.lines[1:])):
-        await world.item.click_id(number)
+        await tray.item.click_id(number)
     for event in ("hovered", "opened", "closed", ""):
-        await world.item.menu_call("Event", "isvu", _clicked(menu.lines[0].id, event))
+        await tray.item.menu_call("Event", "isvu", _clicked(menu.lines[0].id, event))
 
-    await world.chosen_are()
+    await tray.chosen_are()
 
 
-async def test_several_events_come_at_once(world: World) -> None:
-    """Those that are not known are returned; the others are done."""
-    menu = await world.shown(choice("a", world.chosen), choice("b", world.chosen))
+async def test_event_group_is_handled_and_returns_unknown_ids(tray: Fixture) -> None:
+    """The events are handled in order."""
+    menu = await tray.show(choice("a", tray.chosen), choice("b", tray.chosen))
     numbers = [menu.lines[1].id, 4711, menu.lines[0].id]
 
-    [unknown] = await world.item.menu_call("EventGroup", "a(isvu)", [[_clicked(number) for number in numbers]])
+    [unknown] = await tray.item.menu_call("EventGroup", "a(isvu)", [[_clicked(number) for number in numbers]])
 
     assert [4711] == unknown
-    await world.chosen_are("b", "a")
+    await tray.chosen_are("b", "a")
 
 
-async def test_a_part_of_a_menu_can_be_read(world: World) -> None:
-    """As deep, and as much of it, as a panel asks for."""
+async def test_part_of_a_menu_can_be_read(tray: Fixture) -> None:
+    """A panel can limit the depth and the properties."""
     import pystray
 
-    deep = pystray.MenuItem("More", pystray.Menu(pystray.MenuItem("Deep", pystray.Menu(choice("x", world.chosen)))))
-    number = (await world.shown(choice("a", world.chosen, enabled=False), deep)).find("More").id
+    deep = pystray.MenuItem("More", pystray.Menu(pystray.MenuItem("Deep", pystray.Menu(choice("x", tray.chosen)))))
+    number = (await tray.show(choice("a", tray.chosen, enabled=False), deep)).find("More").id
 
-    _, top = await world.item.menu_call("GetLayout", "iias", [0, 0, []])
-    _, one = await world.item.menu_call("GetLayout", "iias", [number, 1, ["label"]])
-    [group] = await world.item.menu_call("GetGroupProperties", "aias", [[0, number, 4711], ["children-display"]])
-    [all_of_them] = await world.item.menu_call("GetGroupProperties", "aias", [[], []])
-    shown = await world.item.menu_call("AboutToShowGroup", "ai", [[number, 4711]])
+    _, top = await tray.item.menu_call("GetLayout", "iias", [0, 0, []])
+    _, one = await tray.item.menu_call("GetLayout", "iias", [number, 1, ["label"]])
+    [group] = await tray.item.menu_call("GetGroupProperties", "aias", [[0, number, 4711], ["children-display"]])
+    [every] = await tray.item.menu_call("GetGroupProperties", "aias", [[], []])
+    shown = await tray.item.menu_call("AboutToShowGroup", "ai", [[number, 4711]])
 
     assert [] == top[2]
     assert {"label": Variant("s", "More")} == one[1]
     assert [({"label": Variant("s", "Deep")}, [])] == [(child.value[1], child.value[2]) for child in one[2]]
     submenu = {"children-display": Variant("s", "submenu")}
     assert [(0, submenu), (number, submenu)] == [tuple(one) for one in group]
-    assert 5 == len(all_of_them)
+    assert 5 == len(every)
     assert [[], [4711]] == shown
-    assert [False] == await world.item.menu_call("AboutToShow", "i", [0])
+    assert [False] == await tray.item.menu_call("AboutToShow", "i", [0])
 
 
 @pytest.mark.parametrize(
@@ -254,18 +256,18 @@ async def test_a_part_of_a_menu_can_be_read(world: World) -> None:
         ("Nothing", "", []),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_answered_by_an_error(
-    world: World, member: str, signature: str, body: list[Any]
+async def test_invalid_call_is_answered_with_an_error(
+    tray: Fixture, member: str, signature: str, body: list[Any]
 ) -> None:
-    """And by nothing worse: the icon is still there."""
-    with pytest.raises(Refused):
-        await world.item.menu_call(member, signature, body)
+    """The icon keeps working."""
+    with pytest.raises(CallError):
+        await tray.item.menu_call(member, signature, body)
 
-    assert ["Open"] == (await world.shown(choice("Open", world.chosen))).texts()
+    assert ["Open"] == (await tray.show(choice("Open", tray.chosen))).texts()
 
 
-async def test_a_choice_that_fails_ends_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the next one works."""
+async def test_failing_action_is_logged(tray: Fixture, caplog: pytest.LogCaptureFixture) -> None:
+    """The next click works."""
 
     def fail() -> None:
         message = "of a test"
@@ -273,17 +275,17 @@ async def test_a_choice_that_fails_ends_nothing(world: World, caplog: pytest.Log
 
     import pystray
 
-    await world.shown(pystray.MenuItem("Fail", fail), choice("Open", world.chosen))
+    await tray.show(pystray.MenuItem("Fail", fail), choice("Open", tray.chosen))
 
-    await world.item.click("Fail")
-    await world.item.click("Open")
+    await tray.item.click("Fail")
+    await tray.item.click("Open")
 
-    await world.chosen_are("Open")
+    await tray.chosen_are("Open")
     assert "tray_choice_failed" in caplog.text
 
 
-async def test_a_menu_as_large_as_it_gets_is_read_at_once(world: World) -> None:
-    """A thousand databases are an unusual account, and no reason for a panel to wait."""
-    menu = await world.shown(*(choice(f"database-{number}", world.chosen) for number in range(1000)))
+async def test_large_menu_is_read_in_one_call(tray: Fixture) -> None:
+    """An account may have a thousand databases."""
+    menu = await tray.show(*(choice(f"database-{number}", tray.chosen) for number in range(1000)))
 
     assert 1000 == len(menu.lines)

@@ -1,4 +1,4 @@
-"""What the user chooses is done, and told where no menu shows it: with a real daemon, far side and clipboard."""
+"""Carrying out actions, with a real daemon, upstream, and clipboard."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from urllib.request import url2pathname
 
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
+from tests.support.recorded_follower import RecordedFollower
+from tests.support.sample_app import SampleApp
 from tests.support.until import until
-from tests.support.watched import Watched
 from upstash_helper.protocol import wire
 from upstash_helper.service.autostart import DesktopAutostart
 from upstash_helper.settings.profiles import Folders, locate
-from upstash_helper_tray.actions import (
+from upstash_helper_tray.dispatch.clipboard import Clipboard
+from upstash_helper_tray.dispatch.dispatcher import Dispatcher
+from upstash_helper_tray.menu.actions import (
     Action,
     Approve,
     Block,
@@ -43,235 +45,234 @@ from upstash_helper_tray.actions import (
     StartDaemon,
     StopDaemon,
 )
-from upstash_helper_tray.clipboard import Clipboard
-from upstash_helper_tray.dispatch import Performer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tests.support.display import Desk
     from tests.support.sandbox import Sandbox
-    from upstash_helper_tray.notifications import Notice
+    from upstash_helper_tray.presentation.notifications import Notification
 
 PAGE = "https://orders.example.com"
 a_browser_is_a_script = pytest.mark.skipif(
-    sys.platform == "win32", reason="platform: a program that is taken for the browser is a shell's script"
+    sys.platform == "win32", reason="platform: the browser of this test is a shell script"
 )
 START = "upstash-helper --profile mine start"
 
 
-class Shown:
-    """The ``Opener`` port, for a user who is not there: it remembers what it was asked to open."""
+class RecordingOpener:
+    """The ``Opener`` port in memory: it records what it was asked to open."""
 
-    def __init__(self, *, opens: bool = True) -> None:
+    def __init__(self) -> None:
         self.pages: list[str] = []
         self.folders: list[Path] = []
-        self.opens = opens
+        self.opens = True
+        self.error: Exception | None = None
 
-    def page(self, address: str) -> bool:
-        """Note an address."""
+    def open_page(self, address: str) -> bool:
+        """Record an address."""
         self.pages.append(address)
-        return self.opens
+        return self._result()
 
-    def folder(self, path: Path) -> bool:
-        """Note a folder."""
+    def open_folder(self, path: Path) -> bool:
+        """Record a folder."""
         self.folders.append(path)
+        return self._result()
+
+    def _result(self) -> bool:
+        if self.error is not None:
+            raise self.error
         return self.opens
 
 
 @dataclass
-class Hand:
-    """A user before the tray's menu."""
+class User:
+    """A user of the tray's menu."""
 
-    watched: Watched
+    recorded: RecordedFollower
     folders: Folders
     environ: dict[str, str]
     autostart: DesktopAutostart
-    shown: Shown = field(default_factory=Shown)
-    told: list[Notice] = field(default_factory=list)
-    sees: bool = True
-    """Whether notifications can be seen."""
+    opener: RecordingOpener = field(default_factory=RecordingOpener)
+    notifications: list[Notification] = field(default_factory=list)
+    sees_notifications: bool = True
 
     def __post_init__(self) -> None:
         self.clipboard = Clipboard(environ=self.environ)
-        self.performer = Performer(
-            views=self.watched.views,
-            follower=self.watched.follower,
+        self.dispatcher = Dispatcher(
+            store=self.recorded.store,
+            follower=self.recorded.follower,
             profile="default",
             folders=self.folders,
             clipboard=self.clipboard,
             autostart=self.autostart,
-            opener=self.shown,
-            tell=self._tell,
+            opener=self.opener,
+            notify=self._notify,
             start_command=START,
         )
 
     @classmethod
     @contextlib.contextmanager
-    def before(cls, folders: Folders, tmp_path: Path, environ: dict[str, str] | None = None) -> Iterator[Hand]:
-        """Follow the daemon with these folders, and choose."""
+    def of(cls, folders: Folders, tmp_path: Path, environ: dict[str, str] | None = None) -> Iterator[User]:
+        """Follow the daemon with these folders for the duration of the block."""
         autostart = DesktopAutostart(tmp_path / "autostart", "tray", [sys.executable, "-c", "pass"])
-        with Watched.following(folders.runtime) as watched:
-            hand = cls(watched, folders, environ or {}, autostart)
+        with RecordedFollower.following(folders.runtime) as recorded:
+            user = cls(recorded, folders, environ or {}, autostart)
             try:
-                yield hand
+                yield user
             finally:
-                hand.performer.stop()
-                hand.clipboard.clear()
+                user.dispatcher.stop()
+                user.clipboard.clear()
 
-    def choose(self, action: Action) -> None:
-        """Choose something."""
-        self.performer.do(action)
+    def choose(self, action: Action) -> list[Notification]:
+        """Choose an action, wait until it is done, and return its notifications."""
+        before = len(self.notifications)
+        self.dispatcher.dispatch(action)
+        until(lambda: action not in self.dispatcher.pending, seconds=60)
+        return self.notifications[before:]
 
-    def does(self, action: Action) -> list[Notice]:
-        """Choose something, wait until it is done, and return what was told about it."""
-        before = len(self.told)
-        self.choose(action)
-        until(lambda: action not in self.performer._lanes._pending, seconds=60)
-        return self.told[before:]
-
-    def _tell(self, notice: Notice) -> bool:
-        self.told.append(notice)
-        return self.sees
+    def _notify(self, notification: Notification) -> bool:
+        self.notifications.append(notification)
+        return self.sees_notifications
 
 
 @pytest.fixture
-def hand(running: DaemonProcess, tmp_path: Path) -> Iterator[Hand]:
-    """A user of a daemon that runs."""
-    with Hand.before(running.folders, tmp_path) as hand:
-        until(lambda: hand.watched.now.connection)
-        yield hand
+def user(running: DaemonProcess, tmp_path: Path) -> Iterator[User]:
+    """A user of a running daemon."""
+    with User.of(running.folders, tmp_path) as user:
+        until(lambda: user.recorded.now.connection)
+        yield user
 
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("once", [False, True])
-def test_an_app_that_is_approved_gets_its_token(hand: Hand, running: DaemonProcess, *, once: bool) -> None:
-    """With all that it wished for; the menu shows it, so nothing is told."""
-    app = AppSide.asks(running, "connection:read", "databases:read", origin=PAGE)
+def test_approved_app_gets_its_token(user: User, running: DaemonProcess, *, once: bool) -> None:
+    """It has all the scopes that the app requested. There is no notification, since the menu shows the result."""
+    app = SampleApp.requesting(running, "connection:read", "databases:read", origin=PAGE)
 
-    told = hand.does(Approve(app.id, once=once))
+    notifications = user.choose(Approve(app.id, once=once))
     token = app.fetch()
 
-    assert [] == told
+    assert [] == notifications
     assert (200, ["connection:read", "databases:read"]) == (token.status, token.json["scopes"])
     assert once == (token.json["expires_at"] is not None)
 
 
-def test_an_app_that_is_denied_gets_none(hand: Hand, running: DaemonProcess) -> None:
-    """And no longer waits."""
-    app = AppSide.asks(running, origin=PAGE)
+def test_denied_app_gets_no_token(user: User, running: DaemonProcess) -> None:
+    """Its request is no longer pending."""
+    app = SampleApp.requesting(running, origin=PAGE)
 
-    assert [] == hand.does(Deny(app.id))
+    assert [] == user.choose(Deny(app.id))
     assert ("denied", 403) == (app.state, app.fetch().status)
 
 
-def test_an_app_that_is_blocked_does_not_ask_again(hand: Hand, running: DaemonProcess) -> None:
-    """Not even after a while."""
-    app = AppSide.asks(running, origin=PAGE)
+def test_blocked_app_cannot_request_access_again(user: User, running: DaemonProcess) -> None:
+    """The daemon rejects its next request."""
+    app = SampleApp.requesting(running, origin=PAGE)
 
-    assert [] == hand.does(Block(app.id))
+    assert [] == user.choose(Block(app.id))
     assert "app_blocked" == app.send("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]}).code
 
 
-def test_an_app_that_is_revoked_is_out(hand: Hand, running: DaemonProcess) -> None:
-    """At once; revoking one that is gone is what was wanted."""
-    app = AppSide.let_in(running, origin=PAGE)
+def test_revoked_app_loses_access_immediately(user: User, running: DaemonProcess) -> None:
+    """Revoking an app without access is not an error."""
+    app = SampleApp.approved(running, origin=PAGE)
     revoke = Revoke(app_id=app.app_id, name="Orders")
 
-    assert [] == hand.does(revoke)
+    assert [] == user.choose(revoke)
     assert 403 == app.call("GET", "/v1/connection").status
-    assert [] == hand.does(revoke)
+    assert [] == user.choose(revoke)
 
 
 @pytest.mark.parametrize("late", ["denied", "gone"])
-def test_a_late_yes_is_told(hand: Hand, running: DaemonProcess, late: str) -> None:
-    """The menu was open while it was decided elsewhere."""
-    app = AppSide.asks(running, origin=PAGE)
+def test_late_approval_is_reported(user: User, running: DaemonProcess, late: str) -> None:
+    """The menu was open while the request was decided elsewhere."""
+    app = SampleApp.requesting(running, origin=PAGE)
     running.client.deny(app.id)
 
-    (notice,) = hand.does(Approve(app.id if late == "denied" else "0" * 16))
+    (notification,) = user.choose(Approve(app.id if late == "denied" else "0" * 16))
 
-    assert "The request no longer waits" == notice.title
-    assert () == hand.watched.now.pairings
-    assert notice.body.endswith((".", "list"))
+    assert "The request is no longer pending" == notification.title
+    assert () == user.recorded.now.pairings
+    assert notification.body.endswith((".", "list"))
 
 
-async def test_a_yes_does_not_wait_for_a_copy(
-    hand: Hand, connected: str, running: DaemonProcess, far_side: Sandbox
+async def test_approval_does_not_wait_for_a_copy(
+    user: User, connected: str, running: DaemonProcess, far_side: Sandbox
 ) -> None:
-    """Although Upstash does not answer."""
-    app = AppSide.asks(running, origin=PAGE)
+    """Upstash does not answer the request for the credentials."""
+    app = SampleApp.requesting(running, origin=PAGE)
     await far_side.fault(path="/v2/redis/database/*", latency=60)
     copy = CopyCredentials("some-id", "orders", "rest")
-    hand.choose(copy)
+    user.dispatcher.dispatch(copy)
 
-    hand.does(Approve(app.id))
+    user.choose(Approve(app.id))
 
     assert 200 == app.fetch().status
-    assert copy in hand.performer._lanes._pending
+    assert copy in user.dispatcher.pending
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
 
 
 @a_browser_is_a_script
-def test_a_sign_in_opens_the_browser(hand: Hand, running: DaemonProcess) -> None:
-    """By the daemon; who has closed the page gets it from the tray; and it can be given up."""
-    first = hand.does(Connect())
+def test_sign_in_opens_the_browser_and_can_be_canceled(user: User, running: DaemonProcess) -> None:
+    """The daemon opens the page. If the user closed it, choosing Connect again opens it from the tray."""
+    first = user.choose(Connect())
     attempt = running.client.connection().attempt
     assert attempt is not None
-    by_the_daemon = list(hand.shown.pages)
-    second = hand.does(Connect())
-    given_up = hand.does(CancelConnect(attempt.attempt_id))
+    before = list(user.opener.pages)
+    second = user.choose(Connect())
+    canceled = user.choose(CancelConnect(attempt.attempt_id))
 
-    assert ([], [], []) == (first, second, given_up)
-    assert [] == by_the_daemon
-    assert ["/authorize"] == [urlsplit(page).path for page in hand.shown.pages]
+    assert ([], [], []) == (first, second, canceled)
+    assert [] == before
+    assert ["/authorize"] == [urlsplit(page).path for page in user.opener.pages]
     assert "failed" == running.client.attempt(attempt.attempt_id).state
-    assert [] == hand.does(CancelConnect("no-such-attempt"))
+    assert [] == user.choose(CancelConnect("no-such-attempt"))
 
 
 @a_browser_is_a_script
-def test_a_sign_in_without_a_browser_tells_its_address(hand: Hand) -> None:
-    """It holds no secret."""
-    hand.does(Connect())
-    hand.shown.opens = False
+def test_sign_in_without_a_browser_shows_the_address(user: User) -> None:
+    """The address contains no secret."""
+    user.choose(Connect())
+    user.opener.opens = False
 
-    (notice,) = hand.does(Connect())
+    (notification,) = user.choose(Connect())
 
-    assert hand.shown.pages[0] in notice.body
+    assert user.opener.pages[0] in notification.body
 
 
 @a_browser_is_a_script
-def test_an_account_that_is_connected_is_told(hand: Hand, connected: str, running: DaemonProcess) -> None:
-    """No browser opens, unless another one is wanted."""
-    (notice,) = hand.does(Connect())
-    again = hand.does(Connect(again=True))
+def test_connected_account_is_reported(user: User, connected: str, running: DaemonProcess) -> None:
+    """A sign-in starts only if it is forced."""
+    (notification,) = user.choose(Connect())
+    forced = user.choose(Connect(force=True))
 
-    assert connected in notice.body
-    assert [] == again
+    assert connected in notification.body
+    assert [] == forced
     attempt = running.client.connection().attempt
     assert attempt is not None
     assert "pending" == attempt.state
 
 
-def test_a_disconnect_tells_what_is_left_to_do(hand: Hand, connected: str, running: DaemonProcess) -> None:
-    """In the daemon's words."""
-    (notice,) = hand.does(Disconnect())
+def test_disconnect_shows_the_daemons_detail(user: User, connected: str, running: DaemonProcess) -> None:
+    """It may name steps that are left to do."""
+    (notification,) = user.choose(Disconnect())
 
-    assert "The account is disconnected." == notice.body
+    assert "The account is disconnected." == notification.body
     assert "disconnected" == running.client.connection().state
 
 
-def test_a_sign_in_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """Such as that no client id is configured."""
-    with DaemonProcess.running(tmp_path / "home") as daemon, Hand.before(daemon.folders, tmp_path) as hand:
-        (notice,) = hand.does(Connect())
+def test_sign_in_that_cannot_start_is_explained(tmp_path: Path) -> None:
+    """For example, if no client ID is configured."""
+    with DaemonProcess.running(tmp_path / "home") as daemon, User.of(daemon.folders, tmp_path) as user:
+        (notification,) = user.choose(Connect())
 
-    assert "The sign-in did not start" == notice.title
-    assert "client id" in notice.body
+    assert "The sign-in did not start" == notification.title
+    assert "client ID" in notification.body
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_a_sign_in_that_cannot_start_says_why(tmp_path: Path) -> None:
 def test_credentials_are_copied(
     running: DaemonProcess, connected: str, desk: Desk, tmp_path: Path, form: Literal["redis_url", "rest", "dotenv"]
 ) -> None:
-    """As they are needed, and told without being shown."""
+    """The notification does not contain them."""
     new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
     made = running.client.create_database(new, idempotency_key="one")
     credentials = running.client.credentials(made.id)
@@ -289,50 +290,50 @@ def test_credentials_are_copied(
     rest = f'UPSTASH_REDIS_REST_URL="{url}"\nUPSTASH_REDIS_REST_TOKEN="{token}"'
     expected = {"redis_url": redis, "rest": rest, "dotenv": f'{rest}\nREDIS_URL="{redis}"'}
 
-    with Hand.before(running.folders, tmp_path, desk.environ) as hand:
-        (notice,) = hand.does(CopyCredentials(made.id, "orders", form))
+    with User.of(running.folders, tmp_path, desk.environ) as user:
+        (notification,) = user.choose(CopyCredentials(made.id, "orders", form))
 
         assert expected[form] == desk.paste()
-    assert ("of orders", "in 60 s.") == (notice.title[-9:], notice.body[-8:])
-    assert credentials.password not in notice.title + notice.body
-    assert credentials.rest_token not in notice.title + notice.body
+    assert ("of orders", "60 seconds.") == (notification.title[-9:], notification.body[-11:])
+    assert credentials.password not in notification.title + notification.body
+    assert credentials.rest_token not in notification.title + notification.body
     assert "" == desk.paste()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere there always is a clipboard")
-def test_a_copy_that_fails_says_why(hand: Hand, connected: str, running: DaemonProcess) -> None:
-    """The database is gone, or there is no clipboard."""
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere there is always a clipboard")
+def test_failed_copy_is_explained(user: User, connected: str, running: DaemonProcess) -> None:
+    """The database does not exist, or there is no clipboard."""
     new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
     made = running.client.create_database(new, idempotency_key="one")
 
-    (gone,) = hand.does(CopyCredentials("no-such-database", "orders", "rest"))
-    (nowhere,) = hand.does(CopyCredentials(made.id, "orders", "rest"))
+    (gone,) = user.choose(CopyCredentials("no-such-database", "orders", "rest"))
+    (nowhere,) = user.choose(CopyCredentials(made.id, "orders", "rest"))
 
     assert ("Nothing was copied", "Nothing was copied") == (gone.title, nowhere.title)
     assert "database" in gone.body
     assert "no clipboard" in nowhere.body
 
 
-async def test_databases_are_read_anew(hand: Hand, connected: str, far_side: Sandbox) -> None:
-    """When the user asks for it."""
-    until(lambda: hand.watched.now.databases is not None)
+async def test_refresh_reads_the_databases_again(user: User, connected: str, far_side: Sandbox) -> None:
+    """The error of the new read is shown, and the known databases stay."""
+    until(lambda: user.recorded.now.databases is not None)
     await far_side.fault(path="/v2/redis/databases", status=503, times=None)
 
-    hand.does(RefreshDatabases())
+    user.choose(RefreshDatabases())
 
-    until(lambda: hand.watched.now.databases_trouble)
-    assert () == hand.watched.now.databases
+    until(lambda: user.recorded.now.databases_error)
+    assert () == user.recorded.now.databases
 
 
-def test_the_console_is_opened(hand: Hand) -> None:
-    """At the database's page; or its address is told."""
+def test_console_is_opened(user: User) -> None:
+    """Without a browser its address is shown."""
     console = OpenConsole("https://console.upstash.com/redis/1")
-    opened = hand.does(console)
-    hand.shown.opens = False
-    (told,) = hand.does(console)
+    opened = user.choose(console)
+    user.opener.opens = False
+    (notification,) = user.choose(console)
 
-    assert ([], ["https://console.upstash.com/redis/1"] * 2) == (opened, hand.shown.pages)
-    assert "https://console.upstash.com/redis/1" in told.body
+    assert ([], ["https://console.upstash.com/redis/1"] * 2) == (opened, user.opener.pages)
+    assert "https://console.upstash.com/redis/1" in notification.body
 
 
 # --- the daemon -------------------------------------------------------------------------------------------------------
@@ -340,7 +341,7 @@ def test_the_console_is_opened(hand: Hand) -> None:
 
 @pytest.fixture
 async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
-    """The folders of a user whose daemon does not run; it is stopped at the end."""
+    """The home folder of a user whose daemon is not running. It is stopped at the end."""
     for name in os.environ.keys() - clean_environment().keys():
         monkeypatch.delenv(name)
     monkeypatch.setenv("UPSTASH_HELPER_HOME", str(tmp_path / "home"))
@@ -356,130 +357,136 @@ def configured(home: Path, port: int) -> Folders:
     return locate()[1]
 
 
-async def test_the_daemon_is_started_and_stopped(home: Path, tmp_path: Path) -> None:
-    """The icon shows that it starts; it goes on when the tray ends."""
+async def test_daemon_is_started_and_stopped(home: Path, tmp_path: Path) -> None:
+    """The icon shows that it is starting. Stopping a daemon that is not running is not an error."""
     folders = configured(home, free_port())
-    with Hand.before(folders, tmp_path) as hand:
-        told = hand.does(StartDaemon())
-        until(lambda: hand.watched.now.daemon == "running")
-        started = [view.daemon for view in hand.watched.seen if view.daemon != "absent"]
-        told += hand.does(StopDaemon())
-        until(lambda: hand.watched.now.daemon == "absent")
-        told += hand.does(StopDaemon())
+    with User.of(folders, tmp_path) as user:
+        notifications = user.choose(StartDaemon())
+        until(lambda: user.recorded.now.daemon == "running")
+        started = [state.daemon for state in user.recorded.states if state.daemon != "absent"]
+        notifications += user.choose(StopDaemon())
+        until(lambda: user.recorded.now.daemon == "absent")
+        notifications += user.choose(StopDaemon())
 
-    assert [] == told
+    assert [] == notifications
     assert "starting" == started[0]
-    assert "" == hand.watched.now.trouble
+    assert "" == user.recorded.now.error_text
 
 
-async def test_a_daemon_that_cannot_start_says_why(home: Path, tmp_path: Path) -> None:
-    """In a notification, and in the menu as long as it is so."""
+async def test_daemon_that_cannot_start_is_explained(home: Path, tmp_path: Path) -> None:
+    """The reason is in a notification, and in the menu until the daemon is running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with Hand.before(configured(home, port), tmp_path) as hand:
-            (notice,) = hand.does(StartDaemon())
-            until(lambda: hand.watched.now.daemon == "absent")
+        with User.of(configured(home, port), tmp_path) as user:
+            (notification,) = user.choose(StartDaemon())
+            until(lambda: user.recorded.now.daemon == "absent")
 
-    assert "The helper did not start" == notice.title
-    assert str(port) in notice.body
-    assert notice.body == hand.watched.now.trouble
+    assert "The helper did not start" == notification.title
+    assert str(port) in notification.body
+    assert notification.body == user.recorded.now.error_text
 
 
 @pytest.mark.parametrize(
     "action", [OpenDashboard(), Connect(), CopyCredentials("id", "orders", "rest"), Approve("id"), Revoke("id", "x")]
 )
-def test_without_a_daemon_it_is_said_how_to_start_it(tmp_path: Path, action: Action) -> None:
-    """Whatever was chosen from a menu that was open when it went."""
+def test_action_without_a_daemon_shows_how_to_start_it(tmp_path: Path, action: Action) -> None:
+    """The menu was open when the daemon ended."""
     folders = locate(environ={"UPSTASH_HELPER_HOME": str(tmp_path / "home")})[1]
-    with Hand.before(folders, tmp_path) as hand:
-        (notice,) = hand.does(action)
+    with User.of(folders, tmp_path) as user:
+        (notification,) = user.choose(action)
 
-    assert START in notice.body
+    assert START in notification.body
 
 
-# --- the machine ------------------------------------------------------------------------------------------------------
+# --- the desktop ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("section", ["overview", "apps"])
-def test_the_dashboard_is_opened(hand: Hand, running: DaemonProcess, section: Any) -> None:
-    """By a file that the user alone can read: no address with a ticket is on a command line."""
-    assert [] == hand.does(OpenDashboard(section))
+def test_dashboard_is_opened_through_a_private_file(user: User, running: DaemonProcess, section: Any) -> None:
+    """The address contains a ticket, so it must not appear on a command line."""
+    assert [] == user.choose(OpenDashboard(section))
 
-    (address,) = hand.shown.pages
+    (address,) = user.opener.pages
     page = Path(url2pathname(urlsplit(address).path)).read_text()
     assert "file" == urlsplit(address).scheme
     assert f"http://localhost:{running.port}/#ticket=uht_" in page
     assert (section == "apps") == ("section=apps" in page)
 
 
-def test_without_a_browser_the_dashboard_is_a_command(hand: Hand) -> None:
-    """Its address is not told: it is a secret."""
-    hand.shown.opens = False
+def test_dashboard_without_a_browser_shows_a_command(user: User) -> None:
+    """Its address is a secret, so it is not in the notification."""
+    user.opener.opens = False
 
-    (notice,) = hand.does(OpenDashboard())
+    (notification,) = user.choose(OpenDashboard())
 
-    assert "open --print" in notice.body
-    assert "ticket" not in notice.body
-
-
-def test_the_log_is_shown(hand: Hand, tmp_path: Path) -> None:
-    """Or its folder is named."""
-    opened = hand.does(ShowLog())
-    hand.shown.opens = False
-    (closed,) = hand.does(ShowLog())
-    hand.performer._folders = locate(environ={"UPSTASH_HELPER_HOME": str(tmp_path / "none")})[1]
-    (missing,) = hand.does(ShowLog())
-
-    assert ([], [hand.folders.logs] * 2) == (opened, hand.shown.folders)
-    assert str(hand.folders.logs) in closed.body
-    assert "There is no log yet" == missing.title
+    assert "open --print" in notification.body
+    assert "ticket" not in notification.body
 
 
-def test_the_versions_are_told(hand: Hand, running: DaemonProcess) -> None:
-    """Where no notification can be seen, the dashboard's settings have them."""
-    (seen,) = hand.does(ShowAbout())
-    before = list(hand.shown.pages)
-    hand.sees = False
-    hand.does(ShowAbout())
+def test_log_folder_is_opened(user: User) -> None:
+    """Without a file manager its path is shown."""
+    opened = user.choose(ShowLog())
+    user.opener.opens = False
+    (notification,) = user.choose(ShowLog())
+
+    assert ([], [user.folders.logs] * 2) == (opened, user.opener.folders)
+    assert str(user.folders.logs) in notification.body
+
+
+def test_missing_log_folder_is_explained(tmp_path: Path) -> None:
+    """A daemon that was never started has written no log."""
+    folders = locate(environ={"UPSTASH_HELPER_HOME": str(tmp_path / "home")})[1]
+    with User.of(folders, tmp_path) as user:
+        (notification,) = user.choose(ShowLog())
+
+    assert "There is no log yet" == notification.title
+
+
+def test_about_shows_the_versions(user: User, running: DaemonProcess) -> None:
+    """If notifications cannot be seen, the dashboard opens at its settings, which show the versions too."""
+    (seen,) = user.choose(ShowAbout())
+    before = list(user.opener.pages)
+    user.sees_notifications = False
+    user.choose(ShowAbout())
 
     assert f"helper {running.client.status().version}" in seen.body
-    assert ([], 1) == (before, len(hand.shown.pages))
+    assert ([], 1) == (before, len(user.opener.pages))
 
 
-def test_starting_at_login_is_set(hand: Hand) -> None:
-    """And shown as it is, also where it could not be set."""
-    on = hand.does(StartAtLogin(wanted=True))
-    shown_on = hand.watched.now.starts_at_login
-    off = hand.does(StartAtLogin(wanted=False))
-    shown_off = hand.watched.now.starts_at_login
-    hand.autostart.file.parent.rmdir()
-    hand.autostart.file.parent.write_text("a file where the folder should be")
-    (failed,) = hand.does(StartAtLogin(wanted=True))
+def test_start_at_login_is_set_and_shown(user: User) -> None:
+    """If it cannot be changed, the actual setting is shown."""
+    on = user.choose(StartAtLogin(enabled=True))
+    shown_on = user.recorded.now.starts_at_login
+    off = user.choose(StartAtLogin(enabled=False))
+    shown_off = user.recorded.now.starts_at_login
+    user.autostart.file.parent.rmdir()
+    user.autostart.file.parent.write_text("a file where the folder should be")
+    (failed,) = user.choose(StartAtLogin(enabled=True))
 
     assert ([], True, [], False) == (on, shown_on, off, shown_off)
-    assert ("Starting at login was not changed", False) == (failed.title, hand.watched.now.starts_at_login)
+    assert ("Starting at login was not changed", False) == (failed.title, user.recorded.now.starts_at_login)
 
 
-def test_quitting_is_not_its_business(hand: Hand) -> None:
-    """Whoever runs the tray ends it."""
-    assert [] == hand.does(Quit())
+def test_quit_is_left_to_the_tray(user: User) -> None:
+    """The dispatcher ignores it."""
+    assert [] == user.choose(Quit())
 
 
-def test_a_mistake_of_ours_is_told_and_ends_nothing(hand: Hand, caplog: pytest.LogCaptureFixture) -> None:
-    """The next choice is done all the same."""
-    hand.performer._folders = None  # type: ignore[assignment]
-    (notice,) = hand.does(ShowLog())
-    hand.performer._folders = hand.folders
+def test_internal_error_is_reported_and_the_queue_continues(user: User, caplog: pytest.LogCaptureFixture) -> None:
+    """The same action works afterwards."""
+    user.opener.error = RuntimeError("a bug")
+    (notification,) = user.choose(ShowLog())
+    user.opener.error = None
 
-    assert "log says more" in notice.body
-    assert [] == hand.does(ShowLog())
+    assert "Internal error" in notification.body
+    assert [] == user.choose(ShowLog())
     assert "tray_action_failed" in caplog.text
 
 
-def test_choosing_returns_at_once(hand: Hand) -> None:
-    """The menu is not kept open by what it began: the work is done on another thread."""
+def test_actions_run_on_a_worker_thread(user: User) -> None:
+    """The thread that shows the menu is not blocked."""
     main = threading.current_thread().name
-    hand.does(ShowLog())
+    user.choose(ShowLog())
 
     names = {thread.name for thread in threading.enumerate()}
-    assert "tray-desk" in names - {main}
+    assert "tray-desktop" in names - {main}

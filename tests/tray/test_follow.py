@@ -1,4 +1,4 @@
-"""Following the daemon, whatever becomes of it: a real one, and for its misbehaviour a server that is none."""
+"""Following a real daemon across restarts and crashes, and a fake one that misbehaves."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.support.app_side import AppSide
 from tests.support.daemon import DaemonProcess, free_port
-from tests.support.impostor import impostor, problem
+from tests.support.fake_daemon import fake_daemon, problem
+from tests.support.recorded_follower import RecordedFollower
+from tests.support.sample_app import SampleApp
 from tests.support.until import until
-from tests.support.watched import Watched
 from tests.support.world import PASSWORD
-from upstash_helper.client.daemon import Tray
+from upstash_helper.client.daemon import TrayInfo
 from upstash_helper.protocol import discovery, wire
 
 if TYPE_CHECKING:
@@ -28,76 +28,79 @@ PAGE = "https://orders.example.com"
 
 
 @pytest.fixture
-def watched(running: DaemonProcess) -> Iterator[Watched]:
-    """A follower of a daemon that runs."""
-    with Watched.following(running.folders.runtime) as watched:
-        until(lambda: watched.now.connection)
-        yield watched
+def recorded(running: DaemonProcess) -> Iterator[RecordedFollower]:
+    """A follower of a running daemon."""
+    with RecordedFollower.following(running.folders.runtime) as recorded:
+        until(lambda: recorded.now.connection)
+        yield recorded
 
 
-async def asked(far_side: Sandbox) -> None:
-    """Wait until Upstash was asked for something."""
+async def upstash_request(far_side: Sandbox) -> None:
+    """Wait until Upstash has received a request."""
     async with asyncio.timeout(30):
         while not await far_side.requests():  # noqa: ASYNC110 - another process receives them
             await asyncio.sleep(0.01)
 
 
-# --- what the daemon tells --------------------------------------------------------------------------------------------
+# --- events -----------------------------------------------------------------------------------------------------------
 
 
-async def test_the_view_follows_a_sign_in(watched: Watched, running: DaemonProcess, far_side: Sandbox) -> None:
-    """From the click to the databases of the account, without a look of the user's."""
+async def test_state_follows_a_sign_in(recorded: RecordedFollower, running: DaemonProcess, far_side: Sandbox) -> None:
+    """From the click to the databases of the account, without any action in the tray."""
     started = running.client.connect(open_browser=False)
     assert isinstance(started, wire.StartedAttempt)
     landing = await far_side.authorize(started.authorization_url, "tray-sign-in@example.com", PASSWORD)
     async with aiohttp.ClientSession() as browser, browser.get(landing) as page:
         assert 200 == page.status
 
-    until(lambda: watched.now.databases is not None)
-    assert ["disconnected", "connecting", "connected"] == watched.states[-3:]
-    assert watched.now.connection is not None
-    assert wire.Account(email="tray-sign-in@example.com") == watched.now.connection.account
+    until(lambda: recorded.now.databases is not None)
+    assert ["disconnected", "connecting", "connected"] == recorded.connection_states[-3:]
+    assert recorded.now.connection is not None
+    assert wire.Account(email="tray-sign-in@example.com") == recorded.now.connection.account
 
     running.client.disconnect()
-    until(lambda: watched.now.connection and watched.now.connection.state == "disconnected")
-    assert watched.now.databases is None
+    until(lambda: recorded.now.connection and recorded.now.connection.state == "disconnected")
+    assert recorded.now.databases is None
 
 
-def test_a_request_comes_and_goes(watched: Watched, running: DaemonProcess) -> None:
-    """It is there while it waits for the user, and not any longer."""
-    app = AppSide.asks(running, origin=PAGE)
-    waiting = until(lambda: watched.now.pairings)
+def test_request_is_shown_while_it_is_pending(recorded: RecordedFollower, running: DaemonProcess) -> None:
+    """It is removed once it is decided."""
+    app = SampleApp.requesting(running, origin=PAGE)
+    pending = until(lambda: recorded.now.pairings)
     running.client.deny(app.id)
-    until(lambda: not watched.now.pairings)
+    until(lambda: not recorded.now.pairings)
 
-    assert [(app.id, app.code)] == [(one.id, one.user_code) for one in waiting]
+    assert [(app.id, app.code)] == [(one.id, one.user_code) for one in pending]
 
 
-def test_an_app_that_is_let_in_is_shown_until_it_is_revoked(watched: Watched, running: DaemonProcess) -> None:
-    """Whoever let it in."""
-    app = AppSide.let_in(running, origin=PAGE)
-    until(lambda: [one.id for one in watched.now.apps] == [app.app_id])
+def test_app_is_shown_until_its_access_is_revoked(recorded: RecordedFollower, running: DaemonProcess) -> None:
+    """The tray itself neither approved nor revoked it."""
+    app = SampleApp.approved(running, origin=PAGE)
+    until(lambda: [one.id for one in recorded.now.apps] == [app.app_id])
     running.client.revoke_app(app.app_id)
 
-    until(lambda: not watched.now.apps)
+    until(lambda: not recorded.now.apps)
 
 
-def test_what_waits_already_is_found(running: DaemonProcess) -> None:
-    """A tray that starts late misses nothing."""
-    app = AppSide.asks(running, origin=PAGE)
-    let_in = AppSide.let_in(running, origin="https://other.example.com")
+def test_pending_requests_and_apps_are_found_at_start(running: DaemonProcess) -> None:
+    """A tray that starts later than the daemon misses nothing."""
+    app = SampleApp.requesting(running, origin=PAGE)
+    approved = SampleApp.approved(running, origin="https://other.example.com")
 
-    with Watched.following(running.folders.runtime) as watched:
-        until(lambda: watched.now.connection)
+    with RecordedFollower.following(running.folders.runtime) as recorded:
+        # The connection is read on another thread, so it may be known before the requests and the apps.
+        until(lambda: recorded.now.connection and recorded.now.pairings and recorded.now.apps)
 
-        assert [app.id] == [one.id for one in watched.now.pairings]
-        assert [let_in.app_id] == [one.id for one in watched.now.apps]
+        assert [app.id] == [one.id for one in recorded.now.pairings]
+        assert [approved.app_id] == [one.id for one in recorded.now.apps]
 
 
-def test_the_daemon_knows_its_tray(running: DaemonProcess) -> None:
-    """For as long as there is one."""
-    with Watched.following(running.folders.runtime, introduction=lambda: Tray("xorg", notifies=True)) as watched:
-        until(lambda: watched.now.connection)
+def test_daemon_knows_its_tray(running: DaemonProcess) -> None:
+    """It reports the tray as attached only while its stream is open."""
+    with RecordedFollower.following(
+        running.folders.runtime, introduction=lambda: TrayInfo("xorg", notifies=True)
+    ) as recorded:
+        until(lambda: recorded.now.connection)
         tray = running.client.status().tray
 
     assert tray is not None
@@ -108,138 +111,138 @@ def test_the_daemon_knows_its_tray(running: DaemonProcess) -> None:
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-def test_databases_that_are_made_and_deleted_are_noticed(
-    connected: str, watched: Watched, running: DaemonProcess
+def test_created_and_deleted_databases_are_noticed(
+    connected: str, recorded: RecordedFollower, running: DaemonProcess
 ) -> None:
-    """Through whichever app."""
+    """The tray itself made neither change."""
     new = wire.CreateDatabase(name="orders", primary_region="us-east-1")
     made = running.client.create_database(new, idempotency_key="one")
-    until(lambda: watched.now.databases)
-    assert watched.now.databases is not None
-    assert ["orders"] == [one.name for one in watched.now.databases]
+    until(lambda: recorded.now.databases)
+    assert recorded.now.databases is not None
+    assert ["orders"] == [one.name for one in recorded.now.databases]
     running.client.delete_database(made.id)
 
-    until(lambda: watched.now.databases == ())
+    until(lambda: recorded.now.databases == ())
 
 
-async def test_upstash_is_not_asked_while_nothing_happens(
-    connected: str, watched: Watched, running: DaemonProcess, far_side: Sandbox
+async def test_apps_cause_no_requests_to_upstash(
+    connected: str, recorded: RecordedFollower, running: DaemonProcess, far_side: Sandbox
 ) -> None:
-    """One read at the beginning; an app that comes and goes is none of Upstash's business."""
-    until(lambda: watched.now.databases is not None)
+    """Databases are read once at the start, and not when an app gets or loses access."""
+    until(lambda: recorded.now.databases is not None)
     await far_side.forget_requests()
 
-    app = AppSide.let_in(running, origin=PAGE)
+    app = SampleApp.approved(running, origin=PAGE)
     running.client.revoke_app(app.app_id)
-    until(lambda: any(view.apps for view in watched.seen) and not watched.now.apps)
+    until(lambda: any(state.apps for state in recorded.states) and not recorded.now.apps)
 
     assert [] == await far_side.requests()
 
 
-async def test_a_refresh_asks_upstash(connected: str, watched: Watched, far_side: Sandbox) -> None:
-    """Although the daemon knows a list that is young."""
-    until(lambda: watched.now.databases is not None)
+async def test_refresh_bypasses_the_cache(connected: str, recorded: RecordedFollower, far_side: Sandbox) -> None:
+    """Upstash receives a request although the daemon has a recent list."""
+    until(lambda: recorded.now.databases is not None)
     await far_side.forget_requests()
 
-    watched.follower.refresh_databases()
+    recorded.follower.refresh_databases()
 
-    await asked(far_side)
+    await upstash_request(far_side)
 
 
-async def test_a_slow_upstash_does_not_keep_a_request_waiting(
-    connected: str, watched: Watched, running: DaemonProcess, far_side: Sandbox
+async def test_slow_upstash_does_not_delay_an_access_request(
+    connected: str, recorded: RecordedFollower, running: DaemonProcess, far_side: Sandbox
 ) -> None:
-    """Whoever waits for a yes is shown although the databases are being read."""
-    until(lambda: watched.now.databases is not None)
+    """It is shown while the databases are still being read."""
+    until(lambda: recorded.now.databases is not None)
     await far_side.forget_requests()
     await far_side.fault(path="/v2/redis/databases", latency=60)
-    watched.follower.refresh_databases()
-    await asked(far_side)
+    recorded.follower.refresh_databases()
+    await upstash_request(far_side)
 
-    app = AppSide.asks(running, origin=PAGE)
+    app = SampleApp.requesting(running, origin=PAGE)
 
-    until(lambda: [one.id for one in watched.now.pairings] == [app.id])
+    until(lambda: [one.id for one in recorded.now.pairings] == [app.id])
 
 
-async def test_databases_that_cannot_be_read_say_why_and_are_tried_again(
+async def test_failed_read_of_databases_is_reported_and_retried(
     connected: str, running: DaemonProcess, far_side: Sandbox
 ) -> None:
-    """The network may come after the login."""
+    """After login, the network may come up later than the tray."""
     await far_side.fault(path="/v2/redis/databases", status=503, times=4)
 
-    with Watched.following(running.folders.runtime, retries=(0.01,) * 4) as watched:
-        until(lambda: watched.now.databases is not None)
+    with RecordedFollower.following(running.folders.runtime, retries=(0.01,) * 4) as recorded:
+        until(lambda: recorded.now.databases is not None)
 
-    assert any(view.databases_trouble and view.databases is None for view in watched.seen)
-    assert "" == watched.now.databases_trouble
-
-
-# --- the daemon goes and comes ----------------------------------------------------------------------------------------
+    assert any(state.databases_error and state.databases is None for state in recorded.states)
+    assert "" == recorded.now.databases_error
 
 
-def test_without_a_daemon_there_is_nothing_to_show(tmp_path: Path) -> None:
-    """And nothing more to say than that; when one comes it is found."""
+# --- the daemon stops and starts --------------------------------------------------------------------------------------
+
+
+def test_daemon_that_starts_later_is_found(tmp_path: Path) -> None:
+    """Until then the state has no error: that it is not running needs no explanation."""
     daemon = DaemonProcess(tmp_path / "home")
     try:
-        with Watched.following(daemon.folders.runtime) as watched:
+        with RecordedFollower.following(daemon.folders.runtime) as recorded:
             daemon.start()
-            until(lambda: watched.now.daemon == "running")
+            until(lambda: recorded.now.daemon == "running")
     finally:
         daemon.kill()
 
-    assert {""} == {view.trouble for view in watched.seen}
+    assert {""} == {state.error_text for state in recorded.states}
 
 
-def test_a_daemon_that_stops_is_gone_at_once(watched: Watched, running: DaemonProcess) -> None:
-    """It says goodbye."""
+def test_stopping_daemon_is_shown_as_absent(recorded: RecordedFollower, running: DaemonProcess) -> None:
+    """It announces its end, so there is nothing to report."""
     running.client.stop()
 
-    until(lambda: watched.now.daemon == "absent")
-    assert (None, "") == (watched.now.connection, watched.now.trouble)
+    until(lambda: recorded.now.daemon == "absent")
+    assert (None, "") == (recorded.now.connection, recorded.now.error_text)
 
 
-def test_a_killed_daemon_is_found_again_on_another_port_within_five_seconds(tmp_path: Path) -> None:
-    """With another token, in another process."""
+def test_restarted_daemon_is_found_within_five_seconds(tmp_path: Path) -> None:
+    """It has another port and another token."""
     first = DaemonProcess(tmp_path / "home")
     second = DaemonProcess(tmp_path / "home", port=free_port())
     try:
         first.start()
-        with Watched.following(first.folders.runtime) as watched:
-            until(lambda: watched.now.daemon == "running")
+        with RecordedFollower.following(first.folders.runtime) as recorded:
+            until(lambda: recorded.now.daemon == "running")
             first.kill()
-            until(lambda: watched.now.daemon == "absent")
+            until(lambda: recorded.now.daemon == "absent")
             second.start()
-            until(lambda: watched.now.daemon == "running" and watched.now.connection, seconds=5.0)
+            until(lambda: recorded.now.daemon == "running" and recorded.now.connection, seconds=5.0)
 
-            app = AppSide.asks(second, origin=PAGE)
-            until(lambda: [one.id for one in watched.now.pairings] == [app.id])
+            app = SampleApp.requesting(second, origin=PAGE)
+            until(lambda: [one.id for one in recorded.now.pairings] == [app.id])
     finally:
         first.kill()
         second.kill()
 
 
-def test_the_end_does_not_wait_for_news(watched: Watched) -> None:
-    """Although the thread sleeps in the kernel."""
-    watched.follower.stop()
+def test_stop_interrupts_a_blocked_read(recorded: RecordedFollower) -> None:
+    """The follower's thread is waiting for the next event at that time."""
+    recorded.follower.stop()
 
-    assert not watched.follower._thread.is_alive()
-
-
-# --- what is there is no daemon, or an ill one ------------------------------------------------------------------------
+    assert not recorded.follower.is_alive
 
 
-def test_streams_that_break_again_and_again_are_told_and_not_hammered(tmp_path: Path) -> None:
-    """Each time a little later, and in the end the user is told."""
-    with impostor(tmp_path) as daemon, Watched.following(tmp_path) as watched:
-        until(lambda: watched.now.trouble)
+# --- a daemon that misbehaves -----------------------------------------------------------------------------------------
 
-        assert "again and again" in watched.now.trouble
-        assert "absent" == watched.now.daemon
-        assert 4 == daemon.asked.count("/v1/events")
+
+def test_repeatedly_broken_streams_are_retried_slowly_and_reported(tmp_path: Path) -> None:
+    """The user is told after the fourth one."""
+    with fake_daemon(tmp_path) as daemon, RecordedFollower.following(tmp_path) as recorded:
+        until(lambda: recorded.now.error_text)
+
+        assert "keeps closing its event stream" in recorded.now.error_text
+        assert "absent" == recorded.now.daemon
+        assert 4 == daemon.requested.count("/v1/events")
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("answers", "text"),
     [
         ({"events": (200, b"event: connection\ndata: {}\n\n")}, "another version"),
         ({"events": (200, b"event: connection\ndata: no JSON\n\n")}, "another version"),
@@ -247,31 +250,34 @@ def test_streams_that_break_again_and_again_are_told_and_not_hammered(tmp_path: 
         ({"daemon": (200, b"[]")}, "restart"),
         ({"events": problem(429, "too_many_streams", "16 event streams are open.")}, "16 event streams are open"),
     ],
-    ids=["event", "no-json", "stranger", "status", "too-many"],
+    ids=["event", "no-json", "other-program", "status", "too-many"],
 )
-def test_what_cannot_be_understood_is_told_in_words(tmp_path: Path, answers: dict[str, Any], words: str) -> None:
-    """And never ends the tray."""
-    with impostor(tmp_path, **answers), Watched.following(tmp_path) as watched:
-        until(lambda: words in watched.now.trouble)
+def test_invalid_answer_is_reported(tmp_path: Path, answers: dict[str, Any], text: str) -> None:
+    """The user sees why the daemon cannot be used, and the follower keeps running."""
+    with fake_daemon(tmp_path, **answers), RecordedFollower.following(tmp_path) as recorded:
+        until(lambda: text in recorded.now.error_text)
 
-        assert "absent" == watched.now.daemon
-        assert watched.follower._thread.is_alive()
+        assert "absent" == recorded.now.daemon
+        assert recorded.follower.is_alive
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes of files")
-def test_an_announcement_of_somebody_elses_is_not_believed(tmp_path: Path) -> None:
-    """Its address would get the token."""
-    with impostor(tmp_path) as daemon:
+def test_discovery_file_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    """The tray would send the token to the address in it."""
+    with fake_daemon(tmp_path) as daemon:
         discovery.discovery_file(tmp_path).chmod(0o644)
-        with Watched.following(tmp_path) as watched:
-            until(lambda: "0644" in watched.now.trouble)
+        with RecordedFollower.following(tmp_path) as recorded:
+            until(lambda: "0644" in recorded.now.error_text)
 
-    assert [] == daemon.asked
+    assert [] == daemon.requested
 
 
-def test_a_ledger_that_cannot_be_read_takes_nothing_else_away(tmp_path: Path) -> None:
-    """Nobody can ask to be let in then; the connection is shown all the same."""
-    ill = problem(503, "ledger_unavailable", "The disk is full.")
+def test_connection_is_shown_without_a_readable_ledger(tmp_path: Path) -> None:
+    """Only access requests and apps are unavailable then."""
+    failed = problem(503, "ledger_unavailable", "The disk is full.")
 
-    with impostor(tmp_path, pairings=ill, apps=ill), Watched.following(tmp_path) as watched:
-        until(lambda: any(view.connection and view.connection.state == "connected" for view in watched.seen))
+    with (
+        fake_daemon(tmp_path, pairings=failed, apps=failed),
+        RecordedFollower.following(tmp_path) as recorded,
+    ):
+        until(lambda: any(state.connection and state.connection.state == "connected" for state in recorded.states))

@@ -1,4 +1,4 @@
-"""What the menu is made of comes from elsewhere: whatever that is, the menu stays one that can be read and trusted."""
+"""The menu stays readable and trustworthy with hostile names, texts, and amounts of data."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from tests.tray.views import ADA, app, attempt, database, page, pairing, running
+from tests.tray.states import ADA, app, attempt, database, page, pairing, running
 from upstash_helper.protocol.literals import AttemptState, ConnectionState
 from upstash_helper.protocol.wire import Sensitive, StartedAttempt
 from upstash_helper.protocol.wire_apps import RequestedScope
-from upstash_helper_tray import state as views
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
-from upstash_helper_tray.state import Sign, View
-from upstash_helper_tray.status import sign_of, tooltip_for
-from upstash_helper_tray.text import LONGEST_LINE, LONGEST_NAME, lines, one_line, quoted, short, whole
+from upstash_helper_tray.presentation.status import icon_status, tooltip_for
+from upstash_helper_tray.presentation.text import MAX_LINE, MAX_NAME, is_complete, one_line, quoted, shorten, wrapped
+from upstash_helper_tray.sync.state import DaemonState, IconStatus, TrayState
 
 SEEDS = range(150)
 HOSTILE = (
@@ -45,7 +44,7 @@ HOSTILE = (
 )
 
 
-def hostile_view(seed: int) -> View:
+def hostile_state(seed: int) -> TrayState:
     pick = random.Random(seed)
 
     def text() -> str:
@@ -58,21 +57,21 @@ def hostile_view(seed: int) -> View:
         return page(text(), kind=pick.choice(("web", "extension", "native")), program=text())
 
     def a_pairing() -> Any:
-        wishes = some(lambda: RequestedScope(scope="upstash:write", meaning=text()), 40)
-        return pairing(identity=an_identity(), claimed_name=text(), user_code=text(), reason=text(), scopes=wishes)
+        scopes = some(lambda: RequestedScope(scope="upstash:write", meaning=text()), 40)
+        return pairing(identity=an_identity(), claimed_name=text(), user_code=text(), reason=text(), scopes=scopes)
 
-    tried = attempt(state=pick.choice(get_args(AttemptState)), detail=text(), reason=text())
+    last = attempt(state=pick.choice(get_args(AttemptState)), detail=text(), reason=text())
     return running(
         pick.choice(get_args(ConnectionState)),
         connection={
             "account": pick.choice((None, msgspec.structs.replace(ADA, email=text()))),
-            "attempt": pick.choice((None, tried, msgspec.structs.replace(tried, waiting="no_callback"))),
+            "attempt": pick.choice((None, last, msgspec.structs.replace(last, waiting="no_callback"))),
             "detail": text(),
         },
-        daemon=pick.choice(get_args(views.DaemonState)),
-        trouble=text(),
+        daemon=pick.choice(get_args(DaemonState)),
+        error_text=text(),
         databases=pick.choice((None, some(lambda: database(text(), host=text()), 1_000))),
-        databases_trouble=pick.choice(("", text())),
+        databases_error=pick.choice(("", text())),
         pairings=some(a_pairing, 20),
         apps=some(lambda: app(text(), identity=an_identity(), last_used_at=text()), 100),
         console_url=pick.choice((None, "https://console.example")),
@@ -80,23 +79,19 @@ def hostile_view(seed: int) -> View:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_entry_is_a_short_line_that_can_be_seen(seed: int) -> None:
-    """
-    No entry is empty, too long, on two lines, or has a character that hides or reorders others.
-    """
-    for path, entry in walk(menu_for(hostile_view(seed))):
+def test_every_entry_is_one_short_visible_line(seed: int) -> None:
+    """No entry is empty, too long, or on two lines, and none contains characters that hide or reorder others."""
+    for path, entry in walk(menu_for(hostile_state(seed))):
         assert entry.text.strip(), path
-        assert len(entry.text) <= LONGEST_LINE, path
+        assert len(entry.text) <= MAX_LINE, path
         assert entry.text.isprintable(), path
         assert "\N{HANGUL FILLER}" not in entry.text, path
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_entry_is_words_a_choice_or_a_way(seed: int) -> None:
-    """
-    An entry does something, or leads to a menu with an entry in it, or is words: never two of these.
-    """
-    for path, entry in walk(menu_for(hostile_view(seed))):
+def test_every_entry_is_a_label_an_item_or_a_submenu(seed: int) -> None:
+    """It is never two of these, and a submenu is never empty."""
+    for path, entry in walk(menu_for(hostile_state(seed))):
         assert not (entry.action and entry.entries), path
         if entry.entries:
             assert [one for one in entry.entries if not isinstance(one, Separator)], path
@@ -105,11 +100,9 @@ def test_every_entry_is_words_a_choice_or_a_way(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_menu_grows_without_end(seed: int) -> None:
-    """
-    However many databases and apps there are, the menu stays one that can be shown.
-    """
-    menu = menu_for(hostile_view(seed))
+def test_length_of_menus_is_bounded(seed: int) -> None:
+    """This holds for any number of databases, apps, requests, and scopes."""
+    menu = menu_for(hostile_state(seed))
 
     submenus = [menu, *(entry.entries for _, entry in walk(menu))]
 
@@ -117,44 +110,38 @@ def test_no_menu_grows_without_end(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_tooltip_fits_everywhere(seed: int) -> None:
-    """
-    A tooltip is one line that Windows has room for.
-    """
-    tooltip = tooltip_for(hostile_view(seed))
+def test_tooltip_fits_on_windows(seed: int) -> None:
+    """It is one line of at most 127 UTF-16 code units."""
+    tooltip = tooltip_for(hostile_state(seed))
 
     assert len(tooltip.encode("utf-16-le")) <= 2 * 127
     assert tooltip.isprintable()
     assert tooltip.startswith("Upstash helper: ")
 
 
-def test_nothing_that_the_tray_knows_is_a_secret() -> None:
-    """
-    What the menu is made of has no type that holds a secret.
-    """
+def test_state_contains_no_secrets() -> None:
+    """No type that the menu is built from holds a secret."""
     seen: set[type] = set()
 
-    def look(shape: Any) -> None:
-        for part in get_args(shape) or (shape,):
+    def collect(annotation: Any) -> None:
+        for part in get_args(annotation) or (annotation,):
             if get_args(part):
-                look(part)
+                collect(part)
             elif isinstance(part, type) and issubclass(part, msgspec.Struct) and part not in seen:
                 seen.add(part)
                 for field in msgspec.structs.fields(part):
-                    look(field.type)
+                    collect(field.type)
 
-    for held in (type(one) for one in (running().connection, database(), pairing(), app())):
-        look(held)
+    for value in (running().connection, database(), pairing(), app()):
+        collect(type(value))
     assert {"Connection", "Account", "Attempt", "Database", "Pairing", "Identity", "App"} <= {
-        it.__name__ for it in seen
+        found.__name__ for found in seen
     }
-    assert not [it for it in seen if issubclass(it, Sensitive)]
+    assert not [found for found in seen if issubclass(found, Sensitive)]
 
 
-def test_the_address_of_a_sign_in_is_not_shown() -> None:
-    """
-    An attempt that was started here knows its address, which is that sign-in's own: no entry and no action has it.
-    """
+def test_sign_in_address_is_in_no_entry_and_no_action() -> None:
+    """An attempt that was started here contains it."""
     started = StartedAttempt(
         attempt_id="att-1", state="pending", expires_at="", authorization_url="https://auth.example/?state=made-up"
     )
@@ -164,105 +151,93 @@ def test_the_address_of_a_sign_in_is_not_shown() -> None:
     assert "made-up" not in repr(menu)
 
 
-# --- the words --------------------------------------------------------------------------------------------------------
+# --- display text -----------------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_seen_is_marked() -> None:
-    """
-    A name with something hidden in it does not look like the name without.
-    """
+def test_invisible_characters_are_marked() -> None:
+    """A name that contains some does not look like the name without them."""
     assert "fire�fox" == one_line("fire\N{ZERO WIDTH SPACE}fox")
     assert "�" == one_line("\N{RIGHT-TO-LEFT OVERRIDE}" * 1_000)
     assert "a b c" == one_line(" a\n\tb\u2028c ")
 
 
-def test_a_long_text_is_cut_in_its_middle() -> None:
-    """
-    Of an address the end tells as much as the beginning.
-    """
-    shown = short("https://" + "a" * 200 + ".evil.example")
+def test_long_text_is_elided_in_the_middle() -> None:
+    """The end of an address matters as much as its beginning."""
+    shown = shorten("https://" + "a" * 200 + ".evil.example")
 
-    assert LONGEST_NAME == len(shown)
+    assert MAX_NAME == len(shown)
     assert shown.startswith("https://aaa")
     assert shown.endswith("aa.evil.example")
     assert "…" in shown
 
 
-def test_marks_do_not_pile_up() -> None:
-    """
-    No letter climbs into the lines above it.
-    """
+def test_stacked_combining_marks_are_limited() -> None:
+    """Otherwise they would reach into the lines above."""
     marks = [one for one in one_line("Z" + "\N{COMBINING ACUTE ACCENT}" * 50) if unicodedata.combining(one)]
 
     assert len(marks) <= 2
 
 
 @pytest.mark.parametrize("mark", ['"', "“", "”", "\N{FULLWIDTH QUOTATION MARK}"])
-def test_a_quotation_ends_where_it_ends(mark: str) -> None:
-    """
-    An app cannot close the quotation that its words stand in, and go on in ours.
-    """
+def test_quoted_text_cannot_close_the_quotation(mark: str) -> None:
+    """An app cannot make its own text look like ours."""
     assert "“Example' (verified)”" == quoted(f"Example{mark} (verified)")
 
 
-def test_lines_say_all_or_tell_that_they_do_not() -> None:
-    """
-    Words that were cut are known to be.
-    """
+def test_elided_text_is_recognized() -> None:
+    """Only a text that was wrapped without loss is complete."""
     fits, too_long = "some words " * 20, "some words " * 90
 
-    assert whole(fits, lines(fits))
-    assert not whole(too_long, lines(too_long))
-    assert lines(too_long)[-1].endswith("…")
+    assert is_complete(fits, wrapped(fits))
+    assert not is_complete(too_long, wrapped(too_long))
+    assert wrapped(too_long)[-1].endswith("…")
 
 
-# --- the sign ---------------------------------------------------------------------------------------------------------
+# --- icon and tooltip -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("view", "sign", "tooltip"),
+    ("state", "status", "tooltip"),
     [
-        (View(pairings=(pairing(),)), Sign.ABSENT, "not running"),
-        (View(daemon="starting"), Sign.CONNECTING, "starting"),
-        (running("disconnected"), Sign.DISCONNECTED, "No account is connected"),
-        (running("connecting"), Sign.CONNECTING, "Waiting for your sign-in"),
-        (running("connecting", connection={"attempt": attempt()}), Sign.CONNECTING, "Waiting for your sign-in"),
+        (TrayState(pairings=(pairing(),)), IconStatus.ABSENT, "not running"),
+        (TrayState(daemon="starting"), IconStatus.CONNECTING, "starting"),
+        (running("disconnected"), IconStatus.DISCONNECTED, "No account connected"),
+        (running("connecting"), IconStatus.CONNECTING, "Waiting for your sign-in"),
+        (running("connecting", connection={"attempt": attempt()}), IconStatus.CONNECTING, "Waiting for your sign-in"),
         (
             running("connecting", connection={"attempt": attempt(waiting="no_callback")}),
-            Sign.ATTENTION,
+            IconStatus.ATTENTION,
             "Waiting for your sign-in",
         ),
-        (running("connected"), Sign.CONNECTED, "Connected as ada@example.com"),
+        (running("connected"), IconStatus.CONNECTED, "Connected as ada@example.com"),
         (
             running("connected", connection={"attempt": attempt(state="succeeded")}),
-            Sign.CONNECTED,
+            IconStatus.CONNECTED,
             "Connected as ada@example.com",
         ),
         (
             running("connected", connection={"attempt": attempt()}),
-            Sign.CONNECTING,
+            IconStatus.CONNECTING,
             "Connected as ada@example.com. Waiting for your sign-in",
         ),
-        (running("reconnect_required"), Sign.ATTENTION, "Upstash no longer takes the API key"),
+        (running("reconnect_required"), IconStatus.ATTENTION, "Upstash no longer accepts the API key"),
         (
             running("reconnect_required", connection={"attempt": attempt()}),
-            Sign.CONNECTING,
-            "Upstash no longer takes the API key",
+            IconStatus.CONNECTING,
+            "Upstash no longer accepts the API key",
         ),
-        (running("needs_email"), Sign.ATTENTION, "One thing is missing"),
-        (running("keyring_locked"), Sign.ATTENTION, "The keyring is locked"),
-        (running("keyring_unavailable"), Sign.ATTENTION, "There is no keyring"),
-        (running("port_conflict"), Sign.ATTENTION, "Another program has the helper's port"),
+        (running("needs_email"), IconStatus.ATTENTION, "Email address missing"),
+        (running("keyring_locked"), IconStatus.ATTENTION, "The keyring is locked"),
+        (running("keyring_unavailable"), IconStatus.ATTENTION, "The keyring cannot be used"),
+        (running("port_conflict"), IconStatus.ATTENTION, "Another program uses the callback port"),
         (
             running("connected", pairings=(pairing(), pairing())),
-            Sign.ATTENTION,
-            "2 apps ask to be let in. Connected as ada@example.com",
+            IconStatus.ATTENTION,
+            "2 apps request access. Connected as ada@example.com",
         ),
     ],
 )
-def test_the_icon_says_what_matters_most(view: View, sign: Sign, tooltip: str) -> None:
-    """
-    The icon shows that somebody waits for the user before how the connection is; the tooltip says both.
-    """
-    assert sign is sign_of(view)
-    assert f"Upstash helper: {tooltip}" == tooltip_for(view)
+def test_icon_and_tooltip_for_each_state(state: TrayState, status: IconStatus, tooltip: str) -> None:
+    """An access request takes precedence over the connection in the icon. The tooltip shows both."""
+    assert status is icon_status(state)
+    assert f"Upstash helper: {tooltip}" == tooltip_for(state)

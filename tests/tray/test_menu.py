@@ -1,11 +1,13 @@
+"""The menu for each state of the tray."""
+
 from __future__ import annotations
 
 from typing import get_args
 
 import pytest
 
-from tests.tray.reading import as_text, chosen, sub, text_of
-from tests.tray.views import (
+from tests.tray.menus import as_text, chosen, sub, text_of
+from tests.tray.states import (
     ADA,
     app,
     attempt,
@@ -14,16 +16,16 @@ from tests.tray.views import (
     running,
 )
 from upstash_helper.protocol.literals import ConnectionState
-from upstash_helper_tray import actions
-from upstash_helper_tray.actions import Action
+from upstash_helper_tray.menu import actions
+from upstash_helper_tray.menu.actions import Action
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
-from upstash_helper_tray.state import View
+from upstash_helper_tray.sync.state import TrayState
 
 TAIL = """
     ---
     Apps >
-        (No app is let in)
+        (No apps connected yet)
         ---
         Open in the dashboard…
     Open dashboard
@@ -34,32 +36,32 @@ TAIL = """
     ---
     Quit tray
     Stop helper >
-        (Apps on this computer can then no longer reach it, until)
-        (it is started again.)
+        (Apps on this computer cannot use your account until the)
+        (helper is started again.)
         Stop the helper
 """
 
 STATES: dict[ConnectionState, str] = {
     "disconnected": """
-        (No account is connected)
+        (No account connected)
         ---
         Connect
         Use an API key…
     """,
     "connecting": """
         (Waiting for your sign-in)
-        (Finish it in the window of Upstash.)
+        (Finish the sign-in in your browser.)
         ---
-        Open the sign-in again
+        Open the sign-in page again
     """,
     "connected": """
         (Connected as ada@example.com)
         ---
         Reconnect
         Disconnect >
-            (The helper forgets ada@example.com. Apps on this)
-            (computer can then no longer use it; the databases stay)
-            (as they are.)
+            (The helper forgets ada@example.com, and apps on this)
+            (computer can no longer use it. Your databases are not)
+            (changed.)
             Disconnect ada@example.com
         ---
         Databases >
@@ -69,72 +71,71 @@ STATES: dict[ConnectionState, str] = {
             Refresh
     """,
     "needs_email": """
-        (One thing is missing)
-        (Upstash did not tell the e-mail of the account.)
+        (Email address missing)
+        (Upstash did not provide the email address of your)
+        (account, and the API key works only together with it.)
         ---
-        Give the e-mail of the account…
+        Enter the account's email…
         Reconnect
         Disconnect >
-            (The helper forgets the account. Apps on this computer)
-            (can then no longer use it; the databases stay as they)
-            (are.)
+            (The helper forgets the account, and apps on this)
+            (computer can no longer use it. Your databases are not)
+            (changed.)
             Disconnect the account
     """,
     "reconnect_required": """
-        (Upstash no longer takes the API key)
-        (It may have been deleted in the console. Sign in again)
-        (to make a new one.)
+        (Upstash no longer accepts the API key)
+        (It may have been deleted in the Upstash console.)
         ---
         Reconnect
         Use an API key…
         Disconnect >
-            (The helper forgets ada@example.com. Apps on this)
-            (computer can then no longer use it; the databases stay)
-            (as they are.)
+            (The helper forgets ada@example.com, and apps on this)
+            (computer can no longer use it. Your databases are not)
+            (changed.)
             Disconnect ada@example.com
     """,
     "keyring_locked": """
         (The keyring is locked)
-        (Unlock it on this computer: the API key is in there.)
+        (Unlock it on this computer so that the helper can read)
+        (your API key.)
         ---
-        See what to do…
+        Show how to fix this…
     """,
     "keyring_unavailable": """
-        (There is no keyring)
-        (The API key is kept in the keyring of the system, and in)
-        (nothing else unless you say so.)
+        (The keyring cannot be used)
+        (The helper keeps your API key in the system's keyring,)
+        (and nowhere else unless you choose so.)
         ---
-        See what to do…
+        Show how to fix this…
     """,
     "port_conflict": """
-        (Another program has the helper's port)
-        (A sign-in would come back to that program, so none is)
-        (started.)
+        (Another program uses the callback port)
+        (The browser would return from the sign-in to that)
+        (program, so the helper does not start one.)
         ---
-        See what to do…
+        Show how to fix this…
     """,
 }
 
 
-# --- the states -------------------------------------------------------------------------------------------------------
+# --- connection states ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", get_args(ConnectionState))
-def test_each_state_has_its_words_and_what_helps(state: ConnectionState) -> None:
-    """
-    The menu tells the state of the connection, and offers what that state wants.
-    """
+def test_menu_for_each_connection_state(state: ConnectionState) -> None:
+    """The menu shows the state of the connection, and offers the actions that help."""
     tail = "\n" + text_of(TAIL)
     expected = text_of(STATES[state]) + (tail.replace("\n---", "", 1) if state == "connected" else tail)
 
     assert expected == as_text(menu_for(running(state)))
 
 
-def test_without_a_daemon_it_can_be_started() -> None:
-    """
-    Where the helper is not running, the menu says so and why, starts it, and offers nothing that needs it.
-    """
-    view = View(trouble="Port 3000 belongs to nginx.", starts_at_login=False, pairings=(pairing(),), apps=(app(),))
+def test_menu_without_a_daemon_offers_to_start_it() -> None:
+    """It shows the reason, and offers nothing that needs the daemon."""
+    state = TrayState(
+        error_text="Port 3000 belongs to nginx.", starts_at_login=False, pairings=(pairing(),), apps=(app(),)
+    )
 
     expected = """
         (The helper is not running)
@@ -148,89 +149,75 @@ def test_without_a_daemon_it_can_be_started() -> None:
         ---
         Quit tray
     """
-    assert text_of(expected) == as_text(menu_for(view))
+    assert text_of(expected) == as_text(menu_for(state))
 
 
-@pytest.mark.parametrize("view", [View(daemon="starting"), View(daemon="running", connection=None)])
-def test_while_it_starts_there_is_nothing_to_choose_but_the_tray(view: View) -> None:
-    """
-    While the helper starts, the menu says so; where the tray cannot be started at login, no entry offers it.
-    """
-    assert "(Starting…)\n---\nAbout\nLogs\n---\nQuit tray" == as_text(menu_for(view))
+@pytest.mark.parametrize("state", [TrayState(daemon="starting"), TrayState(daemon="running", connection=None)])
+def test_menu_while_the_daemon_is_starting(state: TrayState) -> None:
+    """Start at login is not offered on a system that does not support it."""
+    assert "(Starting…)\n---\nAbout\nLogs\n---\nQuit tray" == as_text(menu_for(state))
 
 
 @pytest.mark.parametrize(
-    ("state", "again"),
+    ("connection_state", "force"),
     [("connecting", False), ("reconnect_required", False), ("needs_email", False), ("connected", True)],
 )
-def test_a_sign_in_that_runs_can_be_opened_again_and_cancelled(state: ConnectionState, *, again: bool) -> None:
-    """
-    A sign-in that runs is joined, or begun anew where joining would do nothing, or cancelled.
-    """
-    view = running(state, connection={"attempt": attempt()})
+def test_pending_sign_in_can_be_reopened_and_canceled(connection_state: ConnectionState, *, force: bool) -> None:
+    """Reopening joins the pending sign-in, or starts another one if joining would do nothing."""
+    state = running(connection_state, connection={"attempt": attempt()})
 
-    assert actions.Connect(again=again) == chosen(view, "Open the sign-in again")
-    assert actions.CancelConnect("att-1") == chosen(view, "Cancel sign-in")
-    assert "(Waiting for your sign-in)" in as_text(menu_for(view))
-    assert "Reconnect" not in as_text(menu_for(view))
+    assert actions.Connect(force=force) == chosen(state, "Open the sign-in page again")
+    assert actions.CancelConnect("att-1") == chosen(state, "Cancel sign-in")
+    assert "(Waiting for your sign-in)" in as_text(menu_for(state))
+    assert "Reconnect" not in as_text(menu_for(state))
 
 
-def test_a_sign_in_whose_code_has_come_is_not_cancelled() -> None:
-    """
-    What can no longer be stopped is not offered to be.
-    """
+def test_sign_in_cannot_be_canceled_once_the_code_has_arrived() -> None:
+    """The item is not offered, since it would have no effect."""
     text = as_text(menu_for(running("connecting", connection={"attempt": attempt(state="exchanging")})))
 
     assert "(Finishing the sign-in…)" in text
     assert "Cancel" not in text
 
 
-def test_a_sign_in_that_does_not_come_back_can_be_pasted() -> None:
-    """
-    Where the browser has been gone for long, the dashboard takes its address.
-    """
-    view = running("connecting", connection={"attempt": attempt(waiting="no_callback")})
+def test_sign_in_without_a_callback_offers_to_paste_the_address() -> None:
+    """The dashboard has a field for it."""
+    state = running("connecting", connection={"attempt": attempt(waiting="no_callback")})
 
-    assert actions.OpenDashboard() == chosen(view, "Paste the address from the browser…")
+    assert actions.OpenDashboard() == chosen(state, "Paste the address from the browser…")
 
 
-def test_how_the_last_sign_in_failed_is_told() -> None:
-    """
-    Who is not connected reads why the last sign-in did not work, unless they ended it themselves.
-    """
+def test_failed_sign_in_is_explained() -> None:
+    """A sign-in that the user canceled is not mentioned."""
     failed = attempt(state="failed", reason="access_denied", detail="Upstash was told no.")
-    ended = attempt(state="failed", reason="cancelled", detail="The sign-in was cancelled.")
+    canceled = attempt(state="failed", reason="cancelled", detail="The sign-in was cancelled.")
 
-    told = as_text(menu_for(running("disconnected", connection={"attempt": failed})))
-    untold = as_text(menu_for(running("disconnected", connection={"attempt": ended})))
+    failed_text = as_text(menu_for(running("disconnected", connection={"attempt": failed})))
+    canceled_text = as_text(menu_for(running("disconnected", connection={"attempt": canceled})))
 
-    assert "(The last sign-in did not work)\n(Upstash was told no.)" in told
-    assert "sign-in" not in untold
-
-
-def test_without_a_client_id_there_is_no_sign_in_to_offer() -> None:
-    """
-    Where signing in cannot work, the menu offers the API key alone.
-    """
-    view = running("disconnected", connection={"detail": "Set client_id in config.toml."})
-
-    assert "(No OAuth client id is configured.)\nUse an API key…" in as_text(menu_for(view))
-    assert "Connect\n" not in as_text(menu_for(view))
+    assert "(You canceled the sign-in)\n(Upstash was told no.)" in failed_text
+    assert "sign-in" not in canceled_text
 
 
-def test_who_has_the_port_is_told() -> None:
-    """
-    The daemon's own words of what is in the way are shown in full.
-    """
-    view = running("port_conflict", connection={"detail": "The address [::1]:3000 belongs to nginx (process 7)."})
+def test_menu_without_a_client_id_offers_only_the_api_key() -> None:
+    """Signing in cannot work without one."""
+    state = running("disconnected", connection={"detail": "Set client_id in config.toml."})
 
-    assert "(The address [::1]:3000 belongs to nginx (process 7).)" in as_text(menu_for(view))
+    assert "(Set client_id in config.toml.)\n---\nUse an API key…" in as_text(menu_for(state))
+    assert "Connect\n" not in as_text(menu_for(state))
 
 
-# --- all that can be chosen -------------------------------------------------------------------------------------------
+def test_program_on_the_helpers_port_is_named() -> None:
+    """The daemon's detail is shown in full."""
+    state = running("port_conflict", connection={"detail": "The address [::1]:3000 belongs to nginx (process 7)."})
+
+    assert "(The address [::1]:3000 belongs to nginx (process 7).)" in as_text(menu_for(state))
+
+
+# --- actions ----------------------------------------------------------------------------------------------------------
 
 EVERYTHING = (
-    View(starts_at_login=False),
+    TrayState(starts_at_login=False),
     *(running(state) for state in get_args(ConnectionState)),
     running("connecting", connection={"attempt": attempt()}),
     running(
@@ -243,36 +230,33 @@ EVERYTHING = (
 )
 
 
-def test_every_action_can_be_reached() -> None:
-    """
-    Nothing that the tray can do is without a way to it.
-    """
-    reached = {type(entry.action) for view in EVERYTHING for _, entry in walk(menu_for(view)) if entry.action}
+def test_every_action_is_in_a_menu() -> None:
+    """The menus of all states together contain every action."""
+    reached = {type(entry.action) for state in EVERYTHING for _, entry in walk(menu_for(state)) if entry.action}
 
     assert set(get_args(Action)) == reached
 
 
-def test_what_cannot_be_undone_takes_a_second_choice() -> None:
-    """
-    Disconnect, Revoke, Block and Stop are done from a menu of their own, next to the words of what they mean.
-    """
+def test_drastic_actions_need_a_confirmation() -> None:
+    """Disconnect, Revoke, Block, and Stop are in submenus that begin with the consequence."""
     drastic = actions.Disconnect | actions.Revoke | actions.Block | actions.StopDaemon
     found = [
-        (path, view) for view in EVERYTHING for path, entry in walk(menu_for(view)) if isinstance(entry.action, drastic)
+        (path, state)
+        for state in EVERYTHING
+        for path, entry in walk(menu_for(state))
+        if isinstance(entry.action, drastic)
     ]
 
     assert {"Disconnect", "Revoke", "Block", "Stop helper"} == {path[-2] for path, _ in found}
-    for path, view in found:
-        first = sub(view, *path[:-1])[0]
+    for path, state in found:
+        first = sub(state, *path[:-1])[0]
         assert not isinstance(first, Separator)
         assert first.action is None
 
 
-@pytest.mark.parametrize("ticked", [True, False])
-def test_start_at_login_turns_over(*, ticked: bool) -> None:
-    """
-    The tick shows what is, and choosing it wants the other.
-    """
-    view = View(starts_at_login=ticked)
+@pytest.mark.parametrize("checked", [True, False])
+def test_start_at_login_is_toggled(*, checked: bool) -> None:
+    """The check mark shows the current setting."""
+    state = TrayState(starts_at_login=checked)
 
-    assert actions.StartAtLogin(not ticked) == chosen(view, "Start at login")
+    assert actions.StartAtLogin(not checked) == chosen(state, "Start at login")

@@ -1,4 +1,4 @@
-"""The parts of the menu that are as long as what they show: databases, apps that wait, apps that are let in."""
+"""The lists in the menu: databases, access requests, and apps with access."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.tray.reading import as_text, chosen, sub, text_of
-from tests.tray.views import DELETE, LIST, NOON, app, database, page, pairing, running
+from tests.tray.menus import as_text, chosen, sub, text_of
+from tests.tray.states import DELETE, LIST, NOON, app, database, page, pairing, running
 from upstash_helper.protocol.wire_apps import Pairing, RequestedScope
-from upstash_helper_tray import actions
+from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 
-# --- the databases ----------------------------------------------------------------------------------------------------
+# --- databases --------------------------------------------------------------------------------------------------------
 
 
-def test_a_database_gives_what_its_clients_need() -> None:
-    """
-    Of each database the credentials can be copied in three forms, and its page in the console opened.
-    """
-    view = running(databases=(database("main", id="a/b c"),), console_url="https://console.example")
+def test_database_offers_its_credentials_and_its_console_page() -> None:
+    """The credentials can be copied in three formats."""
+    state = running(databases=(database("main", id="a/b c"),), console_url="https://console.example")
 
     expected = """
         main >
@@ -36,79 +34,71 @@ def test_a_database_gives_what_its_clients_need() -> None:
         Create…
         Refresh
     """
-    assert text_of(expected) == as_text(sub(view, "Databases"))
+    assert text_of(expected) == as_text(sub(state, "Databases"))
     path = ("Databases", "main")
-    assert actions.CopyCredentials("a/b c", "main", "redis_url") == chosen(view, *path, "Copy Redis URL")
-    assert actions.CopyCredentials("a/b c", "main", "rest") == chosen(view, *path, "Copy REST URL and token")
-    assert actions.CopyCredentials("a/b c", "main", "dotenv") == chosen(view, *path, "Copy .env lines")
+    assert actions.CopyCredentials("a/b c", "main", "redis_url") == chosen(state, *path, "Copy Redis URL")
+    assert actions.CopyCredentials("a/b c", "main", "rest") == chosen(state, *path, "Copy REST URL and token")
+    assert actions.CopyCredentials("a/b c", "main", "dotenv") == chosen(state, *path, "Copy .env lines")
     url = "https://console.example/redis/a%2Fb%20c"
-    assert actions.OpenConsole(url) == chosen(view, *path, "Open in the Upstash console")
+    assert actions.OpenConsole(url) == chosen(state, *path, "Open in the Upstash console")
 
 
-def test_without_a_console_there_is_no_way_to_it() -> None:
-    """
-    A sandbox has no console: none is offered.
-    """
+def test_console_is_not_offered_without_one() -> None:
+    """The sandbox has no console."""
     assert "console" not in as_text(menu_for(running(databases=(database(),))))
 
 
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        ({"databases": ()}, "(None yet)\n---\nCreate…\nRefresh"),
-        ({"databases_trouble": "Upstash is slow."}, "(Upstash is slow.)\n---\nCreate…\nRefresh"),
+        ({"databases": ()}, "(No databases yet)\n---\nCreate…\nRefresh"),
+        ({"databases_error": "Upstash is slow."}, "(Upstash is slow.)\n---\nCreate…\nRefresh"),
     ],
 )
-def test_no_databases_are_told_from_unknown_ones(known: dict[str, Any], expected: str) -> None:
-    """
-    Whether there are no databases, or they could not be read, is not the same, and is said.
-    """
+def test_empty_list_differs_from_a_failed_read(known: dict[str, Any], expected: str) -> None:
+    """The menu shows whether there are no databases or they could not be read."""
     assert expected == as_text(sub(running(**known), "Databases"))
 
 
-def test_databases_that_were_read_stay_when_they_cannot_be_read_anew() -> None:
-    """
-    A trouble is told above what was known before it.
-    """
-    view = running(databases=(database(),), databases_trouble="Upstash is slow.")
+def test_known_databases_stay_below_an_error() -> None:
+    """The error of a later read does not hide them."""
+    state = running(databases=(database(),), databases_error="Upstash is slow.")
 
-    assert as_text(sub(view, "Databases")).startswith("(Upstash is slow.)\n---\nmain >")
+    assert as_text(sub(state, "Databases")).startswith("(Upstash is slow.)\n---\nmain >")
 
 
-# --- the apps that wait -----------------------------------------------------------------------------------------------
+# --- access requests --------------------------------------------------------------------------------------------------
 
 
-def test_a_lone_app_that_asks_is_decided_about_near_the_top() -> None:
-    """
-    The verified identity and the code come first, what the app says of itself after them, and Deny before Allow.
-    """
-    asks = pairing(reason="To show your “databases”", scopes=(LIST, DELETE))
-    menu = as_text(menu_for(running("disconnected", pairings=(asks,))))
+def test_single_access_request_is_near_the_top() -> None:
+    """The verified identity comes first, then the app's own claims, and Deny comes before Allow."""
+    request = pairing(reason="To show your “databases”", scopes=(LIST, DELETE))
+    menu = as_text(menu_for(running("disconnected", pairings=(request,))))
 
     expected = """
-        (No account is connected)
+        (No account connected)
         ---
-        (An app asks to be let in)
+        (An app requests access)
         https://app.example.com · WDJB-MJHT >
             (Web page: https://app.example.com)
             (Sent by /usr/bin/firefox (process 77))
             (It calls itself “Example”)
-            (It says: “To show your 'databases'”)
-            (It must show the code WDJB-MJHT)
+            (Reason given: “To show your 'databases'”)
+            (The app must show the code WDJB-MJHT)
             ---
-            (It would like to:)
+            (It requests permission to:)
             (• List your databases and their settings, without)
             (  passwords)
             (• Delete databases with all that is in them)
             ---
             Deny
             Allow
-            Allow once, for one hour
-            Choose what it may do…
+            Allow for one hour only
+            Choose permissions…
             ---
             Block >
-                (It is denied, and cannot ask again until you lift the)
-                (block under Apps in the dashboard.)
+                (Denies the request. This app cannot request access again)
+                (until you unblock it in the dashboard.)
                 Block https://app.example.com
         ---
         Connect
@@ -116,23 +106,21 @@ def test_a_lone_app_that_asks_is_decided_about_near_the_top() -> None:
     assert menu.startswith(text_of(expected))
 
 
-def test_each_answer_to_an_app_is_about_that_app() -> None:
-    """
-    Each of several apps has answers of its own.
-    """
-    asks = (pairing(), pairing(id="pair-2", user_code="AAAA-BBBB", identity=page("https://other.example")))
-    view = running(pairings=asks)
-    path = ("2 apps ask to be let in", "https://other.example · AAAA-BBBB")
+def test_decisions_are_per_app() -> None:
+    """Each of several requests has its own items."""
+    request = (pairing(), pairing(id="pair-2", user_code="AAAA-BBBB", identity=page("https://other.example")))
+    state = running(pairings=request)
+    path = ("2 apps request access", "https://other.example · AAAA-BBBB")
 
-    assert actions.Deny("pair-2") == chosen(view, *path, "Deny")
-    assert actions.Approve("pair-2") == chosen(view, *path, "Allow")
-    assert actions.Approve("pair-2", once=True) == chosen(view, *path, "Allow once, for one hour")
-    assert actions.Block("pair-2") == chosen(view, *path, "Block", "Block https://other.example")
-    assert actions.OpenDashboard() == chosen(view, *path, "Choose what it may do…")
+    assert actions.Deny("pair-2") == chosen(state, *path, "Deny")
+    assert actions.Approve("pair-2") == chosen(state, *path, "Allow")
+    assert actions.Approve("pair-2", once=True) == chosen(state, *path, "Allow for one hour only")
+    assert actions.Block("pair-2") == chosen(state, *path, "Block", "Block https://other.example")
+    assert actions.OpenDashboard() == chosen(state, *path, "Choose permissions…")
 
 
 @pytest.mark.parametrize(
-    "asks",
+    "pending",
     [
         pairing(scopes=(RequestedScope(scope="upstash:write", meaning="Do everything, " * 40 + "deleting included"),)),
         pairing(scopes=(LIST,) * 13),
@@ -140,15 +128,13 @@ def test_each_answer_to_an_app_is_about_that_app() -> None:
         pairing(identity=page("/home/ada/" + "deep/" * 100 + "program", kind="native")),
         pairing(identity=page("/usr/bin/fire\N{ZERO WIDTH SPACE}fox", kind="native")),
     ],
-    ids=["a long wish", "many wishes", "no wish", "a long path", "a hidden character"],
+    ids=["long-scope", "many-scopes", "no-scope", "long-path", "hidden-character"],
 )
-def test_nobody_allows_what_the_menu_cannot_show(asks: Pairing) -> None:
-    """
-    Where a wish or the identity would be cut, or has something unseen, the answer is no, or is given in the dashboard.
-    """
+def test_request_that_is_not_shown_in_full_cannot_be_approved(pending: Pairing) -> None:
+    """It can only be denied, or reviewed in the dashboard."""
     (entry,) = (
         entry
-        for _, entry in walk(menu_for(running(pairings=(asks,))))
+        for _, entry in walk(menu_for(running(pairings=(pending,))))
         if entry.text.endswith("WDJB-MJHT") and entry.entries
     )
     offered = [one.action for _, one in walk(entry.entries) if one.action]
@@ -158,44 +144,40 @@ def test_nobody_allows_what_the_menu_cannot_show(asks: Pairing) -> None:
     assert actions.OpenDashboard() in offered
 
 
-# --- the apps that are let in -----------------------------------------------------------------------------------------
+# --- apps -------------------------------------------------------------------------------------------------------------
 
 
-def test_an_app_can_be_revoked() -> None:
-    """
-    Each app that is let in shows who it is and when it was here, and is revoked by a second choice.
-    """
-    view = running(apps=(app("Example", mismatches=2),))
+def test_app_shows_its_identity_and_can_be_revoked() -> None:
+    """Revoking needs a confirmation."""
+    state = running(apps=(app("Example", mismatches=2),))
 
     at = datetime.fromisoformat(NOON).astimezone().strftime("%Y-%m-%d %H:%M")
     expected = f"""
         Example >
             (https://app.example.com)
             (Last used {at})
-            (Its token came from elsewhere 2 times)
+            (Token used by another program 2 times)
             ---
             Revoke >
-                (https://app.example.com loses its access at once. It can)
-                (ask again.)
+                (https://app.example.com loses access immediately. It can)
+                (request access again.)
                 Revoke Example
         ---
         Open in the dashboard…
     """
-    assert text_of(expected) == as_text(sub(view, "Apps"))
-    assert actions.Revoke("id-of-Example", "Example") == chosen(view, "Apps", "Example", "Revoke", "Revoke Example")
+    assert text_of(expected) == as_text(sub(state, "Apps"))
+    assert actions.Revoke("id-of-Example", "Example") == chosen(state, "Apps", "Example", "Revoke", "Revoke Example")
 
 
-def test_long_lists_go_on_in_the_dashboard() -> None:
-    """
-    Of a long list the menu shows the beginning, and the way to all of it.
-    """
-    view = running(
+def test_long_lists_continue_in_the_dashboard() -> None:
+    """The menu shows the first entries, and an item that opens the full list."""
+    state = running(
         databases=tuple(database(f"db-{number:03}") for number in range(57)),
         apps=tuple(app(f"app-{number}") for number in range(30)),
         pairings=tuple(pairing(id=f"pair-{number}") for number in range(20)),
     )
 
-    assert actions.OpenDashboard("databases") == chosen(view, "Databases", "Show all 57 in the dashboard…")
-    assert actions.OpenDashboard("apps") == chosen(view, "Apps", "Show all 30 in the dashboard…")
-    assert actions.OpenDashboard() == chosen(view, "20 apps ask to be let in", "Show all 20 in the dashboard…")
-    assert 12 == sum(bool(entry.entries) for entry in sub(view, "Databases") if not isinstance(entry, Separator))
+    assert actions.OpenDashboard("databases") == chosen(state, "Databases", "Show all 57 in the dashboard…")
+    assert actions.OpenDashboard("apps") == chosen(state, "Apps", "Show all 30 in the dashboard…")
+    assert actions.OpenDashboard() == chosen(state, "20 apps request access", "Show all 20 in the dashboard…")
+    assert 12 == sum(bool(entry.entries) for entry in sub(state, "Databases") if not isinstance(entry, Separator))

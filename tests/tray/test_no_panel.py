@@ -1,4 +1,4 @@
-"""Where there is no panel, or not yet."""
+"""Starting the tray without a panel, or before the panel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
-from tests.support.login import says
+from tests.support.login import shows
 from tests.support.tray_host import TrayHost
 from tests.support.tray_process import TrayProcess
 from tests.support.until import until_async
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.support.keyring import PrivateKeyring
 
 
-async def test_without_a_desktop_it_says_so(tmp_path: Path) -> None:
-    """One sentence, what to do, and an exit code of its own; on a server, say."""
+async def test_machine_without_a_desktop_is_reported(tmp_path: Path) -> None:
+    """The error has its own exit code and says what to do. This is the case on a server."""
     environment = bare(tmp_path)
     ran = await run_cli("tray", environment=environment)
     checked = await run_cli("tray", "--check", "--json", environment=environment)
@@ -49,26 +49,26 @@ def bare(tmp_path: Path) -> Mapping[str, str]:
     ("desktop", "advice"),
     [("ubuntu:GNOME", "gnome-shell-extension-appindicator"), ("XFCE", "Status Tray Plugin"), ("KDE", "System Tray")],
 )
-async def test_without_a_panel_it_says_what_this_desktop_needs(
+async def test_advice_without_a_panel_is_for_the_desktop(
     environment: dict[str, str], desktop: str, advice: str
 ) -> None:
-    """Each has another name for it."""
+    """Each desktop has its own component for tray icons."""
     ran = await run_cli("tray", environment={**environment, "XDG_CURRENT_DESKTOP": desktop})
 
     assert exit_codes.NO_TRAY == ran.code
     assert advice in ran.err
 
 
-async def test_at_login_it_waits_for_the_panel(bus: PrivateKeyring, environment: dict[str, str]) -> None:
-    """Which may be started later than the tray."""
+async def test_tray_waits_for_the_panel_at_login(bus: PrivateKeyring, environment: dict[str, str]) -> None:
+    """The panel may start later than the tray."""
     with TrayProcess.running(environment, "--wait", "60"):
-        await until_async(lambda: somebody_is_on(bus))
+        await until_async(lambda: has_connection(bus))
         async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
-            await (await host.item()).until(says("The helper is not running"))
+            await (await host.item()).until(shows("The helper is not running"))
 
 
-def somebody_is_on(bus: PrivateKeyring) -> bool:
-    """Return whether anybody is on the bus."""
+def has_connection(bus: PrivateKeyring) -> bool:
+    """Return whether a program is connected to the bus."""
     from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]
     from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
 
@@ -78,8 +78,8 @@ def somebody_is_on(bus: PrivateKeyring) -> bool:
         return any(name.startswith(":") and name != connection.unique_name for name in names)
 
 
-async def test_the_check_names_the_backend(bus: PrivateKeyring, environment: dict[str, str]) -> None:
-    """For scripts and for `doctor`."""
+async def test_check_prints_the_backend(bus: PrivateKeyring, environment: dict[str, str]) -> None:
+    """Scripts and `doctor` use it."""
     async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]):
         checked = await run_cli("tray", "--check", "--json", environment=environment)
 

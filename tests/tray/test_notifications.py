@@ -1,4 +1,4 @@
-"""What the user is told without having asked."""
+"""Which notifications the user gets."""
 
 from __future__ import annotations
 
@@ -6,101 +6,107 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.tray_facts import connected, event, failed_attempt, in_state, pairing, revoked
-from upstash_helper_tray.notifications import Herald, Notice
-from upstash_helper_tray.state import View
+from tests.support.tray_values import connected, event, failed_attempt, in_state, pairing, revoked
+from upstash_helper_tray.presentation.notifications import Notification, NotificationTracker
+from upstash_helper_tray.sync.state import TrayState
 
-ABSENT = View()
-CONNECTED = View(daemon="running", connection=connected())
-DISCONNECTED = View(daemon="running", connection=in_state("disconnected"))
-
-
-def told(*views: View) -> list[Notice]:
-    """Return what is told about views that follow each other."""
-    herald = Herald()
-    return [notice for view in views for notice in herald.news(view)]
+ABSENT = TrayState()
+CONNECTED = TrayState(daemon="running", connection=connected())
+DISCONNECTED = TrayState(daemon="running", connection=in_state("disconnected"))
 
 
-def test_what_was_so_before_is_no_news() -> None:
-    """Whoever starts the tray knows that they are connected, or sees it."""
-    assert [] == told(ABSENT, CONNECTED)
-    assert [] == told(ABSENT, View(daemon="running", connection=in_state("keyring_locked")))
+def notifications_of(*states: TrayState) -> list[Notification]:
+    """Return the notifications for a sequence of states."""
+    tracker = NotificationTracker()
+    return [notification for state in states for notification in tracker.update(state)]
 
 
-def test_a_request_is_told_with_what_is_vouched_for_first() -> None:
-    """The name that the app gives itself is last, and cannot pretend to be something else."""
-    (notice,) = told(replace(CONNECTED, pairings=(pairing(name="Upstash"),)))
-
-    assert notice.title.startswith("https://orders.example.com asks")
-    assert notice.body.index("WDJB-MJHT") < notice.body.index("Upstash")
-    assert notice.body.endswith("It calls itself “Upstash”.")
+def test_first_known_connection_is_not_reported() -> None:
+    """A user who starts the tray sees the state in the icon."""
+    assert [] == notifications_of(ABSENT, CONNECTED)
+    assert [] == notifications_of(ABSENT, TrayState(daemon="running", connection=in_state("keyring_locked")))
 
 
-def test_each_request_is_told_once() -> None:
-    """Also if the daemon was away in between, and one more comes."""
+def test_access_request_shows_the_verified_identity_first() -> None:
+    """The name that the app claims comes last, so that it cannot pass for something else."""
+    (notification,) = notifications_of(replace(CONNECTED, pairings=(pairing(name="Upstash"),)))
+
+    assert notification.title.startswith("https://orders.example.com requests access")
+    assert notification.body.index("WDJB-MJHT") < notification.body.index("Upstash")
+    assert notification.body.endswith("The app calls itself “Upstash”.")
+
+
+def test_access_request_is_reported_once() -> None:
+    """It is not repeated after a restart of the daemon, or when another one arrives."""
     one, two = (
         replace(CONNECTED, pairings=(pairing("p1"),)),
         replace(CONNECTED, pairings=(pairing("p1"), pairing("p2"))),
     )
 
-    assert 1 == len(told(one, one, ABSENT, one))
-    assert 2 == len(told(one, two, two))
+    assert 1 == len(notifications_of(one, one, ABSENT, one))
+    assert 2 == len(notifications_of(one, two, two))
 
 
-def test_a_connection_is_told() -> None:
-    """With the account; another one is news, too."""
-    (notice,) = told(DISCONNECTED, CONNECTED)
-    again = told(CONNECTED, replace(CONNECTED, connection=connected("bob@example.com")))
+def test_new_account_is_reported() -> None:
+    """This applies to the first account and to a different one."""
+    (notification,) = notifications_of(DISCONNECTED, CONNECTED)
+    other = notifications_of(CONNECTED, replace(CONNECTED, connection=connected("bob@example.com")))
 
-    assert ("Connected to Upstash", "The account is ada@example.com.") == (notice.title, notice.body)
-    assert ["The account is bob@example.com."] == [one.body for one in again]
+    assert ("Connected to Upstash", "Account: ada@example.com") == (notification.title, notification.body)
+    assert ["Account: bob@example.com"] == [one.body for one in other]
 
 
-def test_a_daemon_that_comes_back_as_it_was_is_no_news() -> None:
-    """Nor is the same account at a later time."""
-    assert [] == told(CONNECTED, ABSENT, CONNECTED)
+def test_unchanged_connection_after_a_restart_is_not_reported() -> None:
+    """The same account is not news."""
+    assert [] == notifications_of(CONNECTED, ABSENT, CONNECTED)
 
 
 @pytest.mark.parametrize(
     "state", ["reconnect_required", "needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]
 )
-def test_a_connection_that_needs_a_hand_is_told_once(state: str) -> None:
-    """In the daemon's own words, which say what to do."""
-    broken = View(daemon="running", connection=in_state(state, detail="Do this."))
+def test_connection_that_needs_the_user_is_reported_once(state: str) -> None:
+    """The text is the daemon's, which says what to do."""
+    broken = TrayState(daemon="running", connection=in_state(state, detail="Do this."))
 
-    notices = told(CONNECTED, broken, ABSENT, broken)
+    notifications = notifications_of(CONNECTED, broken, ABSENT, broken)
 
-    assert ["Do this."] == [notice.body for notice in notices]
+    assert ["Do this."] == [notification.body for notification in notifications]
 
 
-def test_a_sign_in_that_failed_is_told() -> None:
-    """With why; one that the user gave up is no news."""
+def test_failed_sign_in_is_reported_with_its_reason() -> None:
+    """One that the user canceled is not reported."""
     failed = replace(DISCONNECTED, connection=in_state("disconnected", attempt=failed_attempt()))
-    given_up = replace(DISCONNECTED, connection=in_state("disconnected", attempt=failed_attempt("cancelled")))
+    canceled = replace(DISCONNECTED, connection=in_state("disconnected", attempt=failed_attempt("cancelled")))
 
-    assert ["You said no."] == [notice.body for notice in told(DISCONNECTED, failed, failed)]
-    assert [] == told(DISCONNECTED, given_up)
-    assert [] == told(ABSENT, failed)
+    assert ["You said no."] == [one.body for one in notifications_of(DISCONNECTED, failed, failed)]
+    assert [] == notifications_of(DISCONNECTED, canceled)
+    assert [] == notifications_of(ABSENT, failed)
 
 
 @pytest.mark.parametrize(("reason", "count"), [("misused", 1), ("expired", 1), ("owner", 0), ("app", 0)])
-def test_an_app_that_lost_its_access_is_told_unless_somebody_wanted_that(reason: str, count: int) -> None:
-    """The name that the app gave itself comes last."""
-    notices = Herald().news(CONNECTED, revoked(reason))  # type: ignore[arg-type]
+def test_lost_access_is_reported_unless_it_was_intended(reason: str, count: int) -> None:
+    """The name that the app claims comes last."""
+    notifications = NotificationTracker().update(CONNECTED, revoked(reason))  # type: ignore[arg-type]
 
-    assert count == len(notices)
-    assert all(notice.body.endswith("“Orders”.") for notice in notices)
-
-
-def test_other_events_say_nothing() -> None:
-    """Only the view does."""
-    assert [] == Herald().news(CONNECTED, event("hello"))
+    assert count == len(notifications)
+    assert all(notification.body.endswith("“Orders”.") for notification in notifications)
 
 
-def test_memory_is_bounded() -> None:
-    """An app that asks a thousand times does not fill it."""
-    herald = Herald()
-    for number in range(1500):
-        herald.news(replace(CONNECTED, pairings=(pairing(str(number)),)))
+def test_other_events_are_not_reported() -> None:
+    """Only changes of the state and revocations are."""
+    assert [] == NotificationTracker().update(CONNECTED, event("hello"))
 
-    assert 1000 == len(herald._told)
+
+def test_memory_for_reported_requests_is_bounded() -> None:
+    """After a thousand more, a request that was already reported is forgotten, and reported again."""
+    first = replace(CONNECTED, pairings=(pairing("first"),))
+    tracker = NotificationTracker()
+    tracker.update(first)
+    for number in range(999):
+        tracker.update(replace(CONNECTED, pairings=(pairing(str(number)),)))
+    remembered = tracker.update(first)
+    for number in range(1000, 2000):
+        tracker.update(replace(CONNECTED, pairings=(pairing(str(number)),)))
+
+    assert [] == remembered
+    assert 1 == len(tracker.update(first))

@@ -1,4 +1,4 @@
-"""The icon in a real panel, with a mouse and a camera."""
+"""The icon in a real panel, with a mouse and screenshots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.support.panel import HEIGHT, Panel
 from tests.support.tray_process import TrayProcess
 from tests.support.until import until
 from tests.support.world import PASSWORD
-from upstash_helper_tray.icons import renderings
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 class Desktop:
-    """A panel, the daemon and the tray of one user."""
+    """The panel, daemon, and tray of a user."""
 
     def __init__(self, panel: Panel, daemon: DaemonProcess, tray: TrayProcess, folder: Path) -> None:
         self.panel = panel
@@ -37,44 +37,44 @@ class Desktop:
         self._folder = folder
 
     def opened(self) -> list[str]:
-        """Return what the browser was told to open."""
+        """Return the addresses that the browser was told to open."""
         opened = self._folder / "opened"
         return opened.read_text().splitlines() if opened.exists() else []
 
-    def shows(self, sign: Sign) -> Image:
-        """Wait until the icon shows ``sign``, and return what is on the display then."""
-        return self.panel.until(looks_like(sign), keep=self._folder / "last.png")
+    def shows(self, status: IconStatus) -> Image:
+        """Wait until the icon shows a status, and return a screenshot."""
+        return self.panel.until(looks_like(status), keep=self._folder / "last.png")
 
 
-def looks_like(sign: Sign) -> Callable[[Image], bool]:
-    """Return what tells whether a picture of the panel has ``sign`` in it, and no other as much."""
+def looks_like(status: IconStatus) -> Callable[[Image], bool]:
+    """Return the condition that an image of the icon resembles a status, and none of the others more."""
 
-    def sees(icon: Image) -> bool:
-        by_sign = {one: distance(icon, one) for one in Sign}
-        return by_sign[sign] < ALIKE and min(by_sign, key=by_sign.__getitem__) == sign
+    def matches(icon: Image) -> bool:
+        distances = {one: distance(icon, one) for one in IconStatus}
+        return distances[status] < ALIKE and min(distances, key=distances.__getitem__) == status
 
-    return sees
+    return matches
 
 
 ALIKE = 25.0
-"""Of 255 levels, in the mean over the icon: the panel scales it. Two different signs are more than 50 apart."""
+"""Mean difference of 255 levels, since the panel scales the icon. Two statuses differ by more than 50."""
 
 
-def distance(icon: Image, sign: Sign) -> float:
-    """Return how much a picture of the panel differs from ``sign``, in the size and at the place that fits best."""
+def distance(icon: Image, status: IconStatus) -> float:
+    """Return the difference between an image of the icon and a status, at the size and position that fit best."""
     return min(
         _distance(icon, rendering, (icon.width - rendering.width) // 2 + dx, (icon.height - rendering.height) // 2 + dy)
-        for rendering in scaled(sign)
+        for rendering in scaled(status)
         for dx in range(-2, 3)
         for dy in range(-2, 3)
     )
 
 
 @cache
-def scaled(sign: Sign) -> tuple[Image, ...]:
-    """Return a sign as the panel may scale it: it takes one size and makes of it what it has room for."""
+def scaled(status: IconStatus) -> tuple[Image, ...]:
+    """Return the images of a status as the panel may scale them: it takes one size and fits it into its height."""
     sizes = range(HEIGHT // 2, HEIGHT - 5, 2)
-    return tuple(one.resize((size, size)) for one in renderings(sign) if one.width < HEIGHT for size in sizes)
+    return tuple(one.resize((size, size)) for one in renderings(status) if one.width < HEIGHT for size in sizes)
 
 
 def _distance(icon: Image, rendering: Image, x: int, y: int) -> float:
@@ -89,7 +89,7 @@ def _distance(icon: Image, rendering: Image, x: int, y: int) -> float:
 
 @pytest.fixture
 def desktop(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Desktop]:
-    """A user who has logged in."""
+    """A desktop session."""
     opened, browser = tmp_path / "opened", tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
     browser.chmod(0o700)
@@ -109,22 +109,22 @@ def desktop(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Des
                 yield Desktop(panel, daemon, tray, tmp_path)
 
 
-async def test_the_icon_follows_a_sign_in_and_the_end_of_the_daemon(desktop: Desktop, far_side: Sandbox) -> None:
-    """From disconnected over connecting to connected, then absent: each is a picture of its own on the screen."""
-    desktop.shows(Sign.DISCONNECTED)
+async def test_icon_follows_a_sign_in_and_a_restart_of_the_daemon(desktop: Desktop, far_side: Sandbox) -> None:
+    """Each status is visible on the screen."""
+    desktop.shows(IconStatus.DISCONNECTED)
     email = f"panel-{secrets.token_hex(4)}@example.com"
     started = desktop.daemon.client.connect(open_browser=False)
-    desktop.shows(Sign.CONNECTING)
+    desktop.shows(IconStatus.CONNECTING)
     await visit(await far_side.authorize(started.authorization_url, email, PASSWORD))  # type: ignore[union-attr]
-    desktop.shows(Sign.CONNECTED)
+    desktop.shows(IconStatus.CONNECTED)
     desktop.daemon.kill()
-    desktop.shows(Sign.ABSENT)
+    desktop.shows(IconStatus.ABSENT)
     desktop.daemon.start()
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
 
 
 async def visit(address: str) -> None:
-    """Go where the browser is sent."""
+    """Open an address as the browser does."""
     import aiohttp
 
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
@@ -132,9 +132,9 @@ async def visit(address: str) -> None:
         assert 200 == response.status
 
 
-def test_a_click_opens_the_dashboard(desktop: Desktop) -> None:
-    """The browser gets a file that leads there, and no ticket on its command line."""
-    desktop.shows(Sign.DISCONNECTED)
+def test_click_opens_the_dashboard(desktop: Desktop) -> None:
+    """The browser gets the address of a file, without a ticket on its command line."""
+    desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.click()
     [address] = until(desktop.opened)
 
@@ -142,9 +142,9 @@ def test_a_click_opens_the_dashboard(desktop: Desktop) -> None:
     assert address.endswith("/dashboard.html")
 
 
-def test_the_menu_opens_and_does_what_is_chosen(desktop: Desktop) -> None:
-    """With the right button and the keyboard, as on any other icon: the last entry quits, and the daemon goes on."""
-    before = desktop.shows(Sign.DISCONNECTED)
+def test_menu_opens_and_carries_out_a_choice(desktop: Desktop) -> None:
+    """The right button opens it, and the keyboard chooses Quit. The daemon keeps running."""
+    before = desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.click(right=True)
     until(lambda: differs(before, desktop.panel.picture()))
     desktop.panel.press("Up", "Up", "Return")
@@ -153,16 +153,16 @@ def test_the_menu_opens_and_does_what_is_chosen(desktop: Desktop) -> None:
     assert "disconnected" == desktop.daemon.client.connection().state
 
 
-def test_a_panel_that_crashed_gets_the_icon_again(desktop: Desktop) -> None:
-    """It is there as soon as the panel is."""
-    desktop.shows(Sign.DISCONNECTED)
+def test_restarted_panel_shows_the_icon_again(desktop: Desktop) -> None:
+    """The panel has crashed."""
+    desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.kill()
     desktop.panel.start()
-    desktop.shows(Sign.DISCONNECTED)
+    desktop.shows(IconStatus.DISCONNECTED)
 
 
 def differs(before: Image, after: Image) -> bool:
-    """Return whether something has opened below the panel."""
+    """Return whether the display below the panel has changed."""
     from PIL import ImageChops
 
     below = (0, HEIGHT + 2, *before.size)

@@ -1,4 +1,4 @@
-"""The port to a screen, over pystray: what is shown, what is chosen, and how it begins and ends."""
+"""The ``Screen`` port implemented with pystray: showing, choosing, starting, and closing."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import pytest
 from tests.support.notifications import Desktop, session_bus
 from tests.support.tray_host import TrayHost
 from tests.support.tray_icon import SECONDS, eventually, icon_class
-from upstash_helper_tray.actions import Approve, OpenDashboard, Quit, ShowLog, StartAtLogin
-from upstash_helper_tray.backends import open_screen
-from upstash_helper_tray.icons import SIZES, renderings
+from upstash_helper_tray.backends.factory import open_screen
+from upstash_helper_tray.backends.screen import TrayUnavailable
+from upstash_helper_tray.menu.actions import Approve, OpenDashboard, Quit, ShowLog, StartAtLogin
 from upstash_helper_tray.menu.entries import Entry, Separator
-from upstash_helper_tray.screen import NoTray
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import SIZES, renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.support.keyring import PrivateKeyring
-    from upstash_helper_tray.actions import Action
-    from upstash_helper_tray.screen import Screen
+    from upstash_helper_tray.backends.screen import Screen
+    from upstash_helper_tray.menu.actions import Action
 
 MENU = (
     Entry(text="Connected as a_b@example.com"),
     Separator(),
-    Entry(text="R&D", entries=(Entry(text="Let in", action=Approve("p1")), Entry(text="Nothing"))),
-    Entry(text="Start at login", action=StartAtLogin(wanted=False), checked=True),
+    Entry(text="R&D", entries=(Entry(text="Allow", action=Approve("p1")), Entry(text="Nothing"))),
+    Entry(text="Start at login", action=StartAtLogin(enabled=False), checked=True),
     Entry(text="Quit", action=Quit()),
 )
 
@@ -50,7 +50,7 @@ async def host(session: PrivateKeyring) -> AsyncIterator[TrayHost]:
 
 
 class Running:
-    """A screen whose ``run`` is under way, and what was chosen on it."""
+    """A screen whose ``run`` is executing on a separate thread, and the actions that were chosen."""
 
     def __init__(self, screen: Screen, ready: Callable[[], None]) -> None:
         self.screen = screen
@@ -81,8 +81,8 @@ class Running:
             self.ready.set()
 
         try:
-            self.screen.run(ready=ready, chosen=self.chosen.append, opened=OpenDashboard())
-        except NoTray as error:
+            self.screen.run(ready=ready, chosen=self.chosen.append, clicked=OpenDashboard())
+        except TrayUnavailable as error:
             self.error = error
 
 
@@ -90,25 +90,25 @@ async def opened() -> Screen:
     return await asyncio.to_thread(open_screen)
 
 
-async def test_what_is_shown_is_on_the_panel(host: TrayHost) -> None:
-    """Picture, tooltip and menu, at first and whenever there is news."""
+async def test_panel_shows_icon_tooltip_and_menu(host: TrayHost) -> None:
+    """It shows the first ones and every change."""
     screen = await opened()
     async with Running.of(screen):
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
         item = await host.item()
         menu, tooltip = await item.menu(), await item.tooltip()
         pixmaps = (await item.properties())["IconPixmap"]
-        screen.show(Sign.ATTENTION, "Another", MENU[-1:])
+        screen.show(IconStatus.ATTENTION, "Another", MENU[-1:])
 
         assert ("statusnotifier", True) == (screen.backend, screen.notifies)
         assert "A tooltip" == tooltip
         assert list(SIZES) == [width for width, _, _ in pixmaps]
         assert [
-            "Connected as a_b@example.com (grey)",
+            "Connected as a_b@example.com (gray)",
             "---",
             "R&D",
-            "  Let in",
-            "  Nothing (grey)",
+            "  Allow",
+            "  Nothing (gray)",
             "[x] Start at login",
             "Quit",
         ] == menu.texts()
@@ -117,10 +117,10 @@ async def test_what_is_shown_is_on_the_panel(host: TrayHost) -> None:
         assert pixmaps != (await item.properties())["IconPixmap"]
 
 
-async def test_what_was_to_be_shown_before_is_shown_at_first(host: TrayHost) -> None:
-    """Nothing flashes up that is not so."""
+async def test_content_set_before_run_is_shown_first(host: TrayHost) -> None:
+    """No other content flashes up."""
     screen = await opened()
-    screen.show(Sign.CONNECTED, "Before", MENU)
+    screen.show(IconStatus.CONNECTED, "Before", MENU)
 
     async with Running.of(screen):
         item = await host.item()
@@ -129,83 +129,83 @@ async def test_what_was_to_be_shown_before_is_shown_at_first(host: TrayHost) -> 
         assert "Quit" in (await item.menu()).texts()
 
 
-async def test_what_did_not_change_is_not_sent(host: TrayHost) -> None:
-    """An equal menu is the same menu."""
+async def test_unchanged_content_is_not_sent(host: TrayHost) -> None:
+    """An equal menu counts as unchanged."""
     screen = await opened()
     async with Running.of(screen):
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
         item = await host.item()
         await item.properties()
         host.signals.clear()
 
-        screen.show(Sign.CONNECTED, "A tooltip", tuple(MENU))
+        screen.show(IconStatus.CONNECTED, "A tooltip", tuple(MENU))
         await item.properties()
 
         assert [] == host.signals
 
 
-async def test_a_choice_comes_back_as_its_action(host: TrayHost) -> None:
-    """And a click on the icon as the one that is for that, though it is not in the menu."""
+async def test_choice_is_reported_as_its_action(host: TrayHost) -> None:
+    """A click on the icon has its own action, which is not in the menu."""
     screen = await opened()
     async with Running.of(screen) as running:
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
         item = await host.item()
-        await item.click("R&D", "Let in")
+        await item.click("R&D", "Allow")
         await item.click("Start at login")
         await item.click("Connected")
         await item.activate()
 
-    assert [Approve("p1"), StartAtLogin(wanted=False), OpenDashboard()] == running.chosen
+    assert [Approve("p1"), StartAtLogin(enabled=False), OpenDashboard()] == running.chosen
 
 
-async def test_a_choice_from_a_menu_that_is_gone_is_the_one_that_was_seen(host: TrayHost) -> None:
-    """Between looking and clicking another app asks: yes is for the one that was read."""
+async def test_click_in_an_outdated_menu_has_the_action_that_was_shown(host: TrayHost) -> None:
+    """If another app requests access before the click, the click still approves the app that was shown."""
     screen = await opened()
     async with Running.of(screen) as running:
-        screen.show(Sign.ATTENTION, "", (Entry(text="Let in", action=Approve("p1")),))
+        screen.show(IconStatus.ATTENTION, "", (Entry(text="Allow", action=Approve("p1")),))
         item = await host.item()
-        seen = (await item.menu()).find("Let in")
-        screen.show(Sign.ATTENTION, "", (Entry(text="Let in", action=Approve("p2")),))
+        seen = (await item.menu()).find("Allow")
+        screen.show(IconStatus.ATTENTION, "", (Entry(text="Allow", action=Approve("p2")),))
         await item.click_id(seen.id)
 
     assert [Approve("p1")] == running.chosen
 
 
-async def test_a_notification_is_shown(session: PrivateKeyring, host: TrayHost) -> None:
-    """And before and after the icon none is, and nothing is raised."""
+async def test_notification_is_shown_while_the_icon_is(session: PrivateKeyring, host: TrayHost) -> None:
+    """Before and after that it is dropped without an error."""
     screen = await opened()
     screen.notify("Too", "early")
     async with Desktop.on(session) as desktop, Running.of(screen):
-        screen.notify("An app asks", "<Orders>")
+        screen.notify("An app requests access", "<Orders>")
         await eventually(lambda: desktop.shown)
     screen.notify("Too", "late")
 
-    assert [("An app asks", "&lt;Orders&gt;")] == [(one.title, one.body) for one in desktop.shown]
+    assert [("An app requests access", "&lt;Orders&gt;")] == [(one.title, one.body) for one in desktop.shown]
 
 
-async def test_what_is_closed_before_it_runs_does_not_run(host: TrayHost) -> None:
-    """The signal to end came first."""
+async def test_run_after_close_returns_immediately(host: TrayHost) -> None:
+    """The signal to end may arrive first."""
     screen = await opened()
     screen.close()
     screen.close()
 
-    async with Running.of(screen, ready=lambda: pytest.fail("it ran")) as running:
+    async with Running.of(screen, ready=lambda: pytest.fail("it was shown")) as running:
         pass
 
     assert running.error is None
 
 
-async def test_what_is_closed_while_it_begins_ends(host: TrayHost) -> None:
-    """There was nothing to stop yet; it is not forgotten."""
-    screen = await opened()
-    loop_begins = screen._icon_class._serve  # type: ignore[attr-defined]
+async def test_close_before_the_event_loop_runs_is_remembered(host: TrayHost) -> None:
+    """The icon cannot be stopped at that time, so it is stopped as soon as its loop runs."""
+    base = icon_class()
+    from upstash_helper_tray.backends.pystray_screen import PystrayScreen
 
-    class Closing(screen._icon_class):  # type: ignore[misc, name-defined]
-        async def _serve(self) -> None:
-            await asyncio.to_thread(screen.close)
-            await loop_begins(self)
+    class Closing(base):  # type: ignore[misc, valid-type]
+        def run(self, setup: Any = None) -> None:
+            screen.close()
+            super().run(setup)
 
-    screen._icon_class = Closing  # type: ignore[attr-defined]
+    screen = PystrayScreen("statusnotifier", icon_class=Closing)
 
     async with Running.of(screen) as running:
         await running.ended()
@@ -213,20 +213,20 @@ async def test_what_is_closed_while_it_begins_ends(host: TrayHost) -> None:
     assert running.error is None
 
 
-async def test_a_bus_that_goes_is_told(session: PrivateKeyring, host: TrayHost) -> None:
-    """In a sentence, with what to do."""
+async def test_lost_bus_raises_with_advice(session: PrivateKeyring, host: TrayHost) -> None:
+    """The message names the session bus."""
     screen = await opened()
     async with Running.of(screen) as running:
         await asyncio.to_thread(session.kill_bus)
         await running.ended()
 
-    assert isinstance(running.error, NoTray)
+    assert isinstance(running.error, TrayUnavailable)
     assert "session bus" in str(running.error)
     assert running.error.advice
 
 
-async def test_a_beginning_that_fails_ends_it(host: TrayHost) -> None:
-    """An icon without anybody behind it would tell nothing, and never go."""
+async def test_failing_start_closes_the_icon(host: TrayHost) -> None:
+    """Otherwise an icon without function would stay."""
     screen = await opened()
 
     def fail() -> None:
@@ -236,12 +236,12 @@ async def test_a_beginning_that_fails_ends_it(host: TrayHost) -> None:
     async with Running.of(screen, ready=fail) as running:
         await running.ended()
 
-    assert isinstance(running.error, NoTray)
+    assert isinstance(running.error, TrayUnavailable)
     assert "of a test" in str(running.error)
 
 
 class RecordingIcon:
-    """pystray's ``Icon`` of another system, as far as a screen calls it."""
+    """A pystray ``Icon`` of another system, in memory, with the members that ``PystrayScreen`` uses."""
 
     HAS_NOTIFICATION = True
 
@@ -249,26 +249,34 @@ class RecordingIcon:
         self.name, self.icon, self.title, self.menu = name, icon, title, menu
         self.visible = False
         self.notified: list[tuple[str, str]] = []
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def run(self, setup: Callable[[Any], None]) -> None:
         setup(self)
-        assert self._over.wait(SECONDS)
+        assert self._stopped.wait(SECONDS)
 
     def notify(self, body: str, title: str) -> None:
         self.notified.append((title, body))
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopped.set()
 
 
-def on_another_system(backend: Any) -> tuple[Screen, Callable[[], RecordingIcon]]:
-    """Return a screen there, and what returns its icon."""
+def on_another_system(
+    backend: Any, icons: type[RecordingIcon] = RecordingIcon
+) -> tuple[Screen, Callable[[], RecordingIcon]]:
+    """Return a screen with another system's backend, and a function that returns its icon."""
     icon_class()  # so that pystray can be imported
     from upstash_helper_tray.backends.pystray_screen import PystrayScreen
 
-    screen = PystrayScreen(backend, icon_class=RecordingIcon)
-    return screen, lambda: screen._icon
+    made: list[RecordingIcon] = []
+
+    class Recorded(icons):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    return PystrayScreen(backend, icon_class=Recorded), lambda: made[-1]
 
 
 @pytest.fixture
@@ -278,19 +286,19 @@ def pystray_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("backend", "text"), [("win32", "R&&D"), ("gtk", "R&D")])
 async def test_no_character_marks_an_access_key(pystray_loads: None, backend: str, text: str) -> None:
-    """Windows takes an ampersand for that."""
+    """On Windows an ampersand would."""
     screen, icon = on_another_system(backend)
-    screen.show(Sign.CONNECTED, "A tooltip", MENU)
+    screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
 
     async with Running.of(screen):
         assert text == list(icon().menu)[2].text
 
 
 @pytest.mark.parametrize("backend", ["win32", "gtk"])
-async def test_a_click_on_the_icon_is_reached_without_being_seen(pystray_loads: None, backend: str) -> None:
-    """The menu is called for it, on Windows and in GTK alike."""
+async def test_click_on_the_icon_uses_an_invisible_default_item(pystray_loads: None, backend: str) -> None:
+    """Both the Windows and the GTK backend call the menu for it."""
     screen, icon = on_another_system(backend)
-    screen.show(Sign.CONNECTED, "A tooltip", (Entry(text="Log", action=ShowLog()),))
+    screen.show(IconStatus.CONNECTED, "A tooltip", (Entry(text="Log", action=ShowLog()),))
 
     async with Running.of(screen) as running:
         icon().menu(icon())
@@ -299,14 +307,14 @@ async def test_a_click_on_the_icon_is_reached_without_being_seen(pystray_loads: 
     assert [OpenDashboard()] == running.chosen
 
 
-async def test_a_backend_that_takes_one_picture_gets_the_largest(pystray_loads: None) -> None:
-    """It scales it down."""
+async def test_backend_with_one_image_gets_the_largest(pystray_loads: None) -> None:
+    """It scales the image down."""
     screen, icon = on_another_system("win32")
 
     async with Running.of(screen):
-        screen.show(Sign.CONNECTED, "A tooltip", MENU)
+        screen.show(IconStatus.CONNECTED, "A tooltip", MENU)
 
-        assert renderings(Sign.CONNECTED)[-1] is icon().icon
+        assert renderings(IconStatus.CONNECTED)[-1] is icon().icon
 
 
 @pytest.mark.parametrize(
@@ -318,10 +326,10 @@ async def test_a_backend_that_takes_one_picture_gets_the_largest(pystray_loads: 
         ("win32", "\N{CAT FACE}" * 100, "b", ("\N{CAT FACE}" * 31, "b")),
     ],
 )
-async def test_a_notification_is_plain_text_and_fits(
+async def test_notification_is_plain_text_and_limited(
     pystray_loads: None, backend: str, title: str, body: str, expected: tuple[str, str]
 ) -> None:
-    """It is passed on as it is; GTK's way ends at a server of markup, Windows has room for so much."""
+    """Markup is escaped where the notification server interprets it, and texts are cut to the limits of Windows."""
     screen, icon = on_another_system(backend)
 
     async with Running.of(screen):
@@ -330,8 +338,8 @@ async def test_a_notification_is_plain_text_and_fits(
         assert [expected] == icon().notified
 
 
-class FailsOnTheWayOut(RecordingIcon):
-    """As GTK's, which takes a notification away although nobody shows any."""
+class FailsOnExit(RecordingIcon):
+    """Fails like GTK's, which closes a notification although there is no server for them."""
 
     def run(self, setup: Callable[[Any], None]) -> None:
         super().run(setup)
@@ -339,10 +347,9 @@ class FailsOnTheWayOut(RecordingIcon):
         raise OSError(message)
 
 
-async def test_a_backend_that_fails_on_the_way_out_has_ended_all_the_same(pystray_loads: None) -> None:
-    """The user wanted the icon to go, and it is gone."""
-    screen, _ = on_another_system("gtk")
-    screen._icon_class = FailsOnTheWayOut  # type: ignore[attr-defined]
+async def test_error_on_exit_is_ignored(pystray_loads: None) -> None:
+    """The icon was to be closed, and it is."""
+    screen, _ = on_another_system("gtk", FailsOnExit)
 
     async with Running.of(screen) as running:
         await asyncio.to_thread(screen.close)

@@ -1,4 +1,4 @@
-"""Reading what takes its time: a daemon's status that comes later than its news."""
+"""Reading the status and the databases on the worker thread."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.support.impostor import Impostor, impostor
-from tests.support.tray_facts import connected, database, event, in_state, status
-from tests.support.until import SECONDS, until
+from tests.support.fake_daemon import FakeDaemon, fake_daemon
+from tests.support.tray_values import connected, database, event, in_state, status
+from tests.support.until import until
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.protocol import wire
-from upstash_helper_tray import state
-from upstash_helper_tray.state import Views
 from upstash_helper_tray.sync.read import Reader
+from upstash_helper_tray.sync.state import StateStore, reduce_event, with_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,73 +25,75 @@ FOUND = (200, msgspec.json.encode(wire.DatabaseList(databases=(database("orders"
 
 
 @contextlib.contextmanager
-def reading(runtime: Path, connection: wire.Connection) -> Iterator[tuple[Views, Reader, type[Impostor]]]:
-    """Read from a daemon each of whose answers is given when the test says so."""
-    told = (200, msgspec.json.encode(status(connection)))
-    with impostor(runtime, held=(DAEMON, DATABASES), daemon=told, databases=FOUND) as daemon:
-        views = Views(lambda _before, _after, _event: None)
-        reader = Reader(views, failed=lambda _error: None)
-        reader.read_from(DaemonClient.discover(runtime))
+def reading(
+    runtime: Path, connection: wire.Connection
+) -> Iterator[tuple[StateStore, Reader, type[FakeDaemon], DaemonClient]]:
+    """Read from a daemon whose answers the test releases one by one."""
+    answer = (200, msgspec.json.encode(status(connection)))
+    with fake_daemon(runtime, held=(DAEMON, DATABASES), daemon=answer, databases=FOUND) as daemon:
+        store = StateStore(lambda _before, _after, _event: None)
+        reader = Reader(store, on_failure=lambda _error: None)
+        client = DaemonClient.discover(runtime)
+        reader.read_from(client)
         reader.start()
         try:
-            yield views, reader, daemon
+            yield store, reader, daemon, client
         finally:
             for held in daemon.held.values():
                 held.release(99)
             reader.stop()
-            reader._thread.join(SECONDS)
+            until(lambda: not reader.is_alive)
 
 
-def test_news_that_came_before_the_answer_is_not_undone_by_it(tmp_path: Path) -> None:
-    """The account was connected while the daemon was looking up what it would answer."""
-    with reading(tmp_path, in_state("disconnected")) as (views, reader, daemon):
-        reader.want("status")
-        until(lambda: DAEMON in daemon.asked)
-        views.change(lambda view: state.folded(view, event("connection", connected())).view)
+def test_event_that_arrives_before_the_answer_wins(tmp_path: Path) -> None:
+    """The account was connected while the daemon was preparing its answer."""
+    with reading(tmp_path, in_state("disconnected")) as (store, reader, daemon, _):
+        reader.request("status")
+        until(lambda: DAEMON in daemon.requested)
+        store.update(lambda state: reduce_event(state, event("connection", connected())).state)
         daemon.held[DAEMON].release()
 
-        until(lambda: views.current.daemon == "running")
-        assert connected() == views.current.connection
+        until(lambda: store.current.daemon == "running")
+        assert connected() == store.current.connection
 
 
-def test_what_is_wanted_while_it_is_read_is_read_once_more(tmp_path: Path) -> None:
-    """Once, however often it was wanted: the answer that comes may be of the time before."""
-    with reading(tmp_path, connected()) as (views, reader, daemon):
-        views.change(lambda view: state.with_connection(view, connected()).view)
-        reader.want("databases")
-        until(lambda: daemon.asked == [DATABASES])
+def test_requests_during_a_read_cause_exactly_one_more(tmp_path: Path) -> None:
+    """The pending answer may be outdated, but one further read is enough."""
+    with reading(tmp_path, connected()) as (store, reader, daemon, _):
+        store.update(lambda state: with_connection(state, connected()).state)
+        reader.request("databases")
+        until(lambda: daemon.requested == [DATABASES])
         for _ in range(20):
-            reader.want("databases")
+            reader.request("databases")
         daemon.held[DATABASES].release(99)
-        until(lambda: len(daemon.asked) == 2)
-        reader.want("status")
+        until(lambda: len(daemon.requested) == 2)
+        reader.request("status")
         daemon.held[DAEMON].release(99)
 
-        # The reader does one thing after the other: the status is read when nothing else is.
-        until(lambda: views.current.daemon == "running")
-        assert [DATABASES, DATABASES] == daemon.asked[:2]
-        assert (database("orders"),) == views.current.databases
+        # Reads run one after the other, so the status comes after any further read of the databases.
+        until(lambda: store.current.daemon == "running")
+        assert [DATABASES, DATABASES] == daemon.requested[:2]
+        assert (database("orders"),) == store.current.databases
 
 
-def test_a_refresh_is_not_followed_by_another_read(tmp_path: Path) -> None:
-    """It knows all that the other would."""
-    with reading(tmp_path, connected()) as (views, reader, daemon):
-        views.change(lambda view: state.with_connection(view, connected()).view)
+def test_refresh_replaces_a_pending_read(tmp_path: Path) -> None:
+    """It includes everything that a plain read would return."""
+    with reading(tmp_path, connected()) as (store, reader, daemon, _):
+        store.update(lambda state: with_connection(state, connected()).state)
         daemon.held[DATABASES].release(99)
-        reader.want("databases", "refresh")
+        reader.request("databases", "refresh")
 
-        until(lambda: views.current.databases)
-        assert set() == reader._wanted
-        assert [DATABASES] == daemon.asked
+        until(lambda: store.current.databases)
+        assert frozenset() == reader.requested
+        assert [DATABASES] == daemon.requested
 
 
-def test_a_daemon_that_is_gone_is_not_read(tmp_path: Path) -> None:
-    """What was wanted of it is not asked of the next one."""
-    with reading(tmp_path, connected()) as (_, reader, daemon):
-        client = reader._client
+def test_requests_for_a_lost_daemon_are_dropped(tmp_path: Path) -> None:
+    """They are not sent to the next one."""
+    with reading(tmp_path, connected()) as (_, reader, daemon, client):
         reader.read_from(None)
-        reader.want("status", "databases", "refresh")
+        reader.request("status", "databases", "refresh")
         reader.read_from(client)
 
-        assert set() == reader._wanted
-    assert [] == daemon.asked
+        assert frozenset() == reader.requested
+    assert [] == daemon.requested

@@ -1,4 +1,4 @@
-"""The icon on a panel that takes StatusNotifierItems, on a bus of the test's own."""
+"""The icon on a panel that shows StatusNotifierItems, on a private bus."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from tests.support.notifications import Desktop, session_bus
-from tests.support.tray_host import Item, Refused, TrayHost
+from tests.support.tray_host import CallError, Item, TrayHost
 from tests.support.tray_icon import RunningIcon, eventually, icon_class
 from upstash_helper_tray.backends.bus import BusLost
-from upstash_helper_tray.icons import renderings
-from upstash_helper_tray.state import Sign
+from upstash_helper_tray.presentation.icons import renderings
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 ITEM = "org.kde.StatusNotifierItem"
 NOTIFICATIONS = "org.freedesktop.Notifications"
 
-_MORE_THAN_THE_KERNEL_KEEPS = 2000
-"""Signals; it keeps some hundreds for a bus that does not read."""
+_MORE_THAN_THE_SOCKET_BUFFERS = 2000
+"""Signals. The kernel buffers some hundreds for a bus that does not read."""
 
 
 @pytest.fixture
@@ -54,20 +54,20 @@ async def host(bus: str) -> AsyncIterator[TrayHost]:
 
 @pytest.fixture
 def clicks() -> list[str]:
-    """What was done by clicks on the icon."""
+    """The texts of the items that were chosen by clicks on the icon."""
     return []
 
 
 @pytest.fixture
 def icon(bus: str, clicks: list[str]) -> Any:
-    """An icon that nobody sees yet."""
-    made = icon_class()("a-test", _picture(Sign.CONNECTED), "A title\nand more", _menu("Open", clicks))
-    made.renderings = renderings(Sign.CONNECTED)
+    """An icon that is not running yet."""
+    made = icon_class()("a-test", _image(IconStatus.CONNECTED), "A title\nand more", _menu("Open", clicks))
+    made.renderings = renderings(IconStatus.CONNECTED)
     return made
 
 
-def _picture(sign: Sign) -> Any:
-    return renderings(sign)[-1]
+def _image(status: IconStatus) -> Any:
+    return renderings(status)[-1]
 
 
 def _menu(text: str, clicks: list[str]) -> Any:
@@ -76,8 +76,8 @@ def _menu(text: str, clicks: list[str]) -> Any:
     return pystray.Menu(pystray.MenuItem(text, lambda: clicks.append(text), default=True))
 
 
-async def test_an_icon_is_all_that_a_panel_reads(host: TrayHost, icon: Any) -> None:
-    """Every property of the specification is there, and of its type."""
+async def test_item_has_all_properties(host: TrayHost, icon: Any) -> None:
+    """Every property of the specification exists and has the specified type."""
     async with RunningIcon.of(icon):
         properties = await (await host.item()).properties()
 
@@ -102,31 +102,31 @@ async def test_an_icon_is_all_that_a_panel_reads(host: TrayHost, icon: Any) -> N
     properties["ToolTip"] = list(properties["ToolTip"])
     assert expected == properties
     assert [(one.width, one.height) for one in icon.renderings] == [(width, height) for width, height, _ in pixmaps]
-    for picture, (_, _, pixels) in zip(icon.renderings, pixmaps, strict=True):
-        rgba = picture.tobytes()
+    for image, (_, _, pixels) in zip(icon.renderings, pixmaps, strict=True):
+        rgba = image.tobytes()
         argb = [rgba[place + 3 : place + 4] + rgba[place : place + 3] for place in range(0, len(rgba), 4)]
         assert b"".join(argb) == bytes(pixels)
 
 
-async def test_a_panel_sees_no_icon_before_there_is_something_to_see(host: TrayHost, icon: Any) -> None:
-    """Not every panel notices that Passive has become Active."""
-    began = threading.Event()
-    go_on = threading.Event()
+async def test_item_registers_only_once_it_is_visible(host: TrayHost, icon: Any) -> None:
+    """Some panels ignore the change from Passive to Active."""
+    started = threading.Event()
+    proceed = threading.Event()
 
-    def begin(one: Any) -> None:
-        began.set()
-        assert go_on.wait(30)
+    def setup(one: Any) -> None:
+        started.set()
+        assert proceed.wait(30)
         one.visible = True
 
-    thread = threading.Thread(target=icon.run, args=(begin,))
+    thread = threading.Thread(target=icon.run, args=(setup,))
     thread.start()
     try:
-        await eventually(began.is_set)
+        await eventually(started.is_set)
         before = host.registrations
-        go_on.set()
+        proceed.set()
         properties = await (await host.item()).properties()
     finally:
-        go_on.set()
+        proceed.set()
         icon.stop()
         await eventually(lambda: not thread.is_alive())
 
@@ -135,40 +135,40 @@ async def test_a_panel_sees_no_icon_before_there_is_something_to_see(host: TrayH
     assert properties["IconPixmap"]
 
 
-async def test_news_is_told_once_and_what_is_no_news_is_not(host: TrayHost, icon: Any, clicks: list[str]) -> None:
-    """A panel fetches again whatever it is told of."""
+async def test_changes_are_signaled_once(host: TrayHost, icon: Any, clicks: list[str]) -> None:
+    """Unchanged content is not signaled, since the panel would read it again."""
     async with RunningIcon.of(icon):
         item = await host.item()
-        await eventually(lambda: host.said("NewStatus"))
+        await eventually(lambda: host.emitted("NewStatus"))
         host.signals.clear()
 
-        icon.icon = _picture(Sign.CONNECTED)
+        icon.icon = _image(IconStatus.CONNECTED)
         icon.title = "A title\nand more"
         icon.menu = icon.menu
         icon.update_menu()
-        await _all_is_said(item)
-        nothing = list(host.signals)
-        icon.renderings = renderings(Sign.ATTENTION)
-        icon.icon = _picture(Sign.ATTENTION)
+        await _signals_have_arrived(item)
+        unchanged = list(host.signals)
+        icon.renderings = renderings(IconStatus.ATTENTION)
+        icon.icon = _image(IconStatus.ATTENTION)
         icon.title = "Another"
         icon.menu = _menu("Something else", clicks)
-        await _all_is_said(item)
+        await _signals_have_arrived(item)
 
-        assert [] == nothing
+        assert [] == unchanged
         assert ["NewIcon", "NewTitle", "NewToolTip", "LayoutUpdated"] == [member for member, _ in host.signals]
         properties = await item.properties()
-        assert renderings(Sign.ATTENTION)[0].width == properties["IconPixmap"][0][0]
+        assert renderings(IconStatus.ATTENTION)[0].width == properties["IconPixmap"][0][0]
         assert "Another" == await item.tooltip()
         assert ["Something else"] == (await item.menu()).texts()
 
 
-async def _all_is_said(item: Item) -> None:
-    # Messages of one program stay in order: what it said before its answer is here.
+async def _signals_have_arrived(item: Item) -> None:
+    # Messages of one program arrive in order, so all signals before its reply are here.
     await item.properties()
 
 
-async def test_what_is_hidden_is_passive(host: TrayHost, icon: Any) -> None:
-    """And comes back."""
+async def test_hidden_icon_is_passive(host: TrayHost, icon: Any) -> None:
+    """Showing it again makes it active."""
     async with RunningIcon.of(icon):
         item = await host.item()
         icon.visible = False
@@ -179,8 +179,8 @@ async def test_what_is_hidden_is_passive(host: TrayHost, icon: Any) -> None:
         assert "Active" == (await item.properties())["Status"]
 
 
-async def test_markup_in_a_tooltip_is_shown_and_not_followed(host: TrayHost, icon: Any) -> None:
-    """The specification lets panels interpret the text."""
+async def test_markup_in_a_tooltip_is_escaped(host: TrayHost, icon: Any) -> None:
+    """The specification allows panels to interpret it."""
     icon.title = 'Title\n<a href="https://evil.example">A & B</a>'
 
     async with RunningIcon.of(icon):
@@ -189,94 +189,96 @@ async def test_markup_in_a_tooltip_is_shown_and_not_followed(host: TrayHost, ico
     assert 'Title\n&lt;a href="https://evil.example"&gt;A &amp; B&lt;/a&gt;' == tooltip
 
 
-@pytest.mark.parametrize(("member", "done"), [("Activate", 1), ("SecondaryActivate", 1), ("ContextMenu", 0)])
-async def test_a_click_on_the_icon(host: TrayHost, icon: Any, clicks: list[str], member: str, done: int) -> None:
-    """The default item is chosen by the left and the middle button; the right one is the panel's."""
+@pytest.mark.parametrize(("member", "count"), [("Activate", 1), ("SecondaryActivate", 1), ("ContextMenu", 0)])
+async def test_click_on_the_icon_chooses_the_default_item(
+    host: TrayHost, icon: Any, clicks: list[str], member: str, count: int
+) -> None:
+    """The left and middle buttons do so. The panel handles the right one."""
     async with RunningIcon.of(icon):
         item = await host.item()
         await host.call((item.name, "/StatusNotifierItem", ITEM), member, "ii", [1, 2])
         await host.call((item.name, "/StatusNotifierItem", ITEM), "Scroll", "is", [120, "vertical"])
 
-    assert done == len(clicks)
+    assert count == len(clicks)
 
 
-async def test_a_call_that_makes_no_sense_is_answered_by_an_error(host: TrayHost, icon: Any) -> None:
-    """And the icon is still there."""
+async def test_invalid_call_is_answered_with_an_error(host: TrayHost, icon: Any) -> None:
+    """The icon keeps working."""
     async with RunningIcon.of(icon):
         item = await host.item()
         for member, signature, body in (("Activate", "s", ["here"]), ("Nothing", "", [])):
-            with pytest.raises(Refused):
+            with pytest.raises(CallError):
                 await host.call((item.name, "/StatusNotifierItem", ITEM), member, signature, body)
 
         assert "Active" == (await item.properties())["Status"]
 
 
-async def test_a_panel_that_was_restarted_gets_the_icon_again(host: TrayHost, icon: Any) -> None:
-    """However often, and at once."""
+async def test_restarted_panel_gets_the_icon_again(host: TrayHost, icon: Any) -> None:
+    """This works any number of times."""
     async with RunningIcon.of(icon):
         for _ in range(3):
             await host.item()
-            host.leave()
-            await host.come()
+            host.stop()
+            await host.start()
         item = await host.item()
 
         assert "Active" == (await item.properties())["Status"]
         assert 1 == host.registrations
 
 
-async def test_a_panel_may_come_after_the_icon(bus: str, icon: Any) -> None:
-    """The icon waits for it."""
+async def test_panel_may_start_after_the_icon(bus: str, icon: Any) -> None:
+    """The icon registers when the panel appears."""
     async with RunningIcon.of(icon), TrayHost.on(bus) as host:
         item = await host.item()
 
         assert "A title\nand more" == await item.tooltip()
 
 
-async def test_a_watcher_that_is_not_ready_is_asked_again(bus: str, icon: Any) -> None:
-    """Some take the name first, and can be talked to only when their panel is there."""
+async def test_registration_is_repeated_when_the_host_appears(bus: str, icon: Any) -> None:
+    """Some watchers acquire their name before they accept registrations."""
     late = await MessageBus(bus_address=bus).connect()
     try:
         await late.request_name("org.kde.StatusNotifierWatcher")
-        asked: list[str] = []
+        registrations: list[str] = []
         ready = threading.Event()
-        late.add_message_handler(lambda message: _not_ready(message, asked, ready))
+        late.add_message_handler(lambda message: _not_ready(message, registrations, ready))
         async with RunningIcon.of(icon):
-            await eventually(lambda: len(asked) == 1)
+            await eventually(lambda: len(registrations) == 1)
             ready.set()
             await late.send(
                 Message.new_signal(
                     "/StatusNotifierWatcher", "org.kde.StatusNotifierWatcher", "StatusNotifierHostRegistered"
                 )
             )
-            await eventually(lambda: len(asked) == 2)
+            await eventually(lambda: len(registrations) == 2)
     finally:
         late.disconnect()
 
 
-def _not_ready(message: Message, asked: list[str], ready: threading.Event) -> Message | None:
+def _not_ready(message: Message, registrations: list[str], ready: threading.Event) -> Message | None:
     if message.member != "RegisterStatusNotifierItem":
         return None
-    asked.append(message.body[0])
+    registrations.append(message.body[0])
     if ready.is_set():
         return Message.new_method_return(message)
     return Message.new_error(message, "org.freedesktop.DBus.Error.UnknownObject", "Not yet.")
 
 
-async def test_stopping_takes_the_icon_away(host: TrayHost, icon: Any) -> None:
-    """The panel sees that it is gone; nothing of it stays behind."""
+async def test_stop_removes_the_item_from_the_bus(host: TrayHost, icon: Any) -> None:
+    """The panel can no longer read it."""
     async with RunningIcon.of(icon) as running:
         item = await host.item()
         icon.stop()
         await running.ended()
 
-        with pytest.raises(Refused):
+        with pytest.raises(CallError):
             await item.properties()
 
     assert running.error is None
 
 
-async def test_a_bus_that_goes_ends_the_icon(session: PrivateKeyring, icon: Any) -> None:
-    """The session is over; an icon that nobody can see is none."""
+async def test_lost_bus_ends_the_icon(session: PrivateKeyring, icon: Any) -> None:
+    """The session has ended, so nobody can see the icon."""
     async with RunningIcon.of(icon) as running:
         session.kill_bus()
         await running.ended()
@@ -284,39 +286,39 @@ async def test_a_bus_that_goes_ends_the_icon(session: PrivateKeyring, icon: Any)
     assert isinstance(running.error, BusLost)
 
 
-async def test_a_bus_that_does_not_read_for_a_while_is_waited_for(
+async def test_signals_are_queued_while_the_bus_does_not_read(
     session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """More is to be told than the kernel keeps for a bus that is busy; the panel gets all of it, in its order."""
+    """The panel gets all of them in order, although they exceed the buffer of the socket."""
     async with RunningIcon.of(icon) as running:
         item = await host.item()
         session.freeze_bus()
         host.signals.clear()
-        all_told = threading.Event()
-        for number in range(_MORE_THAN_THE_KERNEL_KEEPS):
+        all_queued = threading.Event()
+        for number in range(_MORE_THAN_THE_SOCKET_BUFFERS):
             icon.menu = _menu(f"{number} databases", [])
-        icon._post(all_told.set)
-        await eventually(lambda: all_told.is_set() or running.error is not None)
+        icon.post(all_queued.set)
+        await eventually(lambda: all_queued.is_set() or running.error is not None)
         session.thaw_bus()
 
         menu = await item.menu()
         updates = [body[0] for member, body in host.signals if member == "LayoutUpdated"]
 
-    assert [f"{_MORE_THAN_THE_KERNEL_KEEPS - 1} databases"] == menu.texts()
+    assert [f"{_MORE_THAN_THE_SOCKET_BUFFERS - 1} databases"] == menu.texts()
     assert sorted(updates) == updates
-    assert _MORE_THAN_THE_KERNEL_KEEPS == len(updates)
+    assert _MORE_THAN_THE_SOCKET_BUFFERS == len(updates)
     assert running.error is None
     assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_bus_that_goes_while_there_is_much_to_tell_ends_the_icon(
+async def test_lost_bus_drops_queued_signals_without_errors(
     session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a word about each thing that could not be told."""
+    """The log has no error for each of them."""
     async with RunningIcon.of(icon) as running:
         await host.item()
         session.freeze_bus()
-        for number in range(_MORE_THAN_THE_KERNEL_KEEPS):
+        for number in range(_MORE_THAN_THE_SOCKET_BUFFERS):
             icon.menu = _menu(f"{number} databases", [])
         session.kill_bus()
         await running.ended()
@@ -325,27 +327,27 @@ async def test_a_bus_that_goes_while_there_is_much_to_tell_ends_the_icon(
     assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_bus_that_is_found_gone_by_telling_something_ends_the_icon(
+async def test_bus_found_lost_while_sending_ends_the_icon(
     session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same where the icon's own thread has not yet heard of it."""
+    """The icon's event loop has not noticed the loss before it sends."""
 
-    def go_and_tell() -> None:
+    def kill_and_send() -> None:
         session.kill_bus()
         for number in range(3):
             icon.menu = _menu(f"{number} databases", [])
 
     async with RunningIcon.of(icon) as running:
         await host.item()
-        icon._post(go_and_tell)
+        icon.post(kill_and_send)
         await running.ended()
 
     assert isinstance(running.error, BusLost)
     assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_without_a_bus_there_is_an_error_and_no_thread_left(session: PrivateKeyring, icon: Any) -> None:
-    """A thread that waits for a loop that never comes would keep the process from ending."""
+async def test_run_without_a_bus_leaves_no_thread(session: PrivateKeyring, icon: Any) -> None:
+    """A thread that waits for the event loop would keep the process alive."""
     session.kill_bus()
     before = threading.active_count()
 
@@ -356,17 +358,17 @@ async def test_without_a_bus_there_is_an_error_and_no_thread_left(session: Priva
     assert before == threading.active_count()
 
 
-async def test_nothing_wakes_up_while_nothing_happens(host: TrayHost, icon: Any) -> None:
-    """An icon on the panel for a day costs nothing."""
+async def test_idle_icon_has_no_timers(host: TrayHost, icon: Any) -> None:
+    """Nothing wakes the process up while nothing happens."""
     async with RunningIcon.of(icon):
         await host.item()
 
-        # The panel's answer to the registration may be on its way; after it no timer is left.
+        # A timer may be left until the panel has answered the registration. asyncio has no public way to list timers.
         await eventually(lambda: all(timer.cancelled() for timer in icon._loop._scheduled), seconds=5)
 
 
-async def test_setters_are_safe_from_any_thread(host: TrayHost, icon: Any) -> None:
-    """The follower's thread, the signal's and the panel's all may."""
+async def test_setters_are_thread_safe(host: TrayHost, icon: Any) -> None:
+    """The follower, the signal handler, and worker threads call them."""
     import pystray
 
     async with RunningIcon.of(icon):
@@ -376,7 +378,7 @@ async def test_setters_are_safe_from_any_thread(host: TrayHost, icon: Any) -> No
             for number in range(100):
                 icon.title = f"{thread} {number}"
                 icon.menu = pystray.Menu(pystray.MenuItem(f"{thread} {number}", None))
-                icon.icon = _picture(Sign.ATTENTION if number % 2 else Sign.CONNECTED)
+                icon.icon = _image(IconStatus.ATTENTION if number % 2 else IconStatus.CONNECTED)
 
         threads = [threading.Thread(target=change, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -387,74 +389,69 @@ async def test_setters_are_safe_from_any_thread(host: TrayHost, icon: Any) -> No
         assert (await item.tooltip()).endswith(" 99")
 
 
-async def test_a_notification_takes_no_focus_and_is_plain_text(
-    session: PrivateKeyring, host: TrayHost, icon: Any
-) -> None:
-    """Its one action is the click on it."""
+async def test_notification_is_plain_text_with_one_action(session: PrivateKeyring, host: TrayHost, icon: Any) -> None:
+    """The action is a click on the notification. It takes no focus."""
     async with Desktop.on(session) as desktop, RunningIcon.of(icon):
-        icon.notify("<b>Evil & co</b> wants in", "An app asks")
+        icon.notify("<b>Evil & co</b> requests access", "An app requests access")
         await eventually(lambda: desktop.shown)
 
     [shown] = desktop.shown
-    assert ("a-test", 0, "An app asks") == (shown.app_name, shown.replaces_id, shown.title)
-    assert "&lt;b&gt;Evil &amp; co&lt;/b&gt; wants in" == shown.body
+    assert ("a-test", 0, "An app requests access") == (shown.app_name, shown.replaces_id, shown.title)
+    assert "&lt;b&gt;Evil &amp; co&lt;/b&gt; requests access" == shown.body
     assert ["default", "Open"] == shown.actions
     assert 1 == shown.hints["urgency"][1]
 
 
-@pytest.mark.parametrize("number", [1, 2])
-async def test_a_click_on_a_notification_is_one_on_the_icon(
-    session: PrivateKeyring, host: TrayHost, icon: Any, clicks: list[str], number: int
+@pytest.mark.parametrize("notification_id", [1, 2])
+async def test_click_on_a_notification_counts_as_click_on_the_icon(
+    session: PrivateKeyring, host: TrayHost, icon: Any, clicks: list[str], notification_id: int
 ) -> None:
-    """On ours: the first has the number 1, and 2 is somebody else's."""
+    """Ours has the id 1. The id 2 belongs to another program."""
     async with Desktop.on(session) as desktop, RunningIcon.of(icon):
         item = await host.item()
         icon.notify("Body", "Title")
-        await eventually(lambda: icon._notifications.is_ours(1))
-        await _clicked(host, item.name, number)
-        await _all_is_said(item)
+        await eventually(lambda: icon.notifications.is_known(1))
+        await _click_notification(host, item.name, notification_id)
+        await _signals_have_arrived(item)
 
     assert len(desktop.shown) == 1
-    assert ["Open"] * (number == 1) == clicks
+    assert ["Open"] * (notification_id == 1) == clicks
 
 
-async def test_a_new_server_s_notifications_are_not_ours(
+async def test_ids_are_forgotten_when_the_server_restarts(
     session: PrivateKeyring, host: TrayHost, icon: Any, clicks: list[str]
 ) -> None:
-    """It counts anew: the number of ours is now another program's."""
+    """The new server may assign the same id to another program's notification."""
     async with RunningIcon.of(icon):
         item = await host.item()
         async with Desktop.on(session):
             icon.notify("Body", "Title")
-            await eventually(lambda: icon._notifications.is_ours(1))
+            await eventually(lambda: icon.notifications.is_known(1))
         async with Desktop.on(session):
-            await eventually(lambda: not icon._notifications.is_ours(1))
-            await _clicked(host, item.name, 1)
-            await _all_is_said(item)
+            await eventually(lambda: not icon.notifications.is_known(1))
+            await _click_notification(host, item.name, 1)
+            await _signals_have_arrived(item)
 
     assert [] == clicks
 
 
-async def _clicked(host: TrayHost, to: str, number: int) -> None:
-    assert host._bus is not None
-    await host._bus.send(
+async def _click_notification(host: TrayHost, destination: str, notification_id: int) -> None:
+    await host.send(
         Message(
             message_type=MessageType.SIGNAL,
-            destination=to,
+            destination=destination,
             path="/org/freedesktop/Notifications",
             interface=NOTIFICATIONS,
             member="ActionInvoked",
             signature="us",
-            body=[number, "default"],
+            body=[notification_id, "default"],
         )
     )
 
 
 @pytest.mark.parametrize("manner", ["refuses", "is silent", "is not there"])
-async def test_a_notification_that_is_not_shown_ends_nothing(
-    session: PrivateKeyring, host: TrayHost, icon: Any, manner: Any
-) -> None:
-    """The icon goes on, and can be stopped at once."""
+async def test_failed_notification_is_ignored(session: PrivateKeyring, host: TrayHost, icon: Any, manner: Any) -> None:
+    """The icon keeps working, and can be stopped immediately."""
     there = contextlib.nullcontext() if manner == "is not there" else Desktop.on(session, manner)
     async with there, RunningIcon.of(icon) as running:
         icon.notify("Body", "Title")
@@ -466,17 +463,17 @@ async def test_a_notification_that_is_not_shown_ends_nothing(
 
 
 @pytest.mark.slow
-async def test_the_whole_costs_little(session: PrivateKeyring, host: TrayHost) -> None:
-    """In a process of its own: no GTK, no X11, and few megabytes."""
+async def test_process_is_small_and_loads_no_toolkit(session: PrivateKeyring, host: TrayHost) -> None:
+    """It uses less than 60 MB, and neither GTK nor X11."""
     code = (
-        "from upstash_helper_tray.backends import open_screen\n"
-        "from upstash_helper_tray.actions import Quit\n"
-        "open_screen('auto').run(ready=lambda: None, chosen=lambda _: None, opened=Quit())\n"
+        "from upstash_helper_tray.backends.factory import open_screen\n"
+        "from upstash_helper_tray.menu.actions import Quit\n"
+        "open_screen('auto').run(ready=lambda: None, chosen=lambda _: None, clicked=Quit())\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", code, env=session.env)
     try:
         item = await host.item()
-        await eventually(lambda: host.said("NewStatus"))
+        await eventually(lambda: host.emitted("NewStatus"))
         await item.properties()
         loaded = Path(f"/proc/{process.pid}/maps").read_text()
 

@@ -1,4 +1,4 @@
-"""The tray as a whole, before a user who is not there."""
+"""The tray as a whole, with an in-memory screen."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app_side import AppSide
-from tests.support.process import hangups_heard
+from tests.support.process import default_sighup
+from tests.support.sample_app import SampleApp
 from tests.support.until import SECONDS, until
 from upstash_helper.service.autostart import NoAutostart
 from upstash_helper.settings.profiles import locate
-from upstash_helper_tray.actions import Approve, OpenDashboard, Quit
-from upstash_helper_tray.clipboard import Clipboard
+from upstash_helper_tray.backends.screen import TrayUnavailable
+from upstash_helper_tray.dispatch.clipboard import Clipboard
+from upstash_helper_tray.menu.actions import Approve, OpenDashboard, Quit
 from upstash_helper_tray.menu.entries import walk
-from upstash_helper_tray.screen import NoTray
-from upstash_helper_tray.state import Sign
-from upstash_helper_tray.tray import Tray
+from upstash_helper_tray.runtime.tray import Tray
+from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,59 +30,59 @@ if TYPE_CHECKING:
     from tests.support.daemon import DaemonProcess
     from tests.support.display import Desk
     from upstash_helper.settings.profiles import Folders
-    from upstash_helper_tray.actions import Action
+    from upstash_helper_tray.menu.actions import Action
     from upstash_helper_tray.menu.entries import Menu
 
 PAGE = "https://orders.example.com"
 
 
 class RecordingScreen:
-    """The ``Screen`` port, for a user who is not there: it remembers what it was to show."""
+    """The ``Screen`` port in memory: it records what it is asked to show."""
 
     backend = "recording"
 
     def __init__(self, *, notifies: bool = True, fails: bool = False) -> None:
         self.notifies = notifies
         self.fails = fails
-        self.signs: list[Sign] = []
+        self.statuses: list[IconStatus] = []
         self.tooltips: list[str] = []
         self.menus: list[Menu] = []
         self.notified: list[tuple[str, str]] = []
         self.chosen: Callable[[Action], None] | None = None
-        self.opened: Action | None = None
+        self.clicked: Action | None = None
         self.closed = threading.Event()
 
-    def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], opened: Action) -> None:
-        """Show until closed."""
+    def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], clicked: Action) -> None:
+        """Wait until closed."""
         if self.fails:
-            raise NoTray("There is no panel.", advice="Get one.")
-        self.chosen, self.opened = chosen, opened
+            raise TrayUnavailable("There is no panel.", advice="Get one.")
+        self.chosen, self.clicked = chosen, clicked
         ready()
-        ready()  # a panel that was restarted
+        ready()  # as after a restart of the panel
         assert self.closed.wait(SECONDS)
 
-    def show(self, sign: Sign, tooltip: str, menu: Menu) -> None:
-        """Note what is shown."""
-        self.signs.append(sign)
+    def show(self, status: IconStatus, tooltip: str, menu: Menu) -> None:
+        """Record what is shown."""
+        self.statuses.append(status)
         self.tooltips.append(tooltip)
         self.menus.append(menu)
 
     def notify(self, title: str, body: str) -> None:
-        """Note a notification."""
+        """Record a notification."""
         self.notified.append((title, body))
 
     def close(self) -> None:
-        """End."""
+        """End ``run``."""
         self.closed.set()
 
     def actions(self) -> list[Action]:
-        """Return what can be chosen now."""
+        """Return the actions in the current menu."""
         return [entry.action for _, entry in walk(self.menus[-1]) if entry.action is not None]
 
 
 @contextlib.contextmanager
 def shown(folders: Folders, screen: RecordingScreen, *, notifications: bool = True) -> Iterator[Tray]:
-    """Run a tray on a thread of its own, without the signals that a main thread has."""
+    """Run a tray on a separate thread, without signal handling."""
     tray = Tray(
         screen,
         profile="default",
@@ -94,7 +94,7 @@ def shown(folders: Folders, screen: RecordingScreen, *, notifications: bool = Tr
     thread = threading.Thread(target=tray.show)
     thread.start()
     try:
-        until(lambda: screen.signs)
+        until(lambda: screen.statuses)
         yield tray
     finally:
         tray.choose(Quit())
@@ -102,32 +102,32 @@ def shown(folders: Folders, screen: RecordingScreen, *, notifications: bool = Tr
         assert not thread.is_alive()
 
 
-def test_the_icon_follows_the_daemon(running: DaemonProcess) -> None:
-    """From what it is at the start to what becomes of it."""
+def test_icon_follows_the_daemon(running: DaemonProcess) -> None:
+    """It shows the state at the start and each change."""
     screen = RecordingScreen()
 
     with shown(running.folders, screen):
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
+        until(lambda: screen.statuses[-1] is IconStatus.DISCONNECTED)
         running.client.stop()
-        until(lambda: screen.signs[-1] is Sign.ABSENT)
+        until(lambda: screen.statuses[-1] is IconStatus.ABSENT)
 
-    assert OpenDashboard() == screen.opened
+    assert OpenDashboard() == screen.clicked
     assert "not running" in screen.tooltips[-1]
 
 
-def test_a_request_is_notified_and_decided_in_the_menu(running: DaemonProcess) -> None:
-    """The whole way: the app asks, the user sees it, says yes, and the app is in."""
+def test_access_request_is_notified_and_approved_in_the_menu(running: DaemonProcess) -> None:
+    """The app requests access, the user sees a notification and approves it, and the app gets its token."""
     screen = RecordingScreen()
 
     with shown(running.folders, screen):
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
-        app = AppSide.asks(running, origin=PAGE)
-        until(lambda: screen.signs[-1] is Sign.ATTENTION)
+        until(lambda: screen.statuses[-1] is IconStatus.DISCONNECTED)
+        app = SampleApp.requesting(running, origin=PAGE)
+        until(lambda: screen.statuses[-1] is IconStatus.ATTENTION)
         ((title, body),) = until(lambda: list(screen.notified))
         assert screen.chosen is not None
         assert Approve(app.id) in screen.actions()
         screen.chosen(Approve(app.id))
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
+        until(lambda: screen.statuses[-1] is IconStatus.DISCONNECTED)
 
         assert 200 == app.fetch().status
 
@@ -136,16 +136,14 @@ def test_a_request_is_notified_and_decided_in_the_menu(running: DaemonProcess) -
 
 
 @pytest.mark.parametrize(("notifies", "notifications"), [(False, True), (True, False)])
-def test_who_tells_of_a_request_is_agreed_with_the_daemon(
-    running: DaemonProcess, *, notifies: bool, notifications: bool
-) -> None:
-    """A tray that cannot, or that the user wants to be silent, says so and shows nothing."""
+def test_daemon_knows_whether_the_tray_notifies(running: DaemonProcess, *, notifies: bool, notifications: bool) -> None:
+    """A tray that cannot notify, or for which the user turned that off, shows none, so that the daemon does."""
     screen = RecordingScreen(notifies=notifies)
 
     with shown(running.folders, screen, notifications=notifications):
-        until(lambda: screen.signs[-1] is Sign.DISCONNECTED)
-        AppSide.asks(running, origin=PAGE)
-        until(lambda: screen.signs[-1] is Sign.ATTENTION)
+        until(lambda: screen.statuses[-1] is IconStatus.DISCONNECTED)
+        SampleApp.requesting(running, origin=PAGE)
+        until(lambda: screen.statuses[-1] is IconStatus.ATTENTION)
         tray = running.client.status().tray
 
     assert tray is not None
@@ -153,32 +151,33 @@ def test_who_tells_of_a_request_is_agreed_with_the_daemon(
     assert [] == screen.notified
 
 
-def test_a_screen_that_cannot_be_shown_is_the_callers_to_tell(tmp_path: Path) -> None:
-    """Nothing stays behind."""
+def test_unavailable_screen_raises_and_restores_signal_handling(tmp_path: Path) -> None:
+    """No handler and no wakeup fd stays behind."""
     folders = locate(environ={"UPSTASH_HELPER_HOME": str(tmp_path)})[1]
     tray = Tray(RecordingScreen(fails=True), profile="default", folders=folders, autostart=NoAutostart())
     handlers = signal.getsignal(signal.SIGTERM)
 
-    with pytest.raises(NoTray):
+    with pytest.raises(TrayUnavailable):
         tray.run()
 
     assert handlers == signal.getsignal(signal.SIGTERM)
     assert -1 == signal.set_wakeup_fd(-1)
 
 
-# A tray whose main thread is inside a C library that goes on waiting when a signal comes, as a toolkit's loop does. The
-# signal is delivered to another thread then.
-_DEAF = """
+# A tray whose main thread blocks in C and ignores signals, as in a toolkit's event loop. Another thread then receives
+# the signal.
+_BLOCKED_TRAY = """
 import ctypes, os, signal
 from tests.tray.test_tray import RecordingScreen
 from upstash_helper.settings.profiles import locate
 from upstash_helper.service.autostart import NoAutostart
-from upstash_helper_tray.tray import Tray
+from upstash_helper_tray.dispatch.clipboard import Clipboard
+from upstash_helper_tray.runtime.tray import Tray
 
-class Deaf(RecordingScreen):
-    def run(self, *, ready, chosen, opened):
+class BlockedScreen(RecordingScreen):
+    def run(self, *, ready, chosen, clicked):
         ready()
-        tray._clipboard.put_secret("a secret")
+        clipboard.put_secret("a secret")
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         print("ready", flush=True)
         ctypes.CDLL(None).read(reading, ctypes.create_string_buffer(1), 1)
@@ -187,22 +186,23 @@ class Deaf(RecordingScreen):
         os.write(writing, b"x")
 
 reading, writing = os.pipe()
-tray = Tray(Deaf(), profile="default", folders=locate()[1], autostart=NoAutostart())
+clipboard = Clipboard()
+tray = Tray(BlockedScreen(), profile="default", folders=locate()[1], autostart=NoAutostart(), clipboard=clipboard)
 tray.run()
 print("ended", flush=True)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no signals of this kind")
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_wherever_its_main_thread_is(
+def test_signal_ends_the_tray_while_the_main_thread_is_blocked(
     running: DaemonProcess, desk: Desk, number: signal.Signals
 ) -> None:
-    """With a clean exit, and no secret left on the clipboard."""
+    """It exits cleanly and clears the clipboard."""
     environ = {**running.environment, **desk.environ, "UPSTASH_HELPER_HOME": str(running.home), "PYTHONPATH": "."}
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", _DEAF]
-    with hangups_heard(), subprocess.Popen(command, env=environ, cwd=root, stdout=subprocess.PIPE, text=True) as tray:
+    command = [sys.executable, "-c", _BLOCKED_TRAY]
+    with default_sighup(), subprocess.Popen(command, env=environ, cwd=root, stdout=subprocess.PIPE, text=True) as tray:
         try:
             assert tray.stdout is not None
             assert "ready\n" == tray.stdout.readline()

@@ -1,15 +1,15 @@
-"""Work that holds up nothing but its own kind."""
+"""Named queues with a worker thread each."""
 
 from __future__ import annotations
 
 import threading
 
 from tests.support.until import SECONDS, until
-from upstash_helper_tray.worker_queues import Lanes
+from upstash_helper_tray.dispatch.worker_queues import WorkerQueues
 
 
-def test_a_job_that_hangs_holds_up_its_lane_alone() -> None:
-    """A yes is not behind a copy that waits for Upstash."""
+def test_hanging_job_delays_only_its_own_queue() -> None:
+    """A decision does not wait behind a copy that waits for Upstash."""
     hang, done = threading.Event(), list[str]()
 
     def work(job: str) -> None:
@@ -17,56 +17,56 @@ def test_a_job_that_hangs_holds_up_its_lane_alone() -> None:
             hang.wait(SECONDS)
         done.append(job)
 
-    lanes: Lanes[str] = Lanes(work)
-    lanes.put("copies", "hangs")
-    lanes.put("copies", "next")
-    lanes.put("decisions", "yes")
+    queues: WorkerQueues[str] = WorkerQueues(work)
+    queues.put("copies", "hangs")
+    queues.put("copies", "next")
+    queues.put("decisions", "approve")
 
     until(lambda: done)
     first = list(done)
     hang.set()
     until(lambda: len(done) == 3)
-    assert ["yes"] == first
-    assert ["yes", "hangs", "next"] == done
-    lanes.stop()
+    assert ["approve"] == first
+    assert ["approve", "hangs", "next"] == done
+    queues.stop()
 
 
-def test_what_waits_already_is_done_once() -> None:
-    """Five clicks while a call hangs are one; a later click is another."""
+def test_pending_job_is_not_queued_again() -> None:
+    """Five clicks while a call hangs are one job; a click after it is done is another."""
     hang, done = threading.Event(), list[str]()
 
     def work(job: str) -> None:
         hang.wait(SECONDS)
         done.append(job)
 
-    lanes: Lanes[str] = Lanes(work)
+    queues: WorkerQueues[str] = WorkerQueues(work)
     for _ in range(5):
-        lanes.put("copies", "copy")
+        queues.put("copies", "copy")
     hang.set()
-    until(lambda: not lanes._pending)
-    lanes.put("copies", "copy")
+    until(lambda: not queues.pending)
+    queues.put("copies", "copy")
     until(lambda: len(done) == 2)
-    until(lambda: not lanes._pending)
+    until(lambda: not queues.pending)
 
     assert ["copy", "copy"] == done
-    lanes.stop()
+    queues.stop()
 
 
-def test_after_the_end_nothing_is_begun() -> None:
-    """What waits is dropped."""
-    hang, begun, done = threading.Event(), threading.Event(), list[str]()
+def test_no_job_starts_after_stop() -> None:
+    """Queued jobs are dropped."""
+    hang, started, done = threading.Event(), threading.Event(), list[str]()
 
     def work(job: str) -> None:
-        begun.set()
+        started.set()
         hang.wait(SECONDS)
         done.append(job)
 
-    lanes: Lanes[str] = Lanes(work)
-    lanes.put("copies", "first")
-    assert begun.wait(SECONDS)
-    lanes.put("copies", "second")
-    lanes.stop()
-    lanes.put("copies", "third")
+    queues: WorkerQueues[str] = WorkerQueues(work)
+    queues.put("copies", "first")
+    assert started.wait(SECONDS)
+    queues.put("copies", "second")
+    queues.stop()
+    queues.put("copies", "third")
     hang.set()
 
     until(lambda: done)

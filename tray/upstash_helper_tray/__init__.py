@@ -1,6 +1,7 @@
 """
-The tray icon: a process of its own and a client of the loopback API.
+The tray icon: a separate process, and a client of the loopback API like any app.
 
-``follow`` keeps a ``View`` up to date, ``menu_for`` and ``sign_of`` make of it what is shown, a ``Screen`` shows it,
-and what the user chooses comes back as an ``Action``. Only ``backends`` knows how an icon gets on a panel.
+Data flows one way. ``sync`` follows the daemon and keeps a ``TrayState``; ``presentation`` and ``menu`` are pure
+functions that turn it into an icon, a tooltip, a menu, and notifications; a ``Screen`` in ``backends`` shows them. What
+the user chooses comes back as an ``Action``, which ``dispatch`` carries out. ``runtime`` starts and stops all of it.
 """

@@ -1,5 +1,5 @@
 """
-The former name of ``clipboard_process``.
+The former name of ``dispatch.clipboard_process``.
 
 After an upgrade in place, the tray of the previous version runs until the next login or ``upstash-helper install``. It
 starts this module by name to clear the clipboard. Without it, a copied password would stay there. Remove this module
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from upstash_helper_tray.clipboard_process import main
+from upstash_helper_tray.dispatch.clipboard_process import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,1 @@
-"""The loopback HTTP surface: parses, calls the broker, renders. It decides nothing but who may come in."""
+"""The loopback HTTP API: checks, parses, and renders requests. All decisions but access control are the broker's."""

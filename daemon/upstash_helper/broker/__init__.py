@@ -1,1 +1,1 @@
-"""What the daemon decides: connections, databases, events. No HTTP, no disk, no keyring in here."""
+"""The daemon's core logic: connection, apps, databases, events. It uses no HTTP, no disk, and no keyring itself."""

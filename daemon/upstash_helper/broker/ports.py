@@ -68,7 +68,7 @@ class PeerProgram(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Its process ID."""
 
     @property
     def executable(self) -> str:
@@ -230,7 +230,7 @@ class DatabasesApi(Protocol):
     The Redis part of the Developer API.
 
     Every method may raise these ``broker.errors``: ``ReconnectRequired`` (401), ``UpstreamForbidden`` (403),
-    ``DatabaseNotFound`` (404, where an id is given), ``UpstreamConflict`` (409), ``UpstreamRateLimited`` (429, with
+    ``DatabaseNotFound`` (404, if an ID is given), ``UpstreamConflict`` (409), ``UpstreamRateLimited`` (429, with
     ``retry_after``), ``UpstreamRejected`` (other 4xx), ``UpstreamUnavailable`` (5xx, no or unreadable response),
     ``UpstreamTimeout``.
     """

@@ -11,8 +11,8 @@ import click
 
 from upstash_helper import __version__
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.errors import explained, tell
-from upstash_helper.cli.lazy_group import Lazy, LazyGroup
+from upstash_helper.cli.command import LazyCommand, LazyGroup
+from upstash_helper.cli.errors import describe_error, print_error
 from upstash_helper.cli.session import Session
 
 if TYPE_CHECKING:
@@ -20,35 +20,51 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "upstash-helper"
 
-_COMMANDS: Final = {
-    "status": Lazy("commands.status:status", "Show the daemon and the connection."),
-    "open": Lazy("commands.open:open_", "Open the dashboard in the browser."),
-    "connect": Lazy("commands.connect:connect", "Connect an Upstash account."),
-    "disconnect": Lazy("commands.connect:disconnect", "Forget the Upstash account."),
-    "databases": Lazy("commands.databases:databases", "List, create, change and delete Redis databases."),
-    "approvals": Lazy("commands.approvals:approvals", "Decide which apps may use your Upstash account."),
-    "apps": Lazy("commands.apps:apps", "Show, rename and revoke the apps that are let in."),
-    "audit": Lazy("commands.audit:audit", "Show which app did what, and when."),
-    "events": Lazy("commands.events:events", "Follow what happens."),
-    "start": Lazy("commands.start_stop:start", "Start the daemon in the background."),
-    "stop": Lazy("commands.start_stop:stop", "Stop the daemon."),
-    "restart": Lazy("commands.start_stop:restart", "Stop the daemon and start it again."),
-    "run": Lazy("commands.run:run", "Be the daemon, in this terminal."),
-    "install": Lazy("commands.install:install", "Have the helper start with your session, from now on."),
-    "uninstall": Lazy("commands.install:uninstall", "Undo install; with --purge, remove everything."),
-    "service": Lazy("commands.service:service", "See and control the helper that is installed."),
-    "tray": Lazy("commands.tray:tray", "Show the connection as an icon on the panel."),
-    "config": Lazy("commands.config:config", "Show the settings and where they come from."),
-    "doctor": Lazy("doctor.command:doctor", "Find out what is wrong, and how to mend it."),
-    "demo": Lazy("demo.command:demo", "See it all work, on a sandbox; no account is needed."),
-    "sandbox": Lazy("commands.sandbox:sandbox", "Run a local Upstash with real databases."),
-    "completion": Lazy("manual.completion:completion", "Print the completion script of a shell."),
-    "man": Lazy("manual.command:man", "Show the manual page of a command."),
+_SECTIONS: Final = {
+    "Account": {
+        "status": LazyCommand("commands.status:status", "Show the daemon and the connection."),
+        "connect": LazyCommand("commands.connect:connect", "Connect an Upstash account."),
+        "disconnect": LazyCommand("commands.connect:disconnect", "Disconnect the Upstash account."),
+        "open": LazyCommand("commands.open:open_", "Open the dashboard in the browser."),
+    },
+    "Databases": {
+        "databases": LazyCommand("commands.databases:databases", "List, create, change, and delete Redis databases."),
+    },
+    "Apps": {
+        "approvals": LazyCommand("commands.approvals:approvals", "Approve or deny apps that request access."),
+        "apps": LazyCommand("commands.apps:apps", "List, rename, and revoke apps with access."),
+        "audit": LazyCommand("commands.audit:audit", "Show what each app did, and when."),
+    },
+    "Daemon": {
+        "start": LazyCommand("commands.start_stop:start", "Start the daemon in the background."),
+        "stop": LazyCommand("commands.start_stop:stop", "Stop the daemon."),
+        "restart": LazyCommand("commands.start_stop:restart", "Stop the daemon and start it again."),
+        "run": LazyCommand("commands.run:run", "Run the daemon in the foreground."),
+        "tray": LazyCommand("commands.tray:tray", "Show the connection as an icon in the system tray."),
+        "events": LazyCommand("commands.events:events", "Print events as they happen."),
+    },
+    "Setup and diagnosis": {
+        "install": LazyCommand("commands.install:install", "Install the helper so that it starts at login."),
+        "uninstall": LazyCommand("commands.install:uninstall", "Undo install. With --purge, remove all data."),
+        "service": LazyCommand("commands.service:service", "Show and control the installed helper."),
+        "config": LazyCommand("commands.config:config", "Show the settings and where they come from."),
+        "doctor": LazyCommand("doctor.command:doctor", "Diagnose problems and suggest fixes."),
+        "demo": LazyCommand("demo.command:demo", "Try everything on a local sandbox, without an account."),
+        "sandbox": LazyCommand("commands.sandbox:sandbox", "Run a local Upstash with real databases."),
+        "completion": LazyCommand("commands.completion:completion", "Print a shell completion script."),
+    },
 }
+
+_EXAMPLES: Final = """
+upstash-helper install
+upstash-helper connect
+upstash-helper databases create orders --region us-east-1
+upstash-helper databases env orders >> .env
+"""
 
 
 class Root(LazyGroup):
-    """The group at the root: what goes wrong below it becomes a sentence and an exit code."""
+    """The root group, which turns every error below it into a message and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *extra: Any, **options: Any) -> NoReturn:
         """Run a command and exit."""
@@ -62,16 +78,16 @@ class Root(LazyGroup):
             result = super().main(arguments, *extra, **options)
             sys.stdout.flush()
         except BrokenPipeError:
-            # The reader has seen enough (`| head`). What is still in the buffer must not fail again at exit.
+            # The reader has closed the pipe (`| head`). Flushing what is still buffered must not fail again at exit.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return exit_codes.BROKEN_PIPE
         except (Exception, KeyboardInterrupt) as error:
-            told = explained(error)
-            if told is None:
+            output = describe_error(error)
+            if output is None:
                 raise
-            tell(told, as_json="--json" in arguments)
-            return told.exit_code
+            print_error(output, as_json="--json" in arguments)
+            return output.exit_code
         return result if isinstance(result, int) else exit_codes.OK
 
 
@@ -83,13 +99,14 @@ def _epilog() -> str:
 @click.group(
     PROGRAM,
     cls=Root,
-    lazy=_COMMANDS,
+    sections=_SECTIONS,
+    examples=_EXAMPLES,
     epilog=_epilog(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--profile", metavar="NAME", help="Which world to use; each has its own settings and connection.")
+@click.option("--profile", metavar="NAME", help="Profile to use. Profiles have separate settings and connections.")
 @click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)
 @click.pass_context
 def cli(ctx: click.Context, profile: str | None) -> None:
-    """Connect this machine's apps to Upstash, so that none of them has to keep your API key."""
+    """Connect this machine's apps to Upstash without giving any of them your API key."""
     ctx.obj = Session(profile=profile)

@@ -1,4 +1,4 @@
-"""What completions share: they ask the daemon, and say nothing if it cannot tell."""
+"""Completing arguments from the daemon's answers, and finding items by id or by the beginning of an id."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
     from upstash_helper.protocol.wire_apps import Identity
 
-_Thing = TypeVar("_Thing")
+_Item = TypeVar("_Item")
 
-# A completion lands in the command line as it is, unquoted, and Enter runs it. So a name that somebody else chose is
-# offered only if no shell sees more in it than a word.
+# Shells insert a completion unquoted, and Enter runs the line. A name chosen by an app is offered only if every shell
+# reads it as a single word.
 _WORD: Final = re.compile(r"[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]*")
 
 
-def quietly(ctx: click.Context, ask: Callable[[Session], Iterable[_Thing]]) -> list[_Thing]:
-    """Return what the daemon answers, or nothing: a completion has no place for an error."""
+def fetch_for_completion(ctx: click.Context, fetch: Callable[[Session], Iterable[_Item]]) -> list[_Item]:
+    """Return what the daemon answers, or nothing on an error: a completion cannot show one."""
     from upstash_helper.protocol.errors import ClientError
     from upstash_helper.settings.profiles import SettingsError
 
     profile = ctx.find_root().params.get("profile")
     try:
-        return list(ask(Session(profile=profile)))
+        return list(fetch(Session(profile=profile)))
     except (ClientError, SettingsError):
         return []
 
 
 def is_word(text: str) -> bool:
-    """Return whether ``text`` can be offered although somebody else chose it."""
+    """Return whether ``text``, which an app may have chosen, is safe to offer as a completion."""
     return _WORD.fullmatch(text) is not None
 
 
-SHORTEST: Final = 4
-"""Characters of an id. Fewer would soon name another thing than the one that was meant."""
+MIN_PREFIX: Final = 4
+"""Characters of an id. A shorter prefix would too easily match another item than the intended one."""
 
 
-class Identified(Protocol):
+class HasId(Protocol):
     """Something with an id."""
 
     @property
@@ -50,16 +50,16 @@ class Identified(Protocol):
         """The id."""
 
 
-_Identified = TypeVar("_Identified", bound=Identified)
+_HasId = TypeVar("_HasId", bound=HasId)
 
 
-def with_id(known: Iterable[_Identified], named: str) -> list[_Identified]:
-    """Return what has the id ``named``; if nothing has, all whose ids begin with it."""
-    things = list(known)
-    exact = [one for one in things if one.id == named]
-    return exact or [one for one in things if len(named) >= SHORTEST and one.id.startswith(named.lower())]
+def match_id(items: Iterable[_HasId], text: str) -> list[_HasId]:
+    """Return the item with the id ``text``; if there is none, every item whose id starts with it."""
+    candidates = list(items)
+    exact = [item for item in candidates if item.id == text]
+    return exact or [item for item in candidates if len(text) >= MIN_PREFIX and item.id.startswith(text.lower())]
 
 
-def lasting(identity: Identity) -> str:
-    """Return who an app is without the process that it was when it asked, which is long gone or another's by now."""
-    return identity.name or "a program that the system cannot name"
+def stored_name(identity: Identity) -> str:
+    """Return an app's identity without its process id, which may belong to another process by now."""
+    return identity.name or "a program that the system cannot identify"

@@ -1,4 +1,4 @@
-"""From what went wrong to a sentence on stderr and an exit code. A user's mistake never shows a traceback."""
+"""Errors as a message on stderr and an exit code. Only a bug in the helper shows a traceback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from upstash_helper.cli import exit_codes
+from upstash_helper.cli.command import closest
 from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Failure(Exception):
-    """A command cannot do its job."""
+    """A command failed, for a reason that its user can understand."""
 
     def __init__(self, detail: str, *, code: str, exit_code: int = exit_codes.FAILURE) -> None:
         """
         Args:
-            detail: What happened and what to do.
-            code: Stable, for programs that read ``--json``.
+            detail: What happened, and what to do about it.
+            code: A stable code, for programs that read ``--json``.
             exit_code: One of ``exit_codes``.
         """
         super().__init__(detail)
@@ -31,42 +32,43 @@ class Failure(Exception):
         self.exit_code = exit_code
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure in the form in which it is shown."""
+class ErrorOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as it is printed."""
 
     text: str
     exit_code: int
     problem: Mapping[str, object]
+    """Problem details (RFC 9457), for ``--json``."""
 
 
-def tell(told: Told, *, as_json: bool) -> None:
-    """Show a failure on stderr; as problem details (RFC 9457) where the command was asked for JSON."""
+def print_error(output: ErrorOutput, *, as_json: bool) -> None:
+    """Print an error to stderr, as text or as JSON."""
     if as_json:
-        click.echo(msgspec.json.encode(told.problem).decode(), err=True)
-    elif told.text:
-        click.echo(told.text, err=True)
+        click.echo(msgspec.json.encode(output.problem).decode(), err=True)
+    elif output.text:
+        click.echo(output.text, err=True)
 
 
-def explained(error: BaseException) -> Told | None:
-    """Return how to show ``error``, or None if it is a bug."""
+def describe_error(error: BaseException) -> ErrorOutput | None:
+    """Return how to print ``error``, or None if it is a bug."""
     match error:
         case Failure():
-            return _told(f"Error: {error}", error.exit_code, error.code, str(error))
+            return _output(f"Error: {error}", error.exit_code, error.code, str(error))
         case click.UsageError():
-            return _usage(error)
+            return _usage_error(error)
         case click.ClickException():
             text = error.format_message()
-            return _told(f"Error: {text}", exit_codes.FAILURE, "failure", text)
+            return _output(f"Error: {text}", exit_codes.FAILURE, "failure", text)
         case SettingsError():
-            return _told(f"Error: {error}", exit_codes.USAGE, "invalid_setting", str(error))
+            return _output(f"Error: {error}", exit_codes.USAGE, "invalid_setting", str(error))
         case click.Abort() | KeyboardInterrupt():
-            return _told("Interrupted.", exit_codes.INTERRUPTED, "interrupted", "Interrupted.")
+            return _output("Interrupted.", exit_codes.INTERRUPTED, "interrupted", "Interrupted.")
         case _:
-            return _of_client(error)
+            return _client_error(error)
 
 
-def _of_client(error: BaseException) -> Told | None:
-    # Imported late: it is there already if one of its errors is, and a command may do without it.
+def _client_error(error: BaseException) -> ErrorOutput | None:
+    # If the module is not loaded, `error` cannot be one of its errors, and most commands do not need it.
     if "upstash_helper.protocol.errors" not in sys.modules:
         return None
     from upstash_helper.client import errors
@@ -74,13 +76,13 @@ def _of_client(error: BaseException) -> Told | None:
 
     match error:
         case errors.ApiProblem():
-            return _of_problem(error)
+            return _api_problem(error)
         case errors.DaemonUnreachable():
-            return _told(str(error), exit_codes.NOT_RUNNING, "daemon_unreachable", str(error))
+            return _output(str(error), exit_codes.NOT_RUNNING, "daemon_unreachable", str(error))
         case VersionMismatch():
-            return _told(f"Error: {error}", exit_codes.VERSION_MISMATCH, "version_mismatch", str(error))
+            return _output(f"Error: {error}", exit_codes.VERSION_MISMATCH, "version_mismatch", str(error))
         case ClientError():
-            return _told(f"Error: {error}", exit_codes.FAILURE, _code_of(error), str(error))
+            return _output(f"Error: {error}", exit_codes.FAILURE, _code_of(error), str(error))
         case _:
             return None
 
@@ -97,29 +99,43 @@ def _code_of(error: ClientError) -> str:
     return codes.get(type(error), "failure")
 
 
-def _of_problem(error: BaseException) -> Told:
+def _api_problem(error: BaseException) -> ErrorOutput:
     from upstash_helper.client.errors import ApiProblem
 
-    assert isinstance(error, ApiProblem)  # noqa: S101 - tells the type checker what `explained` matched
+    assert isinstance(error, ApiProblem)  # noqa: S101 - for the type checker: `_client_error` matched it
     lines = [f"Error: {error.detail}"]
-    lines += [f"  {wrong.pointer or '/'}: {wrong.detail}" for wrong in error.problem.errors if len(lines) < 20]
+    lines += [f"  {field.pointer or '/'}: {field.detail}" for field in error.problem.errors if len(lines) < 20]
     if isinstance(error.problem.retry_after, int):
         lines.append(f"Try again in {error.problem.retry_after} s.")
-    return Told(
+    return ErrorOutput(
         text="\n".join(lines),
         exit_code=exit_codes.OF_PROBLEM.get(error.code, exit_codes.FAILURE),
         problem=msgspec.to_builtins(error.problem),
     )
 
 
-def _usage(error: click.UsageError) -> Told:
-    text = error.format_message()
+def _usage_error(error: click.UsageError) -> ErrorOutput:
+    text = _usage_text(error)
     lines = [f"Error: {text}"]
     if error.ctx is not None:
         lines = [error.ctx.get_usage(), f"Try '{error.ctx.command_path} --help' for help.", "", *lines]
-    return _told("\n".join(lines), exit_codes.USAGE, "usage", text)
+    return _output("\n".join(lines), exit_codes.USAGE, "usage", text)
 
 
-def _told(text: str, exit_code: int, code: str, detail: str) -> Told:
+def _usage_text(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption):
+        # click's own wording depends on its version.
+        match = closest(error.option_name, _options(error.ctx))
+        return f"No such option {error.option_name!r}." + (f" Did you mean {match!r}?" if match else "")
+    return error.format_message()
+
+
+def _options(ctx: click.Context | None) -> list[str]:
+    if ctx is None:
+        return []
+    return [name for option in ctx.command.get_params(ctx) if isinstance(option, click.Option) for name in option.opts]
+
+
+def _output(text: str, exit_code: int, code: str, detail: str) -> ErrorOutput:
     problem = {"code": code, "title": exit_codes.MEANING.get(exit_code, ""), "detail": detail, "exit_code": exit_code}
-    return Told(text=text, exit_code=exit_code, problem=problem)
+    return ErrorOutput(text=text, exit_code=exit_code, problem=problem)

@@ -1,4 +1,4 @@
-"""What the exit codes mean. Scripts rely on them, so a number never changes its meaning."""
+"""The exit codes. Scripts rely on them, so the meaning of a number never changes."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ NOT_FOUND: Final = 5
 UPSTASH: Final = 6
 PORT_BUSY: Final = 7
 NO_TRAY: Final = 8
-TURNED_AWAY: Final = 9
+ALREADY_RUNNING: Final = 9
 VERSION_MISMATCH: Final = 10
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
 MEANING: Final = {
     OK: "done",
-    FAILURE: "failed; stderr says why",
-    USAGE: "wrong usage, or a setting or value that cannot be used",
+    FAILURE: "failed; the reason is on stderr",
+    USAGE: "invalid usage, setting, or value",
     NOT_RUNNING: "the daemon is not running",
-    NOT_CONNECTED: "no Upstash account is connected, or it must be connected again",
-    NOT_FOUND: "there is no such thing",
-    UPSTASH: "Upstash cannot be reached, fails, or asks for fewer requests",
-    PORT_BUSY: "another program has the port",
-    NO_TRAY: "no tray icon can be shown here",
-    TURNED_AWAY: "started by its socket while another daemon of the profile runs",
-    VERSION_MISMATCH: "the daemon that runs and this command are of versions that do not understand each other",
+    NOT_CONNECTED: "no Upstash account is connected, or it must be reconnected",
+    NOT_FOUND: "not found",
+    UPSTASH: "Upstash is unreachable, failed, or rate-limited the request",
+    PORT_BUSY: "the port is in use by another program",
+    NO_TRAY: "no tray icon can be shown on this desktop",
+    ALREADY_RUNNING: "socket-activated while another daemon of the profile is running",
+    VERSION_MISMATCH: "the running daemon and this command have incompatible versions",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 
-# By the stable code of a problem of the API.
+# By the `code` of an API problem.
 OF_PROBLEM: Final = {
     "not_connected": NOT_CONNECTED,
     "reconnect_required": NOT_CONNECTED,
@@ -53,7 +53,7 @@ OF_PROBLEM: Final = {
     "port_conflict": PORT_BUSY,
 }
 
-# By the reason of an attempt that failed; the others are failures.
+# By the `reason` of a failed sign-in attempt; every other reason is FAILURE.
 OF_ATTEMPT: Final = {
     "network_error": UPSTASH,
     "rate_limited": UPSTASH,

@@ -1,4 +1,4 @@
-"""How this copy of the helper was installed, for advice that fits it."""
+"""The command that adds an optional extra to this installation, which depends on what installed it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What pipx and uv leave at the top of the environments that they make. Both packages' own sources say so.
+# The files that pipx and uv write to the root of the environments they create.
 _PIPX = "pipx_metadata.json"
 _UV = "uv-receipt.toml"
 
 
 def command_to_add(extra: str, *, environment: Path | None = None, python: str = sys.executable) -> str:
     """
-    Return the command with which whatever installed this copy adds an extra to it.
+    Return the command that adds an extra to this installation: pipx, uv, or pip.
 
     Args:
-        extra: As in pyproject.toml: ``tray`` or ``sandbox``.
-        environment: The folder of the environment; by default that of this process.
-        python: Its interpreter.
+        extra: ``tray`` or ``sandbox``, as in pyproject.toml.
+        environment: The environment's folder; by default that of this process.
+        python: The environment's interpreter.
     """
     environment = Path(sys.prefix) if environment is None else environment
-    wish = f"upstash-helper[{extra}]"
+    requirement = f"upstash-helper[{extra}]"
     if (environment / _PIPX).exists():
-        # It knows a package by its name alone, and would say that it is there already.
-        return _shown(["pipx", "install", "--force", wish])
+        # Without --force pipx compares names only, and reports the package as installed.
+        return _shown(["pipx", "install", "--force", requirement])
     if (environment / _UV).exists():
-        return _shown(["uv", "tool", "install", wish])
-    return _shown([python, "-m", "pip", "install", wish])
+        return _shown(["uv", "tool", "install", requirement])
+    return _shown([python, "-m", "pip", "install", requirement])
 
 
 def _shown(command: list[str]) -> str:

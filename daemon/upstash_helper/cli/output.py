@@ -1,4 +1,4 @@
-"""How things are shown: JSON for programs, tables for people; results on stdout, everything else on stderr."""
+"""Output: JSON for programs, tables for people. Results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-# Within a second an answer feels prompt; after that a person wants to know that something is going on.
-_PATIENCE_SECONDS: Final = 1.0
+# Up to about a second feels immediate; a longer wait needs an explanation.
+_PROGRESS_DELAY_SECONDS: Final = 1.0
 
 
 def print_json(value: Any) -> None:
@@ -25,17 +25,17 @@ def print_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Say something that is not the result."""
+    """Print something that is not the result, to stderr."""
     click.echo(text, err=True)
 
 
 def interactive() -> bool:
-    """Return whether a person can be asked."""
+    """Return whether the user can be prompted."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def styled(text: str, color: str) -> str:
-    """Return ``text`` in color, where it goes to a terminal whose user did not say NO_COLOR (no-color.org)."""
+def colored(text: str, color: str) -> str:
+    """Return ``text`` in color on a terminal, unless NO_COLOR is set (no-color.org)."""
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
         return text
     return click.style(text, fg=color)
@@ -43,7 +43,7 @@ def styled(text: str, color: str) -> str:
 
 def table(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
     """Return aligned columns."""
-    lines = [[shown(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
+    lines = [[printable(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
     if not lines:
         return ""
     widths = [max(len(row[column]) for row in lines) for column in range(len(lines[0]))]
@@ -52,18 +52,18 @@ def table(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> str:
     )
 
 
-def sheet(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return names and values, one a line; a value without a name belongs to the one above it."""
-    return table([(f"{name}:" if name else "", value) for name, value in pairs])
+def key_values(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return one line per key and value; a value with an empty key continues the one above it."""
+    return table([(f"{key}:" if key else "", value) for key, value in pairs])
 
 
-def yes_no(value: bool) -> str:
+def on_off(value: bool) -> str:
     """Return a boolean as a word."""
     return "on" if value else "off"
 
 
-def moment(timestamp: str, *, seconds: bool = False) -> str:
-    """Return an RFC 3339 timestamp in the user's own time."""
+def local_time(timestamp: str, *, seconds: bool = False) -> str:
+    """Return an RFC 3339 timestamp in the user's time zone."""
     from datetime import datetime
 
     form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
@@ -73,31 +73,31 @@ def moment(timestamp: str, *, seconds: bool = False) -> str:
         return timestamp
 
 
-def shown(text: str) -> str:
-    """Return ``text`` so that it does nothing but stand there: on one line, with all that is not printable marked."""
-    # A name that comes from elsewhere must not move the cursor or recolor the terminal.
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with a replacement character for everything that is not printable."""
+    # A name that an app or a server chose must not move the cursor or recolor the terminal.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def quoted(text: str) -> str:
-    """Return somebody else's words in quotes; those in it become single, so that it cannot end the quotation itself."""
-    return '"{}"'.format(shown(text).replace('"', "'"))
+    """Return ``text``, which an app chose, in double quotes. Those in it become single, so that it cannot end them."""
+    return '"{}"'.format(printable(text).replace('"', "'"))
 
 
 class Progress:
-    """Tells on stderr that something goes on, if it takes longer than a second."""
+    """Shows on stderr that something is in progress once it has taken longer than a second."""
 
     def __init__(self, what: str, *, terminal_only: bool = False) -> None:
         """
         Args:
-            what: In the manner of ``Creating the database``.
-            terminal_only: Tell it a person alone, with a line that goes away again.
+            what: Such as ``Creating the database``.
+            terminal_only: Show it only on a terminal, in a line that is erased at the end.
         """
         self._what = what
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._tell, daemon=True)
+        self._thread = threading.Thread(target=self._show, daemon=True)
         self._terminal_only = terminal_only
-        self._moving = sys.stderr is not None and sys.stderr.isatty()
+        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -108,11 +108,11 @@ class Progress:
         self._done.set()
         self._thread.join()
 
-    def _tell(self) -> None:
+    def _show(self) -> None:
         began = time.monotonic()
-        if self._done.wait(_PATIENCE_SECONDS):
+        if self._done.wait(_PROGRESS_DELAY_SECONDS):
             return
-        if not self._moving:
+        if not self._on_terminal:
             if not self._terminal_only:
                 note(f"{self._what} …")
             return

@@ -1,4 +1,4 @@
-"""What the commands of one invocation share: the profile, the form of the output, the client."""
+"""What the parts of one invocation share: the profile, the output format, and the client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Session:
     def __init__(self, *, profile: str | None = None) -> None:
         """
         Args:
-            profile: As ``--profile`` gave it.
+            profile: The value of ``--profile``.
         """
         self.profile_flag = profile
         self.json = False
@@ -36,7 +36,7 @@ class Session:
         The profile's name.
 
         Raises:
-            SettingsError: If it cannot be a folder's name.
+            SettingsError: If it is not a valid folder name.
         """
         return self._located[0]
 
@@ -46,31 +46,31 @@ class Session:
         The profile's folders.
 
         Raises:
-            SettingsError: If its name cannot be a folder's.
+            SettingsError: If the profile's name is not a valid folder name.
         """
         return self._located[1]
 
     def command(self, *arguments: str) -> str:
-        """Return a command line of ours for this profile, to be shown to the user."""
+        """Return an upstash-helper command line for this profile, to show to the user."""
         profile = () if self.profile == DEFAULT_PROFILE else ("--profile", self.profile)
         return shlex.join(("upstash-helper", *profile, *arguments))
 
     def progress(self, what: str) -> Progress:
         """
-        Return what tells that ``what`` goes on, while its block runs.
+        Return a context manager that shows that ``what`` is in progress.
 
-        With ``--json`` only a person at a terminal is told: a program that reads the errors finds nothing else.
+        With ``--json`` it is shown only on a terminal, because programs parse stderr.
         """
         return Progress(what, terminal_only=self.json)
 
     @cached_property
     def client(self) -> DaemonClient:
         """
-        The client of the profile's daemon, which is started if a service manager does that on demand.
+        The client of the profile's daemon. A socket-activated daemon is started by connecting.
 
         Raises:
-            DaemonUnreachable: If there is none.
-            DiscoveryRefused: If its announcement may be another user's.
+            DaemonUnreachable: If the daemon is not running.
+            DiscoveryRefused: If the discovery file may belong to another user.
         """
         from upstash_helper.client.daemon import DaemonClient
 

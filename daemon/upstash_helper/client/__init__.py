@@ -1,14 +1,14 @@
 """
-What every client of the daemon shares: the wire types, the discovery file, and synchronous clients.
+Synchronous clients of the daemon: ``Helper`` for apps, ``DaemonClient`` for the user's own tools.
 
-An app asks the user to be let in, and then uses the user's databases::
+An app requests access once, and then uses the user's databases::
 
     from upstash_helper.client import Helper
 
     helper = Helper.pair(name="Orders tool", scopes=("databases:read",), reason="Lists your databases")
     print([database.name for database in helper.databases.list()])
 
-The user's own tools have the token in the runtime folder::
+The user's own tools use the owner token in the discovery file::
 
     from upstash_helper.client import DaemonClient
 
@@ -97,7 +97,7 @@ __all__ = [
     "WaitTimedOut",
 ]
 
-# Where each name is defined; the others are in ``client.errors``.
+# The module of each name; all others are in ``client.errors``.
 _MODULES = {
     "ClientError": "protocol.errors",
     "Connection": "protocol.wire",
@@ -119,7 +119,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    # Imported on first use: reading the discovery file, for example, does not load an HTTP client.
+    # Imported on first use, so that a module that needs only the errors does not load an HTTP client.
     if name not in __all__:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -1,4 +1,4 @@
-"""An app's token at work: the client that carries it, and the store that keeps it, in step with each other."""
+"""An app's access: requesting it from the user, and using and renewing the token that it gets."""
 
 from __future__ import annotations
 
@@ -20,59 +20,67 @@ from upstash_helper.client.errors import (
     TooManyPairings,
     WaitTimedOut,
 )
-from upstash_helper.client.token_store import Held
+from upstash_helper.client.token_store import SecretToken
 from upstash_helper.client.transport import Deadline
 from upstash_helper.protocol import wire_apps
 from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
-    from upstash_helper.client.locate import Whereabouts
+    from upstash_helper.client.locate import DaemonLocation
     from upstash_helper.client.token_store import TokenStore
     from upstash_helper.protocol.wire_apps import NewToken, PairingRequest, StartedPairing, TokenInfo
 
+T = TypeVar("T")
+
+OnCode = Callable[[str, datetime], object]
+"""Called with the code that the user also sees in the prompt, and the time (UTC) at which the request expires."""
+
+# RFC 6750, section 2.1. Anything else in a store is not a token, and must not get into a header.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
 
 class AppClient(DaemonClient):
-    """The daemon as an app sees it. Nothing is sent to a program that does not say that it is the helper."""
+    """The API for apps. Before it sends a token, it checks that the server is the daemon."""
 
     def __init__(self, base_url: str, token: str | None, *, start_command: str = START_COMMAND) -> None:
         """
         Args:
             base_url: Such as ``http://127.0.0.1:3000``.
-            token: The app's token, or a pairing's ``poll_secret``; None for the calls that need none.
-            start_command: What to tell the user to run if the daemon is not there.
+            token: The app's token, or a pairing's ``poll_secret``; None for calls that need none.
+            start_command: Command that error messages suggest if the daemon is not running.
 
         Raises:
-            ValueError: If ``base_url`` is not on this machine's loopback.
+            ValueError: If ``base_url`` is not a loopback address.
         """
-        super().__init__(base_url, token, start_command=start_command, prove=True)
+        super().__init__(base_url, token, start_command=start_command, verify_server=True)
 
-    def ask_pairing(self, wish: wire_apps.PairingRequest) -> wire_apps.StartedPairing:
-        """Ask the user to let the app in."""
-        return self._ask("POST", "/v1/pairings", wire_apps.StartedPairing, body=wish)
+    def start_pairing(self, request: wire_apps.PairingRequest) -> wire_apps.StartedPairing:
+        """Request access."""
+        return self._ask("POST", "/v1/pairings", wire_apps.StartedPairing, body=request)
 
     def pairing(self, pairing_id: str) -> wire_apps.PairingStatus:
-        """Return what became of a pairing; the client's token is its ``poll_secret``."""
+        """Return the state of a pairing. The client's token has to be its ``poll_secret``."""
         return self._ask("GET", _pairing(pairing_id), wire_apps.PairingStatus)
 
     def fetch_token(self, pairing_id: str) -> wire_apps.NewToken:
-        """Return the app's token, which is done once; the client's token is the pairing's ``poll_secret``."""
+        """Return the app's token, which works once. The client's token has to be the pairing's ``poll_secret``."""
         return self._ask("POST", f"{_pairing(pairing_id)}/token", wire_apps.NewToken)
 
     def withdraw_pairing(self, pairing_id: str) -> None:
-        """Ask no longer; the client's token is the pairing's ``poll_secret``."""
+        """Withdraw a request. The client's token has to be the pairing's ``poll_secret``."""
         self._send("DELETE", _pairing(pairing_id))
 
     def token(self) -> wire_apps.TokenInfo:
-        """Return what the token is."""
+        """Return the properties of the token."""
         return self._ask("GET", "/v1/token", wire_apps.TokenInfo)
 
     def rotate_token(self) -> wire_apps.NewToken:
-        """Return a new token; the old one stops working."""
+        """Return a new token. The old one stops working."""
         return self._ask("POST", "/v1/token/rotate", wire_apps.NewToken)
 
     def revoke_token(self) -> None:
-        """Sign the app out: its token stops working."""
+        """Revoke the token."""
         self._send("DELETE", "/v1/token")
 
 
@@ -80,221 +88,220 @@ def _pairing(pairing_id: str) -> str:
     return f"/v1/pairings/{quote(pairing_id, safe='')}"
 
 
-OnCode = Callable[[str, datetime], object]
-"""Is called with the code that the user sees in the prompt too, and with the time (UTC) at which the request ends."""
+# --- requesting access ------------------------------------------------------------------------------------------------
 
 
 def print_code(user_code: str, expires_at: datetime) -> None:
-    """Show the code on stderr, with what to do."""
+    """Print the code and the command for deciding to stderr."""
     until = expires_at.astimezone().strftime("%H:%M:%S")
     sys.stderr.write(
-        f"This program asks to be let in, with the code {user_code}. Decide until {until}:"
+        f"This program requests access to your Upstash account. Code: {user_code}. Decide by {until} with:"
         " upstash-helper approvals approve\n"
     )
 
 
-def ask_user(
-    wish: PairingRequest, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
+def request_access(
+    request: PairingRequest, *, connect: Callable[[str | None], AppClient], on_code: OnCode, deadline: Deadline
 ) -> NewToken:
     """
-    Ask the user, show the code, and wait until there is a decision. Return the token.
+    Request access, show the code, wait for the user's decision, and return the token.
 
     Args:
-        wish: What the app asks for.
-        connect: Makes a client with a token, or with none.
+        request: The requested access.
+        connect: Creates a client with a token, or without one.
         on_code: Shows the code.
-        deadline: For all of it.
+        deadline: For the whole process.
 
     Raises:
-        PairingRefused: As its subclasses say.
-        WaitTimedOut: If the user has not decided at the deadline.
+        PairingRefused: See its subclasses.
+        WaitTimedOut: If the user has not decided by the deadline.
         ClientError: As ``DaemonClient``.
     """
-    started = _asked(wish, connect(None), deadline)
+    started = _start_pairing(request, connect(None), deadline)
     on_code(started.user_code, datetime.fromisoformat(started.expires_at))
     client = connect(started.poll_secret)
     try:
         while client.pairing(started.id).state == "pending":
             if not deadline.wait(started.interval):
                 raise WaitTimedOut(
-                    f"You have not decided in time about the request with the code {started.user_code}. Start this"
-                    " program again, and decide: upstash-helper approvals list"
+                    f"You did not decide in time on the request with the code {started.user_code}. Start this program"
+                    " again, then decide with: upstash-helper approvals list"
                 )
     except (KeyboardInterrupt, WaitTimedOut):
-        # Nobody is there any more to take the token: the prompt goes, and the next run may ask at once.
+        # This run will not fetch the token. Withdrawing closes the prompt and lets the next run request access.
         with contextlib.suppress(ClientError):
             client.withdraw_pairing(started.id)
         raise
-    return client.fetch_token(started.id)  # which says why, if there is none
+    return client.fetch_token(started.id)  # raises if the request was not approved
 
 
-def _asked(wish: PairingRequest, client: AppClient, deadline: Deadline) -> StartedPairing:
+def _start_pairing(request: PairingRequest, client: AppClient, deadline: Deadline) -> StartedPairing:
     while True:
         try:
-            return client.ask_pairing(wish)
+            return client.start_pairing(request)
         except (PairingPending, TooManyPairings) as refusal:
-            # Whoever set no time does not expect minutes of silence: the error says how long it would be.
+            # Without a timeout, waiting silently for minutes would be unexpected. The error says how long it would be.
             if refusal.retry_after is None or deadline.left is None or not deadline.wait(refusal.retry_after):
                 raise
 
 
-T = TypeVar("T")
-
-# RFC 6750, section 2.1. What else a store may hold is no token, and must not get into a header.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# --- using the token --------------------------------------------------------------------------------------------------
 
 
 class AppSession:
     """
-    Makes calls with the token. Several threads may use it, and several processes may share the store: when one of them
-    has rotated the token, the others take it from there.
+    Makes calls with the app's token and keeps the token store up to date.
+
+    Threads may share a session, and processes may share a store: after one of them has rotated the token, the others
+    read the new one from the store.
     """
 
-    def __init__(self, daemon: Whereabouts, store: TokenStore) -> None:
+    def __init__(self, daemon: DaemonLocation, store: TokenStore) -> None:
         """
         Args:
-            daemon: Where it is.
-            store: Keeps the token.
+            daemon: The daemon's location.
+            store: Stores the token.
         """
         self._daemon = daemon
         self._store = store
         self._lock = threading.RLock()
-        self._held: Held | None = None
+        self._token: SecretToken | None = None
 
     @property
     def base_url(self) -> str:
-        """Where the daemon is."""
+        """The daemon's address."""
         return self._daemon.base_url
 
-    def connect(self, token: str | None) -> AppClient:
+    def client(self, token: str | None) -> AppClient:
         """Return a client with ``token``."""
         return AppClient(self._daemon.base_url, token, start_command=self._daemon.start_command)
 
     def resume(self) -> TokenInfo | None:
         """
-        Take up the stored token. Return what it is, or None if there is none that works.
+        Load the stored token. Return its properties, or None if there is no valid one.
 
         Raises:
             TokenStoreUnavailable: If the store cannot be read.
             ClientError: As ``DaemonClient``.
         """
         with self._lock:
-            self._held = self._stored()
-        if self._held is None:
+            self._token = self._load()
+        if self._token is None:
             return None
         try:
             return self.run(AppClient.token)
         except TokenRevoked:
-            self._held = None
+            self._token = None
             return None
 
     def run(self, call: Callable[[AppClient], T]) -> T:
         """
-        Return what ``call`` returns, which is given a client. It is called a second time if there is a newer token.
+        Return the result of ``call``, which gets a client. If the token is rejected and there is a newer one, it is
+        called again with that.
 
         Raises:
-            SignedOut: If there is no token any more.
-            TokenRevoked: If the token is not taken any more. It is removed from the store then.
+            SignedOut: If there is no token.
+            TokenRevoked: If the token is rejected. It has been removed from the store then.
             ClientError: As ``DaemonClient``.
         """
-        held = self._needed()
+        token = self._require_token()
         try:
-            return call(self.connect(held.value))
+            return call(self.client(token.value))
         except TokenRevoked:
-            newer = self._newer(held)
+            newer = self._newer_token(token)
             if newer is None:
                 raise
-        return call(self.connect(newer.value))
+        return call(self.client(newer.value))
 
     def events(self, *, last_event_id: str, timeout: float | None) -> Iterator[Event]:
         """
-        Yield what happens; raises as ``run``. With a newer token it goes on after the event that came last.
+        Yield events; raises as ``run``. After a rotation, it continues after the last event with the new token.
 
         Args:
-            last_event_id: Go on after this event.
+            last_event_id: Resume after this event.
             timeout: Seconds after which to stop.
         """
         deadline = Deadline(timeout)
         while True:
-            held = self._needed()
+            token = self._require_token()
             try:
-                for event in self.connect(held.value).events(last_event_id=last_event_id, timeout=deadline.left):
+                for event in self.client(token.value).events(last_event_id=last_event_id, timeout=deadline.left):
                     last_event_id = event.id or last_event_id
                     yield event
             except TokenRevoked:
-                if self._newer(held) is None:
+                if self._newer_token(token) is None:
                     raise
             else:
                 return
 
-    def adopt(self, new: NewToken) -> None:
+    def set_token(self, new: NewToken) -> None:
         """
-        Store a new token and go on with it. One that it replaces is signed out if it was granted separately.
+        Store and use a new token. The previous one, which was granted separately, is revoked.
 
         Raises:
-            TokenStoreUnavailable: If it cannot be stored. It is signed out then: nobody would know it any more.
+            TokenStoreUnavailable: If it cannot be stored. It is revoked then, since nothing would know it any more.
         """
         with self._lock:
-            before, self._held = self._held, Held(value=new.token)
+            before, self._token = self._token, SecretToken(value=new.token)
             try:
                 self._store.save(new.token)
             except TokenStoreUnavailable:
-                self._held = before
-                self._sign_out(new.token)
+                self._token = before
+                self._revoke(new.token)
                 raise
         if before is not None:
-            self._sign_out(before.value)
+            self._revoke(before.value)
 
     def rotate(self) -> None:
         """
-        Take a new token, and store it.
+        Replace the token by a new one, and store it.
 
         Raises:
-            TokenStoreUnavailable: If it cannot be stored. This client goes on with it all the same.
+            TokenStoreUnavailable: If it cannot be stored. This session uses it nevertheless.
             ClientError: As ``run``.
         """
-        # Whoever is refused with the old token meanwhile waits here, and finds the new one.
+        # Threads whose calls are rejected with the old token wait for this lock, and then find the new one.
         with self._lock:
             new = self.run(AppClient.rotate_token)
-            self._held = Held(value=new.token)
+            self._token = SecretToken(value=new.token)
             self._store.save(new.token)
 
     def sign_out(self) -> None:
         """
-        Give the token up, and remove it from the store; nothing happens if there is none.
+        Revoke the token and remove it from the store. Does nothing if there is none.
 
         Raises:
-            TokenStoreUnavailable: If it cannot be removed. It does not work any more all the same.
-            ClientError: As ``DaemonClient``; the token is kept then.
+            TokenStoreUnavailable: If it cannot be removed from the store. It is revoked nevertheless.
+            ClientError: As ``DaemonClient``. The token is kept then.
         """
         with contextlib.suppress(TokenRevoked, SignedOut):
             self.run(AppClient.revoke_token)
         with self._lock:
-            self._held = None
+            self._token = None
             self._store.delete()
 
-    def _needed(self) -> Held:
-        held = self._held
-        if held is None:
-            raise SignedOut("This client has signed out. Ask to be let in again: Helper.pair(…)")
-        return held
+    def _require_token(self) -> SecretToken:
+        token = self._token
+        if token is None:
+            raise SignedOut("This client has signed out. Request access again with Helper.pair(…).")
+        return token
 
-    def _stored(self) -> Held | None:
+    def _load(self) -> SecretToken | None:
         token = self._store.load()
-        return Held(value=token) if token is not None and _TOKEN.fullmatch(token) else None
+        return SecretToken(value=token) if token is not None and _TOKEN.fullmatch(token) else None
 
-    def _newer(self, refused: Held) -> Held | None:
-        """Return the token that another thread or process has taken instead of ``refused``; if none has, forget it."""
+    def _newer_token(self, rejected: SecretToken) -> SecretToken | None:
+        """Return the token with which another thread or process has replaced ``rejected``. Delete it if none has."""
         with self._lock:
-            if self._held is not refused:
-                return self._held
-            stored = self._stored()
-            if stored is None or stored == refused:
+            if self._token is not rejected:
+                return self._token
+            stored = self._load()
+            if stored is None or stored == rejected:
                 self._store.delete()
                 return None
-            self._held = stored
+            self._token = stored
             return stored
 
-    def _sign_out(self, token: str) -> None:
+    def _revoke(self, token: str) -> None:
         with contextlib.suppress(ClientError):
-            self.connect(token).revoke_token()
+            self.client(token).revoke_token()

@@ -1,4 +1,4 @@
-"""A synchronous client of the daemon's loopback API."""
+"""The synchronous client of the daemon's loopback API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from upstash_helper import __version__
 from upstash_helper.client import wake
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
-from upstash_helper.client.events import GOODBYE, Event, FrameParser, typed
+from upstash_helper.client.events import GOODBYE, Event, FrameParser, decode_frame
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
 from upstash_helper.protocol import discovery, literals, wire, wire_apps
 from upstash_helper.protocol.errors import VersionMismatch
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from upstash_helper.client.transport import Hangup
+    from upstash_helper.client.transport import CancelToken
     from upstash_helper.protocol.wire import RequestBody
 
-LARGEST_AUDIT_PAGE: Final = 500
-"""Entries that the API answers at once."""
+MAX_AUDIT_PAGE: Final = 500
+"""Entries that the API returns at most in one page."""
 
 START_COMMAND: Final = "upstash-helper start"
 
-# A stream that ends without a goodbye is resumed; the pause keeps a daemon that cannot serve it from being hammered.
+# A stream that ends without a goodbye is resumed, after a delay so that a failing daemon is not overloaded.
 _RESUME_SECONDS: Final = 0.5
-_MOST_RESUMES: Final = 5
+_MAX_RESUMES: Final = 5
 
 _FINAL_STATES: Final = frozenset({"succeeded", "failed", "expired"})
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
 
-class Tray(NamedTuple):
-    """How the tray icon introduces itself to the daemon."""
+class TrayInfo(NamedTuple):
+    """What the tray icon reports about itself to the daemon."""
 
     backend: str
-    """How it gets on the panel: lower-case letters, digits and hyphens."""
+    """How the icon is shown: lower-case letters, digits, and hyphens."""
     notifies: bool
-    """Whether it tells the user by itself that an app waits."""
+    """Whether the tray notifies the user of access requests, so that the daemon does not."""
 
 
 class DaemonClient:
     """
-    Calls the daemon. One instance may be used by several threads, for it keeps nothing between two calls.
+    Calls the daemon. An instance keeps no connection and no state between calls, so threads may share it.
 
-    Every method raises ``DaemonUnreachable`` if the daemon is not there, ``ApiProblem`` if it refuses or fails, and
-    ``UnexpectedAnswer`` if what answers is not this version of the API.
+    Every method raises ``DaemonUnreachable`` if the daemon is not running or does not answer, ``ApiProblem`` if it
+    answers with an error, and ``UnexpectedAnswer`` if the answer does not match this version of the API.
     """
 
     def __init__(
@@ -63,23 +63,25 @@ class DaemonClient:
         timeout: float = ANSWER_SECONDS,
         start_command: str = START_COMMAND,
         daemon_version: str = "",
-        prove: bool = False,
-        renew: Callable[[], str | None] | None = None,
+        verify_server: bool = False,
+        reload_token: Callable[[], str | None] | None = None,
     ) -> None:
         """
         Args:
             base_url: Such as ``http://127.0.0.1:3000``.
-            token: The owner's or an app's token; None for the calls that need none.
+            token: The owner's or an app's token; None for calls that need none.
             timeout: Seconds to wait for an answer.
-            start_command: What to tell the user to run if the daemon is not there.
-            daemon_version: The version it announced, to explain an answer that cannot be read.
-            prove: See with each connection that it is the helper that answers, before the token is sent.
-            renew: Returns the token of the daemon that runs now, for when another has been started meanwhile.
+            start_command: Command that error messages suggest if the daemon is not running.
+            daemon_version: The daemon's version if it differs from ours, to explain an answer that cannot be read.
+            verify_server: Check on each connection that the server is the daemon before sending the token.
+            reload_token: Returns the token of the daemon that is running now, in case it was restarted.
 
         Raises:
-            ValueError: If ``base_url`` is not on this machine's loopback.
+            ValueError: If ``base_url`` is not a loopback address.
         """
-        self._transport = Transport(base_url, token, start_command=start_command, prove=prove, renew=renew)
+        self._transport = Transport(
+            base_url, token, start_command=start_command, verify_server=verify_server, reload_token=reload_token
+        )
         self._timeout = timeout
         self._daemon_version = daemon_version
 
@@ -93,40 +95,39 @@ class DaemonClient:
         start_command: str = START_COMMAND,
     ) -> DaemonClient:
         """
-        Return a client of the daemon that announced itself in the runtime folder ``runtime``, as its owner.
+        Return a client of the daemon that has announced itself in a runtime folder, with the owner's token.
 
         Args:
             runtime: The profile's runtime folder.
-            state: Its state folder, to have a daemon started that a service manager starts on demand; None leaves one
-                that is not there alone.
+            state: The profile's state folder, to wake a socket-activated daemon; None does not wake one.
             timeout: Seconds to wait for an answer.
-            start_command: What to tell the user to run if the daemon is not there.
+            start_command: Command that error messages suggest if the daemon is not running.
 
         Raises:
-            DaemonUnreachable: If none did.
-            DiscoveryRefused: If the announcement may be another user's.
-            VersionMismatch: If the daemon that runs speaks another version of the protocol.
+            DaemonUnreachable: If no daemon is running.
+            DiscoveryRefused: If the discovery file may have been written by another user.
+            VersionMismatch: If the running daemon speaks another version of the protocol.
         """
         restart = restart_command(start_command)
-        found = _alive(runtime, restart)
+        found = _running_daemon(runtime, restart)
         if found is None and state is not None and wake.wake(runtime, state):
-            found = _alive(runtime, restart)
+            found = _running_daemon(runtime, restart)
         if found is None:
             raise DaemonUnreachable(discovery.waiting_reason(runtime) or not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(
-            found.base_url,
+            base_url,
             found.owner_token,
             timeout=timeout,
             start_command=start_command,
             daemon_version=version,
-            renew=lambda: _token_at(base_url, runtime, restart),
+            reload_token=lambda: _owner_token(base_url, runtime, restart),
         )
 
     @property
     def base_url(self) -> str:
-        """Where the daemon is."""
+        """The daemon's address."""
         return self._transport.base_url
 
     def __enter__(self) -> Self:
@@ -135,37 +136,37 @@ class DaemonClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is kept open; ``with`` reads well and leaves room."""
+        """Do nothing: no resource is held. Supported for symmetry with other clients."""
 
     # --- the daemon ---------------------------------------------------------------------------------------------------
 
     def health(self) -> wire.Health:
-        """Return the constant that says that it is an upstash-helper that answers."""
+        """Return the constant that identifies the daemon. Needs no token."""
         return self._ask("GET", "/health", wire.Health)
 
     def status(self) -> wire.DaemonStatus:
-        """Return the daemon's own state and that of the connection."""
+        """Return the state of the daemon and of the connection."""
         return self._ask("GET", "/v1/daemon", wire.DaemonStatus)
 
     def stop(self) -> None:
-        """Ask the daemon to stop cleanly. It answers before it does."""
+        """Stop the daemon. It answers before it stops."""
         self._send("POST", "/v1/daemon/stop")
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def connection(self) -> wire.Connection:
-        """Return what the connection is now."""
+        """Return the connection to an Upstash account."""
         return self._ask("GET", "/v1/connection", wire.Connection)
 
     def connect(
         self, *, open_browser: bool | None = None, force: bool = False
     ) -> wire.StartedAttempt | wire.Connection:
         """
-        Start connecting an account. Returns the attempt, or the connection if there is nothing to do.
+        Start a sign-in. Return the attempt, or the connection if an account is already connected.
 
         Args:
-            open_browser: Whether the daemon opens the user's browser; None: as it is configured.
-            force: Sign in anew although an account is connected or an attempt runs.
+            open_browser: Whether the daemon opens the user's browser; None: as configured.
+            force: Start a new sign-in even if an account is connected or a sign-in is pending.
         """
         body = msgspec.json.encode(wire.Connect(open_browser=open_browser, force=force))
         with self._transport.open("POST", "/v1/connection", body=body, timeout=self._timeout) as response:
@@ -175,39 +176,43 @@ class DaemonClient:
             return self._decode(content, wire.Connection)
 
     def attempt(self, attempt_id: str) -> wire.Attempt:
-        """Return what became of an attempt."""
+        """Return an attempt."""
         return self._ask("GET", _attempt(attempt_id), wire.Attempt)
 
     def cancel_attempt(self, attempt_id: str) -> wire.Attempt:
-        """Give up an attempt."""
+        """Cancel an attempt."""
         return self._ask("DELETE", _attempt(attempt_id), wire.Attempt)
 
     def redirect_attempt(self, attempt_id: str, address: str) -> wire.Attempt:
         """
-        Give the ``address`` that the browser ended at, where it did not reach the daemon by itself.
+        Complete an attempt with the ``address`` at which the browser ended, if the redirect did not reach the daemon.
 
-        It goes over the wire once, and is neither kept nor repeated in an error.
+        The address contains the authorization code. It is sent once, and is neither kept nor part of any error.
         """
         body = wire.PastedAddress(address=address)
         return self._ask("POST", f"{_attempt(attempt_id)}/redirect", wire.Attempt, body=body)
 
     def wait_for_attempt(
-        self, attempt_id: str, *, timeout: float | None = None, tell: Callable[[wire.Attempt], None] | None = None
+        self,
+        attempt_id: str,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[wire.Attempt], None] | None = None,
     ) -> wire.Attempt:
         """
-        Wait until an attempt has succeeded, failed or expired, and return it.
+        Wait until an attempt has succeeded, failed, or expired, and return it.
 
         Args:
-            attempt_id: As the attempt's start answered it.
-            timeout: Seconds; None: as long as the attempt lives.
-            tell: Is called with the attempt whenever there is news of it and it is not over.
+            attempt_id: The attempt.
+            timeout: Seconds; None: until the attempt expires.
+            on_progress: Called with the attempt when it changes, until it is in a final state.
 
         Raises:
-            WaitTimedOut: If it is still running then.
+            WaitTimedOut: After ``timeout``.
         """
         for event in self.events(timeout=timeout, hello=True):
             if event.event in {"hello", "reset"}:
-                # What happened before the stream was open is not in it.
+                # What happened before the stream was opened is not in it.
                 attempt = self.attempt(attempt_id)
             elif isinstance(event.data, wire.Attempt) and event.data.attempt_id == attempt_id:
                 attempt = event.data
@@ -215,85 +220,85 @@ class DaemonClient:
                 continue
             if attempt.state in _FINAL_STATES:
                 return attempt
-            if tell is not None:
-                tell(attempt)
-        message = "The daemon was stopped while the sign-in was running."
+            if on_progress is not None:
+                on_progress(attempt)
+        message = "The daemon was stopped during the sign-in."
         raise DaemonUnreachable(message)
 
     def disconnect(self) -> wire.Disconnected:
-        """Forget the account."""
+        """Disconnect the account."""
         return self._ask("DELETE", "/v1/connection", wire.Disconnected)
 
     def use_api_key(self, *, email: str, api_key: str) -> wire.Connection:
-        """Connect with an API key that was made in the Upstash console. It is proved by one call, then stored."""
+        """Connect with an API key created in the Upstash console. It is verified with one call, then stored."""
         body = wire.ApiKey(email=email, api_key=api_key)
         return self._ask("PUT", "/v1/connection/api-key", wire.Connection, body=body)
 
     def give_email(self, email: str) -> wire.Connection:
-        """Name the account when the sign-in did not (state ``needs_email``)."""
+        """Set the account's email address if the sign-in did not report it (state ``needs_email``)."""
         return self._ask("PUT", "/v1/connection/email", wire.Connection, body=wire.Email(email=email))
 
     # --- databases ----------------------------------------------------------------------------------------------------
 
     def regions(self) -> tuple[wire.Region, ...]:
-        """Return the regions that a database can be made in."""
+        """Return the regions in which a database can be created."""
         return self._ask("GET", "/v1/regions", wire.RegionList).regions
 
-    def database_page(
-        self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
-    ) -> wire.DatabaseList:
-        """Return one page of the databases. ``refresh`` asks Upstash even if the daemon knows a recent list."""
-        query = {
-            "page_size": page_size,
-            "page_token": page_token,
-            "refresh": "true" if refresh else None,
-        }
-        given = urlencode({key: value for key, value in query.items() if value is not None})
-        return self._ask("GET", f"/v1/databases?{given}" if given else "/v1/databases", wire.DatabaseList)
-
     def databases(self, *, refresh: bool = False) -> Iterator[wire.Database]:
-        """Yield all databases of the account, by name."""
+        """Yield all databases of the account, sorted by name. ``refresh`` bypasses the daemon's cache."""
         page = self.database_page(refresh=refresh)
         yield from page.databases
         while page.next_page_token is not None:
             page = self.database_page(page_token=page.next_page_token)
             yield from page.databases
 
-    def create_database(self, new: wire.CreateDatabase, *, idempotency_key: str) -> wire.Database:
-        """
-        Make a database.
-
-        Args:
-            new: What to make.
-            idempotency_key: Repeat a call whose outcome is not known with the same key, and there will be one database.
-        """
-        headers = {"Idempotency-Key": idempotency_key}
-        return self._ask("POST", "/v1/databases", wire.Database, body=new, headers=headers)
+    def database_page(
+        self, *, page_size: int | None = None, page_token: str | None = None, refresh: bool = False
+    ) -> wire.DatabaseList:
+        """Return one page of the databases. ``refresh`` bypasses the daemon's cache."""
+        query = {
+            "page_size": page_size,
+            "page_token": page_token,
+            "refresh": "true" if refresh else None,
+        }
+        return self._ask("GET", _with_query("/v1/databases", query), wire.DatabaseList)
 
     def database(self, database_id: str) -> wire.Database:
         """Return one database."""
         return self._ask("GET", _database(database_id), wire.Database)
 
-    def credentials(self, database_id: str) -> wire.DatabaseCredentials:
-        """Return what lets a client into one database."""
-        return self._ask("GET", f"{_database(database_id)}/credentials", wire.DatabaseCredentials)
+    def create_database(self, new: wire.CreateDatabase, *, idempotency_key: str) -> wire.Database:
+        """
+        Create a database.
+
+        Args:
+            new: Its properties.
+            idempotency_key: If the outcome of a call is unknown, repeating it with the same key creates no second
+                database.
+        """
+        headers = {"Idempotency-Key": idempotency_key}
+        return self._ask("POST", "/v1/databases", wire.Database, body=new, headers=headers)
 
     def change_database(self, database_id: str, change: wire.ChangeDatabase) -> wire.Database:
-        """Change what ``change`` names, and return the database as it is then."""
+        """Change the properties that are set in ``change``, and return the changed database."""
         return self._ask("PATCH", _database(database_id), wire.Database, body=change)
 
+    def credentials(self, database_id: str) -> wire.DatabaseCredentials:
+        """Return the credentials for connecting to one database."""
+        return self._ask("GET", f"{_database(database_id)}/credentials", wire.DatabaseCredentials)
+
     def reset_password(self, database_id: str) -> wire.Database:
-        """Give the database a new password and new REST tokens; the old ones stop working."""
+        """Replace the database's password and REST tokens. The old ones stop working."""
         return self._ask("POST", f"{_database(database_id)}/reset-password", wire.Database)
 
     def delete_database(self, database_id: str) -> None:
-        """Delete the database and what is in it."""
+        """Delete the database and its data."""
         self._send("DELETE", _database(database_id))
 
-    # --- who wants in -------------------------------------------------------------------------------------------------
+    # --- access requests ----------------------------------------------------------------------------------------------
 
     def pairings(self) -> tuple[wire_apps.Pairing, ...]:
-        """Return the requests that wait for the user, the oldest first."""
+        """Return the pending requests, oldest first."""
         return self._ask("GET", "/v1/pairings", wire_apps.PairingList).pairings
 
     def approve(
@@ -305,37 +310,37 @@ class DaemonClient:
         once: bool = False,
     ) -> wire_apps.Pairing:
         """
-        Let an app in. A second yes changes nothing.
+        Approve a request. Approving it a second time has no effect.
 
         Args:
-            pairing_id: Whose.
-            scopes: Fewer than it wishes for; None: all of them.
-            all_databases: With ``databases:credentials``: of all databases, not only of those that it created.
-            once: For an hour.
+            pairing_id: The request.
+            scopes: The scopes to grant, out of the requested ones; None: all of them.
+            all_databases: Extend ``databases:credentials`` to all databases, not only those that the app created.
+            once: Grant access for one hour only.
         """
         body = wire_apps.Approve(scopes=scopes, all_databases=all_databases, once=once)
         return self._ask("POST", f"{_pairing(pairing_id)}/approve", wire_apps.Pairing, body=body)
 
     def deny(self, pairing_id: str) -> wire_apps.Pairing:
-        """Do not let an app in. It may ask again after a while."""
+        """Deny a request. The app may request access again after a while."""
         return self._ask("POST", f"{_pairing(pairing_id)}/deny", wire_apps.Pairing)
 
     def block(self, pairing_id: str) -> wire_apps.Blocked:
-        """Do not let an app in, and never be asked by it again."""
+        """Deny a request, and reject further requests of the app."""
         return self._ask("POST", f"{_pairing(pairing_id)}/block", wire_apps.Blocked)
 
     def blocks(self) -> tuple[wire_apps.Blocked, ...]:
-        """Return who may not ask."""
+        """Return the blocked apps."""
         return self._ask("GET", "/v1/blocks", wire_apps.BlockList).blocks
 
     def unblock(self, block_id: str) -> None:
-        """Let somebody ask again."""
+        """Allow a blocked app to request access again."""
         self._send("DELETE", f"/v1/blocks/{quote(block_id, safe='')}")
 
-    # --- who is in ----------------------------------------------------------------------------------------------------
+    # --- apps with access ---------------------------------------------------------------------------------------------
 
     def apps(self) -> tuple[wire_apps.App, ...]:
-        """Return the apps that are let in, the newest first."""
+        """Return the apps that have access, newest first."""
         return self._ask("GET", "/v1/apps", wire_apps.AppList).apps
 
     def app(self, app_id: str) -> wire_apps.App:
@@ -343,14 +348,35 @@ class DaemonClient:
         return self._ask("GET", _app(app_id), wire_apps.App)
 
     def rename_app(self, app_id: str, name: str) -> wire_apps.App:
-        """Give an app the name that the user wants to see."""
+        """Set the name that the user sees for an app."""
         return self._ask("PATCH", _app(app_id), wire_apps.App, body=wire_apps.RenameApp(name=name))
 
     def revoke_app(self, app_id: str) -> None:
-        """Let an app in no longer. Its token stops working at once."""
+        """Revoke an app's access. Its token stops working immediately."""
         self._send("DELETE", _app(app_id))
 
-    # --- who did what -------------------------------------------------------------------------------------------------
+    # --- the audit log ------------------------------------------------------------------------------------------------
+
+    def audit(
+        self, *, app: str | None = None, since: str | None = None, limit: int | None = None
+    ) -> Iterator[wire_apps.AuditPage]:
+        """
+        Yield the audit log page by page, newest entries first.
+
+        Args:
+            app: As for ``audit_page``.
+            since: As for ``audit_page``.
+            limit: Maximum number of entries on all pages together; None: no limit.
+        """
+        left, token = limit, None
+        while left is None or left > 0:
+            size = MAX_AUDIT_PAGE if left is None else min(left, MAX_AUDIT_PAGE)
+            page = self.audit_page(app=app, since=since, page_size=size, page_token=token)
+            yield page
+            token = page.next_page_token
+            if token is None:
+                return
+            left = None if left is None else left - len(page.entries)
 
     def audit_page(
         self,
@@ -361,94 +387,82 @@ class DaemonClient:
         page_token: str | None = None,
     ) -> wire_apps.AuditPage:
         """
-        Return one page of the audit, the newest entry first.
+        Return one page of the audit log, newest entries first.
 
         Args:
-            app: Only of the app with this id or name; ``owner`` for the user's own tools.
-            since: Only from this moment on (RFC 3339).
-            page_size: Entries, at most ``LARGEST_AUDIT_PAGE``; None leaves it to the daemon.
-            page_token: Of the page before.
+            app: Only entries of the app with this id or name; ``owner`` for the user's own tools.
+            since: Only entries from this time on (RFC 3339).
+            page_size: Number of entries, at most ``MAX_AUDIT_PAGE``; None: the daemon's default.
+            page_token: ``next_page_token`` of the previous page.
         """
         query = {"app": app, "since": since, "page_size": page_size, "page_token": page_token}
-        given = urlencode({key: value for key, value in query.items() if value is not None})
-        return self._ask("GET", f"/v1/audit?{given}" if given else "/v1/audit", wire_apps.AuditPage)
-
-    def audit(
-        self, *, app: str | None = None, since: str | None = None, limit: int | None = None
-    ) -> Iterator[wire_apps.AuditPage]:
-        """
-        Yield the audit page by page, the newest entry first.
-
-        Args:
-            app: As for ``audit_page``.
-            since: As for ``audit_page``.
-            limit: How many entries there are at most on all pages together; None: all.
-        """
-        left, token = limit, None
-        while left is None or left > 0:
-            size = LARGEST_AUDIT_PAGE if left is None else min(left, LARGEST_AUDIT_PAGE)
-            page = self.audit_page(app=app, since=since, page_size=size, page_token=token)
-            yield page
-            token = page.next_page_token
-            if token is None:
-                return
-            left = None if left is None else left - len(page.entries)
+        return self._ask("GET", _with_query("/v1/audit", query), wire_apps.AuditPage)
 
     # --- the dashboard ------------------------------------------------------------------------------------------------
 
     def open_dashboard(self) -> wire_apps.DashboardTicket:
         """
-        Return an address that opens the dashboard with all that its user may do, once, within a minute. It is a secret:
-        it belongs on no command line and in no log.
+        Return an address that opens the dashboard with the owner's rights. It works once, within a minute.
+
+        The address is a secret: do not put it on a command line or into a log.
         """
         return self._ask("POST", "/v1/dashboard/tickets", wire_apps.DashboardTicket)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
     def events(
-        self, *, last_event_id: str = "", timeout: float | None = None, hello: bool = False, tray: Tray | None = None
+        self,
+        *,
+        last_event_id: str = "",
+        timeout: float | None = None,
+        hello: bool = False,
+        tray: TrayInfo | None = None,
     ) -> Iterator[Event]:
         """
-        Yield what happens, until the daemon stops. A stream that breaks is resumed where it broke.
+        Yield events until the daemon stops. If the stream breaks, it is resumed after the last event.
 
         Args:
-            last_event_id: Go on after this event.
-            timeout: Seconds after which to stop waiting; None: never.
-            hello: Yield an event ``hello`` whenever a stream is open: from then on nothing is missed.
+            last_event_id: Resume after this event.
+            timeout: Seconds after which to stop; None: never.
+            hello: Also yield an event ``hello`` whenever a stream is opened. No later event is missed.
             tray: Follow as the tray icon.
 
         Raises:
             WaitTimedOut: After ``timeout``.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        parser, idle = FrameParser(last_event_id), 0
-        while idle < _MOST_RESUMES:
-            if idle:
+        parser, idle_streams = FrameParser(last_event_id), 0
+        while idle_streams < _MAX_RESUMES:
+            if idle_streams:
                 time.sleep(_RESUME_SECONDS)
-            idle += 1
+            idle_streams += 1
             for event in self._stream(parser, deadline, tray):
                 if event.event == GOODBYE:
                     return
                 if event.event != "hello":
-                    idle = 0
+                    idle_streams = 0
                 if event.event != "hello" or hello:
                     yield event
-        message = f"The daemon at {self.base_url} breaks off its event stream again and again. See its log."
+        message = f"The daemon at {self.base_url} keeps closing its event stream. See its log."
         raise DaemonUnreachable(message)
 
-    def follow(self, *, tray: Tray | None = None, hangup: Hangup | None = None) -> Iterator[Event]:
+    def follow(self, *, tray: TrayInfo | None = None, cancel_token: CancelToken | None = None) -> Iterator[Event]:
         """
-        Yield what happens for as long as one stream lasts: first ``hello``, from which on nothing is missed, and last
-        ``bye`` if the daemon stops. A stream that breaks just ends.
+        Yield the events of a single stream: ``hello`` first, after which no event is missed, and ``bye`` last if the
+        daemon stops. If the stream breaks, the events end.
 
         Args:
             tray: Follow as the tray icon.
-            hangup: Ends it from another thread.
+            cancel_token: Ends the stream from another thread.
         """
-        yield from self._stream(FrameParser(), None, tray, hangup)
+        yield from self._stream(FrameParser(), None, tray, cancel_token)
 
     def _stream(
-        self, parser: FrameParser, deadline: float | None, tray: Tray | None, hangup: Hangup | None = None
+        self,
+        parser: FrameParser,
+        deadline: float | None,
+        tray: TrayInfo | None,
+        cancel_token: CancelToken | None = None,
     ) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"}
         if parser.last_id:
@@ -456,10 +470,12 @@ class DaemonClient:
         path = "/v1/events"
         if tray is not None:
             path += f"?{urlencode({'tray': tray.backend, 'notifies': str(tray.notifies).lower()})}"
-        with self._transport.stream(path, headers, deadline=deadline, hangup=hangup) as lines:
+        with self._transport.stream(path, headers, deadline=deadline, cancel_token=cancel_token) as lines:
             yield Event(id=parser.last_id, event="hello", data=None)
             for frame in parser.frames(lines):
-                yield typed(frame)
+                yield decode_frame(frame)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     def _ask(
         self,
@@ -484,24 +500,30 @@ class DaemonClient:
             return msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError as error:
             why = f"it has version {self._daemon_version}" if self._daemon_version else "it may be another program"
-            message = f"The answer of {self.base_url} cannot be read ({why}). Try: upstash-helper restart"
+            message = f"The answer from {self.base_url} cannot be read ({why}). Try: upstash-helper restart"
             raise UnexpectedAnswer(message) from error
 
 
-def _alive(runtime: Path, restart: str) -> discovery.Discovery | None:
+def _running_daemon(runtime: Path, restart: str) -> discovery.Discovery | None:
     try:
         found = discovery.read(runtime, restart_command=restart)
     except VersionMismatch:
         if discovery.is_running(runtime):
             raise
-        return None  # left behind before an update
-    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
+        return None  # left over from before an update
+    # A running daemon holds the lock. Without it, another program may be at the address by now.
     return found if discovery.is_running(runtime) else None
 
 
-def _token_at(base_url: str, runtime: Path, restart: str) -> str | None:
-    found = _alive(runtime, restart)
+def _owner_token(base_url: str, runtime: Path, restart: str) -> str | None:
+    found = _running_daemon(runtime, restart)
     return found.owner_token if found is not None and found.base_url == base_url else None
+
+
+def _with_query(path: str, query: dict[str, str | int | None]) -> str:
+    """Append the parameters that are not None."""
+    encoded = urlencode({name: value for name, value in query.items() if value is not None})
+    return f"{path}?{encoded}" if encoded else path
 
 
 def _attempt(attempt_id: str) -> str:

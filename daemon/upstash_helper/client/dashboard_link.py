@@ -1,4 +1,4 @@
-"""How a browser gets to know the dashboard's address, and nobody else does."""
+"""Passing the dashboard's address to the browser without exposing the ticket in it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ PAGE: Final = "dashboard.html"
 
 def leave_page(runtime: Path, url: str) -> Path:
     """
-    Leave a page in the runtime folder that leads to ``url``, and return where it is.
+    Write a page to the runtime folder that redirects to ``url``, and return its path.
 
-    A browser is given its address as an argument, which every user of the machine can read in the list of processes.
-    So the argument is this file, which its user alone can read, and the ticket is in there. A redirect by ``meta``
-    keeps the fragment, needs no script, and arrives at the daemon as what it lets in: a navigation to ``/``.
+    A browser gets its address as an argument, which every user of the machine can read in the list of processes. So the
+    argument is the address of this file, which only its owner can read, and the ticket is inside. A ``meta`` redirect
+    keeps the fragment, needs no script, and reaches the daemon as a navigation to ``/``, which it accepts.
 
-    The file stays, since nothing tells when a browser that has yet to start will have read it. What it holds is worth
-    nothing once it was used, or after a minute, and the next one takes its place.
+    The file is not deleted, since there is no event when a browser that is still starting has read it. The ticket works
+    once, within a minute, and the next page replaces this one.
 
     Raises:
         OSError: If it cannot be written.
     """
-    place = html.escape(url)
+    address = html.escape(url)
     page = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
-<meta http-equiv="refresh" content="0;url={place}">
+<meta http-equiv="refresh" content="0;url={address}">
 <title>upstash-helper</title>
-<p>The dashboard opens. If it does not, <a href="{place}">open it</a>.</p>
+<p>Opening the dashboard. If nothing happens, <a href="{address}">open it here</a>.</p>
 </html>
 """
     private_files.make_folder(runtime)
@@ -44,7 +44,7 @@ def leave_page(runtime: Path, url: str) -> Path:
 
 
 def browse(address: str) -> bool:
-    """Open an address in the user's browser; False where none can be started."""
+    """Open an address in the user's browser. Return False if no browser can be started."""
     import webbrowser
 
     try:

@@ -1,4 +1,4 @@
-"""Variables as text that a ``.env`` reader or a shell takes as it is."""
+"""Formatting variables for ``.env`` files, shells, PowerShell, and JSON."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class NotExpressible(ValueError):
-    """A variable that cannot be written in this format."""
+    """A variable cannot be written in this format."""
 
 
 def env_lines(variables: Mapping[str, str], form: EnvFormat) -> str:
     """
-    Return the variables in a format, without a newline at the end.
+    Return the variables in a format, without a trailing newline.
 
     Raises:
-        NotExpressible: If a name is none, or a value has a control character.
+        NotExpressible: If a name is not a valid identifier, or a value contains a control character.
     """
     if form == "json":
         import msgspec
@@ -52,10 +52,10 @@ def _line(name: str, value: str, form: EnvFormat) -> str:
 
 def _dotenv_quoted(value: str) -> str:
     """
-    Quote a value so that `sh`, python-dotenv and Node's dotenv agree about it, where that can be.
+    Quote a value so that ``sh``, python-dotenv, and Node's dotenv read the same, where that is possible.
 
-    There is no standard. Between double quotes a reader may expand ``$`` and unescape backslashes; between single
-    quotes the value ends at the next one. A value with both kinds is escaped as `sh` wants it.
+    There is no standard. In double quotes a reader may expand ``$`` and unescape backslashes; in single quotes the
+    value ends at the next single quote. A value that needs both kinds is escaped for ``sh``.
     """
     if not re.search(r'["\\$`]', value):
         return f'"{value}"'

@@ -1,8 +1,8 @@
 """
-What a call of the daemon can end with, other than its answer.
+The errors of a call to the daemon.
 
-Every error that the client raises on purpose is a ``ClientError``, and ``str()`` of it is a sentence for a person. What
-the daemon refuses is an ``ApiProblem``; the refusals that an app may want to tell apart have classes of their own.
+Every error that the client raises deliberately is a ``ClientError``, and its ``str()`` is a sentence for a person. An
+error answer of the daemon is an ``ApiProblem``, with a subclass for each one that an app may want to handle.
 """
 
 from __future__ import annotations
@@ -18,67 +18,67 @@ if TYPE_CHECKING:
 
 
 class DaemonUnreachable(ClientError):
-    """The daemon is not running, or does not answer. ``str()`` has the command that starts it."""
+    """The daemon is not running, or does not answer. ``str()`` contains the command that starts it."""
 
     def __init__(self, message: str, *, sent: bool = False) -> None:
         """
         Args:
             message: What happened and what to do, for a person.
-            sent: Whether the request may have reached the daemon, and so been carried out.
+            sent: Whether the daemon may have received the request and carried it out.
         """
         super().__init__(message)
         self.sent = sent
 
 
 class UnexpectedAnswer(ClientError):
-    """An answer that is not of this API: another version of the daemon, or another program at its address."""
+    """The answer does not match the API: the daemon has another version, or another program is at its address."""
 
 
 class WaitTimedOut(ClientError):
-    """What was waited for did not happen in the time given."""
+    """The timeout has passed."""
 
 
 class SignedOut(ClientError):
-    """This client has signed out, so it has no token any more."""
+    """This client has signed out, so it no longer has a token."""
 
 
 class SignInFailed(ClientError):
-    """The user's sign-in to Upstash failed, was given up, or took too long. ``str()`` says why and what to do."""
+    """The sign-in to Upstash failed, was canceled, or took too long. ``str()`` says why and what to do."""
 
     def __init__(self, attempt: Attempt) -> None:
         """
         Args:
-            attempt: As it ended.
+            attempt: The attempt in its final state.
         """
-        super().__init__(attempt.detail or "The sign-in to Upstash did not succeed. Start again.")
+        super().__init__(attempt.detail or "The sign-in to Upstash did not succeed. Try again.")
         self.attempt = attempt
         self.reason: str = attempt.reason or attempt.state
-        """Stable: programs tell the reasons apart by it."""
+        """A stable code, for programs."""
 
 
 class TokenStoreUnavailable(ClientError):
-    """The app's token cannot be kept, or not be read. ``str()`` says why, and how to keep it elsewhere."""
+    """The app's token cannot be stored or read. ``str()`` says why, and how to store it elsewhere."""
 
 
 class TokenStoreLocked(TokenStoreUnavailable):
     """The keyring is locked, and the user has not unlocked it."""
 
 
-# --- what the daemon refuses ------------------------------------------------------------------------------------------
+# --- error answers ----------------------------------------------------------------------------------------------------
 
 
 class ApiProblem(ClientError):
-    """The daemon refused a request, or failed at it (RFC 9457)."""
+    """The daemon refused a request or failed to carry it out (RFC 9457)."""
 
     def __init__(self, problem: Problem) -> None:
         """
         Args:
-            problem: The answer as it came.
+            problem: The error answer.
         """
         super().__init__(problem.detail)
         self.problem = problem
         self.code = problem.code
-        """Stable: programs tell errors apart by it."""
+        """A stable code, for programs."""
         self.status = problem.status
         self.detail = problem.detail
         self.retry_after: float | None = None if problem.retry_after is UNSET else float(problem.retry_after)
@@ -86,11 +86,11 @@ class ApiProblem(ClientError):
 
 
 class PairingRefused(ApiProblem):
-    """The app was not let in. The classes below say why."""
+    """The app was not given access. The subclasses say why."""
 
 
 class PairingDenied(PairingRefused):
-    """The user said no."""
+    """The user denied the request."""
 
 
 class PairingExpired(PairingRefused):
@@ -99,55 +99,55 @@ class PairingExpired(PairingRefused):
 
 class PairingPending(PairingRefused):
     """
-    Another request of this program waits for the user already, who is shown one at a time: of a run that was broken
-    off a moment ago, or of another script, for all that run in one interpreter are one program to the system.
+    Another request of this program is already pending, and the user is shown one at a time. It may be from a run that
+    was interrupted, or from another script: to the system, all scripts of one interpreter are the same program.
 
-    ``retry_after`` tells when that one expires.
+    ``retry_after`` is when that request expires.
     """
 
     def __init__(self, problem: Problem) -> None:
         """
         Args:
-            problem: The answer as it came.
+            problem: The error answer.
         """
         super().__init__(problem)
         message = (
-            "Another request of this program still waits for the user, perhaps of a run that was broken off. Decide"
-            f" about that one first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}."
+            "Another request of this program is still pending, perhaps from a run that was interrupted. Decide on that"
+            f" one first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}."
         )
         self.args = (message,)
 
 
 class TooManyPairings(PairingRefused):
-    """The user was asked too often or has just said no. ``retry_after`` tells when to come again."""
+    """Too many requests, or the user has just denied one. ``retry_after`` is when the app may try again."""
 
     def __init__(self, problem: Problem) -> None:
         """
         Args:
-            problem: The answer as it came.
+            problem: The error answer.
         """
         super().__init__(problem)
         self.args = (f"{problem.detail} Try again{_in_seconds(self.retry_after)}.",)
 
 
 class AppBlocked(PairingRefused):
-    """The user does not want to be asked by this app any more: ask no further."""
+    """The user has blocked this app. It should not request access again."""
 
 
 class TokenRevoked(ApiProblem):
-    """The token is not known to the daemon, or no longer: the user has revoked it, or it has expired. Pair anew."""
+    """The daemon does not accept the token: it was revoked or has expired. Pair again."""
 
 
 class InsufficientScope(ApiProblem):
-    """The call needs a scope that the user has not granted. ``str()`` names it."""
+    """The call requires a scope that the user has not granted. ``str()`` names it."""
 
 
 class NotTheCreator(ApiProblem):
-    """The app may read the credentials of the databases that it created, and this is another one."""
+    """The app may read only the credentials of databases that it created, and it did not create this one."""
 
 
 class RateLimited(ApiProblem):
-    """The app calls too often; ``retry_after`` tells when to go on."""
+    """The app has sent too many requests. ``retry_after`` is when it may continue."""
 
 
 class NotConnected(ApiProblem):
@@ -155,7 +155,7 @@ class NotConnected(ApiProblem):
 
 
 class ReconnectRequired(ApiProblem):
-    """Upstash no longer takes the stored API key: call ``connect``."""
+    """Upstash rejected the stored API key: call ``connect``."""
 
 
 class DatabaseNotFound(ApiProblem):
@@ -163,14 +163,14 @@ class DatabaseNotFound(ApiProblem):
 
 
 class RequestInProgress(ApiProblem):
-    """A request with the same idempotency key is being carried out right now."""
+    """A request with the same idempotency key is in progress."""
 
 
 class OutcomeUnknown(ApiProblem):
-    """Upstash's answer was lost. Asking again with the same idempotency key finds the database, or makes it."""
+    """Upstash's answer was lost. Repeating the call with the same idempotency key finds or creates the database."""
 
 
-_CLASS_OF: Final[dict[str, type[ApiProblem]]] = {
+_CLASSES: Final[dict[str, type[ApiProblem]]] = {
     "app_blocked": AppBlocked,
     "database_not_found": DatabaseNotFound,
     "insufficient_scope": InsufficientScope,
@@ -188,9 +188,9 @@ _CLASS_OF: Final[dict[str, type[ApiProblem]]] = {
 }
 
 
-def of_problem(problem: Problem) -> ApiProblem:
-    """Return the daemon's refusal as an error, of the class that its code has."""
-    return _CLASS_OF.get(problem.code, ApiProblem)(problem)
+def from_problem(problem: Problem) -> ApiProblem:
+    """Return an error answer as an exception of the class for its code."""
+    return _CLASSES.get(problem.code, ApiProblem)(problem)
 
 
 def _in_seconds(seconds: float | None) -> str:

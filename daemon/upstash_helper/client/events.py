@@ -1,4 +1,4 @@
-"""Reading ``GET /v1/events``: server-sent events, as the WHATWG's HTML standard (section 9.2) defines them."""
+"""Parsing ``GET /v1/events``: server-sent events (HTML standard, section 9.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOODBYE: Final = "bye"
 
 Data = Connection | Attempt | DatabaseChange | Pairing | RevokedApp | dict[str, object] | None
 
-_KINDS: Final[dict[str, type[Connection | Attempt | DatabaseChange | Pairing | RevokedApp]]] = {
+_TYPES: Final[dict[str, type[Connection | Attempt | DatabaseChange | Pairing | RevokedApp]]] = {
     "connection": Connection,
     "attempt": Attempt,
     "database": DatabaseChange,
@@ -28,7 +28,7 @@ _KINDS: Final[dict[str, type[Connection | Attempt | DatabaseChange | Pairing | R
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as it came."""
+    """An event with its data as text."""
 
     id: str
     event: str
@@ -37,11 +37,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Something that happened.
+    An event of the daemon.
 
-    ``data`` is a ``Connection`` (event ``connection``), an ``Attempt`` (``attempt``), a ``DatabaseChange``
-    (``database``), a ``Pairing`` (``pairing``: it is new, decided, or over), a ``RevokedApp`` (``revoked``), None
-    (``reset``: events were missed, read the state anew), or plain JSON for an event that this version does not know.
+    The type of ``data`` depends on ``event``: a ``Connection`` (``connection``), an ``Attempt`` (``attempt``), a
+    ``DatabaseChange`` (``database``), a ``Pairing`` that is new, decided, or expired (``pairing``), a ``RevokedApp``
+    (``revoked``), None (``reset``: events were missed, so the state has to be read again), or plain JSON for an event
+    that this version does not know.
     """
 
     id: str
@@ -50,13 +51,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameParser:
-    """Puts lines together to events. ``last_id`` is what a resuming reader sends as ``Last-Event-ID``."""
+    """Assembles lines into events. ``last_id`` is the ``Last-Event-ID`` for resuming the stream."""
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = last_id
 
     def frames(self, lines: Iterable[bytes]) -> Iterator[Frame]:
-        """Yield the events of ``lines``. One that the end of the stream cuts off is dropped, as the standard asks."""
+        """Yield the events in ``lines``. An event that is cut off at the end is dropped, as the standard requires."""
         event, data = "", list[str]()
         for raw in lines:
             line = raw.rstrip(b"\r\n").decode(errors="replace")
@@ -75,24 +76,24 @@ class FrameParser:
                 self.last_id = value
 
 
-def typed(frame: Frame) -> Event:
+def decode_frame(frame: Frame) -> Event:
     """
-    Return a frame as an event.
+    Decode the data of a frame.
 
     Raises:
-        UnexpectedAnswer: If its data is not what this version of the API says.
+        UnexpectedAnswer: If it does not match this version of the API.
     """
     try:
         return Event(id=frame.id, event=frame.event, data=_data(frame))
     except msgspec.MsgspecError as error:
-        message = f"The daemon sent an event {frame.event!r} that cannot be read: is it of another version?"
+        message = f"The daemon sent an event {frame.event!r} that cannot be read. Is it of another version?"
         raise UnexpectedAnswer(message) from error
 
 
 def _data(frame: Frame) -> Data:
     if frame.event in {"reset", GOODBYE}:
         return None
-    kind = _KINDS.get(frame.event)
+    kind = _TYPES.get(frame.event)
     if kind is None:
         return msgspec.json.decode(frame.data, type=dict[str, object])
     return msgspec.json.decode(frame.data, type=kind)

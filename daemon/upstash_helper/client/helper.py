@@ -1,7 +1,7 @@
 """
-The public client: an app's way to the user's databases at Upstash, through the helper that has the API key.
+The public client for apps: access to the user's Upstash databases through the helper, which holds the API key.
 
-It is synchronous, and may be used by several threads. In ``asyncio``: ``await asyncio.to_thread(Helper.pair, …)``.
+It is synchronous and thread-safe. In ``asyncio``, use ``await asyncio.to_thread(Helper.pair, …)``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import UNSET
 
 from upstash_helper.client import locate
-from upstash_helper.client.app_session import AppClient, AppSession, ask_user, print_code
+from upstash_helper.client.app_session import AppClient, AppSession, print_code, request_access
 from upstash_helper.client.errors import DaemonUnreachable, OutcomeUnknown, RequestInProgress, SignInFailed
 from upstash_helper.client.transport import Deadline
 from upstash_helper.protocol.wire import ChangeDatabase, Connection, CreateDatabase
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import NewToken, TokenInfo
 
 CREATE_SECONDS: Final = 150.0
-"""The daemon is sure after two minutes that a create whose answer was lost has made nothing."""
+"""After two minutes the daemon knows whether a create request with a lost answer has created anything."""
 
-# After a daemon that broke off; it may be starting again.
-_AGAIN_SECONDS: Final = 0.5
+# The daemon closed the connection; it may be restarting.
+_RETRY_SECONDS: Final = 0.5
 
 
 class Databases:
     """
-    ``helper.databases``. Each method tells the scope that it needs, and raises ``InsufficientScope`` without it.
+    ``helper.databases``. Each method names the scope that it requires, and raises ``InsufficientScope`` without it.
 
-    All raise ``NotConnected`` if no account is connected, ``DatabaseNotFound`` for an id that the account does not
-    have, and otherwise what ``Helper`` says.
+    All methods raise ``NotConnected`` if no account is connected, ``DatabaseNotFound`` for an unknown id, and the
+    errors of ``Helper``.
     """
 
     def __init__(self, session: AppSession) -> None:
-        """Is made by ``Helper``."""
+        """Created by ``Helper``."""
         self._session = session
 
     def list(self, *, refresh: bool = False) -> tuple[Database, ...]:
         """
-        Return all databases, by name. Scope: ``databases:read``.
+        Return all databases, sorted by name. Scope: ``databases:read``.
 
         Args:
-            refresh: Ask Upstash even if the daemon knows a list that is some seconds old.
+            refresh: Read from Upstash even if the daemon has a list that is a few seconds old.
         """
         return self._session.run(lambda daemon: tuple(daemon.databases(refresh=refresh)))
 
@@ -76,27 +76,27 @@ class Databases:
         timeout: float = CREATE_SECONDS,
     ) -> Database:
         """
-        Make a database, and return it. Scope: ``databases:write``. What is left out is left to Upstash.
+        Create a database and return it. Scope: ``databases:write``. Upstash chooses the properties that are not given.
 
-        However often the connection breaks on the way, one call makes one database: it is repeated with the same
-        idempotency key until the outcome is known.
+        One call creates one database, even if connections break: the request is repeated with the same idempotency key
+        until the outcome is known.
 
         Args:
-            name: 1 to 64 letters, digits, spaces and ``.:@+-_``.
-            primary_region: As ``Helper.regions`` lists them, such as ``eu-west-1``.
-            read_regions: Further regions, to read from.
-            platform: ``aws`` or ``gcp``; by default that of the region.
+            name: 1 to 64 letters, digits, spaces, and ``.:@+-_``.
+            primary_region: The id of a region from ``Helper.regions``, such as ``eu-west-1``.
+            read_regions: Further regions with read replicas.
+            platform: ``aws`` or ``gcp``; by default the region's.
             plan: Such as ``free`` or ``payg``.
-            budget: US dollars a month.
-            eviction: Whether old keys make room for new ones when the database is full.
+            budget: US dollars per month.
+            eviction: Whether old keys are evicted when the database is full.
             tls: Whether clients must use TLS.
-            idempotency_key: 1 to 255 visible ASCII characters that stand for this very database: for 24 hours the same
-                key returns it, also when the app was started anew in between. By default one that is made for this
-                call.
-            timeout: Seconds in which an unknown outcome is asked for again.
+            idempotency_key: 1 to 255 visible ASCII characters that identify this database: for 24 hours the same key
+                returns it, even after a restart of the app. By default a new one for each call.
+            timeout: Seconds during which the request is repeated if the outcome is unknown.
 
         Raises:
-            OutcomeUnknown: If it is not known in time, or only a person can tell which database it is.
+            OutcomeUnknown: If the outcome is still unknown after ``timeout``, or only a person can tell which database
+                was created.
         """
         new = CreateDatabase(
             name=name,
@@ -124,21 +124,21 @@ class Databases:
         tls: Literal[True] | None = None,
     ) -> Database:
         """
-        Rename a database, or change its settings, and return it as it is then. Scope: ``databases:write``.
+        Rename a database or change its settings, and return the changed database. Scope: ``databases:write``.
 
-        What is left out stays as it is. Upstash makes one change after the other: if one fails, ``ApiProblem`` has
-        those that were made in ``problem.applied``.
+        Properties that are not given stay unchanged. Upstash makes one change after the other: if one fails,
+        ``problem.applied`` of the ``ApiProblem`` lists those that were made.
 
         Args:
-            database_id: Which one.
-            name: 1 to 64 letters, digits, spaces and ``.:@+-_``.
-            eviction: Whether old keys make room for new ones when the database is full.
-            auto_upgrade: Whether it goes to a larger plan by itself when it is full.
-            daily_backup: Whether it is backed up each day.
-            read_regions: All the regions to read from.
+            database_id: The database.
+            name: 1 to 64 letters, digits, spaces, and ``.:@+-_``.
+            eviction: Whether old keys are evicted when the database is full.
+            auto_upgrade: Whether it is upgraded to a larger plan automatically when it is full.
+            daily_backup: Whether it is backed up daily.
+            read_regions: All regions with read replicas.
             plan: Such as ``payg``.
-            budget: US dollars a month.
-            tls: True turns TLS on, and nothing turns it off again.
+            budget: US dollars per month.
+            tls: True requires TLS. This cannot be undone.
         """
         change = ChangeDatabase(
             name=UNSET if name is None else name,
@@ -153,58 +153,57 @@ class Databases:
         return self._session.run(lambda daemon: daemon.change_database(database_id, change))
 
     def reset_password(self, database_id: str) -> Database:
-        """Give the database a new password and new REST tokens; the old ones stop working. ``databases:write``."""
+        """Replace the password and REST tokens. The old ones stop working. Scope: ``databases:write``."""
         return self._session.run(lambda daemon: daemon.reset_password(database_id))
 
     def delete(self, database_id: str) -> None:
-        """Delete the database and all that is in it. Scope: ``databases:delete``."""
+        """Delete the database and its data. Scope: ``databases:delete``."""
         self._session.run(lambda daemon: daemon.delete_database(database_id))
 
     def credentials(self, database_id: str) -> DatabaseCredentials:
         """
-        Return what lets a client into one database: URLs, password and tokens. Scope: ``databases:credentials``.
+        Return the URLs, password, and tokens for connecting to one database. Scope: ``databases:credentials``.
 
         Raises:
-            NotTheCreator: If the app did not create it, and the user did not allow all databases.
+            NotTheCreator: If the app did not create the database and the user did not grant access to all databases.
         """
         return self._session.run(lambda daemon: daemon.credentials(database_id))
 
     def env(self, database_id: str) -> dict[str, str]:
-        """Return the variables for a ``.env`` file or ``os.environ``, by their names; otherwise as ``credentials``."""
+        """Return the credentials as variables for a ``.env`` file or ``os.environ``; see ``credentials``."""
         return self.credentials(database_id).env
 
     def _create(self, new: CreateDatabase, key: str, deadline: Deadline) -> Database:
-        begun = False
+        may_have_been_sent = False
         while True:
             try:
                 return self._session.run(lambda daemon: daemon.create_database(new, idempotency_key=key))
             except DaemonUnreachable as error:
-                begun = begun or error.sent
-                wait = _AGAIN_SECONDS if begun else None
-                if wait is None or not deadline.wait(wait):
+                may_have_been_sent = may_have_been_sent or error.sent
+                if not may_have_been_sent or not deadline.wait(_RETRY_SECONDS):
                     raise
             except (OutcomeUnknown, RequestInProgress) as error:
-                begun = True
+                may_have_been_sent = True
                 if error.retry_after is None or not deadline.wait(error.retry_after):
                     raise
 
 
 def print_url(url: str) -> None:
-    """Show on stderr where the user signs in."""
-    sys.stderr.write(f"Sign in to Upstash in a browser on this machine: {url}\n")
+    """Print the address at which the user signs in to stderr."""
+    sys.stderr.write(f"To sign in to Upstash, open this address in a browser on this machine: {url}\n")
 
 
 class Helper:
     """
-    The user's helper, as one app that the user has let in.
+    The user's helper, for an app that has access.
 
-    Every method raises a ``ClientError`` if it fails: ``DaemonUnreachable`` if the helper is not there,
-    ``UnexpectedAnswer`` if another program is in its place, ``TokenRevoked`` if the user has shut the app out again,
-    and ``InsufficientScope`` if the user has not granted what the method needs. Each is a sentence for a person, too.
+    Every method raises a ``ClientError`` if it fails: ``DaemonUnreachable`` if the helper is not running,
+    ``UnexpectedAnswer`` if another program is at its address, ``TokenRevoked`` if the user has revoked the access, and
+    ``InsufficientScope`` if the user has not granted the required scope. ``str()`` of each is a sentence for a person.
     """
 
     def __init__(self, session: AppSession, name: str, granted: TokenInfo | NewToken) -> None:
-        """Is called by ``Helper.pair``."""
+        """Called by ``Helper.pair``."""
         self._session = session
         self._name = name
         self._granted = granted.scopes
@@ -226,51 +225,50 @@ class Helper:
         token_store: TokenStore | None = None,
     ) -> Helper:
         """
-        Return the helper, asking the user to let the app in unless that has been done before.
+        Return a helper with access. The user is asked only if there is no stored token yet.
 
-        The user is shown which program asks, its name, the code, and the scopes in plain words, and may grant fewer:
-        look at ``scopes`` of what is returned. The app's token is kept in the token store, and used again next time.
+        The user sees the program, its name, the code, and the meaning of the scopes, and may grant fewer of them: check
+        ``scopes`` of the result. The app's token is kept in the token store for the next run.
 
-        Whoever is let in anew is another app to the helper: it reads the credentials of the databases that it created
-        before only if the user allows it all databases.
+        An app that gets access again is a new app to the helper: it can read the credentials of databases that it
+        created before only if the user grants access to all databases.
 
         Args:
-            name: What the app calls itself, to the user and in the keyring.
-            scopes: What it asks for: ``connection:read``, ``connection:write``, ``databases:read``,
+            name: The app's name, shown to the user and in the keyring.
+            scopes: The requested scopes: ``connection:read``, ``connection:write``, ``databases:read``,
                 ``databases:write``, ``databases:delete``, ``databases:credentials``, ``upstash:read``,
                 ``upstash:write``.
-            reason: What for, in a sentence; the user reads it.
-            required: Without which of them a stored token is not used and the user is asked again; by default all.
-                Name fewer if the app can do without the others, so that the user is not asked again for what was
+            reason: Why the app needs access, in a sentence that is shown to the user.
+            required: The scopes without which a stored token is not used and the user is asked again; by default all.
+                Pass fewer if the app works without the others, so that the user is not asked again for scopes that were
                 refused.
-            on_code: Is called with the code to show and the time (UTC) until which the user can decide. By default it
-                is written to stderr.
-            timeout: Seconds for all of it. The app waits its turn in them if the user cannot be asked now. None: as
-                long as the user has for deciding, and no waiting for a turn.
-            base_url: Where the helper is, on this machine's loopback; by default where it has announced itself, else
-                ``http://127.0.0.1:3000``.
-            token_store: Keeps the token; by default the system's keyring (``KeyringTokens``).
+            on_code: Called with the code to show and the time (UTC) by which the user has to decide. By default both
+                are printed to stderr.
+            timeout: Seconds for the whole process. If a request cannot be made right now, it is retried within this
+                time. None: until the request expires, without retries.
+            base_url: The helper's loopback address; by default from the discovery file, or ``http://127.0.0.1:3000``.
+            token_store: Stores the token; by default the system's keyring (``KeyringTokens``).
 
         Raises:
-            PairingDenied: If the user says no.
+            PairingDenied: If the user denies the request.
             PairingExpired: If the user does not decide in time.
-            PairingPending: If another request of this program still waits for the user.
-            TooManyPairings: If the user was asked too often, or has just said no.
-            AppBlocked: If the user does not want to be asked any more.
+            PairingPending: If another request of this program is pending.
+            TooManyPairings: If there were too many requests, or the user has just denied one.
+            AppBlocked: If the user has blocked the app.
             WaitTimedOut: After ``timeout``.
-            TokenStoreUnavailable: If the token cannot be kept: before the user is asked, wherever that is known.
-            DaemonUnreachable: If the helper is not there. The sentence has the command that starts it.
-            UnexpectedAnswer: If another program is at its address. It was sent no token.
-            ValueError: If ``base_url`` is not on this machine's loopback.
+            TokenStoreUnavailable: If the token cannot be stored; raised before the user is asked, if it is known then.
+            DaemonUnreachable: If the helper is not running. The message contains the command that starts it.
+            UnexpectedAnswer: If another program is at the helper's address. No token was sent to it.
+            ValueError: If ``base_url`` is not a loopback address.
         """
         daemon = locate.find(base_url)
-        session = AppSession(daemon, _keyring(name, daemon.world) if token_store is None else token_store)
+        session = AppSession(daemon, _keyring(name, daemon.label) if token_store is None else token_store)
         known = session.resume()
         if known is not None and set(scopes if required is None else required) <= set(known.scopes):
             return cls(session, name, known)
-        wish = PairingRequest(name=name, scopes=scopes, reason=reason)
-        new = ask_user(wish, connect=session.connect, on_code=on_code, deadline=Deadline(timeout))
-        session.adopt(new)
+        request = PairingRequest(name=name, scopes=scopes, reason=reason)
+        new = request_access(request, connect=session.client, on_code=on_code, deadline=Deadline(timeout))
+        session.set_token(new)
         return cls(session, name, new)
 
     def __repr__(self) -> str:
@@ -280,40 +278,40 @@ class Helper:
 
     @property
     def base_url(self) -> str:
-        """Where the helper is."""
+        """The helper's address."""
         return self._session.base_url
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """What the user granted, which may be less than what was asked for."""
+        """The granted scopes, which may be fewer than the requested ones."""
         return self._granted
 
     @property
     def all_databases(self) -> bool:
-        """Whether ``databases:credentials`` is for all databases, and not only for those that the app created."""
+        """Whether ``databases:credentials`` applies to all databases, not only to those that the app created."""
         return self._all_databases
 
     def token(self) -> TokenInfo:
-        """Return what the token is, as the helper sees it now: the app's id, its identity, scopes and end."""
+        """Return the current properties of the token: the app's id, identity, scopes, and expiration."""
         return self._session.run(AppClient.token)
 
     def rotate(self) -> None:
         """
-        Take a new token in the place of the old one, which stops working, and store it.
+        Replace the token by a new one, and store it. The old one stops working.
 
         Raises:
-            TokenStoreUnavailable: If it cannot be stored. This object goes on with it all the same.
+            TokenStoreUnavailable: If it cannot be stored. This object uses it nevertheless.
         """
         self._session.rotate()
 
     def sign_out(self) -> None:
-        """Give the token up and remove it from the store. Every later call raises ``SignedOut``; ``pair`` asks anew."""
+        """Revoke the token and remove it from the store. Later calls raise ``SignedOut``; ``pair`` asks again."""
         self._session.sign_out()
 
     # --- the account --------------------------------------------------------------------------------------------------
 
     def connection(self) -> Connection:
-        """Return what the connection to an Upstash account is now. Scope: ``connection:read``."""
+        """Return the connection to an Upstash account. Scope: ``connection:read``."""
         return self._session.run(AppClient.connection)
 
     def connect(
@@ -325,20 +323,20 @@ class Helper:
         on_url: Callable[[str], object] = print_url,
     ) -> Connection:
         """
-        Have the user connect an Upstash account, and return the connection; at once if one is connected.
+        Let the user connect an Upstash account, and return the connection. Returns immediately if one is connected.
 
-        Scopes: ``connection:write`` and ``connection:read``. If a sign-in is under way already it is joined.
+        Scopes: ``connection:write`` and ``connection:read``. If a sign-in is already pending, it is joined.
 
         Args:
-            open_browser: Have the helper open the user's browser.
-            wait: Until the user is through; else the state that is returned is ``connecting``.
-            timeout: Seconds to wait; None: as long as the sign-in may take, which is ten minutes.
-            on_url: Is called with the address at which the user signs in, if no browser was opened. By default it is
-                written to stderr.
+            open_browser: Whether the helper opens the user's browser.
+            wait: Whether to wait for the sign-in. If not, the returned state is ``connecting``.
+            timeout: Seconds to wait; None: until the sign-in expires after ten minutes.
+            on_url: Called with the address at which the user signs in if no browser was opened. By default it is
+                printed to stderr.
 
         Raises:
-            SignInFailed: If the user gave up, or it went wrong; ``reason`` is for programs.
-            WaitTimedOut: After ``timeout``. The sign-in goes on.
+            SignInFailed: If the user canceled, or the sign-in failed; ``reason`` is a code for programs.
+            WaitTimedOut: After ``timeout``. The sign-in stays pending.
         """
         started = self._session.run(lambda daemon: daemon.connect(open_browser=open_browser))
         if isinstance(started, Connection):
@@ -351,29 +349,30 @@ class Helper:
                 raise SignInFailed(ended)
         return self.connection()
 
-    # --- what else there is -------------------------------------------------------------------------------------------
+    # --- regions and events -------------------------------------------------------------------------------------------
 
     def regions(self) -> tuple[Region, ...]:
-        """Return the regions that a database can be made in."""
+        """Return the regions in which a database can be created."""
         return self._session.run(AppClient.regions)
 
     def events(self, *, last_event_id: str = "", timeout: float | None = None) -> Iterator[Event]:
         """
-        Yield what happens, until the helper stops or the app is shut out. Scope: ``connection:read``.
+        Yield events until the helper stops. Scope: ``connection:read``.
 
-        A stream that breaks is resumed where it broke. Changes of databases come with ``databases:read``.
+        If the stream breaks, it is resumed after the last event. Changes of databases require ``databases:read``.
 
         Args:
-            last_event_id: Go on after this event.
+            last_event_id: Resume after this event.
             timeout: Seconds after which to stop.
 
         Raises:
             WaitTimedOut: After ``timeout``.
+            TokenRevoked: If the access is revoked.
         """
         return self._session.events(last_event_id=last_event_id, timeout=timeout)
 
 
-def _keyring(name: str, world: str) -> TokenStore:
+def _keyring(name: str, label: str) -> TokenStore:
     from upstash_helper.client.token_store import KeyringTokens
 
-    return KeyringTokens(name, daemon=world)
+    return KeyringTokens(name, daemon=label)

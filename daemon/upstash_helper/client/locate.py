@@ -1,4 +1,4 @@
-"""Where an app finds the daemon of its user, and what that daemon's world is called."""
+"""Locating the daemon of the user who runs an app."""
 
 from __future__ import annotations
 
@@ -16,57 +16,58 @@ from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Settin
 if TYPE_CHECKING:
     from pathlib import Path
 
-USUAL_URL: Final = "http://127.0.0.1:3000"
+DEFAULT_URL: Final = "http://127.0.0.1:3000"
 
 
-class Whereabouts(NamedTuple):
-    """A daemon."""
+class DaemonLocation(NamedTuple):
+    """Where a daemon is."""
 
     base_url: str
-    world: str = ""
-    """Tells its tokens from those of another daemon; empty for the user's usual one."""
+    label: str = ""
+    """Distinguishes its tokens in the keyring from those of other daemons. Empty for the default profile."""
     start_command: str = START_COMMAND
 
 
-def find(base_url: str | None = None) -> Whereabouts:
+def find(base_url: str | None = None) -> DaemonLocation:
     """
-    Return where the daemon is: at ``base_url`` if that is given, else where the user's daemon has announced itself
-    (that of ``UPSTASH_HELPER_PROFILE`` and ``UPSTASH_HELPER_HOME``, if they are set), else where it usually is.
+    Return the location of the daemon, and wake it if it is socket-activated.
 
-    One that a service manager starts on demand is started.
+    In order of precedence: ``base_url``; the address in the discovery file of the profile (``UPSTASH_HELPER_PROFILE``
+    and ``UPSTASH_HELPER_HOME`` are respected); for the default profile, the default address.
 
     Raises:
-        DaemonUnreachable: If the environment names a profile whose daemon does not run: it is not at the usual place.
-        DiscoveryRefused: If the announcement may be another user's.
-        VersionMismatch: If that daemon speaks another version of the protocol.
-        ClientError: If the environment names a profile that cannot be one.
+        DaemonUnreachable: If the environment names a profile or home whose daemon is not running: no other daemon is
+            used in its place.
+        DiscoveryRefused: If the discovery file may have been written by another user.
+        VersionMismatch: If the daemon speaks another version of the protocol.
+        ClientError: If the environment names an invalid profile.
     """
     if base_url is not None:
-        return Whereabouts(base_url, world=f"at {base_url.removesuffix('/')}")
+        return DaemonLocation(base_url, label=f"at {base_url.removesuffix('/')}")
     try:
         profile, folders = locate()
     except SettingsError as error:
         raise ClientError(str(error)) from error
     start = START_COMMAND if profile == DEFAULT_PROFILE else f"upstash-helper --profile {profile} start"
-    world = _world(profile, os.environ.get(f"{ENV_PREFIX}HOME"))
+    label = _label(profile, os.environ.get(f"{ENV_PREFIX}HOME"))
     restart = restart_command(start)
-    found = _announced(folders.runtime, restart)
+    found = _running_daemon(folders.runtime, restart)
     if found is None and wake.wake(folders.runtime, folders.state):
-        found = _announced(folders.runtime, restart)
+        found = _running_daemon(folders.runtime, restart)
     if found is not None:
-        return Whereabouts(found, world, start)
+        return DaemonLocation(found, label, start)
     if (reason := discovery.waiting_reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
-    if world:
+    if label:
         raise DaemonUnreachable(not_running(start))
-    return Whereabouts(USUAL_URL, world, start)
+    return DaemonLocation(DEFAULT_URL, label, start)
 
 
-def _announced(runtime: Path, restart: str) -> str | None:
-    # Only a live daemon holds the lock. Without it the address may by now belong to any program.
+def _running_daemon(runtime: Path, restart: str) -> str | None:
+    # A running daemon holds the lock. Without it, another program may be at the address by now.
     return discovery.read_address(runtime, restart_command=restart) if discovery.is_running(runtime) else None
 
 
-def _world(profile: str, home: str | None) -> str:
+def _label(profile: str, home: str | None) -> str:
     parts = [] if profile == DEFAULT_PROFILE else [f"profile {profile}"]
     return ", ".join([*parts, f"in {home}"] if home else parts)

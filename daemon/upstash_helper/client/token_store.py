@@ -43,7 +43,7 @@ class TokenStore(Protocol):
         """Delete the token, if there is one."""
 
 
-class Held(Sensitive, frozen=True, kw_only=True):
+class SecretToken(Sensitive, frozen=True, kw_only=True):
     """A token in memory. Its repr does not show it."""
 
     value: str
@@ -53,19 +53,19 @@ class MemoryTokens:
     """A ``TokenStore`` in memory: the user approves the app again each time it runs. For tests and one-time scripts."""
 
     def __init__(self) -> None:
-        self._held: Held | None = None
+        self._token: SecretToken | None = None
 
     def load(self) -> str | None:
         """Return the token, or None if there is none."""
-        return None if self._held is None else self._held.value
+        return None if self._token is None else self._token.value
 
     def save(self, token: str) -> None:
         """Replace the token."""
-        self._held = Held(value=token)
+        self._token = SecretToken(value=token)
 
     def delete(self) -> None:
         """Delete the token."""
-        self._held = None
+        self._token = None
 
 
 class FileTokens:

@@ -1,1 +1,1 @@
-"""What the daemon and its clients share: wire types, the discovery file, the lock, and their errors."""
+"""What the daemon and its clients share: wire types, messages, the discovery file, the lock, and their errors."""

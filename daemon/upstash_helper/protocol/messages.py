@@ -378,7 +378,8 @@ PROBLEMS: Final[dict[str, Message]] = {
         (
             Step(
                 "Check the list of databases. A repeated request with the same Idempotency-Key creates no second one: "
-                "it finds the database, or creates it once it is certain that there is none"
+                "it finds the database, or creates it once it is certain that there is none. If there are several with "
+                "this name, only you can identify it"
             ),
         ),
     ),

@@ -1,8 +1,8 @@
 """
-The loopback API's types: what goes over the wire, in one place.
+The wire types of the loopback API.
 
-The API validates requests and renders answers with these, clients read with them, and ``/openapi.json`` is generated
-from them. Unknown fields in a request are refused, so a misspelt one is not silently ignored.
+The API validates requests and encodes responses with them, clients decode with them, and ``/openapi.json`` is generated
+from them. Requests with unknown fields are rejected, so that a misspelled field is not silently ignored.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ Budget = Annotated[int, Meta(ge=0, le=1_000_000, description="Monthly budget in 
 
 
 class ResponseBody(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer of the API. Clients ignore fields that they do not know."""
+    """The body of a response. Clients ignore unknown fields."""
 
 
 class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request."""
+    """The body of a request. Unknown fields are rejected."""
 
 
 class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
-    """A value whose fields do not print: its ``repr`` is its name alone."""
+    """A value with secrets in its fields. Its ``repr`` shows none of them."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -53,26 +53,26 @@ class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldError(ResponseBody, frozen=True, kw_only=True):
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     pointer: Annotated[str, Meta(description="RFC 6901 JSON pointer into the body.", examples=["/primary_region"])]
     detail: str
 
 
 class Problem(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
-    """An error, as RFC 9457 problem details."""
+    """An error as problem details (RFC 9457)."""
 
     status: int
     code: Annotated[str, Meta(description="Stable: programs tell errors apart by it.", examples=["not_connected"])]
-    title: str
-    detail: Annotated[str, Meta(description="What happened and what to do about it, for a person.")]
+    title: Annotated[str, Meta(description="The problem in a few words for a person.")]
+    detail: Annotated[str, Meta(description="What happened and what to do about it, in sentences for a person.")]
     type: Annotated[str, Meta(examples=["about:blank"])] = "about:blank"
     errors: tuple[FieldError, ...] = ()
     retry_after: Annotated[int | UnsetType, Meta(description="Seconds.")] = UNSET
     applied: Annotated[
         tuple[str, ...], Meta(description="The fields that were changed before the failure (code `partly_applied`).")
     ] = ()
-    links: Annotated[dict[str, str], Meta(description="Where to go on, by what is there.")] = {}
+    links: Annotated[dict[str, str], Meta(description="Related paths, by name.")] = {}
 
 
 # --- the connection ---------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class Account(ResponseBody, frozen=True, kw_only=True):
 
 
 class CredentialStoreStatus(ResponseBody, frozen=True, kw_only=True):
-    """Where the API key is kept, and how that is."""
+    """The store of the API key, and its state."""
 
     kind: Annotated[str, Meta(examples=["Secret Service"])]
     state: CredentialStoreState
@@ -107,7 +107,7 @@ class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: Annotated[str, Meta(description="RFC 3339, UTC.")]
     waiting: Annotated[
         Literal["no_callback"] | UnsetType,
-        Meta(description="While `pending`: the browser has been gone for long, and `detail` says what may be wrong."),
+        Meta(description="While `pending`: the browser has been away for long, and `detail` has a hint."),
     ] = UNSET
     title: Annotated[str, Meta(description="The state, or why the attempt failed, in a few words for a person.")] = ""
     reason: Annotated[str | UnsetType, Meta(description="Why it failed: a stable code.")] = UNSET
@@ -118,15 +118,15 @@ class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
-    """An attempt, with the address at which the user signs in. Any app may open it; it holds no secret."""
+    """An attempt with the URL at which the user signs in. The URL contains no secret, and any app may open it."""
 
     authorization_url: str
     browser_opened: Annotated[bool, Meta(description="Whether the daemon opened the user's browser.")] = False
-    joined: Annotated[bool, Meta(description="Whether an attempt that was alive already was joined.")] = False
+    joined: Annotated[bool, Meta(description="Whether a pending attempt was joined.")] = False
 
 
 class Connection(ResponseBody, frozen=True, kw_only=True):
-    """The daemon's link to one Upstash account."""
+    """The connection to one Upstash account."""
 
     state: ConnectionState
     title: Annotated[str, Meta(description="The state in a few words for a person.")] = ""
@@ -138,29 +138,29 @@ class Connection(ResponseBody, frozen=True, kw_only=True):
     method: ConnectionMethod | None = None
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
     api_key_name: Annotated[str | None, Meta(description="The key's name in the Upstash console.")] = None
-    attempt: Annotated[Attempt | None, Meta(description="The attempt that runs, or the last one.")] = None
+    attempt: Annotated[Attempt | None, Meta(description="The pending attempt, or the last one.")] = None
     credential_store: CredentialStoreStatus | None = None
-    already_connected: Annotated[bool, Meta(description="Answer of a connect that had nothing to do.")] = False
+    already_connected: Annotated[bool, Meta(description="A connect had nothing to do.")] = False
 
 
 class Connect(RequestBody, frozen=True, kw_only=True):
     """Start connecting an account."""
 
-    open_browser: Annotated[bool | None, Meta(description="Open the user's browser; by default as configured.")] = None
-    force: Annotated[bool, Meta(description="Sign in anew although an account is connected or an attempt runs.")] = (
-        False
-    )
+    open_browser: Annotated[bool | None, Meta(description="Open the user's browser. Default: the setting.")] = None
+    force: Annotated[
+        bool, Meta(description="Start a new sign-in even if an account is connected or an attempt is pending.")
+    ] = False
 
 
 class PastedAddress(RequestBody, frozen=True, kw_only=True):
-    """What the browser's address bar shows after a sign-in that did not come back by itself."""
+    """The browser's address after a sign-in whose redirect did not reach the daemon."""
 
     address: Annotated[
         str,
         Meta(
             min_length=1,
             max_length=12_288,
-            description="All of it, or its query alone. Its `state` must be that of the attempt.",
+            description="The whole address, or its query only. Its `state` must be that of the attempt.",
             examples=["http://localhost:3000/?code=…&state=…"],
         ),
     ]
@@ -170,7 +170,7 @@ class PastedAddress(RequestBody, frozen=True, kw_only=True):
 
 
 class ApiKey(RequestBody, frozen=True, kw_only=True):
-    """An API key that the user made in the Upstash console."""
+    """An API key that the user created in the Upstash console."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
     api_key: Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+$")]
@@ -180,16 +180,16 @@ class ApiKey(RequestBody, frozen=True, kw_only=True):
 
 
 class Email(RequestBody, frozen=True, kw_only=True):
-    """The e-mail of the account, when the sign-in did not tell it."""
+    """The account's email address, if the sign-in did not provide it."""
 
     email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
 
 
 class Disconnected(ResponseBody, frozen=True, kw_only=True):
-    """What is left to do after a disconnect."""
+    """Result of a disconnect."""
 
     api_key_name: Annotated[
-        str | None, Meta(description="The API key to delete in the Upstash console; Upstash has no call for it.")
+        str | None, Meta(description="The API key to delete in the Upstash console, since Upstash has no API for that.")
     ]
     detail: str
 
@@ -198,17 +198,17 @@ class Disconnected(ResponseBody, frozen=True, kw_only=True):
 
 
 class Region(ResponseBody, frozen=True, kw_only=True):
-    """A place where a database can be."""
+    """A region in which databases can be created."""
 
     id: RegionId
     name: Annotated[str, Meta(examples=["N. Virginia, USA"])]
     platform: Platform
-    primary: Annotated[bool, Meta(description="A primary region can be here.")]
-    read: Annotated[bool, Meta(description="A read region can be here.")]
+    primary: Annotated[bool, Meta(description="Can be a primary region.")]
+    read: Annotated[bool, Meta(description="Can be a read region.")]
 
 
 class RegionList(ResponseBody, frozen=True, kw_only=True):
-    """The regions that a create form offers."""
+    """The regions that a form for creating databases can offer."""
 
     regions: tuple[Region, ...]
 
@@ -234,14 +234,14 @@ class Database(ResponseBody, frozen=True, kw_only=True):
 
 
 class DatabaseList(ResponseBody, frozen=True, kw_only=True):
-    """One page of the account's databases, by name."""
+    """One page of the account's databases, sorted by name."""
 
     databases: tuple[Database, ...]
     next_page_token: Annotated[str | None, Meta(description="Present while there are more: `?page_token=`.")] = None
 
 
 class DatabaseCredentials(Sensitive, frozen=True, kw_only=True):
-    """What lets a client into one database. Everything in it works as it is."""
+    """A database's connection credentials, ready to use."""
 
     id: str
     name: str
@@ -258,7 +258,7 @@ class DatabaseCredentials(Sensitive, frozen=True, kw_only=True):
 
 
 class CreateDatabase(RequestBody, frozen=True, kw_only=True):
-    """A database to be made. What is left out is left to Upstash."""
+    """A database to create. Upstash chooses the value of omitted fields."""
 
     name: DatabaseName
     primary_region: RegionId
@@ -271,7 +271,7 @@ class CreateDatabase(RequestBody, frozen=True, kw_only=True):
 
 
 class ChangeDatabase(RequestBody, frozen=True, kw_only=True):
-    """What to change of a database; what is left out stays. At least one field."""
+    """Changes of a database, at least one. Omitted fields stay unchanged."""
 
     name: DatabaseName | UnsetType = UNSET
     eviction: bool | UnsetType = UNSET
@@ -280,66 +280,68 @@ class ChangeDatabase(RequestBody, frozen=True, kw_only=True):
     read_regions: Annotated[tuple[RegionId, ...], Meta(max_length=16, examples=[["eu-west-1"]])] | UnsetType = UNSET
     plan: Plan | UnsetType = UNSET
     budget: Budget | UnsetType = UNSET
-    tls: Annotated[Literal[True], Meta(description="TLS can be turned on; Upstash has no way back.")] | UnsetType = (
-        UNSET
-    )
+    tls: Annotated[Literal[True], Meta(description="Require TLS. This cannot be undone.")] | UnsetType = UNSET
 
 
 # --- the daemon itself ------------------------------------------------------------------------------------------------
 
 
 class Health(ResponseBody, frozen=True, kw_only=True):
-    """A constant: it tells that the helper is there and nothing else."""
+    """A constant response that identifies the helper and reveals nothing else."""
 
     status: Literal["ok"] = "ok"
     service: Literal["upstash-helper"] = "upstash-helper"
 
 
 class Listener(ResponseBody, frozen=True, kw_only=True):
-    """One of the loopback addresses that the daemon listens on."""
+    """A loopback address of the daemon."""
 
     address: Annotated[str, Meta(examples=["127.0.0.1:3000", "[::1]:3000"])]
     state: ListenerState
-    """
-    ``absent``: the machine has no such address. ``taken``: another program has it. ``on_demand``: the daemon takes it
-    for a sign-in, and none is running.
-    """
-    holder: Annotated[str | None, Meta(description="The program that has it, where the system tells.")] = None
-    use: Annotated[ListenerUse, Meta(description="What is there: everything, or one of the two alone.")] = "all"
+    holder: Annotated[str | None, Meta(description="The program that has the address, if the system reports it.")] = (
+        None
+    )
+    use: Annotated[
+        ListenerUse, Meta(description="What is served there: everything, the API only, or sign-ins only.")
+    ] = "all"
 
 
 class Hint(ResponseBody, frozen=True, kw_only=True):
-    """Something on this machine that may be in the way of a sign-in."""
+    """Something on this machine that may interfere with a sign-in."""
 
     code: Annotated[str, Meta(description="Stable.", examples=["https_forced"])]
-    detail: Annotated[str, Meta(description="What was seen and what to do about it, for a person.")]
+    detail: Annotated[str, Meta(description="What was observed and what to do about it, for a person.")]
 
 
 class LedgerStatus(ResponseBody, frozen=True, kw_only=True):
-    """What the helper remembers beyond a restart (apps, audit), and how that is."""
+    """State of the ledger, which stores apps and audit entries across restarts."""
 
     state: Annotated[
         LedgerState,
-        Meta(description="`unused` until it is needed; `memory`: it cannot be written and is lost at the next start."),
+        Meta(description="`unused` until it is needed. `memory`: it cannot be written and is lost at the next start."),
     ]
     detail: str = ""
 
 
 class TrayStatus(ResponseBody, frozen=True, kw_only=True):
-    """The tray icon: a process of its own, which the helper does without."""
+    """State of the tray icon, which is an optional separate process."""
 
     state: Annotated[
         TrayState,
-        Meta(description="`attached` while one follows the events; else `unavailable`: it was not started, or cannot."),
+        Meta(description="`attached` while a tray follows the events, otherwise `unavailable`."),
     ]
-    detail: Annotated[str, Meta(description="What to do where there is none.")] = ""
-    backend: Annotated[str | None, Meta(examples=["statusnotifier"], description="How it gets on the panel.")] = None
-    notifies: Annotated[bool, Meta(description="It, and not the helper, tells the user that an app waits.")] = False
+    detail: Annotated[str, Meta(description="What to do if there is none.")] = ""
+    backend: Annotated[str | None, Meta(examples=["statusnotifier"], description="How it is shown on the panel.")] = (
+        None
+    )
+    notifies: Annotated[bool, Meta(description="The tray, not the helper, notifies the user of access requests.")] = (
+        False
+    )
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
 
 
 class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
-    """The daemon's own state, for its owner."""
+    """State of the daemon, for its owner."""
 
     version: str
     api_version: int
@@ -353,11 +355,11 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     ledger: LedgerStatus | None = None
     tray: TrayStatus | None = None
     console_url: Annotated[
-        str | None, Meta(description="Upstash's console; null where the API is another's, as a sandbox's.")
+        str | None, Meta(description="Upstash's console; null if the API is not Upstash's own, such as a sandbox.")
     ] = None
     started_by: Annotated[
         StartedBy,
-        Meta(description="What started it: a connection to its socket, a service manager's unit, or a user's command."),
+        Meta(description="What started it: a connection to its socket, a service manager, or a command of the user."),
     ] = "user"
 
 

@@ -1,4 +1,4 @@
-"""The loopback API's types for letting apps in: pairings, apps, tokens, the audit. See ``wire``."""
+"""The wire types for apps: pairings, apps, tokens, audit, dashboard sessions. See ``wire``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
 class Identity(ResponseBody, frozen=True, kw_only=True):
-    """Who an app is, as far as the browser or the operating system vouches for it."""
+    """The verified identity of an app."""
 
     kind: IdentityKind
-    name: Annotated[str, Meta(description="The exact origin, or the executable; empty where it is not known.")]
-    shown: Annotated[str, Meta(description="The same for a person.", examples=["https://app.example.com"])]
+    name: Annotated[str, Meta(description="The exact origin, or the executable; empty if it is unknown.")]
+    shown: Annotated[str, Meta(description="The identity for display.", examples=["https://app.example.com"])]
     program: Annotated[
-        str, Meta(description="The executable that sent the request, where the system tells; of a page the browser.")
+        str,
+        Meta(description="The executable that sent the request, if the system reports it; for a page, the browser."),
     ] = ""
     pid: int | None = None
 
@@ -28,25 +29,25 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
 
 
 class PairingRequest(RequestBody, frozen=True, kw_only=True):
-    """Ask the user to let the app in."""
+    """A request for access."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=256, description="What the app calls itself.")]
+    name: Annotated[str, Meta(min_length=1, max_length=256, description="The name the app gives itself.")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=16)]
-    reason: Annotated[str, Meta(max_length=1024, description="What for, in a sentence.")] = ""
+    reason: Annotated[str, Meta(max_length=1024, description="Why the app needs access, in one sentence.")] = ""
 
 
 class StartedPairing(Sensitive, frozen=True, kw_only=True):
-    """A pairing that waits for the user. Show the code next to the word "approve"."""
+    """A pending pairing. The app should show the code, so that the user can compare it with the one in the prompt."""
 
     id: str
-    poll_secret: Annotated[str, Meta(description="By this alone its app is known: `Authorization: Bearer`.")]
-    user_code: Annotated[str, Meta(examples=["WDJB-MJHT"], description="The user sees it in the prompt, too.")]
+    poll_secret: Annotated[str, Meta(description="Authenticates the app for this pairing: `Authorization: Bearer`.")]
+    user_code: Annotated[str, Meta(examples=["WDJB-MJHT"], description="The prompt shows it, too.")]
     expires_at: Timestamp
-    interval: Annotated[float, Meta(description="Seconds to wait between two looks.")]
+    interval: Annotated[float, Meta(description="Seconds to wait between two polls.")]
 
 
 class PairingStatus(ResponseBody, frozen=True, kw_only=True):
-    """What became of a pairing."""
+    """State of a pairing."""
 
     id: str
     state: PairingState
@@ -55,57 +56,59 @@ class PairingStatus(ResponseBody, frozen=True, kw_only=True):
 
 
 class NewToken(Sensitive, frozen=True, kw_only=True):
-    """An app's own token, shown this once."""
+    """An app's token. It is returned only once."""
 
     token: str
     app_id: str
     scopes: tuple[Scope, ...]
     all_databases: bool
-    expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: when it has not been used for 90 days.")]
+    expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
 
 
 class RequestedScope(ResponseBody, frozen=True, kw_only=True):
-    """A scope that an app wishes for."""
+    """A scope that an app requests or has."""
 
     scope: Scope
-    meaning: Annotated[str, Meta(description="In plain words.")]
+    meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
 
 
 class Pairing(ResponseBody, frozen=True, kw_only=True):
-    """A request to be let in, as the user decides about it: the verified identity first, the claimed name second."""
+    """A request for access, as shown to the user: the verified identity first, then the name the app gives itself."""
 
     id: str
     identity: Identity
-    claimed_name: Annotated[str, Meta(description="What the app calls itself; nobody vouches for it.")]
+    claimed_name: Annotated[str, Meta(description="The name the app gives itself, which is not verified.")]
     user_code: str
     scopes: tuple[RequestedScope, ...]
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
-        str | None, Meta(description="What the choice `all_databases` would add; null where it adds nothing.")
+        str | None, Meta(description="What the option `all_databases` would add; null if it adds nothing.")
     ]
     created_at: Timestamp
     expires_at: Timestamp
 
 
 class PairingList(ResponseBody, frozen=True, kw_only=True):
-    """The requests that wait for the user, the oldest first."""
+    """The pending requests, the oldest first."""
 
     pairings: tuple[Pairing, ...]
 
 
 class Approve(RequestBody, frozen=True, kw_only=True):
-    """Say yes."""
+    """Approve a request."""
 
-    scopes: Annotated[tuple[Scope, ...] | None, Meta(description="Fewer than were wished for; by default all.")] = None
+    scopes: Annotated[
+        tuple[Scope, ...] | None, Meta(description="A subset of the requested scopes. Default: all of them.")
+    ] = None
     all_databases: Annotated[
-        bool, Meta(description="With `databases:credentials`: of all databases, not only of those that it created.")
+        bool, Meta(description="Extend `databases:credentials` to all databases, not only those that the app created.")
     ] = False
-    once: Annotated[bool, Meta(description="For an hour.")] = False
+    once: Annotated[bool, Meta(description="Allow access for one hour only.")] = False
 
 
 class Blocked(ResponseBody, frozen=True, kw_only=True):
-    """Who may not ask any more."""
+    """A blocked identity, which cannot request access."""
 
     id: str
     identity: Identity
@@ -113,7 +116,7 @@ class Blocked(ResponseBody, frozen=True, kw_only=True):
 
 
 class BlockList(ResponseBody, frozen=True, kw_only=True):
-    """All who may not ask."""
+    """The blocked identities."""
 
     blocks: tuple[Blocked, ...]
 
@@ -122,7 +125,7 @@ class BlockList(ResponseBody, frozen=True, kw_only=True):
 
 
 class App(ResponseBody, frozen=True, kw_only=True):
-    """An app that is let in."""
+    """An app with access."""
 
     id: str
     name: str
@@ -131,24 +134,24 @@ class App(ResponseBody, frozen=True, kw_only=True):
     all_databases: bool
     created_at: Timestamp
     last_used_at: Timestamp
-    expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: when it has not been used for 90 days.")]
-    mismatches: Annotated[int, Meta(description="How often its token came from where it does not belong.")]
+    expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
+    mismatches: Annotated[int, Meta(description="How often its token was used from another origin or user.")]
 
 
 class AppList(ResponseBody, frozen=True, kw_only=True):
-    """The apps that are let in, the newest first."""
+    """The apps with access, the newest first."""
 
     apps: tuple[App, ...]
 
 
 class RenameApp(RequestBody, frozen=True, kw_only=True):
-    """Give an app another name."""
+    """Rename an app."""
 
     name: Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class TokenInfo(ResponseBody, frozen=True, kw_only=True):
-    """What the caller's token is."""
+    """The caller's token."""
 
     kind: CallerKind
     app_id: str | None = None
@@ -171,11 +174,11 @@ class RevokedApp(ResponseBody, frozen=True, kw_only=True):
 
 
 class AuditEntry(ResponseBody, frozen=True, kw_only=True):
-    """Which app did what, when, with which result."""
+    """An audit entry: which app did what, when, and with which result."""
 
     id: int
     at: Timestamp
-    last_at: Annotated[str, Meta(description="RFC 3339, UTC: of the last one, where the entry stands for several.")]
+    last_at: Annotated[str, Meta(description="RFC 3339, UTC: time of the last request, if the entry covers several.")]
     count: int
     app_id: str
     app_name: str
@@ -186,7 +189,7 @@ class AuditEntry(ResponseBody, frozen=True, kw_only=True):
 
 
 class AuditPage(ResponseBody, frozen=True, kw_only=True):
-    """Entries of the audit, the newest first."""
+    """A page of audit entries, the newest first."""
 
     entries: tuple[AuditEntry, ...]
     next_page_token: Annotated[str | None, Meta(description="Present while there are more: `?page_token=`.")] = None
@@ -196,14 +199,14 @@ class AuditPage(ResponseBody, frozen=True, kw_only=True):
 
 
 class DashboardTicket(Sensitive, frozen=True, kw_only=True):
-    """An address that opens the dashboard with all that its user may do, once."""
+    """A link that opens the dashboard with the owner's permissions. It works once."""
 
     url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
     expires_at: Timestamp
 
 
 class BeginSession(RequestBody, frozen=True, kw_only=True):
-    """A ticket, handed in by the daemon's own page."""
+    """The ticket from a dashboard link, sent by the dashboard page."""
 
     ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 
@@ -212,7 +215,7 @@ class BeginSession(RequestBody, frozen=True, kw_only=True):
 
 
 class DashboardSession(Sensitive, frozen=True, kw_only=True):
-    """The page's own token. It ends with the daemon, or after it has not been used for a while."""
+    """The dashboard page's token. It expires when the daemon stops, or after some hours without use."""
 
     token: str
     expires_at: Timestamp

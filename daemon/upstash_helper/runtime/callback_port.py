@@ -1,8 +1,8 @@
 """
-Ports where the API leaves the port of sign-ins to others: ``port_policy = "on-demand"``.
+The OAuth callback port while the API uses another one: ``port_policy = "on-demand"``.
 
-The port that is registered with Upstash is also the favorite of web developers. So the API is on a port of its own, and
-the registered one is taken for a sign-in alone and let go as soon as it is over.
+The port that is registered with Upstash is also the default of many development servers. With this policy the API has a
+separate port, and the registered one is opened only for a sign-in and closed right after it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol import literals, wire
-from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, open_listeners, why_not
+from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, describe_bind_error, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,105 +25,97 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 2.0
-"""What requests under way have for their answers once the door is shut; one of them sends the browser on."""
+"""How long pending requests may take after the port was closed. One of them sends the browser to the result page."""
 
 
-def open_first(ports: Sequence[int]) -> Listeners:
+def open_first_free(ports: Sequence[int]) -> Listeners:
     """
-    Take the first of ``ports`` that is free on 127.0.0.1.
+    Open the first of ``ports`` that is free on 127.0.0.1, for the API.
 
     Raises:
-        PortBusy: If none can be had. Says who has each.
+        PortBusy: If none is free. The message names the program on each.
     """
-    refused = []
+    reasons = []
     for port in ports:
         try:
-            return open_listeners(port, explain=why_not)
+            return open_listeners(port, explain=describe_bind_error)
         except PortBusy as error:
-            refused.append(error.detail)
+            reasons.append(error.detail)
     detail = (
-        f"No port is left for the API. {' '.join(refused)} Stop one of these programs, or give the helper another "
-        "port: the setting 'api_port', UPSTASH_HELPER_API_PORT or --api-port."
+        f"No port is free for the API. {' '.join(reasons)} Stop one of these programs, or choose another port with the "
+        "setting 'api_port', UPSTASH_HELPER_API_PORT, or --api-port."
     )
     raise PortBusy(detail)
 
 
-def api_and_door(api: Listeners, door: Door) -> tuple[wire.Listener, ...]:
-    """Return how the addresses of both are."""
-    of_api = (
-        wire.Listener(address=one.address, state=one.state, holder=one.holder, use="api") for one in api.snapshot()
-    )
-    return (*of_api, *door.snapshot())
-
-
-class Door:
+class CallbackPort:
     """
-    The port of sign-ins, and the ``CallbackAddress`` port where that is not always ours.
+    The callback port, as the broker's ``CallbackAddress``.
 
-    It cannot be taken before ``answered_by`` has said who answers.
+    It cannot be taken outside of ``served_by``.
     """
 
     def __init__(self, port: int) -> None:
         self.port: Final = port
         self._listeners: Listeners | None = None
         self._connections: Connections | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def snapshot(self) -> tuple[wire.Listener, ...]:
-        """Return how its addresses are."""
+        """Return the states of its addresses."""
         if self._listeners is not None:
-            return tuple(_for_sign_ins(one.address, one.state, one.holder) for one in self._listeners.snapshot())
-        return tuple(_for_sign_ins(f"{host}:{self.port}", "on_demand") for host in (V4, f"[{V6}]"))
+            return tuple(_listener(each.address, each.state, each.holder) for each in self._listeners.snapshot())
+        return tuple(_listener(f"{host}:{self.port}", "on_demand") for host in (V4, f"[{V6}]"))
 
     async def conflict(self) -> str | None:
-        """Return None while others may have the port, else what stands against a sign-in."""
-        return None if self._listeners is None else _advised(await self._listeners.stranger())
+        """Return why a sign-in is not possible, or None. While the port is closed, other programs may use it."""
+        return None if self._listeners is None else _with_advice(await self._listeners.describe_other_listener())
 
     async def take(self) -> str | None:
-        """Take both addresses, or neither and say why."""
+        """Open both addresses, or neither. Return the reason if that is not possible, else None."""
         if self._listeners is not None:
             return await self.conflict()
         if self._connections is None:
-            message = "nobody answers at this door"
+            message = "no application serves the callback port"
             raise RuntimeError(message)
-        if self._ending is not None:
-            # Where addresses are exclusive (Windows), connections of the last time are in the way of the next.
-            await asyncio.shield(self._ending)
+        if self._closing is not None:
+            # Where addresses are exclusive (Windows), connections of the last sign-in still occupy the port.
+            await asyncio.shield(self._closing)
         try:
-            # In a thread, since looking for who has the port may take long.
-            listeners = await asyncio.to_thread(open_listeners, self.port, explain=why_not)
+            # In a thread, since finding out which program has the port may take long.
+            listeners = await asyncio.to_thread(open_listeners, self.port, explain=describe_bind_error)
         except PortBusy as error:
             logger.warning("sign_in_port_busy", extra={"detail": error.detail})
-            return _advised(f"{error.detail} A sign-in comes back to it.")
-        stranger = await listeners.stranger()
-        if stranger is not None:
+            return _with_advice(f"{error.detail} The browser returns to this port after the sign-in.")
+        conflict = await listeners.describe_other_listener()
+        if conflict is not None:
             listeners.close()
-            return _advised(stranger)
+            return _with_advice(conflict)
         self._listeners = listeners
         await listeners.serve(self._connections)
         logger.info("sign_in_port_taken", extra={"port": self.port})
         return None
 
     async def release(self) -> None:
-        """Listen no longer. Answers under way are finished, and connections closed then."""
+        """Close the port. Pending requests are completed, then their connections are closed."""
         listeners, self._listeners = self._listeners, None
         if listeners is None or self._connections is None:
             return
         listeners.close()
         logger.info("sign_in_port_released", extra={"port": self.port})
-        self._ending = asyncio.get_running_loop().create_task(_end(self._connections))
+        self._closing = asyncio.get_running_loop().create_task(_close_connections(self._connections))
 
     @contextlib.asynccontextmanager
-    async def answered_by(
+    async def served_by(
         self, app: web.Application, *, counts: Counts, limits: Limits | None = None
     ) -> AsyncIterator[None]:
         """
-        Have ``app`` answer whoever comes while the port is taken; on leaving it is let go.
+        Serve ``app`` on the port while it is open. Close it on leaving.
 
         Args:
-            app: What answers.
-            counts: Where what happens to connections is counted.
-            limits: What a connection may cost.
+            app: The application.
+            counts: The counts of connections to update.
+            limits: The limits of connections.
         """
         from aiohttp import web
 
@@ -133,33 +125,41 @@ class Door:
         await runner.setup()
         try:
             if runner.server is None:
-                message = "aiohttp made no server"
+                message = "aiohttp created no server"
                 raise RuntimeError(message)
             self._connections = Connections(runner.server, limits or Limits(), counts)
             yield
         finally:
             await self.release()
-            if self._ending is not None:
-                await self._ending
+            if self._closing is not None:
+                await self._closing
             self._connections = None
             await runner.cleanup()
 
 
-async def _end(connections: Connections) -> None:
+async def _close_connections(connections: Connections) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ANSWER_SECONDS):
-            await connections.quiet()
-    connections.end()
+            await connections.wait_idle()
+    connections.close_all()
 
 
-def _for_sign_ins(address: str, state: literals.ListenerState, holder: str | None = None) -> wire.Listener:
+def all_listeners(api: Listeners, callback_port: CallbackPort) -> tuple[wire.Listener, ...]:
+    """Return the states of the API's addresses and of the callback port's."""
+    api_listeners = (
+        wire.Listener(address=each.address, state=each.state, holder=each.holder, use="api") for each in api.snapshot()
+    )
+    return (*api_listeners, *callback_port.snapshot())
+
+
+def _listener(address: str, state: literals.ListenerState, holder: str | None = None) -> wire.Listener:
     return wire.Listener(address=address, state=state, holder=holder, use="sign_in")
 
 
-def _advised(trouble: str | None) -> str | None:
-    if trouble is None:
+def _with_advice(reason: str | None) -> str | None:
+    if reason is None:
         return None
     return (
-        f"{trouble} Stop that program for the moment of signing in and try again; it can start again right after, and "
-        "the helper need not be restarted. Or connect without a sign-in: upstash-helper connect --api-key"
+        f"{reason} Stop that program during the sign-in, and try again. You can start it again right after that, and "
+        "the helper does not have to be restarted. Or connect without a sign-in: upstash-helper connect --api-key"
     )

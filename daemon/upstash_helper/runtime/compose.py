@@ -1,7 +1,7 @@
 """
-The composition root: the one module that names concrete classes.
+The composition root: the only module that names the concrete classes of all layers.
 
-What the machine owns comes in as ``Machine``, so a test builds this same daemon on a machine of its own.
+What belongs to the machine is passed in as ``Machine``, so that tests can compose the same daemon with other parts.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.api.guard.audit import Witness
-from upstash_helper.api.guard.middleware import Gate
-from upstash_helper.api.guard.policy import Surface
+from upstash_helper.api.app import create_app
+from upstash_helper.api.guard.audit import RequestAudit
+from upstash_helper.api.guard.middleware import Guard
+from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
-from upstash_helper.api.pages.callback import Nobody, PagesResource, create_door
+from upstash_helper.api.pages.callback import NoCallers, SignInPagesResource, create_callback_app
 from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
 from upstash_helper.api.resources.connection import ConnectionResource
@@ -25,7 +26,6 @@ from upstash_helper.api.resources.databases import DatabasesResource
 from upstash_helper.api.resources.events import EventsResource
 from upstash_helper.api.resources.pairings import PairingsResource
 from upstash_helper.api.resources.passthrough import PassThroughResource
-from upstash_helper.api.server.app import create_app
 from upstash_helper.api.server.connections import Counts
 from upstash_helper.broker.account.api_key import ApiKeySignIn
 from upstash_helper.broker.account.connection import Connection
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from upstash_helper.api.guard.policy import Callers
+    from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the machine that the daemon runs on owns."""
+    """The parts of the daemon that belong to the machine it runs on."""
 
     clock: Clock
     browser: Browser
@@ -72,7 +72,7 @@ class Machine:
     peers: Peers
     notifier: Notifier
     port: int
-    """Where the API is."""
+    """The API's port."""
     callback: CallbackAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: literals.StartedBy = "user"
@@ -80,28 +80,28 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Daemon:
-    """A daemon that is put together and not yet listening."""
+    """A composed daemon that is not listening yet."""
 
     app: web.Application
-    door: web.Application | None
-    """What answers on the port of sign-ins, where that is another than the API's."""
+    callback_app: web.Application | None
+    """The application of the callback port, if it is not the API's port."""
     tokens: Tokens
     routes: tuple[Route, ...]
     counts: Counts
-    """Where whoever serves it counts what happens to connections."""
+    """The counts of connections, updated by the server."""
     background: Background
-    """What goes on when whoever asked for it has gone."""
-    rest: IdleCheck
-    """Whether there is anything that would be lost if the daemon left."""
+    """The tasks that continue after their client has disconnected."""
+    idle_check: IdleCheck
+    """Knows what would be lost if the daemon exited."""
 
 
-# More than a stop takes: the process decides when it has waited long enough.
 DRAIN_SECONDS: Final = 10.0
+"""Longer than a shutdown may take: the server decides when to give up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """What decides, put together."""
+    """The composed broker."""
 
     events: EventBus
     background: Background
@@ -118,32 +118,32 @@ class Broker:
     audit: Audit
     trays: Trays
     sessions: DashboardSessions
-    rest: IdleCheck
+    idle_check: IdleCheck
 
 
-def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
+def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemon:
     """
-    Return the daemon of ``world`` on ``machine``. Nothing is opened before it is needed.
+    Return the daemon of ``profile`` on ``machine``. Nothing is opened before it is needed.
 
     Args:
-        machine: What the machine owns.
-        world: The profile and its settings.
-        stop: Is set when the daemon is asked to stop through its API.
+        machine: The parts that belong to the machine.
+        profile: The profile and its settings.
+        stop: Set when a client requests through the API that the daemon stop.
     """
     from upstash_helper.upstream.http_client import HttpClient
 
-    settings, counts, surface = world.settings, Counts(), Surface(port=machine.port)
+    settings, counts, address = profile.settings, Counts(), ServerAddress(port=machine.port)
     http = HttpClient(clock=machine.clock)
-    # What apps pass through has connections and a breaker of its own: neither an answer that is read slowly nor
-    # failures that an app provokes are in the way of the daemon's calls.
+    # Passed-through requests have their own connections and circuit breaker, so that responses that an app reads
+    # slowly, and failures that it provokes, do not affect the daemon's own requests.
     apps_http = HttpClient(clock=machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
 
     resources = (
         _daemon_resource(
-            machine, world, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
+            machine, profile, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
         ),
-        PagesResource(connection=broker.connection),
+        SignInPagesResource(connection=broker.connection),
         FilesResource(),
         BridgeResource(),
         ConnectionResource(
@@ -151,7 +151,7 @@ def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
             api_key_sign_in=broker.api_key_sign_in,
             credentials=broker.credentials,
             open_browser=settings.open_browser,
-            hosts=Surface(port=settings.port).hosts,
+            hosts=ServerAddress(port=settings.port).hosts,
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
@@ -163,11 +163,11 @@ def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
     routes = [route for resource in resources for route in resource.routes()]
 
     tokens = Tokens(broker.apps, broker.sessions)
-    app = create_app(routes, gate=_gate(machine, broker, surface, tokens))
-    door = None
+    app = create_app(routes, guard=_guard(machine, broker, address, tokens))
+    callback_app = None
     if settings.port_policy == "on-demand":
-        at_door = _gate(machine, broker, Surface(port=settings.port, has_api=False), Nobody())
-        door = create_door(broker.connection, api_port=machine.port, gate=at_door)
+        callback_guard = _guard(machine, broker, ServerAddress(port=settings.port, has_api=False), NoCallers())
+        callback_app = create_callback_app(broker.connection, api_port=machine.port, guard=callback_guard)
 
     async def end_streams(_: web.Application) -> None:
         await machine.callback.release()
@@ -177,29 +177,29 @@ def compose(machine: Machine, world: Profile, *, stop: asyncio.Event) -> Daemon:
         await broker.background.drain(DRAIN_SECONDS)
         await http.close()
         await apps_http.close()
-        await broker.apps.note_uses()
+        await broker.apps.save_last_uses()
         await machine.ledger.close()
 
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(finish_writes)
     return Daemon(
         app=app,
-        door=door,
+        callback_app=callback_app,
         tokens=tokens,
         routes=tuple(routes),
         counts=counts,
         background=broker.background,
-        rest=broker.rest,
+        idle_check=broker.idle_check,
     )
 
 
-def _gate(machine: Machine, broker: Broker, surface: Surface, tokens: Callers) -> Gate:
-    return Gate(
-        surface=surface,
-        tokens=tokens,
+def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: LazyCallers) -> Guard:
+    return Guard(
+        address=address,
+        callers=callers,
         apps=broker.apps,
         peers=machine.peers,
-        witness=Witness(audit=broker.audit, background=broker.background),
+        audit=RequestAudit(audit=broker.audit, background=broker.background),
         clock=machine.clock,
     )
 
@@ -278,7 +278,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         audit=audit,
         trays=trays,
         sessions=sessions,
-        rest=IdleCheck(
+        idle_check=IdleCheck(
             flow=connection.flow, queue=queue, sessions=sessions, credentials=credentials, background=background
         ),
     )
@@ -286,7 +286,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
 
 def _daemon_resource(
     machine: Machine,
-    world: Profile,
+    profile: Profile,
     broker: Broker,
     *,
     counts: Counts,
@@ -296,10 +296,10 @@ def _daemon_resource(
     about = About(
         version=__version__,
         pid=os.getpid(),
-        profile=world.profile,
+        profile=profile.profile,
         started_at=machine.clock.time(),
-        log_file=str(world.folders.log_file),
-        console_url=world.settings.console_url,
+        log_file=str(profile.folders.log_file),
+        console_url=profile.settings.console_url,
         started_by=machine.started_by,
     )
     return DaemonResource(
@@ -316,7 +316,7 @@ def _daemon_resource(
 
 
 def _describe(routes: list[Route], port: int) -> bytes:
-    # Asked for by developers, and not by every daemon that starts: the schemas are made then.
+    # Created on request, since few daemons are asked for it.
     from upstash_helper.api.server.openapi import describe
 
     return describe(routes, port=port)

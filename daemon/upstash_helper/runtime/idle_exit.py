@@ -1,11 +1,12 @@
 """
-Leaving when there has been nothing to do for a while, where somebody starts the daemon again on demand.
+Exiting when idle, for a daemon that a service manager starts on demand.
 
-Nothing is lost by it. The daemon leaves only while it has no connection at all, idle ones included: what a client sends
-on one would be lost if it was just being closed. (Idle ones are closed after some seconds anyway.) It stops accepting
-first and looks once more then; what came between waits in the socket's queue, which the service manager holds, too.
+No request is lost. The daemon exits only while it has no open connections, including idle ones: a request that arrives
+on a connection while it is being closed would be lost. (Idle connections are closed after some seconds anyway.) It
+first stops accepting, then checks again; connections that arrive meanwhile wait in the socket's queue, which the
+service manager keeps open.
 
-While the daemon is at rest there is one timer, and with a connection open there is none.
+An idle daemon has one timer, and none while a connection is open.
 """
 
 from __future__ import annotations
@@ -21,91 +22,91 @@ logger = logging.getLogger(__name__)
 
 
 class Timer(Protocol):
-    """A call that is to come, such as an ``asyncio.TimerHandle``."""
+    """A scheduled call, such as an ``asyncio.TimerHandle``."""
 
     def cancel(self) -> None:
-        """Have it not come."""
+        """Cancel the call."""
 
 
-class Doors(Protocol):
-    """What accepts connections: ``Listeners``."""
+class PausableListeners(Protocol):
+    """The part of ``Listeners`` that is used here."""
 
     async def pause(self) -> None:
-        """Accept nothing more; connections wait. Return when all who have been let in are known."""
+        """Stop accepting, so that new connections wait. Return when all accepted connections are known."""
 
     async def resume(self) -> None:
-        """Accept what has waited, and what comes."""
+        """Accept the waiting connections, and new ones."""
 
 
 class IdleExit:
-    """Calls ``leave`` when there has been neither a connection nor other work for ``seconds``."""
+    """Calls ``leave`` after ``seconds`` without a connection or other work."""
 
     def __init__(
         self,
         *,
         seconds: float,
-        keeps: Callable[[], str | None],
+        busy_reason: Callable[[], str | None],
         leave: Callable[[], None],
         call_later: Callable[[float, Callable[[], None]], Timer] | None = None,
     ) -> None:
         """
         Args:
-            seconds: Without anything to do.
-            keeps: Returns what the daemon stays for although nobody is connected, or None.
+            seconds: How long the daemon has to be idle.
+            busy_reason: Returns why the daemon has to stay although there is no connection, or None.
             leave: Ends the daemon.
-            call_later: By default the running event loop's. Its timers stand still while the machine sleeps, which
-                only means that the daemon stays for longer.
+            call_later: By default that of the running event loop. Its timers do not advance while the computer is
+                suspended, which only delays the exit.
         """
         self._seconds = seconds
-        self._keeps = keeps
+        self._busy_reason = busy_reason
         self._leave = leave
         self._call_later = call_later
-        self._doors: Doors | None = None
+        self._listeners: PausableListeners | None = None
         self._timer: Timer | None = None
-        self._occupied = False
+        self._connected = False
         self._leaving: asyncio.Task[None] | None = None
 
-    def begin(self, doors: Doors) -> None:
-        """Count from now on: what comes in by ``doors`` is served."""
-        self._doors = doors
-        if not self._occupied:
-            self._wait()
+    def begin(self, listeners: PausableListeners) -> None:
+        """Start the timer, for a daemon that serves ``listeners``."""
+        self._listeners = listeners
+        if not self._connected:
+            self._start_timer()
 
-    def connected(self, connections: int) -> None:
-        """Take note of how many connections there are now."""
-        was_occupied, self._occupied = self._occupied, connections > 0
-        if self._occupied:
-            self._stop_waiting()
-        elif was_occupied and self._doors is not None:
-            self._wait()
+    def connections_changed(self, connections: int) -> None:
+        """Update the number of open connections."""
+        was_connected, self._connected = self._connected, connections > 0
+        if self._connected:
+            self._stop_timer()
+        elif was_connected and self._listeners is not None:
+            self._start_timer()
 
-    def _wait(self) -> None:
-        self._stop_waiting()
+    def _start_timer(self) -> None:
+        self._stop_timer()
         call_later = self._call_later or asyncio.get_running_loop().call_later
-        self._timer = call_later(self._seconds, self._over)
+        self._timer = call_later(self._seconds, self._on_timer)
 
-    def _stop_waiting(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _over(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        reason = self._keeps()
+        reason = self._busy_reason()
         if reason is not None:
             logger.debug("idle_exit_put_off", extra={"reason": reason})
-            self._wait()
-        elif self._doors is not None and self._leaving is None:
-            self._leaving = asyncio.get_running_loop().create_task(self._leave_unless_called(self._doors))
+            self._start_timer()
+        elif self._listeners is not None and self._leaving is None:
+            self._leaving = asyncio.get_running_loop().create_task(self._leave_if_idle(self._listeners))
 
-    async def _leave_unless_called(self, doors: Doors) -> None:
-        await doors.pause()
-        if self._occupied or self._keeps() is not None:
+    async def _leave_if_idle(self, listeners: PausableListeners) -> None:
+        await listeners.pause()
+        if self._connected or self._busy_reason() is not None:
             self._leaving = None
-            await doors.resume()
-            if not self._occupied:
-                self._wait()
+            await listeners.resume()
+            if not self._connected:
+                self._start_timer()
             return
-        self._stop_waiting()
+        self._stop_timer()
         logger.info("idle_exit", extra={"seconds": self._seconds})
         self._leave()

@@ -1,8 +1,8 @@
 """
-The two loopback addresses, ``127.0.0.1`` and ``::1``, on sockets of our own.
+The listening sockets of the two loopback addresses, ``127.0.0.1`` and ``::1``.
 
-Browsers take ``localhost`` for either. Whoever listens on the other one would receive the authorization code, so the
-daemon takes both; where it cannot have ``::1`` it serves on, says so, and refuses to start a sign-in.
+Browsers resolve ``localhost`` to either of them, and another program on the other one would receive the authorization
+code. So the daemon binds both. If ``::1`` is taken, it keeps serving, reports that, and refuses to start a sign-in.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 128
-# How often a missing address is tried at most, however often somebody asks.
 RECHECK_SECONDS: Final = 1.0
+"""The minimum time between two attempts to bind a missing address."""
 
-_SETTLES: Final = 16
+_SETTLE_ITERATIONS: Final = 16
 """
-Rounds of the event loop in which a connection that has been accepted is known, and its request, if that is there, is
-being answered. asyncio takes two for the first and aiohttp two more for the second.
+Iterations of the event loop after which an accepted connection has been registered, and handling its request, if it has
+arrived, has begun. asyncio needs two for the former, and aiohttp two more for the latter.
 """
 
 V4: Final = "127.0.0.1"
@@ -41,7 +41,7 @@ _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROT
 
 
 class PortBusy(Exception):
-    """The port cannot be had. ``detail`` names who holds it, where the system tells, and the ways out."""
+    """The port cannot be opened. ``detail`` names the program that has it, if that is known, and suggests fixes."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -50,14 +50,14 @@ class PortBusy(Exception):
 
 def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None = None) -> Listeners:
     """
-    Take ``port`` (0: any that is free) on both loopback addresses.
+    Open ``port`` (0: any free port) on both loopback addresses.
 
     Args:
         port: The port.
-        explain: Returns what the error says; by default why, and the ways out for the one port of everything.
+        explain: Returns the error's text. By default it gives the reason, and suggests fixes for the main port.
 
     Raises:
-        PortBusy: If ``127.0.0.1`` cannot be had. ``::1`` may be absent or taken; that is a state, and no error.
+        PortBusy: If it cannot be opened on ``127.0.0.1``. A missing or taken ``::1`` is a state, not an error.
     """
     try:
         required = _bind(V4, port)
@@ -67,7 +67,7 @@ def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None =
 
 
 def is_free(port: int) -> bool:
-    """Return whether ``port`` of 127.0.0.1 could be taken just now."""
+    """Return whether ``port`` can currently be bound on 127.0.0.1."""
     try:
         _bind(V4, port).close()
     except OSError:
@@ -77,9 +77,9 @@ def is_free(port: int) -> bool:
 
 class Listeners:
     """
-    The sockets, and the ``CallbackAddress`` port.
+    The listening sockets, as the broker's ``CallbackAddress``.
 
-    They may come from elsewhere, such as a service manager; ``open_listeners`` makes them.
+    ``open_listeners`` creates the sockets, or a service manager passes them.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Listeners:
     ) -> None:
         """
         Args:
-            required: Listens on 127.0.0.1.
-            other: Listens on the same port of ::1; by default it is taken here, if it can be.
-            recheck_seconds: How often a missing ::1 is tried at most.
+            required: The socket that listens on 127.0.0.1.
+            other: The socket that listens on the same port of ::1. By default it is bound here, if possible.
+            recheck_seconds: The minimum time between two attempts to bind a missing ::1.
         """
         self.port: Final[int] = required.getsockname()[1]
         self._required = required
@@ -107,63 +107,62 @@ class Listeners:
             logger.warning("address_taken", extra={"address": f"[{V6}]:{self.port}", "holder": self._holder})
 
     def snapshot(self) -> tuple[wire.Listener, ...]:
-        """Return what is listened on, after another try to get what is not."""
+        """Return the states of both addresses, after trying to bind a missing one."""
         self._recheck()
-        state = wire.Listener(address=f"[{V6}]:{self.port}", state="absent")
+        other = wire.Listener(address=f"[{V6}]:{self.port}", state="absent")
         if self._state == "listening":
-            state = wire.Listener(address=state.address, state="listening")
+            other = wire.Listener(address=other.address, state="listening")
         elif self._state == "taken":
-            state = wire.Listener(address=state.address, state="taken", holder=self._holder)
-        return (wire.Listener(address=f"{V4}:{self.port}", state="listening"), state)
+            other = wire.Listener(address=other.address, state="taken", holder=self._holder)
+        return (wire.Listener(address=f"{V4}:{self.port}", state="listening"), other)
 
     async def conflict(self) -> str | None:
-        """Return None if nobody else can receive what is sent to localhost, else who can and what to do."""
-        found = await self.stranger()
-        return None if found is None else f"{found} Stop it and try again; the helper need not be restarted."
+        """Return why a sign-in is not possible and how to fix that, or None if it is possible."""
+        reason = await self.describe_other_listener()
+        return None if reason is None else f"{reason} Stop it and try again. The helper does not have to be restarted."
 
-    async def stranger(self) -> str | None:
-        """Return who else can receive what is sent to localhost, in words; None if nobody can."""
+    async def describe_other_listener(self) -> str | None:
+        """Describe the other program that can receive requests to localhost. Return None if there is none."""
         self._recheck()
         if self._state != "taken":
             return None
         self._holder = await asyncio.to_thread(holder, V6, self.port)
         return (
-            f"The address [{V6}]:{self.port} belongs to {self._holder}. A browser may take it for localhost, and would "
-            f"give the sign-in to that program."
+            f"The address [{V6}]:{self.port} belongs to {self._holder}. A browser may resolve localhost to it and send "
+            f"the sign-in to that program."
         )
 
     async def take(self) -> str | None:
-        """Return what stands against a sign-in; the addresses are held anyway."""
+        """Return why a sign-in is not possible, or None. The addresses are open all the time."""
         return await self.conflict()
 
     async def release(self) -> None:
-        """Keep them."""
+        """Do nothing: the addresses stay open."""
 
     async def serve(self, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Accept connections, on an address that is recovered later as well."""
+        """Accept connections, including those of an address that is bound later."""
         self._protocol = protocol
-        for one in (self._required, self._other):
-            if one is not None:
-                await self._accept(one)
+        for each in (self._required, self._other):
+            if each is not None:
+                await self._accept(each)
 
     async def pause(self) -> None:
         """
-        Accept nothing more for now, and return when all who have been let in are known. Who connects waits in the queue
-        of the socket.
+        Stop accepting, and return when all accepted connections are registered. New ones wait in the sockets' queues.
 
-        Closing the servers at once would lose requests: asyncio resets a connection that it has accepted and not yet
-        taken up, and an idle connection is closed although its request may be there to be read.
+        Closing the servers immediately would lose requests: asyncio resets connections that it has accepted but not
+        registered, and an idle connection is closed even if a request is waiting to be read.
         """
         loop = asyncio.get_running_loop()
-        for one in (self._required, self._other):
-            if one is not None:
-                with contextlib.suppress(NotImplementedError):  # Windows' loop accepts by other means
-                    loop.remove_reader(one)
-        for _ in range(_SETTLES):
+        for each in (self._required, self._other):
+            if each is not None:
+                with contextlib.suppress(NotImplementedError):  # Windows' event loop does not accept with readers
+                    loop.remove_reader(each)
+        for _ in range(_SETTLE_ITERATIONS):
             await asyncio.sleep(0)
 
     async def resume(self) -> None:
-        """Accept who has waited, and who comes; nothing if ``close`` came between."""
+        """Accept the waiting connections, and new ones. Do nothing after ``close``."""
         if self._required.fileno() < 0:
             return
         required, other = self._required.dup(), None if self._other is None else self._other.dup()
@@ -174,7 +173,7 @@ class Listeners:
             await self.serve(self._protocol)
 
     def close(self) -> None:
-        """Accept nothing more. Open connections stay."""
+        """Stop accepting. Open connections stay open."""
         for task in self._starting:
             task.cancel()
         for server in self._servers:
@@ -184,7 +183,7 @@ class Listeners:
             self._other.close()
 
     def _recheck(self) -> None:
-        """Try to get the address that is missing. Nothing else ever looks: a daemon at rest does not wake up for it."""
+        """Try to bind a missing address. This only happens on requests: an idle daemon has no timer for it."""
         now = time.monotonic()
         if self._state == "listening" or now - self._tried < self._recheck_seconds:
             return
@@ -196,7 +195,7 @@ class Listeners:
             return
         self._state, self._holder = "listening", None
         if self._protocol is not None:
-            # The kernel queues connections from now on, so nothing is lost until the loop gets to it.
+            # The kernel queues connections from now on, so none is lost until the loop accepts them.
             task = asyncio.get_running_loop().create_task(self._accept(self._other))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
@@ -210,17 +209,17 @@ class Listeners:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens: two that do not yet can share an address."""
+    """Return a listening socket. It has to listen already: two sockets that are only bound can share an address."""
     family = socket.AF_INET6 if host == V6 else socket.AF_INET
-    # Python's sockets are not inherited by children (PEP 446).
+    # Child processes do not inherit Python's sockets (PEP 446).
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform == "win32":
-            # Else another program may bind the same address with SO_REUSEADDR, and share what is sent to it.
+            # Otherwise another program can bind the same address with SO_REUSEADDR, and receive its connections.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            # Connections of the last run that are still being forgotten (TIME_WAIT) are no obstacle. Never
-            # SO_REUSEPORT: two daemons would take turns.
+            # Allows binding while connections of the last run are in TIME_WAIT. Never SO_REUSEPORT: with it, two
+            # daemons would share the connections.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -233,31 +232,31 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def why_not(port: int, error: OSError) -> str:
-    """Return why ``port`` of 127.0.0.1 cannot be had, and who has it, in words. Some milliseconds, as ``holder``."""
-    if _needs_rights(error):
-        return f"Port {port} needs an administrator's rights."
+def describe_bind_error(port: int, error: OSError) -> str:
+    """Describe why ``port`` cannot be bound on 127.0.0.1. Takes some milliseconds, like ``holder``."""
+    if _needs_privileges(error):
+        return f"Port {port} requires administrator privileges."
     if error.errno in {errno.EADDRINUSE, errno.EACCES}:
         return f"Port {port} of {V4} is in use by {holder(V4, port)}."
-    return f"Port {port} of {V4} cannot be had: {error.strerror}."
+    return f"Port {port} of {V4} cannot be opened: {error.strerror}."
 
 
-def _needs_rights(error: OSError) -> bool:
+def _needs_privileges(error: OSError) -> bool:
     return error.errno == errno.EACCES and sys.platform != "win32"
 
 
 def _explain(port: int, error: OSError) -> str:
-    reason = why_not(port, error)
+    reason = describe_bind_error(port, error)
     if " is in use by systemd " in reason:
         return (
-            f"{reason.removesuffix('.')}, which starts the helper on demand: any request does, and 'upstash-helper "
-            f"start'. To have the port free: systemctl --user stop upstash-helper.socket"
+            f"{reason.removesuffix('.')}, which starts the helper on demand, with any request or with 'upstash-helper "
+            f"start'. To release the port: systemctl --user stop upstash-helper.socket"
         )
-    in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_rights(error)
-    way_out = " Stop that program, or take another port." if in_use else ""
+    in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_privileges(error)
+    advice = " Stop that program, or choose another port" if in_use else " Choose another port"
     return (
-        f"{reason}{way_out} Another port: the setting 'port', UPSTASH_HELPER_PORT or --port. A sign-in "
-        f"then comes back to http://localhost:<port>, which must be a redirect URI registered with Upstash for your "
-        f"client_id; connecting with an API key works on every port. Or leave the port to others but for the sign-in: "
+        f"{reason}{advice} with the setting 'port', UPSTASH_HELPER_PORT, or --port. Sign-ins then end at "
+        f"http://localhost:<port>, which must be registered with Upstash as a redirect URI of your client_id. "
+        f"Connecting with an API key works on every port. To use the port only during a sign-in, set "
         f'port_policy = "on-demand".'
     )

@@ -1,8 +1,8 @@
 """
-The daemon's log: one JSON object a line, in a file that its user alone can read.
+The daemon's log: one JSON object per line, in a file that only its user can read.
 
-A line has a constant event, such as ``ready``, and its values as fields of their own. What is secret is not logged in
-the first place; the filter here is a net below that, for the lines of libraries.
+A line has a constant event, such as ``ready``, and separate fields for values. Secrets are never passed to the log.
+Redacting is a second line of defense, for messages of libraries.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 import traceback
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 
 from upstash_helper.system import private_files
+from upstash_helper.system.redaction import redact_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,61 +28,41 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1_000_000
 KEPT: Final = 2
-"""Old files beside the current one."""
+"""Old files besides the current one."""
 
 WINDOW_SECONDS: Final = 60.0
 USUAL_BUDGET: Final = 120
-"""Lines that one logger may write in a window."""
+"""The number of lines that one logger may write per window."""
 NOISY_BUDGET: Final = 10
-"""The same for loggers whose lines anybody who can open a connection causes."""
+"""The same for loggers whose lines any program that can open a connection can cause."""
 _NOISY: Final = ("aiohttp", "asyncio", "upstash_helper.api.server.connections", "upstash_helper.loop")
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
 
-_SECRETS: Final = (
-    (re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{6,}"), r"\1\2[redacted]"),
-    (
-        re.compile(
-            r"(?i)\b(code|state|token|[a-z]+_token|code_verifier|client_secret|api_key|password)"
-            r"(['\"]?\s*[=:]\s*['\"]?)(?!\[redacted\])[^\s&'\",}]+"
-        ),
-        r"\1\2[redacted]",
-    ),
-    (re.compile(r"(?i)\b(rediss?://[^:@/\s]*:)[^@\s]+@"), r"\1[redacted]@"),
-    (re.compile(r"\buh[a-z]_[\w-]{16,}"), "[redacted]"),
-)
-
-
-def redact(text: str) -> str:
-    """Return ``text`` without what looks like a credential."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
-
 
 class Budget:
-    """Bounds what each logger may write in a window of time. The next line let through says how many were not."""
+    """Limits how many lines each logger writes per window. The next line that is written reports the omitted ones."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._spent: dict[str, tuple[float, int, int]] = {}
 
     def take(self, name: str) -> int | None:
-        """Return how many lines of logger ``name`` were left out before this one; None leaves out this one, too."""
+        """Count a line of logger ``name``. Return how many were omitted before it, or None to omit it as well."""
         now = self._now()
-        began, written, left_out = self._spent.get(name, (now, 0, 0))
-        if now - began >= WINDOW_SECONDS:
-            began, written = now, 0
-        most = NOISY_BUDGET if name.startswith(_NOISY) else USUAL_BUDGET
-        if written >= most:
-            self._spent[name] = (began, written, left_out + 1)
+        started, written, left_out = self._spent.get(name, (now, 0, 0))
+        if now - started >= WINDOW_SECONDS:
+            started, written = now, 0
+        limit = NOISY_BUDGET if name.startswith(_NOISY) else USUAL_BUDGET
+        if written >= limit:
+            self._spent[name] = (started, written, left_out + 1)
             return None
-        self._spent[name] = (began, written + 1, 0)
+        self._spent[name] = (started, written + 1, 0)
         return left_out
 
 
-class Sink(logging.Handler):
-    """Bounds what is logged, and passes it on to where it is written."""
+class BudgetHandler(logging.Handler):
+    """Passes records to the handlers that write them, within the budget."""
 
     def __init__(self, targets: Sequence[logging.Handler], budget: Budget) -> None:
         super().__init__()
@@ -90,7 +70,7 @@ class Sink(logging.Handler):
         self._budget = budget
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record everywhere, if its logger has something left to spend."""
+        """Write the record with all targets, unless its logger's budget is used up."""
         left_out = self._budget.take(record.name)
         if left_out is None:
             return
@@ -100,32 +80,32 @@ class Sink(logging.Handler):
             target.handle(record)
 
     def close(self) -> None:
-        """Close the targets, too."""
+        """Close the targets as well."""
         for target in self._targets:
             target.close()
         super().close()
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """Formats records as JSON, one object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        moment = datetime.fromtimestamp(record.created, UTC)
+        time_utc = datetime.fromtimestamp(record.created, UTC)
         line = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": time_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": redact(record.getMessage()),
+            "event": redact_credentials(record.getMessage()),
             **_fields(record),
         }
         return msgspec.json.encode(line).decode()
 
 
 class TextLines(logging.Formatter):
-    """Short lines for a person, or for the journal, which has a time of its own."""
+    """Formats records as short lines for a terminal, or for the journal, which adds the time."""
 
-    # sd-daemon(3): the priority, as in syslog.
+    # sd-daemon(3): the priorities of syslog.
     _PRIORITIES: Final[Mapping[str, int]] = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
     def __init__(self, *, journal: bool) -> None:
@@ -135,8 +115,8 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         fields = (f"{name}={msgspec.json.encode(value).decode()}" for name, value in _fields(record).items())
-        # Neither a line's end nor an escape sequence of a terminal gets through.
-        event = "".join(one if one.isprintable() else "?" for one in redact(record.getMessage()))
+        # Removes line breaks and the escape sequences of terminals.
+        event = "".join(each if each.isprintable() else "?" for each in redact_credentials(record.getMessage()))
         text = " ".join((event, *fields))
         if self._journal:
             return f"<{self._PRIORITIES.get(record.levelname, 6)}>{text}"
@@ -144,50 +124,50 @@ class TextLines(logging.Formatter):
 
 
 class LogFile(RotatingFileHandler):
-    """The file, and the few before it; all of mode 0600."""
+    """The log file and its predecessors, all with mode 0600."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
         """
         Raises:
-            OSError: If the file or its folder cannot be made, or the file is a link.
+            OSError: If the file or its folder cannot be created, or the file is a symbolic link.
         """
         private_files.make_folder(path.parent)
-        self._complained = False
+        self._reported = False
         super().__init__(path, maxBytes=max_bytes, backupCount=kept, encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name and signature
-        """Say once that nothing can be written; the daemon goes on."""
-        if not self._complained:
-            self._complained = True
-            _complain(f"the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
+        """Report once that the log cannot be written. The daemon keeps running."""
+        if not self._reported:
+            self._reported = True
+            _report(f"the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
 
     def _open(self) -> Any:
         return open(self.baseFilename, self.mode, encoding=self.encoding, opener=private_files.opener)
 
 
 @contextlib.contextmanager
-def logging_to(path: Path, *, level: str, stderr: TextIO | None = None) -> Iterator[None]:
+def log_to(path: Path, *, level: str, stderr: TextIO | None = None) -> Iterator[None]:
     """
-    Write what is logged to ``path``, and to standard error where a person or the journal reads it.
+    Log to ``path``, and also to standard error if that is a terminal or the journal.
 
     Args:
-        path: The file. If it cannot be made, that is said on standard error, and the daemon goes on.
-        level: ``debug``, ``info``, ``warning`` or ``error``, for our own loggers. Libraries never log below ``info``.
+        path: The file. If it cannot be created, that is reported on standard error, and the daemon keeps running.
+        level: ``debug``, ``info``, ``warning``, or ``error``, for our own loggers. Libraries never log below ``info``.
         stderr: By default the process's own.
     """
-    wanted = logging.getLevelNamesMapping()[level.upper()]
-    sink = Sink(_targets(path, stderr or sys.stderr), Budget())
-    # oauthlib's lower levels hold tokens.
-    levels = {"": max(wanted, logging.INFO), "upstash_helper": wanted, "oauthlib": max(wanted, logging.WARNING)}
+    number = logging.getLevelNamesMapping()[level.upper()]
+    handler = BudgetHandler(_targets(path, stderr or sys.stderr), Budget())
+    # oauthlib's messages of lower levels contain tokens.
+    levels = {"": max(number, logging.INFO), "upstash_helper": number, "oauthlib": max(number, logging.WARNING)}
     before = {name: logging.getLogger(name).level for name in levels}
     for name, value in levels.items():
         logging.getLogger(name).setLevel(value)
-    logging.getLogger().addHandler(sink)
+    logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(sink)
-        sink.close()
+        logging.getLogger().removeHandler(handler)
+        handler.close()
         for name, value in before.items():
             logging.getLogger(name).setLevel(value)
 
@@ -197,33 +177,33 @@ def _targets(path: Path, stderr: TextIO) -> list[logging.Handler]:
     try:
         targets.append(LogFile(path))
     except OSError as error:
-        _complain(f"the log {path} cannot be written: {error.strerror}")
+        _report(f"the log {path} cannot be written: {error.strerror}")
     else:
         targets[0].setFormatter(JsonLines())
     journal = _is_journal(stderr)
     if journal or stderr.isatty():
-        screen = logging.StreamHandler(stderr)
-        screen.setFormatter(TextLines(journal=journal))
-        targets.append(screen)
+        stream = logging.StreamHandler(stderr)
+        stream.setFormatter(TextLines(journal=journal))
+        targets.append(stream)
     return targets
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Return whether ``stream`` is the one that systemd.exec(5) says ``JOURNAL_STREAM`` names."""
-    named = os.environ.get("JOURNAL_STREAM")
-    if not named:
+    """Return whether ``stream`` is the journal's, as named by ``JOURNAL_STREAM`` (systemd.exec(5))."""
+    journal = os.environ.get("JOURNAL_STREAM")
+    if not journal:
         return False
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return named == f"{status.st_dev}:{status.st_ino}"
+    return journal == f"{status.st_dev}:{status.st_ino}"
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = {name: _plain(value) for name, value in vars(record).items() if name not in _STANDARD}
     if record.exc_info and record.exc_info[0] is not None:
-        # Without the error's own words, which may quote what was sent.
+        # Without the error's message, which may quote a request.
         frames = traceback.extract_tb(record.exc_info[2])
         fields["error"] = record.exc_info[0].__name__
         fields["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
@@ -233,9 +213,9 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return redact(str(value))
+    return redact_credentials(str(value))
 
 
-def _complain(what: str) -> None:
+def _report(problem: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"upstash-helper: {what}\n")
+        sys.stderr.write(f"upstash-helper: {problem}\n")

@@ -1,8 +1,9 @@
 """
-Waiting for a port that another program has.
+Waiting for a port that another program uses.
 
-In a terminal a daemon without its port ends, and its user reads why. At login nobody reads anything: there it waits,
-and serves as soon as that other program, as a rule a web developer's server, has gone.
+In a terminal, a daemon whose port is taken exits, and its user reads the reason. At login no one would read it, so
+there the daemon waits and starts serving once the other program, usually a web developer's server, has released the
+port.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 3.0
-"""Trying to bind an address takes some microseconds, and this is the only thing that a daemon does while it waits."""
+POLL_SECONDS: Final = 3.0
+"""Trying to bind an address takes a few microseconds, and the daemon does nothing else while it waits."""
 
 
 def wait_for_port(
@@ -35,40 +36,41 @@ def wait_for_port(
     open_listeners: Callable[[], Listeners],
     busy: PortBusy,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Listeners:
     """
-    Return the listeners once they can be had, however long that takes. A signal ends the process meanwhile.
+    Return the listeners once the port is free, however long that takes. A signal ends the process meanwhile.
 
     Args:
-        settings: Say which ports it may be.
-        runtime: The profile's runtime folder, where clients are told why nobody answers.
-        open_listeners: Opens them, or raises ``PortBusy``.
-        busy: What it has raised.
-        say: Tells whoever watches the process what it waits for.
+        settings: The settings with the possible ports.
+        runtime: The profile's runtime folder, where clients find out that the daemon waits.
+        open_listeners: Opens the listeners, or raises ``PortBusy``.
+        busy: The error that it raised.
+        report: Called with the reason for the wait, for the user.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         while True:
             logger.warning("waiting_for_port", extra={"detail": busy.detail})
-            _tell(runtime, busy, say)
+            _report_wait(runtime, busy, report)
             while not any(is_free(port) for port in settings.api_ports):
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
             try:
                 listeners = open_listeners()
             except PortBusy as error:
-                busy = error  # somebody else was faster
+                busy = error  # another program was faster
             else:
-                logger.info("port_freed", extra={"port": listeners.port, "waited": round(time.monotonic() - began)})
+                waited = round(time.monotonic() - started)
+                logger.info("port_freed", extra={"port": listeners.port, "waited": waited})
                 return listeners
     finally:
         discovery.remove_waiting(runtime)
 
 
-def _tell(runtime: Path, busy: PortBusy, say: Callable[[str], None]) -> None:
-    reason = f"The daemon waits for its port, and will answer as soon as it has it. {busy.detail}"
-    say(reason)
+def _report_wait(runtime: Path, busy: PortBusy, report: Callable[[str], None]) -> None:
+    reason = f"The daemon is waiting for its port, and will start serving once it is free. {busy.detail}"
+    report(reason)
     with contextlib.suppress(OSError):
         discovery.write_waiting(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
-    # Ready, for all that a service manager can do about it: the login goes on, and is not held up by somebody's server.
+    # Reported as ready, so that the other program does not delay the login.
     notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")

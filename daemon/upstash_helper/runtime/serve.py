@@ -1,7 +1,7 @@
 """
-The daemon's process: one instance, two sockets, a log, signals, readiness, and a stop that finishes what was begun.
+Runs the daemon: acquires the lock, opens the log and the sockets, announces readiness, and shuts down cleanly.
 
-This module and what it imports at its top are light: a daemon that cannot start says so before HTTP is loaded.
+The imports at the top are cheap, so that a daemon that cannot start reports that before aiohttp is loaded.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
-from upstash_helper.client import wake
-from upstash_helper.protocol import discovery
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.errors import DiscoveryRefused
 from upstash_helper.runtime import logs, port_wait, process
-from upstash_helper.runtime.callback_port import Door, api_and_door, open_first
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
 from upstash_helper.runtime.idle_exit import IdleExit
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
-from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single
-from upstash_helper.runtime.systemd import ActivationRefused, Passed, notify, started_by_manager
+from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single_instance
+from upstash_helper.runtime.systemd import ActivationRefused, PassedSockets, notify, started_by_manager
 from upstash_helper.settings.profiles import secure_folder
+from upstash_helper.system.signals import set_on_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,60 +42,62 @@ __all__ = ["AlreadyRunning", "PortBusy", "run_daemon", "serve"]
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 2.7
-"""From the wish to stop until everything has been finished or is given up. A service manager waits longer than that."""
+"""The maximum duration of a shutdown. Service managers wait longer before they kill the process."""
 ANSWER_SECONDS: Final = 2.0
-"""Of these, what requests under way have. What they began in the background has all of it."""
+"""The part of it that pending requests may take. Their background tasks may take all of it."""
 _LAST_SECONDS: Final = 0.1
-_SPEAK_SECONDS: Final = 0.2
-"""What a client has, before all that, that has connected just now and not yet sent its request."""
-_LOOK_SECONDS: Final = 0.005
+_FIRST_REQUEST_SECONDS: Final = 0.2
+"""Before that, how long a client that has just connected may take to send its request."""
+_POLL_SECONDS: Final = 0.005
 
-_WORKERS: Final = 8
+_WORKER_THREADS: Final = 8
 
 
-def run_daemon(world: Profile, passed: Passed | None = None, *, wait: Callable[[str], None] | None = None) -> None:
+def run_daemon(
+    profile: Profile, passed: PassedSockets | None = None, *, on_port_wait: Callable[[str], None] | None = None
+) -> None:
     """
-    Be the daemon of ``world`` until SIGTERM, SIGINT, a stop through the API, or nothing to do for ``idle_exit``.
+    Run the daemon of ``profile`` until SIGTERM, SIGINT, a stop through the API, or ``idle_exit`` seconds without work.
 
     Args:
-        world: The profile and its settings.
-        passed: The sockets that a service manager has handed over, if one has.
-        wait: Have the daemon wait while another program has the port, and be told so.
+        profile: The profile and its settings.
+        passed: The sockets that a service manager passed, if any.
+        on_port_wait: If given, the daemon waits while another program has the port, and calls this with the reason.
 
     Raises:
-        ActivationRefused: If they are not what the settings say (a SettingsError).
-        AlreadyRunning: If this profile's daemon runs.
-        PortBusy: If another program has the port, and it is not waited for.
-        FolderRefused: If the runtime folder cannot be trusted or made (a SettingsError).
+        ActivationRefused: If the passed sockets do not match the settings (a SettingsError).
+        AlreadyRunning: If this profile's daemon is already running.
+        PortBusy: If another program has the port, and ``on_port_wait`` is None.
+        FolderRefused: If the runtime folder cannot be created or trusted (a SettingsError).
     """
-    folders, settings = world.folders, world.settings
+    folders, settings = profile.folders, profile.settings
     activated = bool(passed)
     with contextlib.ExitStack() as stack:
         secure_folder(folders.runtime)
-        stack.enter_context(single(world))
-        stack.enter_context(logs.logging_to(folders.log_file, level=settings.log_level))
-        logger.info("starting", extra={"version": __version__, "profile": world.profile, "port": settings.port})
+        stack.enter_context(single_instance(profile))
+        stack.enter_context(logs.log_to(folders.log_file, level=settings.log_level))
+        logger.info("starting", extra={"version": __version__, "profile": profile.profile, "port": settings.port})
         process.raise_descriptor_limit()
         try:
             listeners = passed.listeners(settings.api_ports) if passed else _open(settings)
         except PortBusy as error:
-            if wait is None:
-                # Without a traceback: it is told above.
+            if on_port_wait is None:
+                # Without a traceback: the caller reports it.
                 logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400
                 raise
             listeners = port_wait.wait_for_port(
-                settings, folders.runtime, functools.partial(_open, settings), error, say=wait
+                settings, folders.runtime, functools.partial(_open, settings), error, report=on_port_wait
             )
         except ActivationRefused as error:
             logger.error("sockets_refused", extra={"detail": str(error)})  # noqa: TRY400
             raise
         stack.callback(listeners.close)
         with quick_imports():
-            from aiohttp import web  # noqa: F401 - loaded here for all
+            from aiohttp import web  # noqa: F401 - loaded here for all modules
 
             from upstash_helper.api.server import connections  # noqa: F401
             from upstash_helper.runtime import compose  # noqa: F401
-        asyncio.run(_run(world, listeners, activated=activated))
+        asyncio.run(_run(profile, listeners, activated=activated))
 
 
 async def serve(
@@ -109,16 +111,16 @@ async def serve(
     idle: IdleExit | None = None,
 ) -> None:
     """
-    Serve ``app`` until ``stop`` is set, then finish what was begun, within ``STOP_SECONDS``.
+    Serve ``app`` until ``stop`` is set, then complete pending work within ``STOP_SECONDS``.
 
     Args:
-        app: Its ``on_shutdown`` ends event streams, its ``on_cleanup`` finishes what runs in the background.
-        listeners: Are closed at the end.
-        stop: Ends it.
-        limits: What a connection may cost.
-        counts: Where what happens to connections is counted, for whoever wants to know.
-        announced: Is entered when requests are served, and left when they no longer are.
-        idle: Sets ``stop`` when there has been nothing to do.
+        app: The application. Its ``on_shutdown`` ends event streams, and its ``on_cleanup`` completes background tasks.
+        listeners: The listeners, which are closed at the end.
+        stop: The event that ends it.
+        limits: The limits of connections.
+        counts: The counts of connections to update.
+        announced: Entered once requests are served, and left once they no longer are.
+        idle: Sets ``stop`` after a time without work.
     """
     from aiohttp import web
 
@@ -127,44 +129,44 @@ async def serve(
     serving: list[Connections] = []
 
     async def finish_requests(_: web.Application) -> None:
-        # After the hooks of the application, which end its streams: what is left has an end of its own.
+        # Runs after the application's own hooks, which end its streams. The remaining requests end on their own.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                await asyncio.gather(*(connections.quiet() for connections in serving))
+                await asyncio.gather(*(connections.wait_idle() for connections in serving))
 
     app.on_shutdown.append(finish_requests)
-    # A caller that leaves cancels its handler, or a stream that nobody reads would wait for an event to notice.
+    # Cancels the handler of a disconnected client. Otherwise its event stream would stay open until the next event.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_LAST_SECONDS)
     try:
         await runner.setup()
         if runner.server is None:
-            message = "aiohttp made no server"
+            message = "aiohttp created no server"
             raise RuntimeError(message)
         serving.append(Connections(runner.server, limits or Limits(), counts or Counts()))
         if idle is not None:
-            serving[0].watch = idle.connected
+            serving[0].on_change = idle.connections_changed
         await listeners.serve(serving[0])
         with announced():
             if idle is not None:
                 idle.begin(listeners)
             await stop.wait()
     finally:
-        await _let_speak(listeners, serving)
-        await _finish(runner, listeners)
+        await _stop_accepting(listeners, serving)
+        await _clean_up(runner, listeners)
 
 
-async def _let_speak(listeners: Listeners, serving: list[Connections]) -> None:
-    """Let nobody in any more, and wait a moment for the requests of those who have just been let in."""
+async def _stop_accepting(listeners: Listeners, serving: list[Connections]) -> None:
+    """Accept no more connections, and wait briefly for the requests of those that have just been accepted."""
     await listeners.pause()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_SPEAK_SECONDS):
-            while not all(connections.all_spoken for connections in serving):  # noqa: ASYNC110 - no event is worth it
-                await asyncio.sleep(_LOOK_SECONDS)
+        async with asyncio.timeout(_FIRST_REQUEST_SECONDS):
+            while not all(connections.all_received for connections in serving):  # noqa: ASYNC110 - rare and short
+                await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:
+async def _clean_up(runner: web.AppRunner, listeners: Listeners) -> None:
     listeners.close()
-    # In aiohttp's order: idle connections are closed, on_shutdown, the rest of the requests, on_cleanup.
+    # aiohttp's order: closes idle connections, calls on_shutdown, ends the remaining requests, calls on_cleanup.
     cleanup = asyncio.get_running_loop().create_task(runner.cleanup())
     await asyncio.wait({cleanup}, timeout=STOP_SECONDS)
     if not cleanup.done():
@@ -175,51 +177,51 @@ async def _finish(runner: web.AppRunner, listeners: Listeners) -> None:
         logger.error("stop_failed", extra={"error": type(error).__name__})
 
 
-async def _run(world: Profile, listeners: Listeners, *, activated: bool) -> None:
+async def _run(profile: Profile, listeners: Listeners, *, activated: bool) -> None:
     from upstash_helper.runtime.compose import compose
 
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(process.note_failure)
-    executor = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="worker")
+    loop.set_exception_handler(process.log_loop_failure)
+    executor = ThreadPoolExecutor(max_workers=_WORKER_THREADS, thread_name_prefix="worker")
     loop.set_default_executor(executor)
     stop = asyncio.Event()
-    door = _door(world.settings, listeners)
+    callback_port = _callback_port(profile.settings, listeners)
 
     def announced() -> AbstractContextManager[None]:
-        return _announced(world, daemon, listeners.port, activated=activated)
+        return _announced(profile, daemon, listeners.port, activated=activated)
 
-    with process.stopping_on_signals(stop, lambda: _withdraw(world)):
+    with set_on_signal(stop, before_exit=lambda: _remove_discovery(profile)):
         try:
-            daemon = compose(_this_machine(world, listeners, door, activated=activated), world, stop=stop)
-            idle = _idle_exit(world, daemon, stop, activated=activated)
+            daemon = compose(_this_machine(profile, listeners, callback_port, activated=activated), profile, stop=stop)
+            idle = _idle_exit(profile, daemon, stop, activated=activated)
             async with contextlib.AsyncExitStack() as stack:
-                if door is not None and daemon.door is not None:
-                    await stack.enter_async_context(door.answered_by(daemon.door, counts=daemon.counts))
+                if callback_port is not None and daemon.callback_app is not None:
+                    await stack.enter_async_context(callback_port.served_by(daemon.callback_app, counts=daemon.counts))
                 await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced, idle=idle)
         finally:
             process.end_threads(executor)
 
 
-def _idle_exit(world: Profile, daemon: Daemon, stop: asyncio.Event, *, activated: bool) -> IdleExit | None:
-    seconds = world.settings.idle_exit
+def _idle_exit(profile: Profile, daemon: Daemon, stop: asyncio.Event, *, activated: bool) -> IdleExit | None:
+    seconds = profile.settings.idle_exit
     if seconds and not activated:
-        # It would be gone, and nobody would start it again.
+        # Nothing would start it again.
         logger.warning("idle_exit_without_activator", extra={"seconds": seconds})
     if not seconds or not activated:
         return None
-    return IdleExit(seconds=seconds, keeps=daemon.rest.blocker, leave=stop.set)
+    return IdleExit(seconds=seconds, busy_reason=daemon.idle_check.blocker, leave=stop.set)
 
 
 @contextlib.contextmanager
-def _announced(world: Profile, daemon: Daemon, port: int, *, activated: bool) -> Iterator[None]:
-    """Let clients and the service manager know, first that the daemon serves and then that it no longer does."""
+def _announced(profile: Profile, daemon: Daemon, port: int, *, activated: bool) -> Iterator[None]:
+    """Tell clients and the service manager that the daemon is serving, and on leaving that it no longer is."""
     from upstash_helper.api.resources.daemon import API_VERSION
 
     base_url = f"http://127.0.0.1:{port}"
     if activated:
-        _leave_note(world, base_url)
+        _write_wake_note(profile, base_url)
     discovery.write(
-        world.folders.runtime,
+        profile.folders.runtime,
         discovery.Discovery(
             pid=os.getpid(),
             port=port,
@@ -234,43 +236,44 @@ def _announced(world: Profile, daemon: Daemon, port: int, *, activated: bool) ->
         logger.info("ready", extra={"pid": os.getpid(), "base_url": base_url})
         yield
         logger.info("stopping")
-        notify("STOPPING=1", "STATUS=Finishing what was begun")
+        notify("STOPPING=1", "STATUS=Completing pending work")
     finally:
-        _withdraw(world)
+        _remove_discovery(profile)
 
 
-def _leave_note(world: Profile, base_url: str) -> None:
-    """Let clients know where they can have the daemon started, when it is not there."""
+def _write_wake_note(profile: Profile, base_url: str) -> None:
     try:
-        wake.leave_note(world.folders.state, base_url)
+        wake_note.write(profile.folders.state, base_url)
     except OSError as error:
-        # Pages and apps that know the port start it all the same.
+        # Pages and apps that know the port can start the daemon without the note.
         logger.warning("note_not_left", extra={"error": type(error).__name__})
 
 
-def _withdraw(world: Profile) -> None:
-    """Remove the discovery file, if it is this process's."""
+def _remove_discovery(profile: Profile) -> None:
+    """Remove the discovery file if it belongs to this process."""
     with contextlib.suppress(DiscoveryRefused, OSError):
-        announced = discovery.read(world.folders.runtime)
+        announced = discovery.read(profile.folders.runtime)
         if announced is not None and announced.pid == os.getpid():
-            discovery.remove(world.folders.runtime)
+            discovery.remove(profile.folders.runtime)
 
 
 def _open(settings: Settings) -> Listeners:
-    return open_listeners(settings.port) if settings.port_policy == "always" else open_first(settings.api_ports)
+    return open_listeners(settings.port) if settings.port_policy == "always" else open_first_free(settings.api_ports)
 
 
-def _door(settings: Settings, listeners: Listeners) -> Door | None:
+def _callback_port(settings: Settings, listeners: Listeners) -> CallbackPort | None:
     if settings.port_policy == "always":
         return None
     if listeners.port == settings.port:
-        # Whoever opened the sockets for this process has it always, and so it is.
+        # The service manager has opened the callback port for the API, so it is open all the time.
         logger.warning("port_not_on_demand", extra={"port": listeners.port})
         return None
-    return Door(settings.port)
+    return CallbackPort(settings.port)
 
 
-def _this_machine(world: Profile, listeners: Listeners, door: Door | None, *, activated: bool) -> Machine:
+def _this_machine(
+    profile: Profile, listeners: Listeners, callback_port: CallbackPort | None, *, activated: bool
+) -> Machine:
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
@@ -280,28 +283,30 @@ def _this_machine(world: Profile, listeners: Listeners, door: Door | None, *, ac
     return Machine(
         clock=SystemClock(),
         browser=SystemBrowser(),
-        store=_store(world),
-        ledger=SqliteLedger(world.folders.ledger_file),
+        store=_store(profile),
+        ledger=SqliteLedger(profile.folders.ledger_file),
         peers=SystemPeers(),
-        notifier=DesktopNotifier() if world.settings.notifications else SilentNotifier(),
+        notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
-        callback=listeners if door is None else door,
-        listeners=listeners.snapshot if door is None else functools.partial(api_and_door, listeners, door),
+        callback=listeners if callback_port is None else callback_port,
+        listeners=listeners.snapshot
+        if callback_port is None
+        else functools.partial(all_listeners, listeners, callback_port),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )
 
 
-def _store(world: Profile) -> CredentialStore:
-    match world.settings.credential_store:
+def _store(profile: Profile) -> CredentialStore:
+    match profile.settings.credential_store:
         case "keyring":
             from upstash_helper.storage.credentials.keyring_store import KeyringStore
 
-            return KeyringStore("upstash-helper", world.credential_name)
+            return KeyringStore("upstash-helper", profile.credential_name)
         case "file":
             from upstash_helper.storage.credentials.file_store import FileStore
 
-            logger.warning("credential_in_clear", extra={"file": str(world.credential_file)})
-            return FileStore(world.credential_file)
+            logger.warning("credential_in_clear", extra={"file": str(profile.credential_file)})
+            return FileStore(profile.credential_file)
         case "memory":
             from upstash_helper.storage.credentials.file_store import MemoryStore
 

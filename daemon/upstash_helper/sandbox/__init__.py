@@ -1,5 +1,5 @@
 """
-A local Upstash: sign-in, Developer API and data plane on real databases. A process of its own.
+A local Upstash for development and tests: sign-in, Developer API, and real databases with their REST API.
 
-Nothing of the daemon imports this package, and it imports nothing of the daemon: they meet over HTTP alone.
+It runs as its own process. The daemon and the sandbox do not import each other; they communicate only over HTTP.
 """

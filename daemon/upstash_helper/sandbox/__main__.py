@@ -15,32 +15,33 @@ from upstash_helper import __version__
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 stopped, 1 could not start, 2 wrong arguments.",
+    epilog="Exit codes: 0 stopped, 1 could not start, 2 invalid arguments.",
 )
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder in which everything is kept. Default: the user's data folder.",
+    help="Folder for all data. Default: the user's data folder.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="Port of sign-in and Developer API; 0 takes any free one. Default: the one used before, at first 3100.",
+    help="Port of the sign-in and Developer API; 0 picks a free one. Default: the last one used, initially 3100.",
 )
 @click.option(
     "--redirect-uri",
     "redirect_uris",
     multiple=True,
     metavar="URI",
-    help="Where the browser may be sent after the sign-in; can be given several times. "
-    "Default: the ones used before, at first http://localhost:3000.",
+    help="Allowed OAuth redirect URI. Can be repeated. Default: the last ones used, initially http://localhost:3000.",
 )
 @click.option(
-    "--client-id", metavar="ID", help="OAuth client id. Default: the one used before, at first one of its own."
+    "--client-id",
+    metavar="ID",
+    help="OAuth client ID. Default: the last one used, initially upstash-helper-sandbox.",
 )
-@click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when the standard input ends.")
+@click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
 def main(
     data: Path | None,
@@ -54,8 +55,8 @@ def main(
     """
     Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
 
-    Nothing leaves this machine and nothing costs anything. Once it serves, it prints one line of JSON with all its
-    addresses, and goes on until it is interrupted. Accounts, API keys and databases are there again at the next start.
+    Nothing leaves this machine, and nothing costs money. When it is ready, it prints one line of JSON with all its
+    URLs, and runs until it is interrupted. Accounts, API keys, and databases are kept for the next start.
     """
     from upstash_helper.sandbox.serve import Options, run
 
@@ -66,16 +67,16 @@ def main(
 
 
 def _stop_with_parent() -> None:
-    """Stop when the standard input ends: the system closes it however the program that holds it ends."""
+    """Stop when standard input is closed, which happens however the parent process ends."""
 
     def wait() -> None:
-        # Below Python's buffers: a thread that sits in one of them at exit holds its lock, and the exit fails.
+        # Not sys.stdin: a thread that blocks in a buffered read at exit holds the buffer's lock, and the exit fails.
         while os.read(0, 4096):
             pass
         if sys.platform == "win32":
-            signal.raise_signal(signal.SIGTERM)  # os.kill would end the process at once, without a handler
+            signal.raise_signal(signal.SIGTERM)  # os.kill would terminate the process without calling the handler
         else:
-            # To the main thread: it is the one that waits, and a signal to this thread would not wake it up.
+            # To the main thread: it is the one that waits, and a signal to this thread would not wake it.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()

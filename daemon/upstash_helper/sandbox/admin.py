@@ -1,4 +1,4 @@
-"""How tests control the sandbox: accounts, API keys, switches, faults, and the log of requests."""
+"""The admin API, with which tests control the sandbox: accounts, API keys, settings, faults, and the request log."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox.answers import error_answer, json_answer, read_json
-from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
-from upstash_helper.sandbox.developer_api.audit import Audit
-from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.faults import Fault, Faults, Switches
+from upstash_helper.sandbox.accounts import Account, Accounts
+from upstash_helper.sandbox.audit import AuditLog
+from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.faults import Fault, FaultInjector
+from upstash_helper.sandbox.oauth.settings import OAuthSettings
+from upstash_helper.sandbox.responses import error_response, json_response, read_json
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 
 class NewAccount(msgspec.Struct, forbid_unknown_fields=True):
-    """Somebody who shall be able to sign in."""
+    """An account to create."""
 
     email: str
     password: str
 
 
 class KeyChange(msgspec.Struct, forbid_unknown_fields=True):
-    """An API key to be made, or to be revoked."""
+    """An API key to create or to revoke."""
 
     email: str
     name: str
@@ -35,21 +36,28 @@ class KeyChange(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AdminApi:
-    """The endpoints below the admin path, each with the admin token as Bearer."""
+    """The endpoints below the admin path. Each requires the admin token as a bearer token."""
 
     def __init__(
-        self, *, path: str, token: str, accounts: Accounts, faults: Faults, switches: Switches, audit: Audit
+        self,
+        *,
+        path: str,
+        token: str,
+        accounts: Accounts,
+        faults: FaultInjector,
+        settings: OAuthSettings,
+        audit_log: AuditLog,
     ) -> None:
         self._path = path
         self._token = token
         self._accounts = accounts
         self._faults = faults
-        self._switches = switches
-        self._audit = audit
+        self._settings = settings
+        self._audit_log = audit_log
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what is served."""
-        table: list[tuple[str, str, Handler]] = [
+        """Return the routes."""
+        routes: list[tuple[str, str, Handler]] = [
             ("POST", "accounts", self.add_account),
             ("GET", "api-keys", self.list_keys),
             ("POST", "api-keys", self.change_key),
@@ -60,88 +68,90 @@ class AdminApi:
             ("POST", "faults", self.add_fault),
             ("DELETE", "faults", self.clear_faults),
             ("GET", "requests", self.list_requests),
-            ("DELETE", "requests", self.forget_requests),
+            ("DELETE", "requests", self.clear_requests),
         ]
-        return [web.route(verb, f"{self._path}/{name}", self._guard(handler)) for verb, name, handler in table]
+        return [
+            web.route(method, f"{self._path}/{name}", self._require_token(handler)) for method, name, handler in routes
+        ]
 
     async def add_account(self, request: web.Request) -> web.StreamResponse:
-        """Sign somebody up."""
-        wanted = await read_json(request, NewAccount)
-        return json_answer(await self._accounts.sign_up(wanted.email, wanted.password))
+        """Create an account."""
+        body = await read_json(request, NewAccount)
+        return json_response(await self._accounts.sign_up(body.email, body.password))
 
     async def list_keys(self, request: web.Request) -> web.StreamResponse:
         """List the names of an account's API keys."""
-        return json_answer(self._accounts.key_names(self._account(request.query.get("email", ""))))
+        return json_response(self._accounts.api_key_names(self._account(request.query.get("email", ""))))
 
     async def change_key(self, request: web.Request) -> web.StreamResponse:
-        """Make or revoke an API key, as the user would in Upstash's console."""
+        """Create or revoke an API key, as the user would in Upstash's console."""
         change = await read_json(request, KeyChange)
         account = self._account(change.email)
-        answer: Any = "OK"
+        result: Any = "OK"
         if not change.revoke:
-            answer = {"api_key": self._accounts.make_key(account, change.name, read_only=change.read_only)}
-        elif not self._accounts.revoke_key(account, change.name):
-            raise Refused(404, "there is no API key with this name")
+            result = {"api_key": self._accounts.create_api_key(account, change.name, read_only=change.read_only)}
+        elif not self._accounts.revoke_api_key(account, change.name):
+            raise RequestError(404, "no API key with this name exists")
         action = "Revoke API Key" if change.revoke else "Create API Key"
-        self._audit.add(account, action, source="CONSOLE", entity=change.name, ip=request.remote)
-        return json_answer(answer)
+        self._audit_log.add(account, action, source="CONSOLE", entity=change.name, ip=request.remote)
+        return json_response(result)
 
     async def show_settings(self, _request: web.Request) -> web.StreamResponse:
-        """Show all switches."""
-        return json_answer(self._switches)
+        """Return all settings."""
+        return json_response(self._settings)
 
     async def change_settings(self, request: web.Request) -> web.StreamResponse:
-        """Set some switches; the others stay."""
-        return await self._set(request, msgspec.structs.asdict(self._switches))
+        """Change some settings and keep the others."""
+        return await self._set(request, msgspec.structs.asdict(self._settings))
 
     async def replace_settings(self, request: web.Request) -> web.StreamResponse:
-        """Set some switches; the others go back to what they were at the start."""
+        """Change some settings and reset the others to their defaults."""
         return await self._set(request, {})
 
     async def _set(self, request: web.Request, others: dict[str, Any]) -> web.StreamResponse:
-        wanted = await read_json(request, dict[str, Any])
+        changes = await read_json(request, dict[str, Any])
         try:
-            checked = msgspec.convert(others | wanted, Switches)
+            settings = msgspec.convert(others | changes, OAuthSettings)
         except msgspec.ValidationError as error:
-            raise Refused(400, str(error)) from None
-        for name, value in msgspec.structs.asdict(checked).items():
-            setattr(self._switches, name, value)
-        return json_answer(self._switches)
+            raise RequestError(400, str(error)) from None
+        for name, value in msgspec.structs.asdict(settings).items():
+            setattr(self._settings, name, value)
+        return json_response(self._settings)
 
     async def list_faults(self, _request: web.Request) -> web.StreamResponse:
-        """List the faults in force."""
-        return json_answer(self._faults.in_force())
+        """List the active faults."""
+        return json_response(self._faults.active())
 
     async def add_fault(self, request: web.Request) -> web.StreamResponse:
-        """Put a fault into force."""
+        """Activate a fault."""
         self._faults.add(await read_json(request, Fault))
-        return json_answer(self._faults.in_force())
+        return json_response(self._faults.active())
 
     async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
-        """Lift all faults."""
+        """Remove all faults."""
         self._faults.clear()
-        return json_answer("OK")
+        return json_response("OK")
 
     async def list_requests(self, _request: web.Request) -> web.StreamResponse:
-        """List the requests received, oldest first, those to the admin endpoints left out."""
-        return json_answer(self._faults.requests())
+        """List the requests received, oldest first, without those to the admin API."""
+        return json_response(self._faults.requests())
 
-    async def forget_requests(self, _request: web.Request) -> web.StreamResponse:
-        """Empty the log of requests."""
-        self._faults.forget_requests()
-        return json_answer("OK")
+    async def clear_requests(self, _request: web.Request) -> web.StreamResponse:
+        """Empty the request log."""
+        self._faults.clear_requests()
+        return json_response("OK")
 
-    def _guard(self, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.StreamResponse:
+    def _require_token(self, handler: Handler) -> Handler:
+        async def authenticated(request: web.Request) -> web.StreamResponse:
             given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-                return error_answer(401, "the admin token is needed")
+                return error_response(401, "the admin token is required")
             return await handler(request)
 
-        return guarded
+        return authenticated
 
     def _account(self, email: str) -> Account:
-        account = self._accounts.named(email)
+        account = self._accounts.by_email(email)
         if account is None:
-            raise Refused(404, "there is no account with this e-mail")
+            raise RequestError(404, "no account with this email exists")
         return account

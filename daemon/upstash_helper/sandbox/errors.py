@@ -1,29 +1,29 @@
-"""What stops the sandbox from starting, and what a request to it may be refused for."""
+"""The exceptions that the sandbox's subpackages share. It imports nothing, so every module can import it."""
 
 from __future__ import annotations
 
 
-class CannotStart(Exception):
-    """The sandbox cannot run here; the message says why and what to do."""
+class StartupError(Exception):
+    """The sandbox cannot start. The message gives the reason and what to do."""
 
 
-class Refused(Exception):
-    """A request is refused: ``status`` and a message that the caller sees."""
+class RequestError(Exception):
+    """A request is rejected with an HTTP status and a message for the caller."""
 
     def __init__(self, status: int, message: str) -> None:
         """
         Args:
             status: HTTP status.
-            message: What is wrong, as Upstash would say it.
+            message: The reason, worded as Upstash would.
         """
         super().__init__(message)
         self.status = status
         self.message = message
 
 
-class ServerFailed(Exception):
-    """A database's server did not start, or stopped answering."""
+class ServerError(Exception):
+    """A database's server did not start, or stopped responding."""
 
 
-class PortTaken(ServerFailed):
-    """The server could not listen, because another program holds its port."""
+class PortInUse(ServerError):
+    """The server could not listen because another program uses its port."""

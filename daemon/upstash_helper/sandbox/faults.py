@@ -1,4 +1,4 @@
-"""Faults on demand, and the log of what was asked, so that tests can break the far side and see what reached it."""
+"""Fault injection and the request log: tests make Upstash fail, and see which requests reached it."""
 
 from __future__ import annotations
 
@@ -17,140 +17,117 @@ from msgspec import Meta
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-Lifetime = Annotated[float, msgspec.Meta(ge=0, le=31_536_000)]
-
-
-class Switches(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where Upstash's real services differ from each other, or from what is documented."""
-
-    redirect_iss: bool = False
-    """Name the issuer in the redirect (RFC 9207)."""
-    api_key_email: bool = False
-    """Put the account's e-mail into the answer of ``/apikey``."""
-    id_token_email: bool = True
-    """Put it into the id_token."""
-    access_token_email: bool = False
-    """Put it into the access token, as the namespaced claim that an Auth0 rule would add."""
-    userinfo: bool = True
-    """Answer ``/userinfo``; else it fails with 503."""
-    code_lifetime: Lifetime = 60.0
-    """Seconds for which an authorization code can be exchanged."""
-    token_lifetime: Lifetime = 172_800.0
-    """Seconds for which an access token is good."""
-
-
 Listener = Literal["api", "rest"]
-REMEMBERED = 10_000
-"""How many requests the log holds."""
+"""Sign-in and Developer API, or the databases' REST API."""
+MAX_LOGGED_REQUESTS = 10_000
 
 HeaderText = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What goes wrong, where and how often."""
+    """A failure to inject: where, how often, and what happens."""
 
     listener: Listener = "api"
-    """Sign-in and Developer API, or the data plane."""
     method: str = "*"
     path: str = "*"
-    """Shell pattern over the path without its query; ``*`` matches ``/`` too."""
+    """Shell pattern for the path without its query; ``*`` also matches ``/``."""
     times: Annotated[int, Meta(ge=1)] | None = 1
-    """How many requests it meets; None: all, until it is cleared."""
+    """How many requests it affects; None: all requests until the faults are cleared."""
     when: Literal["before", "after"] = "before"
-    """``after``: the operation really happens, then its answer is replaced or lost."""
+    """``after``: the operation is carried out, then its response is replaced or lost."""
     latency: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     """Seconds to wait."""
     status: Annotated[int, Meta(ge=200, le=599)] | None = None
     headers: dict[HeaderText, HeaderText] = {}
-    """Put into the answer, whether that is real or not."""
+    """Added to the response, whether it is the real one or not."""
     body: str | None = None
     repeat: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     """How many times ``body`` is repeated."""
     reset: bool = False
-    """Cut the connection with a TCP reset instead of answering."""
+    """Reset the TCP connection instead of responding."""
     truncate: Annotated[int, Meta(ge=0)] | None = None
-    """Close after so many bytes of a body whose length was announced in full."""
+    """Close the connection after this many bytes of the body; ``Content-Length`` is that of the whole body."""
     drip: Annotated[float, Meta(gt=0, le=60)] | None = None
     """Seconds between one byte of the body and the next."""
 
-    def meets(self, listener: Listener, method: str, path: str) -> bool:
-        """Return whether a request is meant."""
+    def matches(self, listener: Listener, method: str, path: str) -> bool:
+        """Return whether the fault affects a request."""
         return listener == self.listener and self.method.upper() in {"*", method} and fnmatchcase(path, self.path)
 
     @property
-    def replaces(self) -> bool:
-        """Whether the real answer is not sent."""
+    def replaces_response(self) -> bool:
+        """Whether the real response is not sent."""
         return self.reset or self.status is not None or self.body is not None
 
 
-class Seen(msgspec.Struct, kw_only=True):
-    """A request that was received. No header, query or body is kept: they hold secrets."""
+class LoggedRequest(msgspec.Struct, kw_only=True):
+    """A request that was received. Headers, query, and body contain secrets, so they are not logged."""
 
     listener: Listener
     method: str
     path: str
     time: float
-    """Unix time of its arrival."""
+    """Unix time at which it was received."""
     status: int | None = None
-    """None while it is being answered, and if the answer was lost."""
+    """None while it is handled, and if the connection was reset."""
     fault: bool = False
 
 
-class Faults:
-    """The faults in force, and the log."""
+class FaultInjector:
+    """The active faults and the request log."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
-        self._seen: deque[Seen] = deque(maxlen=REMEMBERED)
+        self._requests: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
 
     def add(self, fault: Fault) -> None:
-        """Put a fault into force. Of several that meet a request, the first added is taken."""
+        """Activate a fault. If several match a request, the one added first applies."""
         self._faults.append(fault)
 
-    def in_force(self) -> list[Fault]:
-        """Return the faults in force; ``times`` is what is left."""
+    def active(self) -> list[Fault]:
+        """Return the active faults; ``times`` is the number of requests that they will still affect."""
         return list(self._faults)
 
     def clear(self) -> None:
-        """Lift all faults."""
+        """Remove all faults."""
         self._faults.clear()
 
-    def requests(self) -> list[Seen]:
-        """Return the log, oldest first."""
-        return list(self._seen)
+    def requests(self) -> list[LoggedRequest]:
+        """Return the logged requests, oldest first."""
+        return list(self._requests)
 
-    def forget_requests(self) -> None:
-        """Empty the log."""
-        self._seen.clear()
+    def clear_requests(self) -> None:
+        """Empty the request log."""
+        self._requests.clear()
 
     def middleware(self, listener: Listener, *, ignore: str | None = None) -> Middleware:
         """
-        Return the middleware that logs requests and lets faults happen.
+        Return the middleware that logs requests and injects faults.
 
         Args:
-            listener: Which of the two it stands in.
-            ignore: Requests below this path are neither logged nor broken.
+            listener: The listener that it is installed in.
+            ignore: Requests below this path are neither logged nor affected.
         """
 
         @web.middleware
-        async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def inject(request: web.Request, handler: Handler) -> web.StreamResponse:
             if ignore is not None and request.path.startswith(ignore):
                 return await handler(request)
-            # A command's arguments are the user's data, and perhaps a password.
+            # In the REST API the rest of the path is the command's arguments: user data, possibly a password.
             path = request.path if listener == "api" else "/" + request.path[1:].partition("/")[0]
-            seen = Seen(listener=listener, method=request.method, path=path, time=time.time())
-            self._seen.append(seen)
+            entry = LoggedRequest(listener=listener, method=request.method, path=path, time=time.time())
+            self._requests.append(entry)
             fault = self._take(listener, request.method, request.path)
-            seen.fault = fault is not None
-            response = await (_broken(fault, request, handler) if fault else handler(request))
-            seen.status = None if fault and fault.reset else response.status
+            entry.fault = fault is not None
+            response = await (_respond_with_fault(fault, request, handler) if fault else handler(request))
+            entry.status = None if fault and fault.reset else response.status
             return response
 
-        return watch
+        return inject
 
     def _take(self, listener: Listener, method: str, path: str) -> Fault | None:
         for fault in self._faults:
-            if fault.meets(listener, method, path):
+            if fault.matches(listener, method, path):
                 if fault.times is not None:
                     fault.times -= 1
                 if fault.times == 0:
@@ -159,44 +136,43 @@ class Faults:
         return None
 
 
-async def _broken(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a request as the fault says."""
+async def _respond_with_fault(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     real: web.StreamResponse | None = None
     if fault.when == "before":
         await asyncio.sleep(fault.latency)
-    if fault.when == "after" or not fault.replaces:
+    if fault.when == "after" or not fault.replaces_response:
         real = await handler(request)
     if fault.when == "after":
         await asyncio.sleep(fault.latency)
     if fault.reset:
         return _reset(request)
-    response = real if real is not None and not fault.replaces else _made_up(fault)
+    response = real if real is not None and not fault.replaces_response else _fake_response(fault)
     response.headers.update(fault.headers)
     if fault.truncate is None and fault.drip is None:
         return response
-    return await _send_badly(fault, request, response)
+    return await _send_partially(fault, request, response)
 
 
-def _made_up(fault: Fault) -> web.Response:
+def _fake_response(fault: Fault) -> web.Response:
     body = (fault.body or "") * fault.repeat
-    kind = "application/json" if body[:1] in {"{", "[", '"'} else "text/plain"
+    content_type = "application/json" if body[:1] in {"{", "[", '"'} else "text/plain"
     response = web.Response(text=body, status=fault.status or 200)
     if "content-type" not in {name.lower() for name in fault.headers}:
-        response.content_type = kind
+        response.content_type = content_type
     return response
 
 
 def _reset(request: web.Request) -> web.Response:
     if request.transport is not None:
-        stream: socket.socket = request.transport.get_extra_info("socket")
-        # Lingering for no time makes the system send RST instead of FIN.
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection: socket.socket = request.transport.get_extra_info("socket")
+        # With a linger time of zero, closing sends RST instead of FIN.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return web.Response()
 
 
-async def _send_badly(fault: Fault, request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
-    """Send the answer's head as it is, then its body cut or slowly."""
+async def _send_partially(fault: Fault, request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
+    """Send the status and headers unchanged, then the body truncated or byte by byte."""
     body = whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b""
     response = web.StreamResponse(status=whole.status, headers=whole.headers)
     response.content_length = len(body)

@@ -1,4 +1,4 @@
-"""Where the sandbox keeps everything: one folder, for its user alone."""
+"""The data folder, readable only by its user, and the files in it."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import os
 import tempfile
 from pathlib import Path
 
-from upstash_helper.sandbox.errors import CannotStart
+from upstash_helper.sandbox.errors import StartupError
 from upstash_helper.system import private_files
 
-# `sockaddr_un.sun_path` holds 108 bytes on Linux and 104 on macOS, the final zero among them.
-LONGEST_SOCKET_PATH = 103
+# `sockaddr_un.sun_path` holds 108 bytes on Linux and 104 on macOS, including the terminating zero.
+MAX_SOCKET_PATH = 103
 
 
 class Folder:
-    """The data folder and the names in it."""
+    """The data folder and the paths in it."""
 
     def __init__(self, root: Path) -> None:
         """
         Args:
-            root: The folder itself; made if it is missing.
+            root: The folder. It is created if it does not exist.
 
         Raises:
-            CannotStart: If it cannot be made or written to.
+            StartupError: If it cannot be created or written to, or contains files of another program.
         """
         self.root = root
         try:
             if root.is_dir() and not self.store.exists() and any(root.iterdir()):
-                # It would be made private, and what looks like a leftover of ours would be removed.
-                raise CannotStart(
-                    f"The folder {root} has other things in it. Name an empty one, or one that is not there."
+                # The sandbox would change the folder's mode, and could remove files that look like its leftovers.
+                raise StartupError(
+                    f"The folder {root} contains other files. Choose an empty folder, or one that does not exist yet."
                 )
             self.databases.mkdir(mode=0o700, parents=True, exist_ok=True)
             root.chmod(0o700)
         except OSError as error:
-            message = f"The data folder {root} cannot be used: {error.strerror}. Choose another one with --data."
-            raise CannotStart(message) from error
-        self.sockets = self._make_sockets()
+            message = f"Cannot use the data folder {root}: {error.strerror}. Choose another one with --data."
+            raise StartupError(message) from error
+        self.sockets = self._create_socket_folder()
 
     @property
     def databases(self) -> Path:
-        """One folder for each database."""
+        """Contains one folder per database."""
         return self.root / "databases"
 
     @property
@@ -52,7 +52,7 @@ class Folder:
 
     @property
     def ca_certificate(self) -> Path:
-        """The certificate that clients of TLS databases must trust."""
+        """The certificate that TLS clients of databases must trust."""
         return self.root / "ca.pem"
 
     @property
@@ -65,44 +65,44 @@ class Folder:
         return self.databases / database_id
 
     def socket(self, database_id: str) -> Path:
-        """Return where one database's server has its unix socket."""
+        """Return the Unix socket of one database's server."""
         return self.sockets / database_id[:13]
 
-    def leave_shared_place(self) -> None:
-        """Remove the folder outside of the data folder, if there is one; a socket that is left keeps it."""
+    def remove_socket_folder(self) -> None:
+        """Remove the socket folder if it is outside the data folder. It stays if a socket is left in it."""
         if self.sockets.parent != self.root:
             with contextlib.suppress(OSError):
                 self.sockets.rmdir()
 
-    def _make_sockets(self) -> Path:
+    def _create_socket_folder(self) -> Path:
         """
-        Return a folder whose path is short enough for unix sockets.
+        Create a folder with a path short enough for Unix sockets, and return it.
 
-        Its name depends on the data folder alone, so the next start finds what a crash left behind.
+        Its name depends only on the data folder, so that the next start finds sockets left by a crash.
         """
         inside = self.root / "run"
-        if len(os.fsencode(inside)) + 14 <= LONGEST_SOCKET_PATH:
+        if len(os.fsencode(inside)) + 14 <= MAX_SOCKET_PATH:
             inside.mkdir(mode=0o700, exist_ok=True)
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         outside = Path(tempfile.gettempdir()) / f"upstash-sandbox-{digest}"
-        if len(os.fsencode(outside)) + 14 > LONGEST_SOCKET_PATH:
-            raise CannotStart(
-                f"The temporary folder {outside.parent} has too long a path for unix sockets. "
-                "Choose a shorter one with TMPDIR, or a data folder with a shorter path with --data."
+        if len(os.fsencode(outside)) + 14 > MAX_SOCKET_PATH:
+            raise StartupError(
+                f"The path of the temporary folder {outside.parent} is too long for Unix sockets. "
+                "Set TMPDIR to a shorter path, or choose a data folder with a shorter path with --data."
             )
         outside.mkdir(mode=0o700, exist_ok=True)
         try:
             private_files.check_folder(outside)
         except private_files.NotPrivate as error:
-            # The temporary folder is shared: another user could have created this one first.
+            # The temporary folder is shared, so another user could have created this folder.
             message = f"{outside} {error.reason}. Remove it, or choose a data folder with a shorter path."
-            raise CannotStart(message) from error
+            raise StartupError(message) from error
         return outside
 
 
 def default_root() -> Path:
-    """Return the data folder to use where none is named."""
+    """Return the data folder to use if ``--data`` is not given."""
     home = os.environ.get("UPSTASH_HELPER_HOME")
     if home:
         return Path(home).expanduser().absolute() / "sandbox"

@@ -1,4 +1,4 @@
-"""The sandbox's process: wires everything, says that it is ready, and ends it all cleanly."""
+"""The sandbox's process: opens the store and the ports, starts the servers, and shuts them down cleanly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import ipaddress
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 from contextlib import AsyncExitStack, suppress
@@ -19,21 +18,22 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox.app import Admin, Applications, compose
-from upstash_helper.sandbox.errors import CannotStart
+from upstash_helper.sandbox.app import AdminAccess, Applications, compose
+from upstash_helper.sandbox.errors import StartupError
 from upstash_helper.sandbox.folder import Folder, default_root
 from upstash_helper.sandbox.redis.backend import choose_backend
 from upstash_helper.sandbox.redis.servers import free_ports
-from upstash_helper.sandbox.redis.tls import Authority
-from upstash_helper.sandbox.store import Facts, open_store
+from upstash_helper.sandbox.redis.tls import CertificateAuthority
+from upstash_helper.sandbox.store import KeyValues, open_store
+from upstash_helper.system.signals import set_on_signal
 
-FIRST_PORT = 3100
-FIRST_REDIRECT_URI = "http://localhost:3000"
-FIRST_CLIENT_ID = "upstash-helper-sandbox"
+DEFAULT_PORT = 3100
+DEFAULT_REDIRECT_URI = "http://localhost:3000"
+DEFAULT_CLIENT_ID = "upstash-helper-sandbox"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says; None and empty mean: as before."""
+    """The command line's options. None and an empty tuple mean: the value of the last start."""
 
     data: Path | None = None
     host: str = "127.0.0.1"
@@ -43,7 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, kw_only=True):
-    """The line that is printed once everything serves."""
+    """The line of JSON printed on standard output when the sandbox is ready."""
 
     auth_url: str
     api_url: str
@@ -59,13 +59,13 @@ class Ready(msgspec.Struct, kw_only=True):
 
 
 def run(options: Options) -> int:
-    """Run until a signal comes. Return the exit code."""
+    """Run until SIGINT or SIGTERM. Return the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    os.umask(0o077)  # whatever is made in here, by Valkey too, is the user's alone
+    os.umask(0o077)  # all files, also those that Valkey creates, are accessible only to the user
     try:
         asyncio.run(_serve(options))
-    except CannotStart as error:
-        _say(str(error))
+    except StartupError as error:
+        _report(str(error))
         return 1
     except KeyboardInterrupt:
         return 0
@@ -74,23 +74,24 @@ def run(options: Options) -> int:
 
 async def _serve(options: Options) -> None:
     _require_loopback(options.host)
-    stop = _stop_event()
+    stop = asyncio.Event()
     async with AsyncExitStack() as stack:
+        stack.enter_context(set_on_signal(stop))
         folder = Folder((options.data.expanduser() if options.data else default_root()).absolute())
         connection = open_store(folder.store)
-        stack.callback(folder.leave_shared_place)
+        stack.callback(folder.remove_socket_folder)
         stack.callback(connection.close)
-        facts = Facts(connection)
+        values = KeyValues(connection)
 
-        api_socket = stack.enter_context(_listen_for_api(options, facts))
-        rest_socket = stack.enter_context(_listen_as_before(options.host, facts, "rest_port"))
-        client_id, redirect_uris = _client(options, facts)
+        api_socket = stack.enter_context(_listen_for_api(options, values))
+        rest_socket = stack.enter_context(_listen_on_last_port(options.host, values, "rest_port"))
+        client_id, redirect_uris = _oauth_client(options, values)
 
-        authority = Authority(folder, options.host)
+        authority = CertificateAuthority(folder, options.host)
         backend = choose_backend(folder, authority)
         if backend.note:
-            _say(backend.note)
-        admin = Admin(token=secrets.token_urlsafe(32))
+            _report(backend.note)
+        admin = AdminAccess(token=secrets.token_urlsafe(32))
         origin, rest_url = _url(api_socket), _url(rest_socket)
         apps = compose(
             connection=connection,
@@ -99,13 +100,13 @@ async def _serve(options: Options) -> None:
             host=options.host,
             backend=backend,
             admin=admin,
-            say=_say,
+            report=_report,
         )
-        apps.grants.register_client(client_id, redirect_uris)
+        apps.oauth.register_client(client_id, redirect_uris)
 
         stack.push_async_callback(apps.databases.stop)
         certificate, _ = await asyncio.gather(asyncio.to_thread(authority.ensure), apps.databases.start())
-        await _open(stack, apps, api_socket, rest_socket)
+        await _serve_http(stack, apps, api_socket, rest_socket)
 
         ready = Ready(
             auth_url=origin,
@@ -123,14 +124,15 @@ async def _serve(options: Options) -> None:
         _announce(ready)
         gc.freeze()
         await stop.wait()
-        _say("Stopping.")
+        _report("Stopping.")
 
 
-async def _open(
+async def _serve_http(
     stack: AsyncExitStack, apps: Applications, api_socket: socket.socket, rest_socket: socket.socket
 ) -> None:
     for app, listener in ((apps.api, api_socket), (apps.rest, rest_socket)):
-        # Cancelled handlers would leave a database half made; the data plane's commands may block for ever.
+        # Cancelling an API handler could leave a database half created. A REST command, such as BLPOP, can block
+        # forever, so its handler is cancelled when the client disconnects.
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -147,59 +149,54 @@ async def _open(
 def _announce(ready: Ready) -> None:
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-    _say(f"The sandbox serves at {ready.auth_url}, its databases' REST API at {ready.rest_url}. Ctrl-C stops it.")
+    _report(
+        f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}. Press Ctrl-C to stop."
+    )
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     with suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
-def _stop_event() -> asyncio.Event:
-    """Return what is set when the process shall end."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def on_signal(*_: object) -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, on_signal)
-    return stop
-
-
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
-def _listen_for_api(options: Options, facts: Facts) -> socket.socket:
-    """Listen where we are told to, and nowhere else; or where we were before."""
+def _listen_for_api(options: Options, values: KeyValues) -> socket.socket:
+    """
+    Listen on the port that the command line names, or else on the last one used.
+
+    Raises:
+        StartupError: If the named port cannot be used.
+    """
     if options.port is None:
-        return _listen_as_before(options.host, facts, "port", FIRST_PORT)
+        return _listen_on_last_port(options.host, values, "port", DEFAULT_PORT)
     try:
         listener = _listen(options.host, options.port)
     except OSError as error:
         message = (
-            f"Port {options.port} of {options.host} cannot be used ({error.strerror}). Choose another one with --port."
+            f"Cannot listen on port {options.port} of {options.host}: {error.strerror}. Choose another one with --port."
         )
-        raise CannotStart(message) from error
-    facts.put("port", str(listener.getsockname()[1]))
+        raise StartupError(message) from error
+    values.put("port", str(listener.getsockname()[1]))
     return listener
 
 
-def _listen_as_before(host: str, facts: Facts, name: str, first: int | None = None) -> socket.socket:
-    """Listen on the port of the last time, and on another one if that is taken now."""
-    remembered = facts.get(name)
-    before = int(remembered) if remembered else first
-    for port in [*([before] if before else []), *free_ports(host)]:
+def _listen_on_last_port(host: str, values: KeyValues, name: str, default: int | None = None) -> socket.socket:
+    """Listen on the port of the last start, or on another one if it is in use."""
+    stored = values.get(name)
+    preferred = int(stored) if stored else default
+    for port in [*([preferred] if preferred else []), *free_ports(host)]:
         try:
             listener = _listen(host, port)
         except OSError:
             continue
-        if before not in {None, port}:
-            _say(f"Port {before} is taken: taking port {port} instead, from now on.")
-        facts.put(name, str(port))
+        if preferred not in {None, port}:
+            _report(f"Port {preferred} is in use. Using port {port} from now on.")
+        values.put(name, str(port))
         return listener
-    raise CannotStart("No port is free.")
+    raise StartupError("No port is free.")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -229,28 +226,29 @@ def _require_loopback(host: str) -> None:
     except ValueError:
         loopback = False
     if not loopback:
-        raise CannotStart(
-            f"--host must be a loopback address, such as 127.0.0.1 or ::1, not {host}: this is a sandbox."
+        raise StartupError(
+            f"--host must be a loopback address, such as 127.0.0.1 or ::1, not {host}: the sandbox is for this machine "
+            "only."
         )
 
 
-# --- the client -------------------------------------------------------------------------------------------------------
+# --- the OAuth client -------------------------------------------------------------------------------------------------
 
 
-def _client(options: Options, facts: Facts) -> tuple[str, list[str]]:
-    """Return the OAuth client to register: what the command line says, else what it was before."""
-    client_id = options.client_id or facts.get("client_id") or FIRST_CLIENT_ID
-    before = facts.get("redirect_uris")
-    remembered = msgspec.json.decode(before, type=list[str]) if before else [FIRST_REDIRECT_URI]
-    redirect_uris = list(options.redirect_uris) or remembered
+def _oauth_client(options: Options, values: KeyValues) -> tuple[str, list[str]]:
+    """Return the ID and redirect URIs of the client to register: from the command line, else from the last start."""
+    client_id = options.client_id or values.get("client_id") or DEFAULT_CLIENT_ID
+    stored = values.get("redirect_uris")
+    last_used = msgspec.json.decode(stored, type=list[str]) if stored else [DEFAULT_REDIRECT_URI]
+    redirect_uris = list(options.redirect_uris) or last_used
     for uri in redirect_uris:
         _require_redirect_uri(uri)
-    facts.put("client_id", client_id)
-    facts.put("redirect_uris", msgspec.json.encode(redirect_uris).decode())
+    values.put("client_id", client_id)
+    values.put("redirect_uris", msgspec.json.encode(redirect_uris).decode())
     return client_id, redirect_uris
 
 
 def _require_redirect_uri(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
-        raise CannotStart(f"--redirect-uri must be an absolute http address without a fragment, not {uri}.")
+        raise StartupError(f"--redirect-uri must be an absolute http(s) URL without a fragment, not {uri}.")

@@ -1,11 +1,11 @@
-"""The SQLite file in which the sandbox remembers everything."""
+"""The SQLite file with the sandbox's persistent state."""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
 
-from upstash_helper.sandbox.errors import CannotStart
+from upstash_helper.sandbox.errors import StartupError
 
 SCHEMA_VERSION = 1
 
@@ -63,10 +63,10 @@ CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, account_id TEXT NOT NU
 
 def open_store(path: Path) -> sqlite3.Connection:
     """
-    Open the store, make it where there is none, and hold it: one sandbox for each data folder.
+    Open the store, create it if it does not exist, and lock it: only one sandbox can use a data folder.
 
     Raises:
-        CannotStart: If another sandbox holds it, it is damaged, or a later version has written it.
+        StartupError: If another sandbox has locked it, it is damaged, or a later version wrote it.
     """
     path.touch(mode=0o600)
     connection = sqlite3.connect(path, isolation_level=None, timeout=0)
@@ -75,22 +75,24 @@ def open_store(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         connection.close()
         message = (
-            f"Another sandbox is using {path.parent}. Stop it, or start this one with another folder: --data DIR."
+            f"Another sandbox is using {path.parent}. Stop it, or choose another folder with --data."
             if "locked" in str(error)
-            else f"{path} cannot be used: {error}."
+            else f"Cannot use {path}: {error}."
         )
-        raise CannotStart(message) from error
+        raise StartupError(message) from error
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise CannotStart(f"{path} is damaged ({error}). Move it away to start with an empty sandbox.") from error
-    except CannotStart:
+        raise StartupError(
+            f"{path} is damaged ({error}). Delete or rename it to start with an empty sandbox."
+        ) from error
+    except StartupError:
         connection.close()
         raise
     return connection
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    # SQLite's own file lock keeps a second sandbox out, on every platform, and dies with the process.
+    # SQLite's file lock works on every platform and is released when the process ends.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -99,23 +101,25 @@ def _prepare(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         connection.execute("ROLLBACK")
-        raise CannotStart("A later version of the sandbox has written this data folder. Update, or choose another one.")
+        raise StartupError(
+            "This data folder was written by a later version of the sandbox. Update, or choose another one with --data."
+        )
     connection.execute("COMMIT")
     if version == 0:
         connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
-class Facts:
-    """Single values that outlive a restart: ports, keys, the client in use."""
+class KeyValues:
+    """Single values that persist across restarts: ports, the token signing key, and the OAuth client."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def get(self, name: str) -> str | None:
-        """Return the value called ``name``, or None."""
+        """Return a value, or None if it is not set."""
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
     def put(self, name: str, value: str) -> None:
-        """Remember a value."""
+        """Set a value."""
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

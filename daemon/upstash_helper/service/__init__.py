@@ -1,6 +1,6 @@
 """
-Putting the helper on a machine for good: which files, which commands, in which order; and taking it away again.
+Installing the helper as a service of the user, and uninstalling it.
 
-A plan is data, and made from facts alone, so that what is done on each system can be looked at on any. One module, the
-executor, carries plans out.
+A plan is data: which files to write and which commands to run, in order. It depends only on an ``InstallContext``, so
+the plan of every platform can be tested on any of them. Plans are carried out by one module, the executor.
 """

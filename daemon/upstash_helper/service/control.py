@@ -1,18 +1,20 @@
-"""The service as it is installed: whether it is, how it stands, starting and stopping it through its manager."""
+"""The installed service: finding it, its state, its command, and starting and stopping it through its manager."""
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from upstash_helper.service import installed_command, linux, macos, managed_files, windows
+from upstash_helper.service import linux, macos, managed_files, quoting, windows
 from upstash_helper.service.autostart import config_home
-from upstash_helper.service.executor import Ran, Runner, run
-from upstash_helper.service.facts import own_uid
+from upstash_helper.service.context import own_uid
+from upstash_helper.service.executor import CommandResult, CommandRunner, run
 from upstash_helper.service.plan import Manager, ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
 
@@ -21,133 +23,135 @@ _PROPERTIES: Final = ("ActiveState", "SubState", "Result", "MainPID", "UnitFileS
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """A service that is installed."""
+    """An installed service."""
 
     manager: Manager
     name: str
-    """To its manager."""
+    """The name for its manager."""
     files: tuple[Path, ...]
-    """Its own, without the tray's and the documents."""
+    """The service's files, without the tray's entry and the documents."""
     environment: Mapping[str, str]
-    """What the manager's commands have to be told."""
-    runner: Runner = run
+    """Variables that the manager's commands need."""
+    runner: CommandRunner = run
 
     @property
     def starts(self) -> bool:
-        """Whether its manager starts it on request; an entry of a desktop is read at login alone."""
+        """Whether its manager can start it on request. A desktop reads autostart entries only at login."""
         return self.manager != "xdg-autostart"
 
     def start(self) -> None:
         """
-        Have it started.
+        Start the service.
 
         Raises:
-            ServiceError: If its manager does not.
+            ServiceError: If its manager fails to start it.
         """
         if self.manager == "systemd":
             units = self._units
-            # One that is just telling a request that it cannot serve would otherwise be what is waited for.
-            self._ask("systemctl", "--user", "stop", self.service, may_fail=True)
-            self._ask("systemctl", "--user", "reset-failed", *units, may_fail=True)
-            # It wants its socket, which comes first if nobody else has the port.
-            self._ask("systemctl", "--user", "start", self.service)
+            # Otherwise `start` could wait for a daemon that cannot serve and is about to exit.
+            self._call("systemctl", "--user", "stop", self.service, may_fail=True)
+            self._call("systemctl", "--user", "reset-failed", *units, may_fail=True)
+            # This also starts the socket, unless another program uses the port.
+            self._call("systemctl", "--user", "start", self.service)
         elif self.manager == "launchd":
             domain = _domain()
-            if self._ask("launchctl", "print", f"{domain}/{self.name}", may_fail=True).code:
-                self._ask("launchctl", "bootstrap", domain, str(self.files[0]))
-            self._ask("launchctl", "kickstart", f"{domain}/{self.name}")
+            if self._call("launchctl", "print", f"{domain}/{self.name}", may_fail=True).code:
+                self._call("launchctl", "bootstrap", domain, str(self.files[0]))
+            self._call("launchctl", "kickstart", f"{domain}/{self.name}")
         elif self.manager == "task-scheduler":
-            self._ask("schtasks", "/Run", "/TN", self.name)
+            self._call("schtasks", "/Run", "/TN", self.name)
 
     def release(self) -> None:
         """
-        Have its manager stop it, and no longer start it with a request. The others do not start it by themselves.
+        Stop the service's socket, so that a request does not start the daemon again. Only systemd has one.
 
         Raises:
-            ServiceError: If its manager does not.
+            ServiceError: If its manager fails to stop it.
         """
         if self.manager == "systemd":
-            self._ask("systemctl", "--user", "stop", *self._units)
+            self._call("systemctl", "--user", "stop", *self._units)
 
     def enabled(self) -> bool | None:
-        """Return whether it starts at login; None if its manager does not tell."""
+        """Return whether it starts at login, or None if its manager cannot be reached."""
         if self.manager == "systemd":
             states = [self.properties(unit).get("UnitFileState") for unit in self._units]
             return None if not all(states) else all(state == "enabled" for state in states)
         if self.manager == "launchd":
-            return self._ask("launchctl", "print", f"{_domain()}/{self.name}", may_fail=True).code == 0
+            return self._call("launchctl", "print", f"{_domain()}/{self.name}", may_fail=True).code == 0
         if self.manager == "task-scheduler":
-            return self._ask("schtasks", "/Query", "/TN", self.name, may_fail=True).code == 0
+            return self._call("schtasks", "/Query", "/TN", self.name, may_fail=True).code == 0
         return True
 
     def properties(self, unit: str) -> dict[str, str]:
-        """Return what systemd says of a unit (``systemctl show``); nothing if it cannot be asked."""
-        wanted = [f"--property={name}" for name in _PROPERTIES]
-        ran = self.runner(("systemctl", "--user", "show", *wanted, unit), environment=self.environment)
-        if ran.code:
+        """Return properties of a unit (``systemctl show``). Empty if systemd cannot be reached."""
+        options = [f"--property={name}" for name in _PROPERTIES]
+        result = self.runner(("systemctl", "--user", "show", *options, unit), environment=self.environment)
+        if result.code:
             return {}
-        return dict(line.split("=", 1) for line in ran.output.splitlines() if "=" in line)
+        return dict(line.split("=", 1) for line in result.output.splitlines() if "=" in line)
 
     @property
     def program(self) -> tuple[str, ...]:
-        """The command that it runs; empty if its file does not tell."""
+        """The command that it runs. Empty if its file has none or cannot be read."""
         try:
-            return installed_command.command_in(self.files[0])
+            return command_in(self.files[0])
         except OSError:
             return ()
 
     def changed_files(self) -> list[Path]:
-        """Return which files somebody has changed since they were installed."""
-        return [path for path in self.files if managed_files.look(path).whose in {"changed", "foreign"}]
+        """Return the files that were changed since they were installed."""
+        return [path for path in self.files if managed_files.inspect(path).ownership in {"modified", "foreign"}]
 
     @property
     def socket(self) -> str:
-        """Its socket's unit."""
+        """The name of the socket unit."""
         return f"{self.name}.socket"
 
     @property
     def service(self) -> str:
-        """Its own unit."""
+        """The name of the service unit."""
         return f"{self.name}.service"
 
     @property
     def _units(self) -> tuple[str, str]:
         return self.socket, self.service
 
-    def _ask(self, *argv: str, may_fail: bool = False) -> Ran:
-        ran = self.runner(argv, environment=self.environment)
-        if ran.code and not may_fail:
-            said = ran.output or "it says nothing."
-            message = f"`{' '.join(argv)}` failed with code {ran.code}: {said}"
+    def _call(self, *argv: str, may_fail: bool = False) -> CommandResult:
+        result = self.runner(argv, environment=self.environment)
+        if result.code and not may_fail:
+            message = f"`{' '.join(argv)}` failed with code {result.code}: {result.output or 'no output.'}"
             raise ServiceError(message, code="command_failed")
-        return ran
+        return result
 
 
 def find(
-    profile: str, folders: Folders, *, environ: Mapping[str, str] | None = None, runner: Runner = run
+    profile: str, folders: Folders, *, environ: Mapping[str, str] | None = None, runner: CommandRunner = run
 ) -> Installed | None:
     """
-    Return the service of a profile, if it is installed for this very world.
+    Return the service of a profile, or None if it is not installed for this ``UPSTASH_HELPER_HOME``.
 
     Args:
-        profile: Its name.
-        folders: Its folders.
-        environ: The environment, by default the process's own.
+        profile: The profile's name.
+        folders: The profile's folders.
+        environ: The environment; by default that of this process.
         runner: Runs commands.
     """
     environ = os.environ if environ is None else environ
     home = environ.get(f"{ENV_PREFIX}HOME")
-    world = managed_files.world_name(Path(home).expanduser().absolute() if home else None)
-    for manager, name, files in _places(profile, folders, environ):
-        if any(_belongs(path, world) for path in files):
-            return Installed(manager=manager, name=name, files=files, environment=_told(environ), runner=runner)
+    home_id = managed_files.home_id(Path(home).expanduser().absolute() if home else None)
+    for manager, name, files in _candidates(profile, folders, environ):
+        if any(_belongs_to(path, home_id) for path in files):
+            environment = _manager_environment(environ)
+            return Installed(manager=manager, name=name, files=files, environment=environment, runner=runner)
     return None
 
 
-def _places(profile: str, folders: Folders, environ: Mapping[str, str]) -> list[tuple[Manager, str, tuple[Path, ...]]]:
+def _candidates(
+    profile: str, folders: Folders, environ: Mapping[str, str]
+) -> list[tuple[Manager, str, tuple[Path, ...]]]:
     name = "upstash-helper" if profile == DEFAULT_PROFILE else f"upstash-helper-{profile}"
     if sys.platform == "win32":
-        return [("task-scheduler", name, (windows.task_file(folders),))]
+        return [("task-scheduler", name, (windows.task_definition(folders),))]
     if sys.platform == "darwin":
         label = macos.label(profile)
         return [("launchd", label, (macos.agent_folder(Path.home()) / f"{label}.plist",))]
@@ -159,15 +163,15 @@ def _places(profile: str, folders: Folders, environ: Mapping[str, str]) -> list[
     ]
 
 
-def _belongs(path: Path, world: str) -> bool:
+def _belongs_to(path: Path, home_id: str) -> bool:
     try:
-        whose, found = managed_files.look(path)
+        state = managed_files.inspect(path)
     except OSError:
         return False
-    return whose in {"ours", "changed"} and found == world
+    return state.is_managed and state.home_id == home_id
 
 
-def _told(environ: Mapping[str, str]) -> dict[str, str]:
+def _manager_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if sys.platform != "linux" or environ.get("XDG_RUNTIME_DIR"):
         return {}
     return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"}
@@ -175,3 +179,42 @@ def _told(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _domain() -> str:
     return f"gui/{own_uid()}"
+
+
+# --- the command in an installed file ---
+
+
+def command_in(file: Path) -> tuple[str, ...]:
+    """
+    Return the command that an installed file runs. Empty if it has none.
+
+    Args:
+        file: A service unit, a desktop entry, a property list, or a task.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    content = file.read_bytes()
+    text = managed_files.decode(content) or ""
+    match file.suffix:
+        case ".service":
+            match = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
+            return quoting.parse_systemd_command(match[1]) if match else ()
+        case ".plist":
+            return _command_in_property_list(content)
+        case ".xml":
+            parts = [re.search(rf"<{tag}>(.*)</{tag}>", text) for tag in ("Command", "Arguments")]
+            return tuple(html.unescape(part[1]) for part in parts if part)
+        case _:
+            return tuple(quoting.parse_desktop_exec(quoting.parse_desktop_entry(text).get("Exec", "")))
+
+
+def _command_in_property_list(content: bytes) -> tuple[str, ...]:
+    import plistlib
+
+    try:
+        agent = plistlib.loads(content)
+    except (ValueError, plistlib.InvalidFileException):
+        return ()
+    words = agent.get("ProgramArguments", []) if isinstance(agent, dict) else []
+    return tuple(word for word in words if isinstance(word, str))

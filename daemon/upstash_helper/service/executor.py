@@ -1,4 +1,4 @@
-"""What installing and uninstalling have in common: steps, files, commands."""
+"""The executor of plans: it writes and removes files, and runs the commands of the service manager."""
 
 from __future__ import annotations
 
@@ -19,68 +19,68 @@ if TYPE_CHECKING:
 
 Action = Literal["write", "replace", "run", "stop", "remove", "back-up"]
 
-SECONDS: Final = 120.0
-"""A command of a service manager may wait for the daemon, which is given a minute to start."""
+COMMAND_SECONDS: Final = 120.0
+"""A command of a service manager may wait for the daemon, which has a minute to start."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was done, or would be."""
+    """Something that was done, or would be done without ``--dry-run``."""
 
     action: Action
     what: str
     why: str
 
 
-class Ran(NamedTuple):
-    """A command that has ended."""
+class CommandResult(NamedTuple):
+    """The exit code and the output of a command."""
 
     code: int
     output: str
 
 
-class Runner(Protocol):
-    """What runs commands."""
+class CommandRunner(Protocol):
+    """A function that runs commands."""
 
-    def __call__(self, argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = True) -> Ran:
-        """Run a command, with ``environment`` added to this process's, and wait for its end unless told not to."""
+    def __call__(self, argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = True) -> CommandResult:
+        """Run a command with additional variables. If ``waits`` is false, return once it has started."""
 
 
-def run(argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = True) -> Ran:
-    """Run a command for real."""
+def run(argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = True) -> CommandResult:
+    """Run a command (the ``CommandRunner`` in production)."""
     environ = {**os.environ, **environment}
     try:
         if not waits:
             subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-            return Ran(0, "")
-        ended = subprocess.run(
+            return CommandResult(0, "")
+        completed = subprocess.run(
             argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=SECONDS, check=False,
+            timeout=COMMAND_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return Ran(124, f"It did not end within {SECONDS:.0f} seconds.")
+        return CommandResult(124, f"It did not finish within {COMMAND_SECONDS:.0f} seconds.")
     except OSError as error:
-        return Ran(127, f"{argv[0]}: {error.strerror}")
-    return Ran(ended.returncode, (ended.stderr.strip() or ended.stdout.strip()))
+        return CommandResult(127, f"{argv[0]}: {error.strerror}")
+    return CommandResult(completed.returncode, (completed.stderr.strip() or completed.stdout.strip()))
 
 
-class Execution:
-    """A plan that is being carried out."""
+class Executor:
+    """What installing and uninstalling have in common."""
 
     def __init__(
         self,
         plan: Plan,
         *,
         dry: bool = False,
-        runner: Runner = run,
+        runner: CommandRunner = run,
         halt: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
-            plan: What is carried out.
-            dry: Change nothing: only find out what would be done.
+            plan: The plan to carry out.
+            dry: Change nothing, and only determine the steps.
             runner: Runs commands.
-            halt: Stops a daemon that runs outside of its manager, before that starts one.
+            halt: Stops a daemon that was not started by the service manager.
         """
         self.plan: Final = plan
         self.steps: Final[list[Step]] = []
@@ -90,23 +90,23 @@ class Execution:
         self._halt = halt
 
     def halt_daemon(self) -> None:
-        """Stop a daemon that runs outside of its manager."""
+        """Stop a daemon that was not started by the service manager."""
         if not self.dry:
             self._halt()
 
     def back_up(self, path: Path) -> None:
-        """Put a file aside."""
-        copy = managed_files.backup_of(path)
-        self.steps.append(Step(action="back-up", what=str(copy), why=f"What was in {path.name} before."))
+        """Rename a file to its backup path."""
+        backup = managed_files.backup_path(path)
+        self.steps.append(Step(action="back-up", what=str(backup), why=f"Keep the previous content of {path.name}."))
         if not self.dry:
-            path.replace(copy)
+            path.replace(backup)
 
     def remove(self, path: Path, why: str) -> None:
         """
-        Remove a file, a link or a folder.
+        Remove a file, a link, or a folder.
 
         Raises:
-            ServiceError: If that cannot be done.
+            ServiceError: If it cannot be removed.
         """
         self.steps.append(Step(action="remove", what=str(path), why=why))
         if self.dry:
@@ -116,33 +116,33 @@ class Execution:
         except FileNotFoundError:
             pass
         except OSError as error:
-            message = f"{path}: cannot be removed: {error.strerror}. Mend that and run uninstall again."
+            message = f"Cannot remove {path}: {error.strerror}. Fix this and run uninstall again."
             raise ServiceError(message, code="not_removed") from error
 
-    def look(self, path: Path) -> managed_files.Mark:
+    def inspect(self, path: Path) -> managed_files.FileState:
         """
-        Return whose a file is.
+        Return whether install wrote a file; see ``managed_files.inspect``.
 
         Raises:
-            ServiceError: If it cannot be read.
+            ServiceError: If the file cannot be read.
         """
         try:
-            return managed_files.look(path)
+            return managed_files.inspect(path)
         except OSError as error:
-            message = f"{path}: cannot be read: {error.strerror}."
+            message = f"Cannot read {path}: {error.strerror}."
             raise ServiceError(message, code="not_read") from error
 
-    def is_ours(self, path: Path) -> bool:
-        """Return whether install wrote it for this world."""
-        whose, world = self.look(path)
-        return whose in {"ours", "changed"} and world == self.plan.world
+    def is_own(self, path: Path) -> bool:
+        """Return whether install wrote a file for this plan's home."""
+        state = self.inspect(path)
+        return state.is_managed and state.home_id == self.plan.home_id
 
     def commands(self, commands: Sequence[Command], *, changed: bool) -> None:
         """
-        Run those that are needed.
+        Run the commands that are needed.
 
         Raises:
-            ServiceError: If one fails that must not.
+            ServiceError: If a command fails that must not fail.
         """
         for command in commands:
             if self._needed(command, changed=changed):
@@ -162,88 +162,93 @@ class Execution:
         self.steps.append(Step(action="run", what=line, why=command.why))
         if self.dry:
             return
-        ended = self._run(command.argv, environment=self.plan.environment, waits=command.waits)
-        if ended.code and not command.may_fail:
-            message = f"`{line}` failed with code {ended.code}: {ended.output or 'it says nothing.'}"
+        result = self._run(command.argv, environment=self.plan.environment, waits=command.waits)
+        if result.code and not command.may_fail:
+            message = f"`{line}` failed with code {result.code}: {result.output or 'no output.'}"
             raise ServiceError(message, code="command_failed")
 
 
-class Installer(Execution):
-    """Installs."""
+class Installer(Executor):
+    """Installs the service."""
 
     def __init__(self, plan: Plan, *, force: bool = False, **options: Any) -> None:
         """
         Args:
-            plan: What is carried out.
-            force: Overwrite what somebody changed by hand; a copy is kept.
-            options: As ``Execution``.
+            plan: The plan to carry out.
+            force: Replace files that were changed manually, after a backup.
+            options: See ``Executor``.
         """
         super().__init__(plan, **options)
         self._force = force
 
     def install(self) -> None:
         """
-        Put everything where it belongs, and start it. What is as it should be already is not touched.
+        Write the files and start the service. Files that are up to date are not written again.
 
         Raises:
-            ServiceError: If a file is somebody else's, or a command fails. What was done until then stays, and
-                installing again goes on from there.
+            ServiceError: If a file was not written by install, or a command fails. Completed steps are not undone;
+                installing again continues from there.
         """
-        due = [file for file in self.plan.files if self._is_due(file)]
-        leftovers = [path for path in self.plan.leftovers if self.is_ours(path)]
-        changed = bool(leftovers) or any(file.kind == "service" for file in due)
+        outdated = [file for file in self.plan.files if self._is_outdated(file)]
+        leftovers = [path for path in self.plan.leftovers if self.is_own(path)]
+        changed = bool(leftovers) or any(file.kind == "service" for file in outdated)
         if changed:
-            self.commands(self.plan.before, changed=True)
+            self.commands(self.plan.before_install, changed=True)
             self.halt_daemon()
         for path in leftovers:
-            self.remove(path, "Another way to start the daemon takes its place.")
-        for file in due:
+            self.remove(path, "The daemon is started in another way now.")
+        for file in outdated:
             self._write(file)
         self._write_values()
         for folder in () if self.dry else self.plan.folders:
             private_files.make_folder(folder)
-        self.commands(self.plan.after, changed=changed)
+        self.commands(self.plan.after_install, changed=changed)
 
     def _write_values(self) -> None:
         for value in self.plan.values:
-            if registry.is_due(value):
+            if registry.is_outdated(value):
                 self.steps.append(Step(action="write", what=rf"HKCU\…\Run\{value.name}", why=value.why))
                 if not self.dry:
                     registry.write(value)
 
-    def _is_due(self, file: File) -> bool:
+    def _is_outdated(self, file: File) -> bool:
         """
-        Return whether a file has to be written.
+        Return whether a file must be written.
 
         Raises:
-            ServiceError: If it is somebody else's and the service cannot do without it.
+            ServiceError: If the service needs the file, but install must not replace it.
         """
-        whose, world = self.look(file.path)
-        if whose == "absent":
+        state = self.inspect(file.path)
+        if state.ownership == "absent":
             return True
         if file.path.is_file() and not file.path.is_symlink() and file.path.read_bytes() == file.content:
             return False
-        if whose in {"ours", "changed"} and file.kind == "service" and world != self.plan.world:
+        if state.is_managed and file.kind == "service" and state.home_id != self.plan.home_id:
             message = (
-                f"{file.path} belongs to a helper with another UPSTASH_HELPER_HOME. Uninstall that one first, with its "
-                "UPSTASH_HELPER_HOME (or none, if it has none); or use a profile: upstash-helper --profile NAME install"
+                f"{file.path} belongs to an installation with another UPSTASH_HELPER_HOME. Uninstall that one first, "
+                "with its UPSTASH_HELPER_HOME (or without, if it has none), or use a profile: "
+                "upstash-helper --profile NAME install"
             )
             raise ServiceError(message, code="other_world")
-        if whose == "ours" or self._force:
+        if state.ownership == "unmodified" or self._force:
             return True
-        words = "was changed by hand since install wrote it" if whose == "changed" else "was not written by install"
+        reason = (
+            "was changed manually after install wrote it"
+            if state.ownership == "modified"
+            else "was not written by install"
+        )
         if file.kind == "service":
-            hint = " For changes that last: systemctl --user edit." if self.plan.manager == "systemd" else ""
-            message = f"{file.path} {words}. To have it replaced, with a copy kept beside it: install --force.{hint}"
+            hint = " For permanent changes, use systemctl --user edit." if self.plan.manager == "systemd" else ""
+            message = f"{file.path} {reason}. To replace it and keep a backup, run install --force.{hint}"
             raise ServiceError(message, code="changed_by_hand")
-        self.notes.append(f"Left as it is, for it {words}: {file.path}")
+        self.notes.append(f"Not replaced, because it {reason}: {file.path}")
         return False
 
     def _write(self, file: File) -> None:
-        whose, _ = self.look(file.path)
-        if whose in {"changed", "foreign"}:
+        ownership = self.inspect(file.path).ownership
+        if ownership in {"modified", "foreign"}:
             self.back_up(file.path)
-        action: Action = "write" if whose == "absent" else "replace"
+        action: Action = "write" if ownership == "absent" else "replace"
         self.steps.append(Step(action=action, what=str(file.path), why=file.why))
         if self.dry:
             return
@@ -251,89 +256,91 @@ class Installer(Execution):
             file.path.parent.mkdir(parents=True, exist_ok=True)
             private_files.write(file.path, file.content)
         except OSError as error:
-            message = f"{file.path}: cannot be written: {error.strerror}. Mend that and run install again."
+            message = f"Cannot write {file.path}: {error.strerror}. Fix this and run install again."
             raise ServiceError(message, code="not_written") from error
 
 
-class Uninstaller(Execution):
-    """Uninstalls."""
+class Uninstaller(Executor):
+    """Uninstalls the service."""
 
     def uninstall(self, *, purge: bool = False) -> None:
         """
-        Stop everything and remove it. What is not there is passed over, so half an installation can be removed too.
+        Stop the service and remove its files. Missing files are ignored, so an incomplete installation can be removed.
 
         Args:
-            purge: Remove copies of changed files as well, and what the user added to the units.
+            purge: Also remove backups of changed files, and drop-ins that the user added to the units.
 
         Raises:
             ServiceError: If a file cannot be removed.
         """
-        mine = [file.path for file in self.plan.files if file.kind != "document"]
-        found = [path for path in (*mine, *self.plan.leftovers) if self._is_removable(path)]
-        links = [link for link in self.plan.links if link.is_symlink()] if self._is_mine() else []
-        if found or links:
-            self.commands(self.plan.leaving, changed=True)
+        own = [file.path for file in self.plan.files if file.kind != "document"]
+        installed = [path for path in (*own, *self.plan.leftovers) if self._is_removable(path)]
+        links = [link for link in self.plan.links if link.is_symlink()] if self._owns_links() else []
+        if installed or links:
+            self.commands(self.plan.before_uninstall, changed=True)
             self.halt_daemon()
-        for path in found:
-            self._take_away(path, purge=purge)
+        for path in installed:
+            self._remove_or_back_up(path, purge=purge)
         for link in links:
-            if link.is_symlink():  # `systemctl disable` has removed it otherwise
+            if link.is_symlink():  # unless `systemctl disable` has removed it
                 self.remove(link, "It enabled the service.")
         self._remove_documents(purge=purge)
-        for path in managed_files.debris(self.plan):
-            self.remove(path, "An installation was cut short while it wrote this.")
+        for path in managed_files.temporary_files(self.plan):
+            self.remove(path, "Left over from an interrupted installation.")
         self._remove_values()
-        self._deal_with_additions(purge=purge)
-        if found or links:
-            self.commands(self.plan.left, changed=True)
+        self._handle_user_files(purge=purge)
+        if installed or links:
+            self.commands(self.plan.after_uninstall, changed=True)
         if not self.dry:
             managed_files.remove_empty_folders(self.plan)
 
-    def _take_away(self, path: Path, *, purge: bool) -> None:
-        # An entry of the tray is changed where a desktop lets its user switch it off.
-        trays = {file.path for file in self.plan.files if file.kind == "tray"}
-        if managed_files.look(path).whose == "changed" and not purge and path not in trays:
+    def _remove_or_back_up(self, path: Path, *, purge: bool) -> None:
+        # Desktops change the tray's entry when the user disables it, so that is no reason to keep a backup.
+        tray_entries = {file.path for file in self.plan.files if file.kind == "tray"}
+        if managed_files.inspect(path).ownership == "modified" and not purge and path not in tray_entries:
             self.back_up(path)
         else:
-            self.remove(path, "It was written by install.")
+            self.remove(path, "Written by install.")
 
     def _remove_documents(self, *, purge: bool) -> None:
         documents = [path for path in managed_files.documents(self.plan) if self._is_removable(path)]
-        others = managed_files.siblings(self.plan)
+        others = managed_files.other_services(self.plan)
         if documents and others:
-            self.notes.append(f"Completions and man pages stay: {', '.join(others)} is installed too.")
+            self.notes.append(f"Completions and man pages are kept, because {', '.join(others)} is also installed.")
             return
         for path in documents:
-            self._take_away(path, purge=purge)
+            self._remove_or_back_up(path, purge=purge)
 
     def _remove_values(self) -> None:
         for value in self.plan.values:
-            if registry.is_there(value):
+            if registry.exists(value):
                 self.steps.append(Step(action="remove", what=rf"HKCU\…\Run\{value.name}", why=value.why))
                 if not self.dry:
                     registry.remove(value)
 
-    def _deal_with_additions(self, *, purge: bool) -> None:
-        for path in managed_files.additions(self.plan):
+    def _handle_user_files(self, *, purge: bool) -> None:
+        for path in managed_files.user_files(self.plan):
             if purge:
                 self.remove(path, "It belonged to the service.")
             else:
-                self.notes.append(f"Yours, and left where it is: {path}")
+                self.notes.append(f"Not removed, because you created or changed it: {path}")
 
     def _is_removable(self, path: Path) -> bool:
-        whose, world = self.look(path)
-        if whose == "absent":
+        state = self.inspect(path)
+        if state.ownership == "absent":
             return False
-        tray = any(file.path == path and file.kind == "tray" for file in self.plan.files)
-        document = path in set(managed_files.documents(self.plan))
-        wanted = managed_files.USUAL if document else self.plan.world
-        if tray or (whose in {"ours", "changed"} and world == wanted):
+        is_tray_entry = any(file.path == path and file.kind == "tray" for file in self.plan.files)
+        is_document = path in set(managed_files.documents(self.plan))
+        home_id = managed_files.DEFAULT_HOME if is_document else self.plan.home_id
+        if is_tray_entry or (state.is_managed and state.home_id == home_id):
             return True
-        words = "was not written by install" if whose == "foreign" else "belongs to another UPSTASH_HELPER_HOME"
-        self.notes.append(f"Left as it is, for it {words}: {path}")
+        reason = (
+            "was not written by install" if state.ownership == "foreign" else "belongs to another UPSTASH_HELPER_HOME"
+        )
+        self.notes.append(f"Not removed, because it {reason}: {path}")
         return False
 
-    def _is_mine(self) -> bool:
-        """Return whether no service file here is of another world: its links have the same names."""
+    def _owns_links(self) -> bool:
+        """Return False if a service file belongs to another home, whose links have the same names."""
         services = [*(file.path for file in self.plan.files if file.kind == "service"), *self.plan.leftovers]
-        return all(self.look(path).whose == "absent" or self.is_ours(path) for path in services)
+        return all(self.inspect(path).ownership == "absent" or self.is_own(path) for path in services)

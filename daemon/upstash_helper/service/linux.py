@@ -1,30 +1,34 @@
-"""Linux: units of the user's own systemd, and an autostart entry of the desktop where there is none."""
+"""Linux: units of the user's systemd, or an autostart entry of the desktop if there is no systemd."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.service import managed_files, templating
+from upstash_helper.service import managed_files, quoting
 from upstash_helper.service.autostart import DesktopAutostart, tray_command, tray_name
 from upstash_helper.service.plan import Command, File, Plan
-from upstash_helper.service.templating import fill, systemd_command, systemd_text, systemd_word
+from upstash_helper.service.quoting import systemd_command, systemd_text, systemd_word
+from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from upstash_helper.service.facts import Facts
+    from upstash_helper.service.context import InstallContext
 
 SYSTEMCTL: Final = ("systemctl", "--user")
 TRAY_MISSING: Final = (
-    "The tray icon is left out: its packages are not installed. Install 'upstash-helper[tray]', then run install again."
+    "The tray icon is not installed because its packages are missing. Install 'upstash-helper[tray]', then run install "
+    "again."
 )
 NO_SYSTEMD: Final = (
-    "There is no systemd for this user here: the daemon starts with the desktop, not with the first request, and "
-    "nothing starts it again after a crash."
+    "systemd is not available for this user, so the daemon starts with the desktop, not with the first request, and is "
+    "not restarted after a crash."
 )
-TRAY_ELSEWHERE: Final = "The tray icon is left out: with UPSTASH_HELPER_HOME, start it by hand."
+TRAY_NEEDS_DEFAULT_HOME: Final = (
+    "The tray icon is not installed because UPSTASH_HELPER_HOME is set. Start it manually: upstash-helper tray"
+)
 
 _DOCUMENTS: Final = (
     ("bash-completion/completions", "upstash-helper"),
@@ -34,180 +38,180 @@ _DOCUMENTS: Final = (
 )
 
 
-def plan(facts: Facts) -> Plan:
-    """Return how the helper is installed on a Linux."""
-    return _with_systemd(facts) if facts.systemd else _with_autostart(facts)
+def plan(context: InstallContext) -> Plan:
+    """Return the plan for Linux."""
+    return _with_systemd(context) if context.systemd else _with_autostart(context)
 
 
-def documents(facts: Facts) -> tuple[File, ...]:
+def documents(context: InstallContext) -> tuple[File, ...]:
     """Return the completion scripts and man pages."""
     files = []
-    for name, text in sorted(facts.documents.items()):
-        path = facts.data_home / name
-        why = "A man page." if path.suffix == ".1" else f"Tab completion for {_shell(name)}."
-        content = managed_files.marked(text, ending=path.suffix, world=managed_files.USUAL).encode()
+    for name, text in sorted(context.documents.items()):
+        path = context.data_home / name
+        why = "Man page." if path.suffix == ".1" else f"Tab completion for {_shell(name)}."
+        content = managed_files.with_marker(text, extension=path.suffix, home_id=managed_files.DEFAULT_HOME).encode()
         files.append(File(path=path, content=content, why=why, kind="document"))
     return tuple(files)
 
 
-def document_patterns(facts: Facts) -> tuple[tuple[Path, str], ...]:
-    """Return where documents of this or another version may be."""
-    return tuple((facts.data_home / folder, pattern) for folder, pattern in _DOCUMENTS)
+def document_patterns(context: InstallContext) -> tuple[tuple[Path, str], ...]:
+    """Return the folders and name patterns of documents of any version."""
+    return tuple((context.data_home / folder, pattern) for folder, pattern in _DOCUMENTS)
 
 
 def unit_folder(config_home: Path) -> Path:
-    """Return where a user's own units are (systemd.unit(5))."""
+    """Return the folder of the user's units (systemd.unit(5))."""
     return config_home / "systemd" / "user"
 
 
 def entry_file(config_home: Path, profile: str) -> Path:
-    """Return the entry that starts the daemon of a profile where there is no systemd."""
-    # Not the service's name: that of the profile "tray" is the tray's.
+    """Return the autostart entry that starts a profile's daemon if there is no systemd."""
+    # Not the service's name: for a profile called "tray" it would be that of the tray's entry.
     name = "upstash-helper-daemon" if profile == DEFAULT_PROFILE else f"upstash-helper-daemon-{profile}"
     return config_home / "autostart" / f"{name}.desktop"
 
 
-def unit_files(facts: Facts) -> tuple[File, File]:
-    """Return the socket and the service."""
-    values = {"NAME": facts.name, "DESCRIPTION": systemd_text(facts.description), "PORT": str(facts.port)}
+def unit_files(context: InstallContext) -> tuple[File, File]:
+    """Return the socket unit and the service unit."""
+    values = {"NAME": context.name, "DESCRIPTION": systemd_text(context.description), "PORT": str(context.port)}
     socket = fill(
         "systemd/upstash-helper.socket",
         values,
-        lines={"LISTEN_IPV6": [f"ListenStream=[::1]:{facts.port}"] if facts.ipv6 else []},
+        lines={"LISTEN_IPV6": [f"ListenStream=[::1]:{context.port}"] if context.ipv6 else []},
     )
-    values["VERSION"] = facts.version
-    values["EXEC_START"] = systemd_command(facts.daemon)
-    service = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": _environment(facts.environment)})
-    folder, world = unit_folder(facts.config_home), managed_files.world_name(facts.root)
+    values["VERSION"] = context.version
+    values["EXEC_START"] = systemd_command(context.daemon)
+    service = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": _environment(context.environment)})
+    folder, home_id = unit_folder(context.config_home), managed_files.home_id(context.root)
     return (
         File(
-            path=folder / f"{facts.name}.socket",
-            content=managed_files.marked(socket, ending=".socket", world=world).encode(),
-            why=f"systemd holds port {facts.port} and starts the daemon with the first request.",
+            path=folder / f"{context.name}.socket",
+            content=managed_files.with_marker(socket, extension=".socket", home_id=home_id).encode(),
+            why=f"systemd listens on port {context.port} and starts the daemon on the first request.",
         ),
         File(
-            path=folder / f"{facts.name}.service",
-            content=managed_files.marked(service, ending=".service", world=world).encode(),
-            why="How the daemon is started, and started anew after a crash.",
+            path=folder / f"{context.name}.service",
+            content=managed_files.with_marker(service, extension=".service", home_id=home_id).encode(),
+            why="Starts the daemon, and restarts it after a crash.",
         ),
     )
 
 
-def _with_systemd(facts: Facts) -> Plan:
-    socket, service = f"{facts.name}.socket", f"{facts.name}.service"
-    units = unit_folder(facts.config_home)
-    tray_files, notes = _tray(facts)
+def _with_systemd(context: InstallContext) -> Plan:
+    socket, service = f"{context.name}.socket", f"{context.name}.service"
+    units = unit_folder(context.config_home)
+    tray_files, notes = _tray(context)
     return Plan(
         manager="systemd",
-        name=facts.name,
-        world=managed_files.world_name(facts.root),
-        files=(*unit_files(facts), *tray_files, *documents(facts)),
-        before=(
+        name=context.name,
+        home_id=managed_files.home_id(context.root),
+        files=(*unit_files(context), *tray_files, *documents(context)),
+        before_install=(
             Command(
                 argv=(*SYSTEMCTL, "stop", socket, service),
-                why="What ran before is stopped, for its units change.",
+                why="Stop the running daemon before its units change.",
                 may_fail=True,
             ),
         ),
-        after=(
-            Command(argv=(*SYSTEMCTL, "daemon-reload"), why="systemd reads the units.", when="changed"),
+        after_install=(
+            Command(argv=(*SYSTEMCTL, "daemon-reload"), why="Load the units.", when="changed"),
             Command(
                 argv=(*SYSTEMCTL, "enable", socket),
-                why="The port is held from each login on.",
+                why="Listen on the port from login on.",
                 unless=(*SYSTEMCTL, "is-enabled", "--quiet", socket),
             ),
             Command(
                 argv=(*SYSTEMCTL, "enable", service),
-                why="The daemon starts with the desktop.",
+                why="Start the daemon with the desktop.",
                 unless=(*SYSTEMCTL, "is-enabled", "--quiet", service),
             ),
             Command(
                 argv=(*SYSTEMCTL, "reset-failed", socket, service),
-                why="Failures of before do not count.",
+                why="Clear earlier failures.",
                 when="changed",
                 may_fail=True,
             ),
             Command(
-                # It wants its socket, which comes first. If another program has the port, it starts without, and
-                # waits.
+                # This also starts the socket first. If another program uses the port, the service starts without the
+                # socket, and waits for the port.
                 argv=(*SYSTEMCTL, "start", service),
-                why="It starts now: nobody has to log out first.",
+                why="Start the daemon now.",
                 when="changed",
-                # It ends with 0 if either is active: a daemon that was idle may have left.
+                # Exits with 0 if either is active: the daemon may have exited because it was idle.
                 unless=(*SYSTEMCTL, "is-active", "--quiet", socket, service),
             ),
-            *_tray_now(facts),
+            *_tray_now(context),
         ),
-        leaving=(
+        before_uninstall=(
             Command(
                 argv=(*SYSTEMCTL, "disable", "--now", socket, service),
-                why="The daemon is stopped, and no longer starts at login.",
+                why="Stop the daemon and no longer start it at login.",
                 may_fail=True,
             ),
         )
-        if facts.systemd
+        if context.systemd
         else (),
-        left=(
-            Command(argv=(*SYSTEMCTL, "daemon-reload"), why="systemd forgets the units.", may_fail=True),
+        after_uninstall=(
+            Command(argv=(*SYSTEMCTL, "daemon-reload"), why="Unload the units.", may_fail=True),
             Command(
                 argv=(*SYSTEMCTL, "reset-failed", socket, service),
-                why="And that they ever failed.",
+                why="Clear their failures.",
                 may_fail=True,
             ),
         )
-        if facts.systemd
+        if context.systemd
         else (),
-        leftovers=(entry_file(facts.config_home, facts.profile),),
+        leftovers=(entry_file(context.config_home, context.profile),),
         links=(
             units / "sockets.target.wants" / socket,
             units / "graphical-session.target.wants" / service,
         ),
-        siblings=_siblings(facts),
-        document_patterns=document_patterns(facts),
-        environment=_manager_environment(facts),
+        other_services=_siblings(context),
+        document_patterns=document_patterns(context),
+        environment=_manager_environment(context),
         notes=notes,
     )
 
 
-def _with_autostart(facts: Facts) -> Plan:
-    # Its manager cannot be asked, so its units are only files here.
-    by_systemd = _with_systemd(facts)
-    world = managed_files.world_name(facts.root)
-    command = facts.daemon
-    if facts.environment:
-        command = ("/usr/bin/env", *(f"{name}={value}" for name, value in facts.environment.items()), *command)
+def _with_autostart(context: InstallContext) -> Plan:
+    # systemd is not reachable, so units from an earlier installation are treated as plain files.
+    by_systemd = _with_systemd(context)
+    home_id = managed_files.home_id(context.root)
+    command = context.daemon
+    if context.environment:
+        command = ("/usr/bin/env", *(f"{name}={value}" for name, value in context.environment.items()), *command)
     text = fill(
         "desktop/upstash-helper.desktop",
         {
-            "VERSION": facts.version,
-            "DESCRIPTION": templating.string(facts.description),
-            "TRY_EXEC": templating.string(facts.program[0]),
-            "EXEC": templating.string(templating.exec_value(command)),
+            "VERSION": context.version,
+            "DESCRIPTION": quoting.desktop_string(context.description),
+            "TRY_EXEC": quoting.desktop_string(context.program[0]),
+            "EXEC": quoting.desktop_string(quoting.desktop_exec(command)),
         },
     )
     entry = File(
-        path=entry_file(facts.config_home, facts.profile),
-        content=managed_files.marked(text, ending=".desktop", world=world).encode(),
-        why="The desktop starts the daemon at login.",
+        path=entry_file(context.config_home, context.profile),
+        content=managed_files.with_marker(text, extension=".desktop", home_id=home_id).encode(),
+        why="Start the daemon at login.",
     )
-    tray_files, notes = _tray(facts)
+    tray_files, notes = _tray(context)
     return Plan(
         manager="xdg-autostart",
-        name=facts.name,
-        world=world,
-        files=(entry, *tray_files, *documents(facts)),
-        after=(
+        name=context.name,
+        home_id=home_id,
+        files=(entry, *tray_files, *documents(context)),
+        after_install=(
             Command(
-                argv=(*facts.program, *facts.arguments, "start"),
-                why="It starts now: nobody has to log out first.",
-                when="changed" if facts.daemon_running else "always",
+                argv=(*context.program, *context.arguments, "start"),
+                why="Start the daemon now.",
+                when="changed" if context.daemon_running else "always",
             ),
-            *_tray_now(facts),
+            *_tray_now(context),
         ),
-        leftovers=tuple(file.path for file in unit_files(facts)),
+        leftovers=tuple(file.path for file in unit_files(context)),
         links=by_systemd.links,
-        siblings=_siblings(facts),
-        document_patterns=document_patterns(facts),
+        other_services=_siblings(context),
+        document_patterns=document_patterns(context),
         notes=(
             NO_SYSTEMD,
             *notes,
@@ -215,47 +219,47 @@ def _with_autostart(facts: Facts) -> Plan:
     )
 
 
-def _tray(facts: Facts) -> tuple[tuple[File, ...], tuple[str, ...]]:
-    if facts.tray == "unwanted":
+def _tray(context: InstallContext) -> tuple[tuple[File, ...], tuple[str, ...]]:
+    if context.tray == "unwanted":
         return (), ()
-    if facts.tray == "missing":
+    if context.tray == "missing":
         return (), (TRAY_MISSING,)
-    if facts.root is not None:
-        return (), (TRAY_ELSEWHERE,)
+    if context.root is not None:
+        return (), (TRAY_NEEDS_DEFAULT_HOME,)
     autostart = DesktopAutostart(
-        facts.config_home / "autostart", tray_name(facts.profile), tray_command(facts.program, facts.profile)
+        context.config_home / "autostart", tray_name(context.profile), tray_command(context.program, context.profile)
     )
-    why = "The desktop shows the icon at login."
+    why = "Show the tray icon at login."
     return (File(path=autostart.file, content=autostart.content().encode(), why=why, kind="tray"),), ()
 
 
-def _tray_now(facts: Facts) -> tuple[Command, ...]:
-    if facts.tray != "wanted" or facts.root is not None or not facts.display:
+def _tray_now(context: InstallContext) -> tuple[Command, ...]:
+    if context.tray != "wanted" or context.root is not None or not context.display:
         return ()
-    return (tray_now(facts),)
+    return (tray_now(context),)
 
 
-def tray_now(facts: Facts) -> Command:
-    """Return what shows the icon without a login: one that is there already makes room if this is an upgrade."""
-    argv = tuple(tray_command(facts.program, facts.profile))
-    if facts.tray_running:
-        why = "The icon is of this version from now on."
+def tray_now(context: InstallContext) -> Command:
+    """Return the command that shows the tray icon now. After an upgrade it replaces the running tray."""
+    argv = tuple(tray_command(context.program, context.profile))
+    if context.tray_running:
+        why = "Replace the running tray icon with this version's."
         return Command(argv=(*argv, "--replace"), why=why, when="changed", waits=False)
-    return Command(argv=argv, why="The icon is shown now.", waits=False)
+    return Command(argv=argv, why="Show the tray icon now.", waits=False)
 
 
 def _environment(environment: Mapping[str, str]) -> list[str]:
     return [f"Environment={systemd_word(f'{name}={value}')}" for name, value in environment.items()]
 
 
-def _manager_environment(facts: Facts) -> dict[str, str]:
-    return {} if facts.runtime_dir is None else {"XDG_RUNTIME_DIR": str(facts.runtime_dir)}
+def _manager_environment(context: InstallContext) -> dict[str, str]:
+    return {} if context.runtime_dir is None else {"XDG_RUNTIME_DIR": str(context.runtime_dir)}
 
 
-def _siblings(facts: Facts) -> tuple[tuple[Path, str], ...]:
+def _siblings(context: InstallContext) -> tuple[tuple[Path, str], ...]:
     return (
-        (unit_folder(facts.config_home), "upstash-helper*.service"),
-        (facts.config_home / "autostart", "upstash-helper-daemon*.desktop"),
+        (unit_folder(context.config_home), "upstash-helper*.service"),
+        (context.config_home / "autostart", "upstash-helper-daemon*.desktop"),
     )
 
 

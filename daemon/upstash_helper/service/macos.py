@@ -1,4 +1,4 @@
-"""macOS: a LaunchAgent, in the user's own ``~/Library``."""
+"""macOS: a LaunchAgent in the user's ``~/Library``."""
 
 from __future__ import annotations
 
@@ -6,94 +6,95 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.service import managed_files
 from upstash_helper.service.autostart import LaunchAgent, tray_command, tray_label
-from upstash_helper.service.linux import TRAY_ELSEWHERE, TRAY_MISSING, document_patterns, documents, tray_now
+from upstash_helper.service.linux import TRAY_MISSING, TRAY_NEEDS_DEFAULT_HOME, document_patterns, documents, tray_now
 from upstash_helper.service.plan import Command, File, Plan
-from upstash_helper.service.templating import fill, xml_strings, xml_text
+from upstash_helper.service.quoting import xml_strings, xml_text
+from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from upstash_helper.service.facts import Facts
+    from upstash_helper.service.context import InstallContext
 
 
 def label(profile: str) -> str:
-    """Return what launchd calls the daemon."""
+    """Return the daemon's launchd label."""
     return "io.upstash-helper.daemon" if profile == DEFAULT_PROFILE else f"io.upstash-helper.daemon-{profile}"
 
 
 def agent_folder(home: Path) -> Path:
-    """Return where a user's agents are (launchd(8))."""
+    """Return the folder of the user's agents (launchd(8))."""
     return home / "Library" / "LaunchAgents"
 
 
-def plan(facts: Facts) -> Plan:
-    """Return how the helper is installed on a Mac."""
-    daemon, icon = label(facts.profile), tray_label(facts.profile)
-    domain = f"gui/{facts.uid}"
-    agents = agent_folder(facts.home)
+def plan(context: InstallContext) -> Plan:
+    """Return the plan for macOS."""
+    daemon, icon = label(context.profile), tray_label(context.profile)
+    domain = f"gui/{context.uid}"
+    agents = agent_folder(context.home)
     file = agents / f"{daemon}.plist"
-    world = managed_files.world_name(facts.root)
+    home_id = managed_files.home_id(context.root)
     text = fill(
         "launchd/upstash-helper.plist",
         {
-            "VERSION": facts.version,
+            "VERSION": context.version,
             "LABEL": xml_text(daemon),
-            "OUTPUT": xml_text(str(facts.folders.logs / "start.log")),
+            "OUTPUT": xml_text(str(context.folders.logs / "start.log")),
         },
         lines={
-            "PROGRAM_ARGUMENTS": xml_strings(facts.daemon),
-            "ENVIRONMENT": _dictionary(facts),
+            "PROGRAM_ARGUMENTS": xml_strings(context.daemon),
+            "ENVIRONMENT": _environment_entries(context),
         },
     )
     files = [
         File(
             path=file,
-            content=managed_files.marked(text, ending=".plist", world=world).encode(),
-            why="launchd starts the daemon at login, and again after a crash.",
+            content=managed_files.with_marker(text, extension=".plist", home_id=home_id).encode(),
+            why="Starts the daemon at login, and restarts it after a crash.",
         )
     ]
     after = [
-        Command(argv=("launchctl", "enable", f"{domain}/{daemon}"), why="It may start.", when="changed"),
+        Command(argv=("launchctl", "enable", f"{domain}/{daemon}"), why="Allow the daemon to start.", when="changed"),
         Command(
             argv=("launchctl", "bootstrap", domain, str(file)),
-            why="It starts now: nobody has to log out first.",
+            why="Start the daemon now.",
             when="changed",
             unless=("launchctl", "print", f"{domain}/{daemon}"),
         ),
     ]
     notes: tuple[str, ...] = ()
-    if facts.tray == "missing":
+    if context.tray == "missing":
         notes = (TRAY_MISSING,)
-    elif facts.tray == "wanted" and facts.root is not None:
-        notes = (TRAY_ELSEWHERE,)
-    elif facts.tray == "wanted":
-        agent = LaunchAgent(agents, icon, tray_command(facts.program, facts.profile))
-        why = "launchd shows the icon at login."
+    elif context.tray == "wanted" and context.root is not None:
+        notes = (TRAY_NEEDS_DEFAULT_HOME,)
+    elif context.tray == "wanted":
+        agent = LaunchAgent(agents, icon, tray_command(context.program, context.profile))
+        why = "Show the menu bar icon at login."
         files.append(File(path=agent.file, content=agent.content(), why=why, kind="tray"))
         after.append(
             Command(
                 argv=("launchctl", "bootstrap", domain, str(agent.file)),
-                why="The icon is shown now.",
+                why="Show the menu bar icon now.",
                 unless=("launchctl", "print", f"{domain}/{icon}"),
             )
         )
-        if facts.tray_running:
-            after.append(tray_now(facts))
+        if context.tray_running:
+            after.append(tray_now(context))
     return Plan(
         manager="launchd",
         name=daemon,
-        world=world,
-        files=(*files, *documents(facts)),
-        folders=(facts.folders.logs,),
-        before=(_bootout(f"{domain}/{daemon}", "What ran before is stopped, for its agent changes."),),
-        after=tuple(after),
-        leaving=(
-            _bootout(f"{domain}/{daemon}", "The daemon is stopped."),
-            _bootout(f"{domain}/{icon}", "The icon goes away."),
+        home_id=home_id,
+        files=(*files, *documents(context)),
+        folders=(context.folders.logs,),
+        before_install=(_bootout(f"{domain}/{daemon}", "Stop the running daemon before its agent changes."),),
+        after_install=tuple(after),
+        before_uninstall=(
+            _bootout(f"{domain}/{daemon}", "Stop the daemon."),
+            _bootout(f"{domain}/{icon}", "Remove the menu bar icon."),
         ),
-        siblings=((agents, "io.upstash-helper.daemon*.plist"),),
-        document_patterns=document_patterns(facts),
+        other_services=((agents, "io.upstash-helper.daemon*.plist"),),
+        document_patterns=document_patterns(context),
         notes=notes,
     )
 
@@ -102,9 +103,9 @@ def _bootout(service: str, why: str) -> Command:
     return Command(argv=("launchctl", "bootout", service), why=why, may_fail=True)
 
 
-def _dictionary(facts: Facts) -> list[str]:
+def _environment_entries(context: InstallContext) -> list[str]:
     return [
         line
-        for name, value in facts.environment.items()
+        for name, value in context.environment.items()
         for line in (f"<key>{xml_text(name)}</key>", f"<string>{xml_text(value)}</string>")
     ]

@@ -1,8 +1,10 @@
 """
-The last line of every file that ``install`` writes: that it is ours, of which world, and what it was when written.
+The files that ``install`` writes: their marker, and which other files belong to an installation.
 
-So that a file that somebody changed is not overwritten, nor one that was never ours, nor that of another world. It is
-the last line because the first has other duties in some formats (``#compdef``, an XML declaration).
+The last line of each file is a marker: a comment with the ID of the ``UPSTASH_HELPER_HOME`` that the file belongs to,
+and a digest of the file. It shows whether ``install`` wrote the file, and whether it was changed since, so that files
+of the user and of other installations are not overwritten. It is the last line because some formats need the first one
+(``#compdef``, an XML declaration).
 """
 
 from __future__ import annotations
@@ -19,63 +21,77 @@ if TYPE_CHECKING:
 
     from upstash_helper.service.plan import Plan
 
-_WORDS: Final = "Written by upstash-helper install"
-_MARK: Final = re.compile(rf"^.*{_WORDS} \(world ([a-z0-9-]+), sha256 ([0-9a-f]{{64}})\).*\n\Z", re.MULTILINE)
+# Earlier versions wrote the same marker. It must not change, or an upgrade would not recognize their files.
+_MARKER: Final = "Written by upstash-helper install"
+_MARKER_LINE: Final = re.compile(rf"^.*{_MARKER} \(world ([a-z0-9-]+), sha256 ([0-9a-f]{{64}})\).*\n\Z", re.MULTILINE)
+DEFAULT_HOME: Final = "usual"
 
 _COMMENT: Final = {".plist": ("<!-- ", " -->"), ".xml": ("<!-- ", " -->"), ".1": ('.\\" ', "")}
-"""By a file's ending; in all others a comment is ``# …``."""
+"""The start and end of a comment, by file extension. In all other files a comment is ``# …``."""
 
-Whose = Literal["absent", "ours", "changed", "foreign"]
-"""``changed``: written by ``install`` and then by somebody else. ``foreign``: never by ``install``."""
+Ownership = Literal["absent", "unmodified", "modified", "foreign"]
+"""``modified``: written by ``install`` and changed since. ``foreign``: not written by ``install``."""
 
-USUAL: Final = "usual"
+# What `private_files.write` appends to the name of its temporary file.
+_TEMPORARY_SUFFIX: Final = re.compile(r"[a-z0-9_]{8}")
 
-
-class Mark(NamedTuple):
-    """What a file's last line says."""
-
-    whose: Whose
-    world: str = ""
-
-
-def world_name(root: Path | None) -> str:
-    """Return what stands for a world in the mark: ``usual``, or a digest of ``UPSTASH_HELPER_HOME``."""
-    return USUAL if root is None else hashlib.sha256(str(root).encode()).hexdigest()[:12]
+# Folders that install may have created. Their parent folders are shared with other programs.
+_FOLDERS: Final = frozenset(
+    {"completions", "bash-completion", "site-functions", "zsh", "vendor_completions.d", "fish", "man1", "man",
+     "user", "systemd", "autostart", "LaunchAgents", "sockets.target.wants", "graphical-session.target.wants"}
+)  # fmt: skip
 
 
-def marked(text: str, *, ending: str, world: str) -> str:
-    """Return ``text`` with the mark as its last line."""
-    begin, end = _COMMENT.get(ending, ("# ", ""))
+class FileState(NamedTuple):
+    """What a file's marker shows."""
+
+    ownership: Ownership
+    home_id: str = ""
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether ``install`` wrote the file, changed since or not."""
+        return self.ownership in {"unmodified", "modified"}
+
+
+def home_id(root: Path | None) -> str:
+    """Return the ID of an ``UPSTASH_HELPER_HOME`` in markers: ``usual`` if it is not set, otherwise a digest."""
+    return DEFAULT_HOME if root is None else hashlib.sha256(str(root).encode()).hexdigest()[:12]
+
+
+def with_marker(text: str, *, extension: str, home_id: str) -> str:
+    """Return ``text`` with the marker as its last line."""
+    begin, end = _COMMENT.get(extension, ("# ", ""))
     text = text if text.endswith("\n") else f"{text}\n"
-    return f"{text}{begin}{_WORDS} (world {world}, sha256 {_digest(text)}){end}\n"
+    return f"{text}{begin}{_MARKER} (world {home_id}, sha256 {_digest(text)}){end}\n"
 
 
-def look(path: Path) -> Mark:
+def inspect(path: Path) -> FileState:
     """
-    Return whose a file is.
+    Return whether ``install`` wrote a file, for which home, and whether it was changed since.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     if path.is_symlink():
-        return Mark("foreign")
+        return FileState("foreign")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return Mark("absent")
-    text = decoded(content)
-    found = None if text is None else _MARK.search(text)
-    if text is None or found is None:
-        return Mark("foreign")
-    whose: Whose = "ours" if _digest(text[: found.start()]) == found[2] else "changed"
-    return Mark(whose, found[1])
+        return FileState("absent")
+    text = decode(content)
+    marker = None if text is None else _MARKER_LINE.search(text)
+    if text is None or marker is None:
+        return FileState("foreign")
+    ownership: Ownership = "unmodified" if _digest(text[: marker.start()]) == marker[2] else "modified"
+    return FileState(ownership, marker[1])
 
 
-def decoded(content: bytes) -> str | None:
-    """Return a file's text, in UTF-8 or, with its byte order mark, UTF-16; None if it is neither."""
-    coding = "utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
+def decode(content: bytes) -> str | None:
+    """Return a file's text, in UTF-8 or in UTF-16 with a byte order mark. None if it is neither."""
+    encoding = "utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
     try:
-        return content.decode(coding).replace("\r\n", "\n")
+        return content.decode(encoding).replace("\r\n", "\n")
     except UnicodeDecodeError:
         return None
 
@@ -84,65 +100,58 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# What `private_files.write` appends to the name of its temporary file.
-_RANDOM: Final = re.compile(r"[a-z0-9_]{8}")
-
-# Folders that install may have made; higher up they are everybody's.
-_FOLDERS: Final = frozenset(
-    {"completions", "bash-completion", "site-functions", "zsh", "vendor_completions.d", "fish", "man1", "man",
-     "user", "systemd", "autostart", "LaunchAgents", "sockets.target.wants", "graphical-session.target.wants"}
-)  # fmt: skip
+# --- the files of an installation ---
 
 
-def backup_of(path: Path) -> Path:
-    """Return where a copy of ``path`` goes: a name that no manager reads, and that is free."""
+def backup_path(path: Path) -> Path:
+    """Return an unused path for a copy of ``path``, with a name that no service manager reads."""
     copies = (path.with_name(f"{path.name}.{number}.bak" if number else f"{path.name}.bak") for number in range(1000))
     return next(copy for copy in copies if not copy.exists())
 
 
 def documents(plan: Plan) -> Iterator[Path]:
-    """Return the completions and man pages that are there, of this version or another."""
+    """Return the installed completion scripts and man pages, of any version."""
     for folder, pattern in plan.document_patterns:
         yield from sorted(folder.glob(pattern))
 
 
-def siblings(plan: Plan) -> list[str]:
-    """Return the names of other services of ours."""
-    mine = {file.path for file in plan.files} | set(plan.leftovers)
+def other_services(plan: Plan) -> list[str]:
+    """Return the names of other profiles' installed services."""
+    own = {file.path for file in plan.files} | set(plan.leftovers)
     return [
         path.stem
-        for folder, pattern in plan.siblings
+        for folder, pattern in plan.other_services
         for path in sorted(folder.glob(pattern))
-        if path not in mine and look(path).whose in {"ours", "changed"}
+        if path not in own and inspect(path).is_managed
     ]
 
 
-def debris(plan: Plan) -> list[Path]:
-    """Return files that a process was killed over while it wrote them."""
-    wanted = {(file.path.parent, f".{file.path.stem}-") for file in plan.files}
+def temporary_files(plan: Plan) -> list[Path]:
+    """Return temporary files left by an installation that was interrupted while it wrote them."""
+    prefixes = {(file.path.parent, f".{file.path.stem}-") for file in plan.files}
     return [
         path
-        for folder, prefix in sorted(wanted)
+        for folder, prefix in sorted(prefixes)
         for path in sorted(folder.glob(f"{prefix}*"))
-        if _RANDOM.fullmatch(path.name.removeprefix(prefix))
+        if _TEMPORARY_SUFFIX.fullmatch(path.name.removeprefix(prefix))
     ]
 
 
-def additions(plan: Plan) -> list[Path]:
-    """Return what the user added to the service: changes beside its units, and copies that install kept."""
+def user_files(plan: Plan) -> list[Path]:
+    """Return drop-ins that the user added to the units, and backups of files that the user changed."""
     services = [*(file.path for file in plan.files if file.kind != "document"), *plan.leftovers]
     drop_ins = [path.with_name(f"{path.name}.d") for path in services if plan.manager == "systemd"]
     every = {*services, *(file.path for file in plan.files)}
-    copies = [copy for path in sorted(every) for copy in sorted(path.parent.glob(f"{path.name}*.bak"))]
-    return [path for path in (*drop_ins, *copies) if path.exists()]
+    backups = [backup for path in sorted(every) for backup in sorted(path.parent.glob(f"{path.name}*.bak"))]
+    return [path for path in (*drop_ins, *backups) if path.exists()]
 
 
 def remove(path: Path) -> None:
     """
-    Remove a file, a link, or a folder with what is in it.
+    Remove a file, a link, or a folder with its content.
 
     Raises:
-        OSError: If that cannot be done.
+        OSError: If it cannot be removed.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -151,12 +160,12 @@ def remove(path: Path) -> None:
 
 
 def remove_empty_folders(plan: Plan) -> None:
-    """Remove the folders that are empty now and that install may have made."""
+    """Remove the folders that install may have created, if they are empty."""
     folders = {file.path.parent for file in plan.files} | {link.parent for link in plan.links}
     folders |= {path.parent for path in plan.leftovers} | {folder for folder, _ in plan.document_patterns}
-    for folder in sorted(folders, key=lambda one: len(one.parts), reverse=True):
-        emptied = folder
-        while emptied.name in _FOLDERS:
+    for start in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        folder = start
+        while folder.name in _FOLDERS:
             with contextlib.suppress(OSError):
-                emptied.rmdir()
-            emptied = emptied.parent
+                folder.rmdir()
+            folder = folder.parent

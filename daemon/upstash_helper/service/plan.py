@@ -1,4 +1,4 @@
-"""What a plan is: files and commands, each with a sentence, in the order in which they are dealt with."""
+"""The plan of an installation: files and commands, each with a reason to show to the user, in order of execution."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 Manager = Literal["systemd", "xdg-autostart", "launchd", "task-scheduler"]
-"""What starts the daemon."""
+"""The service manager that starts the daemon."""
 
 
 class ServiceError(Exception):
-    """Something that was to be installed, removed or asked for cannot be. ``str()`` is for the user."""
+    """Installing, uninstalling, or controlling the service failed. ``str()`` is a message for the user."""
 
     def __init__(self, detail: str, *, code: str) -> None:
         """
         Args:
-            detail: What happened, where, and what to do.
-            code: Stable, for programs.
+            detail: What failed, and what to do about it.
+            code: A stable code for programs.
         """
         super().__init__(detail)
         self.code = code
@@ -26,18 +26,18 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file to be written."""
+    """A file to write."""
 
     path: Path
     content: bytes
     why: str
     kind: Literal["service", "tray", "document"] = "service"
-    """The service's are what makes it work. The others may be the user's own affair, and are then left alone."""
+    """Only ``service`` files are required. Others are left alone if the user created or changed them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunValue:
-    r"""A value of the registry's key ``HKCU\…\Run``, on Windows."""
+    r"""A value of the registry key ``HKCU\…\Run`` on Windows."""
 
     name: str
     command: str
@@ -46,50 +46,47 @@ class RunValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command to be run."""
+    """A command to run."""
 
     argv: tuple[str, ...]
     why: str
     unless: tuple[str, ...] = ()
-    """A command that ends with 0 if there is nothing to do."""
+    """A command that exits with 0 if this one is not needed."""
     when: Literal["always", "changed"] = "always"
-    """``changed``: only if a file of the service was written."""
+    """``changed``: only if a file of the service was written or removed."""
     may_fail: bool = False
-    """It ends with another code than 0 where there is nothing to do."""
+    """It fails if there is nothing to do."""
     waits: bool = True
-    """False: it goes on running when the plan is done."""
+    """False: it keeps running after the plan is done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How the helper comes to stay, and how it goes."""
+    """How to install and uninstall the helper."""
 
     manager: Manager
     name: str
-    """Of the service, to its manager."""
-    world: str
-    """As it stands in the marks."""
+    """The service's name for its manager."""
+    home_id: str
+    """The ID in the markers of files; see ``managed_files``."""
     files: tuple[File, ...]
     values: tuple[RunValue, ...] = ()
-    before: tuple[Command, ...] = ()
-    """Before files are written, if any will be."""
-    after: tuple[Command, ...] = ()
-    """After they are written."""
-    leaving: tuple[Command, ...] = ()
-    """Before they are removed."""
-    left: tuple[Command, ...] = ()
-    """After they are removed."""
+    before_install: tuple[Command, ...] = ()
+    """Run before files are written, if any need to be."""
+    after_install: tuple[Command, ...] = ()
+    before_uninstall: tuple[Command, ...] = ()
+    after_uninstall: tuple[Command, ...] = ()
     folders: tuple[Path, ...] = ()
-    """They have to be there."""
+    """Folders that must exist."""
     leftovers: tuple[Path, ...] = ()
-    """Further files of ours that may be there, from another way to start it."""
+    """Service files for another manager, which may be left from an earlier installation."""
     links: tuple[Path, ...] = ()
-    """What the manager makes when the service is enabled."""
-    siblings: tuple[tuple[Path, str], ...] = ()
-    """Where other profiles' services are; they share the documents with this one."""
+    """Links that the manager creates when the service is enabled."""
+    other_services: tuple[tuple[Path, str], ...] = ()
+    """Folders and patterns of other profiles' services, which share the documents with this one."""
     document_patterns: tuple[tuple[Path, str], ...] = ()
-    """Where documents of another version may be."""
+    """Folders and patterns of documents of any version."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What its commands have to be told."""
+    """Variables that the commands need."""
     notes: tuple[str, ...] = ()
-    """Sentences for the user, about what is not done and why."""
+    """Messages for the user about what is not done, and why."""

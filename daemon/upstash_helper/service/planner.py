@@ -1,4 +1,4 @@
-"""From facts to the plan of their platform."""
+"""The plan for the platform of a context, and the reasons not to install."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from upstash_helper.service import executable, linux, macos, windows
 from upstash_helper.service.plan import Plan, ServiceError
 
 if TYPE_CHECKING:
-    from upstash_helper.service.facts import Facts
+    from upstash_helper.service.context import InstallContext
 
 
-def plan(facts: Facts) -> Plan:
-    """Return how the helper is installed, and removed, on the machine that the facts are about."""
-    match facts.platform:
+def plan(context: InstallContext) -> Plan:
+    """Return the plan to install and uninstall the helper."""
+    match context.platform:
         case "linux":
-            return linux.plan(facts)
+            return linux.plan(context)
         case "darwin":
-            return macos.plan(facts)
+            return macos.plan(context)
         case "win32":
-            return windows.plan(facts)
+            return windows.plan(context)
 
 
-def whole_plan(facts: Facts) -> Plan:
-    """Return the plan by which everything is removed that any installation with these facts may have written."""
-    return plan(replace(facts, tray="wanted"))
+def whole_plan(context: InstallContext) -> Plan:
+    """Return the plan to uninstall everything that any installation with this context may have written."""
+    return plan(replace(context, tray="wanted"))
 
 
-def is_outdated(facts: Facts) -> bool:
-    """Return whether installing now would write the service anew: another version, port or program."""
-    wanted = [file for file in plan(facts).files if file.kind == "service"]
-    return any(not file.path.is_file() or file.path.read_bytes() != file.content for file in wanted)
+def is_outdated(context: InstallContext) -> bool:
+    """Return whether the installed service differs from what install would write: its version, port, or program."""
+    files = [file for file in plan(context).files if file.kind == "service"]
+    return any(not file.path.is_file() or file.path.read_bytes() != file.content for file in files)
 
 
-def obstacle(facts: Facts) -> ServiceError | None:
-    """Return why the helper must not be installed as things are, and what to do; None if nothing is against it."""
-    if facts.superuser:
+def install_error(context: InstallContext) -> ServiceError | None:
+    """Return the reason why the helper cannot be installed now, with a solution, or None."""
+    if context.superuser:
         return ServiceError(
-            "This is the system's administrator. The helper belongs to one user: it opens that user's browser and uses "
-            "that user's keyring. Run `upstash-helper install` as that user, without sudo.",
+            "The helper cannot be installed as root: it belongs to one user, opens that user's browser, and uses that "
+            "user's keyring. Run `upstash-helper install` as that user, without sudo.",
             code="run_as_root",
         )
-    if facts.unreachable:
+    if context.unreachable:
         return ServiceError(
-            "The systemd of this machine has no service manager for you at the moment, so nothing could be started. "
-            "Log in on the machine itself, or allow one without a login: loginctl enable-linger",
+            "systemd has no running service manager for your user, so the daemon cannot be started. Log in to this "
+            "machine directly, or let the manager run without a login: loginctl enable-linger",
             code="no_user_manager",
         )
-    if facts.platform == "win32" and facts.root is not None:
+    if context.platform == "win32" and context.root is not None:
         return ServiceError(
-            "A task of Windows has no environment of its own, so UPSTASH_HELPER_HOME cannot be given to it. Use a "
-            "profile instead: upstash-helper --profile NAME install",
+            "A Windows task cannot have environment variables, so it would not see UPSTASH_HELPER_HOME. Use a profile "
+            "instead: upstash-helper --profile NAME install",
             code="no_environment",
         )
     return None
 
 
-def passing_program(facts: Facts) -> ServiceError | None:
-    """Return why what runs now will not be there to be run later, and what to do; None if it will."""
-    found = executable.obstacle(facts.program)
-    return None if found is None else ServiceError(found, code="passing_program")
+def temporary_program_error(context: InstallContext) -> ServiceError | None:
+    """Return an error with a solution if the running program may be deleted later, otherwise None."""
+    problem = executable.unsuitable_reason(context.program)
+    return None if problem is None else ServiceError(problem, code="passing_program")

@@ -1,4 +1,4 @@
-"""Removing what ``uninstall`` leaves: settings, apps, the log, the keyring's entry."""
+"""``uninstall --purge``: removes a profile's settings, apps, and log, and its credential in the keyring."""
 
 from __future__ import annotations
 
@@ -15,70 +15,70 @@ from upstash_helper.service.plan import ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders
 
 PROFILES: Final = "profiles"
-"""Below the folders of the default profile are those of the others."""
+"""The folder of other profiles, in each folder of the default profile."""
 _PROGRAM: Final = frozenset({"venv", "bin"})
 """
-What ``install/install.py`` puts into the same folder on macOS and Windows. This program runs from there, and the script
-removes it when that has ended.
+Folders that ``install/install.py`` creates in the same place on macOS and Windows. This program runs from there, and
+the script removes them afterwards.
 """
 
-# A locked keyring gives its user two minutes.
-_SECONDS: Final = 150.0
+# The user has two minutes to unlock a locked keyring.
+_DELETE_SECONDS: Final = 150.0
 
 
-def folders_of(folders: Folders, *, profile: str, root: Path | None) -> list[Path]:
+def profile_paths(folders: Folders, *, profile: str, root: Path | None) -> list[Path]:
     """
-    Return everything on the disk that is the profile's, and exists.
+    Return the existing files and folders of a profile.
 
     Args:
-        folders: The profile's.
-        profile: Its name.
+        folders: The profile's folders.
+        profile: The profile's name.
         root: ``UPSTASH_HELPER_HOME``.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for folder in (folders.config, folders.state, folders.logs, folders.runtime):
-        if not folder.is_dir() or any(folder.is_relative_to(one) for one in found):
+        if not folder.is_dir() or any(folder.is_relative_to(path) for path in paths):
             continue
-        inner = sorted(folder.iterdir())
-        stays = _PROGRAM | {PROFILES} if profile == DEFAULT_PROFILE else _PROGRAM
-        if any(path.name in stays for path in inner):
-            found += [path for path in inner if path.name not in stays and path not in found]
+        content = sorted(folder.iterdir())
+        keep = _PROGRAM | {PROFILES} if profile == DEFAULT_PROFILE else _PROGRAM
+        if any(path.name in keep for path in content):
+            paths += [path for path in content if path.name not in keep and path not in paths]
         else:
-            found.append(folder)
-    if root is not None and root.is_dir() and set(root.iterdir()) <= set(found):
+            paths.append(folder)
+    if root is not None and root.is_dir() and set(root.iterdir()) <= set(paths):
         return [root]
-    return found
+    return paths
 
 
-def forget(profile: str) -> DeletedCredential:
-    """Delete the credential in a process of the daemon's own, which alone knows the keyring."""
+def delete_credential(profile: str) -> DeletedCredential:
+    """Delete the credential in a separate process: only the daemon's modules have access to the keyring."""
     command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.delete_credential", profile]
     try:
-        ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
-        )  # fmt: skip
-        return msgspec.json.decode(ended.stdout, type=DeletedCredential)
+        completed = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DELETE_SECONDS, check=False
+        )
+        return msgspec.json.decode(completed.stdout, type=DeletedCredential)
     except subprocess.TimeoutExpired:
-        return DeletedCredential(problem=f"The keyring did not answer within {_SECONDS:.0f} seconds.")
+        return DeletedCredential(problem=f"The keyring did not respond within {_DELETE_SECONDS:.0f} seconds.")
     except (OSError, msgspec.MsgspecError):
-        return DeletedCredential(problem="The credential could not be looked for.")
+        return DeletedCredential(problem="The process that deletes the credential failed.")
 
 
 def remove(paths: list[Path], *, folders: Folders) -> None:
     """
-    Remove the profile's files, and the folders around them that are empty then.
+    Remove the profile's files, and their parent folders if these are empty.
 
     Raises:
-        ServiceError: If one cannot be removed.
+        ServiceError: If a file cannot be removed.
     """
     for path in paths:
         try:
             if path.exists() or path.is_symlink():
                 managed_files.remove(path)
         except OSError as error:
-            message = f"{error.filename or path}: cannot be removed: {error.strerror}. Mend that and purge again."
+            message = f"Cannot remove {error.filename or path}: {error.strerror}. Fix this and purge again."
             raise ServiceError(message, code="not_removed") from error
     for folder in (folders.config, folders.state, folders.logs, folders.runtime):
-        for emptied in (folder, folder.parent, folder.parent.parent):
-            if emptied.name in {PROFILES, "upstash-helper"} and emptied.is_dir() and not any(emptied.iterdir()):
-                emptied.rmdir()
+        for parent in (folder, folder.parent, folder.parent.parent):
+            if parent.name in {PROFILES, "upstash-helper"} and parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()

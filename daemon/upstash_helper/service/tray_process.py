@@ -1,4 +1,4 @@
-"""The tray that runs, known by the lock that it holds for its life."""
+"""The running tray process, found by the lock file that it holds while it runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     import psutil
 
 _SECONDS: Final = 5.0
-"""A tray ends within a second; past this it hangs."""
-_LOOK_SECONDS: Final = 0.05
+"""A tray exits within a second. One that takes longer than this is killed."""
+_POLL_SECONDS: Final = 0.05
 
 
 def find(runtime: Path) -> psutil.Process | None:
     """
-    Return the process that shows the icon of the profile with this runtime folder.
+    Return the tray process of a profile, or None.
 
     Args:
-        runtime: Its runtime folder.
+        runtime: The profile's runtime folder.
     """
     import psutil
 
@@ -30,7 +30,7 @@ def find(runtime: Path) -> psutil.Process | None:
     own = psutil.Process()
     user = own.username()
     for process in psutil.process_iter():
-        # Others' processes cannot be looked into, nor those that have just ended.
+        # Processes of other users, and those that have just exited, cannot be inspected.
         with contextlib.suppress(psutil.Error, OSError):
             mine = process.pid != own.pid and process.username() == user
             if mine and any(file.path == lock for file in process.open_files()):
@@ -39,7 +39,7 @@ def find(runtime: Path) -> psutil.Process | None:
 
 
 def is_running(runtime: Path) -> bool:
-    """Return whether a tray of the profile with this runtime folder is there."""
+    """Return whether the tray of the profile with this runtime folder is running."""
     if not (runtime / TRAY_LOCK_FILE).exists():
         return False
     try:
@@ -52,14 +52,14 @@ def is_running(runtime: Path) -> bool:
 
 
 def end(process: psutil.Process, runtime: Path) -> None:
-    """Ask the tray to go, and wait until it has let go of its lock; one that hangs is ended by force."""
+    """Terminate the tray and wait until it has released its lock. Kill it if it does not exit in time."""
     import psutil
 
-    for ask in (process.terminate, process.kill):
+    for stop in (process.terminate, process.kill):
         with contextlib.suppress(psutil.NoSuchProcess):
-            ask()
+            stop()
         deadline = time.monotonic() + _SECONDS
         while is_running(runtime) and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         if not is_running(runtime):
             return

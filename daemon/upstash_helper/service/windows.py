@@ -1,8 +1,9 @@
 """
-Windows: a task of the Task Scheduler, of this user alone; no administrator is needed.
+Windows: a task of the user in Task Scheduler, without administrator rights.
 
-A task and not a value below ``Run``, as the tray has: the scheduler starts the daemon again after a crash, does so on
-demand (``schtasks /Run``), and tells whether it runs. The tray is the user's to quit, so ``Run`` is right for it.
+The daemon is a task, not a value of the ``Run`` key, because Task Scheduler restarts it after a crash, starts it on
+request (``schtasks /Run``), and reports whether it is running. The tray has a ``Run`` value: if the user quits it, it
+must not be restarted.
 """
 
 from __future__ import annotations
@@ -14,77 +15,78 @@ from upstash_helper.service import managed_files
 from upstash_helper.service.autostart import tray_command, tray_name
 from upstash_helper.service.linux import TRAY_MISSING, tray_now
 from upstash_helper.service.plan import Command, File, Plan, RunValue
-from upstash_helper.service.templating import fill, xml_text
+from upstash_helper.service.quoting import xml_text
+from upstash_helper.service.templating import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from upstash_helper.service.facts import Facts
+    from upstash_helper.service.context import InstallContext
     from upstash_helper.settings.profiles import Folders
 
 
-def task_file(folders: Folders) -> Path:
-    """Return what the task was made from."""
+def task_definition(folders: Folders) -> Path:
+    """Return the path of the task's definition."""
     return folders.config / "task.xml"
 
 
-def plan(facts: Facts) -> Plan:
-    """Return how the helper is installed on a Windows."""
-    file = task_file(facts.folders)
-    world = managed_files.world_name(facts.root)
-    program, *arguments = facts.daemon
+def plan(context: InstallContext) -> Plan:
+    """Return the plan for Windows."""
+    file = task_definition(context.folders)
+    home_id = managed_files.home_id(context.root)
+    program, *arguments = context.daemon
     text = fill(
         "windows/upstash-helper.xml",
         {
-            "VERSION": facts.version,
-            "DESCRIPTION": xml_text(facts.description),
-            "USER": xml_text(facts.user),
+            "VERSION": context.version,
+            "DESCRIPTION": xml_text(context.description),
+            "USER": xml_text(context.user),
             "COMMAND": xml_text(program),
             "ARGUMENTS": xml_text(subprocess.list2cmdline(arguments)),
-            "FOLDER": xml_text(str(facts.home)),
+            "FOLDER": xml_text(str(context.home)),
         },
     )
-    # With a byte order mark: schtasks takes no other encoding reliably.
-    content = managed_files.marked(text, ending=".xml", world=world).replace("\n", "\r\n").encode("utf-16")
+    # UTF-16 with a byte order mark is the only encoding that schtasks reads reliably.
+    content = managed_files.with_marker(text, extension=".xml", home_id=home_id).replace("\n", "\r\n").encode("utf-16")
     values: tuple[RunValue, ...] = ()
     icon: tuple[Command, ...] = ()
-    if facts.tray == "wanted":
-        shown = tuple(tray_command(facts.program, facts.profile))
-        why = "Windows shows the icon at login."
-        values = (RunValue(name=tray_name(facts.profile), command=subprocess.list2cmdline(shown), why=why),)
-        icon = (tray_now(facts),)
+    if context.tray == "wanted":
+        command = tray_command(context.program, context.profile)
+        why = "Show the tray icon at login."
+        values = (RunValue(name=tray_name(context.profile), command=subprocess.list2cmdline(command), why=why),)
+        icon = (tray_now(context),)
     return Plan(
         manager="task-scheduler",
-        name=facts.name,
-        world=world,
-        files=(File(path=file, content=content, why="What the task is made from."),),
+        name=context.name,
+        home_id=home_id,
+        files=(File(path=file, content=content, why="The task's definition."),),
         values=values,
-        before=(Command(argv=_task("/End", facts), why="What ran before is stopped.", may_fail=True),),
-        after=(
+        before_install=(Command(argv=_task("/End", context), why="Stop the running daemon.", may_fail=True),),
+        after_install=(
             Command(
-                argv=(*_task("/Create", facts), "/XML", str(file), "/F"),
-                why="The daemon starts at login, and again after a crash.",
+                argv=(*_task("/Create", context), "/XML", str(file), "/F"),
+                why="Start the daemon at login, and restart it after a crash.",
                 when="changed",
-                unless=_task("/Query", facts),
+                unless=_task("/Query", context),
             ),
             Command(
-                argv=_task("/Run", facts),
-                why="It starts now: nobody has to log out first.",
-                when="changed" if facts.daemon_running else "always",
+                argv=_task("/Run", context),
+                why="Start the daemon now.",
+                when="changed" if context.daemon_running else "always",
             ),
             *icon,
         ),
-        leaving=(
-            Command(argv=_task("/End", facts), why="The daemon is stopped.", may_fail=True),
+        before_uninstall=(
+            Command(argv=_task("/End", context), why="Stop the daemon.", may_fail=True),
             Command(
-                argv=(*_task("/Delete", facts), "/F"),
-                why="The daemon no longer starts at login.",
+                argv=(*_task("/Delete", context), "/F"),
+                why="No longer start the daemon at login.",
                 may_fail=True,
             ),
         ),
-        notes=(TRAY_MISSING,) if facts.tray == "missing" else (),
+        notes=(TRAY_MISSING,) if context.tray == "missing" else (),
     )
 
 
-def _task(verb: str, facts: Facts) -> tuple[str, ...]:
-    return ("schtasks", verb, "/TN", facts.name)
+def _task(verb: str, context: InstallContext) -> tuple[str, ...]:
+    return ("schtasks", verb, "/TN", context.name)

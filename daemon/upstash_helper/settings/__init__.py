@@ -1,1 +1,1 @@
-"""The user's settings, and the profiles that keep them and the daemon's files apart."""
+"""Settings, profiles, and the folders of a profile."""

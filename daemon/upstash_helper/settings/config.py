@@ -1,8 +1,8 @@
 """
-What a user may choose about the daemon, and where each choice stands.
+The daemon's settings.
 
-A setting comes from, in order of strength rising: its default, ``config.toml``, an environment variable
-``UPSTASH_HELPER_<KEY>``, a flag. An unknown key or a bad value is an error that names where it stands: a setting that
+Sources of a setting, in increasing precedence: its default, ``config.toml``, an environment variable
+``UPSTASH_HELPER_<KEY>``, a flag. An unknown key or an invalid value is an error that names its source: a setting that
 is silently ignored is worse than none.
 """
 
@@ -24,48 +24,49 @@ from upstash_helper.settings.profiles import ENV_PREFIX, Folders, SettingsError,
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-# Variables with our prefix that choose the world and are therefore no settings of it.
+
+# Variables with the prefix that select the profile and are not settings.
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
 
-SHORTEST_IDLE_EXIT: Final = 5
-"""Seconds. A service manager takes a daemon that is started again and again within less for one that cannot run."""
+MIN_IDLE_EXIT: Final = 5
+"""Seconds. systemd treats a service that restarts more often than this as failed."""
 API_PORTS: Final = (26300, 26301, 26302)
-"""Where pages look for a helper that leaves port 3000 alone. Below what systems hand out by themselves; unassigned."""
+"""Ports where pages look for a helper that does not use port 3000. Unassigned, and below the ephemeral ranges."""
 
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything about the daemon that a user may choose."""
+    """The settings of the daemon."""
 
     client_id: Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")] | None = None
-    """The OAuth client id that Upstash gave (partnerships@upstash.com). Without one, connect with an API key."""
+    """OAuth client ID from Upstash (partnerships@upstash.com). Without one, connect with an API key."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 3000
-    """The loopback port. Upstash redirects a sign-in to the address that was registered: ``http://localhost:3000``."""
+    """Loopback port. Must match the redirect URI registered with Upstash, ``http://localhost:3000``."""
     port_policy: Literal["always", "on-demand"] = "always"
-    """``always``: everything is on ``port``. ``on-demand``: the API is elsewhere, ``port`` taken only for a sign-in."""
+    """``always``: serve everything on ``port``. ``on-demand``: use ``port`` only during sign-ins; see ``api_port``."""
     api_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    """Where the API is with ``on-demand``; by default on the first of 26300, 26301 and 26302 that is free."""
+    """Port of the API with ``on-demand``. Default: the first free port of 26300, 26301, and 26302."""
     idle_exit: Annotated[int, Meta(ge=0, le=86_400)] = 0
-    """After so many seconds without anything to do, 5 at least, a daemon ends that is started on demand. 0: never."""
+    """Seconds without work after which a daemon that was started on demand exits. At least 5; 0 for never."""
     open_browser: bool = True
-    """Open the user's browser when a connect asks for it."""
+    """Open the user's browser for a sign-in."""
     notifications: bool = True
-    """Show a notification on the desktop when an app waits for the user's approval."""
+    """Show a desktop notification when an app requests access."""
     credential_store: Literal["keyring", "file", "memory"] = "keyring"
-    """``keyring``; ``file``: in clear, readable by this user alone; ``memory``: gone when the daemon stops."""
+    """``keyring``; ``file``: plaintext, readable only by this user; ``memory``: lost when the daemon stops."""
     auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
-    """The authorization server."""
+    """URL of the authorization server."""
     api_url: Annotated[str, Meta(max_length=512)] = "https://api.upstash.com"
-    """The Developer API, without ``/v2``."""
+    """URL of the Developer API, without ``/v2``."""
     rest_url: Annotated[str, Meta(max_length=512)] = "https://{host}"
-    """The REST address of a database; ``{host}`` stands for the database's host."""
+    """REST URL of a database. ``{host}`` is replaced with the database's host."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much goes into the log file."""
+    """Level of the log file."""
 
     @property
     def api_ports(self) -> tuple[int, ...]:
-        """Where the API may be, the one to try first in front."""
+        """Ports to try for the API, in order."""
         if self.port_policy == "always":
             return (self.port,)
         if self.api_port is not None:
@@ -75,36 +76,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def redirect_uri(self) -> str:
         """
-        Where the authorization server sends the browser.
+        The OAuth redirect URI.
 
-        As Upstash's guideline registers it, without a trailing slash: RFC 6749, section 3.1.2.3 compares it exactly.
+        Without a trailing slash, as Upstash registers it: the comparison is exact (RFC 6749, section 3.1.2.3).
         """
         return f"http://localhost:{self.port}"
 
     @property
     def console_url(self) -> str | None:
-        """Upstash's console; None where the Developer API is not Upstash's own."""
+        """URL of the Upstash console; None if the Developer API is not Upstash's own."""
         return "https://console.upstash.com" if self.api_url == Settings().api_url else None
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """One profile: its name, its folders, its settings, and where each setting came from."""
+    """A profile: its name, its folders, its settings, and the source of each setting."""
 
     profile: str
     folders: Folders
     settings: Settings
     root: Path | None = None
-    """``UPSTASH_HELPER_HOME``, if all folders are below one."""
+    """``UPSTASH_HELPER_HOME``, if it is set."""
     sources: dict[str, str]
-    """For every setting that is not at its default: the file, the variable or the flag."""
+    """The source of every setting that is not at its default: the file, the variable, or ``flag``."""
 
     @property
     def credential_name(self) -> str:
         """
-        The name of the keyring's entry.
+        The name of the keyring entry.
 
-        An API key belongs to the service that made it: a daemon that is pointed at a sandbox for a while neither sends
-        the real key there nor overwrites it. The same goes for a world below ``UPSTASH_HELPER_HOME``.
+        It depends on the API's URL, so that a daemon that uses a sandbox for a while neither sends the real API key
+        there nor overwrites it. Likewise, each ``UPSTASH_HELPER_HOME`` has entries of its own.
         """
         name = self.profile
         if self.settings.api_url != Settings().api_url:
@@ -115,7 +116,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def credential_file(self) -> Path:
-        """Where ``credential_store = "file"`` keeps the API key; one file for each service, as in the keyring."""
+        """The file of ``credential_store = "file"``. One file for each API URL, as in the keyring."""
         if self.settings.api_url == Settings().api_url:
             return self.folders.state / "credential.json"
         digest = hashlib.sha256(self.settings.api_url.encode()).hexdigest()[:8]
@@ -132,12 +133,12 @@ def load_profile(
     Read the settings of a profile.
 
     Args:
-        profile: Its name; by default ``UPSTASH_HELPER_PROFILE``, else ``default``.
-        flags: Settings given on the command line; None values count as not given.
-        environ: The environment, by default the process's own.
+        profile: Name of the profile. Default: ``UPSTASH_HELPER_PROFILE``, or else ``default``.
+        flags: Settings from the command line. None values count as not given.
+        environ: The environment. Default: the environment of this process.
 
     Raises:
-        SettingsError: For an unknown key, a bad value, an unreadable file or a profile name that cannot be a folder.
+        SettingsError: For an unknown key, an invalid value, an unreadable file, or an invalid profile name.
     """
     environ = os.environ if environ is None else environ
     name, folders = locate(profile=profile, environ=environ)
@@ -168,20 +169,20 @@ def load_profile(
 
 
 def _check_ports(settings: Settings, sources: Mapping[str, str]) -> None:
-    """Refuse an ``api_port`` that would not be used, or that is the port of sign-ins."""
+    """Reject an ``api_port`` that would have no effect, or that is the callback port."""
     if settings.api_port is None:
         return
     where = sources["api_port"]
     if settings.port_policy == "always":
         message = (
-            f"{where}: setting 'api_port': it is used with port_policy = \"on-demand\" alone, and port_policy is "
-            f'"always": everything is on port {settings.port}. Set port_policy to "on-demand", or leave api_port out.'
+            f"{where}: setting 'api_port': it has no effect unless port_policy is \"on-demand\". Now port_policy is "
+            f'"always", and everything is on port {settings.port}. Set port_policy to "on-demand", or remove api_port.'
         )
         raise SettingsError(message)
     if settings.api_port == settings.port:
         message = (
-            f"{where}: setting 'api_port': {settings.api_port} is the port of sign-ins (setting 'port'), which "
-            f'port_policy = "on-demand" leaves to others. Take another one, such as {API_PORTS[0]}.'
+            f"{where}: setting 'api_port': {settings.api_port} is the callback port (setting 'port'), which "
+            f'port_policy = "on-demand" leaves to other programs. Choose another port, such as {API_PORTS[0]}.'
         )
         raise SettingsError(message)
 
@@ -213,11 +214,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
 
 
 def _checked(where: str, key: str, value: object) -> object:
-    """Return ``value`` as the type of its setting; text from a variable or a flag is read leniently."""
+    """Return ``value`` converted to its setting's type. Text from a variable or a flag is converted leniently."""
     kinds = typing.get_type_hints(Settings, include_extras=True)
     if key not in kinds:
         close = difflib.get_close_matches(key, kinds, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else f" Known are: {', '.join(sorted(kinds))}."
+        hint = f" Did you mean {close[0]!r}?" if close else f" Known settings: {', '.join(sorted(kinds))}."
         message = f"{where}: unknown setting {key!r}.{hint}"
         raise SettingsError(message)
 
@@ -226,13 +227,13 @@ def _checked(where: str, key: str, value: object) -> object:
         converted = msgspec.convert(value, kinds[key], strict=not lenient)
     except msgspec.ValidationError as error:
         choices = [repr(choice) for choice in typing.get_args(kinds[key]) if isinstance(choice, str)]
-        taken = f" Taken are: {', '.join(choices)}." if choices else ""
-        message = f"{where}: setting {key!r}: {error}.{taken}"
+        allowed = f" Allowed values: {', '.join(choices)}." if choices else ""
+        message = f"{where}: setting {key!r}: {error}.{allowed}"
         raise SettingsError(message) from None
-    if key == "idle_exit" and 0 < converted < SHORTEST_IDLE_EXIT:
+    if key == "idle_exit" and 0 < converted < MIN_IDLE_EXIT:
         message = (
-            f"{where}: setting 'idle_exit': {converted} is too short: systemd would take the daemon for one that "
-            f"cannot run, and no longer start it. Take {SHORTEST_IDLE_EXIT} or more, or 0 for never."
+            f"{where}: setting 'idle_exit': {converted} is too short: systemd would treat the daemon as failed and "
+            f"stop starting it. Use {MIN_IDLE_EXIT} or more, or 0 for never."
         )
         raise SettingsError(message)
     if key.endswith("_url"):
@@ -251,15 +252,15 @@ def _url_problem(key: str, url: str) -> str | None:
     if key == "rest_url":
         url = url.replace("{host}", "host.example")
         if "{" in url or "}" in url:
-            return "only '{host}' can stand in it."
+            return "the only placeholder is '{host}'."
     try:
         parts = urlsplit(url)
         host = parts.hostname
         _ = parts.port
     except ValueError:
-        return "this is not a URL."
+        return "not a URL."
     if not host or parts.username or parts.query or parts.fragment:
-        return "expected an address such as https://host, without user, query or fragment."
+        return "expected a URL such as https://host, without user, query, or fragment."
     if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK_HOSTS):
         return None
-    return "expected https (http is taken for localhost, 127.0.0.1 and [::1] alone): secrets travel over it."
+    return "expected https, because secrets are sent to it (http is allowed only for localhost, 127.0.0.1, and [::1])."

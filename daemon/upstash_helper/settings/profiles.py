@@ -1,8 +1,8 @@
 """
-Profiles, and where each keeps its files.
+Profiles and their folders.
 
-A *profile* is a world of its own: folders, keyring entry, discovery file. ``UPSTASH_HELPER_HOME`` puts every folder
-under one root.
+Each profile has its own folders, keyring entry, and discovery file. ``UPSTASH_HELPER_HOME`` puts all folders below one
+root.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used. ``str()`` names where it stands, the key, what is wrong and what is taken."""
+    """A setting is invalid. ``str()`` names its source, the key, the problem, and the allowed values."""
 
 
 class FolderRefused(SettingsError):
@@ -38,7 +38,7 @@ class FolderRefused(SettingsError):
 
 
 class Folders(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one profile keeps its files. None of them is made before it is needed."""
+    """The folders of a profile. A folder is created when it is first needed."""
 
     config: Path
     state: Path
@@ -47,31 +47,31 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def config_file(self) -> Path:
-        """The settings file; it need not exist."""
+        """The settings file, which may be missing."""
         return self.config / "config.toml"
 
     @property
     def ledger_file(self) -> Path:
-        """What the daemon remembers: the apps that were let in, and what they did."""
+        """The ledger: the apps with access, and what they did."""
         return self.state / "ledger.db"
 
     @property
     def log_file(self) -> Path:
-        """The daemon's log."""
+        """The daemon's log file."""
         return self.logs / "upstash-helper.log"
 
 
 def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, Folders]:
     """
-    Return the profile's name and its folders, without reading a setting.
+    Return the profile's name and folders, without reading the settings.
 
     Raises:
-        SettingsError: If the name cannot be a folder's.
+        SettingsError: If the name is invalid.
     """
     environ = os.environ if environ is None else environ
     name = profile or environ.get(f"{ENV_PREFIX}PROFILE") or DEFAULT_PROFILE
     if not _PROFILE_NAME.fullmatch(name):
-        message = f"Profile name {name!r}: take 1 to 32 of a-z, 0-9, '-' and '_', beginning with a letter or digit."
+        message = f"Profile name {name!r}: use 1 to 32 of a-z, 0-9, '-', and '_', starting with a letter or digit."
         raise SettingsError(message)
 
     folders = _roots(environ)
@@ -101,21 +101,21 @@ def _roots(environ: Mapping[str, str]) -> Folders:
 
 
 def root_of(environ: Mapping[str, str]) -> Path | None:
-    """Return ``UPSTASH_HELPER_HOME``, below which all folders are then; None if it is not set."""
+    """Return ``UPSTASH_HELPER_HOME``, the root of all folders; None if it is not set."""
     home = environ.get(f"{ENV_PREFIX}HOME")
     return Path(home).expanduser().absolute() if home else None
 
 
 def _sessions_runtime(dirs: PlatformDirs, environ: Mapping[str, str]) -> Path | None:
     """
-    Return the runtime folder that the user's session has, or None if it has none that can be trusted.
+    Return the runtime folder of the user's session, or None if there is none that can be trusted.
 
-    Where XDG_RUNTIME_DIR is not set, or not this user's (after ``su``), platformdirs names a folder below /tmp, where
-    any user can be first to make it; and fails, if one was.
+    If XDG_RUNTIME_DIR is not set, or belongs to another user (after ``su``), platformdirs returns a folder below /tmp,
+    which another user could have created first. If one has, platformdirs raises PermissionError.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there is no such folder is dealt with here
+            warnings.simplefilter("ignore")  # a missing folder is handled here
             runtime = dirs.user_runtime_path
     except PermissionError:
         return None

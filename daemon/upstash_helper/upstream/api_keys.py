@@ -67,7 +67,7 @@ class ApiKeyIssuer:
         else:
             return _issued(response, name, access_token.reveal())
         warning = "" if failure.stage == "connecting" else f" {_may_exist(name)}"
-        raise AuthorizationFailed(transport_failure_reason(failure), f"{failure.detail}{warning} Connect again.")
+        raise AuthorizationFailed(transport_failure_reason(failure), f"{failure.detail}{warning}")
 
 
 def _issued(response: Response, name: str, token: str) -> IssuedKey:
@@ -78,19 +78,17 @@ def _issued(response: Response, name: str, token: str) -> IssuedKey:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         created = None
     if created is None or not _KEY.fullmatch(created.api_key):
-        detail = f"Upstash sent an unreadable response instead of an API key. {_may_exist(name)} Connect again."
+        detail = f"Upstash sent an unreadable response instead of an API key. {_may_exist(name)}"
         raise AuthorizationFailed("invalid_response", detail)
     return IssuedKey(api_key=Secret(created.api_key), email=valid_email(created.email))
 
 
 def _refuse(response: Response, name: str, token: str) -> NoReturn:
     if response.status == 429:
-        wait = "later" if response.retry_after is None else f"in {response.retry_after:.0f} s"
-        raise AuthorizationFailed("rate_limited", f"Upstash's rate limit is reached. Connect again {wait}.")
+        wait = "" if response.retry_after is None else f" Try again in {response.retry_after:.0f} s."
+        raise AuthorizationFailed("rate_limited", f"Upstash's rate limit is reached.{wait}")
     if response.status >= 500:
-        detail = (
-            f"Upstash failed to create an API key (status {response.status}). {_may_exist(name)} Connect again later."
-        )
+        detail = f"Upstash failed to create an API key (status {response.status}). {_may_exist(name)}"
         raise AuthorizationFailed("server_error", detail)
     message = error_text(response, token)
     quote = f" Upstash says: {message}" if message else ""

@@ -160,7 +160,7 @@ def basic_credentials(credential: Credential) -> str:
 
 def _creation_body(new: NewDatabase) -> dict[str, Any]:
     """Return the request body for a new database, with only the fields that were given."""
-    region = operations.find(new.primary_region)
+    region = operations.find_region(new.primary_region)
     body: dict[str, Any] = {
         "database_name": new.name,
         "platform": new.platform or (region.platform if region else "aws"),

@@ -64,16 +64,6 @@ REASONS: Final[dict[str, FailureReason]] = {
     "unsupported_response_type": "invalid_request",
 }
 
-_ADVICE: Final[dict[FailureReason, str]] = {
-    "access_denied": "Upstash denied this sign-in. Connect again.",
-    "consent_required": "Upstash needs the user's consent first. Connect again.",
-    "invalid_client": "Upstash does not know the client id. Check `client_id` in the settings.",
-    "invalid_grant": "The sign-in has expired or was used before. Connect again.",
-    "invalid_request": "Upstash rejected the request. Check `client_id` and the port in the settings.",
-    "login_required": "Upstash needs the user to sign in first. Connect again.",
-    "unauthorized": "Upstash does not allow this user to sign in.",
-}
-
 
 class OAuth:
     """The adapter, with Auth0's endpoints."""
@@ -159,7 +149,7 @@ class OAuth:
             failure = error
         else:
             return self._tokens(response, code.reveal(), code_verifier.reveal())
-        raise AuthorizationFailed(transport_failure_reason(failure), f"{failure.detail} Connect again.")
+        raise AuthorizationFailed(transport_failure_reason(failure), failure.detail)
 
     async def email_of(self, tokens: TokenSet) -> tuple[str, ...]:
         """Return the email addresses in the id_token, the access token and ``/userinfo``, without duplicates."""
@@ -295,15 +285,17 @@ def _authorization_failed(response: Response, error: str, *secrets: str) -> Auth
     reason = _failure_reason(error, response.status)
     match reason:
         case "rate_limited":
-            wait = "later" if response.retry_after is None else f"in {response.retry_after:.0f} s"
-            detail = f"Upstash's rate limit for sign-ins is reached. Connect again {wait}."
+            wait = "" if response.retry_after is None else f" Try again in {response.retry_after:.0f} s."
+            detail = f"Upstash's rate limit for sign-ins is reached.{wait}"
         case "server_error":
-            detail = f"Upstash's sign-in failed (status {response.status}). Connect again later."
+            detail = f"Upstash's sign-in failed (status {response.status})."
         case "invalid_response":
-            detail = f"Upstash's sign-in sent an unreadable response (status {response.status}). Connect again."
+            detail = f"Upstash's sign-in sent an unreadable response (status {response.status})."
         case _:
+            from upstash_helper.protocol.messages import FAILURES
+
             message = error_text(response, *secrets) or sanitize(error, *secrets)
-            detail = f"{_ADVICE[reason]} Upstash says: {message}" if message else _ADVICE[reason]
+            detail = f"{FAILURES[reason].detail} Upstash says: {message}" if message else ""
     return AuthorizationFailed(reason, detail)
 
 

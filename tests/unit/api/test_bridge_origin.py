@@ -1,4 +1,4 @@
-"""For whom the bridge speaks, as a table: one row, one request, one decision."""
+"""For which pages the bridge may forward requests: each row is a request and the decision about it."""
 
 from __future__ import annotations
 
@@ -8,116 +8,118 @@ import msgspec
 import pytest
 
 from tests.unit.api.test_guard import (
-    ASK,
+    ADDRESS,
+    CALLERS_WITH_ACCESS,
     EXTENSION_ORIGIN,
-    KNOWN,
-    OURS,
+    OWN_ORIGIN,
     OWNER_ONLY,
     PAGE,
     PAGE_ORIGIN,
     READ,
-    STRANGER,
-    SURFACE,
-    said,
+    REQUEST_ACCESS,
+    UNAPPROVED_ORIGIN,
+    outcome,
 )
-from upstash_helper.api.guard.middleware import speaking
-from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, decide
+from upstash_helper.api.guard.middleware import resolve_on_behalf
+from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, decide
+from upstash_helper.api.server.routes import Policy
 
-# As the bridge sends them.
-GET: Final = Facts(
+# Requests as the bridge sends them.
+GET: Final = RequestFacts(
     method="GET", target="/v1/databases", hosts=("localhost:3000",), origins=(), on_behalf=(PAGE_ORIGIN,),
     fetch_site="same-origin", fetch_mode="same-origin", fetch_dest="empty",
     authorizations=("Bearer web-token",), policy=READ,
 )  # fmt: skip
 POST: Final = msgspec.structs.replace(
-    GET, method="POST", origins=(OURS,), policy=ASK, authorizations=(), has_body=True,
+    GET, method="POST", origins=(OWN_ORIGIN,), policy=REQUEST_ACCESS, authorizations=(), has_body=True,
     content_types=("application/json",),
 )  # fmt: skip
 
 
-def judged(facts: Facts, **changes: Any) -> Allow | Deny:
-    spoken = speaking(msgspec.structs.replace(facts, **changes), SURFACE)
-    return spoken if isinstance(spoken, Deny) else decide(spoken, SURFACE, KNOWN)
+def decision_for(facts: RequestFacts, **changes: Any) -> Allowed | Denied:
+    """Return the decision about a request."""
+    resolved = resolve_on_behalf(msgspec.structs.replace(facts, **changes), ADDRESS)
+    return resolved if isinstance(resolved, Denied) else decide(resolved, ADDRESS, CALLERS_WITH_ACCESS)
 
 
-def test_the_bridge_speaks_for_a_page() -> None:
-    """A GET has no Origin and a POST has ours; either is the named page's own."""
-    assert ("web", "anybody") == (said(judged(GET)), said(judged(POST)))
+def test_bridge_forwards_requests_of_a_page() -> None:
+    """A GET has no Origin and a POST has ours. Both count as the named page's."""
+    assert ("web", "no caller") == (outcome(decision_for(GET)), outcome(decision_for(POST)))
 
 
-def test_a_request_that_names_nobody_is_what_it_is() -> None:
+def test_request_without_the_header_is_unchanged() -> None:
     """Without the header nothing changes."""
     facts = msgspec.structs.replace(GET, on_behalf=())
 
-    assert facts is speaking(facts, SURFACE)
+    assert facts is resolve_on_behalf(facts, ADDRESS)
 
 
-@pytest.mark.parametrize("origin", SURFACE.origins)
-def test_all_our_own_pages_are_ours(origin: str) -> None:
-    """The helper has three names, and its pages as many origins."""
-    assert "anybody" == said(judged(POST, origins=(origin,)))
+@pytest.mark.parametrize("origin", ADDRESS.origins)
+def test_bridge_works_on_all_own_origins(origin: str) -> None:
+    """The helper has three host names, and so its pages have three origins."""
+    assert "no caller" == outcome(decision_for(POST, origins=(origin,)))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"origins": (STRANGER,)}, {"origins": (PAGE_ORIGIN,)}, {"origins": ("http://localhost:5173",)},
-        {"origins": ("null",)}, {"origins": (OURS, OURS)}, {"origins": (OURS, STRANGER)},
+        {"origins": (UNAPPROVED_ORIGIN,)}, {"origins": (PAGE_ORIGIN,)}, {"origins": ("http://localhost:5173",)},
+        {"origins": ("null",)}, {"origins": (OWN_ORIGIN, OWN_ORIGIN)}, {"origins": (OWN_ORIGIN, UNAPPROVED_ORIGIN)},
         {"origins": (EXTENSION_ORIGIN,)},
         {"fetch_site": "cross-site"}, {"fetch_site": "same-site"}, {"fetch_site": "none"}, {"fetch_site": "garbage"},
-        {"origins": (STRANGER,), "fetch_site": "cross-site", "fetch_mode": "cors"},
+        {"origins": (UNAPPROVED_ORIGIN,), "fetch_site": "cross-site", "fetch_mode": "cors"},
         {"preflight": True, "method": "OPTIONS"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("facts", [GET, POST])
-def test_nobody_else_speaks_for_a_page(facts: Facts, changes: dict[str, Any]) -> None:
-    """A page, an extension, an image, what a user types: the header is refused from each, and its preflight too."""
-    assert "on_behalf_not_allowed" == said(judged(facts, **changes))
+def test_header_from_other_pages_is_denied(facts: RequestFacts, changes: dict[str, Any]) -> None:
+    """The header is denied from a foreign page, an extension, an image, or a typed address, and in a preflight."""
+    assert "on_behalf_not_allowed" == outcome(decision_for(facts, **changes))
 
 
 @pytest.mark.parametrize("facts", [GET, POST])
-def test_a_program_does_not_either(facts: Facts) -> None:
-    """It needs no bridge, and has no page of ours around it: no Origin, and no word of a browser."""
-    assert "on_behalf_not_allowed" == said(judged(facts, origins=(), fetch_site=None))
+def test_header_from_a_native_program_is_denied(facts: RequestFacts) -> None:
+    """A program does not need the bridge, and sends neither Origin nor Fetch Metadata."""
+    assert "on_behalf_not_allowed" == outcome(decision_for(facts, origins=(), fetch_site=None))
 
 
 @pytest.mark.parametrize(
     "named",
     [
-        *((origin,) for origin in SURFACE.origins), (EXTENSION_ORIGIN,), ("null",), ("",), ("*",), ("http://app.example",),
+        *((origin,) for origin in ADDRESS.origins), (EXTENSION_ORIGIN,), ("null",), ("",), ("*",), ("http://app.example",),
         ("https://app.example/",), ("https://APP.example",), ("https://app.example, https://b.example",),
-        (PAGE_ORIGIN, PAGE_ORIGIN), (PAGE_ORIGIN, STRANGER), ("file://",), ("https://app.example:443",),
+        (PAGE_ORIGIN, PAGE_ORIGIN), (PAGE_ORIGIN, UNAPPROVED_ORIGIN), ("file://",), ("https://app.example:443",),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("facts", [GET, POST])
-def test_it_speaks_for_web_pages_alone(facts: Facts, named: tuple[str, ...]) -> None:
-    """Who could not be let in, who reaches us by itself, and our own pages, cannot be named; nor two."""
-    assert "on_behalf_not_allowed" == said(judged(facts, on_behalf=named))
+def test_only_a_single_web_origin_can_be_named(facts: RequestFacts, named: tuple[str, ...]) -> None:
+    """Origins that cannot have access, extensions, our own pages, and several origins are denied."""
+    assert "on_behalf_not_allowed" == outcome(decision_for(facts, on_behalf=named))
 
 
-def test_another_pages_token_is_stolen_there_too() -> None:
-    """The token must belong to the page that is named."""
-    decision = judged(GET, on_behalf=(STRANGER,))
+def test_token_of_another_page_is_a_mismatch() -> None:
+    """The token must be bound to the named page."""
+    decision = decision_for(GET, on_behalf=(UNAPPROVED_ORIGIN,))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert ("origin_mismatch", "web") == (decision.code, decision.misused.id if decision.misused else None)
 
 
 @pytest.mark.parametrize("token", ["native-token", "extension-token", "owner-token"])
-def test_a_programs_token_is_refused(token: str) -> None:
-    """The bridge serves a page: what is not a page's leaked there."""
-    assert "origin_mismatch" == said(judged(GET, authorizations=(f"Bearer {token}",)))
+def test_token_of_a_program_is_a_mismatch(token: str) -> None:
+    """The bridge serves pages. A token that is not a page's has leaked."""
+    assert "origin_mismatch" == outcome(decision_for(GET, authorizations=(f"Bearer {token}",)))
 
 
-@pytest.mark.parametrize("policy", [OWNER_ONLY, Policy("ours"), PAGE, Policy("landing")])
-def test_nothing_of_the_owners_and_no_page_is_carried(policy: Policy) -> None:
-    """The named page gets there what it would get itself, which is nothing."""
-    decision = judged(GET, policy=policy)
+@pytest.mark.parametrize("policy", [OWNER_ONLY, Policy("own_page"), PAGE, Policy("landing")])
+def test_bridge_does_not_forward_owner_and_page_requests(policy: Policy) -> None:
+    """The named page gets only what it would get directly, which is nothing here."""
+    decision = decision_for(GET, policy=policy)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert 403 == decision.status
 
 
-def test_other_rules_come_first() -> None:
-    """A wrong Host stays a wrong Host."""
-    assert "host_not_allowed" == said(judged(GET, hosts=("evil.example:3000",)))
+def test_general_rules_apply_first() -> None:
+    """A wrong Host is reported as such."""
+    assert "host_not_allowed" == outcome(decision_for(GET, hosts=("evil.example:3000",)))

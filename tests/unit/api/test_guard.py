@@ -1,4 +1,4 @@
-"""The gate, as a table: one row, one request, one decision."""
+"""The guard's decisions: each row is a request and the decision about it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from upstash_helper.api.guard.policy import Allow, Deny, Facts, Policy, Surface, decide, may_read
+from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, ServerAddress, decide, may_read
 from upstash_helper.api.guard.tokens import token_of
+from upstash_helper.api.server.routes import Policy
 from upstash_helper.broker.identity import OWNER, Caller, Identity
 
-SURFACE = Surface(port=3000)
+ADDRESS = ServerAddress(port=3000)
 PAGE_ORIGIN = "https://app.example"
 LOCAL_ORIGIN = "http://localhost:5173"
 EXTENSION_ORIGIN = "chrome-extension://" + "a" * 32
-STRANGER = "https://stranger.example"
-OURS = "http://localhost:3000"
+UNAPPROVED_ORIGIN = "https://unapproved.example"
+OWN_ORIGIN = "http://localhost:3000"
 
 READ = Policy("token", "databases:read")
 WRITE = Policy("token", "databases:write", "json", audit="x")
@@ -27,7 +28,7 @@ ANY_SCOPE = Policy("token")
 READABLE = Policy("token", readable=True)
 OWNER_ONLY = Policy("owner")
 PAIRING = Policy("pairing")
-ASK = Policy("pairing", body="json")
+REQUEST_ACCESS = Policy("pairing", body="json")
 PASS_THROUGH = Policy("token", "upstash:read", "any", basic=True)
 LANDING = Policy("landing")
 OPEN = Policy("open")
@@ -47,8 +48,8 @@ APPS: Final = {
 CALLERS: Final = {"owner": OWNER, **APPS}
 
 
-class Known:
-    """Who has been let in, without a ledger behind it."""
+class FakeCallers:
+    """The callers, without a ledger."""
 
     def find(self, token: bytes) -> Caller | None:
         return CALLERS.get(token.decode("utf-8", "replace").removesuffix("-token"))
@@ -57,42 +58,42 @@ class Known:
         return any(one.identity is not None and one.identity.origin == origin for one in APPS.values())
 
 
-KNOWN = Known()
+CALLERS_WITH_ACCESS = FakeCallers()
 
-REQUEST = Facts(
+REQUEST = RequestFacts(
     method="GET", target="/v1/databases", hosts=("localhost:3000",), origins=(),
     authorizations=("Bearer owner-token",), policy=READ,
 )  # fmt: skip
 
 
-def decided(**changes: Any) -> Allow | Deny:
-    return decide(msgspec.structs.replace(REQUEST, **changes), SURFACE, KNOWN)
+def decided(**changes: Any) -> Allowed | Denied:
+    return decide(msgspec.structs.replace(REQUEST, **changes), ADDRESS, CALLERS_WITH_ACCESS)
 
 
 def code(**changes: Any) -> tuple[int, str]:
     decision = decided(**changes)
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     return decision.status, decision.code
 
 
-def said(decision: Allow | Deny) -> str:
-    """Return a decision in a word: whom it lets in, or why it does not."""
-    if isinstance(decision, Deny):
+def outcome(decision: Allowed | Denied) -> str:
+    """Return the caller that a decision allows, or the code of the denial."""
+    if isinstance(decision, Denied):
         return decision.code
-    return "anybody" if decision.caller is None else decision.caller.id
+    return "no caller" if decision.caller is None else decision.caller.id
 
 
-def test_the_owner_with_its_token_is_let_in() -> None:
-    """A request that breaks no rule reaches its handler with its caller named."""
+def test_owner_token_is_accepted() -> None:
+    """A request that complies with all rules reaches its handler with its caller."""
     decision = decided()
 
-    assert Allow(OWNER) == decision
+    assert Allowed(OWNER) == decision
 
 
 @pytest.mark.parametrize("host", ["localhost:3000", "LOCALHOST:3000", "127.0.0.1:3000", "[::1]:3000"])
-def test_t02_our_own_hosts_are_taken(host: str) -> None:
-    """The daemon answers to exactly the names of its own loopback addresses, in any case."""
-    assert Allow(OWNER) == decided(hosts=(host,))
+def test_t02_own_hosts_are_accepted(host: str) -> None:
+    """The daemon accepts exactly the names of its loopback addresses, in any case."""
+    assert Allowed(OWNER) == decided(hosts=(host,))
 
 
 @pytest.mark.parametrize(
@@ -104,27 +105,27 @@ def test_t02_our_own_hosts_are_taken(host: str) -> None:
         " localhost:3000", "localhost:03000", "[::1%lo]:3000", "ſocalhost:3000", "LOCALHOſT:3000",
     ],
 )  # fmt: skip
-def test_t02_any_other_host_is_turned_away(host: str) -> None:
-    """Whatever else Host says is another site's name for our address, and gets nothing."""
+def test_t02_other_hosts_are_denied(host: str) -> None:
+    """Any other Host is the name of another site that resolves to our address."""
     assert (421, "host_not_allowed") == code(hosts=(host,))
 
 
-def test_t01_the_refusal_names_both_sides() -> None:
-    """Somebody behind a proxy reads in the answer which host arrived and which are taken."""
+def test_t01_denial_names_the_sent_and_the_allowed_hosts() -> None:
+    """With a proxy in between, the response shows which host arrived and which ones are allowed."""
     decision = decided(hosts=("evil.example:3000",))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert "evil.example:3000" in decision.detail
-    assert all(host in decision.detail for host in SURFACE.hosts)
+    assert all(host in decision.detail for host in ADDRESS.hosts)
 
 
-def test_t02_a_request_without_host_is_turned_away() -> None:
-    """HTTP/1.0 allows a request without Host; we do not."""
+def test_t02_request_without_host_is_denied() -> None:
+    """HTTP/1.0 allows a request without Host; the daemon does not."""
     assert (421, "host_not_allowed") == code(hosts=())
 
 
-def test_t03_two_hosts_are_no_host() -> None:
-    """Two Host headers would leave the choice to whoever reads them."""
+def test_t03_two_hosts_are_denied() -> None:
+    """With two Host headers, it would depend on the reader which one counts."""
     assert (400, "invalid_host") == code(hosts=("localhost:3000", "evil.com"))
 
 
@@ -132,8 +133,8 @@ def test_t03_two_hosts_are_no_host() -> None:
     "target",
     ["http://localhost:3000/v1/databases", "http://evil.com/v1/databases", "*", "localhost:3000", "", "v1/databases"],
 )
-def test_t04_only_the_origin_form_is_taken(target: str) -> None:
-    """A target with a host of its own is refused, whatever Host says."""
+def test_t04_only_the_origin_form_is_accepted(target: str) -> None:
+    """A target that contains a host is denied, whatever Host is."""
     assert (400, "invalid_target") == code(target=target)
 
 
@@ -144,71 +145,71 @@ def test_t04_only_the_origin_form_is_taken(target: str) -> None:
         "/" + "a" * 4096, "/v1/%5c..%5cx", "/v1/databases#x", "/?code=a#b", "/v1/%FF", "/v1/é",
     ],
 )  # fmt: skip
-def test_t23_paths_that_try_to_climb_are_refused(target: str) -> None:
-    """No path here has dot segments, empty segments, encoded slashes or control characters."""
+def test_t23_suspicious_paths_are_denied(target: str) -> None:
+    """Valid paths have no dot segments, empty segments, encoded slashes, or control characters."""
     assert (400, "invalid_target") == code(target=target)
 
 
 @pytest.mark.parametrize("target", ["/", "/v1/databases", "/v1/databases/", "/?code=a%2fb&state=..%2f", "/v1/a%20b"])
-def test_t23_ordinary_paths_are_not(target: str) -> None:
-    """The query may hold anything; it is no path."""
-    assert isinstance(decided(target=target), Allow)
+def test_t23_ordinary_paths_are_accepted(target: str) -> None:
+    """The query may contain anything, because it is not part of the path."""
+    assert isinstance(decided(target=target), Allowed)
 
 
-def test_t10_two_origins_are_refused() -> None:
-    """Two Origin headers would leave the choice to whoever reads them."""
+def test_t10_two_origins_are_denied() -> None:
+    """With two Origin headers, it would depend on the reader which one counts."""
     assert (400, "invalid_origin") == code(origins=("https://a.example", "https://b.example"))
 
 
-@pytest.mark.parametrize("policy", [READ, WRITE, OPEN, PAGE, LANDING, PAIRING, ASK, READABLE, None])
-def test_t09_the_null_origin_is_refused_everywhere(policy: Policy | None) -> None:
-    """``null`` is what a sandboxed frame says: it names nobody."""
+@pytest.mark.parametrize("policy", [READ, WRITE, OPEN, PAGE, LANDING, PAIRING, REQUEST_ACCESS, READABLE, None])
+def test_t09_null_origin_is_denied_everywhere(policy: Policy | None) -> None:
+    """Sandboxed frames send ``null``, which does not identify a site."""
     assert (403, "origin_not_allowed") == code(origins=("null",), policy=policy)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "garbage"])
 @pytest.mark.parametrize("dest", ["image", "script", "iframe", "object", "empty"])
-@pytest.mark.parametrize("policy", [READ, OPEN, PAGE, LANDING, PAIRING, ASK, READABLE, None])
-def test_t15_t16_other_sites_subresources_are_refused(site: str, dest: str, policy: Policy | None) -> None:
-    """An image, a script, a frame of another site, or of another port of localhost, gets nothing anywhere."""
+@pytest.mark.parametrize("policy", [READ, OPEN, PAGE, LANDING, PAIRING, REQUEST_ACCESS, READABLE, None])
+def test_t15_t16_subresource_requests_of_other_sites_are_denied(site: str, dest: str, policy: Policy | None) -> None:
+    """An image, script, or frame of another site, or of another port of localhost, is denied everywhere."""
     assert (403, "cross_site_request") == code(
         fetch_site=site, fetch_mode="no-cors", fetch_dest=dest, policy=policy, authorizations=()
     )
 
 
-def test_a_navigation_from_another_site_may_land_on_the_root() -> None:
+def test_cross_site_navigation_to_the_root_is_allowed() -> None:
     """The authorization server's redirect is such a navigation."""
     decision = decided(policy=LANDING, fetch_site="cross-site", fetch_mode="navigate", fetch_dest="document")
 
-    assert isinstance(decision, Allow)
+    assert isinstance(decision, Allowed)
 
 
 @pytest.mark.parametrize("policy", [READ, OPEN, PAGE, None])
-def test_a_navigation_from_another_site_lands_nowhere_else(policy: Policy | None) -> None:
-    """A link on a foreign page opens no other address of the daemon."""
+def test_cross_site_navigation_elsewhere_is_denied(policy: Policy | None) -> None:
+    """A link on a foreign page cannot open other addresses of the daemon."""
     assert (403, "cross_site_request") == code(
         policy=policy, fetch_site="cross-site", fetch_mode="navigate", fetch_dest="document"
     )
 
 
-def test_a_frame_of_another_site_does_not_land() -> None:
-    """The redirect inside a frame would be somebody else's page around ours."""
+def test_cross_site_frame_of_the_root_is_denied() -> None:
+    """In a frame, a foreign page would surround ours."""
     assert (403, "cross_site_request") == code(
         policy=LANDING, fetch_site="cross-site", fetch_mode="navigate", fetch_dest="iframe"
     )
 
 
 @pytest.mark.parametrize("purpose", ["prefetch", "prefetch;prerender", "Prefetch"])
-def test_t31_nothing_is_fetched_ahead_of_time(purpose: str) -> None:
-    """A browser that prefetches the callback would spend the code before the user is there."""
+def test_t31_prefetching_is_denied(purpose: str) -> None:
+    """A browser that prefetches the redirect would use up the code before the user arrives."""
     assert (403, "prefetch_not_allowed") == code(policy=LANDING, purpose=purpose)
 
 
-def test_t05_without_a_token_the_answer_says_how_to_send_one() -> None:
-    """401 comes with the challenge that RFC 6750 asks for."""
+def test_t05_missing_token_gets_a_challenge() -> None:
+    """The 401 has the challenge that RFC 6750 requires, and a link to request access."""
     decision = decided(authorizations=())
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (401, "token_required") == (decision.status, decision.code)
     assert ("WWW-Authenticate", 'Bearer realm="upstash-helper"') in decision.headers
     assert ("Link", '</v1/pairings>; rel="pair"') in decision.headers
@@ -223,55 +224,55 @@ def test_t05_without_a_token_the_answer_says_how_to_send_one() -> None:
         "Bearer " + "x" * 8192, "Basic b3duZXItdG9rZW4=", "Bearer owner token",
     ],
 )  # fmt: skip
-def test_t06_a_token_that_is_not_good_is_refused(authorization: str) -> None:
-    """Whatever is wrong with it, the answer is 401."""
+def test_t06_invalid_token_is_denied(authorization: str) -> None:
+    """Whatever is wrong with the token, the response is 401."""
     decision = decided(authorizations=(authorization,))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert 401 == decision.status
 
 
-def test_t06_a_token_in_the_query_is_ignored() -> None:
-    """Addresses end up in logs and histories, so no token is taken from one."""
+def test_t06_token_in_the_query_is_ignored() -> None:
+    """URLs end up in logs and histories, so they cannot contain a token."""
     assert (401, "token_required") == code(target="/v1/databases?token=owner-token", authorizations=())
 
 
-def test_two_authorizations_are_none() -> None:
-    """Two Authorization headers would leave the choice to whoever reads them."""
+def test_two_authorization_headers_count_as_none() -> None:
+    """With two Authorization headers, it would depend on the reader which one counts."""
     assert (401, "token_required") == code(authorizations=("Bearer owner-token", "Bearer owner-token"))
 
 
 @pytest.mark.parametrize("origin", ["https://app.example", "http://localhost:5173", "http://localhost:3000"])
-def test_t08_the_owners_token_is_refused_in_a_page(origin: str) -> None:
-    """The owner's token is for programs: with any Origin it has leaked."""
+def test_t08_owner_token_from_a_page_is_a_mismatch(origin: str) -> None:
+    """The owner's token is for programs. With an Origin it has leaked."""
     assert (403, "origin_mismatch") == code(origins=(origin,))
 
 
-@pytest.mark.parametrize("origin", [STRANGER, "http://localhost:8080", "http://localhost:3000.evil.com"])
-def test_a_foreign_origin_without_a_token_is_refused(origin: str) -> None:
-    """A page that the user has not let in is told so, before anything about tokens."""
+@pytest.mark.parametrize("origin", [UNAPPROVED_ORIGIN, "http://localhost:8080", "http://localhost:3000.evil.com"])
+def test_unapproved_origin_without_a_token_is_denied(origin: str) -> None:
+    """A page without access is denied for its origin, before anything about tokens is disclosed."""
     assert (403, "origin_not_allowed") == code(origins=(origin,), authorizations=())
 
 
-def test_t55_any_page_may_ask_for_health() -> None:
-    """It gets a constant, and without CORS headers it cannot even read that."""
+def test_t55_any_page_may_request_open_routes() -> None:
+    """It gets a constant, and cannot even read that without CORS headers."""
     decision = decided(
         policy=OPEN, origins=("https://app.example",), fetch_site="cross-site", fetch_mode="cors", authorizations=()
     )
 
-    assert Allow(None) == decision
+    assert Allowed(None) == decision
 
 
-def test_t17_an_unknown_method_gets_the_list_of_known_ones() -> None:
-    """405 names what is taken."""
+def test_t17_unknown_method_gets_the_allowed_ones() -> None:
+    """The 405 lists the allowed methods."""
     decision = decided(method="TRACE", policy=None, allowed_methods=("POST", "GET"))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (405, ("Allow", "GET, POST")) == (decision.status, decision.headers[0])
 
 
-def test_an_unknown_path_is_not_found() -> None:
-    """404 comes before any question of tokens: there is nothing to protect."""
+def test_unknown_path_is_not_found() -> None:
+    """The 404 comes before any check of tokens, since there is nothing to protect."""
     assert (404, "not_found") == code(policy=None, authorizations=())
 
 
@@ -282,38 +283,38 @@ def test_an_unknown_path_is_not_found() -> None:
         ("application/json", "text/plain"), ("application/jsonp",), ("text/json",),
     ],
 )  # fmt: skip
-def test_t14_only_json_is_taken(kinds: tuple[str, ...]) -> None:
-    """The types that a form can send are never taken for JSON."""
+def test_t14_only_json_is_accepted(kinds: tuple[str, ...]) -> None:
+    """The types that a form can send are never accepted as JSON."""
     assert (415, "unsupported_media_type") == code(method="POST", policy=WRITE, content_types=kinds, has_body=True)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON", "application/json; charset=utf-8"])
-def test_json_is_taken(kind: str) -> None:
-    """In any case, and with parameters."""
-    assert isinstance(decided(method="POST", policy=WRITE, content_types=(kind,), has_body=True), Allow)
+def test_json_content_type_is_case_insensitive_and_may_have_parameters(kind: str) -> None:
+    """The media type is accepted in any case, and with parameters."""
+    assert isinstance(decided(method="POST", policy=WRITE, content_types=(kind,), has_body=True), Allowed)
 
 
-def test_t14_a_body_where_none_is_expected_is_refused_too() -> None:
-    """A form posted to a route without a body does not slip through."""
+def test_t14_unexpected_body_is_denied() -> None:
+    """A form that is posted to a route without a body is denied as well."""
     assert (415, "unsupported_media_type") == code(
         method="POST", policy=READ, content_types=("text/plain",), has_body=True
     )
 
 
-def test_bearer_reads_the_scheme_in_any_case() -> None:
+def test_bearer_scheme_is_case_insensitive() -> None:
     """RFC 9110, section 11.1: the scheme is case-insensitive."""
     assert b"abc" == token_of(("bEaReR abc",))
 
 
-def test_the_default_port_may_be_left_out() -> None:
+def test_default_port_may_be_omitted_in_host() -> None:
     """On port 80 clients send Host without a port."""
-    assert "localhost" in Surface(port=80).hosts
-    assert "localhost" not in Surface(port=3000).hosts
+    assert "localhost" in ServerAddress(port=80).hosts
+    assert "localhost" not in ServerAddress(port=3000).hosts
 
 
-# --- apps: whose token, from where ------------------------------------------------------------------------------------
+# --- apps: which token, from where ------------------------------------------------------------------------------------
 
-# What a browser says of where a request comes from; "absent" is a program, or a browser of long ago.
+# Fetch Metadata as browsers send it; "absent" is a program, or an old browser.
 FETCH: Final[dict[str, dict[str, str]]] = {
     "absent": {},
     "none": {"fetch_site": "none", "fetch_mode": "cors", "fetch_dest": "empty"},
@@ -328,12 +329,12 @@ ORIGINS: Final = {
     "no origin": (),
     "its own": ("(its own)",),
     "an approved one": ("(another approved one)",),
-    "a stranger's": (STRANGER,),
-    "ours": (OURS,),
+    "an unapproved one": (UNAPPROVED_ORIGIN,),
+    "own_page": (OWN_ORIGIN,),
 }
 
-# By whose the token is: from where it is taken when nothing else is said. Whatever is not here is a mismatch.
-TAKEN: Final = {
+# The origins from which each token is accepted. All other combinations are a mismatch.
+ACCEPTED: Final = {
     ("owner", "no origin"),
     ("native", "no origin"),
     ("extension", "no origin"),
@@ -345,14 +346,14 @@ TAKEN: Final = {
 
 def origins_of(who: str, where: str) -> tuple[str, ...]:
     identity = CALLERS[who].identity
-    own = (identity.origin if identity else None) or STRANGER
+    own = (identity.origin if identity else None) or UNAPPROVED_ORIGIN
     other = LOCAL_ORIGIN if own == PAGE_ORIGIN else PAGE_ORIGIN
     return tuple(origin.replace("(its own)", own).replace("(another approved one)", other) for origin in ORIGINS[where])
 
 
-def has_one(who: str, where: str, _: str) -> bool:
-    """Return whether there is such a row: programs have no origin of their own."""
-    return where != "its own" or origins_of(who, where) != (STRANGER,)
+def possible(who: str, where: str, _: str) -> bool:
+    """Return whether the combination exists: programs have no origin of their own."""
+    return where != "its own" or origins_of(who, where) != (UNAPPROVED_ORIGIN,)
 
 
 def expected_of(who: str, where: str, fetch: str) -> str:
@@ -361,19 +362,19 @@ def expected_of(who: str, where: str, fetch: str) -> str:
     if where == "no origin" and fetch.endswith("fetch"):
         return "cross_site_request"
     if where == "no origin" and fetch == "same-origin":
-        return "origin_mismatch"  # a page of ours is behind it, and no token of these was given to one
-    return who if (who, where) in TAKEN else "origin_mismatch"
+        return "origin_mismatch"  # one of our own pages sent it, and none of these tokens is bound to one
+    return who if (who, where) in ACCEPTED else "origin_mismatch"
 
 
-@pytest.mark.parametrize(("who", "where", "fetch"), [row for row in product(CALLERS, ORIGINS, FETCH) if has_one(*row)])
-def test_t07_t08_a_token_is_good_where_it_was_given_to(who: str, where: str, fetch: str) -> None:
+@pytest.mark.parametrize(("who", "where", "fetch"), [row for row in product(CALLERS, ORIGINS, FETCH) if possible(*row)])
+def test_t07_t08_token_is_only_valid_where_it_is_bound_to(who: str, where: str, fetch: str) -> None:
     """
-    A page's token in that page, an extension's in it, a program's and the owner's in no page: anywhere else it was
-    stolen, and what a browser loads into another site's page gets nothing at all.
+    A page's token is valid in that page, an extension's in that extension, and a program's and the owner's outside
+    of pages. Anywhere else it has been stolen, and subresource requests of other sites are always denied.
     """
     decision = decided(authorizations=(f"Bearer {who}-token",), origins=origins_of(who, where), **FETCH[fetch])
 
-    assert expected_of(who, where, fetch) == said(decision)
+    assert expected_of(who, where, fetch) == outcome(decision)
 
 
 @pytest.mark.parametrize(
@@ -381,68 +382,68 @@ def test_t07_t08_a_token_is_good_where_it_was_given_to(who: str, where: str, fet
     ["https://app.example.evil.com", "https://app.example:8443", "http://app.example", "https://APP.example",
      "https://app.example/", "https://app.example.", "https://xapp.example", "https://app.example:443", "", " "],
 )  # fmt: skip
-def test_t07_an_origin_is_compared_as_a_whole(origin: str) -> None:
-    """Nothing that begins like it, ends like it or means the same is the origin that the token was given to."""
+def test_t07_origin_is_compared_exactly(origin: str) -> None:
+    """An origin with the same prefix, the same suffix, or an equivalent spelling is not the origin of the token."""
     decision = decided(authorizations=("Bearer web-token",), origins=(origin,))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (403, "origin_mismatch", "web") == (
         decision.status, decision.code, decision.misused.id if decision.misused else None
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("who", [*APPS])
-def test_t29_a_scope_that_was_not_granted_is_named(who: str) -> None:
-    """RFC 6750, section 3.1: 403, the scope in the challenge; the token itself is fine and not misused."""
+def test_t29_missing_scope_is_named(who: str) -> None:
+    """RFC 6750, section 3.1: 403 with the scope in the challenge. The token itself is valid and not misused."""
     identity = APPS[who].identity
     origins = (identity.origin,) if identity is not None and identity.origin else ()
 
     decision = decided(authorizations=(f"Bearer {who}-token",), origins=origins, method="DELETE", policy=DELETE)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (403, "insufficient_scope", None) == (decision.status, decision.code, decision.misused)
     assert any('scope="databases:delete"' in text for _, text in decision.headers)
 
 
 @pytest.mark.parametrize(("who", "policy"), [*product(APPS, [ANY_SCOPE, READABLE])])
-def test_a_route_without_a_scope_takes_any_token(who: str, policy: Policy) -> None:
-    """An app can always ask what it is."""
+def test_route_without_scope_accepts_any_token(who: str, policy: Policy) -> None:
+    """Every app can find out what its token grants."""
     identity = APPS[who].identity
     origins = (identity.origin,) if identity is not None and identity.origin else ()
 
-    assert who == said(decided(authorizations=(f"Bearer {who}-token",), origins=origins, policy=policy))
+    assert who == outcome(decided(authorizations=(f"Bearer {who}-token",), origins=origins, policy=policy))
 
 
 @pytest.mark.parametrize("who", [*APPS])
-def test_the_owners_routes_take_no_apps_token(who: str) -> None:
-    """No app decides about apps, whatever it was granted."""
+def test_owner_routes_deny_app_tokens(who: str) -> None:
+    """No app can manage apps, whatever scopes it has."""
     identity = APPS[who].identity
     origins = (identity.origin,) if identity is not None and identity.origin else ()
 
-    assert "owner_only" == said(decided(authorizations=(f"Bearer {who}-token",), origins=origins, policy=OWNER_ONLY))
+    assert "owner_only" == outcome(decided(authorizations=(f"Bearer {who}-token",), origins=origins, policy=OWNER_ONLY))
 
 
-def test_the_owners_routes_take_the_owners_token() -> None:
-    """Approving is for the user's own tools."""
-    assert "owner" == said(decided(policy=OWNER_ONLY))
+def test_owner_routes_accept_the_owner_token() -> None:
+    """Approving apps is for the user's own tools."""
+    assert "owner" == outcome(decided(policy=OWNER_ONLY))
 
 
 @pytest.mark.parametrize("policy", [READ, WRITE, DELETE, ANY_SCOPE, READABLE])
-def test_the_owner_has_every_scope(policy: Policy) -> None:
-    """What a user may do cannot be forgotten in a list."""
-    assert "owner" == said(decided(policy=policy, content_types=("application/json",)))
+def test_owner_has_every_scope(policy: Policy) -> None:
+    """The owner's scopes do not depend on a list that could be incomplete."""
+    assert "owner" == outcome(decided(policy=policy, content_types=("application/json",)))
 
 
 @pytest.mark.parametrize("origin", [PAGE_ORIGIN, LOCAL_ORIGIN, EXTENSION_ORIGIN])
 @pytest.mark.parametrize(("sent", "expected"), [((), "token_required"), (("Bearer gone",), "invalid_token")])
-def test_t13_an_approved_page_gets_to_know_about_tokens(origin: str, sent: tuple[str, ...], expected: str) -> None:
-    """It is told that its token is missing or unknown, which a stranger is not."""
+def test_t13_approved_page_learns_that_its_token_is_invalid(origin: str, sent: tuple[str, ...], expected: str) -> None:
+    """Unlike other pages, it learns that its token is missing or invalid."""
     assert (401, expected) == code(origins=(origin,), authorizations=sent)
 
 
-@pytest.mark.parametrize("origin", [STRANGER, "https://app.example:8443", "http://evil.localhost"])
-def test_a_revoked_page_gets_to_know_it_at_one_address(origin: str) -> None:
-    """Elsewhere its origin is a stranger's again."""
+@pytest.mark.parametrize("origin", [UNAPPROVED_ORIGIN, "https://app.example:8443", "http://evil.localhost"])
+def test_revoked_page_learns_it_at_one_address(origin: str) -> None:
+    """On other routes its origin is denied like any unapproved one."""
     elsewhere = code(origins=(origin,), authorizations=("Bearer gone",))
     there = code(origins=(origin,), authorizations=("Bearer gone",), policy=READABLE)
 
@@ -453,42 +454,47 @@ def test_a_revoked_page_gets_to_know_it_at_one_address(origin: str) -> None:
 
 
 @pytest.mark.parametrize("policy", [READ, OWNER_ONLY, OPEN, PAGE, LANDING, PAIRING, PASS_THROUGH, None])
-def test_t50_another_user_is_turned_away_everywhere(policy: Policy | None) -> None:
-    """With a good token too, and before anything is said of routes."""
+def test_t50_other_user_is_denied_everywhere(policy: Policy | None) -> None:
+    """Another user is denied even with a valid token, and before anything about routes is disclosed."""
     decision = decided(other_user=True, policy=policy)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert (403, "wrong_user", True) == (decision.status, decision.code, decision.close)
 
 
-def test_t50_a_stolen_token_of_another_user_is_not_held_against_its_app() -> None:
-    """The owner of the token is not punished for what the system kept out."""
+def test_t50_token_sent_by_another_user_is_not_a_misuse_by_its_app() -> None:
+    """The app is not revoked for a request that was denied because of its user."""
     decision = decided(other_user=True, authorizations=("Bearer web-token",))
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert decision.misused is None
 
 
-# --- asking to be let in ----------------------------------------------------------------------------------------------
+# --- requesting access ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("method", "origins", "fetch", "expected"),
     [
-        ("POST", (), "absent", "anybody"),
-        ("POST", (STRANGER,), "cross-site fetch", "anybody"),
-        ("POST", (LOCAL_ORIGIN,), "same-site fetch", "anybody"),
-        ("POST", (EXTENSION_ORIGIN,), "none", "anybody"),
-        ("GET", (), "none", "anybody"),  # an extension's GET has no Origin; the poll secret tells
-        ("GET", (STRANGER,), "cross-site fetch", "anybody"),
-        ("POST", (), "none", "cross_site_request"),  # a browser that hides whose page it is
+        ("POST", (), "absent", "no caller"),
+        ("POST", (UNAPPROVED_ORIGIN,), "cross-site fetch", "no caller"),
+        ("POST", (LOCAL_ORIGIN,), "same-site fetch", "no caller"),
+        ("POST", (EXTENSION_ORIGIN,), "none", "no caller"),
+        ("GET", (), "none", "no caller"),  # an extension's GET has no Origin; the handler checks the poll secret
+        ("GET", (UNAPPROVED_ORIGIN,), "cross-site fetch", "no caller"),
+        ("POST", (), "none", "cross_site_request"),  # a browser that withholds the origin
         ("POST", (), "same-origin", "cross_site_request"),
         ("POST", (), "cross-site image", "cross_site_request"),
-        ("POST", (STRANGER,), "cross-site image", "cross_site_request"),  # a form's POST names its origin, too
-        ("POST", (STRANGER,), "navigation", "cross_site_request"),
+        (
+            "POST",
+            (UNAPPROVED_ORIGIN,),
+            "cross-site image",
+            "cross_site_request",
+        ),  # a form
+        ("POST", (UNAPPROVED_ORIGIN,), "navigation", "cross_site_request"),
         ("GET", (), "cross-site image", "cross_site_request"),
         ("POST", ("null",), "cross-site fetch", "origin_not_allowed"),
-        ("POST", (OURS,), "same-origin", "origin_not_allowed"),
+        ("POST", (OWN_ORIGIN,), "same-origin", "origin_not_allowed"),
         ("POST", ("http://192.168.1.2",), "cross-site fetch", "origin_not_allowed"),
         ("POST", ("http://example.com",), "cross-site fetch", "origin_not_allowed"),
         ("POST", ("file://",), "cross-site fetch", "origin_not_allowed"),
@@ -496,23 +502,26 @@ def test_t50_a_stolen_token_of_another_user_is_not_held_against_its_app() -> Non
         ("POST", ("",), "absent", "origin_not_allowed"),
     ],
 )
-def test_t09_who_may_ask(method: str, origins: tuple[str, ...], fetch: str, expected: str) -> None:
-    """A page of a name that can be vouched for, an extension, a program of this user; and nobody who hides."""
+def test_t09_which_senders_may_request_access(method: str, origins: tuple[str, ...], fetch: str, expected: str) -> None:
+    """
+    A page with a verifiable name, an extension, or a program of this user may request access. A page that hides its
+    origin may not.
+    """
     decision = decided(
-        method=method, origins=origins, authorizations=(), policy=ASK if method == "POST" else PAIRING,
+        method=method, origins=origins, authorizations=(), policy=REQUEST_ACCESS if method == "POST" else PAIRING,
         content_types=("application/json",) if method == "POST" else (), **FETCH[fetch],
     )  # fmt: skip
 
-    assert expected == said(decision)
+    assert expected == outcome(decision)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
-def test_t14_asking_takes_json_alone(kind: str | None) -> None:
-    """What a form can post without a preflight asks for nothing."""
+def test_t14_access_requests_must_be_json(kind: str | None) -> None:
+    """A form post, which needs no preflight, cannot request access."""
     kinds = () if kind is None else (kind,)
 
     assert (415, "unsupported_media_type") == code(
-        method="POST", policy=ASK, authorizations=(), content_types=kinds, has_body=True
+        method="POST", policy=REQUEST_ACCESS, authorizations=(), content_types=kinds, has_body=True
     )
 
 
@@ -522,43 +531,45 @@ def test_t14_asking_takes_json_alone(kind: str | None) -> None:
 @pytest.mark.parametrize(
     ("origin", "policy", "expected"),
     [
-        (PAGE_ORIGIN, READ, "anybody"),
-        (PAGE_ORIGIN, OWNER_ONLY, "anybody"),
-        (LOCAL_ORIGIN, DELETE, "anybody"),
-        (EXTENSION_ORIGIN, PASS_THROUGH, "anybody"),
-        (STRANGER, ASK, "anybody"),
-        (STRANGER, READABLE, "anybody"),
-        (STRANGER, READ, "origin_not_allowed"),
-        (STRANGER, OPEN, "origin_not_allowed"),
-        (STRANGER, PAGE, "origin_not_allowed"),
-        (STRANGER, LANDING, "origin_not_allowed"),
-        (STRANGER, PASS_THROUGH, "origin_not_allowed"),
+        (PAGE_ORIGIN, READ, "no caller"),
+        (PAGE_ORIGIN, OWNER_ONLY, "no caller"),
+        (LOCAL_ORIGIN, DELETE, "no caller"),
+        (EXTENSION_ORIGIN, PASS_THROUGH, "no caller"),
+        (UNAPPROVED_ORIGIN, REQUEST_ACCESS, "no caller"),
+        (UNAPPROVED_ORIGIN, READABLE, "no caller"),
+        (UNAPPROVED_ORIGIN, READ, "origin_not_allowed"),
+        (UNAPPROVED_ORIGIN, OPEN, "origin_not_allowed"),
+        (UNAPPROVED_ORIGIN, PAGE, "origin_not_allowed"),
+        (UNAPPROVED_ORIGIN, LANDING, "origin_not_allowed"),
+        (UNAPPROVED_ORIGIN, PASS_THROUGH, "origin_not_allowed"),
         ("https://app.example:8443", READ, "origin_not_allowed"),
-        ("http://example.com", ASK, "origin_not_allowed"),
-        (OURS, READ, "origin_not_allowed"),
-        (OURS, ASK, "origin_not_allowed"),
-        ("null", ASK, "origin_not_allowed"),
+        ("http://example.com", REQUEST_ACCESS, "origin_not_allowed"),
+        (OWN_ORIGIN, READ, "origin_not_allowed"),
+        (OWN_ORIGIN, REQUEST_ACCESS, "origin_not_allowed"),
+        ("null", REQUEST_ACCESS, "origin_not_allowed"),
         (PAGE_ORIGIN, None, "not_found"),
     ],
 )
-def test_t11_t12_who_may_send_after_asking(origin: str, policy: Policy | None, expected: str) -> None:
-    """A preflight is answered for origins that are let in, and for all that could be where they ask for that."""
+def test_t11_t12_which_preflights_are_allowed(origin: str, policy: Policy | None, expected: str) -> None:
+    """
+    Preflights are allowed for approved origins, and for others on the routes that they need for requesting access.
+    """
     decision = decided(
         method="OPTIONS", preflight=True, origins=(origin,), authorizations=(), policy=policy,
         **FETCH["cross-site fetch"],
     )  # fmt: skip
 
-    assert expected == said(decision)
+    assert expected == outcome(decision)
 
 
-def test_a_preflight_needs_no_token_and_is_given_none() -> None:
-    """Whatever it carries is not looked at, so that nothing can be tried out with it."""
+def test_preflight_ignores_tokens() -> None:
+    """A token in a preflight is ignored, so that it cannot be used to test tokens."""
     decision = decided(method="OPTIONS", preflight=True, origins=(PAGE_ORIGIN,), authorizations=("Bearer web-token",))
 
-    assert Allow(None) == decision
+    assert Allowed(None) == decision
 
 
-# --- what a page may read ---------------------------------------------------------------------------------------------
+# --- which responses a page may read ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -568,26 +579,33 @@ def test_a_preflight_needs_no_token_and_is_given_none() -> None:
         ((PAGE_ORIGIN,), OWNER_ONLY, True),
         ((PAGE_ORIGIN,), OPEN, True),
         ((PAGE_ORIGIN,), None, True),
-        ((STRANGER,), PAIRING, True),
-        ((STRANGER,), READABLE, True),
-        ((STRANGER,), READ, False),
-        ((STRANGER,), OPEN, False),
-        ((STRANGER,), OWNER_ONLY, False),
-        ((STRANGER,), None, False),
+        ((UNAPPROVED_ORIGIN,), PAIRING, True),
+        ((UNAPPROVED_ORIGIN,), READABLE, True),
+        ((UNAPPROVED_ORIGIN,), READ, False),
+        ((UNAPPROVED_ORIGIN,), OPEN, False),
+        ((UNAPPROVED_ORIGIN,), OWNER_ONLY, False),
+        ((UNAPPROVED_ORIGIN,), None, False),
         ((), PAIRING, False),
         (("null",), PAIRING, False),
         (("http://example.com",), PAIRING, False),
-        ((OURS,), PAIRING, False),
+        ((OWN_ORIGIN,), PAIRING, False),
         ((PAGE_ORIGIN, PAGE_ORIGIN), READ, False),
         (("*",), PAIRING, False),
         (("",), PAIRING, False),
     ],
 )
-def test_t13_t55_which_page_may_read_an_answer(origins: tuple[str, ...], policy: Policy | None, expected: bool) -> None:  # noqa: FBT001  # pytest passes it by its name
-    """Of origins that are let in, all; of others, what they need in order to ask, and to learn that they are out."""
+def test_t13_t55_pages_that_may_read_a_response(
+    origins: tuple[str, ...],
+    policy: Policy | None,
+    expected: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    """
+    Approved origins may read all responses; others may read what they need for requesting access, and for learning
+    that it was revoked.
+    """
     facts = msgspec.structs.replace(REQUEST, origins=origins, policy=policy)
 
-    assert expected is may_read(facts, SURFACE, KNOWN)
+    assert expected is may_read(facts, ADDRESS, CALLERS_WITH_ACCESS)
 
 
 # --- HTTP Basic -------------------------------------------------------------------------------------------------------
@@ -598,11 +616,11 @@ def basic(text: bytes) -> str:
 
 
 @pytest.mark.parametrize("user", [b"", b"ada@example.com", "\N{SNOWMAN}".encode(), b"native-token"])
-def test_basic_has_the_token_as_its_password(user: bytes) -> None:
-    """An existing client of Upstash needs a new address and a new password, and its user name does not matter."""
+def test_basic_password_is_the_token(user: bytes) -> None:
+    """An existing Upstash client needs a new URL and a new password. Its user name does not matter."""
     decision = decided(authorizations=(basic(user + b":native-token"),), policy=PASS_THROUGH)
 
-    assert "native" == said(decision)
+    assert "native" == outcome(decision)
 
 
 @pytest.mark.parametrize(
@@ -613,30 +631,30 @@ def test_basic_has_the_token_as_its_password(user: bytes) -> None:
         "Digest x", "Basic " + "A" * 8000,
     ],
 )  # fmt: skip
-def test_t06_a_password_that_is_no_token_is_refused(authorization: str) -> None:
-    """401, and never a fault."""
+def test_t06_invalid_basic_password_is_denied(authorization: str) -> None:
+    """The response is 401, not an error."""
     decision = decided(authorizations=(authorization,), policy=PASS_THROUGH)
 
-    assert isinstance(decision, Deny)
+    assert isinstance(decision, Denied)
     assert 401 == decision.status
 
 
-def test_basic_is_taken_on_the_pass_through_alone() -> None:
-    """Browsers fill it in by themselves; where no existing client needs it, it is no token."""
+def test_basic_is_only_accepted_for_the_pass_through() -> None:
+    """Browsers send Basic credentials automatically, so it is only accepted where existing clients need it."""
     assert (401, "token_required") == code(authorizations=(basic(b"x:native-token"),), policy=READ)
 
 
 @pytest.mark.parametrize(("who", "expected"), [("web", "origin_mismatch"), ("owner", "owner"), ("native", "native")])
-def test_basic_is_bound_like_bearer(who: str, expected: str) -> None:
-    """The way that a token is sent in does not change where it belongs."""
-    assert expected == said(decided(authorizations=(basic(f"x:{who}-token".encode()),), policy=PASS_THROUGH))
+def test_basic_token_is_bound_like_a_bearer_token(who: str, expected: str) -> None:
+    """The authentication scheme does not change where a token is valid."""
+    assert expected == outcome(decided(authorizations=(basic(f"x:{who}-token".encode()),), policy=PASS_THROUGH))
 
 
-def test_the_pass_through_takes_any_type_of_body() -> None:
-    """Upstash says what it takes; a token in a header already rules out simple requests of other sites."""
+def test_pass_through_accepts_any_content_type() -> None:
+    """Upstash decides which types it accepts. Requiring a token header already rules out simple cross-site requests."""
     decision = decided(
         method="POST", authorizations=("Bearer native-token",), policy=PASS_THROUGH, content_types=("text/plain",),
         has_body=True,
     )  # fmt: skip
 
-    assert "native" == said(decision)
+    assert "native" == outcome(decision)

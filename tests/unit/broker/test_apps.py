@@ -1,4 +1,4 @@
-"""The apps that are let in: how long, how often misused, and who wins when two decide at once."""
+"""The registry of apps: expiry, misused tokens, and concurrent changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
-from upstash_helper.broker.apps.registry import IDLE_SECONDS, MOST_MISMATCHES, ONCE_SECONDS, AppRegistry, Revoked
+from upstash_helper.broker.apps.registry import IDLE_SECONDS, MAX_MISMATCHES, ONCE_SECONDS, AppRegistry, Revoked
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.errors import AppNotFound, InvalidRequest, LedgerUnavailable
@@ -25,28 +25,28 @@ PAGE = Identity(kind="web", name="https://app.example.com")
 
 
 class Records:
-    """The ``AppRecords`` port over the real ones, on a disk that a test can stop, or slow down."""
+    """The ``AppRecords`` port on a real ledger that a test can break or delay."""
 
     def __init__(self, real: AppRecords) -> None:
         self.real = real
         self.broken = False
         self.writing = asyncio.Event()
-        """Is set when a write has begun."""
+        """Set when a write has started."""
         self.go = asyncio.Event()
-        """Lets writes go on."""
+        """Writes wait until this is set."""
         self.go.set()
 
     async def load(self) -> tuple[App, ...]:
-        """Return all of them."""
+        """Return all apps."""
         return await self.real.load()
 
     async def save(self, app: App) -> None:
-        """Store one."""
+        """Store one app."""
         await self._write()
         await self.real.save(app)
 
     async def remove(self, app_id: str) -> None:
-        """Forget one."""
+        """Remove one app."""
         await self._write()
         await self.real.remove(app_id)
 
@@ -59,7 +59,7 @@ class Records:
 
 @dataclass
 class Run:
-    """One run of the daemon, as far as apps go."""
+    """One run of the daemon, as far as apps are concerned."""
 
     ledger: SqliteLedger
     clock: FakeClock
@@ -77,15 +77,15 @@ class Run:
         )
 
     async def add(self, *, once: bool = False, identity: Identity = PAGE) -> tuple[App, bytes]:
-        """Let one in, and return it with its token."""
+        """Give an app access, and return it with its token."""
         grant = Grant(scopes=("databases:read",), once=once)
         app, token = await self.apps.add(name="App", identity=identity, grant=grant)
         return app, token.reveal().encode()
 
     async def again(self) -> Run:
-        """Stop, and start on the same ledger."""
+        """Stop, and start again on the same ledger."""
         await self.background.drain(5)
-        await self.apps.note_uses()
+        await self.apps.save_last_uses()
         run = Run(ledger=self.ledger, clock=self.clock)
         await run.apps.ready()
         return run
@@ -93,12 +93,12 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A daemon on a disk of its own, that has let nobody in."""
+    """A daemon with an empty ledger."""
     return Run(ledger=SqliteLedger(tmp_path / "ledger.db"), clock=FakeClock())
 
 
-async def test_a_token_is_found_and_nothing_like_it(run: Run) -> None:
-    """The exact bytes, and no others."""
+async def test_only_the_exact_token_is_found(run: Run) -> None:
+    """Similar tokens are unknown."""
     app, token = await run.add()
 
     found = run.apps.find(token)
@@ -108,8 +108,8 @@ async def test_a_token_is_found_and_nothing_like_it(run: Run) -> None:
     assert not any(run.apps.find(other) for other in (b"", token + b"x", token[:-1], token.upper(), app.digest))
 
 
-async def test_an_app_that_does_not_call_for_90_days_is_out(run: Run) -> None:
-    """Each call begins them anew; after that its token is as if it had never been."""
+async def test_access_expires_after_90_days_without_a_call(run: Run) -> None:
+    """Each call restarts the period. Afterwards the token is unknown."""
     _, token = await run.add()
     app, busy = await run.add(identity=Identity(kind="native", name="/usr/bin/busy"))
 
@@ -125,8 +125,8 @@ async def test_an_app_that_does_not_call_for_90_days_is_out(run: Run) -> None:
     assert [app.id] == [it.id for it in await run.apps.all()]
 
 
-async def test_the_last_use_is_known_after_a_restart(run: Run) -> None:
-    """An app that calls each day is not out because the daemon is new each day."""
+async def test_last_use_is_kept_across_restarts(run: Run) -> None:
+    """An app that calls every day keeps its access even if the daemon is restarted every day."""
     app, token = await run.add()
     run.clock.advance(IDLE_SECONDS - 60)
     run.apps.used(app.id)
@@ -141,8 +141,8 @@ async def test_the_last_use_is_known_after_a_restart(run: Run) -> None:
     assert later.apps.find(token) is None
 
 
-async def test_once_is_for_an_hour(run: Run) -> None:
-    """However often it calls."""
+async def test_access_allowed_once_lasts_one_hour(run: Run) -> None:
+    """Calls do not extend it."""
     app, token = await run.add(once=True)
 
     run.clock.advance(ONCE_SECONDS - 1)
@@ -159,8 +159,8 @@ async def test_once_is_for_an_hour(run: Run) -> None:
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
-async def test_t52_once_is_for_an_hour_whatever_the_wall_clock_does(run: Run, jump: float) -> None:
-    """Nobody gets a day by setting the clock back, and nobody is shut out by one that was wrong."""
+async def test_t52_wall_clock_changes_do_not_affect_access_allowed_once(run: Run, jump: float) -> None:
+    """Setting the clock back or forward neither extends nor ends access."""
     _, token = await run.add(once=True)
 
     run.clock.set_wall_clock(jump)
@@ -172,8 +172,8 @@ async def test_t52_once_is_for_an_hour_whatever_the_wall_clock_does(run: Run, ju
     assert run.apps.find(token) is None
 
 
-async def test_t52_once_is_not_prolonged_by_a_restart_with_a_clock_set_back(run: Run) -> None:
-    """After a restart an hour is left at most."""
+async def test_t52_clock_set_back_before_a_restart_does_not_extend_access(run: Run) -> None:
+    """At most one hour is left after a restart."""
     _, token = await run.add(once=True)
 
     run.clock.set_wall_clock(-86_400)
@@ -183,10 +183,10 @@ async def test_t52_once_is_not_prolonged_by_a_restart_with_a_clock_set_back(run:
     assert later.apps.find(token) is None
 
 
-async def test_t07_misuse_is_counted_beyond_a_restart(run: Run) -> None:
-    """A thief does not get five tries a run; the fifth in all ends it, and its owner is told why."""
+async def test_t07_misuse_is_counted_across_restarts(run: Run) -> None:
+    """The fifth misuse in total revokes the token, and the owner is informed of the reason."""
     app, token = await run.add()
-    for _ in range(MOST_MISMATCHES - 1):
+    for _ in range(MAX_MISMATCHES - 1):
         await run.apps.misused(app.id, where="https://evil.example")
 
     later = await run.again()
@@ -196,18 +196,18 @@ async def test_t07_misuse_is_counted_beyond_a_restart(run: Run) -> None:
     await later.apps.misused(app.id, where="https://evil.example")
     later.events.close()
 
-    assert MOST_MISMATCHES - 1 == known
+    assert MAX_MISMATCHES - 1 == known
     assert before is not None
     assert later.apps.find(token) is None
     assert [Revoked(app.id, "App", "misused")] == [event.data async for event in follower]
     assert (await later.again()).apps.find(token) is None
 
 
-async def test_t07_misuse_is_counted_whatever_else_goes_on(run: Run) -> None:
-    """Calls, a new name and a new token at the same moment lose no count."""
+async def test_t07_misuse_is_counted_during_concurrent_changes(run: Run) -> None:
+    """Concurrent calls, a rename, and a rotation lose no count."""
     app, _ = await run.add()
 
-    for number in range(MOST_MISMATCHES - 1):
+    for number in range(MAX_MISMATCHES - 1):
         run.apps.used(app.id)
         await asyncio.gather(
             run.apps.rename(app.id, f"Name {number}"),
@@ -216,11 +216,11 @@ async def test_t07_misuse_is_counted_whatever_else_goes_on(run: Run) -> None:
         )
         run.apps.used(app.id)
 
-    assert MOST_MISMATCHES - 1 == (await run.apps.get(app.id)).mismatches
+    assert MAX_MISMATCHES - 1 == (await run.apps.get(app.id)).mismatches
 
 
-async def test_a_thief_who_hangs_up_is_counted(run: Run) -> None:
-    """The count is made to its end, though the request that it is for is gone."""
+async def test_misuse_is_counted_if_the_client_disconnects(run: Run) -> None:
+    """The count is completed even if the request is gone."""
     app, _ = await run.add()
     run.records.go.clear()
     run.records.writing.clear()
@@ -235,8 +235,8 @@ async def test_a_thief_who_hangs_up_is_counted(run: Run) -> None:
 
 
 @pytest.mark.parametrize("first", ["rename", "rotate", "misused", "used"])
-async def test_t30_revoking_wins_over_what_goes_on_at_the_same_time(run: Run, first: str) -> None:
-    """Whichever began first: the app is out afterwards, on the disk too, and no token of it is known."""
+async def test_t30_revocation_wins_over_concurrent_changes(run: Run, first: str) -> None:
+    """In any order, the app is removed from memory and ledger, and none of its tokens works."""
     app, token = await run.add()
     run.records.go.clear()
     run.records.writing.clear()
@@ -267,8 +267,8 @@ async def test_t30_revoking_wins_over_what_goes_on_at_the_same_time(run: Run, fi
     assert () == await later.apps.all()
 
 
-async def test_t30_after_revoking_there_is_nothing_to_change(run: Run) -> None:
-    """A rename or a rotation that comes too late brings nothing back."""
+async def test_t30_changes_after_a_revocation_fail(run: Run) -> None:
+    """A late rename or rotation does not restore access."""
     app, _ = await run.add()
     run.records.go.clear()
     run.records.writing.clear()
@@ -290,8 +290,8 @@ async def test_t30_after_revoking_there_is_nothing_to_change(run: Run) -> None:
     assert () == await (await run.again()).apps.all()
 
 
-async def test_an_app_whose_revocation_cannot_be_written_down_is_out_all_the_same(run: Run) -> None:
-    """At once, and revoking it once more, or a stop of the daemon, writes it down when the disk is there again."""
+async def test_revocation_takes_effect_even_if_the_ledger_fails(run: Run) -> None:
+    """Access ends at once. Revoking again, or stopping the daemon, records it once the disk works again."""
     _, stopped = await run.add(identity=Identity(kind="native", name="/usr/bin/other"))
     app, token = await run.add()
     other = run.apps.find(stopped)
@@ -317,8 +317,8 @@ async def test_an_app_whose_revocation_cannot_be_written_down_is_out_all_the_sam
     ]  # fmt: skip
 
 
-async def test_the_list_can_be_read_though_what_is_over_cannot_be_removed(run: Run) -> None:
-    """A full disk is no reason not to show who is let in."""
+async def test_list_works_even_if_expired_apps_cannot_be_removed(run: Run) -> None:
+    """A full disk does not prevent listing the apps."""
     await run.add(once=True)
     app, _ = await run.add()
     run.clock.advance(ONCE_SECONDS)
@@ -329,8 +329,8 @@ async def test_the_list_can_be_read_though_what_is_over_cannot_be_removed(run: R
     assert [app.id] == [it.id for it in apps]
 
 
-async def test_a_rotation_that_cannot_be_written_down_changes_nothing(run: Run) -> None:
-    """The app goes on with the token that it has."""
+async def test_rotation_that_cannot_be_recorded_changes_nothing(run: Run) -> None:
+    """The app keeps its token."""
     app, token = await run.add()
     run.records.broken = True
 
@@ -340,8 +340,8 @@ async def test_a_rotation_that_cannot_be_written_down_changes_nothing(run: Run) 
     assert run.apps.find(token) is not None
 
 
-async def test_after_a_rotation_only_the_new_token_is_known(run: Run) -> None:
-    """Also after a restart; it is the same app, with what it was granted."""
+async def test_after_a_rotation_only_the_new_token_works(run: Run) -> None:
+    """It is the same app with the same scopes, also after a restart."""
     app, old = await run.add()
 
     _, new = await run.apps.rotate(app.id)
@@ -355,8 +355,8 @@ async def test_after_a_rotation_only_the_new_token_is_known(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b\u202e", "\u3164"])
-async def test_an_app_keeps_a_name_that_can_be_seen(run: Run, name: str) -> None:
-    """The user's own tools too give no blank one."""
+async def test_rename_to_an_invisible_name_is_rejected(run: Run, name: str) -> None:
+    """This applies to the user's own tools, too."""
     app, _ = await run.add()
 
     with pytest.raises(InvalidRequest):

@@ -1,4 +1,4 @@
-"""What an app says of itself, fit to be shown."""
+"""Cleaning text that an app supplies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from upstash_helper.broker.apps.display_text import LONGEST_NAME, clean
+from upstash_helper.broker.apps.display_text import MAX_NAME, clean
 
 ZWJ, VS16, RLO, PDF = "\u200d", "\ufe0f", "\u202e", "\u202c"
 
@@ -39,9 +39,9 @@ ZWJ, VS16, RLO, PDF = "\u200d", "\ufe0f", "\u202e", "\u202c"
         ("مرحبا", "مرحبا"),
     ],
 )
-def test_a_name_is_one_line_of_what_can_be_seen(text: str, expected: str) -> None:
-    """Nothing breaks the line, reorders, hides or piles up; whole scripts stay readable, and HTML is plain text."""
-    assert expected == clean(text, LONGEST_NAME)
+def test_name_becomes_one_line_of_visible_text(text: str, expected: str) -> None:
+    """Nothing breaks the line, reorders, hides, or stacks up. All scripts stay readable, and HTML is plain text."""
+    assert expected == clean(text, MAX_NAME)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_a_name_is_one_line_of_what_can_be_seen(text: str, expected: str) -> Non
         ("\U0001f3f4\U000e0067\U000e0062\U000e007f", "\U0001f3f4"),
     ],
 )
-def test_an_emoji_survives_or_falls_into_its_parts(text: str, expected: str) -> None:
-    """Joiners and selectors are invisible where they join nothing, so they go; what they joined is still seen."""
-    assert expected == clean(text, LONGEST_NAME)
+def test_emoji_is_kept_or_split_into_its_parts(text: str, expected: str) -> None:
+    """Joiners and selectors are removed because they can be invisible; the joined emoji stay."""
+    assert expected == clean(text, MAX_NAME)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_an_emoji_survives_or_falls_into_its_parts(text: str, expected: str) -> 
         " \u3164 \u200b ", "\U00016fe4",
     ],
 )  # fmt: skip
-def test_what_cannot_be_seen_is_nothing(text: str) -> None:
-    """A name that would leave the prompt blank is no name."""
-    assert "" == clean(text, LONGEST_NAME)
+def test_invisible_text_becomes_empty(text: str) -> None:
+    """A name that would look blank in the prompt is rejected as empty."""
+    assert "" == clean(text, MAX_NAME)
 
 
-def test_nothing_invisible_is_left_of_any_character() -> None:
+def test_all_ignorable_code_points_are_removed() -> None:
     """
-    Whatever Unicode lets a program leave out when it draws (Default_Ignorable_Code_Point), and all that is not for
-    reading, is gone: two names that look alike in these are one name.
+    Characters that programs may leave out when they draw text (Unicode's Default_Ignorable_Code_Point) are removed, so
+    that names that differ only in them become equal.
     """
     ignorable = [
         *range(0xAD, 0xAE), *range(0x34F, 0x350), *range(0x61C, 0x61D), *range(0x115F, 0x1161), *range(0x17B4, 0x17B6),
@@ -89,37 +89,37 @@ def test_nothing_invisible_is_left_of_any_character() -> None:
         *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000),
     ]  # fmt: skip
 
-    left = [hex(code) for code in ignorable if clean(f"Up{chr(code)}stash", LONGEST_NAME) != "Upstash"]
+    left = [hex(code) for code in ignorable if clean(f"Up{chr(code)}stash", MAX_NAME) != "Upstash"]
 
     assert [] == left
 
 
-@pytest.mark.parametrize("longest", [1, 2, 64, 200])
-def test_what_is_too_long_is_cut_and_says_so(longest: int) -> None:
-    """Never more characters than promised, with an ellipsis where there were more."""
-    shown = clean("ab " * 4000, longest)
+@pytest.mark.parametrize("limit", [1, 2, 64, 200])
+def test_long_text_is_truncated_with_an_ellipsis(limit: int) -> None:
+    """The result never has more characters than the limit."""
+    shown = clean("ab " * 4000, limit)
 
-    assert longest >= len(shown)
+    assert limit >= len(shown)
     assert shown.endswith("…")
     assert "a" * 64 == clean("a" * 64, 64)
 
 
-def test_a_long_hostile_text_costs_no_time() -> None:
-    """10 KB of the worst is done at once, and is within the limit."""
+def test_long_hostile_text_is_cleaned_quickly() -> None:
+    """10 KB of worst-case text takes less than a second and stays within the limit."""
     texts = ["\u0301" * 10_240, " " * 10_240, "a\u0301\u200b" * 3_400, "\ufdfa" * 10_240, RLO * 10_240]
 
     before = time.perf_counter()
-    shown = [clean(text, LONGEST_NAME) for text in texts]
+    shown = [clean(text, MAX_NAME) for text in texts]
     took = time.perf_counter() - before
 
-    assert all(len(text) <= LONGEST_NAME for text in shown)
+    assert all(len(text) <= MAX_NAME for text in shown)
     assert took < 1
 
 
-def test_cleaning_what_is_clean_changes_nothing() -> None:
-    """What is shown is what is kept, however often it passes through."""
+def test_cleaning_is_idempotent() -> None:
+    """Cleaning clean text changes nothing."""
     for text in ("🚀 Orders", "e\u0301\u0302\u0303", "हिन्दी", f"a{ZWJ}\u0301", "\u0344\u0344a", "x " * 100):
-        once = clean(text, LONGEST_NAME)
+        once = clean(text, MAX_NAME)
 
-        assert once == clean(once, LONGEST_NAME)
+        assert once == clean(once, MAX_NAME)
         assert unicodedata.is_normalized("NFC", once)

@@ -15,8 +15,8 @@ async def gathered(subscription: Subscription) -> list[Event]:
     return [event async for event in subscription]
 
 
-async def test_followers_get_events_in_order() -> None:
-    """What happened first is told first, to everyone who follows."""
+async def test_subscribers_receive_events_in_order() -> None:
+    """Every subscriber receives all events in the order in which they happened."""
     bus = EventBus()
     first, second = bus.subscribe(), bus.subscribe()
 
@@ -28,8 +28,8 @@ async def test_followers_get_events_in_order() -> None:
     assert ["a", "b"] == [event.data for event in await gathered(second)]
 
 
-async def test_who_comes_later_does_not_get_what_was_before() -> None:
-    """A new follower reads the state and follows from there."""
+async def test_new_subscriber_does_not_receive_earlier_events() -> None:
+    """It reads the state and receives events from then on."""
     bus = EventBus()
     bus.publish("connection", "before")
 
@@ -40,8 +40,8 @@ async def test_who_comes_later_does_not_get_what_was_before() -> None:
     assert not subscription.reset
 
 
-async def test_t49_a_follower_resumes_after_the_last_event_it_saw() -> None:
-    """Events of a short interruption are replayed, each once."""
+async def test_t49_subscriber_resumes_after_its_last_event() -> None:
+    """Events missed during a short interruption are replayed once."""
     bus = EventBus()
     bus.publish("n", 1)
     bus.publish("n", 2)
@@ -61,8 +61,8 @@ async def test_t49_a_follower_resumes_after_the_last_event_it_saw() -> None:
 @pytest.mark.parametrize(
     "last", ["", "garbage", "00000000-1", "{run}-99", "{run}-", "{run}-x", "{run}-" + "9" * 40, "{run}--1", "{run}-١"]
 )
-async def test_t49_an_id_that_is_not_known_is_answered_by_a_reset(last: str) -> None:
-    """Of another run of the daemon, of the future or made up: the follower is told to read the state anew."""
+async def test_t49_unknown_event_id_causes_a_reset(last: str) -> None:
+    """IDs of another run, future IDs, and invalid IDs: the subscriber must read the state again."""
     bus = EventBus()
     probe = bus.subscribe()
     bus.publish("n", 1)
@@ -75,8 +75,8 @@ async def test_t49_an_id_that_is_not_known_is_answered_by_a_reset(last: str) -> 
     assert [] == await gathered(subscription)
 
 
-async def test_t49_an_id_too_old_is_answered_by_a_reset_and_what_is_left() -> None:
-    """The memory is bounded; a follower that missed more than it holds is told so."""
+async def test_t49_event_id_that_is_too_old_causes_a_reset_and_a_partial_replay() -> None:
+    """The history is bounded, and a subscriber that missed more is informed."""
     bus = EventBus()
     probe = bus.subscribe()
     bus.publish("n", 0)
@@ -91,8 +91,8 @@ async def test_t49_an_id_too_old_is_answered_by_a_reset_and_what_is_left() -> No
     assert REPLAYED == len(await gathered(subscription))
 
 
-async def test_a_follower_that_reads_nothing_is_ended_and_holds_no_memory() -> None:
-    """A slow follower delays nobody, and what waits for it is bounded."""
+async def test_subscriber_that_does_not_read_is_ended() -> None:
+    """It delays no other subscriber, and its queue is bounded."""
     bus = EventBus()
     slow = bus.subscribe()
 
@@ -105,8 +105,8 @@ async def test_a_follower_that_reads_nothing_is_ended_and_holds_no_memory() -> N
     assert list(range(len(got))) == [event.data for event in got]
 
 
-async def test_after_the_end_a_new_follower_is_ended_at_once() -> None:
-    """A stream that is opened while the daemon stops does not hold it up."""
+async def test_subscription_after_close_ends_at_once() -> None:
+    """A stream opened while the daemon stops does not delay the stop."""
     bus = EventBus()
     bus.close()
 
@@ -125,7 +125,7 @@ AUDIENCE = [OWNER, app("a", "connection:read"), app("b", "connection:read", "dat
 
 
 def publish(bus: EventBus) -> None:
-    """Tell one thing of each kind."""
+    """Publish one event of each kind."""
     bus.publish("connection", "to all")
     bus.publish("database", "to readers", needs="databases:read")
     bus.publish("pairing", "to the owner", owner_only=True)
@@ -142,8 +142,8 @@ EXPECTED = [
 ]
 
 
-async def test_t49_everyone_gets_what_is_for_them() -> None:
-    """The owner all; an app what its scopes and its name allow, and nothing of requests to be let in."""
+async def test_t49_events_are_filtered_by_subscriber() -> None:
+    """The owner receives all events; an app only those that its scopes allow or that are addressed to it."""
     bus = EventBus()
     followers = [bus.subscribe(caller) for caller in AUDIENCE]
 
@@ -153,8 +153,8 @@ async def test_t49_everyone_gets_what_is_for_them() -> None:
     assert EXPECTED == [[event.data for event in await gathered(one)] for one in followers]
 
 
-async def test_t49_a_replay_tells_no_more_than_was_told() -> None:
-    """Last-Event-ID is a number that anybody can count down; it opens nothing."""
+async def test_t49_replay_is_filtered_like_the_live_stream() -> None:
+    """A guessed Last-Event-ID reveals nothing."""
     bus = EventBus()
     probe = bus.subscribe()
     bus.publish("first", "first")
@@ -167,8 +167,8 @@ async def test_t49_a_replay_tells_no_more_than_was_told() -> None:
     assert EXPECTED == [[event.data for event in await gathered(one)] for one in followers]
 
 
-async def test_t30_the_streams_of_an_app_end_and_no_others() -> None:
-    """Behind what it was told last; the count of streams knows."""
+async def test_t30_revoking_an_app_ends_only_its_streams() -> None:
+    """Queued events are delivered first, and the stream count is updated."""
     bus = EventBus()
     mine = [bus.subscribe(AUDIENCE[1]) for _ in range(3)]
     others = [bus.subscribe(AUDIENCE[2]), bus.subscribe()]

@@ -1,4 +1,4 @@
-"""Idempotency keys."""
+"""Idempotency keys: parsing, concurrent requests, and lifetime."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from upstash_helper.broker.ledger import CreateRecord
 
 
 @pytest.mark.parametrize("header", ["8e03978e-40d5-43dd-bc93-6894a57f9324", '"8e03978e-40d5-43dd-bc93-6894a57f9324"'])
-def test_t47_a_key_is_the_same_quoted_and_bare(header: str) -> None:
-    """Clients follow the draft, which quotes, or common practice, which does not."""
+def test_t47_quoted_and_bare_keys_are_equal(header: str) -> None:
+    """The IETF draft requires quotes, and common practice omits them."""
     assert "8e03978e-40d5-43dd-bc93-6894a57f9324" == parse("owner", header).key
 
 
-def test_t47_a_missing_key_is_required() -> None:
-    """A request that costs money cannot be sent without one."""
+def test_t47_missing_key_is_rejected() -> None:
+    """A request that can cost money needs a key."""
     with pytest.raises(IdempotencyKeyRequired):
         parse("owner", None)
 
 
 @pytest.mark.parametrize("header", ["", " ", '""', "a" * 256, "a b", "ä", "a\x7f"])
-def test_t47_a_key_that_cannot_be_one_is_refused(header: str) -> None:
+def test_t47_invalid_key_is_rejected(header: str) -> None:
     """Too long, empty, or not visible ASCII."""
     with pytest.raises(IdempotencyKeyInvalid):
         parse("owner", header)
 
 
-def test_t47_the_longest_key_is_taken() -> None:
-    """255 characters are taken."""
+def test_t47_key_of_255_characters_is_accepted() -> None:
+    """The longest valid key."""
     assert "a" * 255 == parse("owner", "a" * 255).key
 
 
@@ -43,8 +43,8 @@ def record(*, sent_at: float) -> CreateRecord:
     return CreateRecord(fingerprint=b"one", name="db", sent_at=sent_at)
 
 
-def test_t47_the_same_key_with_another_request_is_refused() -> None:
-    """A key that is used twice for different things is a mistake of the caller, also while the first is running."""
+def test_t47_key_reused_for_another_request_is_rejected() -> None:
+    """Also while the first request is still being processed."""
     running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("owner", "k"), b"one")
 
@@ -54,8 +54,8 @@ def test_t47_the_same_key_with_another_request_is_refused() -> None:
         check_same(b"one", b"two")
 
 
-def test_t47_the_same_request_at_the_same_time_waits_for_the_first() -> None:
-    """The second is told to ask again, and makes nothing."""
+def test_t47_concurrent_identical_request_is_told_to_retry() -> None:
+    """It creates nothing."""
     running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("owner", "k"), b"one")
 
@@ -64,8 +64,8 @@ def test_t47_the_same_request_at_the_same_time_waits_for_the_first() -> None:
     assert 1 == caught.value.retry_after
 
 
-def test_t47_what_has_ended_can_be_asked_for_again() -> None:
-    """The ledger then knows its result."""
+def test_t47_request_can_be_repeated_after_the_first_has_ended() -> None:
+    """The ledger has its result then."""
     running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("owner", "k"), b"one")
     running.end(parse("owner", "k"))
@@ -73,7 +73,7 @@ def test_t47_what_has_ended_can_be_asked_for_again() -> None:
     running.begin(parse("owner", "k"), b"two")
 
 
-def test_t47_keys_belong_to_their_caller() -> None:
+def test_t47_keys_of_different_callers_are_independent() -> None:
     """Two apps may choose the same key."""
     running = RequestsInProgress(clock=FakeClock())
     running.begin(parse("a", "k"), b"one")
@@ -81,8 +81,8 @@ def test_t47_keys_belong_to_their_caller() -> None:
     running.begin(parse("b", "k"), b"two")
 
 
-def test_t52_the_age_of_a_request_of_this_run_does_not_jump() -> None:
-    """A wall clock that is set a day ahead makes no second database of a key that was used a minute ago."""
+def test_t52_wall_clock_jump_does_not_expire_keys_of_this_run() -> None:
+    """A clock set ahead by a day must not cause a second database for a key that was used a minute ago."""
     clock = FakeClock()
     running, key = RequestsInProgress(clock=clock), parse("owner", "k")
     sent = record(sent_at=clock.time())
@@ -94,8 +94,8 @@ def test_t52_the_age_of_a_request_of_this_run_does_not_jump() -> None:
     assert 60 == running.age(key, sent)
 
 
-def test_t52_of_an_earlier_run_the_wall_clock_is_believed() -> None:
-    """There is no other that went on; set back it makes a request as young as can be, and never older."""
+def test_t52_age_of_requests_of_an_earlier_run_comes_from_the_wall_clock() -> None:
+    """A clock set back makes a request look new, and never older."""
     clock = FakeClock()
     running, key = RequestsInProgress(clock=clock), parse("owner", "k")
 

@@ -1,4 +1,4 @@
-"""Who an origin is, and which strings are none."""
+"""Identities: which origins can have access, and how identities are shown."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FIREFOX = "moz-extension://0f3c5c1e-6f0d-4d1a-9c57-0a1b2c3d4e5f"
         "http://[::1]:8080", "http://app.localhost:5173", "http://a.b.localhost",
     ],
 )  # fmt: skip
-def test_what_a_browser_vouches_for_can_be_let_in(origin: str) -> None:
-    """Pages by https wherever they are, and by http on this machine, each exactly as the browser writes it."""
+def test_https_and_loopback_origins_are_accepted(origin: str) -> None:
+    """Pages from https anywhere and from http on loopback, exactly as a browser writes the origin."""
     identity = of_origin(origin)
 
     assert Identity(kind="web", name=origin) == identity
@@ -29,8 +29,8 @@ def test_what_a_browser_vouches_for_can_be_let_in(origin: str) -> None:
 
 
 @pytest.mark.parametrize("origin", [EXTENSION, FIREFOX, "safari-web-extension://0F3C5C1E-6F0D-4D1A-9C57-0A1B2C3D4E5F"])
-def test_an_extension_is_known_by_its_id(origin: str) -> None:
-    """The id is the browser's, and no other extension has it."""
+def test_extension_origins_are_accepted(origin: str) -> None:
+    """The browser guarantees that no other extension has this ID."""
     assert Identity(kind="extension", name=origin) == of_origin(origin)
 
 
@@ -48,31 +48,31 @@ def test_an_extension_is_known_by_its_id(origin: str) -> None:
         "https://app.example.com:100000", "https://app.example.com:-1", "https://app.example.com:8443:1",
         "https://app.example.com:٤٤٣", "https://app.example.com:8443\n", "https://app.example.com\n",
         "https://app.example.com\r\nX: y", "https://app.example.com\x00", "https://app.example.com\udcff",
-        # a name that a browser would have written in punycode
+        # a browser would have used punycode
         "https://аррӏе.com", "https://bücher.example", "https://app。example.com", "https://xn--80ak6aa92e.com\u200b",
-        # http reaches over the network
+        # http over the network
         "http://example.com", "http://192.168.1.2", "http://10.0.0.1:3000", "http://[fe80::1]", "http://0.0.0.0:3000",
         "http://localhost.evil.com", "http://localhost.", "http://localhost.:3000", "http://xlocalhost",
         "http://127.0.0.1.evil.com", "http://127.0.0.2", "http://127.1", "http://2130706433", "http://[::ffff:7f00:1]",
         "http://[::1]x", "http://.localhost", "http://a..localhost", "http://LOCALHOST", "http://localhost@evil.com",
-        # no pages
+        # not web pages
         "file://", "data:", "blob:https://app.example.com", "about:blank", "chrome://settings", "ws://localhost:3000",
         "javascript://localhost", "ftp://localhost",
-        # no extension's id
+        # invalid extension IDs
         "chrome-extension://", "chrome-extension://" + "a" * 31, "chrome-extension://" + "a" * 33,
         "chrome-extension://" + "q" * 32, "chrome-extension://" + "A" * 32, EXTENSION + "/", EXTENSION + "\n",
         "moz-extension://" + "a" * 32, "moz-extension://0f3c5c1e-6f0d-4d1a-9c57-0a1b2c3d4e5g", FIREFOX + "/x",
-        # too long to be a name
+        # longer than a host name can be
         "https://" + "a" * 1000, "https://" + "a" * 254, "http://" + "a." * 500 + "localhost",
     ],
 )  # fmt: skip
-def test_whatever_else_an_origin_says_names_nobody(origin: str) -> None:
-    """What cannot be compared as an exact string, or be vouched for, cannot be let in."""
+def test_other_origins_are_rejected(origin: str) -> None:
+    """Strings that a browser would not send, or that nothing vouches for, cannot have access."""
     assert of_origin(origin) is None
 
 
-def test_a_hostile_origin_costs_no_time() -> None:
-    """No pattern can be made to try again and again."""
+def test_hostile_origin_is_rejected_quickly() -> None:
+    """No pattern backtracks excessively."""
     for text in (
         "http://" + "a" * 16_000,
         "http://" + "a-" * 8_000,
@@ -82,8 +82,8 @@ def test_a_hostile_origin_costs_no_time() -> None:
         assert of_origin(text) is None
 
 
-def test_a_native_program_has_no_origin() -> None:
-    """Its tokens are for programs; a person sees its file and process, and another process of it is the same app."""
+def test_native_program_has_no_origin() -> None:
+    """It is shown with its executable and process ID, and another process of it is the same app."""
     program = Identity(kind="native", name="/usr/bin/app", pid=7)
     again = Identity(kind="native", name="/usr/bin/app", pid=8)
     unknown = Identity(kind="native", name="")
@@ -93,8 +93,8 @@ def test_a_native_program_has_no_origin() -> None:
     assert program.key == again.key != unknown.key
 
 
-def test_no_origin_can_pass_for_a_program() -> None:
-    """What tells requests apart has the kind before the name."""
+def test_origin_cannot_be_mistaken_for_a_program() -> None:
+    """The key starts with the kind."""
     page = of_origin("https://app.example.com")
 
     assert page is not None

@@ -1,4 +1,4 @@
-"""How often somebody may ask, and the exact time to wait."""
+"""Sliding windows and token buckets: how many events are allowed, and the exact time to wait."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from upstash_helper.broker.apps.rate_limits import SlidingWindow, TokenBuckets
 
 
 def window(clock: FakeClock, *, keys: int = 100) -> SlidingWindow:
-    return SlidingWindow(most=3, seconds=60.0, keys=keys, clock=clock)
+    return SlidingWindow(limit=3, seconds=60.0, keys=keys, clock=clock)
 
 
 def buckets(clock: FakeClock, *, keys: int = 100) -> TokenBuckets:
     return TokenBuckets(per_minute=60, burst=3, keys=keys, clock=clock)
 
 
-def test_a_window_takes_so_many_and_says_when_there_is_room() -> None:
-    """The wait is until the oldest of them is a window old, to the moment."""
+def test_window_allows_its_limit_and_returns_the_exact_wait() -> None:
+    """The wait ends when the oldest event leaves the window."""
     clock = FakeClock()
     asked = window(clock)
 
@@ -35,8 +35,8 @@ def test_a_window_takes_so_many_and_says_when_there_is_room() -> None:
     assert 0 == asked.take("a")
 
 
-def test_what_was_refused_does_not_prolong_the_wait() -> None:
-    """Whoever keeps asking waits as long as whoever does not."""
+def test_refused_events_do_not_extend_the_wait() -> None:
+    """Repeated attempts have the same wait."""
     clock = FakeClock()
     asked = window(clock)
     for _ in range(3):
@@ -47,8 +47,8 @@ def test_what_was_refused_does_not_prolong_the_wait() -> None:
     assert {60.0} == set(waits)
 
 
-def test_keys_do_not_share_a_window() -> None:
-    """One who asks too often is in nobody's way."""
+def test_each_key_has_its_own_window() -> None:
+    """A key over its limit does not affect another one."""
     asked = window(FakeClock())
     for _ in range(4):
         asked.take("a")
@@ -57,8 +57,8 @@ def test_keys_do_not_share_a_window() -> None:
 
 
 @pytest.mark.parametrize("kind", [window, buckets])
-def test_endless_keys_take_no_endless_memory(kind: type[SlidingWindow | TokenBuckets]) -> None:
-    """Beyond what is remembered all others share one, so that an attacker with many names is not without limit."""
+def test_number_of_tracked_keys_is_bounded(kind: type[SlidingWindow | TokenBuckets]) -> None:
+    """Keys beyond the limit share one entry, so that an attacker with many names is still limited."""
     clock = FakeClock()
     limit = kind(clock, keys=10)  # type: ignore[call-arg, arg-type]
     for number in range(10):
@@ -73,8 +73,8 @@ def test_endless_keys_take_no_endless_memory(kind: type[SlidingWindow | TokenBuc
     assert (0, 0) == (own, later)
 
 
-def test_a_bucket_gives_a_burst_and_then_a_steady_rate() -> None:
-    """Three at once, then one a second, and the wait is exact."""
+def test_bucket_allows_a_burst_and_then_a_steady_rate() -> None:
+    """Three at once, then one per second, with an exact wait."""
     clock = FakeClock()
     limit = buckets(clock)
 
@@ -91,8 +91,8 @@ def test_a_bucket_gives_a_burst_and_then_a_steady_rate() -> None:
     assert 0 == taken
 
 
-def test_a_bucket_does_not_overflow() -> None:
-    """Whoever was silent for a day has a burst, and not a day's worth."""
+def test_bucket_holds_at_most_one_burst() -> None:
+    """After a day without events, one burst is allowed."""
     clock = FakeClock()
     limit = buckets(clock)
     limit.take("a")
@@ -103,8 +103,8 @@ def test_a_bucket_does_not_overflow() -> None:
     assert [True, True, True, False] == [wait == 0 for wait in waits]
 
 
-def test_a_wall_clock_that_jumps_gives_nothing_away() -> None:
-    """Limits are measured by the clock that nobody sets."""
+def test_wall_clock_jump_does_not_lift_limits() -> None:
+    """Limits use the monotonic clock."""
     clock = FakeClock()
     asked, limit = window(clock), buckets(clock)
     for _ in range(3):

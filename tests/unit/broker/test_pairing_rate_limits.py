@@ -1,4 +1,4 @@
-"""How often the user is asked: T26 and T27 as far as time goes."""
+"""Rate limits of access requests (threats T26 and T27)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from tests.support.clock import FakeClock
 from upstash_helper.broker.apps.rate_limits import (
     COOLDOWN_SECONDS,
-    LONGEST_COOLDOWN_SECONDS,
-    MOST_ALIVE,
+    MAX_COOLDOWN_SECONDS,
+    MAX_PENDING,
     PairingRateLimiter,
 )
 from upstash_helper.broker.errors import PairingPending, TooManyPairings
@@ -26,7 +26,7 @@ def other(number: int) -> Identity:
 def wait_of(
     rate_limiter: PairingRateLimiter, identity: Identity = APP, waiting: Mapping[str, tuple[str, float]] | None = None
 ) -> float | None:
-    """Return 0 for who is let by, else the seconds to wait."""
+    """Return 0 if a request is allowed, otherwise the seconds to wait."""
     try:
         rate_limiter.check(identity, waiting=waiting or {})
     except TooManyPairings as error:
@@ -34,8 +34,8 @@ def wait_of(
     return 0.0
 
 
-def test_t26_the_sixth_within_a_minute_is_too_many() -> None:
-    """It may come again exactly when the first is a minute old."""
+def test_t26_sixth_request_within_a_minute_is_refused() -> None:
+    """It is allowed exactly when the first request is a minute old."""
     clock = FakeClock()
     rate_limiter = PairingRateLimiter(clock=clock)
 
@@ -49,8 +49,8 @@ def test_t26_the_sixth_within_a_minute_is_too_many() -> None:
     assert 0 == wait_of(rate_limiter)
 
 
-def test_t26_a_second_one_is_told_of_the_first() -> None:
-    """By its id, and with the time for which it still waits."""
+def test_t26_second_request_is_refused_with_the_pending_one() -> None:
+    """The error has the pending request's ID and remaining time."""
     rate_limiter = PairingRateLimiter(clock=FakeClock())
 
     with pytest.raises(PairingPending) as caught:
@@ -59,59 +59,59 @@ def test_t26_a_second_one_is_told_of_the_first() -> None:
     assert ("first", 17.5) == (caught.value.pairing_id, caught.value.retry_after)
 
 
-def test_t26_three_wait_at_once_whoever_they_are() -> None:
-    """The fourth comes when the first of them has run out."""
+def test_t26_at_most_three_requests_are_pending_in_total() -> None:
+    """A fourth is allowed when the first of them has expired."""
     rate_limiter = PairingRateLimiter(clock=FakeClock())
-    waiting = {other(number).key: (str(number), 100.0 - number) for number in range(MOST_ALIVE)}
+    waiting = {other(number).key: (str(number), 100.0 - number) for number in range(MAX_PENDING)}
 
     assert 98.0 == wait_of(rate_limiter, waiting=waiting)
 
 
-def test_t27_after_a_no_the_app_waits() -> None:
-    """Twice as long after each further one, an hour at most."""
+def test_t27_wait_after_a_denial_doubles_up_to_an_hour() -> None:
+    """Each further denial doubles the wait."""
     clock = FakeClock()
     rate_limiter = PairingRateLimiter(clock=clock)
 
     waits: list[float | None] = []
     waits_over: list[float | None] = []
     for _ in range(9):
-        rate_limiter.denied(APP)
+        rate_limiter.record_denial(APP)
         waits.append(wait_of(rate_limiter))
         clock.advance(waits[-1] or 0)
         waits_over.append(wait_of(rate_limiter))
 
     assert [0] * 9 == waits_over
     assert [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600] == waits
-    assert (60, 3600) == (COOLDOWN_SECONDS, LONGEST_COOLDOWN_SECONDS)
+    assert (60, 3600) == (COOLDOWN_SECONDS, MAX_COOLDOWN_SECONDS)
 
 
-def test_t27_a_yes_forgives() -> None:
-    """An app that was let in begins anew, and its denials of long ago are not held against it."""
+def test_t27_approval_resets_the_wait() -> None:
+    """Earlier denials do not count after an approval."""
     rate_limiter = PairingRateLimiter(clock=FakeClock())
     for _ in range(3):
-        rate_limiter.denied(APP)
+        rate_limiter.record_denial(APP)
 
-    rate_limiter.forgive(APP)
-    rate_limiter.denied(APP)
+    rate_limiter.clear_denials(APP)
+    rate_limiter.record_denial(APP)
 
     assert COOLDOWN_SECONDS == wait_of(rate_limiter)
 
 
-def test_t27_a_no_to_one_is_none_to_others() -> None:
+def test_t27_denial_applies_to_one_identity_only() -> None:
     """Another port of the same host is another app."""
     rate_limiter = PairingRateLimiter(clock=FakeClock())
 
-    rate_limiter.denied(APP)
+    rate_limiter.record_denial(APP)
 
     assert 0 == wait_of(rate_limiter, Identity(kind="web", name=f"{APP.name}:8443"))
 
 
-def test_the_memory_of_denials_is_bounded() -> None:
-    """Of a thousand that were denied the last ones are remembered."""
+def test_number_of_remembered_denials_is_bounded() -> None:
+    """Only the most recent denials are kept."""
     rate_limiter = PairingRateLimiter(clock=FakeClock())
 
     for number in range(1000):
-        rate_limiter.denied(other(number))
+        rate_limiter.record_denial(other(number))
 
     assert 0 == wait_of(rate_limiter, other(0))
     assert COOLDOWN_SECONDS == wait_of(rate_limiter, other(999))

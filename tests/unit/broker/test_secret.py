@@ -1,4 +1,4 @@
-"""A secret does not print."""
+"""Secrets are never printed."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_t44_no_way_of_printing_shows_it(value: object) -> None:
-    """However a value with a secret gets into a message, the secret does not."""
+def test_t44_no_formatting_shows_a_secret(value: object) -> None:
+    """However a value that contains a secret ends up in a message, the secret is hidden."""
     shown = [repr(value), str(value), f"{value}", "%s" % (value,), repr([value]), repr({"k": value})]  # noqa: UP031
 
     assert not any(HIDDEN in text for text in shown)
 
 
 @pytest.mark.parametrize("value", VALUES[:5], ids=lambda value: type(value).__name__)
-def test_a_secret_is_not_written_by_accident(value: object) -> None:
-    """Neither JSON nor pickle takes it: who wants the text says so."""
+def test_secret_cannot_be_serialized(value: object) -> None:
+    """JSON and pickle reject it; the text is only available through ``reveal``."""
     with pytest.raises(TypeError):
         msgspec.json.encode(value)
     with pytest.raises(TypeError):
@@ -47,8 +47,8 @@ def test_a_secret_is_not_written_by_accident(value: object) -> None:
         pickle.dumps(value)
 
 
-def test_a_traceback_does_not_show_it() -> None:
-    """An error that carries one shows a placeholder."""
+def test_traceback_does_not_show_a_secret() -> None:
+    """An exception that carries a secret shows a placeholder."""
     try:
         raise ValueError(Secret(HIDDEN))
     except ValueError:
@@ -56,7 +56,7 @@ def test_a_traceback_does_not_show_it() -> None:
 
 
 def test_secrets_are_compared_by_their_text() -> None:
-    """And have no place in a set, where they would be hashed."""
+    """They cannot be hashed."""
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"

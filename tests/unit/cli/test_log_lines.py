@@ -1,4 +1,4 @@
-"""The daemon's log as a person reads it."""
+"""The daemon's log as `service logs` prints it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ from pathlib import Path
 import pytest
 
 from tests.support.until import until
-from upstash_helper.cli.commands.service import followed, last, readable
+from upstash_helper.cli.commands.service import follow_lines, format_line, last_lines
 
 
-def test_the_last_lines_are_shown(tmp_path: Path) -> None:
-    """As many as there are, if there are fewer; none if there is no log."""
+def test_last_lines_of_the_log(tmp_path: Path) -> None:
+    """A shorter log is shown completely, and a missing one is empty."""
     log = tmp_path / "a.log"
     log.write_text("one\ntwo\nthree\n")
 
-    assert [["two", "three"], ["one", "two", "three"], []] == [last(log, 2), last(log, 9), last(log, 0)]
-    assert [] == last(tmp_path / "none.log", 9)
+    assert [["two", "three"], ["one", "two", "three"], []] == [
+        last_lines(log, 2),
+        last_lines(log, 9),
+        last_lines(log, 0),
+    ]
+    assert [] == last_lines(tmp_path / "none.log", 9)
 
 
-def test_a_log_is_followed_beyond_its_end(tmp_path: Path) -> None:
-    """Also when the daemon begins a new file, and when a line comes in two parts."""
+def test_following_survives_rotation_and_partial_lines(tmp_path: Path) -> None:
+    """New lines appear after the file is rotated, and a line that is written in two parts is one line."""
     log = tmp_path / "a.log"
     log.write_text("old\nfirst\n")
     seen: list[str] = []
 
     def read() -> None:
-        seen.extend(itertools.islice(followed(log, 1), 5))
+        seen.extend(itertools.islice(follow_lines(log, 1), 5))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -54,6 +58,6 @@ def test_a_log_is_followed_beyond_its_end(tmp_path: Path) -> None:
         ("no JSON \x1b[31m", "no JSON \N{REPLACEMENT CHARACTER}[31m"),
     ],
 )
-def test_a_line_is_readable_and_does_nothing_to_the_terminal(line: str, wanted: str) -> None:
-    """Its time, how bad it is, what happened, and the values."""
-    assert wanted == readable(line)
+def test_line_is_formatted_without_control_characters(line: str, wanted: str) -> None:
+    """A line has its time, level, event, and values."""
+    assert wanted == format_line(line)

@@ -1,3 +1,5 @@
+"""``DaemonClient`` against a scripted server."""
+
 from pathlib import Path
 
 import msgspec
@@ -22,10 +24,8 @@ def as_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def test_requests_carry_the_token() -> None:
-    """
-    The token goes into the Authorization header, and nowhere else.
-    """
+def test_token_is_in_the_authorization_header() -> None:
+    """It is nowhere else in the request."""
     with Scripted.running(answer("200 OK", '{"state":"disconnected"}')) as server:
         found = client_of(server).connection()
 
@@ -35,15 +35,13 @@ def test_requests_carry_the_token() -> None:
     assert 1 == server.requests[0].count("the-token")
 
 
-TURNED_AWAY = answer("401 Unauthorized", '{"status":401,"code":"invalid_token","title":"Unauthorized","detail":"No."}')
+UNAUTHORIZED = answer("401 Unauthorized", '{"status":401,"code":"invalid_token","title":"Unauthorized","detail":"No."}')
 
 
-def test_the_token_of_a_daemon_that_was_started_meanwhile_is_taken() -> None:
-    """
-    A daemon that knows the token no longer is asked once more, with the token that it announces.
-    """
-    with Scripted.running(TURNED_AWAY, answer("200 OK", '{"state":"disconnected"}')) as server:
-        client = DaemonClient(server.url, "the-old-token", renew=lambda: "the-new-token")
+def test_rejected_token_is_reloaded() -> None:
+    """A restarted daemon has another token, with which the request is repeated."""
+    with Scripted.running(UNAUTHORIZED, answer("200 OK", '{"state":"disconnected"}')) as server:
+        client = DaemonClient(server.url, "the-old-token", reload_token=lambda: "the-new-token")
 
         found = client.connection()
 
@@ -53,49 +51,41 @@ def test_the_token_of_a_daemon_that_was_started_meanwhile_is_taken() -> None:
 
 
 @pytest.mark.parametrize("newer", ["the-token", None])
-def test_a_token_that_is_not_taken_is_told_where_there_is_no_newer_one(newer: str | None) -> None:
-    """
-    The daemon's own refusal is passed on, and nothing is asked twice.
-    """
-    with Scripted.running(TURNED_AWAY) as server, pytest.raises(ApiProblem, match="No"):
-        DaemonClient(server.url, "the-token", renew=lambda: newer).connection()
+def test_rejected_token_without_a_newer_one_is_an_error(newer: str | None) -> None:
+    """The daemon's error is raised, and the request is not repeated."""
+    with Scripted.running(UNAUTHORIZED) as server, pytest.raises(ApiProblem, match="No"):
+        DaemonClient(server.url, "the-token", reload_token=lambda: newer).connection()
 
     assert 1 == len(server.requests)
 
 
-def test_a_newer_token_that_is_not_taken_either_is_told() -> None:
-    """
-    It is tried once.
-    """
-    with Scripted.running(TURNED_AWAY, TURNED_AWAY) as server, pytest.raises(ApiProblem, match="No"):
-        DaemonClient(server.url, "the-old-token", renew=lambda: "the-new-token").connection()
+def test_request_is_repeated_only_once() -> None:
+    """The newer token is rejected as well."""
+    with Scripted.running(UNAUTHORIZED, UNAUTHORIZED) as server, pytest.raises(ApiProblem, match="No"):
+        DaemonClient(server.url, "the-old-token", reload_token=lambda: "the-new-token").connection()
 
     assert 2 == len(server.requests)
 
 
-def test_bodies_leave_out_what_is_not_said() -> None:
-    """
-    A change names what changes and nothing else.
-    """
-    made = wire.Database(
+def test_unset_properties_are_not_sent() -> None:
+    """The body of a change contains only the properties that change."""
+    database = wire.Database(
         id="1", name="n", state="active", host="h", port=1, tls=True, rest_url="https://h", plan="free",
         primary_region="us-east-1", read_regions=(), eviction=True, auto_upgrade=False, daily_backup=False,
         budget=None, created_at="2026-01-01T00:00:00Z",
     )  # fmt: skip
-    with Scripted.running(answer("200 OK", as_json(made))) as server:
+    with Scripted.running(answer("200 OK", as_json(database))) as server:
         found = client_of(server).change_database("a/b", wire.ChangeDatabase(eviction=True))
 
     head, _, body = server.requests[0].partition("\r\n\r\n")
-    assert made == found
+    assert database == found
     assert head.startswith("PATCH /v1/databases/a%2Fb HTTP/1.1\r\n")
     assert "\r\nContent-Type: application/json" in head
     assert '{"eviction":true}' == body
 
 
-def test_problem_has_its_code() -> None:
-    """
-    What the daemon refuses is an error that programs can tell apart, with the daemon's own words.
-    """
+def test_error_answer_has_its_code_and_detail() -> None:
+    """The code is for programs, and the detail is the message."""
     problem = '{"status":409,"code":"not_connected","title":"Conflict","detail":"Connect first.","retry_after":3}'
     with (
         Scripted.running(answer("409 Conflict", problem, kind="application/problem+json")) as server,
@@ -108,7 +98,7 @@ def test_problem_has_its_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply",
+    "response",
     [
         answer("200 OK", "<html>"),
         answer("200 OK", '{"state":"no such state"}'),
@@ -117,35 +107,29 @@ def test_problem_has_its_code() -> None:
         answer("404 Not Found", '{"error":"another program"}'),
     ],
 )
-def test_answer_of_another_program_is_named(reply: bytes) -> None:
-    """
-    An answer that is not of this API is an error that says so, and no crash.
-    """
-    with Scripted.running(reply) as server, pytest.raises(UnexpectedAnswer, match=server.url):
+def test_answer_of_another_program_is_unexpected(response: bytes) -> None:
+    """The error names the address."""
+    with Scripted.running(response) as server, pytest.raises(UnexpectedAnswer, match=server.url):
         client_of(server).connection()
 
 
-@pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", b"SSH-2.0-OpenSSH\r\n", b"\r\n"])
-def test_broken_answer_is_unreachable(reply: bytes) -> None:
-    """
-    A connection that breaks in the middle is an error with the command to go on with.
-    """
-    with Scripted.running(reply) as server, pytest.raises(DaemonUnreachable, match="upstash-helper start"):
+@pytest.mark.parametrize(
+    "response", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", b"SSH-2.0-OpenSSH\r\n", b"\r\n"]
+)
+def test_broken_connection_is_unreachable(response: bytes) -> None:
+    """The error contains the command that starts the daemon."""
+    with Scripted.running(response) as server, pytest.raises(DaemonUnreachable, match="upstash-helper start"):
         client_of(server).connection()
 
 
-def test_silence_ends() -> None:
-    """
-    A daemon that hangs does not hang its clients.
-    """
+def test_hanging_daemon_times_out() -> None:
+    """The error contains the command that restarts it."""
     with Scripted.running(HANG) as server, pytest.raises(DaemonUnreachable, match="upstash-helper restart"):
         client_of(server, timeout=0.05).connection()
 
 
-def test_nobody_there_is_a_sentence_with_the_command() -> None:
-    """
-    Where nothing listens, the error tells how to start the daemon.
-    """
+def test_error_without_a_daemon_contains_the_start_command() -> None:
+    """The command names the profile."""
     client = DaemonClient(f"http://127.0.0.1:{free_port()}", None, start_command="upstash-helper --profile x start")
 
     with pytest.raises(DaemonUnreachable, match=r"not running\. Start it with: upstash-helper --profile x start$"):
@@ -162,27 +146,21 @@ def test_nobody_there_is_a_sentence_with_the_command() -> None:
         "",
     ],
 )
-def test_token_never_leaves_the_machine(url: str) -> None:
-    """
-    A client is made for a loopback address only: the token goes there in clear.
-    """
+def test_only_loopback_addresses_are_accepted(url: str) -> None:
+    """The token is sent in plaintext."""
     with pytest.raises(ValueError, match="not the address of a daemon on this machine"):
         DaemonClient(url, "the-token")
 
 
-def test_token_does_not_print() -> None:
-    """
-    The client's representation has no token.
-    """
+def test_token_is_not_in_the_representation() -> None:
+    """This includes the representation of its attributes."""
     client = DaemonClient("http://127.0.0.1:3000", "the-token")
 
     assert "the-token" not in f"{client!r} {vars(client)!r}"
 
 
-def test_left_over_discovery_file_is_not_believed(tmp_path: Path) -> None:
-    """
-    A killed daemon's file leads to nobody: by now another program may have its port, and would get the token.
-    """
+def test_left_over_discovery_file_is_ignored(tmp_path: Path) -> None:
+    """The daemon was killed. Another program may have its port by now, and would get the token."""
     with Scripted.running(answer("200 OK", "{}")) as server:
         port = int(server.url.rpartition(":")[2])
         discovery.write(
@@ -196,13 +174,11 @@ def test_left_over_discovery_file_is_not_believed(tmp_path: Path) -> None:
             client = DaemonClient.discover(tmp_path)
         assert server.url == client.base_url
         assert [] == server.requests
-        client.stop()  # lets the server end
+        client.stop()  # so that the server ends
 
 
-def test_all_pages_are_listed() -> None:
-    """
-    Listing goes through every page.
-    """
+def test_listing_reads_all_pages() -> None:
+    """Page tokens are escaped."""
     first = '{"databases":[],"next_page_token":"a b&c"}'
     with Scripted.running(answer("200 OK", first), answer("200 OK", '{"databases":[]}')) as server:
         found = list(client_of(server).databases(refresh=True))
@@ -213,10 +189,8 @@ def test_all_pages_are_listed() -> None:
     ]
 
 
-def test_events_end_with_the_daemon() -> None:
-    """
-    When the daemon says goodbye, following ends without an error.
-    """
+def test_events_end_when_the_daemon_stops() -> None:
+    """The event ``bye`` is not an error, and is not yielded."""
     text = f': hello\n\nid: 1-1\nevent: connection\ndata: {{"state":"connected"}}\n\n{BYE}'
     with Scripted.running(stream(text)) as server:
         found = list(client_of(server).events(last_event_id="1-0"))
@@ -225,13 +199,11 @@ def test_events_end_with_the_daemon() -> None:
     assert "Last-Event-ID: 1-0\r\n" in server.requests[0]
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_broken_stream_is_resumed_where_it_broke(*, whole: bool) -> None:
-    """
-    A stream that ends without a goodbye is opened again from the last event on.
-    """
+@pytest.mark.parametrize("complete", [True, False])
+def test_broken_stream_is_resumed_after_the_last_event(*, complete: bool) -> None:
+    """A stream that ends without ``bye`` is opened again with ``Last-Event-ID``."""
     broken = stream(
-        'id: 1-1\nevent: database\ndata: {"change":"created","id":"x","name":"n"}\n\ndata: cut', whole=whole
+        'id: 1-1\nevent: database\ndata: {"change":"created","id":"x","name":"n"}\n\ndata: cut', complete=complete
     )
     with Scripted.running(broken, stream(BYE)) as server:
         found = list(client_of(server).events())
@@ -241,18 +213,17 @@ def test_broken_stream_is_resumed_where_it_broke(*, whole: bool) -> None:
     assert "Last-Event-ID: 1-1\r\n" in server.requests[1]
 
 
-def test_stream_of_a_killed_daemon_ends_with_the_sentence() -> None:
-    """
-    When the daemon dies, following ends with the command that starts it.
-    """
-    with Scripted.running(stream("", whole=False)) as server, pytest.raises(DaemonUnreachable, match="Start it with"):
+def test_stream_of_a_killed_daemon_is_an_error() -> None:
+    """The error contains the command that starts it."""
+    with (
+        Scripted.running(stream("", complete=False)) as server,
+        pytest.raises(DaemonUnreachable, match="Start it with"),
+    ):
         list(client_of(server).events())
 
 
-def test_waiting_looks_at_what_was_before() -> None:
-    """
-    An attempt that ended before the stream was open is not waited for.
-    """
+def test_waiting_returns_an_attempt_that_has_already_ended() -> None:
+    """The stream does not contain events from before it was opened."""
     done = msgspec.structs.replace(ATTEMPT, state="succeeded")
     with Scripted.running(stream(""), answer("200 OK", as_json(done))) as server:
         found = client_of(server).wait_for_attempt("a1")
@@ -260,10 +231,8 @@ def test_waiting_looks_at_what_was_before() -> None:
     assert done == found
 
 
-def test_waiting_ends_with_its_own_attempt() -> None:
-    """
-    Only the end of the attempt that is waited for counts.
-    """
+def test_waiting_ignores_other_attempts() -> None:
+    """Only a final state of the given attempt ends it."""
     other = msgspec.structs.replace(ATTEMPT, attempt_id="a0", state="succeeded")
     mine = msgspec.structs.replace(ATTEMPT, state="failed", reason="access_denied")
     text = "".join(f"event: attempt\ndata: {as_json(one)}\n\n" for one in (other, ATTEMPT, mine))
@@ -273,9 +242,7 @@ def test_waiting_ends_with_its_own_attempt() -> None:
     assert mine == found
 
 
-def test_waiting_has_an_end() -> None:
-    """
-    A stream on which nothing happens ends at the time that the caller set.
-    """
-    with Scripted.running(Hanging(stream(": hello\n\n", whole=False))) as server, pytest.raises(WaitTimedOut):
+def test_events_time_out() -> None:
+    """A stream without events ends after the timeout."""
+    with Scripted.running(Hanging(stream(": hello\n\n", complete=False))) as server, pytest.raises(WaitTimedOut):
         list(client_of(server).events(timeout=0.05))

@@ -1,3 +1,5 @@
+"""The discovery file and the daemon's lock."""
+
 import os
 import subprocess
 import sys
@@ -33,10 +35,8 @@ def a_discovery() -> Discovery:
     )
 
 
-def test_what_was_announced_is_found(tmp_path: Path) -> None:
-    """
-    A client reads what the daemon has announced.
-    """
+def test_written_discovery_file_is_read(tmp_path: Path) -> None:
+    """A client reads what the daemon has written."""
     announced = a_discovery()
 
     discovery.write(tmp_path / "run", announced)
@@ -44,17 +44,13 @@ def test_what_was_announced_is_found(tmp_path: Path) -> None:
     assert announced == discovery.read(tmp_path / "run")
 
 
-def test_nothing_announced_is_no_error(tmp_path: Path) -> None:
-    """
-    Where no daemon has announced itself there is nothing to read.
-    """
+def test_missing_discovery_file_is_not_an_error(tmp_path: Path) -> None:
+    """No daemon is running then."""
     assert discovery.read(tmp_path / "absent") is None
 
 
-def test_removed_announcement_is_gone(tmp_path: Path) -> None:
-    """
-    After a clean stop nothing is found, and removing twice does no harm.
-    """
+def test_discovery_file_can_be_removed_twice(tmp_path: Path) -> None:
+    """A daemon that stops cleanly removes it."""
     discovery.write(tmp_path, a_discovery())
 
     discovery.remove(tmp_path)
@@ -63,18 +59,14 @@ def test_removed_announcement_is_gone(tmp_path: Path) -> None:
     assert discovery.read(tmp_path) is None
 
 
-def test_token_does_not_print() -> None:
-    """
-    The owner token is in no representation of the announcement.
-    """
+def test_token_is_not_in_the_representation() -> None:
+    """Neither repr() nor str() contains it."""
     assert "owner-token-of-this-run" not in f"{a_discovery()!r} {a_discovery()!s}"
 
 
 @posix_only
-def test_announcement_is_for_its_user_alone(tmp_path: Path) -> None:
-    """
-    The file with the token, and the folder made for it, are closed to everybody else.
-    """
+def test_discovery_file_is_private(tmp_path: Path) -> None:
+    """Other users can read neither the file nor its folder."""
     runtime = tmp_path / "run"
 
     discovery.write(runtime, a_discovery())
@@ -83,10 +75,8 @@ def test_announcement_is_for_its_user_alone(tmp_path: Path) -> None:
     assert 0o600 == discovery.discovery_file(runtime).stat().st_mode & 0o777
 
 
-def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
-    """
-    The file is replaced as a whole; nothing half-written stays.
-    """
+def test_discovery_file_is_replaced_atomically(tmp_path: Path) -> None:
+    """No temporary file stays behind."""
     discovery.write(tmp_path, a_discovery())
     discovery.write(tmp_path, a_discovery())
 
@@ -95,10 +85,8 @@ def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])
-def test_readable_by_others_is_refused(tmp_path: Path, mode: int) -> None:
-    """
-    A token that others could have read is not used, and the error says what to do.
-    """
+def test_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """Others could have read the token. The error says what to do."""
     discovery.write(tmp_path, a_discovery())
     discovery.discovery_file(tmp_path).chmod(mode)
 
@@ -108,9 +96,7 @@ def test_readable_by_others_is_refused(tmp_path: Path, mode: int) -> None:
 
 @posix_only
 def test_symbolic_link_is_refused(tmp_path: Path) -> None:
-    """
-    A link may lead to another user's file; the daemon never makes one.
-    """
+    """It may lead to another user's file. The daemon never creates one."""
     discovery.write(tmp_path / "real", a_discovery())
     (tmp_path / "run").mkdir()
     discovery.discovery_file(tmp_path / "run").symlink_to(discovery.discovery_file(tmp_path / "real"))
@@ -121,9 +107,7 @@ def test_symbolic_link_is_refused(tmp_path: Path) -> None:
 
 @posix_only
 def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    """
-    A file that another user wrote could send the client to that user's program.
-    """
+    """It could lead the client to that user's program."""
     if os.geteuid() != 0:
         pytest.skip("platform: only root can give a file away")
     discovery.write(tmp_path, a_discovery())
@@ -134,10 +118,8 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @posix_only
-def test_something_else_than_a_file_is_refused(tmp_path: Path) -> None:
-    """
-    A pipe in the file's place is refused, and nobody waits for it.
-    """
+def test_pipe_is_refused(tmp_path: Path) -> None:
+    """The client does not wait for data from it."""
     os.mkfifo(discovery.discovery_file(tmp_path), 0o600)
 
     with pytest.raises(DiscoveryRefused, match="not a regular file"):
@@ -145,10 +127,8 @@ def test_something_else_than_a_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format":1}', b"\xff\xfe", b'{"format":1,"pid":"x"}'])
-def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
-    """
-    A file that cannot be read is named, with what to do, and is no crash.
-    """
+def test_invalid_content_is_refused(tmp_path: Path, content: bytes) -> None:
+    """The error names the file."""
     discovery.write(tmp_path, a_discovery())
     discovery.discovery_file(tmp_path).write_bytes(content)
 
@@ -157,20 +137,16 @@ def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_unknown_format_is_refused(tmp_path: Path) -> None:
-    """
-    A file of a later version is not guessed at.
-    """
+    """It was written by a newer version."""
     discovery.write(tmp_path, a_discovery())
     discovery.discovery_file(tmp_path).write_bytes(b'{"format":2,"where":"elsewhere"}')
 
-    with pytest.raises(VersionMismatch, match="older than the daemon"):
+    with pytest.raises(VersionMismatch, match="older than the running daemon"):
         discovery.read(tmp_path)
 
 
 def test_unknown_fields_are_ignored(tmp_path: Path) -> None:
-    """
-    A later version may add to the file without breaking older clients.
-    """
+    """A newer version may add fields."""
     discovery.write(tmp_path, a_discovery())
     path = discovery.discovery_file(tmp_path)
     path.write_bytes(path.read_bytes().replace(b'{"', b'{"new":[1],"', 1))
@@ -179,31 +155,27 @@ def test_unknown_fields_are_ignored(tmp_path: Path) -> None:
 
 
 def test_lock_is_exclusive_across_processes(tmp_path: Path) -> None:
-    """
-    While one process has the lock no other gets it, and everybody can tell that a daemon is alive.
-    """
+    """While a process holds the lock, no other gets it, and the daemon counts as running."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert "held\n" == holder.stdout.readline()
 
-        alive = discovery.is_running(tmp_path)
+        running = discovery.is_running(tmp_path)
         with pytest.raises(AlreadyHeld):
             InstanceLock(tmp_path).acquire()
         holder.kill()
 
-    assert alive
-    # The system frees the lock of a killed process.
+    assert running
+    # The system releases the lock of a killed process.
     assert not discovery.is_running(tmp_path)
     with InstanceLock(tmp_path):
         pass
 
 
-def test_looking_does_not_take_the_lock(tmp_path: Path) -> None:
-    """
-    Whoever asks whether a daemon runs keeps no daemon from starting, and makes no file.
-    """
+def test_checking_does_not_take_the_lock(tmp_path: Path) -> None:
+    """Checking whether a daemon is running does not prevent one from starting, and creates no file."""
     assert not discovery.is_running(tmp_path / "absent")
     assert not (tmp_path / "absent").exists()
 
@@ -217,9 +189,7 @@ def test_looking_does_not_take_the_lock(tmp_path: Path) -> None:
 
 @posix_only
 def test_lock_does_not_follow_links(tmp_path: Path) -> None:
-    """
-    A link in the lock's place is an error, and what it points to is not touched.
-    """
+    """A symbolic link is an error, and its target is not touched."""
     victim = tmp_path / "victim"
     (tmp_path / LOCK_FILE).symlink_to(victim)
 

@@ -1,8 +1,10 @@
+"""Parsing server-sent events."""
+
 import msgspec
 import pytest
 
 from upstash_helper.client.errors import UnexpectedAnswer
-from upstash_helper.client.events import Event, Frame, FrameParser, typed
+from upstash_helper.client.events import Event, Frame, FrameParser, decode_frame
 from upstash_helper.protocol import wire, wire_apps
 
 PAIRING = wire_apps.Pairing(
@@ -23,10 +25,8 @@ def frames(text: str, *, last_id: str = "") -> list[Frame]:
     return list(FrameParser(last_id).frames(text.encode().splitlines(keepends=True)))
 
 
-def test_event_has_its_fields() -> None:
-    """
-    An event is what stands between two empty lines.
-    """
+def test_event_is_terminated_by_an_empty_line() -> None:
+    """Its fields are id, event, and data."""
     found = frames("id: 7-1\nevent: database\ndata: {}\n\n")
 
     assert [Frame(id="7-1", event="database", data="{}")] == found
@@ -47,17 +47,13 @@ def test_event_has_its_fields() -> None:
         ("event: a\n\ndata: b\n\n", [Frame(id="", event="message", data="b")]),
     ],
 )
-def test_lines_are_read_as_the_standard_says(text: str, expected: list[Frame]) -> None:
-    """
-    Lines mean what the HTML standard, section 9.2.6, says that they mean.
-    """
+def test_lines_are_parsed_according_to_the_standard(text: str, expected: list[Frame]) -> None:
+    """HTML standard, section 9.2.6."""
     assert expected == frames(text)
 
 
-def test_id_stays_until_there_is_another() -> None:
-    """
-    A reader that resumes knows the last id, also from events that had none of their own.
-    """
+def test_last_id_is_kept_for_events_without_one() -> None:
+    """It is needed to resume the stream."""
     parser = FrameParser("6-9")
 
     before = parser.last_id
@@ -78,33 +74,25 @@ def test_id_stays_until_there_is_another() -> None:
         ("revoked", wire_apps.RevokedApp(app_id="a", name="Orders", reason="misused")),
     ],
 )
-def test_known_events_are_typed(event: str, value: msgspec.Struct) -> None:
-    """
-    The data of the events of this version are the API's own types.
-    """
-    found = typed(Frame(id="1", event=event, data=msgspec.json.encode(value).decode()))
+def test_data_of_known_events_is_typed(event: str, value: msgspec.Struct) -> None:
+    """The types are those of the API."""
+    found = decode_frame(Frame(id="1", event=event, data=msgspec.json.encode(value).decode()))
 
     assert value == found.data
 
 
 def test_reset_has_no_data() -> None:
-    """
-    A reset says that events were missed, and nothing else.
-    """
-    assert Event(id="1", event="reset", data=None) == typed(Frame(id="1", event="reset", data="{}"))
+    """It means only that events were missed."""
+    assert Event(id="1", event="reset", data=None) == decode_frame(Frame(id="1", event="reset", data="{}"))
 
 
-def test_unknown_events_are_passed_on() -> None:
-    """
-    An event of a later version reaches the caller as plain JSON.
-    """
-    assert {"a": 1} == typed(Frame(id="", event="weather", data='{"a":1}')).data
+def test_data_of_unknown_events_is_plain_json() -> None:
+    """A newer daemon may send other events."""
+    assert {"a": 1} == decode_frame(Frame(id="", event="weather", data='{"a":1}')).data
 
 
 @pytest.mark.parametrize("data", ["", "{", '{"state":"no such state"}'])
-def test_unreadable_data_is_named(data: str) -> None:
-    """
-    An event that does not follow the API is an error of the client's own, not a crash.
-    """
+def test_invalid_data_is_unexpected(data: str) -> None:
+    """The error names the event."""
     with pytest.raises(UnexpectedAnswer, match="'connection'"):
-        typed(Frame(id="", event="connection", data=data))
+        decode_frame(Frame(id="", event="connection", data=data))

@@ -1,4 +1,4 @@
-"""Where an app finds the daemon of its user."""
+"""Locating the daemon of the user who runs an app."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.client import ClientError, DaemonUnreachable, locate, wake
-from upstash_helper.client.locate import Whereabouts
-from upstash_helper.protocol import discovery
+from upstash_helper.client import ClientError, DaemonUnreachable, locate
+from upstash_helper.client.locate import DaemonLocation
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.discovery import Discovery
 from upstash_helper.protocol.lock import InstanceLock
 
@@ -18,7 +18,7 @@ URL = "http://127.0.0.1:3917"
 
 @pytest.fixture(name="home")
 def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A world below a folder, as ``UPSTASH_HELPER_HOME`` makes it."""
+    """A home folder set by ``UPSTASH_HELPER_HOME``."""
     monkeypatch.setenv("UPSTASH_HELPER_HOME", str(tmp_path))
     monkeypatch.delenv("UPSTASH_HELPER_PROFILE", raising=False)
     return tmp_path
@@ -29,29 +29,23 @@ def announce(runtime: Path) -> None:
     discovery.write(runtime, announced)
 
 
-def test_an_address_that_is_given_is_taken() -> None:
-    """
-    Who names the address gets it, and tokens of a world of its own.
-    """
-    assert Whereabouts(URL, world=f"at {URL}") == locate.find(f"{URL}")
+def test_given_address_is_used() -> None:
+    """Its tokens have their own label in the keyring."""
+    assert DaemonLocation(URL, label=f"at {URL}") == locate.find(f"{URL}")
 
 
-def test_a_daemon_that_runs_is_found_where_it_announced_itself(home: Path) -> None:
-    """
-    The app asks the daemon of its user's profile, on whatever port that is.
-    """
+def test_running_daemon_is_found_through_its_discovery_file(home: Path) -> None:
+    """It may have any port."""
     announce(home / "run")
 
     with InstanceLock(home / "run"):
         found = locate.find()
 
-    assert Whereabouts(URL, world=f"in {home}") == found
+    assert DaemonLocation(URL, label=f"in {home}") == found
 
 
-def test_a_profile_is_a_world_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The tokens of one profile's daemon are not those of another's, and the command that starts it names the profile.
-    """
+def test_profile_has_its_own_label_and_start_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens of two profiles are stored separately."""
     monkeypatch.setenv("UPSTASH_HELPER_PROFILE", "sandbox")
     runtime = home / "run" / "profiles" / "sandbox"
     announce(runtime)
@@ -59,64 +53,52 @@ def test_a_profile_is_a_world_of_its_own(home: Path, monkeypatch: pytest.MonkeyP
     with InstanceLock(runtime):
         found = locate.find()
 
-    assert Whereabouts(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found
+    assert DaemonLocation(URL, f"profile sandbox, in {home}", "upstash-helper --profile sandbox start") == found
 
 
-def test_a_left_over_announcement_is_not_believed(home: Path) -> None:
-    """
-    The address in a killed daemon's file may be another program's by now.
-    """
+def test_left_over_discovery_file_is_ignored(home: Path) -> None:
+    """Another program may have the address of a killed daemon by now."""
     announce(home / "run")
 
     with pytest.raises(DaemonUnreachable, match="upstash-helper start"):
         locate.find()
 
 
-def test_the_daemon_of_a_profile_is_not_looked_for_in_the_usual_place(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    An app that is to use the sandbox does not end up at the user's real databases because the sandbox is not there.
-    """
+def test_default_address_is_not_used_for_a_profile(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app for the sandbox does not get the user's real databases because the sandbox is not running."""
     monkeypatch.setenv("UPSTASH_HELPER_PROFILE", "sandbox")
 
     with pytest.raises(DaemonUnreachable, match="upstash-helper --profile sandbox start"):
         locate.find()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: nobody starts the daemon on demand on Windows")
-def test_a_daemon_that_is_started_on_demand_is_started(home: Path) -> None:
-    """
-    An app that looks for a daemon that has left has it started, on whatever port that is.
-    """
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: there is no socket activation on Windows")
+def test_socket_activated_daemon_is_woken(home: Path) -> None:
+    """It may have any port."""
     from tests.support.activated import Activated
 
     with Activated.listening(home) as daemon:
-        wake.leave_note(home / "state", f"http://127.0.0.1:{daemon.port}")
+        wake_note.write(home / "state", f"http://127.0.0.1:{daemon.port}")
 
         found = locate.find()
 
-        assert Whereabouts(f"http://127.0.0.1:{daemon.port}", world=f"in {home}") == found
+        assert DaemonLocation(f"http://127.0.0.1:{daemon.port}", label=f"in {home}") == found
         assert 1 == len(daemon.activator.pids)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere the user's own folders cannot be exchanged")
-def test_the_users_usual_daemon_is_in_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """
-    Where nothing is announced the documented address is tried: the daemon may be in a container.
-    """
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere the user's folders cannot be replaced")
+def test_default_address_is_used_without_a_discovery_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The daemon may run in a container."""
     for name in ("UPSTASH_HELPER_HOME", "UPSTASH_HELPER_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
 
-    assert Whereabouts("http://127.0.0.1:3000") == locate.find()
+    assert DaemonLocation("http://127.0.0.1:3000") == locate.find()
 
 
-def test_the_owners_token_is_not_even_read(home: Path) -> None:
-    """
-    What an app takes from the announcement is the address; a file without the token would do.
-    """
+def test_only_the_address_is_read_from_the_discovery_file(home: Path) -> None:
+    """An app has no use for the owner token."""
     announce(home / "run")
     path = discovery.discovery_file(home / "run")
     path.write_bytes(b'{"format":1,"base_url":"http://127.0.0.1:3917"}')
@@ -124,10 +106,8 @@ def test_the_owners_token_is_not_even_read(home: Path) -> None:
     assert URL == discovery.read_address(home / "run")
 
 
-def test_a_profile_that_cannot_be_one_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A mistake in the environment is an error of the client, with the words that the command line has for it.
-    """
+def test_invalid_profile_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message is the same as that of the command line."""
     monkeypatch.setenv("UPSTASH_HELPER_PROFILE", "../other")
 
     with pytest.raises(ClientError, match="Profile name"):

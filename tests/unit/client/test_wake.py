@@ -1,4 +1,4 @@
-"""Waking a daemon that sleeps: the command line, and the note that says where to knock."""
+"""Waking a socket-activated daemon: by commands, and by the note with its address."""
 
 from __future__ import annotations
 
@@ -17,38 +17,35 @@ if sys.platform == "win32":
 from tests.support.activated import Activated
 from tests.support.activator import as_systemd, listening
 from tests.support.command_line import run_cli
-from tests.support.others import HttpServer
+from tests.support.other_programs import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import wake
+from upstash_helper.protocol import wake_note
 from upstash_helper.protocol.lock import InstanceLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
-async def test_a_command_wakes_it(tmp_path: Path) -> None:
-    """
-    A command that needs the daemon has it started, as any request does.
-    """
+async def test_command_wakes_the_daemon(tmp_path: Path) -> None:
+    """A command that needs the daemon starts it, as any request does."""
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("status", environment=daemon.environ)
 
         assert exit_codes.OK == ran.code, ran.err
         assert "started on demand" in ran.out
-        assert len(daemon.activator.pids) > 1  # it may have left between two questions of the command
+        assert len(daemon.activator.pids) > 1  # it may have exited between two requests of the command
 
 
-async def test_a_command_wakes_it_after_a_restart_of_the_machine(tmp_path: Path) -> None:
-    """
-    What the system clears when it restarts, the runtime folder, is not needed for that; nor is a clean end.
-    """
+async def test_command_wakes_the_daemon_after_a_restart_of_the_machine(tmp_path: Path) -> None:
+    """The runtime folder is cleared then, and the daemon was killed."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         daemon.activator.signal(signal.SIGKILL)
-        daemon.asleep()
+        daemon.wait_until_exited()
         shutil.rmtree(daemon.runtime)
 
         ran = await run_cli("status", "--json", environment=daemon.environ)
@@ -57,14 +54,12 @@ async def test_a_command_wakes_it_after_a_restart_of_the_machine(tmp_path: Path)
         assert daemon.activator.pids[1] == ran.json["pid"]
 
 
-async def test_start_is_a_knock(tmp_path: Path) -> None:
-    """
-    `start` has the service manager start it, which has the port, and not a second one beside it.
-    """
+async def test_start_uses_the_service_manager(tmp_path: Path) -> None:
+    """`start` does not start a second daemon next to the socket."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         await run_cli("stop", environment=daemon.environ)
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("start", "--json", environment=daemon.environ)
 
@@ -72,10 +67,8 @@ async def test_start_is_a_knock(tmp_path: Path) -> None:
         assert daemon.activator.pids[1] == ran.json["pid"]
 
 
-async def test_restart_is_a_stop_and_a_knock(tmp_path: Path) -> None:
-    """
-    `restart` leaves a new process that the service manager has started.
-    """
+async def test_restart_uses_the_service_manager(tmp_path: Path) -> None:
+    """The new process was started by the service manager."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
 
@@ -85,29 +78,25 @@ async def test_restart_is_a_stop_and_a_knock(tmp_path: Path) -> None:
         assert daemon.activator.pids[1] == ran.json["pid"]
 
 
-async def test_stop_says_that_it_is_started_again(tmp_path: Path) -> None:
-    """
-    Who stops it is told that the next request starts it, and how to end it for good.
-    """
+async def test_stop_warns_that_the_next_request_starts_the_daemon(tmp_path: Path) -> None:
+    """The warning contains the command that stops the socket."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
         ran = await run_cli("stop", environment=daemon.environ)
-        daemon.asleep()
+        daemon.wait_until_exited()
         daemon.get()
         as_json = await run_cli("stop", "--json", environment=daemon.environ)
 
-        assert (0, "The daemon is stopped.\n") == (ran.code, ran.out)
+        assert (0, "The daemon was stopped.\n") == (ran.code, ran.out)
         assert "systemctl --user stop upstash-helper.socket" in ran.err
         assert {"was_running": True, "starts_on_demand": True} == as_json.json
 
 
-async def test_stop_does_not_wake_it(tmp_path: Path) -> None:
-    """
-    Stopping what sleeps starts nothing.
-    """
+async def test_stop_does_not_wake_the_daemon(tmp_path: Path) -> None:
+    """A daemon that is not running is not started to be stopped."""
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         ran = await run_cli("stop", "--json", environment=daemon.environ)
 
@@ -118,91 +107,78 @@ async def test_stop_does_not_wake_it(tmp_path: Path) -> None:
 # --- the note ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_note_is_the_users_alone_and_holds_no_secret(tmp_path: Path) -> None:
-    """
-    What the daemon leaves behind says where to knock, and nothing else.
-    """
+def test_note_is_private_and_contains_only_the_address(tmp_path: Path) -> None:
+    """It outlives the daemon."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
 
-        file = daemon.state / wake.FILE
+        file = daemon.state / wake_note.FILE
         assert 0o600 == stat.S_IMODE(file.stat().st_mode)
         assert 0o700 == stat.S_IMODE(file.parent.stat().st_mode)
         assert f'{{"base_url":"http://127.0.0.1:{daemon.port}","format":1}}' == file.read_text(encoding="utf-8")
 
 
-async def test_a_stranger_on_the_port_is_sent_no_token(tmp_path: Path) -> None:
-    """
-    Where another program has the port in the meantime, it hears one question that everybody may ask, and no token; the
-    command says that the daemon does not run.
-    """
-    async with HttpServer.listening() as stranger:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{stranger.port}")
+async def test_another_program_on_the_port_gets_no_token(tmp_path: Path) -> None:
+    """It receives one request that needs no token, and the command reports that the daemon is not running."""
+    async with HttpServer.listening() as server:
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{server.port}")
 
-        ran = await run_cli("status", environment=environment(tmp_path, stranger.port))
-        heard = await stranger.heard()
+        ran = await run_cli("status", environment=environment(tmp_path, server.port))
+        received = await server.received()
 
     assert exit_codes.NOT_RUNNING == ran.code
-    assert [b"GET /health HTTP/1.1"] == [said.split(b"\r\n")[0] for said in heard]
-    assert b"authorization" not in b"".join(heard).lower()
+    assert [b"GET /health HTTP/1.1"] == [request.split(b"\r\n")[0] for request in received]
+    assert b"authorization" not in b"".join(received).lower()
 
 
-def test_a_stranger_that_answers_costs_no_time(tmp_path: Path) -> None:
-    """
-    Who answers without being this profile's daemon is known at once.
-    """
+def test_another_program_that_answers_is_recognized_immediately(tmp_path: Path) -> None:
+    """It may be the daemon of another profile."""
     with Activated.listening(tmp_path / "other") as other:
         other.get()
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{other.port}")
-        began = time.monotonic()
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{other.port}")
+        started = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state")
 
         assert not woken
-        assert time.monotonic() - began < wake.STRANGER_SECONDS
+        assert time.monotonic() - started < wake.LOCK_SECONDS
 
 
-def test_a_stranger_that_says_nothing_is_given_up(tmp_path: Path) -> None:
-    """
-    Who accepts connections and never answers holds a command up for two seconds and not for as long as a start takes.
-    """
-    with listening("127.0.0.1") as mute:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{mute.getsockname()[1]}")
-        began = time.monotonic()
+def test_another_program_that_does_not_answer_times_out(tmp_path: Path) -> None:
+    """It delays a command by two seconds, and not by the time that a start may take."""
+    with listening("127.0.0.1") as silent:
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
 
         woken = wake.wake(tmp_path / "run", tmp_path / "state")
 
         assert not woken
-        assert time.monotonic() - began < wake.START_SECONDS / 2
+        assert time.monotonic() - started < wake.START_SECONDS / 2
 
 
-def test_a_daemon_that_starts_slowly_is_waited_for(tmp_path: Path) -> None:
-    """
-    Once a daemon of the profile has taken its lock, a start that takes longer is no stranger.
-    """
+def test_slowly_starting_daemon_is_waited_for(tmp_path: Path) -> None:
+    """It already holds its lock."""
     with listening("127.0.0.1") as slow, InstanceLock(tmp_path / "run"):
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
-        began = time.monotonic()
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{slow.getsockname()[1]}")
+        started = time.monotonic()
 
-        woken = wake.wake(tmp_path / "run", tmp_path / "state", patience=wake.STRANGER_SECONDS + 1)
+        woken = wake.wake(tmp_path / "run", tmp_path / "state", timeout=wake.LOCK_SECONDS + 1)
 
         assert not woken
-        assert time.monotonic() - began > wake.STRANGER_SECONDS
+        assert time.monotonic() - started > wake.LOCK_SECONDS
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
-def test_a_service_manager_that_is_slow_is_waited_for(tmp_path: Path) -> None:
-    """
-    Where it is systemd that has the port, nobody else is there who could be a stranger, however slow the disk is.
-    """
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is for Linux")
+def test_slow_service_manager_is_waited_for(tmp_path: Path) -> None:
+    """If systemd has the port, it cannot be another program, even if the start takes long."""
     with as_systemd(tmp_path) as manager:
-        wake.leave_note(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
-        began = time.monotonic()
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{manager.port}")
+        started = time.monotonic()
 
-        woken = wake.wake(tmp_path / "run", tmp_path / "state", patience=2 * wake.STRANGER_SECONDS)
+        woken = wake.wake(tmp_path / "run", tmp_path / "state", timeout=2 * wake.LOCK_SECONDS)
 
         assert not woken
-        assert time.monotonic() - began >= 2 * wake.STRANGER_SECONDS
+        assert time.monotonic() - started >= 2 * wake.LOCK_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -219,33 +195,27 @@ def test_a_service_manager_that_is_slow_is_waited_for(tmp_path: Path) -> None:
         b'{"base_url":"http://["}',
     ],
 )
-def test_a_note_that_is_none_is_not_followed(tmp_path: Path, content: bytes) -> None:
-    """
-    Nobody is spoken to for a note that does not name an address of this machine.
-    """
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / wake.FILE).write_bytes(content)
+def test_invalid_note_is_ignored(tmp_path: Path, content: bytes) -> None:
+    """The address has to be one of this machine."""
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake_note.FILE).write_bytes(content)
 
-    assert wake.noted(tmp_path) is None
+    assert wake_note.read(tmp_path) is None
     assert not wake.wake(tmp_path, tmp_path)
 
 
-def test_a_note_that_others_could_have_written_is_not_followed(tmp_path: Path) -> None:
-    """
-    Nor for a note that may be another user's doing.
-    """
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    (tmp_path / wake.FILE).chmod(0o644)
+def test_note_with_wrong_permissions_is_ignored(tmp_path: Path) -> None:
+    """Another user may have written it."""
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    (tmp_path / wake_note.FILE).chmod(0o644)
 
-    assert wake.noted(tmp_path) is None
+    assert wake_note.read(tmp_path) is None
 
 
-def test_a_note_that_is_removed_is_gone(tmp_path: Path) -> None:
-    """
-    Whoever uninstalls the socket removes the note; one that is not there is no error.
-    """
-    wake.leave_note(tmp_path, "http://127.0.0.1:3000")
-    wake.remove_note(tmp_path)
-    wake.remove_note(tmp_path)
+def test_note_can_be_removed_twice(tmp_path: Path) -> None:
+    """Uninstalling the socket removes it. A missing note is not an error."""
+    wake_note.write(tmp_path, "http://127.0.0.1:3000")
+    wake_note.remove(tmp_path)
+    wake_note.remove(tmp_path)
 
     assert [] == list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What keeps a daemon to which nobody is connected: whatever would be lost with it."""
+"""What keeps an idle daemon from exiting: work that would be lost."""
 
 from __future__ import annotations
 
@@ -23,122 +23,108 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Time that stands still."""
+    """A clock that does not advance."""
     return FakeClock()
 
 
 @pytest.fixture
 async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
-    """A daemon whose key survives it."""
+    """A daemon with a credential that survives it."""
     store = FileStore(tmp_path / "credential.json")
     async with World.running(tmp_path, far_side, daemon_port, store=store, clock=clock) as world:
         yield world
         await far_side.clear_faults()
 
 
-def keeps(world: World) -> str | None:
+def busy_reason(world: World) -> str | None:
     """Return why the daemon stays."""
-    return world.daemon.rest.blocker()
+    return world.daemon.idle_check.blocker()
 
 
-async def test_a_daemon_with_nothing_to_do_may_leave(world: World) -> None:
-    """
-    Neither a new daemon nor one with a connected account and an app has to stay.
-    """
-    new = keeps(world)
+async def test_idle_daemon_may_exit(world: World) -> None:
+    """Neither a new daemon nor one with a connected account and an app has to stay."""
+    new = busy_reason(world)
     await world.connect()
     await world.pair("databases:read")
     await world.get("/v1/databases")
 
-    await until_async(lambda: keeps(world) is None)
+    await until_async(lambda: busy_reason(world) is None)
     assert new is None
 
 
-async def test_a_sign_in_keeps_it_as_long_as_it_lives(world: World, clock: FakeClock) -> None:
-    """
-    The user may be reading a mail with a code: the daemon stays until the sign-in has expired.
-    """
+async def test_pending_sign_in_keeps_the_daemon_until_it_expires(world: World, clock: FakeClock) -> None:
+    """The user may be reading an email with a code, so the daemon stays until the sign-in has expired."""
     await world.start()
-    running = keeps(world)
+    running = busy_reason(world)
 
     clock.advance(LIFETIME)
 
     assert "a sign-in is pending" == running
-    await until_async(lambda: keeps(world) is None)
+    await until_async(lambda: busy_reason(world) is None)
 
 
-async def test_the_exchange_of_a_code_keeps_it(world: World, far_side: Sandbox) -> None:
-    """
-    A spent code is turned into a stored key, and the tokens are given back, before the daemon leaves.
-    """
+async def test_code_exchange_keeps_the_daemon(world: World, far_side: Sandbox) -> None:
+    """Before it exits, the daemon exchanges the code, stores the API key, and revokes the tokens."""
     started = await world.start()
     landing = await world.sign_in(started)
     await far_side.fault(method="POST", path="/oauth/token", latency=0.5)
 
     await world.land(landing)
-    exchanging = keeps(world)
+    exchanging = busy_reason(world)
     await world.settled(started["attempt_id"])
 
     assert "a sign-in is pending" == exchanging
-    await until_async(lambda: keeps(world) is None)
+    await until_async(lambda: busy_reason(world) is None)
 
 
-async def test_a_database_that_is_being_made_keeps_it(world: World, far_side: Sandbox) -> None:
-    """
-    What goes on although its caller has left is finished first.
-    """
+async def test_background_work_keeps_the_daemon(world: World, far_side: Sandbox) -> None:
+    """Work that continues after its client has disconnected is completed first."""
     await world.connect()
-    await until_async(lambda: keeps(world) is None)
+    await until_async(lambda: busy_reason(world) is None)
     await far_side.fault(method="POST", path="/v2/redis/database", latency=0.5)
     body = {"name": "kept", "primary_region": "us-east-1"}
 
     making = asyncio.create_task(world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "kept"}))
-    await until_async(lambda: keeps(world) == "background work is in progress")
+    await until_async(lambda: busy_reason(world) == "background work is in progress")
     made = await making
 
     assert 201 == made.status
-    await until_async(lambda: keeps(world) is None)
+    await until_async(lambda: busy_reason(world) is None)
 
 
-async def test_an_app_that_waits_for_the_user_keeps_it(world: World, clock: FakeClock) -> None:
-    """
-    From its wish until it has fetched its token, or until its time is over.
-    """
+async def test_pending_pairing_keeps_the_daemon(world: World, clock: FakeClock) -> None:
+    """The daemon stays from an app's request until the app has fetched its token, or the request expires."""
     asked = (await world.ask("connection:read")).json
-    waiting = keeps(world)
+    waiting = busy_reason(world)
     await world.call("POST", f"/v1/pairings/{asked['id']}/approve", {})
-    approved = keeps(world)
+    approved = busy_reason(world)
     await world.call("POST", f"/v1/pairings/{asked['id']}/token", token=asked["poll_secret"])
-    await until_async(lambda: keeps(world) is None)
+    await until_async(lambda: busy_reason(world) is None)
     await world.ask("connection:read", origin="https://app.example.com")
-    another = keeps(world)
+    another = busy_reason(world)
     clock.advance(121)
 
     assert {"an app is waiting for the user or has yet to fetch its token"} == {waiting, approved, another}
-    assert keeps(world) is None
+    assert busy_reason(world) is None
 
 
-async def test_a_browser_on_its_way_to_the_dashboard_keeps_it(world: World, clock: FakeClock) -> None:
-    """
-    The ticket in the address is this daemon's: it stays until the browser has come, or is too late.
-    """
+async def test_unused_dashboard_ticket_keeps_the_daemon(world: World, clock: FakeClock) -> None:
+    """Only this daemon accepts the ticket, so it stays until the ticket is used or expires."""
     await world.call("POST", "/v1/dashboard/tickets")
-    waiting = keeps(world)
+    waiting = busy_reason(world)
 
     clock.advance(TICKET_SECONDS)
 
-    assert ("a browser is opening the dashboard", None) == (waiting, keeps(world))
+    assert ("a browser is opening the dashboard", None) == (waiting, busy_reason(world))
 
 
-async def test_a_key_in_memory_keeps_it(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
-    """
-    With the store that is gone when the daemon stops, it does not stop by itself while there is a key.
-    """
+async def test_api_key_in_memory_keeps_the_daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+    """With the memory store, the daemon does not exit while it has an API key."""
     async with World.running(tmp_path, far_side, daemon_port) as world:
-        before = keeps(world)
+        before = busy_reason(world)
         await world.connect()
-        await until_async(lambda: keeps(world) == "the API key is only in memory")
+        await until_async(lambda: busy_reason(world) == "the API key is only in memory")
         await world.call("DELETE", "/v1/connection")
 
-        await until_async(lambda: keeps(world) is None)
+        await until_async(lambda: busy_reason(world) is None)
         assert before is None

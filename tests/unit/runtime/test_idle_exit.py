@@ -1,4 +1,4 @@
-"""When the daemon leaves by itself, with time that is moved by hand."""
+"""When an idle daemon exits, with a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("platform: nobody starts the daemon again on Windows, so it does not leave", allow_module_level=True)
+    pytest.skip("platform: Windows has no socket activation, so the daemon does not exit", allow_module_level=True)
 
 from tests.support.rawhttp import connected, get, request
-from tests.support.served import Witness, serving
+from tests.support.served import RecordingServer, serving
 from tests.support.until import until_async
 from upstash_helper.runtime.idle_exit import IdleExit
 from upstash_helper.runtime.listeners import open_listeners
@@ -26,229 +26,211 @@ SECONDS = 300.0
 
 
 @dataclass
-class Alarm:
-    """A timer that is not running any more."""
+class FakeTimer:
+    """A timer that the test fires."""
 
     seconds: float
     call: Callable[[], None]
     cancelled: bool = False
 
     def cancel(self) -> None:
-        """Never ring."""
+        """Cancel the timer."""
         self.cancelled = True
 
 
 @dataclass
-class Alarms:
-    """The timers of a loop, which ring when the test says so."""
+class FakeTimers:
+    """An event loop's timers."""
 
-    set: list[Alarm] = field(default_factory=list)
+    started: list[FakeTimer] = field(default_factory=list)
 
-    def later(self, seconds: float, call: Callable[[], None]) -> Alarm:
-        """Set one."""
-        self.set.append(Alarm(seconds, call))
-        return self.set[-1]
+    def call_later(self, seconds: float, call: Callable[[], None]) -> FakeTimer:
+        """Start a timer."""
+        self.started.append(FakeTimer(seconds, call))
+        return self.started[-1]
 
     @property
     def pending(self) -> list[float]:
-        """In how many seconds those ring that do."""
-        return [alarm.seconds for alarm in self.set if not alarm.cancelled]
+        """The delays of the timers that have not been canceled."""
+        return [timer.seconds for timer in self.started if not timer.cancelled]
 
-    def ring(self) -> None:
-        """Let the time of all of them come."""
-        due = [alarm for alarm in self.set if not alarm.cancelled]
-        self.set.clear()
-        for alarm in due:
-            alarm.call()
+    def fire(self) -> None:
+        """Call the callbacks of all pending timers."""
+        due = [timer for timer in self.started if not timer.cancelled]
+        self.started.clear()
+        for timer in due:
+            timer.call()
 
 
 @dataclass
-class Room:
-    """An idle exit with doors that say when they are closed."""
+class Setup:
+    """An idle exit with fake timers and listeners."""
 
-    alarms: Alarms = field(default_factory=Alarms)
+    timers: FakeTimers = field(default_factory=FakeTimers)
     reason: str | None = None
     left: bool = False
-    doors: list[str] = field(default_factory=list)
+    listener_calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.idle = IdleExit(
-            seconds=SECONDS, keeps=lambda: self.reason, leave=self._leave, call_later=self.alarms.later
+            seconds=SECONDS, busy_reason=lambda: self.reason, leave=self._leave, call_later=self.timers.call_later
         )
 
     async def pause(self) -> None:
-        """As ``Listeners``."""
-        self.doors.append("closed")
+        """Like ``Listeners.pause``."""
+        self.listener_calls.append("pause")
 
     async def resume(self) -> None:
-        """As ``Listeners``."""
-        self.doors.append("open")
+        """Like ``Listeners.resume``."""
+        self.listener_calls.append("resume")
 
     def _leave(self) -> None:
         self.left = True
 
     async def settled(self) -> None:
-        """Let everything that was begun in the loop come to its end."""
+        """Run the event loop until all tasks have completed."""
         for _ in range(50):
             await asyncio.sleep(0)
 
 
-async def test_it_leaves_after_the_time_without_anything() -> None:
-    """
-    A daemon that nobody has ever asked anything leaves when its time is over, with its doors closed.
-    """
-    room = Room()
-    room.idle.begin(room)
-    waits = room.alarms.pending
+async def test_daemon_exits_after_the_idle_time() -> None:
+    """A daemon without any requests exits after the idle time, with its listeners paused."""
+    setup = Setup()
+    setup.idle.begin(setup)
+    waits = setup.timers.pending
 
-    room.alarms.ring()
-    await room.settled()
+    setup.timers.fire()
+    await setup.settled()
 
     assert [SECONDS] == waits
-    assert (True, ["closed"]) == (room.left, room.doors)
+    assert (True, ["pause"]) == (setup.left, setup.listener_calls)
 
 
-async def test_with_a_connection_there_is_no_timer_at_all() -> None:
-    """
-    While anybody is connected, a tray that follows the events for days included, nothing wakes the daemon up.
-    """
-    room = Room()
-    room.idle.begin(room)
+async def test_open_connection_stops_the_timer() -> None:
+    """While there is a connection, such as a tray's event stream, no timer wakes the daemon."""
+    setup = Setup()
+    setup.idle.begin(setup)
 
-    room.idle.connected(1)
-    one = room.alarms.pending
-    room.idle.connected(2)
-    room.idle.connected(1)
+    setup.idle.connections_changed(1)
+    one = setup.timers.pending
+    setup.idle.connections_changed(2)
+    setup.idle.connections_changed(1)
 
-    assert ([], []) == (one, room.alarms.pending)
+    assert ([], []) == (one, setup.timers.pending)
 
 
-async def test_the_time_counts_from_the_last_one_that_has_gone() -> None:
-    """
-    When the last connection is closed, the whole time begins anew; there is one timer, however many have come and gone.
-    """
-    room = Room()
-    room.idle.begin(room)
+async def test_idle_time_starts_when_the_last_connection_closes() -> None:
+    """When the last connection closes, the idle time starts again. There is only one timer."""
+    setup = Setup()
+    setup.idle.begin(setup)
     for _ in range(5):
-        room.idle.connected(1)
-        room.idle.connected(0)
+        setup.idle.connections_changed(1)
+        setup.idle.connections_changed(0)
 
-    assert [SECONDS] == room.alarms.pending
+    assert [SECONDS] == setup.timers.pending
 
 
-async def test_what_is_under_way_puts_it_off() -> None:
-    """
-    With a sign-in that runs the daemon stays, and looks again after as long.
-    """
-    room = Room(reason="a sign-in is running")
-    room.idle.begin(room)
+async def test_pending_work_delays_the_exit() -> None:
+    """During a sign-in the daemon stays, and checks again after the same time."""
+    setup = Setup(reason="a sign-in is running")
+    setup.idle.begin(setup)
 
-    room.alarms.ring()
-    await room.settled()
-    stays = (room.left, list(room.doors), room.alarms.pending)
-    room.reason = None
-    room.alarms.ring()
-    await room.settled()
+    setup.timers.fire()
+    await setup.settled()
+    stays = (setup.left, list(setup.listener_calls), setup.timers.pending)
+    setup.reason = None
+    setup.timers.fire()
+    await setup.settled()
 
     assert (False, [], [SECONDS]) == stays
-    assert room.left
+    assert setup.left
 
 
 @pytest.mark.parametrize("when", ["a connection", "a sign-in"])
-async def test_who_comes_at_the_last_moment_is_served(when: str) -> None:
+async def test_work_that_arrives_during_the_exit_cancels_it(when: str) -> None:
     """
-    What turns up after the decision and before the end makes the daemon stay, and open its doors again.
+    If a connection or other work appears between the decision and the exit, the daemon stays and resumes accepting.
     """
-    room = Room()
-    room.idle.begin(room)
+    setup = Setup()
+    setup.idle.begin(setup)
 
-    room.alarms.ring()
+    setup.timers.fire()
     if when == "a connection":
-        room.idle.connected(1)
+        setup.idle.connections_changed(1)
     else:
-        room.reason = "a sign-in is running"
-    await room.settled()
-    stays = (room.left, list(room.doors))
-    room.idle.connected(0)
-    room.reason = None
-    room.alarms.ring()
-    await room.settled()
+        setup.reason = "a sign-in is running"
+    await setup.settled()
+    stays = (setup.left, list(setup.listener_calls))
+    setup.idle.connections_changed(0)
+    setup.reason = None
+    setup.timers.fire()
+    await setup.settled()
 
-    assert (False, ["closed", "open"]) == stays
-    assert room.left
-
-
-async def test_a_connection_that_came_and_went_at_the_last_moment_does_not_make_it_leave_twice() -> None:
-    """
-    Whatever comes and goes while it is leaving, it leaves once.
-    """
-    room = Room()
-    room.idle.begin(room)
-
-    room.alarms.ring()
-    room.idle.connected(1)
-    room.idle.connected(0)
-    room.alarms.ring()
-    await room.settled()
-
-    assert (True, ["closed"]) == (room.left, room.doors)
+    assert (False, ["pause", "resume"]) == stays
+    assert setup.left
 
 
-async def test_who_connects_to_closed_doors_waits_and_is_answered() -> None:
-    """
-    While the listeners are paused a connection waits in the queue; when they are resumed it is answered, and so are
-    later ones, on both addresses.
-    """
+async def test_daemon_exits_only_once() -> None:
+    """A connection that opens and closes during the exit does not cause a second one."""
+    setup = Setup()
+    setup.idle.begin(setup)
+
+    setup.timers.fire()
+    setup.idle.connections_changed(1)
+    setup.idle.connections_changed(0)
+    setup.timers.fire()
+    await setup.settled()
+
+    assert (True, ["pause"]) == (setup.left, setup.listener_calls)
+
+
+async def test_connection_to_paused_listeners_is_served_after_resume() -> None:
+    """A connection to paused listeners waits, and is served once they resume, as are later ones on both addresses."""
     listeners = open_listeners(0)
-    async with Witness.behind(listeners) as witness:
-        await get(witness.port)
+    async with RecordingServer.behind(listeners) as server:
+        await get(server.port)
         await listeners.pause()
-        async with connected(witness.port) as early:
+        async with connected(server.port) as early:
             await early.send(request("GET", "/early"))
-            before = list(witness.handled)
+            before = list(server.handled)
             await listeners.resume()
             answer = await early.answer()
-        later = [await get(witness.port, host=host) for host in ("127.0.0.1", "::1")]
+        later = [await get(server.port, host=host) for host in ("127.0.0.1", "::1")]
 
     assert "/early" not in before
     assert [200, 200, 200] == [answer.status, *(one.status for one in later)]
 
 
-async def test_who_is_let_in_at_the_very_moment_of_leaving_is_answered() -> None:
-    """
-    A connection that was accepted just before the time was over, and of which nothing is known yet, is answered; the
-    daemon stays, and serves those who come later.
-    """
-    alarms, stop, listeners = Alarms(), asyncio.Event(), open_listeners(0)
-    idle = IdleExit(seconds=SECONDS, keeps=lambda: None, leave=stop.set, call_later=alarms.later)
-    async with serving(Witness().app(), listeners, stop=stop, idle=idle):
-        # The kernel takes it at once. The loop learns of it in its next round, in which timers come last.
+async def test_connection_accepted_at_the_moment_of_the_exit_is_served() -> None:
+    """A connection that is accepted just before the timer fires is served, and the daemon stays."""
+    timers, stop, listeners = FakeTimers(), asyncio.Event(), open_listeners(0)
+    idle = IdleExit(seconds=SECONDS, busy_reason=lambda: None, leave=stop.set, call_later=timers.call_later)
+    async with serving(RecordingServer().app(), listeners, stop=stop, idle=idle):
+        # The kernel accepts it immediately. The event loop notices in its next iteration, in which timers run last.
         with socket.create_connection(("127.0.0.1", listeners.port), timeout=10) as early:
             early.sendall(request("GET", "/early"))
-            asyncio.get_running_loop().call_later(0, alarms.ring)
-            said = await asyncio.to_thread(early.recv, 4096)
+            asyncio.get_running_loop().call_later(0, timers.fire)
+            response = await asyncio.to_thread(early.recv, 4096)
             stayed = not stop.is_set()
             later = await get(listeners.port)
 
-    assert said.startswith(b"HTTP/1.1 200")
+    assert response.startswith(b"HTTP/1.1 200")
     assert (True, 200) == (stayed, later.status)
 
 
-async def test_an_idle_connection_keeps_the_daemon() -> None:
-    """
-    A client may send on a connection that it keeps at any moment, so the daemon stays until that is closed.
-    """
-    alarms, stop, listeners = Alarms(), asyncio.Event(), open_listeners(0)
-    idle = IdleExit(seconds=SECONDS, keeps=lambda: None, leave=stop.set, call_later=alarms.later)
-    async with serving(Witness().app(), listeners, stop=stop, idle=idle) as running:
-        before = alarms.pending
+async def test_idle_connection_keeps_the_daemon() -> None:
+    """A client can send a request on an open connection at any time, so the daemon stays until it is closed."""
+    timers, stop, listeners = FakeTimers(), asyncio.Event(), open_listeners(0)
+    idle = IdleExit(seconds=SECONDS, busy_reason=lambda: None, leave=stop.set, call_later=timers.call_later)
+    async with serving(RecordingServer().app(), listeners, stop=stop, idle=idle) as running:
+        before = timers.pending
         async with connected(listeners.port) as kept:
             await kept.send(request("GET", "/"))
             await kept.answer()
-            while_kept = alarms.pending
-        await until_async(lambda: alarms.pending)
+            while_kept = timers.pending
+        await until_async(lambda: timers.pending)
 
-        alarms.ring()
+        timers.fire()
         await running
 
     assert ([SECONDS], []) == (before, while_kept)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.activator import as_systemd
+from tests.support.other_programs import occupied
 from tests.support.process import own_name
 from tests.support.rawhttp import exchange, get
-from tests.support.served import Witness, serving
-from tests.support.stranger import stranger
+from tests.support.served import RecordingServer, serving
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def opened(port: int = 0) -> Iterator[Listeners]:
-    """Take a port, and give it back."""
+    """Open a port, and close it afterwards."""
     listeners = open_listeners(port)
     try:
         yield listeners
@@ -33,7 +33,7 @@ def opened(port: int = 0) -> Iterator[Listeners]:
 
 
 def required_socket(port: int) -> socket.socket:
-    """Return a socket that listens on 127.0.0.1, as a service manager may hand it over."""
+    """Return a socket that listens on 127.0.0.1, as a service manager may pass it."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", port))
     listening.listen()
@@ -46,20 +46,16 @@ def states(listeners: Listeners) -> list[tuple[str, str]]:
     return [(one.address, one.state) for one in listeners.snapshot()]
 
 
-async def test_both_families_are_served() -> None:
-    """
-    A client reaches the daemon by 127.0.0.1 and by ::1, whichever it takes for localhost.
-    """
-    async with Witness.serving() as witness:
-        answers = [await get(witness.port, host=host) for host in ("127.0.0.1", "::1")]
+async def test_both_addresses_are_served() -> None:
+    """A client reaches the daemon at 127.0.0.1 and at ::1, whichever one localhost resolves to."""
+    async with RecordingServer.serving() as server:
+        answers = [await get(server.port, host=host) for host in ("127.0.0.1", "::1")]
 
     assert [200, 200] == [answer.status for answer in answers]
 
 
-def test_the_state_names_both_addresses() -> None:
-    """
-    The owner sees which addresses are listened on.
-    """
+def test_snapshot_has_both_addresses() -> None:
+    """The owner sees the states of both addresses."""
     with opened() as listeners:
         port = listeners.port
 
@@ -67,13 +63,11 @@ def test_the_state_names_both_addresses() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_a_busy_port_is_refused_by_the_name_of_its_holder(host: str) -> None:
-    """
-    A port that another program has on IPv4 is an error that names that program and the ways out.
-    """
+def test_busy_port_is_reported_with_its_program(host: str) -> None:
+    """If another program has the IPv4 port, the error names it and suggests fixes."""
     if host == "0.0.0.0" and sys.platform != "linux":
-        pytest.skip("platform: elsewhere an exact address may be taken beside the one that stands for all")
-    with stranger(host) as taken, pytest.raises(PortBusy) as caught:
+        pytest.skip("platform: elsewhere a specific address can be bound next to the wildcard address")
+    with occupied(host) as taken, pytest.raises(PortBusy) as caught:
         open_listeners(taken.getsockname()[1])
 
     assert own_name() in caught.value.detail
@@ -81,11 +75,9 @@ def test_a_busy_port_is_refused_by_the_name_of_its_holder(host: str) -> None:
     assert "redirect URI" in caught.value.detail
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
-def test_systemd_is_not_to_be_stopped(tmp_path: Path) -> None:
-    """
-    Where the socket unit has the port, the way out is the unit's, and not to stop the service manager.
-    """
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd requires Linux")
+def test_port_of_the_socket_unit_suggests_stopping_the_unit(tmp_path: Path) -> None:
+    """If the socket unit has the port, the error suggests stopping the unit, not the service manager."""
     with as_systemd(tmp_path) as manager, pytest.raises(PortBusy) as caught:
         open_listeners(manager.port)
 
@@ -93,49 +85,43 @@ def test_systemd_is_not_to_be_stopped(tmp_path: Path) -> None:
     assert "systemctl --user stop upstash-helper.socket" in caught.value.detail
 
 
-def test_two_daemons_never_share_a_port() -> None:
-    """
-    A port that a daemon listens on cannot be taken by a second one.
-    """
+def test_two_daemons_cannot_share_a_port() -> None:
+    """A port that a daemon listens on cannot be opened by a second one."""
     with opened() as listeners, pytest.raises(PortBusy):
         open_listeners(listeners.port)
 
 
-async def test_a_port_is_free_again_at_once() -> None:
-    """
-    A daemon that is restarted gets its port back, although connections of the last run are still being forgotten.
-    """
-    async with Witness.serving() as witness:
-        # The side that closes first is the one that remembers: here the daemon, after a request it does not understand.
-        await exchange(witness.port, b"nonsense\r\n\r\n")
+async def test_port_can_be_reopened_immediately() -> None:
+    """A restarted daemon gets its port although connections of the last run are in TIME_WAIT."""
+    async with RecordingServer.serving() as server:
+        # The side that closes first enters TIME_WAIT: here the daemon, after a malformed request.
+        await exchange(server.port, b"nonsense\r\n\r\n")
 
-    with opened(witness.port) as second:
-        assert witness.port == second.port
+    with opened(server.port) as second:
+        assert server.port == second.port
 
 
-def test_sockets_are_not_inherited() -> None:
-    """
-    A program that the daemon starts, such as a browser, does not keep its port.
-    """
+def test_sockets_are_not_inherited_by_child_processes() -> None:
+    """A program that the daemon starts, such as a browser, does not keep its port open."""
     with opened() as listeners:
         held = [listeners._required, listeners._other]
 
         assert [False, False] == [one.get_inheritable() for one in held if one is not None]
 
 
-async def test_t39_a_taken_second_address_is_a_conflict_until_it_is_freed() -> None:
+async def test_t39_taken_ipv6_address_is_a_conflict_until_it_is_free() -> None:
     """
-    While another program has ::1 the daemon serves on 127.0.0.1 and names that program; when it is freed, the daemon
-    takes it as soon as anybody asks.
+    While another program has ::1, the daemon serves 127.0.0.1 and names that program. Once ::1 is free, the next
+    request binds it.
     """
-    with stranger("::1") as taken:
+    with occupied("::1") as taken:
         port = taken.getsockname()[1]
         listeners = Listeners(required_socket(port), recheck_seconds=0)
-        async with Witness.behind(listeners) as witness:
+        async with RecordingServer.behind(listeners) as server:
             conflict = await listeners.conflict()
             while_taken = states(listeners)
             holder = listeners.snapshot()[1].holder
-            served = await get(witness.port)
+            served = await get(server.port)
             taken.close()
             after = await listeners.conflict()
             recovered = await get(port, host="::1")
@@ -148,11 +134,9 @@ async def test_t39_a_taken_second_address_is_a_conflict_until_it_is_freed() -> N
     assert (200, 200) == (served.status, recovered.status)
 
 
-async def test_t39_asking_often_tries_seldom() -> None:
-    """
-    However often the state is asked for, a taken address is tried once in a while.
-    """
-    with stranger("::1") as taken:
+async def test_t39_binding_is_retried_at_a_limited_rate() -> None:
+    """However often the state is requested, binding a taken address is retried at a limited rate."""
+    with occupied("::1") as taken:
         listeners = Listeners(required_socket(taken.getsockname()[1]), recheck_seconds=3600)
         taken.close()
 
@@ -162,15 +146,13 @@ async def test_t39_asking_often_tries_seldom() -> None:
     assert "taken" == state
 
 
-async def test_a_recovered_address_is_closed_like_the_others() -> None:
-    """
-    When the daemon stops, neither of its addresses is listened on.
-    """
-    with stranger("::1") as taken:
+async def test_address_bound_later_is_closed_on_stop() -> None:
+    """When the daemon stops, it listens on neither address."""
+    with occupied("::1") as taken:
         port = taken.getsockname()[1]
         listeners = Listeners(required_socket(port), recheck_seconds=0)
         stop = asyncio.Event()
-        async with serving(Witness().app(), listeners, stop=stop):
+        async with serving(RecordingServer().app(), listeners, stop=stop):
             taken.close()
             listeners.snapshot()
             await get(port, host="::1")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, logging_to, redact
+from upstash_helper.runtime.logs import NOISY_BUDGET, WINDOW_SECONDS, Budget, LogFile, TextLines, log_to
+from upstash_helper.system.redaction import redact_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +24,14 @@ logger = logging.getLogger("upstash_helper.test")
 
 
 class Terminal(io.StringIO):
-    """A stream that a person reads."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Return what was logged."""
+    """Return the log's lines."""
     return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
 
 
@@ -39,41 +40,35 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_line_is_an_object_with_its_fields(tmp_path: Path) -> None:
-    """
-    A program can read the log: each line is an object with time, level, logger, event and the event's own fields.
-    """
-    with logging_to(tmp_path / "log" / "a.log", level="info"):
+def test_each_line_is_a_json_object(tmp_path: Path) -> None:
+    """Each line is a JSON object with time, level, logger, event, and the event's fields."""
+    with log_to(tmp_path / "log" / "a.log", level="info"):
         logger.info("ready", extra={"port": 3000, "holder": None})
 
     [line] = lines(tmp_path / "log" / "a.log")
-    moment = line.pop("time")
+    time = line.pop("time")
     assert {"level": "info", "logger": "upstash_helper.test", "event": "ready", "port": 3000, "holder": None} == line
-    assert moment.endswith("Z")
-    assert "T" in moment
+    assert time.endswith("Z")
+    assert "T" in time
 
 
-def test_an_error_is_logged_without_its_words(tmp_path: Path) -> None:
-    """
-    An error that a library logs is named with the places it passed, and its message, which may quote anything, is not.
-    """
-    with logging_to(tmp_path / "a.log", level="info"):
+def test_error_is_logged_without_its_message(tmp_path: Path) -> None:
+    """An exception is logged with its type and traceback locations, without its message, which may quote anything."""
+    with log_to(tmp_path / "a.log", level="info"):
         try:
-            int("what-nobody-may-see")
+            int("a-secret-value")
         except ValueError:
             logger.exception("failed")
 
     [line] = lines(tmp_path / "a.log")
     assert "ValueError" == line["error"]
     assert 1 == len(line["where"])
-    assert "what-nobody-may-see" not in (tmp_path / "a.log").read_text()
+    assert "a-secret-value" not in (tmp_path / "a.log").read_text()
 
 
-def test_debug_lines_are_for_our_own_loggers(tmp_path: Path) -> None:
-    """
-    At level debug the helper says more, and libraries, whose debug lines hold tokens, do not.
-    """
-    with logging_to(tmp_path / "a.log", level="debug"):
+def test_debug_level_applies_to_own_loggers_only(tmp_path: Path) -> None:
+    """At level debug only our own loggers log more. Libraries' debug messages may contain tokens."""
+    with log_to(tmp_path / "a.log", level="debug"):
         logger.debug("ours")
         logging.getLogger("oauthlib.oauth2").info("a token")
         logging.getLogger("some.library").debug("theirs")
@@ -82,10 +77,8 @@ def test_debug_lines_are_for_our_own_loggers(tmp_path: Path) -> None:
 
 
 @POSIX_MODES
-def test_the_log_is_its_users_alone(tmp_path: Path) -> None:
-    """
-    The log and its older files can be read by their user alone, and are no larger than they may be.
-    """
+def test_log_files_are_private_and_limited_in_size(tmp_path: Path) -> None:
+    """The log and its older files are readable only by their user, and do not exceed the size limit."""
     path = tmp_path / "log" / "a.log"
     file = LogFile(path, max_bytes=200, kept=2)
 
@@ -99,50 +92,42 @@ def test_the_log_is_its_users_alone(tmp_path: Path) -> None:
 
 
 @POSIX_MODES
-def test_a_log_that_others_can_read_is_closed(tmp_path: Path) -> None:
-    """
-    A log that was open to others is theirs no longer.
-    """
+def test_mode_of_an_existing_log_is_corrected(tmp_path: Path) -> None:
+    """An existing log that others can read becomes private."""
     (tmp_path / "a.log").touch(mode=0o644)
 
-    with logging_to(tmp_path / "a.log", level="info"):
+    with log_to(tmp_path / "a.log", level="info"):
         assert 0o600 == mode(tmp_path / "a.log")
 
 
 @POSIX_MODES
-def test_a_new_log_folder_is_its_users_alone(tmp_path: Path) -> None:
-    """
-    The folder that is made for the log is closed to others.
-    """
-    with logging_to(tmp_path / "log" / "a.log", level="info"):
+def test_new_log_folder_is_private(tmp_path: Path) -> None:
+    """The folder is created with access for its user only."""
+    with log_to(tmp_path / "log" / "a.log", level="info"):
         pass
 
     assert 0o700 == mode(tmp_path / "log")
 
 
-def test_a_log_that_cannot_be_written_is_said_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Where the log cannot be made, that is said on standard error, and the daemon goes on.
-    """
-    (tmp_path / "log").write_text("this is no folder")
+def test_unwritable_log_is_reported_and_not_fatal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If the log cannot be created, that is reported on standard error, and the daemon keeps running."""
+    (tmp_path / "log").write_text("not a folder")
 
-    with logging_to(tmp_path / "log" / "a.log", level="info"):
+    with log_to(tmp_path / "log" / "a.log", level="info"):
         logger.warning("going on")
 
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_a_link_is_not_written_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    A log that is a link, perhaps to a file that somebody wants filled, is not written.
-    """
+def test_symbolic_link_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log that is a symbolic link, possibly to another file of the user, is not written."""
     if sys.platform == "win32":
-        pytest.skip("platform: links need an administrator's rights")
+        pytest.skip("platform: symbolic links require administrator privileges")
     target = tmp_path / "target"
     target.touch()
     (tmp_path / "a.log").symlink_to(target)
 
-    with logging_to(tmp_path / "a.log", level="info"):
+    with log_to(tmp_path / "a.log", level="info"):
         logger.warning("going on")
 
     assert "" == target.read_text()
@@ -163,16 +148,15 @@ def test_a_link_is_not_written_through(tmp_path: Path, capsys: pytest.CaptureFix
         ("bearer of news", "bearer of news"),
     ],
 )
-def test_what_looks_like_a_credential_is_cut_out(line: str, kept: str) -> None:
-    """
-    Should a library log a credential, the log does not have it.
-    """
-    assert kept == redact(line)
+def test_credentials_are_redacted(line: str, kept: str) -> None:
+    """If a library logs a credential, it does not reach the log."""
+    assert kept == redact_credentials(line)
 
 
-def test_a_noisy_logger_is_bounded_and_says_what_was_left_out() -> None:
+def test_noisy_logger_is_limited_and_omissions_are_counted() -> None:
     """
-    A logger whose lines a stranger can cause writes a few in a minute, and its next line says how many were left out.
+    A logger that other programs can trigger writes a few lines per minute, and its next line counts the omitted
+    ones.
     """
     now = 0.0
     budget = Budget(now=lambda: now)
@@ -187,60 +171,50 @@ def test_a_noisy_logger_is_bounded_and_says_what_was_left_out() -> None:
     assert 100 - NOISY_BUDGET == later
 
 
-def test_left_out_lines_are_counted_in_the_log(tmp_path: Path) -> None:
-    """
-    The number of lines that were left out is a field of the line that comes after them.
-    """
-    with logging_to(tmp_path / "a.log", level="info"):
+def test_lines_beyond_the_budget_are_omitted(tmp_path: Path) -> None:
+    """A noisy logger writes no more lines than its budget allows."""
+    with log_to(tmp_path / "a.log", level="info"):
         for _ in range(50):
             logging.getLogger("asyncio").warning("again")
 
     assert NOISY_BUDGET == len(lines(tmp_path / "a.log"))
 
 
-def test_a_person_reads_short_lines(tmp_path: Path) -> None:
-    """
-    On a terminal a line is a time, a level, an event and its fields.
-    """
+def test_terminal_gets_short_lines(tmp_path: Path) -> None:
+    """On a terminal a line has a time, a level, an event, and its fields."""
     terminal = Terminal()
 
-    with logging_to(tmp_path / "a.log", level="info", stderr=terminal):
+    with log_to(tmp_path / "a.log", level="info", stderr=terminal):
         logger.info("ready", extra={"port": 3000})
 
     assert "info    ready port=3000\n" == terminal.getvalue().partition(" ")[2]
 
 
-def test_nobody_reads_what_goes_to_a_file(tmp_path: Path) -> None:
-    """
-    Where standard error is neither a terminal nor the journal, it is left alone: the log has it all.
-    """
+def test_redirected_stderr_gets_no_log_lines(tmp_path: Path) -> None:
+    """If standard error is neither a terminal nor the journal, nothing is written to it."""
     stderr = io.StringIO()
 
-    with logging_to(tmp_path / "a.log", level="info", stderr=stderr):
+    with log_to(tmp_path / "a.log", level="info", stderr=stderr):
         logger.info("ready")
 
     assert "" == stderr.getvalue()
 
 
-def test_the_journal_gets_priorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What systemd's journal collects has its priority, and no time of its own.
-    """
+def test_journal_lines_have_a_priority_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines for systemd's journal start with their priority, and leave the time to the journal."""
     with (tmp_path / "journal").open("w+", encoding="utf-8") as stream:
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
 
-        with logging_to(tmp_path / "a.log", level="info", stderr=stream):
+        with log_to(tmp_path / "a.log", level="info", stderr=stream):
             logger.warning("address_taken", extra={"holder": "a b"})
         stream.seek(0)
 
         assert '<4>address_taken holder="a b"\n' == stream.read()
 
 
-def test_a_line_stays_a_line() -> None:
-    """
-    Neither a line's end nor a terminal's escape sequence in a text gets to the screen.
-    """
+def test_control_characters_are_removed() -> None:
+    """Line breaks and escape sequences in a message do not reach the terminal."""
     record = logging.makeLogRecord({"msg": "one\ntwo\x1b[31m", "levelname": "INFO", "field": "a\nb"})
 
     assert '<6>one?two?[31m field="a\\nb"' == TextLines(journal=True).format(record)

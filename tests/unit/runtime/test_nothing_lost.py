@@ -1,7 +1,6 @@
 """
-However the daemon ends, by itself or by force, nobody's request is lost who had it waiting at the daemon's door.
-
-The daemon leaves after a fraction of a second, so that each run has it leave as often as it is asked.
+No request is lost when a socket-activated daemon exits, is stopped, or is killed.
+The daemon exits after a fraction of a second without work, so that each run has many exits.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("platform: sockets are handed over on Unix", allow_module_level=True)
+    pytest.skip("platform: only Unix has socket activation", allow_module_level=True)
 
 from tests.support.activated import ANSWER_SECONDS, Activated
 from tests.support.activator import HOSTS
@@ -33,98 +32,89 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 0.05
 ROUNDS = 24
 STOPS = 10
-# From well before the daemon decides to leave to well after its process has ended.
+# From well before the decision to exit until well after the process has ended.
 PAUSES = [0.8 * IDLE_SECONDS + 0.01 * number for number in range(ROUNDS)]
 
 pytestmark = pytest.mark.slow
 
 
-def hammer(ask: Callable[[], object], pauses: list[float]) -> list[object]:
-    """Ask again and again, after pauses that differ, and return the answers."""
+def request_repeatedly(send: Callable[[], object], pauses: list[float]) -> list[object]:
+    """Send a request after each of the pauses, and return the responses."""
     answers = []
     for pause in pauses:
-        answers.append(ask())
+        answers.append(send())
         time.sleep(pause)
     return answers
 
 
-def test_every_request_is_answered_however_often_the_daemon_leaves(tmp_path: Path) -> None:
-    """
-    Requests that arrive before, while and after the daemon leaves are all answered, on both addresses.
-    """
+def test_no_request_is_lost_during_idle_exits(tmp_path: Path) -> None:
+    """Requests that arrive before, during, and after an exit are answered, on both addresses."""
     with Activated.listening(tmp_path, idle_seconds=IDLE_SECONDS) as daemon:
-        answers = [hammer(lambda: daemon.get()[0], PAUSES), hammer(lambda: daemon.get(host="::1")[0], PAUSES)]
-        daemon.asleep()
+        answers = [
+            request_repeatedly(lambda: daemon.get()[0], PAUSES),
+            request_repeatedly(lambda: daemon.get(host="::1")[0], PAUSES),
+        ]
+        daemon.wait_until_exited()
 
         assert [[200] * ROUNDS] * 2 == answers
-        # The later half of the pauses is longer than the daemon stays.
+        # The second half of the pauses is longer than the idle time.
         assert ROUNDS / 2 < len(daemon.activator.codes)
         assert {0} == set(daemon.activator.codes)
 
 
-def test_many_at_once_are_answered_however_often_the_daemon_leaves(tmp_path: Path) -> None:
-    """
-    With several clients that take no heed of each other, there is always one that meets the daemon on its way out.
-    """
-    paces = [PAUSES[number:] + PAUSES[:number] for number in (0, 5, 11, 17)]
+def test_no_concurrent_request_is_lost_during_idle_exits(tmp_path: Path) -> None:
+    """With several independent clients, some requests always arrive during an exit."""
+    schedules = [PAUSES[number:] + PAUSES[:number] for number in (0, 5, 11, 17)]
     with (
         Activated.listening(tmp_path, idle_seconds=IDLE_SECONDS) as daemon,
-        concurrent.futures.ThreadPoolExecutor(len(paces)) as pool,
+        concurrent.futures.ThreadPoolExecutor(len(schedules)) as pool,
     ):
-        answers = list(pool.map(lambda pace: hammer(lambda: daemon.get()[0], pace), paces))
-        daemon.asleep()
+        answers = list(pool.map(lambda schedule: request_repeatedly(lambda: daemon.get()[0], schedule), schedules))
+        daemon.wait_until_exited()
 
-        assert [[200] * ROUNDS] * len(paces) == answers
+        assert [[200] * ROUNDS] * len(schedules) == answers
         assert len(daemon.activator.codes) > 1
         assert {0} == set(daemon.activator.codes)
 
 
-def test_the_owners_client_never_notices(tmp_path: Path) -> None:
-    """
-    The command line's and the tray's client finds each daemon that is started, and a client that is kept takes the new
-    daemon's token; none of the calls fails.
-    """
+def test_owner_client_survives_idle_exits(tmp_path: Path) -> None:
+    """The owner's client finds each new daemon, and a long-lived client picks up the new token. No call fails."""
     with Activated.listening(tmp_path, idle_seconds=IDLE_SECONDS) as daemon:
         daemon.get()
         kept = daemon.client
 
-        anew = hammer(lambda: daemon.client.status().pid, PAUSES)
-        with_kept = hammer(lambda: kept.status().pid, PAUSES)
-        daemon.asleep()
+        fresh = request_repeatedly(lambda: daemon.client.status().pid, PAUSES)
+        with_kept = request_repeatedly(lambda: kept.status().pid, PAUSES)
+        daemon.wait_until_exited()
 
-        assert set(daemon.activator.pids) >= {*anew, *with_kept}
-        assert len(set(anew)) > 1
+        assert set(daemon.activator.pids) >= {*fresh, *with_kept}
+        assert len(set(fresh)) > 1
         assert len(set(with_kept)) > 1
 
 
-def test_a_connection_that_is_kept_is_not_cut_off(tmp_path: Path) -> None:
-    """
-    On a connection that a client keeps, every request is answered by the same daemon, whatever the pauses; it leaves
-    when the client has gone.
-    """
+def test_open_connection_keeps_the_daemon(tmp_path: Path) -> None:
+    """All requests on one connection are answered by the same daemon, which exits once the client has disconnected."""
     with Activated.listening(tmp_path, idle_seconds=IDLE_SECONDS) as daemon:
         with contextlib.closing(
             http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=ANSWER_SECONDS)
         ) as connection:
 
-            def ask() -> int:
+            def send() -> int:
                 connection.request("GET", "/health")
                 with connection.getresponse() as answer:
                     answer.read()
                     return answer.status
 
-            answers = hammer(ask, PAUSES)
+            answers = request_repeatedly(send, PAUSES)
             started = len(daemon.activator.pids)
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         assert [200] * ROUNDS == answers
         assert (1, [0]) == (started, daemon.activator.codes)
 
 
-def test_requests_that_wait_when_the_daemon_is_killed_are_answered(tmp_path: Path) -> None:
-    """
-    A daemon that hangs and is killed loses nobody whom it has not let in: the next one answers all who wait.
-    """
+def test_waiting_connections_survive_a_killed_daemon(tmp_path: Path) -> None:
+    """If a hanging daemon is killed, the next one answers the connections that it has not accepted."""
     with Activated.listening(tmp_path) as daemon, contextlib.ExitStack() as stack:
         daemon.get()
         daemon.activator.signal(signal.SIGSTOP)
@@ -142,11 +132,8 @@ def test_requests_that_wait_when_the_daemon_is_killed_are_answered(tmp_path: Pat
         assert [-signal.SIGKILL] == daemon.activator.codes
 
 
-def test_requests_that_come_while_a_daemon_is_killed_over_and_over_are_answered(tmp_path: Path) -> None:
-    """
-    Whoever connects while the daemon is down or starting waits for the next one: after each kill, the first who comes
-    is answered.
-    """
+def test_requests_between_repeated_kills_are_answered(tmp_path: Path) -> None:
+    """After each kill, the next request starts a daemon and is answered."""
     with Activated.listening(tmp_path) as daemon:
         answers = []
         for _ in range(6):
@@ -159,25 +146,23 @@ def test_requests_that_come_while_a_daemon_is_killed_over_and_over_are_answered(
         assert [-signal.SIGKILL] * 6 == daemon.activator.codes
 
 
-def test_requests_are_answered_however_often_the_daemon_is_stopped(tmp_path: Path) -> None:
-    """
-    A daemon that is told to stop, as for an upgrade, answers whom it has let in; who comes later waits for the next.
-    """
+def test_no_request_is_lost_during_stops(tmp_path: Path) -> None:
+    """A daemon that is stopped answers the connections it has accepted; later ones wait for the next daemon."""
     over = threading.Event()
     with Activated.listening(tmp_path) as daemon, concurrent.futures.ThreadPoolExecutor(4) as pool:
 
-        def ask_until_over(_: int) -> set[int]:
+        def request_until_over(_: int) -> set[int]:
             answers = set()
             while not over.is_set():
                 answers.add(daemon.get()[0])
             return answers
 
-        answers = pool.map(ask_until_over, range(4))
+        answers = pool.map(request_until_over, range(4))
         try:
             for stops in range(1, STOPS + 1):
-                until(lambda: (daemon.runtime / "daemon.json").exists())  # noqa: PLW0108 - looked at anew
+                until(lambda: (daemon.runtime / "daemon.json").exists())  # noqa: PLW0108 - evaluated each time
                 daemon.activator.signal(signal.SIGTERM)
-                until(lambda: len(daemon.activator.codes) >= stops)  # noqa: B023 - called in this round
+                until(lambda: len(daemon.activator.codes) >= stops)  # noqa: B023 - called within this iteration
         finally:
             over.set()
 
@@ -185,10 +170,8 @@ def test_requests_are_answered_however_often_the_daemon_is_stopped(tmp_path: Pat
         assert [0] * STOPS == daemon.activator.codes[:STOPS]
 
 
-def test_who_connects_and_says_nothing_is_waited_for(tmp_path: Path) -> None:
-    """
-    A client that is slow to send its request is answered: the daemon does not leave in the meantime.
-    """
+def test_silent_connection_keeps_the_daemon(tmp_path: Path) -> None:
+    """A client that sends its request late is answered: the daemon does not exit in the meantime."""
     with (
         Activated.listening(tmp_path, idle_seconds=IDLE_SECONDS) as daemon,
         socket.create_connection(("127.0.0.1", daemon.port), timeout=ANSWER_SECONDS) as slow,

@@ -1,4 +1,6 @@
-"""``run --wait-for-port``: a daemon that nobody watches waits for its port, says so, and recovers by itself."""
+"""
+``run --wait-for-port``: an unattended daemon waits for its port, reports that, and starts serving once it is free.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Stage:
-    """A daemon that begins while a program has its port."""
+class WaitingDaemon:
+    """A daemon that is started while another program has its port."""
 
     def __init__(self, home: Path) -> None:
         self.runtime = home / "run"
@@ -40,75 +42,75 @@ class Stage:
 
     @property
     def events(self) -> list[str]:
-        """What its log says."""
+        """The events in its log."""
         return [json.loads(line)["event"] for line in self.log.read_text(encoding="utf-8").splitlines()]
 
     def is_waiting(self) -> bool:
-        """Return whether it has said that it waits."""
+        """Return whether it has reported that it is waiting."""
         return discovery.read_waiting(self.runtime) is not None
 
 
-@pytest.fixture(name="stage")
-def _stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path / "home")
+@pytest.fixture(name="waiting")
+def _waiting(tmp_path: Path) -> Iterator[WaitingDaemon]:
+    waiting = WaitingDaemon(tmp_path / "home")
     try:
-        until(stage.is_waiting)
-        yield stage
+        until(waiting.is_waiting)
+        yield waiting
     finally:
-        stage.other.close()
-        stage.daemon.kill()
-        stage.daemon.communicate()
+        waiting.other.close()
+        waiting.daemon.kill()
+        waiting.daemon.communicate()
 
 
-async def test_it_serves_once_the_port_is_free(stage: Stage) -> None:
-    """Nobody has to restart it."""
-    stage.other.close()
+async def test_daemon_serves_once_the_port_is_free(waiting: WaitingDaemon) -> None:
+    """The daemon does not have to be restarted."""
+    waiting.other.close()
 
-    until(lambda: discovery.read(stage.runtime) is not None)
-    ran = await run_cli("status", "--json", environment=stage.environment)
+    until(lambda: discovery.read(waiting.runtime) is not None)
+    ran = await run_cli("status", "--json", environment=waiting.environment)
 
-    assert (0, stage.daemon.pid) == (ran.code, ran.json["pid"])
-    assert ["starting", "waiting_for_port", "port_freed", "ready"] == stage.events
-    assert not (stage.runtime / discovery.WAITING_FILE).exists()
+    assert (0, waiting.daemon.pid) == (ran.code, ran.json["pid"])
+    assert ["starting", "waiting_for_port", "port_freed", "ready"] == waiting.events
+    assert not (waiting.runtime / discovery.WAITING_FILE).exists()
 
 
 @pytest.mark.parametrize(("command", "code"), [("status", exit_codes.NOT_RUNNING), ("start", exit_codes.PORT_BUSY)])
-async def test_who_asks_is_told_what_it_waits_for(stage: Stage, command: str, code: int) -> None:
-    """They learn which program has the port, and need not wait for an answer."""
-    ran = await run_cli(command, environment=stage.environment)
+async def test_commands_report_why_the_daemon_waits(waiting: WaitingDaemon, command: str, code: int) -> None:
+    """The commands report which program has the port, without waiting for a response."""
+    ran = await run_cli(command, environment=waiting.environment)
 
     assert code == ran.code
-    assert "waits for its port" in ran.err
-    assert f"Port {stage.port} of 127.0.0.1 is in use by" in ran.err
+    assert "is waiting for its port" in ran.err
+    assert f"Port {waiting.port} of 127.0.0.1 is in use by" in ran.err
 
 
-async def test_it_can_be_stopped_while_it_waits(stage: Stage) -> None:
-    """As any daemon: `stop` ends it, and what it left is no obstacle."""
-    ran = await run_cli("stop", "--json", environment=stage.environment)
+async def test_waiting_daemon_can_be_stopped(waiting: WaitingDaemon) -> None:
+    """`stop` ends it like any other daemon, and leaves nothing in the way of the next one."""
+    ran = await run_cli("stop", "--json", environment=waiting.environment)
 
     assert (0, True) == (ran.code, ran.json["was_running"])
-    assert stage.daemon.wait(30) is not None
-    assert not discovery.is_running(stage.runtime)
-    assert discovery.read_waiting(stage.runtime) is None
+    assert waiting.daemon.wait(30) is not None
+    assert not discovery.is_running(waiting.runtime)
+    assert discovery.read_waiting(waiting.runtime) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows does not have these signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_while_it_waits(stage: Stage, number: signal.Signals) -> None:
-    """A service manager's, or Ctrl-C; without a traceback."""
-    stage.daemon.send_signal(number)
+def test_signal_ends_a_waiting_daemon(waiting: WaitingDaemon, number: signal.Signals) -> None:
+    """A signal from a service manager or Ctrl-C ends it without a traceback."""
+    waiting.daemon.send_signal(number)
 
-    _, said = stage.daemon.communicate(timeout=30)
+    _, output = waiting.daemon.communicate(timeout=30)
 
-    assert stage.daemon.returncode in {-signal.SIGTERM, exit_codes.INTERRUPTED}
-    assert "Traceback" not in said
-    assert "waits for its port" in said
+    assert waiting.daemon.returncode in {-signal.SIGTERM, exit_codes.INTERRUPTED}
+    assert "Traceback" not in output
+    assert "is waiting for its port" in output
 
 
-def test_a_word_left_behind_is_not_believed(stage: Stage) -> None:
-    """A daemon that is killed while it waits leaves its word, which nobody takes for another's."""
-    stage.daemon.kill()
-    stage.daemon.wait()
+def test_stale_waiting_file_is_ignored(waiting: WaitingDaemon) -> None:
+    """The file of a daemon that was killed while waiting is not attributed to another daemon."""
+    waiting.daemon.kill()
+    waiting.daemon.wait()
 
-    assert (stage.runtime / discovery.WAITING_FILE).exists()
-    assert discovery.read_waiting(stage.runtime) is None
+    assert (waiting.runtime / discovery.WAITING_FILE).exists()
+    assert discovery.read_waiting(waiting.runtime) is None

@@ -1,4 +1,4 @@
-"""The daemon as a process: one instance, readiness, signals, files."""
+"""The daemon as a process: single instance, readiness, signals, and files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 if sys.platform == "win32":
-    pytest.skip("platform: readiness and signals are Unix's", allow_module_level=True)
+    pytest.skip("platform: readiness notifications and signals require Unix", allow_module_level=True)
 
 import resource
 
@@ -41,10 +41,8 @@ def _daemon(home: Path) -> Iterator[DaemonProcess]:
         yield daemon
 
 
-def test_a_ready_daemon_is_announced_and_answers(daemon: DaemonProcess) -> None:
-    """
-    When the service manager is told that the daemon is ready, its discovery file is there and it answers.
-    """
+def test_ready_daemon_is_announced_and_serves(daemon: DaemonProcess) -> None:
+    """When the daemon reports READY=1, its discovery file exists and it serves requests."""
     announced = daemon.announced
 
     with urllib.request.urlopen(f"{announced.base_url}/health") as answer:  # noqa: S310 - our own loopback address
@@ -55,10 +53,8 @@ def test_a_ready_daemon_is_announced_and_answers(daemon: DaemonProcess) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_it_cleanly(daemon: DaemonProcess, number: signal.Signals) -> None:
-    """
-    On SIGTERM, SIGINT or when its terminal goes, the daemon says that it stops, withdraws its announcement and is gone.
-    """
+def test_signal_stops_the_daemon_cleanly(daemon: DaemonProcess, number: signal.Signals) -> None:
+    """On SIGTERM, SIGINT, or SIGHUP, the daemon reports STOPPING=1, removes its discovery file, and exits."""
     daemon.process.send_signal(number)
 
     assert "STOPPING=1" in daemon.manager.receive()
@@ -67,10 +63,8 @@ def test_a_signal_stops_it_cleanly(daemon: DaemonProcess, number: signal.Signals
     assert ["starting", "ready", "stopping"] == [line["event"] for line in daemon.log]
 
 
-def test_a_stop_through_the_api_stops_it(daemon: DaemonProcess) -> None:
-    """
-    The owner can stop the daemon through its API, and gets an answer.
-    """
+def test_api_stops_the_daemon(daemon: DaemonProcess) -> None:
+    """The owner can stop the daemon through its API, and gets a response."""
     stop = urllib.request.Request(  # noqa: S310 - our own loopback address
         f"{daemon.announced.base_url}/v1/daemon/stop",
         method="POST",
@@ -82,10 +76,8 @@ def test_a_stop_through_the_api_stops_it(daemon: DaemonProcess) -> None:
     assert 0 == daemon.wait()
 
 
-def test_open_streams_do_not_hold_it_up(daemon: DaemonProcess) -> None:
-    """
-    With event streams open, a stop takes less than three seconds, and each of them is told.
-    """
+def test_open_event_streams_do_not_delay_a_stop(daemon: DaemonProcess) -> None:
+    """With open event streams, a stop takes less than three seconds, and each stream gets a final event."""
     announced = daemon.announced
     ask = (
         f"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1:{announced.port}\r\n"
@@ -108,7 +100,7 @@ def test_open_streams_do_not_hold_it_up(daemon: DaemonProcess) -> None:
 
 @pytest.fixture(name="hanging_browser")
 def _hanging_browser(tmp_path: Path) -> Path:
-    """A browser that never returns; the pipe into which it says its process id."""
+    """A browser that never returns. The value is the pipe to which it writes its process id."""
     pipe, script = tmp_path / "pipe", tmp_path / "browser"
     os.mkfifo(pipe)
     script.write_text(f'#!/bin/sh\necho $$ > "{pipe}"\nexec sleep 60\n')
@@ -117,8 +109,8 @@ def _hanging_browser(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def waiting_for_a_browser(home: Path, pipe: Path) -> Iterator[DaemonProcess]:
-    """Yield a daemon of which a thread hangs in the system: it has been asked to connect, and the browser is stuck."""
+def with_hanging_thread(home: Path, pipe: Path) -> Iterator[DaemonProcess]:
+    """Yield a daemon with a thread that hangs in a system call, because the browser it starts hangs."""
     command = f"{pipe.with_name('browser')} %s"
     with daemon_process(home, free_port(), CLIENT_ID="client", OPEN_BROWSER="true", browser=command) as daemon:
         announced = daemon.announced
@@ -137,11 +129,11 @@ def waiting_for_a_browser(home: Path, pipe: Path) -> Iterator[DaemonProcess]:
                 os.kill(browser, signal.SIGKILL)
 
 
-def test_a_thread_that_hangs_does_not_hold_it_up(home: Path, hanging_browser: Path) -> None:
+def test_hanging_thread_does_not_delay_a_stop(home: Path, hanging_browser: Path) -> None:
     """
-    A call into the system that never returns, such as a browser that is stuck, delays a stop by no more than its bound.
+    A system call that never returns, such as starting a browser that hangs, does not delay a stop beyond its limit.
     """
-    with waiting_for_a_browser(home, hanging_browser) as daemon:
+    with with_hanging_thread(home, hanging_browser) as daemon:
         began = time.monotonic()
 
         daemon.process.send_signal(signal.SIGTERM)
@@ -151,11 +143,9 @@ def test_a_thread_that_hangs_does_not_hold_it_up(home: Path, hanging_browser: Pa
         assert not discovery.discovery_file(daemon.runtime).exists()
 
 
-def test_a_second_signal_ends_it_at_once(home: Path, hanging_browser: Path) -> None:
-    """
-    Who does not want to wait until what was begun is finished sends a second signal.
-    """
-    with waiting_for_a_browser(home, hanging_browser) as daemon:
+def test_second_signal_exits_immediately(home: Path, hanging_browser: Path) -> None:
+    """A second signal ends the daemon without waiting for pending work."""
+    with with_hanging_thread(home, hanging_browser) as daemon:
         daemon.process.send_signal(signal.SIGTERM)
         assert "STOPPING=1" in daemon.manager.receive()
 
@@ -165,11 +155,9 @@ def test_a_second_signal_ends_it_at_once(home: Path, hanging_browser: Path) -> N
         assert not discovery.discovery_file(daemon.runtime).exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: another process's limits can be read on Linux alone")
-def test_a_low_limit_of_descriptors_is_raised(home: Path) -> None:
-    """
-    Under a low limit of open files the daemon raises its own, so that its connections and those of Upstash fit.
-    """
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: only Linux can read the limits of another process")
+def test_low_limit_of_open_files_is_raised(home: Path) -> None:
+    """The daemon raises a low soft limit of open files, to fit its connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
@@ -179,10 +167,8 @@ def test_a_low_limit_of_descriptors_is_raised(home: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_second_daemon_of_a_profile_leaves_the_first_alone(daemon: DaemonProcess) -> None:
-    """
-    Who starts a second daemon is told of the first, which goes on; what was wanted is so, hence success.
-    """
+def test_second_daemon_of_a_profile_exits_successfully(daemon: DaemonProcess) -> None:
+    """A second daemon reports the first one, which keeps running, and exits with success."""
     second = run(daemon.environ)
 
     assert exit_codes.OK == second.returncode
@@ -190,10 +176,8 @@ def test_a_second_daemon_of_a_profile_leaves_the_first_alone(daemon: DaemonProce
     assert daemon.process.pid == daemon.announced.pid
 
 
-def test_a_busy_port_is_told_by_the_name_of_its_holder(home: Path) -> None:
-    """
-    A port that another program has stops the daemon with an exit code of its own and the name of that program.
-    """
+def test_busy_port_is_reported_with_its_program(home: Path) -> None:
+    """If another program has the port, the error names it, and the exit code is specific."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -205,10 +189,8 @@ def test_a_busy_port_is_told_by_the_name_of_its_holder(home: Path) -> None:
     assert not discovery.discovery_file(home / "run").exists()
 
 
-def test_a_lock_of_a_killed_daemon_is_no_obstacle(home: Path) -> None:
-    """
-    After a daemon was killed, the next one starts, in spite of the files that were left.
-    """
+def test_files_of_a_killed_daemon_do_not_prevent_a_start(home: Path) -> None:
+    """After a daemon was killed, the next one starts in spite of the files left behind."""
     port = free_port()
     with daemon_process(home, port) as killed:
         killed.process.kill()
@@ -219,10 +201,8 @@ def test_a_lock_of_a_killed_daemon_is_no_obstacle(home: Path) -> None:
         assert daemon.process.pid == daemon.announced.pid
 
 
-def test_a_runtime_folder_that_is_a_link_is_refused(home: Path, tmp_path: Path) -> None:
-    """
-    A runtime folder that leads somewhere else is not used: the owner's token would be written there.
-    """
+def test_symlinked_runtime_folder_is_rejected(home: Path, tmp_path: Path) -> None:
+    """A runtime folder that is a symbolic link is not used, since the owner's token would be written elsewhere."""
     home.mkdir()
     (tmp_path / "elsewhere").mkdir()
     (home / "run").symlink_to(tmp_path / "elsewhere")
@@ -234,10 +214,8 @@ def test_a_runtime_folder_that_is_a_link_is_refused(home: Path, tmp_path: Path) 
     assert [] == list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_runtime_folder_that_others_can_read_is_closed(home: Path) -> None:
-    """
-    A runtime folder that is open to others is theirs no longer once the daemon runs.
-    """
+def test_mode_of_the_runtime_folder_is_corrected(home: Path) -> None:
+    """A runtime folder that others can read becomes private."""
     (home / "run").mkdir(parents=True)
     (home / "run").chmod(0o755)
 
@@ -246,10 +224,8 @@ def test_a_runtime_folder_that_others_can_read_is_closed(home: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="platform: only root can give a folder away")
-def test_a_runtime_folder_of_another_user_is_refused(home: Path) -> None:
-    """
-    A runtime folder that another user made first is not used.
-    """
+def test_runtime_folder_of_another_user_is_rejected(home: Path) -> None:
+    """A runtime folder that another user has created is not used."""
     (home / "run").mkdir(parents=True, mode=0o700)
     os.chown(home / "run", 65534, 65534)
 

@@ -1,4 +1,4 @@
-"""The daemon as a process that is started by a connection to its socket, and the command line that wakes it."""
+"""A daemon that is started by a connection to its socket, as a process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from pathlib import Path
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("platform: sockets are handed over on Unix", allow_module_level=True)
+    pytest.skip("platform: only Unix has socket activation", allow_module_level=True)
 
 from tests.support.activated import Activated
-from tests.support.process import COMMAND, Manager, daemon_process, environment, hangups_heard
+from tests.support.process import COMMAND, ServiceManager, daemon_process, default_sighup, environment
 from tests.support.until import until
 from tests.support.world import free_port
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import DaemonClient, wake
-from upstash_helper.protocol import discovery
+from upstash_helper.client import DaemonClient
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.wire import StartedAttempt
 
 
-def test_the_first_request_starts_it(tmp_path: Path) -> None:
-    """
-    Until somebody asks, nothing runs; the first request starts the daemon, and is answered by it.
-    """
+def test_first_request_starts_the_daemon(tmp_path: Path) -> None:
+    """Nothing runs until the first request, which starts the daemon and is answered by it."""
     with Activated.listening(tmp_path) as daemon:
         before = list(daemon.activator.pids)
 
@@ -42,10 +40,8 @@ def test_the_first_request_starts_it(tmp_path: Path) -> None:
         assert 1 == len(daemon.activator.pids)
 
 
-def test_it_says_what_started_it(tmp_path: Path) -> None:
-    """
-    The owner sees that the daemon was started on demand, and that both addresses are served.
-    """
+def test_status_shows_socket_activation(tmp_path: Path) -> None:
+    """The owner sees that the daemon was started on demand, and that both addresses are served."""
     with Activated.listening(tmp_path) as daemon:
         daemon.get()
 
@@ -55,24 +51,20 @@ def test_it_says_what_started_it(tmp_path: Path) -> None:
         assert ["listening", "listening"] == [one.state for one in status.listeners]
 
 
-def test_a_daemon_of_a_persons_says_so_too(tmp_path: Path) -> None:
-    """
-    A daemon that a person started says that; told to leave when idle it stays, and logs why.
-    """
+def test_daemon_started_by_a_user_ignores_idle_exit(tmp_path: Path) -> None:
+    """The status shows that a user started the daemon. It stays in spite of `idle_exit`, and logs why."""
     with daemon_process(tmp_path, free_port(), IDLE_EXIT="5") as daemon:
         client = DaemonClient.discover(daemon.runtime)
 
         assert "user" == client.status().started_by
         assert 1 == [line["event"] for line in daemon.log].count("idle_exit_without_activator")
-        time.sleep(6)  # longer than it would stay
+        time.sleep(6)  # longer than its idle time
         assert "user" == client.status().started_by
-        assert wake.noted(tmp_path / "state") is None
+        assert wake_note.read(tmp_path / "state") is None
 
 
-def test_a_daemon_of_systemds_says_so_too(tmp_path: Path) -> None:
-    """
-    A daemon that systemd started without a connection, as at login, is told from one that a person started.
-    """
+def test_status_shows_start_by_systemd(tmp_path: Path) -> None:
+    """A daemon that systemd starts without a connection, as at login, differs from one that a user starts."""
     as_systemd = ["/bin/sh", "-c", 'export SYSTEMD_EXEC_PID=$$; exec "$@"', "sh", *COMMAND]
     with subprocess.Popen(as_systemd, env=environment(tmp_path, free_port()), stdin=subprocess.DEVNULL) as process:
         try:
@@ -84,10 +76,8 @@ def test_a_daemon_of_systemds_says_so_too(tmp_path: Path) -> None:
     assert "service" == started_by
 
 
-def test_a_note_that_cannot_be_left_is_no_obstacle(tmp_path: Path) -> None:
-    """
-    With something else in the place of the state folder the daemon serves, and logs what it could not do.
-    """
+def test_unwritable_wake_note_is_not_fatal(tmp_path: Path) -> None:
+    """If the state folder cannot be created, the daemon serves, and logs the failure."""
     (tmp_path / "state").write_text("in the way", encoding="utf-8")
     with Activated.listening(tmp_path) as daemon:
         assert 200 == daemon.get()[0]
@@ -95,14 +85,11 @@ def test_a_note_that_cannot_be_left_is_no_obstacle(tmp_path: Path) -> None:
         until(lambda: "note_not_left" in [line["event"] for line in daemon.log])
 
 
-def test_it_leaves_and_comes_back(tmp_path: Path) -> None:
-    """
-    After the time that is set without anything to do it ends well and withdraws its announcement; the next request
-    starts another one.
-    """
+def test_idle_daemon_exits_and_is_started_again(tmp_path: Path) -> None:
+    """After the idle time it exits cleanly and removes its discovery file. The next request starts another one."""
     with Activated.listening(tmp_path, idle_seconds=1) as daemon:
         first = daemon.get()[0]
-        daemon.asleep()
+        daemon.wait_until_exited()
         gone = (daemon.activator.codes, discovery.read(daemon.runtime))
         second = daemon.get()[0]
 
@@ -113,10 +100,8 @@ def test_it_leaves_and_comes_back(tmp_path: Path) -> None:
         assert ["starting", "ready", "idle_exit", "stopping", "starting", "ready"] == events
 
 
-def test_who_follows_the_events_keeps_it(tmp_path: Path) -> None:
-    """
-    With a tray or a dashboard that follows what happens the daemon stays; when that has gone, it leaves.
-    """
+def test_event_stream_keeps_the_daemon(tmp_path: Path) -> None:
+    """While a tray or dashboard follows the events, the daemon stays. Once it has disconnected, the daemon exits."""
     with Activated.listening(tmp_path, idle_seconds=0.05) as daemon:
         daemon.get()
         following = daemon.client.follow()
@@ -124,17 +109,14 @@ def test_who_follows_the_events_keeps_it(tmp_path: Path) -> None:
         time.sleep(1)
         started, alive = list(daemon.activator.pids), daemon.activator.pid
         following.close()  # type: ignore[attr-defined]  # a generator
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         assert "hello" == hello
         assert (started, started[-1]) == (daemon.activator.pids, alive)
 
 
-def test_a_sign_in_that_runs_keeps_it(tmp_path: Path) -> None:
-    """
-    While the user signs in, in a browser that is connected to nobody here, the daemon waits; it leaves when that is
-    over.
-    """
+def test_pending_sign_in_keeps_the_daemon(tmp_path: Path) -> None:
+    """During a sign-in the daemon stays although the browser has no connection to it."""
     with Activated.listening(tmp_path, idle_seconds=0.05, CLIENT_ID="client") as daemon:
         daemon.get()
         begun = daemon.client.connect(open_browser=False)
@@ -142,16 +124,16 @@ def test_a_sign_in_that_runs_keeps_it(tmp_path: Path) -> None:
         time.sleep(1)
         started, alive = list(daemon.activator.pids), daemon.activator.pid
         daemon.client.cancel_attempt(begun.attempt_id)
-        daemon.asleep()
+        daemon.wait_until_exited()
 
         assert (started, started[-1]) == (daemon.activator.pids, alive)
 
 
-# --- who cannot serve -------------------------------------------------------------------------------------------------
+# --- refused connections ----------------------------------------------------------------------------------------------
 
 
-def turned_away(daemon: Activated, code: int) -> None:
-    """See that whoever connects is told so at once, by processes that are not started over and over."""
+def assert_refused(daemon: Activated, code: int) -> None:
+    """Check that connections are refused immediately, without starting processes over and over."""
     began = time.monotonic()
     answers = []
     while time.monotonic() - began < 6:
@@ -162,21 +144,21 @@ def turned_away(daemon: Activated, code: int) -> None:
 
     assert {503} == {status for status, _ in answers}
     assert {"not_serving"} == {problem["code"] for _, problem in answers}
-    # systemd gives up after five within ten seconds.
+    # systemd gives up after five starts within ten seconds.
     assert starts < 5
     assert {code} == set(daemon.activator.codes)
-    assert wake.noted(daemon.state) is None
+    assert wake_note.read(daemon.state) is None
 
 
 @pytest.mark.slow
-def test_beside_another_daemon_of_the_profile_it_turns_away(tmp_path: Path) -> None:
+def test_connections_are_refused_while_another_daemon_runs(tmp_path: Path) -> None:
     """
-    Where another daemon of the profile runs, on another port, who connects to the socket is turned away with a reason,
-    and the service manager is not kept busy; the other daemon goes on, and when it has gone the socket serves.
+    While another daemon of the profile runs on another port, connections to the socket are refused with a reason.
+    Once it has exited, the socket is served.
     """
     with Activated.listening(tmp_path) as daemon:
         with daemon_process(tmp_path, free_port()) as other:
-            turned_away(daemon, exit_codes.TURNED_AWAY)
+            assert_refused(daemon, exit_codes.ALREADY_RUNNING)
 
             assert other.process.pid == other.announced.pid
             other.process.send_signal(signal.SIGTERM)
@@ -186,29 +168,25 @@ def test_beside_another_daemon_of_the_profile_it_turns_away(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_socket_that_is_not_the_settings_turns_away(tmp_path: Path) -> None:
-    """
-    Where the unit and the settings differ, who connects is turned away, and the log names both ports.
-    """
+def test_connections_are_refused_if_unit_and_settings_differ(tmp_path: Path) -> None:
+    """If the unit and the settings have different ports, connections are refused, and the log names both ports."""
     other = free_port()
     with Activated.listening(tmp_path, PORT=str(other)) as daemon:
-        turned_away(daemon, exit_codes.USAGE)
+        assert_refused(daemon, exit_codes.USAGE)
 
         refused = next(line["detail"] for line in daemon.log if line["event"] == "sockets_refused")
-        assert f"127.0.0.1:{daemon.port} but the settings say port {other}" in refused
+        assert f"127.0.0.1:{daemon.port}, but the settings have port {other}" in refused
         assert "upstash-helper install" in refused
 
 
 @pytest.mark.slow
-def test_settings_that_are_wrong_turn_away_until_they_are_mended(tmp_path: Path) -> None:
-    """
-    With a mistake in the settings who connects is turned away; once it is mended, the next request is served.
-    """
+def test_connections_are_refused_until_the_settings_are_valid(tmp_path: Path) -> None:
+    """With invalid settings connections are refused. Once they are fixed, the next request is served."""
     settings = tmp_path / "config" / "config.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text("prot = 4000", encoding="utf-8")
     with Activated.listening(tmp_path) as daemon:
-        turned_away(daemon, exit_codes.USAGE)
+        assert_refused(daemon, exit_codes.USAGE)
         settings.write_text("", encoding="utf-8")
 
         assert 200 == daemon.get()[0]
@@ -217,24 +195,23 @@ def test_settings_that_are_wrong_turn_away_until_they_are_mended(tmp_path: Path)
 # --- systemd ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is Linux's")
-def test_by_systemds_own_hand(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd requires Linux")
+def test_daemon_works_with_systemd_socket_activate(tmp_path: Path) -> None:
     """
-    Started by systemd's `systemd-socket-activate` at the first request, it is ready as a service manager wants it,
-    answers that request, and leaves when it is idle.
+    Started by `systemd-socket-activate`, it reports its readiness, answers the first request, and exits when idle.
     """
     program = shutil.which("systemd-socket-activate")
     if program is None:
-        pytest.skip("there is no systemd-socket-activate: install the package systemd")
+        pytest.skip("systemd-socket-activate is missing: install the package systemd")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="uh") as short, contextlib.ExitStack() as stack:
-        manager = Manager(str(Path(short) / "notify"))
+        manager = ServiceManager(str(Path(short) / "notify"))
         stack.callback(manager.close)
         environ = environment(tmp_path, port, IDLE_EXIT="5") | manager.environ
-        # The program passes on little more than what it is told to.
+        # The program passes few variables unless requested.
         given = [f"--setenv={name}" for name in environ if name.startswith(("UPSTASH_", "COV", "NOTIFY_", "HOME"))]
         addresses = ["-l", f"127.0.0.1:{port}", "-l", f"[::1]:{port}"]
-        with hangups_heard():
+        with default_sighup():
             process = subprocess.Popen([program, *addresses, *given, *COMMAND], env=environ, stdin=subprocess.DEVNULL)
         stack.enter_context(process)
         stack.callback(process.kill)

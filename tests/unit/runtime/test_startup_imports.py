@@ -1,4 +1,4 @@
-"""Imports that cost less."""
+"""Cheaper imports at startup."""
 
 from __future__ import annotations
 
@@ -19,19 +19,15 @@ print(*(context.cert_store_stats()["x509"] for context in contexts), contexts[0]
 """
 
 
-def test_aiohttps_own_contexts_trust_nobody() -> None:
-    """
-    What the import of aiohttp would load for every daemon is not loaded, and its default context verifies still.
-    """
+def test_aiohttp_is_imported_without_the_trust_store() -> None:
+    """Importing aiohttp does not load the system's certificates, and its default context still verifies."""
     found = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
 
     assert "0 0 True True" == found.stdout.strip()
 
 
-def test_a_context_made_meanwhile_fails_closed() -> None:
-    """
-    A TLS context that is made without the trust store demands a certificate that nobody has.
-    """
+def test_tls_context_without_trust_store_fails_closed() -> None:
+    """A TLS context without the trust store requires a certificate, and accepts none."""
     with without_trust_store():
         context = ssl.create_default_context()
 
@@ -40,10 +36,8 @@ def test_a_context_made_meanwhile_fails_closed() -> None:
     assert context.check_hostname
 
 
-def test_afterwards_contexts_are_as_ever() -> None:
-    """
-    A context that is made later loads the system's trust store as if nothing had been.
-    """
+def test_ssl_is_restored_afterwards() -> None:
+    """A context that is created later loads the system's trust store as usual."""
     before = (ssl.SSLContext.load_default_certs, ssl.SSLContext.set_default_verify_paths)
 
     with quick_imports():

@@ -1,4 +1,4 @@
-"""Stopping: what was begun is finished, and nothing waits for ever."""
+"""Stopping: pending work is completed, and nothing waits forever."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tests.support.rawhttp import connected, request
-from tests.support.served import Witness, serving
+from tests.support.served import RecordingServer, serving
 from upstash_helper.runtime.listeners import open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 BOUND = 3.0
-"""Seconds that a stop may take."""
+"""The maximum duration of a stop in seconds."""
 
 
-class Work:
+class PendingWork:
     """An application with event streams, a slow write, and a handler that never ends."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Work:
         self._writes: set[asyncio.Task[None]] = set()
 
     def app(self) -> web.Application:
-        """Return it."""
+        """Return the application."""
         app = web.Application()
         app.router.add_get("/stream", self._stream)
         app.router.add_get("/write", self._write)
@@ -60,7 +60,7 @@ class Work:
         await self._ended.wait()
         if self.endless:
             await self.go_on.wait()
-        await asyncio.sleep(0.3)  # the far side takes its time, and the daemon is told to stop meanwhile
+        await asyncio.sleep(0.3)  # upstream responds slowly, and the daemon is stopped meanwhile
         self.written.append("all of it")
 
     async def _stuck(self, request: web.Request) -> web.Response:
@@ -79,8 +79,8 @@ class Work:
 
 
 @contextlib.asynccontextmanager
-async def under_way(work: Work, *paths: str) -> AsyncIterator[Callable[[], Awaitable[list[bytes]]]]:
-    """Begin a request for each path; yield what stops the daemon and returns all that each of them got."""
+async def pending_requests(work: PendingWork, *paths: str) -> AsyncIterator[Callable[[], Awaitable[list[bytes]]]]:
+    """Start a request for each path. Yield a function that stops the daemon and returns what each request received."""
     listeners = open_listeners(0)
     stop = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
@@ -99,12 +99,10 @@ async def under_way(work: Work, *paths: str) -> AsyncIterator[Callable[[], Await
         yield stopped
 
 
-async def test_what_was_begun_is_finished() -> None:
-    """
-    When the daemon is told to stop, its event streams end properly, and a write under way ends and is answered.
-    """
-    work = Work()
-    async with under_way(work, *["/stream"] * 10, "/write") as stopped:
+async def test_pending_work_is_completed() -> None:
+    """When the daemon stops, its event streams end properly, and a pending write is completed and answered."""
+    work = PendingWork()
+    async with pending_requests(work, *["/stream"] * 10, "/write") as stopped:
         began = time.monotonic()
 
         *streams, answer = await stopped()
@@ -116,11 +114,9 @@ async def test_what_was_begun_is_finished() -> None:
     assert took < BOUND
 
 
-async def test_a_write_whose_caller_has_gone_is_finished() -> None:
-    """
-    A write goes on when the one who asked for it leaves, and the stop waits for it.
-    """
-    work = Work()
+async def test_write_of_a_disconnected_client_is_completed() -> None:
+    """A write continues after its client has disconnected, and the stop waits for it."""
+    work = PendingWork()
     listeners = open_listeners(0)
     stop = asyncio.Event()
     async with serving(work.app(), listeners, stop=stop) as running:
@@ -133,12 +129,10 @@ async def test_a_write_whose_caller_has_gone_is_finished() -> None:
     assert ["all of it"] == work.written
 
 
-async def test_a_request_that_never_ends_is_given_up() -> None:
-    """
-    A handler that does not even heed its cancellation cannot hold the daemon up for longer than a stop may take.
-    """
-    work = Work()
-    async with under_way(work, "/stuck") as stopped:
+async def test_handler_that_never_ends_is_abandoned() -> None:
+    """Even a handler that ignores its cancellation does not delay a stop beyond its limit."""
+    work = PendingWork()
+    async with pending_requests(work, "/stuck") as stopped:
         began = time.monotonic()
 
         await stopped()
@@ -148,13 +142,11 @@ async def test_a_request_that_never_ends_is_given_up() -> None:
     assert took < BOUND
 
 
-async def test_a_write_that_never_ends_is_given_up() -> None:
-    """
-    Nor can a write whose far side never answers.
-    """
-    work = Work()
+async def test_write_that_never_ends_is_abandoned() -> None:
+    """A write that gets no response from upstream does not delay a stop beyond its limit either."""
+    work = PendingWork()
     work.endless = True
-    async with under_way(work, "/write") as stopped:
+    async with pending_requests(work, "/write") as stopped:
         began = time.monotonic()
 
         await stopped()
@@ -165,24 +157,20 @@ async def test_a_write_that_never_ends_is_given_up() -> None:
     assert took < BOUND
 
 
-async def test_a_caller_that_leaves_ends_its_handler() -> None:
-    """
-    A handler whose caller has gone is told at once, so that a stream that nobody reads costs nothing.
-    """
-    async with Witness.serving() as witness:
-        async with connected(witness.port) as connection:
+async def test_disconnect_cancels_the_handler() -> None:
+    """A handler is canceled when its client disconnects, so that unread streams cost nothing."""
+    async with RecordingServer.serving() as server:
+        async with connected(server.port) as connection:
             await connection.send(request("GET", "/hold"))
-            await witness.held.acquire()
+            await server.held.acquire()
 
         async with asyncio.timeout(5):
-            await witness.left.wait()
+            await server.left.wait()
 
 
-async def test_an_idle_daemon_stops_at_once() -> None:
-    """
-    With nothing under way, a stop waits for nothing, connections that are kept alive included.
-    """
-    work = Work()
+async def test_idle_daemon_stops_immediately() -> None:
+    """Without pending work, a stop waits for nothing, including open idle connections."""
+    work = PendingWork()
     listeners = open_listeners(0)
     stop = asyncio.Event()
     async with connected(listeners.port) as idle, serving(work.app(), listeners, stop=stop) as running:

@@ -1,4 +1,4 @@
-"""The service as it is installed, on each platform; its manager is only told."""
+"""The installed service on each platform, with a fake service manager."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Any
 
 import pytest
 
-from tests.support.service_facts import Recorder, facts
-from upstash_helper.service import control, installed_command, planner
+from tests.support.install_context import Recorder, context
+from upstash_helper.service import control, planner
 from upstash_helper.service.control import Installed
-from upstash_helper.service.executor import Installer, Ran
+from upstash_helper.service.executor import CommandResult, Installer
 from upstash_helper.service.plan import Manager, ServiceError
 
 PROGRAM = ("/opt/a b/'python'", "-P", "-m", "upstash_helper")
 
 
 def installed(tmp_path: Path, manager: Manager, runner: Recorder) -> Installed:
-    """Return a service of that manager."""
+    """Return a service of a manager."""
     return Installed(manager=manager, name="it", files=(tmp_path / "it.plist",), environment={}, runner=runner)
 
 
 @pytest.mark.parametrize(
-    ("manager", "wanted"),
+    ("manager", "expected"),
     [
         ("launchd", [("launchctl", "bootstrap", "DOMAIN", "FILE"), ("launchctl", "kickstart", "DOMAIN/it")]),
         ("task-scheduler", [("schtasks", "/Run", "/TN", "it")]),
         ("xdg-autostart", []),
     ],
 )
-def test_each_manager_is_asked_in_its_own_words(tmp_path: Path, manager: Manager, wanted: list[Any]) -> None:
-    """To start; to stop, the daemon itself is asked, and none but systemd would start it again."""
+def test_each_manager_is_called_with_its_own_commands(tmp_path: Path, manager: Manager, expected: list[Any]) -> None:
+    """Each manager is called with its own commands. `release` needs a command only for systemd."""
     runner = Recorder()
     service = installed(tmp_path, manager, runner)
 
     service.start()
     service.release()
 
-    meant = {"DOMAIN": control._domain(), "DOMAIN/it": f"{control._domain()}/it", "FILE": str(service.files[0])}
-    assert [tuple(meant.get(word, word) for word in command) for command in wanted] == runner.ran
+    values = {"DOMAIN": control._domain(), "DOMAIN/it": f"{control._domain()}/it", "FILE": str(service.files[0])}
+    assert [tuple(values.get(word, word) for word in command) for command in expected] == runner.ran
 
 
-def test_a_manager_that_refuses_is_quoted(tmp_path: Path) -> None:
-    """With the command, so that the user can try it."""
+def test_failed_command_is_quoted_in_the_error(tmp_path: Path) -> None:
+    """The error has the command and its output."""
     runner = Recorder()
     runner.failing = ["start"]
 
@@ -52,61 +52,65 @@ def test_a_manager_that_refuses_is_quoted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("platform", "systemd"), [("linux", True), ("linux", False), ("darwin", False)])
-def test_the_program_is_read_from_what_is_installed(tmp_path: Path, platform: str, systemd: bool) -> None:  # noqa: FBT001
-    """Whichever version wrote it."""
-    plan = planner.plan(facts(tmp_path, platform=platform, systemd=systemd, program=PROGRAM))
+def test_program_is_read_from_the_installed_file(tmp_path: Path, platform: str, systemd: bool) -> None:  # noqa: FBT001
+    """The command is read from the installed file."""
+    plan = planner.plan(context(tmp_path, platform=platform, systemd=systemd, program=PROGRAM))
     Installer(plan, runner=Recorder()).install()
 
     service = next(file.path for file in plan.files if file.kind == "service" and file.path.suffix != ".socket")
 
-    assert (*PROGRAM, "run", "--wait-for-port") == installed_command.command_in(service)
+    assert (*PROGRAM, "run", "--wait-for-port") == control.command_in(service)
 
 
-def test_the_program_of_a_task_is_read_too(tmp_path: Path) -> None:
-    """It is a program and a line of arguments there."""
-    plan = planner.plan(facts(tmp_path, platform="win32", program=(r"C:\a & b\pythonw.exe", "-P")))
+def test_program_of_a_task(tmp_path: Path) -> None:
+    """A task has a program and a line of arguments."""
+    plan = planner.plan(context(tmp_path, platform="win32", program=(r"C:\a & b\pythonw.exe", "-P")))
     Installer(plan, runner=Recorder()).install()
 
-    assert (r"C:\a & b\pythonw.exe", "-P run --wait-for-port") == installed_command.command_in(plan.files[0].path)
+    assert (r"C:\a & b\pythonw.exe", "-P run --wait-for-port") == control.command_in(plan.files[0].path)
 
 
 @pytest.mark.parametrize("ending", [".service", ".desktop", ".plist", ".xml"])
 @pytest.mark.parametrize("content", [b"", b"garbage \xff\xfe", b"[Service]\nExecStart\n"])
-def test_a_file_that_names_no_program_has_none(tmp_path: Path, ending: str, content: bytes) -> None:
-    """Somebody may have changed it."""
+def test_damaged_file_has_no_program(tmp_path: Path, ending: str, content: bytes) -> None:
+    """A damaged file has no command."""
     file = tmp_path / f"it{ending}"
     file.write_bytes(content)
 
-    assert () == installed_command.command_in(file)
+    assert () == control.command_in(file)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: the folders are Linux's")
-def test_only_this_worlds_service_is_found(tmp_path: Path) -> None:
-    """Another's has the same name; one of somebody else's making is none of ours."""
+def test_only_the_service_of_this_home_is_found(tmp_path: Path) -> None:
+    """A service of another home or profile, or one not written by install, is not found."""
     environ = {"XDG_CONFIG_HOME": str(tmp_path / ".config")}
-    found = facts(tmp_path)
-    Installer(planner.plan(found), runner=Recorder()).install()
+    installation = context(tmp_path)
+    Installer(planner.plan(installation), runner=Recorder()).install()
 
-    usual = control.find("default", found.folders, environ=environ)
-    other = control.find("default", found.folders, environ={**environ, "UPSTASH_HELPER_HOME": str(tmp_path)})
-    profile = control.find("work", found.folders, environ=environ)
-    assert usual is not None
-    assert [] == usual.changed_files()
+    service = control.find("default", installation.folders, environ=environ)
+    other = control.find("default", installation.folders, environ={**environ, "UPSTASH_HELPER_HOME": str(tmp_path)})
+    profile = control.find("work", installation.folders, environ=environ)
+    assert service is not None
+    assert [] == service.changed_files()
     for file in (tmp_path / ".config" / "systemd" / "user").iterdir():
         file.write_text("[Unit]\n")
-    foreign = control.find("default", found.folders, environ=environ)
+    foreign = control.find("default", installation.folders, environ=environ)
 
-    assert ("systemd", "upstash-helper", list(usual.files)) == (usual.manager, usual.name, usual.changed_files())
+    assert ("systemd", "upstash-helper", list(service.files)) == (
+        service.manager,
+        service.name,
+        service.changed_files(),
+    )
     assert [None, None, None] == [other, profile, foreign]
 
 
-def test_a_manager_that_cannot_be_asked_tells_nothing(tmp_path: Path) -> None:
-    """Which is not the same as no."""
+def test_unreachable_manager_means_unknown_state(tmp_path: Path) -> None:
+    """If the manager cannot be reached, the state is unknown, not disabled."""
 
-    def silent(argv: Any, *, environment: Any, waits: bool = True) -> Ran:
-        return Ran(1, "Failed to connect to bus")
+    def unreachable(argv: Any, *, environment: Any, waits: bool = True) -> CommandResult:
+        return CommandResult(1, "Failed to connect to bus")
 
-    service = Installed(manager="systemd", name="it", files=(tmp_path / "it",), environment={}, runner=silent)
+    service = Installed(manager="systemd", name="it", files=(tmp_path / "it",), environment={}, runner=unreachable)
 
     assert service.enabled() is None
     assert {} == service.properties("it.service")

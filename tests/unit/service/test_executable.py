@@ -1,4 +1,4 @@
-"""What a service is made to run: it has to be there tomorrow."""
+"""The command that a service runs must be installed permanently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from upstash_helper.service import executable
 
-STAYS = [
+PERMANENT = [
     "/home/zoe/.local/share/pipx/venvs/upstash-helper/bin/python",
     "/home/zoe/.local/share/uv/tools/upstash-helper/bin/python",
     "/home/zoe/src/upstash-helper/.venv/bin/python",
@@ -17,13 +17,13 @@ STAYS = [
     "/home/zoe/.cache/other/python",
     "/home/zoe/tmp/python",
 ]
-PASSES = [
+TEMPORARY = [
     ("/home/zoe/.cache/uv/archive-v0/x7f/bin/python", "uv's cache"),
     ("/home/zoe/.cache/uv/environments-v2/x7f/bin/python", "uv's cache"),
     ("/elsewhere/cache/x7f/bin/python", "uv's cache"),
     ("/home/zoe/.local/share/pipx/.cache/6b/bin/python", "pipx's cache"),
     ("/home/zoe/.local/pipx/.cache/6b/bin/python", "pipx's cache"),
-    ("/tmp/venv/bin/python", "temporary files"),  # noqa: S108 - nothing is there
+    ("/tmp/venv/bin/python", "temporary files"),  # noqa: S108 - no file is created there
     ("/var/tmp/venv/bin/python", "temporary files"),  # noqa: S108 - as above
     ("/run/user/1000/venv/bin/python", "temporary files"),
 ]
@@ -31,34 +31,34 @@ ENVIRON = {"UV_CACHE_DIR": "/elsewhere/cache", "XDG_RUNTIME_DIR": "/run/user/100
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: the paths are those of Unix")
-@pytest.mark.parametrize("path", STAYS)
-def test_what_is_installed_for_good_can_be_a_service(path: str) -> None:
-    """By pipx, by uv, in a virtual environment, in the system."""
-    assert executable.obstacle((path, "-P", "-m", "upstash_helper"), ENVIRON) is None
+@pytest.mark.parametrize("path", PERMANENT)
+def test_permanent_program_is_accepted(path: str) -> None:
+    """Programs installed by pipx, by uv, in a virtual environment, or in the system are accepted."""
+    assert executable.unsuitable_reason((path, "-P", "-m", "upstash_helper"), ENVIRON) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: the paths are those of Unix")
-@pytest.mark.parametrize(("path", "place"), PASSES)
-def test_what_will_vanish_is_refused_with_the_way_out(path: str, place: str) -> None:
-    """A service that leads nowhere would only be noticed at the next login."""
-    told = executable.obstacle((path, "-P", "-m", "upstash_helper"), ENVIRON)
+@pytest.mark.parametrize(("path", "place"), TEMPORARY)
+def test_temporary_program_is_rejected_with_a_solution(path: str, place: str) -> None:
+    """A program in a cache or a temporary folder is rejected, with a solution."""
+    reason = executable.unsuitable_reason((path, "-P", "-m", "upstash_helper"), ENVIRON)
 
-    assert told is not None
-    assert place in told
-    assert path in told
-    assert "pipx install upstash-helper" in told
-
-
-def test_a_path_that_is_no_text_is_refused() -> None:
-    """A service manager could not be told."""
-    told = executable.obstacle(("/home/zo\udceb/python",), {})
-
-    assert told is not None
-    assert "not UTF-8" in told
+    assert reason is not None
+    assert place in reason
+    assert path in reason
+    assert "pipx install upstash-helper" in reason
 
 
-def test_this_very_python_is_named_by_its_whole_path() -> None:
-    """With its own link, by which it finds the packages of its virtual environment."""
+def test_path_that_is_not_utf8_is_rejected() -> None:
+    """A path that is not UTF-8 cannot be written to a service file."""
+    reason = executable.unsuitable_reason(("/home/zo\udceb/python",), {})
+
+    assert reason is not None
+    assert "not UTF-8" in reason
+
+
+def test_program_is_the_absolute_path_of_this_python() -> None:
+    """The program is the absolute path of this Python, with the virtual environment's link not resolved."""
     python, *arguments = executable.this_program()
 
     assert (Path(sys.executable).absolute(), ["-P", "-m", "upstash_helper"]) == (Path(python), arguments)

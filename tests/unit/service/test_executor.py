@@ -1,4 +1,4 @@
-"""Carrying plans out and taking them back: on a real disk, with a service manager that is only told."""
+"""Installing and uninstalling on a real disk, with a fake service manager."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.service_facts import Recorder, facts, listing
+from tests.support.install_context import Recorder, context, listing
 from upstash_helper.service import managed_files, planner
-from upstash_helper.service.executor import Execution, Installer, Uninstaller
-from upstash_helper.service.facts import Facts
+from upstash_helper.service.context import InstallContext
+from upstash_helper.service.executor import Executor, Installer, Uninstaller
 from upstash_helper.service.plan import ServiceError
 
 SERVICE = ".config/systemd/user/upstash-helper.service"
@@ -29,26 +29,26 @@ class Home:
         self.manager = Recorder()
         self.halts = 0
 
-    def facts(self, **changes: Any) -> Facts:
-        """Return facts about it."""
-        return facts(self.folder, **changes)
+    def context(self, **changes: Any) -> InstallContext:
+        """Return the install context of this home, with some fields changed."""
+        return context(self.folder, **changes)
 
-    def install(self, found: Facts | None = None, **options: Any) -> Execution:
+    def install(self, target: InstallContext | None = None, **options: Any) -> Executor:
         """Install."""
-        plan = planner.plan(found or self.facts())
-        execution = Installer(plan, runner=self.manager, halt=self._halt, **options)
-        execution.install()
-        return execution
+        plan = planner.plan(target or self.context())
+        executor = Installer(plan, runner=self.manager, halt=self._halt, **options)
+        executor.install()
+        return executor
 
-    def uninstall(self, found: Facts | None = None, *, purge: bool = False, **options: Any) -> Execution:
+    def uninstall(self, target: InstallContext | None = None, *, purge: bool = False, **options: Any) -> Executor:
         """Uninstall."""
-        plan = planner.whole_plan(found or self.facts())
-        execution = Uninstaller(plan, runner=self.manager, halt=self._halt, **options)
-        execution.uninstall(purge=purge)
-        return execution
+        plan = planner.whole_plan(target or self.context())
+        executor = Uninstaller(plan, runner=self.manager, halt=self._halt, **options)
+        executor.uninstall(purge=purge)
+        return executor
 
     def enable(self) -> None:
-        """Make the links that systemd makes."""
+        """Create the links that systemd creates."""
         for target, unit in (("sockets.target", "socket"), ("graphical-session.target", "service")):
             folder = self.folder / ".config/systemd/user" / f"{target}.wants"
             folder.mkdir()
@@ -56,7 +56,7 @@ class Home:
 
     @property
     def files(self) -> list[str]:
-        """What is in it."""
+        """The files and links in the home folder."""
         return listing(self.folder)
 
     def _halt(self) -> None:
@@ -65,18 +65,18 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A home folder with a file of its user's own."""
+    """A home folder with a file of the user."""
     (tmp_path / "notes.txt").write_text("mine")
     return Home(tmp_path)
 
 
-def actions(execution: Execution) -> list[str]:
-    """Return what was done."""
-    return [step.action for step in execution.steps]
+def actions(executor: Executor) -> list[str]:
+    """Return the actions of the executor's steps."""
+    return [step.action for step in executor.steps]
 
 
-def test_everything_is_written_and_started(home: Home) -> None:
-    """In the order in which a service manager needs it; a daemon that ran outside of it is stopped first."""
+def test_install_writes_and_starts_everything(home: Home) -> None:
+    """The commands are in the order that systemd needs. A daemon not started by systemd is stopped first."""
     home.install()
 
     assert [TRAY, SERVICE, SOCKET, BASH, MAN, "notes.txt"] == home.files
@@ -84,8 +84,8 @@ def test_everything_is_written_and_started(home: Home) -> None:
     assert 1 == home.halts
 
 
-def test_a_second_time_nothing_is_done(home: Home) -> None:
-    """Nothing is written, run or stopped."""
+def test_installing_twice_does_nothing(home: Home) -> None:
+    """The second time, nothing is written, run, or stopped."""
     home.install()
     before = {path: (home.folder / path).stat().st_mtime_ns for path in home.files}
     home.manager.ran.clear()
@@ -96,11 +96,11 @@ def test_a_second_time_nothing_is_done(home: Home) -> None:
     assert before == {path: (home.folder / path).stat().st_mtime_ns for path in home.files}
 
 
-def test_an_upgrade_writes_the_units_anew_and_restarts(home: Home) -> None:
-    """With the program's new path; what did not change is left alone."""
+def test_upgrade_rewrites_the_units_and_restarts(home: Home) -> None:
+    """Files with the program's path are rewritten, and files that did not change are not."""
     home.install()
     home.manager.ran.clear()
-    upgraded = home.facts(program=("/opt/next/bin/python", "-P", "-m", "upstash_helper"))
+    upgraded = home.context(program=("/opt/next/bin/python", "-P", "-m", "upstash_helper"))
 
     done = home.install(upgraded)
 
@@ -110,44 +110,44 @@ def test_an_upgrade_writes_the_units_anew_and_restarts(home: Home) -> None:
     assert "/opt/next/bin/python" in (home.folder / TRAY).read_text()
 
 
-def test_a_new_version_at_the_same_place_is_restarted(home: Home) -> None:
-    """As after `pipx upgrade`; the daemon of before would run on otherwise."""
+def test_new_version_at_the_same_path_is_restarted(home: Home) -> None:
+    """After `pipx upgrade`, the daemon is restarted."""
     home.install()
     home.manager.ran.clear()
 
-    done = home.install(home.facts(version="99.0"))
+    done = home.install(home.context(version="99.0"))
 
     assert ["run", "replace", "run", "run", "run"] == actions(done)
     assert ["stop", "daemon-reload", "reset-failed", "start"] == [it[2] for it in home.manager.ran]
 
 
-def test_a_dry_run_changes_nothing_and_shows_everything(home: Home) -> None:
-    """Including the commands."""
-    shown = home.install(dry=True)
+def test_dry_run_shows_all_steps_and_changes_nothing(home: Home) -> None:
+    """A dry run reports the same steps as a real one."""
+    planned = home.install(dry=True)
 
     assert (["notes.txt"], [], 0) == (home.files, home.manager.ran, home.halts)
     real = home.install()
-    upgraded = home.facts(version="99.0")
-    assert shown.steps == real.steps
+    upgraded = home.context(version="99.0")
+    assert planned.steps == real.steps
     assert home.install(upgraded, dry=True).steps == home.install(upgraded).steps
 
 
-def test_a_unit_that_was_changed_by_hand_is_not_overwritten(home: Home) -> None:
-    """The user is told which, and what to do; nothing else is done either."""
+def test_modified_unit_is_not_overwritten(home: Home) -> None:
+    """Installing fails with the file's name and a solution, before any other step."""
     home.install()
     unit = home.folder / SERVICE
     unit.write_text(unit.read_text().replace("RestartSec=2", "RestartSec=99"))
     home.manager.ran.clear()
 
-    with pytest.raises(ServiceError, match=r"upstash-helper\.service was changed by hand .*--force") as told:
-        home.install(home.facts(port=3999))
+    with pytest.raises(ServiceError, match=r"upstash-helper\.service was changed manually .*--force") as caught:
+        home.install(home.context(port=3999))
 
-    assert ("changed_by_hand", []) == (told.value.code, home.manager.ran)
+    assert ("changed_by_hand", []) == (caught.value.code, home.manager.ran)
     assert "RestartSec=99" in unit.read_text()
 
 
-def test_with_force_a_copy_of_what_was_changed_is_kept(home: Home) -> None:
-    """Under a name that systemd does not read."""
+def test_force_keeps_a_backup(home: Home) -> None:
+    """With `force`, a modified unit is replaced, and a backup is kept under a name that systemd ignores."""
     home.install()
     unit = home.folder / SERVICE
     changed = unit.read_text().replace("RestartSec=2", "RestartSec=99")
@@ -159,27 +159,27 @@ def test_with_force_a_copy_of_what_was_changed_is_kept(home: Home) -> None:
     assert "RestartSec=2\n" in unit.read_text()
 
 
-def test_a_completion_of_somebody_elses_is_left_alone(home: Home) -> None:
-    """The rest is installed, and the user is told."""
+def test_foreign_completion_is_left_alone(home: Home) -> None:
+    """A completion script not written by install is not replaced or removed, with a note. The rest is installed."""
     theirs = home.folder / BASH
     theirs.parent.mkdir(parents=True)
     theirs.write_text("complete -F _mine upstash-helper\n")
 
     done = home.install()
-    gone = home.uninstall()
+    removed = home.uninstall()
 
     assert "complete -F _mine upstash-helper\n" == theirs.read_text()
     assert any(BASH in text for text in done.notes)
-    assert any(BASH in text for text in gone.notes)
+    assert any(BASH in text for text in removed.notes)
 
 
-def test_a_tray_that_the_user_switched_off_stays_off(home: Home) -> None:
-    """Desktops write that into the entry; it goes all the same when everything goes."""
+def test_disabled_tray_entry_stays_disabled(home: Home) -> None:
+    """A tray entry that the desktop has disabled is not replaced, but is removed by uninstall."""
     home.install()
     entry = home.folder / TRAY
     entry.write_text(entry.read_text().replace("Autostart-enabled=true", "Autostart-enabled=false"))
 
-    home.install(home.facts(port=3999))
+    home.install(home.context(port=3999))
     kept = entry.read_text()
     home.uninstall()
 
@@ -187,26 +187,26 @@ def test_a_tray_that_the_user_switched_off_stays_off(home: Home) -> None:
     assert ["notes.txt"] == home.files
 
 
-def test_another_worlds_service_is_not_touched(home: Home, tmp_path: Path) -> None:
-    """Neither by install nor by uninstall, for the units have the same names."""
+def test_service_of_another_home_is_not_touched(home: Home, tmp_path: Path) -> None:
+    """The units of another home, which have the same names, are not changed by install or uninstall."""
     home.install()
     home.enable()
-    other = home.facts(root=tmp_path / "other", environment={"UPSTASH_HELPER_HOME": str(tmp_path / "other")})
+    other = home.context(root=tmp_path / "other", environment={"UPSTASH_HELPER_HOME": str(tmp_path / "other")})
     before = home.files
 
     with pytest.raises(ServiceError, match="another UPSTASH_HELPER_HOME"):
         home.install(other)
     home.manager.ran.clear()
-    gone = home.uninstall(other)
+    removed = home.uninstall(other)
 
     assert {SERVICE, SOCKET} <= set(home.files)
     assert [path for path in before if ".wants/" in path] == [path for path in home.files if ".wants/" in path]
-    assert any("another UPSTASH_HELPER_HOME" in text for text in gone.notes)
+    assert any("another UPSTASH_HELPER_HOME" in text for text in removed.notes)
     assert [] == home.manager.ran
 
 
-def test_uninstalling_leaves_what_was_there_before(home: Home) -> None:
-    """And no empty folder of ours."""
+def test_uninstall_restores_the_previous_state(home: Home) -> None:
+    """Uninstall also removes the empty folders that install created."""
     before = sorted(home.folder.rglob("*"))
     home.install()
     home.enable()
@@ -217,8 +217,8 @@ def test_uninstalling_leaves_what_was_there_before(home: Home) -> None:
     assert {".config", ".local", ".local/share"} == {str(path.relative_to(home.folder)) for path in left}
 
 
-def test_uninstalling_twice_is_no_mistake(home: Home) -> None:
-    """The second time there is nothing to do."""
+def test_uninstalling_twice_does_nothing(home: Home) -> None:
+    """The second time, there is nothing to do."""
     home.install()
     home.uninstall()
     home.manager.ran.clear()
@@ -227,23 +227,23 @@ def test_uninstalling_twice_is_no_mistake(home: Home) -> None:
 
 
 @pytest.mark.parametrize("present", [SOCKET, SERVICE, TRAY, BASH, MAN])
-def test_half_an_installation_can_be_removed(home: Home, present: str) -> None:
-    """Whatever was written last when it was cut short; a file that was being written, too."""
+def test_incomplete_installation_can_be_uninstalled(home: Home, present: str) -> None:
+    """Whichever files exist, they are removed, including a temporary file."""
     home.install()
     home.enable()
     for path in home.files:
         if path not in {present, "notes.txt"} and ".wants/" not in path:
             (home.folder / path).unlink()
-    debris = home.folder / ".config/systemd/user/.upstash-helper-ab12_cd3"
-    debris.write_text("[Unit")
+    temporary_files = home.folder / ".config/systemd/user/.upstash-helper-ab12_cd3"
+    temporary_files.write_text("[Unit")
 
     home.uninstall()
 
     assert ["notes.txt"] == home.files
 
 
-def test_an_installation_that_was_cut_short_is_finished_by_the_next(home: Home) -> None:
-    """A command that fails is told with what it said."""
+def test_interrupted_installation_is_completed_by_the_next(home: Home) -> None:
+    """A failed command is reported with its output, and installing again continues."""
     home.manager.failing = ["start"]
     with pytest.raises(ServiceError, match=r"start .*upstash-helper\.service` failed with code 1: no"):
         home.install()
@@ -256,8 +256,8 @@ def test_an_installation_that_was_cut_short_is_finished_by_the_next(home: Home) 
     ]
 
 
-def test_a_changed_unit_survives_as_a_copy(home: Home) -> None:
-    """What the user wrote is not thrown away, unless everything is to go."""
+def test_modified_unit_is_kept_as_a_backup(home: Home) -> None:
+    """Uninstall keeps a backup of a modified unit, and drop-ins, unless everything is purged."""
     home.install()
     unit = home.folder / SERVICE
     unit.write_text(unit.read_text().replace("RestartSec=2", "RestartSec=99"))
@@ -274,32 +274,32 @@ def test_a_changed_unit_survives_as_a_copy(home: Home) -> None:
     assert ["notes.txt"] == home.files
 
 
-def test_completions_stay_as_long_as_another_profile_is_installed(home: Home) -> None:
-    """They are for all profiles."""
+def test_documents_are_kept_while_another_profile_is_installed(home: Home) -> None:
+    """Completions and man pages are shared by all profiles."""
     home.install()
-    home.install(home.facts(profile="work"))
+    home.install(home.context(profile="work"))
 
     first = home.uninstall()
     between = home.files
-    home.uninstall(home.facts(profile="work"))
+    home.uninstall(home.context(profile="work"))
 
     assert {BASH, MAN} <= set(between)
     assert any("upstash-helper-work" in text for text in first.notes)
     assert ["notes.txt"] == home.files
 
 
-def test_a_man_page_of_an_older_version_goes_too(home: Home) -> None:
-    """Though this version has none of that name."""
-    home.install(home.facts(documents={"man/man1/upstash-helper-old.1": ".TH\n"}))
+def test_man_page_of_an_older_version_is_removed(home: Home) -> None:
+    """Man pages that this version does not have are also removed."""
+    home.install(home.context(documents={"man/man1/upstash-helper-old.1": ".TH\n"}))
 
     home.uninstall()
 
     assert ["notes.txt"] == home.files
 
 
-def test_systemd_takes_the_place_of_the_desktops_entry(home: Home) -> None:
-    """On a machine that got it since: the daemon is not started twice. And both can be removed."""
-    home.install(home.facts(systemd=False))
+def test_units_replace_the_autostart_entry(home: Home) -> None:
+    """If systemd becomes available, install removes the autostart entry, so that the daemon is not started twice."""
+    home.install(home.context(systemd=False))
     with_entry = home.files
 
     home.install()
@@ -311,34 +311,34 @@ def test_systemd_takes_the_place_of_the_desktops_entry(home: Home) -> None:
     assert ["notes.txt"] == home.files
 
 
-def test_without_a_manager_that_could_be_asked_everything_goes_all_the_same(home: Home) -> None:
-    """As when systemd's user manager cannot be reached: files and links are removed, no command is run."""
+def test_uninstall_without_a_reachable_manager(home: Home) -> None:
+    """If systemd cannot be reached, files and links are removed, and no command is run."""
     home.install()
     home.enable()
     home.manager.ran.clear()
 
-    home.uninstall(home.facts(systemd=False))
+    home.uninstall(home.context(systemd=False))
 
     assert (["notes.txt"], []) == (home.files, home.manager.ran)
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_the_other_platforms_leave_nothing_either(home: Home, platform: Any) -> None:
-    """Their commands are only told here."""
-    found = home.facts(platform=platform, systemd=False)
+def test_uninstall_on_other_platforms(home: Home, platform: Any) -> None:
+    """Uninstall also removes everything on macOS and Windows. Their commands are only recorded."""
+    target = home.context(platform=platform, systemd=False)
 
-    home.install(found)
+    home.install(target)
     installed = home.files
-    again = home.install(replace(found, daemon_running=True, tray_running=True))
-    home.uninstall(found)
+    again = home.install(replace(target, daemon_running=True, tray_running=True))
+    home.uninstall(target)
 
     assert len(installed) > 1
     assert [] == again.steps
     assert ["notes.txt"] == [path for path in home.files if not path.endswith("start.log")]
 
 
-def test_a_link_in_the_place_of_a_unit_is_not_followed(home: Home, tmp_path: Path) -> None:
-    """It may lead anywhere."""
+def test_symbolic_link_in_place_of_a_unit_is_not_followed(home: Home, tmp_path: Path) -> None:
+    """A symbolic link is replaced only with `force`, and its target is not changed."""
     target = tmp_path / "target"
     target.write_text("theirs")
     unit = home.folder / SERVICE
@@ -354,11 +354,11 @@ def test_a_link_in_the_place_of_a_unit_is_not_followed(home: Home, tmp_path: Pat
 
 
 @pytest.mark.parametrize("ending", [".service", ".desktop", ".plist", ".xml", ".1", ""])
-def test_the_mark_knows_its_own_file_from_a_changed_one(tmp_path: Path, ending: str) -> None:
-    """In every format, and in the encoding of Windows."""
-    text = managed_files.marked("first\nsecond\n", ending=ending, world="usual")
+def test_marker_detects_modified_and_foreign_files(tmp_path: Path, ending: str) -> None:
+    """The marker works in every format, and in the encoding of Windows."""
+    text = managed_files.with_marker("first\nsecond\n", extension=ending, home_id="usual")
     file = tmp_path / f"file{ending}"
-    seen = []
+    states = []
     for content in (
         text.encode(),
         text.replace("\n", "\r\n").encode("utf-16"),
@@ -368,7 +368,18 @@ def test_the_mark_knows_its_own_file_from_a_changed_one(tmp_path: Path, ending: 
         b"\xff\x00\xfa",
     ):
         file.write_bytes(content)
-        seen.append(managed_files.look(file).whose)
+        states.append(managed_files.inspect(file).ownership)
 
-    assert ["ours", "ours", "changed", "foreign", "foreign", "foreign"] == seen
-    assert "absent" == managed_files.look(tmp_path / "none").whose
+    assert ["unmodified", "unmodified", "modified", "foreign", "foreign", "foreign"] == states
+
+    assert "absent" == managed_files.inspect(tmp_path / "none").ownership
+
+
+def test_marker_of_an_earlier_version_is_recognized(tmp_path: Path) -> None:
+    """An upgrade replaces the files of an earlier version, so the marker's format must not change."""
+    digest = "ae6c63cff33bcfa3b6a2d6d0c9dd19521dedaa351146b1a642d2bfc9cf5a1e1f"
+    file = tmp_path / "upstash-helper.service"
+    for home_id in ("usual", "0123456789ab"):
+        file.write_text(f"[Unit]\n# Written by upstash-helper install (world {home_id}, sha256 {digest})\n")
+
+        assert managed_files.FileState("unmodified", home_id) == managed_files.inspect(file)

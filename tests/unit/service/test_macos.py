@@ -1,4 +1,4 @@
-"""macOS: the agents, read by ``plistlib``, and the commands."""
+"""macOS: the agents, parsed by ``plistlib``, and the commands."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from tests.support.service_facts import AWKWARD, facts
+from tests.support.install_context import AWKWARD, context
 from upstash_helper.service import planner
-from upstash_helper.service.facts import Facts
+from upstash_helper.service.context import InstallContext
 
 
-def mac(home: Path, **changes: Any) -> Facts:
-    """Return facts about a Mac."""
-    return facts(home, platform="darwin", systemd=False, **changes)
+def mac(home: Path, **changes: Any) -> InstallContext:
+    """Return the context of a Mac."""
+    return context(home, platform="darwin", systemd=False, **changes)
 
 
-def agents(found: Facts) -> dict[str, Any]:
-    """Return the agents by their files' names."""
+def agents(found: InstallContext) -> dict[str, Any]:
+    """Return the agents by file name."""
     plan = planner.plan(found)
     return {file.path.name: plistlib.loads(file.content) for file in plan.files if file.path.suffix == ".plist"}
 
 
-def test_the_agent_starts_at_login_and_after_a_crash(tmp_path: Path) -> None:
-    """Not after it was asked to stop."""
+def test_agent_starts_at_login_and_after_a_crash(tmp_path: Path) -> None:
+    """The agent starts the daemon at login and after a crash, but not after a clean exit."""
     agent = agents(mac(tmp_path))["io.upstash-helper.daemon.plist"]
 
     assert ("io.upstash-helper.daemon", True, {"SuccessfulExit": False}, "Background") == (
@@ -39,8 +39,8 @@ def test_the_agent_starts_at_login_and_after_a_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", AWKWARD)
-def test_launchd_runs_exactly_the_command(tmp_path: Path, path: str) -> None:
-    """In the environment that it needs; whatever the folders are called."""
+def test_command_and_environment_are_quoted(tmp_path: Path, path: str) -> None:
+    """Command and environment are quoted correctly, whatever characters they contain."""
     found = mac(tmp_path, program=(path, "<&>"), environment={"UPSTASH_HELPER_HOME": f"{path}<&>"}, root=Path(path))
 
     agent = agents(found)["io.upstash-helper.daemon.plist"]
@@ -49,21 +49,23 @@ def test_launchd_runs_exactly_the_command(tmp_path: Path, path: str) -> None:
     assert {"UPSTASH_HELPER_HOME": f"{path}<&>"} == agent["EnvironmentVariables"]
 
 
-def test_agents_go_into_the_users_library_and_domain(tmp_path: Path) -> None:
-    """No administrator is needed. What is loaded already is loaded anew only if it has changed."""
+def test_agents_are_installed_for_the_user(tmp_path: Path) -> None:
+    """Agents are installed for the user. A loaded agent is loaded again only if it has changed."""
     plan = planner.plan(mac(tmp_path, profile="work"))
 
     file = tmp_path / "Library" / "LaunchAgents" / "io.upstash-helper.daemon-work.plist"
     assert file in {one.path for one in plan.files}
-    started = [command for command in plan.after if "bootstrap" in command.argv]
+    started = [command for command in plan.after_install if "bootstrap" in command.argv]
     assert ("launchctl", "bootstrap", "gui/501", str(file)) == started[0].argv
     assert ("launchctl", "print", "gui/501/io.upstash-helper.daemon-work") == started[0].unless
-    assert [("launchctl", "bootout", "gui/501/io.upstash-helper.daemon-work")] == [one.argv for one in plan.before]
-    assert all(command.may_fail for command in plan.leaving)
+    assert [("launchctl", "bootout", "gui/501/io.upstash-helper.daemon-work")] == [
+        one.argv for one in plan.before_install
+    ]
+    assert all(command.may_fail for command in plan.before_uninstall)
 
 
-def test_the_tray_is_an_agent_of_its_own(tmp_path: Path) -> None:
-    """Who quits it does not have it back before the next login."""
+def test_tray_has_its_own_agent(tmp_path: Path) -> None:
+    """The tray has its own agent, which is not restarted when the user quits it."""
     found = agents(mac(tmp_path))
     without = agents(mac(tmp_path, tray="unwanted"))
 
@@ -72,9 +74,9 @@ def test_the_tray_is_an_agent_of_its_own(tmp_path: Path) -> None:
     assert ["io.upstash-helper.daemon.plist"] == list(without)
 
 
-def test_an_icon_that_is_shown_makes_room_for_a_newer_one(tmp_path: Path) -> None:
-    """At once, and not at the next login."""
-    shown = planner.plan(mac(tmp_path, tray_running=True)).after[-1]
+def test_running_tray_is_replaced_after_an_upgrade(tmp_path: Path) -> None:
+    """After an upgrade, a running tray is replaced immediately."""
+    shown = planner.plan(mac(tmp_path, tray_running=True)).after_install[-1]
 
     assert ("changed", False, "--replace") == (shown.when, shown.waits, shown.argv[-1])
-    assert not any("--replace" in command.argv for command in planner.plan(mac(tmp_path)).after)
+    assert not any("--replace" in command.argv for command in planner.plan(mac(tmp_path)).after_install)

@@ -1,4 +1,4 @@
-"""The templates: whole, explained, and in the wheel."""
+"""The templates: filled in completely, explained in comments, and part of the wheel."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NAMES = sorted(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_template_says_what_it_is_for(name: str) -> None:
-    """In its own comments, which are installed with it."""
+def test_every_template_is_explained(name: str) -> None:
+    """Each template is explained in its comments, which are installed with it."""
     comments = re.findall(r"^#.*$|<!--.*?-->", template(name), re.MULTILINE | re.DOTALL)
 
     assert "upstash-helper install" in " ".join(comments)
 
 
-def test_a_value_is_never_taken_for_a_place() -> None:
-    """Somebody may be called ``@NAME@``."""
+def test_value_that_looks_like_a_placeholder_is_not_replaced() -> None:
+    """A value such as ``@NAME@`` is not replaced again."""
     values = {"NAME": "@DESCRIPTION@", "DESCRIPTION": "@PORT@", "PORT": "1", "VERSION": "1", "EXEC_START": "@NAME@"}
     text = fill("systemd/upstash-helper.service", values, lines={"ENVIRONMENT": ["@PORT@", "@NAME@"]})
 
@@ -37,17 +37,17 @@ def test_a_value_is_never_taken_for_a_place() -> None:
     assert "ExecStart=@NAME@\n@PORT@\n@NAME@\nRestart=" in text
 
 
-def test_a_template_that_is_missing_is_told() -> None:
-    """And a place without a value is a mistake of ours."""
-    with pytest.raises(TemplateMissing, match="is missing: this copy of upstash-helper is not whole"):
+def test_missing_template_and_missing_value() -> None:
+    """A missing template is an error that the user can fix. A placeholder without a value is a bug."""
+    with pytest.raises(TemplateMissing, match="is missing: this installation of upstash-helper is incomplete"):
         template("systemd/none.service")
     with pytest.raises(KeyError):
         fill("systemd/upstash-helper.service", {})
 
 
 @pytest.mark.slow
-def test_a_wheel_has_them_all(tmp_path: Path) -> None:
-    """Where the program looks for them: an installed one has no checkout."""
+def test_wheel_contains_all_templates(tmp_path: Path) -> None:
+    """The wheel has all templates in the package, because an installation has no checkout."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
         cwd=ROOT, check=True, capture_output=True, timeout=120,
@@ -57,6 +57,6 @@ def test_a_wheel_has_them_all(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as files:
         inside = {name: files.read(name) for name in files.namelist() if name.startswith("upstash_helper/service/te")}
 
-    wanted = {f"upstash_helper/service/templates/{name}": (ROOT / "install" / name).read_bytes() for name in NAMES}
+    expected = {f"upstash_helper/service/templates/{name}": (ROOT / "install" / name).read_bytes() for name in NAMES}
     del inside["upstash_helper/service/templating.py"]
-    assert wanted == inside
+    assert expected == inside

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said of those that cannot be used."""
+"""Settings: their sources and precedence, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """An empty world."""
+    """An empty ``UPSTASH_HELPER_HOME``."""
     return tmp_path
 
 
@@ -30,8 +30,8 @@ def write(home: Path, text: str, profile: str = "") -> Path:
     return path
 
 
-def test_without_anything_the_defaults_hold(home: Path) -> None:
-    """A fresh installation asks Upstash itself, on port 3000, and keeps the key in the keyring."""
+def test_defaults(home: Path) -> None:
+    """A new installation uses Upstash, port 3000, and the keyring."""
     settings = load_profile(environ=environ(home)).settings
 
     assert Settings() == settings
@@ -41,25 +41,28 @@ def test_without_anything_the_defaults_hold(home: Path) -> None:
     assert "http://localhost:3000" == settings.redirect_uri
 
 
-def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(home: Path) -> None:
-    """And each setting knows where it came from."""
+def test_flags_take_precedence_over_variables_and_variables_over_the_file(home: Path) -> None:
+    """The source of each setting is recorded."""
     path = write(home, 'port = 1111\nlog_level = "debug"\nclient_id = "from-file"\n')
 
-    world = load_profile(environ=environ(home, PORT="2222", LOG_LEVEL="error"), flags={"port": 3333, "client_id": None})
+    profile = load_profile(
+        environ=environ(home, PORT="2222", LOG_LEVEL="error"), flags={"port": 3333, "client_id": None}
+    )
 
-    assert (3333, "error", "from-file") == (world.settings.port, world.settings.log_level, world.settings.client_id)
+    settings = profile.settings
+    assert (3333, "error", "from-file") == (settings.port, settings.log_level, settings.client_id)
     assert {
         "port": "flag",
         "log_level": "UPSTASH_HELPER_LOG_LEVEL",
         "client_id": str(path),
-    } == world.sources
+    } == profile.sources
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("prot = 1\n", "unknown setting 'prot'. Did you mean 'port'?"),
-        ("something_else = 1\n", "unknown setting 'something_else'. Known are:"),
+        ("something_else = 1\n", "unknown setting 'something_else'. Known settings:"),
         ("port = 0\n", "setting 'port'"),
         ("port = 70000\n", "setting 'port'"),
         ('port = "3000"\n', "setting 'port'"),
@@ -70,31 +73,31 @@ def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(home: Path) -> No
         ('api_url = "ftp://localhost"\n', "expected https"),
         ('auth_url = "https://user:pw@auth.upstash.com"\n', "without user"),
         ('auth_url = "https://[::1"\n', "not a URL"),
-        ('rest_url = "https://{database}"\n', "only '{host}'"),
+        ('rest_url = "https://{database}"\n', "the only placeholder is '{host}'"),
         ("port = \n", "not valid TOML"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_with_its_file(home: Path, text: str, said: str) -> None:
-    """What, where, and what is taken instead; nothing is ignored."""
+def test_invalid_setting_in_the_file_is_an_error_that_names_it(home: Path, text: str, expected: str) -> None:
+    """The error names the file, the setting, and the allowed values. Nothing is ignored."""
     path = write(home, text)
 
     with pytest.raises(SettingsError) as caught:
         load_profile(environ=environ(home))
 
     assert str(path) in str(caught.value)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "value"), [("PROT", "1"), ("PORT", "many"), ("OPEN_BROWSER", "perhaps")])
-def test_a_variable_that_cannot_be_used_is_named(home: Path, name: str, value: str) -> None:
-    """A misspelt variable does not go unnoticed."""
+def test_invalid_variable_is_an_error_that_names_it(home: Path, name: str, value: str) -> None:
+    """Misspelled variables are not ignored."""
     with pytest.raises(SettingsError, match=f"UPSTASH_HELPER_{name}"):
         load_profile(environ=environ(home, **{name: value}))
 
 
 @pytest.mark.parametrize(("text", "value"), [("false", False), ("0", False), ("true", True), ("1", True)])
-def test_text_is_read_as_what_the_setting_is(home: Path, text: str, value: bool) -> None:  # noqa: FBT001 - a parameter
-    """Variables are text; so are flags."""
+def test_text_is_converted_to_the_type_of_the_setting(home: Path, text: str, value: bool) -> None:  # noqa: FBT001 - a parameter
+    """Values of variables and flags are text."""
     assert value is load_profile(environ=environ(home, OPEN_BROWSER=text)).settings.open_browser
     assert value is load_profile(environ=environ(home), flags={"open_browser": text}).settings.open_browser
 
@@ -102,13 +105,13 @@ def test_text_is_read_as_what_the_setting_is(home: Path, text: str, value: bool)
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:3100", "http://localhost:3100", "http://[::1]:3100", "https://x.example"]
 )
-def test_plain_http_is_taken_on_this_machine_alone(home: Path, url: str) -> None:
-    """Secrets travel to it: anywhere else it must be https."""
+def test_plain_http_is_allowed_on_loopback(home: Path, url: str) -> None:
+    """Secrets are sent to these URLs, so everything else must be https."""
     assert url == load_profile(environ=environ(home, API_URL=url)).settings.api_url
 
 
-def test_a_file_that_cannot_be_read_is_said(home: Path) -> None:
-    """Not a traceback, and not the defaults."""
+def test_unreadable_file_is_an_error(home: Path) -> None:
+    """The defaults are not used in its place."""
     path = home / "config" / "config.toml"
     path.mkdir(parents=True)
 
@@ -116,8 +119,8 @@ def test_a_file_that_cannot_be_read_is_said(home: Path) -> None:
         load_profile(environ=environ(home))
 
 
-def test_profiles_are_worlds_apart(home: Path) -> None:
-    """Folders, settings and the keyring's entry are each profile's own."""
+def test_profiles_have_separate_folders_settings_and_keyring_entries(home: Path) -> None:
+    """Nothing is shared between profiles."""
     write(home, "port = 1111\n")
     write(home, "port = 2222\n", "profiles/work")
 
@@ -129,15 +132,15 @@ def test_profiles_are_worlds_apart(home: Path) -> None:
         assert getattr(one.folders, folder) != getattr(two.folders, folder)
 
 
-def test_the_profile_may_come_from_the_environment(home: Path) -> None:
-    """The flag is stronger."""
+def test_profile_from_the_environment_is_overridden_by_the_flag(home: Path) -> None:
+    """Flags take precedence for the profile, too."""
     assert "work" == locate(environ=environ(home, PROFILE="work"))[0]
     assert "play" == locate(profile="play", environ=environ(home, PROFILE="work"))[0]
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "A", "", " ", "x" * 33, "-a", ".", "con:"])
-def test_a_profile_that_cannot_be_a_folder_is_refused(home: Path, name: str) -> None:
-    """Before any file is touched."""
+def test_invalid_profile_name_is_rejected(home: Path, name: str) -> None:
+    """A name that could escape its folder never reaches the file system."""
     if not name:
         assert "default" == locate(profile=name, environ=environ(home))[0]
         return
@@ -145,8 +148,8 @@ def test_a_profile_that_cannot_be_a_folder_is_refused(home: Path, name: str) -> 
         locate(profile=name, environ=environ(home))
 
 
-def test_a_key_belongs_to_the_service_that_made_it(home: Path) -> None:
-    """A daemon pointed at a sandbox for a while neither finds the real key nor overwrites it."""
+def test_each_api_url_has_its_own_credential(home: Path) -> None:
+    """A daemon that uses a sandbox for a while neither reads the real API key nor overwrites it."""
     real = load_profile(environ=environ(home))
     sandbox = load_profile(environ=environ(home, API_URL="http://127.0.0.1:3100"))
 
@@ -154,46 +157,46 @@ def test_a_key_belongs_to_the_service_that_made_it(home: Path) -> None:
     assert real.credential_file != sandbox.credential_file
 
 
-def test_a_world_of_its_own_has_a_keyring_entry_of_its_own(home: Path) -> None:
-    """Trying something out below another root does not touch the user's own entry."""
+def test_each_home_has_its_own_keyring_entry(home: Path) -> None:
+    """Experiments below another root do not touch the user's entry."""
     assert load_profile(environ=environ(home)).credential_name != load_profile(environ={}).credential_name
     assert "default" == load_profile(environ={}).credential_name
 
 
 @pytest.mark.parametrize(
-    ("text", "environ", "flags", "said"),
+    ("text", "environ", "flags", "expected"),
     [
-        ("api_port = 27000\n", {}, {}, "config.toml: setting 'api_port': it is used with port_policy = \"on-demand\""),
-        ("", {"UPSTASH_HELPER_API_PORT": "27000"}, {}, "UPSTASH_HELPER_API_PORT: setting 'api_port': it is used with"),
-        ("", {}, {"api_port": "27000"}, "flag: setting 'api_port': it is used with"),
+        ("api_port = 27000\n", {}, {}, "config.toml: setting 'api_port': it has no effect unless port_policy"),
+        ("", {"UPSTASH_HELPER_API_PORT": "27000"}, {}, "UPSTASH_HELPER_API_PORT: setting 'api_port': it has no effect"),
+        ("", {}, {"api_port": "27000"}, "flag: setting 'api_port': it has no effect"),
         ('port_policy = "on-demand"\napi_port = 27000\n', {}, {"port_policy": "always"}, "config.toml: setting"),
-        ('port_policy = "on-demand"\napi_port = 3000\n', {}, {}, "3000 is the port of sign-ins"),
+        ('port_policy = "on-demand"\napi_port = 3000\n', {}, {}, "3000 is the callback port"),
         ('port_policy = "on-demand"\nport = 26300\n', {}, {"api_port": "26300"}, "flag: setting 'api_port': 26300 is"),
         ('port_policy = "ondemand"\n', {}, {}, "'always', 'on-demand'"),
     ],
 )
-def test_ports_that_would_not_be_used_are_refused(
-    tmp_path: Path, text: str, environ: dict[str, str], flags: dict[str, object], said: str
+def test_conflicting_port_settings_are_rejected(
+    tmp_path: Path, text: str, environ: dict[str, str], flags: dict[str, object], expected: str
 ) -> None:
-    """A port that is silently ignored is worse than none; and the two ports cannot be one."""
+    """An API port without effect is an error, and so is one that equals the callback port."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text(text)
 
     with pytest.raises(SettingsError) as refused:
         load_profile(environ={"UPSTASH_HELPER_HOME": str(tmp_path), **environ}, flags=flags)
 
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize("seconds", [0, 5, 86_400])
-def test_how_long_an_idle_daemon_stays(seconds: int) -> None:
-    """For ever, or long enough for a service manager not to take its leaving for a failure."""
+def test_idle_exit_accepts_zero_and_at_least_five_seconds(seconds: int) -> None:
+    """0 disables it; less than 5 would look like a crash loop to systemd."""
     assert seconds == load_profile(environ={"UPSTASH_HELPER_IDLE_EXIT": str(seconds)}).settings.idle_exit
 
 
 @pytest.mark.parametrize("seconds", [-1, 1, 4, 86_401])
-def test_a_daemon_that_would_leave_too_soon_is_refused(tmp_path: Path, seconds: int) -> None:
-    """In a file, in the environment and as a flag."""
+def test_idle_exit_out_of_range_is_rejected(tmp_path: Path, seconds: int) -> None:
+    """In the file, in the environment, and as a flag."""
     (tmp_path / "config").mkdir()
     home = {"UPSTASH_HELPER_HOME": str(tmp_path)}
 
@@ -216,8 +219,8 @@ def test_a_daemon_that_would_leave_too_soon_is_refused(tmp_path: Path, seconds: 
         ({"port_policy": "on-demand", "api_port": 27000}, (27000,)),
     ],
 )
-def test_where_the_api_may_be(tmp_path: Path, values: dict[str, object], ports: tuple[int, ...]) -> None:
-    """On the one port of everything; or on a port of its own, which is never that of sign-ins."""
+def test_ports_to_try_for_the_api(tmp_path: Path, values: dict[str, object], ports: tuple[int, ...]) -> None:
+    """The single port, or with on-demand a separate port that is never the callback port."""
     settings = load_profile(environ={"UPSTASH_HELPER_HOME": str(tmp_path)}, flags=values).settings
 
     assert ports == settings.api_ports

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.support.others import NOBODY, Other, another, skip_unless_root
+from tests.support.other_programs import NOBODY, OtherProgram, other_program, skip_unless_root
 from upstash_helper.system import socket_owners
 from upstash_helper.system.peers import (
     LOOKUPS,
@@ -55,11 +55,11 @@ def forbidden(client: Address, server: Address) -> int | None:
 
 
 @contextlib.contextmanager
-def connection_from(host: str, target: str, *, user: int = 0) -> Iterator[tuple[Address, Address, Other]]:
+def connection_from(host: str, target: str, *, user: int = 0) -> Iterator[tuple[Address, Address, OtherProgram]]:
     """Let another program connect; yield the server's address, the client's address, and the program."""
     with (
         socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener,
-        another("connect", target, listener.getsockname()[1], user=user) as client,
+        other_program("connect", target, listener.getsockname()[1], user=user) as client,
         listener.accept()[0] as ours,
     ):
         yield ours.getsockname()[:2], ours.getpeername()[:2], client
@@ -105,7 +105,7 @@ def test_t50_half_closed_connections_are_attributed(lookup: Lookup) -> None:
     """
     skip_unless_root()
     with connection_from("127.0.0.1", "127.0.0.1", user=NOBODY) as (local, remote, client):
-        client.tell("half")
+        client.close_socket("half")
 
         assert SystemPeers(lookups=(lookup,)).is_other_user(local, remote)
 

@@ -1,4 +1,4 @@
-"""The session bus, as far as a tray needs it."""
+"""Calls and signals on the session bus, as a tray needs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dbus_fast import Message, MessageType
 
 from upstash_helper.system.session_bus import session_bus_address
-from upstash_helper_tray.backends.bus_connection import PatientBus
+from upstash_helper_tray.backends.bus_connection import BusConnection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """What is called."""
+    """An interface of an object on the bus."""
 
     name: str
-    """Whose object, on the bus."""
+    """Bus name of the program that owns the object."""
     path: str
     interface: str
 
@@ -28,42 +28,42 @@ class Target(NamedTuple):
 BUS: Final = "org.freedesktop.DBus"
 WATCHER: Final = "org.kde.StatusNotifierWatcher"
 WATCHER_PATH: Final = "/StatusNotifierWatcher"
-_BUS_ITSELF: Final = Target(BUS, "/org/freedesktop/DBus", BUS)
+_BUS_TARGET: Final = Target(BUS, "/org/freedesktop/DBus", BUS)
 
-CALL_SECONDS: Final = 10.0
-"""For an answer of the panel, or of whoever shows notifications."""
+CALL_TIMEOUT: Final = 10.0
+"""Seconds to wait for a reply from the panel or the notification server."""
 
 
 class BusLost(Exception):
-    """The session bus cannot be reached, or has gone: the session is over."""
+    """The session bus cannot be reached, or the connection is lost because the session has ended."""
 
 
-class Refused(Exception):
-    """A call was answered by an error, which has a ``name``."""
+class CallError(Exception):
+    """A call was answered with an error. ``name`` is its D-Bus error name."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{name}: {text}")
         self.name = name
 
 
-FAILURES: Final = (BusLost, Refused, TimeoutError)
-"""All that ``call`` raises."""
+CALL_ERRORS: Final = (BusLost, CallError, TimeoutError)
+"""All exceptions that ``call`` raises."""
 
 
-async def connected() -> MessageBus:
+async def connect() -> MessageBus:
     """
     Connect to the user's session bus.
 
     Raises:
-        BusLost: If there is none, or it does not let us in.
+        BusLost: If there is none, or it rejects the connection.
     """
     address = session_bus_address()
     if not address:
         message = "There is no session bus."
         raise BusLost(message)
     try:
-        async with asyncio.timeout(CALL_SECONDS):
-            return await PatientBus(address).connect()
+        async with asyncio.timeout(CALL_TIMEOUT):
+            return await BusConnection(address).connect()
     except Exception as error:
         message = f"The session bus cannot be reached: {error}"
         raise BusLost(message) from error
@@ -76,25 +76,25 @@ async def call(
     signature: str = "",
     body: Sequence[Any] = (),
     *,
-    seconds: float = CALL_SECONDS,
+    seconds: float = CALL_TIMEOUT,
 ) -> list[Any]:
     """
-    Call a method and return the body of its answer.
+    Call a method and return the body of the reply.
 
     Args:
-        bus: Over which.
-        target: What to call.
+        bus: The connection.
+        target: The object and interface.
         member: The method.
-        signature: Of the arguments.
+        signature: D-Bus signature of the arguments.
         body: The arguments.
-        seconds: To wait for the answer.
+        seconds: How long to wait for the reply.
 
     Raises:
-        BusLost: If the bus goes, or has gone.
-        Refused: If it is answered by an error.
-        TimeoutError: If it is not answered.
+        BusLost: If the connection is lost.
+        CallError: If the reply is an error.
+        TimeoutError: If there is no reply.
     """
-    asked = Message(
+    request = Message(
         destination=target.name,
         path=target.path,
         interface=target.interface,
@@ -104,26 +104,26 @@ async def call(
     )
     try:
         async with asyncio.timeout(seconds):
-            reply = await bus.call(asked)
+            reply = await bus.call(request)
     except TimeoutError:
         raise
     except (EOFError, OSError) as error:
-        message = "The session bus is gone."
+        message = "The connection to the session bus is lost."
         raise BusLost(message) from error
     if reply.message_type is MessageType.ERROR:
-        raise Refused(reply.error_name or "", str(reply.body))
+        raise CallError(reply.error_name or "", str(reply.body))
     return list(reply.body)
 
 
-async def follow(bus: MessageBus, rule: str) -> None:
-    """Have the bus send the signals of a match rule. Raises what ``call`` does."""
-    await call(bus, _BUS_ITSELF, "AddMatch", "s", [rule])
+async def subscribe(bus: MessageBus, rule: str) -> None:
+    """Subscribe to the signals of a match rule. Raises as ``call``."""
+    await call(bus, _BUS_TARGET, "AddMatch", "s", [rule])
 
 
-def owner_of(name: str) -> str:
-    """Return the match rule that tells who has a name, and that nobody has it any more."""
+def owner_changes(name: str) -> str:
+    """Return the match rule for changes of a bus name's owner."""
     return f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{name}'"
 
 
 HOST_REGISTERED: Final = f"type='signal',interface='{WATCHER}',member='StatusNotifierHostRegistered'"
-"""The match rule that tells of panels which come after their watcher."""
+"""The match rule for panels that start later than their watcher."""

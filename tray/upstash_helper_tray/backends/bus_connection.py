@@ -1,8 +1,9 @@
 """
-A connection to a message bus that waits while the bus does not read.
+A connection to a message bus with back-pressure: it queues messages while the bus does not read.
 
-dbus-fast takes a full socket for a lost one and hangs up: https://github.com/altdesktop/python-dbus-next/issues/153.
-A tray is part of a desktop that may be busy for a while, and has to be there afterwards.
+dbus-fast treats a full socket as a lost connection and closes it:
+https://github.com/altdesktop/python-dbus-next/issues/153. A desktop may be busy for a while, which the tray has to
+survive.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     Sent = asyncio.Future[None]
 
 
-class PatientBus(MessageBus):
+class BusConnection(MessageBus):
     """
-    A ``MessageBus`` that gives dbus-fast one message at a time, and only when the socket has room.
+    A ``MessageBus`` that hands dbus-fast one message at a time, and only while the socket is writable.
 
-    Linux calls a socket of this kind writable while no more than a quarter of its buffer is in use, so that of whatever
-    is sent then at least a part goes; dbus-fast sends the rest of it when there is room again.
+    On Linux a Unix socket is writable while at most a quarter of its buffer is in use, so at least part of the message
+    is written. dbus-fast then writes the remainder as soon as there is room.
     """
 
     def __init__(self, bus_address: str) -> None:
@@ -37,84 +38,84 @@ class PatientBus(MessageBus):
             bus_address: As in ``DBUS_SESSION_BUS_ADDRESS``.
         """
         super().__init__(bus_address=bus_address)
-        self._held: deque[tuple[Message, Sent]] = deque()
+        self._queue: deque[tuple[Message, Sent]] = deque()
         self._last: Sent | None = None
-        self._waits = False
-        self._disconnect_future.add_done_callback(lambda _: self._give_up())
+        self._send_scheduled = False
+        self._disconnect_future.add_done_callback(lambda _: self._cancel_queued())
 
     def send(self, msg: Message) -> Sent:  # type: ignore[override]  # as aio.MessageBus, against its own base
         """
-        Send a message as soon as the bus takes it, after all that were to be sent before.
+        Queue a message. Messages are sent in order.
 
         Returns:
-            A future that is done when the message has gone, and is cancelled if the bus has gone first.
+            A future that is done when the message has been written, and canceled if the connection is lost first.
 
         Raises:
-            ConnectionResetError: If there is no bus, and the message wants an answer.
+            ConnectionResetError: If the connection is lost, and the message expects a reply.
         """
         sent: Sent = self._loop.create_future()
         if not self.connected:
-            if _wants_an_answer(msg):
-                message = "The message bus is gone."
+            if _expects_reply(msg):
+                message = "The connection to the message bus is lost."
                 raise ConnectionResetError(message)
-            # Whoever only tells something need not know that nobody listens: `wait_for_disconnect` is for that.
+            # Signals need no error: `wait_for_disconnect` already reports the loss.
             sent.cancel()
             return sent
-        self._held.append((msg, sent))
-        if not self._waits:
-            self._waits = True
-            # Not at once: a bus that is found gone makes dbus-fast forget the interfaces, and it may be going through
-            # them right now to have one of them tell something.
-            self._loop.call_soon(self._send_what_goes)
+        self._queue.append((msg, sent))
+        if not self._send_scheduled:
+            self._send_scheduled = True
+            # Not immediately: if the connection turns out to be lost, dbus-fast clears its interfaces, which it may be
+            # iterating over right now to emit this very signal.
+            self._loop.call_soon(self._send_queued)
         return sent
 
-    def _send_what_goes(self) -> None:
-        self._waits = False
-        while self._held and self.connected:
+    def _send_queued(self) -> None:
+        self._send_scheduled = False
+        while self._queue and self.connected:
             if self._last is not None and not self._last.done():
-                self._waits = True
-                self._last.add_done_callback(lambda _: self._send_what_goes())
+                self._send_scheduled = True
+                self._last.add_done_callback(lambda _: self._send_queued())
                 return
-            if not self._has_room():
-                self._waits = True
-                # dbus-fast watches the socket only while a message has gone in part, and that has been seen to above.
-                self._loop.add_writer(self._socket, self._room_again)
+            if not self._is_writable():
+                self._send_scheduled = True
+                # dbus-fast watches the socket only while a message is partly written, which the branch above excludes.
+                self._loop.add_writer(self._socket, self._on_writable)
                 return
-            message, sent = self._held.popleft()
+            message, sent = self._queue.popleft()
             try:
                 self._last = super().send(message)
             except OSError:
-                # It has found the bus gone and hung up, and then tried to watch the socket all the same.
+                # dbus-fast found the connection lost and closed it, and then tried to watch the closed socket.
                 sent.cancel()
                 return
-            self._last.add_done_callback(partial(_hand_on, sent))
+            self._last.add_done_callback(partial(_forward_result, sent))
 
-    def _give_up(self) -> None:
-        while self._held:
-            self._held.popleft()[1].cancel()
+    def _cancel_queued(self) -> None:
+        while self._queue:
+            self._queue.popleft()[1].cancel()
 
     @property
     def _socket(self) -> int:
-        assert self._fd is not None  # noqa: S101 - tells the type checker what `connected` says
+        assert self._fd is not None  # noqa: S101 - for the type checker; `connected` implies it
         return self._fd
 
-    def _room_again(self) -> None:
+    def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket)
-        self._send_what_goes()
+        self._send_queued()
 
-    def _has_room(self) -> bool:
-        if sys.platform == "win32":  # which has neither this bus nor `poll`
+    def _is_writable(self) -> bool:
+        if sys.platform == "win32":  # which has neither a session bus nor `poll`
             return True
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
         return bool(poll.poll(0))
 
 
-def _wants_an_answer(message: Message) -> bool:
+def _expects_reply(message: Message) -> bool:
     return message.message_type is MessageType.METHOD_CALL and not message.flags & MessageFlag.NO_REPLY_EXPECTED
 
 
-def _hand_on(sent: Sent, last: Sent) -> None:
+def _forward_result(sent: Sent, last: Sent) -> None:
     if last.cancelled() or last.exception() is not None:
         sent.cancel()
     elif not sent.done():

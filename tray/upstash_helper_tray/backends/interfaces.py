@@ -1,10 +1,10 @@
 """
-The D-Bus interfaces of a tray icon, without what is behind them.
+The D-Bus interfaces of a tray icon and its menu.
 
 https://www.freedesktop.org/wiki/Specifications/StatusNotifierItem/ and libdbusmenu's ``dbus-menu.xml``.
 """
 
-# Without `from __future__ import annotations`: dbus-fast reads the annotations, and takes the text "None" for a type.
+# No `from __future__ import annotations`: dbus-fast reads the annotations, and would take the string "None" for a type.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,10 +15,12 @@ from dbus_fast.annotations import DBusBool, DBusInt32, DBusObjectPath, DBusSigna
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
 from upstash_helper_tray.backends.layout import Layout, Node
-from upstash_helper_tray.backends.pixmaps import Pixmaps
 
 ITEM_PATH: Final = "/StatusNotifierItem"
 MENU_PATH: Final = "/MenuBar"
+
+Pixmaps = list[list[object]]
+"""Width, height, and pixels of an image in several sizes."""
 
 DBusPixmaps = Annotated[Pixmaps, DBusSignature("a(iiay)")]
 DBusToolTip = Annotated[list[Any], DBusSignature("(sa(iiay)ss)")]
@@ -36,8 +38,8 @@ _NO_SUCH_ITEM: Final = "org.freedesktop.DBus.Error.InvalidArgs"
 
 
 @dataclass
-class Shown:
-    """What the icon shows now."""
+class ItemState:
+    """What the icon currently shows."""
 
     name: str
     title: str = ""
@@ -48,29 +50,29 @@ class Shown:
 class StatusNotifierItem(ServiceInterface):
     """``org.kde.StatusNotifierItem``."""
 
-    def __init__(self, shown: Shown, *, activated: Callable[[], None]) -> None:
+    def __init__(self, state: ItemState, *, activated: Callable[[], None]) -> None:
         """
         Args:
-            shown: What to show; whoever changes it emits the signal.
-            activated: Is called when the icon is clicked.
+            state: What to show. Code that changes it has to emit the matching signal.
+            activated: Called when the icon is clicked.
         """
         super().__init__("org.kde.StatusNotifierItem")
-        self._shown = shown
+        self._state = state
         self._activated = activated
 
     @dbus_method()
     def Activate(self, x: DBusInt32, y: DBusInt32) -> None:
-        """Take a click on the icon."""
+        """Handle a click on the icon."""
         self._activated()
 
     @dbus_method()
     def SecondaryActivate(self, x: DBusInt32, y: DBusInt32) -> None:
-        """Take a click with the middle button."""
+        """Handle a click with the middle button."""
         self._activated()
 
     @dbus_method()
     def ContextMenu(self, x: DBusInt32, y: DBusInt32) -> None:
-        """Do nothing: hosts show the menu that ``Menu`` names."""
+        """Do nothing: hosts show the menu at the path ``Menu``."""
 
     @dbus_method()
     def Scroll(self, delta: DBusInt32, orientation: DBusStr) -> None:
@@ -78,38 +80,38 @@ class StatusNotifierItem(ServiceInterface):
 
     @dbus_property(access=_READ)
     def Category(self) -> DBusStr:
-        """Return what kind of item it is."""
+        """Return the category of the item."""
         return "ApplicationStatus"
 
     @dbus_property(access=_READ)
     def Id(self) -> DBusStr:
-        """Return a name that is the same in every session."""
-        return self._shown.name
+        """Return an id that is the same in every session."""
+        return self._state.name
 
     @dbus_property(access=_READ)
     def Title(self) -> DBusStr:
-        """Return what it is called, also to a screen reader."""
-        return " – ".join(self._shown.title.splitlines()) or self._shown.name
+        """Return the title, which screen readers use as well."""
+        return " – ".join(self._state.title.splitlines()) or self._state.name
 
     @dbus_property(access=_READ)
     def Status(self) -> DBusStr:
-        """Return whether it is to be seen. NeedsAttention makes some hosts blink for as long as it lasts."""
-        return "Active" if self._shown.visible else "Passive"
+        """Return whether the item is visible. Never NeedsAttention, which makes some hosts blink until it ends."""
+        return "Active" if self._state.visible else "Passive"
 
     @dbus_property(access=_READ)
     def WindowId(self) -> DBusInt32:
-        """Return that there is no window."""
+        """Return 0: there is no window."""
         return 0
 
     @dbus_property(access=_READ)
     def IconName(self) -> DBusStr:
-        """Return nothing: the picture is in ``IconPixmap``."""
+        """Return nothing: the image is in ``IconPixmap``."""
         return ""
 
     @dbus_property(access=_READ)
     def IconPixmap(self) -> DBusPixmaps:
-        """Return the picture in several sizes."""
-        return self._shown.pixmaps
+        """Return the image in several sizes."""
+        return self._state.pixmaps
 
     @dbus_property(access=_READ)
     def IconThemePath(self) -> DBusStr:
@@ -143,35 +145,35 @@ class StatusNotifierItem(ServiceInterface):
 
     @dbus_property(access=_READ)
     def ToolTip(self) -> DBusToolTip:
-        """Return a heading and a text; the text may hold markup, so that ours is escaped."""
-        heading, _, text = self._shown.title.partition("\n")
-        return ["", [], heading, escaped(text)]
+        """Return a heading and a text. Hosts interpret markup in the text, so ours is escaped."""
+        heading, _, text = self._state.title.partition("\n")
+        return ["", [], heading, escape_markup(text)]
 
     @dbus_property(access=_READ)
     def ItemIsMenu(self) -> DBusBool:
-        """Return that a click does something else than to show the menu."""
+        """Return False: a click on the icon does something other than showing the menu."""
         return False
 
     @dbus_property(access=_READ)
     def Menu(self) -> DBusObjectPath:
-        """Return where the menu is."""
+        """Return the path of the menu."""
         return MENU_PATH
 
     @dbus_signal()
     def NewTitle(self) -> None:
-        """Say that ``Title`` is another."""
+        """Signal that ``Title`` has changed."""
 
     @dbus_signal()
     def NewIcon(self) -> None:
-        """Say that ``IconPixmap`` is another."""
+        """Signal that ``IconPixmap`` has changed."""
 
     @dbus_signal()
     def NewToolTip(self) -> None:
-        """Say that ``ToolTip`` is another."""
+        """Signal that ``ToolTip`` has changed."""
 
     @dbus_signal()
     def NewStatus(self, status: str) -> DBusStr:
-        """Say that ``Status`` is another."""
+        """Signal that ``Status`` has changed."""
         return status
 
 
@@ -181,8 +183,8 @@ class DBusMenu(ServiceInterface):
     def __init__(self, layout: Layout, *, clicked: Callable[[Node], None]) -> None:
         """
         Args:
-            layout: The menu; whoever changes it emits the signal.
-            clicked: Is called with the item that was chosen.
+            layout: The menu. Code that changes it has to emit the signal.
+            clicked: Called with the item that was chosen.
         """
         super().__init__("com.canonical.dbusmenu")
         self._layout = layout
@@ -190,85 +192,86 @@ class DBusMenu(ServiceInterface):
 
     @dbus_method()
     def GetLayout(self, parent_id: DBusInt32, recursion_depth: DBusInt32, property_names: DBusStrings) -> DBusLayout:
-        """Return an item with what is below it, as deep as is asked for; -1 is all."""
-        node = self._shown(parent_id)
+        """Return an item with its descendants down to the requested depth; -1 returns all."""
+        node = self._current(parent_id)
         return [self._layout.revision, _tree(node, recursion_depth, set(property_names))]
 
     @dbus_method()
     def GetGroupProperties(self, ids: DBusInts, property_names: DBusStrings) -> DBusPropertiesOfItems:
-        """Return the properties of several items; no ids: of all. Those that are not there are left out."""
+        """Return the properties of several items, or of all if there are no ids. Unknown items are omitted."""
         names = set(property_names)
-        nodes = [self._layout.shown(number) for number in ids] if ids else list(self._layout.root.walk())
+        nodes = [self._layout.current(item_id) for item_id in ids] if ids else list(self._layout.root.walk())
         return [[node.id, _properties(node, names)] for node in nodes if node is not None]
 
     @dbus_method()
     def GetProperty(self, item_id: DBusInt32, name: DBusStr) -> DBusVariant:
         """Return one property."""
-        found = _properties(self._shown(item_id), {name})
+        found = _properties(self._current(item_id), {name})
         if name not in found:
             raise DBusError(_NO_SUCH_ITEM, f"The item {item_id} has no property {name}.")
         return found[name]
 
     @dbus_method()
     def Event(self, item_id: DBusInt32, event_id: DBusStr, data: DBusVariant, timestamp: DBusUInt32) -> None:
-        """Take what happened to an item. What is not known any more does nothing."""
-        self._happened(item_id, event_id)
+        """Handle an event of an item. Events of unknown items are ignored."""
+        self._handle(item_id, event_id)
 
     @dbus_method()
     def EventGroup(self, events: DBusEvents) -> DBusInts:
-        """Take several events, and return the items that are not known."""
-        return [item_id for item_id, event_id, *_ in events if not self._happened(item_id, event_id)]
+        """Handle several events, and return the ids of unknown items."""
+        return [item_id for item_id, event_id, *_ in events if not self._handle(item_id, event_id)]
 
     @dbus_method()
     def AboutToShow(self, item_id: DBusInt32) -> DBusBool:
-        """Return that nothing has to be fetched before a submenu is shown: what changed was said."""
+        """Return False: no update is needed before a submenu is shown, since every change is signaled."""
         return False
 
     @dbus_method()
     def AboutToShowGroup(self, ids: DBusInts) -> DBusTwoLists:
-        """Return which need to be fetched, none, and which are not known."""
-        return [[], [number for number in ids if self._layout.shown(number) is None]]
+        """Return the ids that need an update, which are none, and the unknown ones."""
+        return [[], [item_id for item_id in ids if self._layout.current(item_id) is None]]
 
     @dbus_property(access=_READ)
     def Version(self) -> DBusUInt32:
-        """Return the protocol's version."""
+        """Return the version of the protocol."""
         return 3
 
     @dbus_property(access=_READ)
     def TextDirection(self) -> DBusStr:
-        """Return left to right."""
+        """Return ``ltr``: left to right."""
         return "ltr"
 
     @dbus_property(access=_READ)
     def Status(self) -> DBusStr:
-        """Return that the menu wants no more notice than others."""
+        """Return ``normal``: the menu needs no special attention."""
         return "normal"
 
     @dbus_property(access=_READ)
     def IconThemePath(self) -> DBusStrings:
-        """Return nothing: there are no icons in it."""
+        """Return nothing: the menu has no icons."""
         return []
 
     @dbus_signal()
     def LayoutUpdated(self) -> DBusRevision:
-        """Say that the whole menu may be another."""
+        """Signal that any part of the menu may have changed."""
         return [self._layout.revision, self._layout.root.id]
 
-    def _shown(self, number: int) -> Node:
-        node = self._layout.shown(number)
+    def _current(self, item_id: int) -> Node:
+        node = self._layout.current(item_id)
         if node is None:
-            raise DBusError(_NO_SUCH_ITEM, f"There is no item {number} in the menu.")
+            raise DBusError(_NO_SUCH_ITEM, f"There is no item {item_id} in the menu.")
         return node
 
-    def _happened(self, number: int, event: str) -> bool:
-        node = self._layout.clicked(number)
+    def _handle(self, item_id: int, event: str) -> bool:
+        """Handle an event, and return whether the item is known."""
+        node = self._layout.find(item_id)
         if node is not None and event == "clicked" and node.action is not None and node.enabled:
             self._clicked(node)
         return node is not None
 
 
-def escaped(text: str) -> str:
-    """Return text that stays text where markup is interpreted."""
+def escape_markup(text: str) -> str:
+    """Return text that is shown unchanged where markup is interpreted."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -278,12 +281,12 @@ def _tree(node: Node, depth: int, names: set[str]) -> list[Any]:
 
 
 def _properties(node: Node, names: set[str]) -> dict[str, Variant]:
-    """Return what differs from the protocol's defaults; ``names`` are those that are asked for, none means all."""
+    """Return the requested properties, or all if ``names`` is empty. Those with the protocol's defaults are omitted."""
     found = {}
     if node.separator:
         found["type"] = Variant("s", "separator")
     elif node.label:
-        # One underscore would mark the next letter as the item's access key.
+        # A single underscore would mark the next letter as an access key.
         found["label"] = Variant("s", node.label.replace("_", "__"))
     if not node.enabled:
         found["enabled"] = Variant("b", False)

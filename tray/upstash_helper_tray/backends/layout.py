@@ -1,8 +1,8 @@
 """
-A ``pystray.Menu`` as the tree of numbered items that com.canonical.dbusmenu shows.
+A ``pystray.Menu`` as the tree of numbered items that com.canonical.dbusmenu exposes.
 
-A menu may change while it is open, and what the user clicks comes back as a number. So a number never means something
-else later: an item that is gone stays known for a while, and a click on it does what the user saw.
+A menu may change while it is open, and a click arrives as an item's id. So an id is never reused for a different item,
+and removed items are remembered for a while: a click always does what the user saw.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = 0
 REMEMBERED: Final = 1024
-"""Items that are gone and still known. A host fetches the new menu within a blink."""
+"""Removed items that are still recognized. Hosts fetch a changed menu within milliseconds."""
 
-_LARGEST: Final = 2**31 - 1
-"""Of a number: it travels as a signed integer of 32 bits."""
+_MAX_INT32: Final = 2**31 - 1
+"""D-Bus sends ids and revisions as 32-bit integers."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Node:
     id: int
     label: str
     action: Any
-    """A ``pystray.MenuItem`` to be called with the icon; None for the root, separators and words."""
+    """A ``pystray.MenuItem``, to be called with the icon. None for the root, separators, and submenus."""
     identity: Any
-    """What makes it the same item as before, beside its place and its looks."""
+    """Items with equal identity and appearance are the same item, regardless of their position."""
     enabled: bool = True
     checked: bool | None = None
     radio: bool = False
@@ -39,71 +39,71 @@ class Node:
     submenu: bool = False
     children: tuple[Node, ...] = ()
 
-    def shows_as(self, other: Node) -> bool:
-        """Return whether a host would show both alike."""
+    def looks_like(self, other: Node) -> bool:
+        """Return whether a host would show both trees alike."""
         mine = (self.id, self.label, self.enabled, self.checked, self.radio, self.separator, self.submenu)
-        its = (other.id, other.label, other.enabled, other.checked, other.radio, other.separator, other.submenu)
+        theirs = (other.id, other.label, other.enabled, other.checked, other.radio, other.separator, other.submenu)
         return (
-            mine == its
+            mine == theirs
             and len(self.children) == len(other.children)
-            and all(one.shows_as(two) for one, two in zip(self.children, other.children, strict=True))
+            and all(one.looks_like(two) for one, two in zip(self.children, other.children, strict=True))
         )
 
     def walk(self) -> Iterator[Node]:
-        """Yield this node and all below it."""
+        """Yield this node and all its descendants."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 class Layout:
-    """The menu as it is now, and what is remembered of earlier ones. Not for several threads at once."""
+    """The current menu, and the removed items of earlier ones. Not thread-safe."""
 
     def __init__(self) -> None:
         self.revision = 1
         self.root = Node(id=ROOT, label="", action=None, identity=None, submenu=True)
-        self._now: dict[int, Node] = {ROOT: self.root}
-        self._gone: OrderedDict[int, Node] = OrderedDict()
+        self._current: dict[int, Node] = {ROOT: self.root}
+        self._removed: OrderedDict[int, Node] = OrderedDict()
         self._last_id = ROOT
 
     def show(self, menu: Any) -> bool:
-        """Show ``menu`` (a ``pystray.Menu`` or None) from now on. Return whether it looks different from before."""
+        """Set the menu (a ``pystray.Menu`` or None). Return whether it looks different from the one before."""
         root = Node(
             id=ROOT, label="", action=None, identity=None, submenu=True, children=self._nodes(menu or (), self.root)
         )
-        changed = not root.shows_as(self.root)
-        now = {node.id: node for node in root.walk()}
-        for number, node in self._now.items():
-            if number not in now:
-                self._gone[number] = node
-        while len(self._gone) > REMEMBERED:
-            self._gone.popitem(last=False)
-        self.root, self._now = root, now
+        changed = not root.looks_like(self.root)
+        current = {node.id: node for node in root.walk()}
+        for item_id, node in self._current.items():
+            if item_id not in current:
+                self._removed[item_id] = node
+        while len(self._removed) > REMEMBERED:
+            self._removed.popitem(last=False)
+        self.root, self._current = root, current
         if changed:
-            self.revision = self.revision % _LARGEST + 1
+            self.revision = self.revision % _MAX_INT32 + 1
         return changed
 
-    def shown(self, number: int) -> Node | None:
-        """Return an item that is in the menu now."""
-        return self._now.get(number)
+    def current(self, item_id: int) -> Node | None:
+        """Return an item of the current menu."""
+        return self._current.get(item_id)
 
-    def clicked(self, number: int) -> Node | None:
-        """Return what a click on ``number`` means: an item of this menu, or of an earlier one."""
-        return self._now.get(number) or self._gone.get(number)
+    def find(self, item_id: int) -> Node | None:
+        """Return an item of the current menu, or a removed one that is still remembered."""
+        return self._current.get(item_id) or self._removed.get(item_id)
 
     def _nodes(self, menu: Any, before: Node) -> tuple[Node, ...]:
-        known: dict[_Looks, list[Node]] = {}
+        known: dict[_Appearance, list[Node]] = {}
         for child in before.children:
-            known.setdefault(_looks(child), []).append(child)
+            known.setdefault(_appearance(child), []).append(child)
         return tuple(self._node(item, known) for item in menu)
 
-    def _node(self, item: Any, known: dict[_Looks, list[Node]]) -> Node:
+    def _node(self, item: Any, known: dict[_Appearance, list[Node]]) -> Node:
         import pystray
 
         separator = item is pystray.Menu.SEPARATOR
         label, submenu = "" if separator else str(item.text), item.submenu
-        # Words and submenus do nothing by themselves; else an item is the same only if it does the same.
-        identity = None if separator or submenu is not None else item._action  # noqa: SLF001 - pystray tells it no other way
+        # Labels and submenus do nothing when clicked. Any other item is the same only if it has the same action.
+        identity = None if separator or submenu is not None else item._action  # noqa: SLF001 - pystray does not expose it otherwise
         node = Node(
             id=ROOT,
             label=label,
@@ -115,28 +115,28 @@ class Layout:
             separator=separator,
             submenu=submenu is not None,
         )
-        before = _taken(known.get(_looks(node), []), identity)
+        before = _take(known.get(_appearance(node), []), identity)
         children = () if submenu is None else self._nodes(submenu, before or node)
         return replace(node, id=self._new_id() if before is None else before.id, children=children)
 
     def _new_id(self) -> int:
-        # At a thousand new items a second this lasts for weeks, and then it begins anew, far from what is remembered.
-        self._last_id = self._last_id % _LARGEST + 1
+        # At a thousand new items per second this wraps around after weeks, long after the first ids were forgotten.
+        self._last_id = self._last_id % _MAX_INT32 + 1
         return self._last_id
 
 
-_Looks = tuple[object, ...]
+_Appearance = tuple[object, ...]
 
 
-def _looks(node: Node) -> _Looks:
-    # GNOME's extension does not ask again how an item looks that it knows, whatever LayoutUpdated says: one that looks
-    # different is another item. https://github.com/ubuntu/gnome-shell-extension-appindicator, dbusMenu.js.
+def _appearance(node: Node) -> _Appearance:
+    # GNOME's extension does not read the properties of a known item again after LayoutUpdated, so an item whose
+    # appearance changes gets a new id. https://github.com/ubuntu/gnome-shell-extension-appindicator, dbusMenu.js.
     return node.label, node.submenu, node.separator, node.enabled, node.checked, node.radio
 
 
-def _taken(candidates: list[Node], identity: Any) -> Node | None:
-    """Return the node of before that this is, and take it out; None if it is a new one."""
-    for place, node in enumerate(candidates):
+def _take(candidates: list[Node], identity: Any) -> Node | None:
+    """Remove and return the candidate with this identity. None if there is none, so that the item is new."""
+    for index, node in enumerate(candidates):
         if node.identity == identity:
-            return candidates.pop(place)
+            return candidates.pop(index)
     return None

@@ -1,5 +1,5 @@
 """
-Whether there is a panel that shows icons of the old kind, which are X11 windows, and waiting for one.
+Detecting a panel that shows legacy tray icons, which are X11 windows (XEmbed), and waiting for one.
 
 https://specifications.freedesktop.org/systemtray-spec/latest/
 """
@@ -14,30 +14,30 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOOK_SECONDS: Final = 3.0
+_CHECK_TIMEOUT: Final = 3.0
 
 
-def tray_is_there(*, wait: float = 0.0) -> bool:
+def xembed_tray_present(*, wait: float = 0.0) -> bool:
     """
     Return whether a panel owns the selection of the system tray. Never raises.
 
     Args:
-        wait: Seconds to wait for one. It is told when one comes, and looks no oftener than that.
+        wait: Seconds to wait for one. X11 sends an event when one starts, so nothing is polled.
     """
-    return _within(_LOOK_SECONDS + wait, lambda: _tray_is_there(time.monotonic() + wait))
+    return _within(_CHECK_TIMEOUT + wait, lambda: _wait_for_owner(time.monotonic() + wait))
 
 
-def _tray_is_there(deadline: float) -> bool:
+def _wait_for_owner(deadline: float) -> bool:
     from Xlib import X
     from Xlib.display import Display
 
     display = Display()
     try:
-        # A tray that comes sends a client message to the root window, with this mask.
+        # A tray that starts sends a client message to the root window with this mask.
         display.screen().root.change_attributes(event_mask=X.StructureNotifyMask)
         tray = display.intern_atom(f"_NET_SYSTEM_TRAY_S{display.get_default_screen()}")
         while not _has_owner(display, tray):
-            if not _something_happens(display, deadline):
+            if not _wait_for_events(display, deadline):
                 return False
         return True
     finally:
@@ -50,9 +50,9 @@ def _has_owner(display: Any, selection: int) -> bool:
     return bool(display.get_selection_owner(selection) != X.NONE)
 
 
-def _something_happens(display: Any, deadline: float) -> bool:
-    """Wait for events, take them all, and return whether there were any before it is too late."""
-    # Those that came with the last answer are in the library already, and no longer on the line.
+def _wait_for_events(display: Any, deadline: float) -> bool:
+    """Wait for events and consume all of them. Return False if none arrived before the deadline."""
+    # Events that arrived with the last reply are already in Xlib's queue, so the socket is not readable for them.
     if not display.pending_events():
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([display.fileno()], [], [], left)[0]:
@@ -63,16 +63,16 @@ def _something_happens(display: Any, deadline: float) -> bool:
 
 
 def _within(seconds: float, call: Callable[[], bool]) -> bool:
-    """Return what ``call`` returns, or False if it fails, or a server that hangs does not answer."""
-    found: list[bool] = []
+    """Return the result of ``call``, or False if it fails or takes longer, as with an X server that hangs."""
+    results: list[bool] = []
 
     def run() -> None:
         try:
-            found.append(call())
-        except Exception:  # noqa: BLE001 - Xlib raises what it likes; it is not here then
-            found.append(False)
+            results.append(call())
+        except Exception:  # noqa: BLE001 - Xlib raises many types; any of them means that there is no tray
+            results.append(False)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    return bool(found and found[0])
+    return bool(results and results[0])

@@ -1,1 +1,1 @@
-"""The menu as data: a pure function of the tray's state."""
+"""The menu as data: a pure function of the state, and the actions that its entries trigger."""

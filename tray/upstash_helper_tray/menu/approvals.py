@@ -1,57 +1,67 @@
 """
-The apps that wait to be let in, near the top of the menu.
+The apps that request access, near the top of the menu.
 
-First comes what somebody other than the app vouches for: the browser for an origin, the operating system for a
-program. What the app says of itself comes after it, in quotation marks.
+The verified identity comes first: the browser vouches for an origin, the operating system for a program. What the app
+claims about itself comes after it, in quotation marks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper_tray.actions import Approve, Block, Deny, OpenDashboard
-from upstash_helper_tray.menu.entries import MOST, Entry, choice, confirmed, grouped, named, rest, said, submenu
-from upstash_helper_tray.status import asking
-from upstash_helper_tray.text import lines, quoted, short, whole
+from upstash_helper_tray.menu.actions import Approve, Block, Deny, OpenDashboard
+from upstash_helper_tray.menu.entries import (
+    MAX_ENTRIES,
+    Entry,
+    confirmed,
+    display_name,
+    grouped,
+    item,
+    label,
+    show_all,
+    submenu,
+)
+from upstash_helper_tray.presentation.status import access_requests
+from upstash_helper_tray.presentation.text import is_complete, quoted, shorten, wrapped
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import Identity, Pairing
     from upstash_helper_tray.menu.entries import Menu
 
 _KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}
-_LONGEST_CODE: Final = 12
-_LONGEST_REASON: Final = 200
+_MAX_CODE: Final = 12
+_MAX_REASON: Final = 200
 
 
 def approvals(pairings: tuple[Pairing, ...]) -> Menu:
-    """Return who waits; a lone one without a menu on the way to it."""
+    """Return the pending requests: a single one directly, several in a submenu."""
     if not pairings:
         return ()
-    shown = tuple(_pairing(one) for one in pairings[:MOST])
+    shown = tuple(_pairing(pairing) for pairing in pairings[:MAX_ENTRIES])
     if len(pairings) == 1:
-        return (*said(asking(1)), *shown)
-    return submenu(asking(len(pairings)), (*shown, *rest(len(pairings), OpenDashboard())))
+        return (*label(access_requests(1)), *shown)
+    return submenu(access_requests(len(pairings)), (*shown, *show_all(len(pairings), OpenDashboard())))
 
 
 def _pairing(pairing: Pairing) -> Entry:
-    code = short(pairing.user_code, _LONGEST_CODE)
+    code = shorten(pairing.user_code, _MAX_CODE)
     return Entry(
-        text=f"{named(pairing.identity.shown)} · {code}",
+        text=f"{display_name(pairing.identity.shown)} · {code}",
         entries=grouped(
-            (*_identity(pairing.identity), *_claims(pairing), *said(f"It must show the code {code}")),
-            _wishes(pairing),
-            _answers(pairing),
+            (*_identity(pairing.identity), *_claims(pairing), *label(f"The app must show the code {code}")),
+            _scopes(pairing),
+            _decisions(pairing),
             _block(pairing),
         ),
     )
 
 
 def _identity(identity: Identity) -> Menu:
-    words = said(_verified(identity))
+    lines = label(_verified(identity))
     if identity.kind == "native":
-        return words
+        return lines
     process = "" if identity.pid is None else f" (process {identity.pid})"
-    return (*words, *said(f"Sent by {identity.program or 'a program that the system does not name'}{process}"))
+    return (*lines, *label(f"Sent by {identity.program or 'an unknown program'}{process}"))
 
 
 def _verified(identity: Identity) -> str:
@@ -59,36 +69,35 @@ def _verified(identity: Identity) -> str:
 
 
 def _claims(pairing: Pairing) -> Menu:
-    reason = said(f"It says: {quoted(pairing.reason, _LONGEST_REASON)}") if pairing.reason else ()
-    return (*said(f"It calls itself {quoted(pairing.claimed_name)}"), *reason)
+    reason = label(f"Reason given: {quoted(pairing.reason, _MAX_REASON)}") if pairing.reason else ()
+    return (*label(f"It calls itself {quoted(pairing.claimed_name)}"), *reason)
 
 
-def _wishes(pairing: Pairing) -> Menu:
-    wishes = tuple(entry for one in pairing.scopes[:MOST] for entry in said(one.meaning, first="• "))
-    return (*said("It would like to:"), *wishes, *rest(len(pairing.scopes), OpenDashboard()))
+def _scopes(pairing: Pairing) -> Menu:
+    scopes = tuple(entry for scope in pairing.scopes[:MAX_ENTRIES] for entry in label(scope.meaning, first="• "))
+    return (*label("It requests permission to:"), *scopes, *show_all(len(pairing.scopes), OpenDashboard()))
 
 
-def _answers(pairing: Pairing) -> Menu:
+def _decisions(pairing: Pairing) -> Menu:
+    return (*item("Deny", Deny(pairing.id)), *_allow(pairing), *item("Choose permissions…", OpenDashboard()))
+
+
+def _allow(pairing: Pairing) -> Menu:
+    if not _is_shown_in_full(pairing):
+        return label("Too long for this menu. Review it in the dashboard.")
     return (
-        *choice("Deny", Deny(pairing.id)),
-        *(_yes(pairing) if _told_in_full(pairing) else said("There is more to see before you can allow it.")),
-        *choice("Choose what it may do…", OpenDashboard()),
+        *item("Allow", Approve(pairing.id)),
+        *item("Allow for one hour only", Approve(pairing.id, once=True)),
     )
 
 
-def _yes(pairing: Pairing) -> Menu:
-    return (
-        *choice("Allow", Approve(pairing.id)),
-        *choice("Allow once, for one hour", Approve(pairing.id, once=True)),
-    )
-
-
-def _told_in_full(pairing: Pairing) -> bool:
-    """Return whether all that the user says yes to can be read here: nobody allows what had to be cut."""
-    texts = [_verified(pairing.identity), *(one.meaning for one in pairing.scopes)]
-    return 0 < len(pairing.scopes) <= MOST and all(whole(text, lines(text, first="• ")) for text in texts)
+def _is_shown_in_full(pairing: Pairing) -> bool:
+    """Return whether all that the user would approve can be read in the menu. Nothing elided can be approved here."""
+    texts = [_verified(pairing.identity), *(scope.meaning for scope in pairing.scopes)]
+    fits = 0 < len(pairing.scopes) <= MAX_ENTRIES
+    return fits and all(is_complete(text, wrapped(text, first="• ")) for text in texts)
 
 
 def _block(pairing: Pairing) -> Menu:
-    meaning = "It is denied, and cannot ask again until you lift the block under Apps in the dashboard."
-    return confirmed("Block", meaning, f"Block {named(pairing.identity.shown)}", Block(pairing.id))
+    consequence = "Denies the request. This app cannot request access again until you unblock it in the dashboard."
+    return confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))

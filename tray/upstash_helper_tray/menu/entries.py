@@ -1,28 +1,33 @@
-"""A menu as data: what a screen shows, and what a test reads."""
+"""A menu as data, which a screen renders and a test reads, and the functions that build its parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper_tray.text import lines, short
+from upstash_helper_tray.presentation.text import shorten, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper_tray.actions import Action
+    from upstash_helper_tray.menu.actions import Action
+
+MAX_ENTRIES: Final = 12
+"""Entries of a list of unbounded length, so that the menu never has to be scrolled."""
+
+UNNAMED: Final = "(no name)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A line of a menu: words, a choice, or the way to a menu of its own."""
+    """A line of a menu: a label, an item with an action, or a submenu."""
 
     text: str
     """Plain text: no character in it marks an access key."""
     action: Action | None = None
-    """What choosing it does. Without one, and without ``entries``, it is only words, shown greyed."""
+    """What choosing the entry does. With neither an action nor ``entries`` it is a label, which is grayed out."""
     checked: bool | None = None
-    """None: it cannot be ticked."""
+    """None if it has no check mark."""
     entries: Menu = ()
     """The submenu."""
 
@@ -44,34 +49,28 @@ def walk(menu: Menu, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
             yield from walk(entry.entries, here)
 
 
-MOST: Final = 12
-"""Entries of a list that has no end of its own: a menu that must be scrolled is no menu."""
-
-NO_NAME: Final = "(no name)"
-
-
-def said(text: str, *, first: str = "") -> Menu:
-    """Return words as greyed entries, as many as they need, the first of them after ``first``."""
-    return tuple(Entry(text=line) for line in lines(text, first=first))
+def label(text: str, *, first: str = "") -> Menu:
+    """Return text as grayed-out entries, as many lines as it needs, with the prefix ``first`` on the first one."""
+    return tuple(Entry(text=line) for line in wrapped(text, first=first))
 
 
-def choice(text: str, action: Action, *, checked: bool | None = None) -> Menu:
-    """Return an entry that does something."""
+def item(text: str, action: Action, *, checked: bool | None = None) -> Menu:
+    """Return an entry with an action."""
     return (Entry(text=text, action=action, checked=checked),)
 
 
 def submenu(text: str, entries: Menu) -> Menu:
-    """Return the way to a menu of its own."""
+    """Return an entry with a submenu."""
     return (Entry(text=text, entries=entries),)
 
 
-def confirmed(text: str, meaning: str, sure: str, action: Action) -> Menu:
-    """Return what cannot be undone: it takes a second choice, next to the words of what it means."""
-    return submenu(text, (*said(meaning), *choice(sure, action)))
+def confirmed(text: str, consequence: str, confirmation: str, action: Action) -> Menu:
+    """Return an entry for something that cannot be undone: a submenu with its consequence and the actual item."""
+    return submenu(text, (*label(consequence), *item(confirmation, action)))
 
 
 def grouped(*groups: Menu) -> Menu:
-    """Return the groups that have entries, with a line between each two."""
+    """Return the groups that are not empty, with separators between them."""
     menu: list[Entry | Separator] = []
     for group in groups:
         if group:
@@ -79,11 +78,11 @@ def grouped(*groups: Menu) -> Menu:
     return tuple(menu)
 
 
-def named(name: str) -> str:
-    """Return a name that came from elsewhere, fit for an entry, and never nothing."""
-    return short(name) or NO_NAME
+def display_name(name: str) -> str:
+    """Return an untrusted name as text for an entry, with a placeholder if there is nothing to see in it."""
+    return shorten(name) or UNNAMED
 
 
-def rest(count: int, action: Action) -> Menu:
-    """Return the way to those of ``count`` that a list leaves out."""
-    return choice(f"Show all {count} in the dashboard…", action) if count > MOST else ()
+def show_all(count: int, action: Action) -> Menu:
+    """Return an item that leads to the whole list, or nothing if all ``count`` elements are in the menu."""
+    return item(f"Show all {count} in the dashboard…", action) if count > MAX_ENTRIES else ()

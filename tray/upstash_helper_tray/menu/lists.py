@@ -1,85 +1,105 @@
-"""The submenu of the databases."""
+"""The submenus with the databases and the apps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from upstash_helper_tray.actions import CopyCredentials, OpenConsole, OpenDashboard, RefreshDatabases, Revoke
-from upstash_helper_tray.menu.entries import MOST, Entry, choice, confirmed, grouped, named, rest, said, submenu
-from upstash_helper_tray.text import moment, short
+from upstash_helper_tray.menu.actions import CopyCredentials, OpenConsole, OpenDashboard, RefreshDatabases, Revoke
+from upstash_helper_tray.menu.entries import (
+    MAX_ENTRIES,
+    Entry,
+    confirmed,
+    display_name,
+    grouped,
+    item,
+    label,
+    show_all,
+    submenu,
+)
+from upstash_helper_tray.presentation.text import local_time, shorten
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from upstash_helper.protocol.wire import Database
     from upstash_helper.protocol.wire_apps import App
+    from upstash_helper_tray.menu.actions import CredentialsFormat
     from upstash_helper_tray.menu.entries import Menu
-    from upstash_helper_tray.state import View
+    from upstash_helper_tray.sync.state import TrayState
 
-_COPIES: Final[tuple[tuple[str, Literal["redis_url", "rest", "dotenv"]], ...]] = (
+_COPY_ITEMS: Final[tuple[tuple[str, CredentialsFormat], ...]] = (
     ("Copy Redis URL", "redis_url"),
     ("Copy REST URL and token", "rest"),
     ("Copy .env lines", "dotenv"),
 )
 
 
-def databases_menu(view: View) -> Menu:
-    """Return the databases, each with what can be copied of it."""
-    create = choice("Create…", OpenDashboard("databases"))
-    refresh = choice("Refresh", RefreshDatabases())
-    return submenu("Databases", grouped(said(view.databases_trouble), _list(view), (*create, *refresh)))
+# --- databases --------------------------------------------------------------------------------------------------------
 
 
-def _list(view: View) -> Menu:
-    if view.databases is None:
-        return () if view.databases_trouble else said("Loading…")
-    if not view.databases:
-        return said("None yet")
-    shown = tuple(_database(one, view.console_url) for one in view.databases[:MOST])
-    return (*shown, *rest(len(view.databases), OpenDashboard("databases")))
+def databases_menu(state: TrayState) -> Menu:
+    """Return the databases, each with the credentials that can be copied."""
+    create = item("Create…", OpenDashboard("databases"))
+    refresh = item("Refresh", RefreshDatabases())
+    return submenu("Databases", grouped(label(state.databases_error), _databases(state), (*create, *refresh)))
+
+
+def _databases(state: TrayState) -> Menu:
+    if state.databases is None:
+        return () if state.databases_error else label("Loading…")
+    if not state.databases:
+        return label("No databases yet")
+    shown = tuple(_database(database, state.console_url) for database in state.databases[:MAX_ENTRIES])
+    return (*shown, *show_all(len(state.databases), OpenDashboard("databases")))
 
 
 def _database(database: Database, console_url: str | None) -> Entry:
     copies = tuple(
         Entry(text=text, action=CopyCredentials(database_id=database.id, name=database.name, form=form))
-        for text, form in _COPIES
+        for text, form in _COPY_ITEMS
     )
-    # Two may have the same name: its address is each one's own.
+    # Two databases may have the same name, but each has its own host.
     return Entry(
-        text=named(database.name), entries=grouped(said(database.host), copies, _console(database, console_url))
+        text=display_name(database.name),
+        entries=grouped(label(database.host), copies, _console(database, console_url)),
     )
 
 
 def _console(database: Database, console_url: str | None) -> Menu:
     if console_url is None:
         return ()
-    return choice(
+    return item(
         "Open in the Upstash console",
         OpenConsole(f"{console_url}/redis/{quote(database.id, safe='', errors='replace')}"),
     )
 
 
+# --- apps -------------------------------------------------------------------------------------------------------------
+
+
 def apps_menu(apps: tuple[App, ...]) -> Menu:
-    """Return the apps, each with the way to let it in no longer."""
-    shown = tuple(_app(one) for one in apps[:MOST]) or said("No app is let in")
-    # The way to all of them stands below anyway: no second one that goes to the same place.
-    below = rest(len(apps), OpenDashboard("apps")) or choice("Open in the dashboard…", OpenDashboard("apps"))
-    return submenu("Apps", grouped(shown, below))
+    """Return the apps that have access, each with an item that revokes it."""
+    shown = tuple(_app(app) for app in apps[:MAX_ENTRIES]) or label("No apps connected yet")
+    # Only one of the two: both lead to the same page.
+    more = show_all(len(apps), OpenDashboard("apps")) or item("Open in the dashboard…", OpenDashboard("apps"))
+    return submenu("Apps", grouped(shown, more))
 
 
 def _app(app: App) -> Entry:
-    words = (*said(app.identity.shown), *said(f"Last used {moment(app.last_used_at)}"), *_mismatches(app.mismatches))
-    return Entry(text=named(app.name), entries=grouped(words, _revoke(app)))
+    lines = (
+        *label(app.identity.shown),
+        *label(f"Last used {local_time(app.last_used_at)}"),
+        *_mismatches(app.mismatches),
+    )
+    return Entry(text=display_name(app.name), entries=grouped(lines, _revoke(app)))
 
 
 def _mismatches(count: int) -> Menu:
     if count == 0:
         return ()
-    return said(f"Its token came from elsewhere {'once' if count == 1 else f'{count} times'}")
+    return label(f"Token used by another program {'once' if count == 1 else f'{count} times'}")
 
 
 def _revoke(app: App) -> Menu:
-    # The name is the app's own words: whom it hits is told by the identity.
-    meaning = f"{short(app.identity.shown)} loses its access at once. It can ask again."
-    return confirmed("Revoke", meaning, f"Revoke {named(app.name)}", Revoke(app_id=app.id, name=app.name))
+    # The name is the app's own claim; the identity is what the user can rely on.
+    consequence = f"{shorten(app.identity.shown)} loses access immediately. It can request access again."
+    return confirmed("Revoke", consequence, f"Revoke {display_name(app.name)}", Revoke(app_id=app.id, name=app.name))

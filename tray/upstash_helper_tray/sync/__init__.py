@@ -1,1 +1,1 @@
-"""Keeping the tray's state in step with the daemon."""
+"""The tray's state, kept in sync with the daemon."""

@@ -1,4 +1,4 @@
-"""Keeping the view up to date: finding the daemon, following its events, finding it again."""
+"""Following the daemon: discovering it, applying its events, and finding it again with an increasing back-off."""
 
 from __future__ import annotations
 
@@ -6,35 +6,50 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.client.daemon import START_COMMAND, DaemonClient, Tray
+from upstash_helper.client.daemon import START_COMMAND, DaemonClient, TrayInfo
 from upstash_helper.client.errors import ApiProblem, DaemonUnreachable
 from upstash_helper.client.events import GOODBYE
-from upstash_helper.client.transport import Hangup, not_running
+from upstash_helper.client.transport import CancelToken, not_running
 from upstash_helper.protocol.errors import ClientError, VersionMismatch
-from upstash_helper_tray import state as fold
-from upstash_helper_tray.start_daemon import StartFailed
 from upstash_helper_tray.sync.read import Reader
+from upstash_helper_tray.sync.start_daemon import StartFailed
+from upstash_helper_tray.sync.state import (
+    reduce_event,
+    with_apps,
+    with_pairings,
+    with_version_mismatch,
+    without_daemon,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from upstash_helper.client.events import Event
-    from upstash_helper_tray.state import View, Views
+    from upstash_helper_tray.sync.state import Need, StateStore, TrayState
 
-_SHORTEST: Final = 0.1
-LONGEST_LOOK: Final = 3.0
-"""Seconds between two looks for a daemon that is not there: it is found within five. A look is two system calls."""
-LONGEST_REFUSAL: Final = 10.0
-"""The same for one that is there and of no use: it takes a person to change that."""
-GOOD_STREAM: Final = 10.0
-"""Seconds after which a stream that broke was no failure."""
+logger = logging.getLogger(__name__)
+
+_MIN_DELAY: Final = 0.1
+MAX_ABSENT_DELAY: Final = 3.0
+"""Seconds between two checks for a daemon that is not running, so that it is found within five. A check is two system
+calls."""
+MAX_REFUSED_DELAY: Final = 10.0
+"""Seconds between two tries with a daemon that refuses the tray: it takes a person to change that."""
+STABLE_STREAM_SECONDS: Final = 10.0
+"""An event stream that lasted this long before it broke does not count as a failure."""
+STOP_SECONDS: Final = 1.0
+_MAX_BROKEN_STREAMS: Final = 3
+"""Streams that break in a row before the user is told."""
+
+_INTERNAL_ERROR: Final = "Internal error: the tray cannot follow the helper. See the tray's log."
+_STREAM_KEEPS_BREAKING: Final = "The helper keeps closing its event stream. See the helper's log."
 
 
-class Pace:
-    """Counts what fails one after the other, and gives the pauses: each twice as long as the one before."""
+class Backoff:
+    """Counts consecutive failures of each kind and returns the delay before the next try, which doubles each time."""
 
     def __init__(self) -> None:
         self._absences = 0
@@ -43,256 +58,259 @@ class Pace:
 
     @property
     def absences(self) -> int:
-        """Looks in a row that found no daemon."""
+        """Consecutive checks that found no daemon."""
         return self._absences
 
     @property
     def breaks(self) -> int:
-        """Streams in a row that broke soon, of a daemon that was there."""
+        """Consecutive streams of a running daemon that broke early."""
         return self._breaks
 
     def attached(self) -> None:
-        """Note that the daemon is being followed."""
+        """Record that a stream is open."""
         self._absences = self._refusals = 0
 
     def after_absence(self) -> float:
-        """Return the pause after a look that found no daemon."""
+        """Return the delay after a check that found no daemon."""
         self._breaks = self._refusals = 0
         self._absences += 1
-        return _doubled(_SHORTEST, self._absences, LONGEST_LOOK)
+        return _doubled(_MIN_DELAY, self._absences, MAX_ABSENT_DELAY)
 
     def after_break(self, lasted: float) -> float:
-        """Return the pause after a stream that broke: none after a good one, for then it is the daemon that went."""
-        self._breaks = 1 if lasted >= GOOD_STREAM else self._breaks + 1
-        return 0.0 if self._breaks == 1 else _doubled(_SHORTEST, self._breaks, LONGEST_REFUSAL)
+        """Return the delay after a stream broke: none if it was stable, since then the daemon has most likely ended."""
+        self._breaks = 1 if lasted >= STABLE_STREAM_SECONDS else self._breaks + 1
+        return 0.0 if self._breaks == 1 else _doubled(_MIN_DELAY, self._breaks, MAX_REFUSED_DELAY)
 
     def after_refusal(self, retry_after: float | None = None) -> float:
-        """Return the pause after the daemon, or what stands in its place, was of no use."""
+        """Return the delay after the daemon, or another program at its address, refused the tray."""
         self._refusals += 1
-        return max(_doubled(1.0, self._refusals, LONGEST_REFUSAL), retry_after or 0.0)
+        return max(_doubled(1.0, self._refusals, MAX_REFUSED_DELAY), retry_after or 0.0)
 
 
 def _doubled(first: float, times: int, longest: float) -> float:
     return float(min(first * 2 ** min(times - 1, 16), longest))
 
 
-logger = logging.getLogger(__name__)
-
-STOP_SECONDS: Final = 1.0
-_MOST_BREAKS: Final = 3
-"""Streams that break one after the other before the user is told."""
-_MISTAKE: Final = "The tray cannot follow the helper, by a mistake of its own. Its log says more."
-_BREAKS_OFF: Final = "The helper breaks off its event stream again and again. Its log says more."
-
-
 class Follower:
     """
-    A thread that follows the daemon for as long as the tray runs, whatever becomes of the daemon.
+    A thread that follows the daemon for as long as the tray runs, across restarts and crashes of the daemon.
 
-    While nothing happens it sleeps in the kernel: nothing is polled but for the daemon itself while that is absent.
+    While nothing happens it is blocked in a read. It polls only for a daemon that is not running.
     """
 
     def __init__(
         self,
-        views: Views,
+        store: StateStore,
         *,
         runtime: Path,
         state: Path | None = None,
-        introduction: Callable[[], Tray] | None = None,
+        introduction: Callable[[], TrayInfo] | None = None,
         start_command: str = START_COMMAND,
         retries: tuple[float, ...] | None = None,
     ) -> None:
         """
         Args:
-            views: Where the news goes.
+            store: Receives the events.
             runtime: The profile's runtime folder.
-            state: Its state folder, to have a daemon started that a service manager starts on demand: once at first,
-                and once when it has crashed, but not when it was stopped.
-            introduction: What the daemon is told of the tray, each time that it is found; None: nothing.
-            start_command: What the user is told to run.
-            retries: Seconds after which databases that could not be read are tried again.
+            state: The profile's state folder, to wake a socket-activated daemon: once at first and once after a crash,
+                but not after it was stopped. None never wakes one.
+            introduction: Describes the tray to the daemon each time a stream is opened; None sends nothing.
+            start_command: Command that the user is told to run.
+            retries: See ``Reader``.
         """
-        self._views = views
+        self._store = store
         self._runtime = runtime
-        self._state = state
-        self._knocks = True
+        self._state_folder = state
+        self._may_wake = True
         self._introduction = introduction
         self._start_command = start_command
         options = {} if retries is None else {"retries": retries}
-        self._reader = Reader(views, failed=self._read_failed, **options)
-        self._pace = Pace()
-        self._over = threading.Event()
-        self._wake = threading.Event()
+        self._reader = Reader(store, on_failure=self._read_failed, **options)
+        self._backoff = Backoff()
+        self._stopped = threading.Event()
+        self._wake_up = threading.Event()
         self._starts = 0
-        self._start_failed = ""
-        self._turn = threading.Lock()
-        self._hangup: Hangup | None = None
+        self._start_error = ""
+        self._lock = threading.Lock()
+        self._cancel_token: CancelToken | None = None
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="tray-follower", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread is running."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
-        """Begin to look for the daemon."""
+        """Start following."""
         self._reader.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """End. A call of the daemon that hangs is left alone: its thread ends with the process."""
-        self._over.set()
-        self._wake.set()
+        """Stop following. If a call to the daemon hangs, its thread ends with the process."""
+        self._stopped.set()
+        self._wake_up.set()
         self._reader.stop()
-        self._hang_up(None)
+        self._cancel_stream(None)
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
     def refresh_databases(self) -> None:
-        """Have Upstash asked for the databases anew."""
-        self._reader.want("refresh")
+        """Read the databases from Upstash, bypassing the daemon's cache."""
+        self._reader.request("refresh")
 
     @contextlib.contextmanager
     def starting(self) -> Generator[None]:
         """
-        Show that the daemon is being started, for the duration of the block, and then look for it at once.
+        Show that the daemon is starting for the duration of the block, then look for it immediately.
 
         Raises:
-            StartFailed: As the block did; why is shown until the daemon is there.
+            StartFailed: As raised by the block. The reason is shown until the daemon is running.
         """
-        self._starts, self._start_failed = self._starts + 1, ""
-        self._views.change(lambda view: view if view.daemon == "running" else fold.absent(view, starting=True))
+        self._starts, self._start_error = self._starts + 1, ""
+        self._store.update(lambda state: state if state.daemon == "running" else without_daemon(state, starting=True))
         try:
             yield
         except StartFailed as error:
-            self._start_failed = str(error)
+            self._start_error = str(error)
             raise
         finally:
             self._starts -= 1
-            self._pace = Pace()
-            self._wake.set()
+            self._backoff = Backoff()
+            self._wake_up.set()
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._over.is_set():
-            pause = self._follow_once()
-            self._wake.wait(pause)
-            self._wake.clear()
+        while not self._stopped.is_set():
+            delay = self._follow_once()
+            self._wake_up.wait(delay)
+            self._wake_up.clear()
 
     def _follow_once(self) -> float:
-        """Follow the daemon for as long as one stream lasts. Return the pause before the next look."""
+        """Follow one stream until it ends. Return the delay before the next try."""
         began = time.monotonic()
         try:
-            stopped = self._follow()
-        except DaemonUnreachable as error:
-            return self._is_absent(error)
-        except ApiProblem as error:
-            return self._is_of_no_use(f"The helper does not let the tray follow it. {error}", error.retry_after)
+            daemon_stopped = self._follow()
         except ClientError as error:
-            return self._is_mismatched(error) if isinstance(error, VersionMismatch) else self._is_of_no_use(str(error))
+            return self._on_error(error)
         except Exception:
             logger.exception("tray_follow_failed")
-            return self._is_of_no_use(_MISTAKE)
+            return self._on_refused(_INTERNAL_ERROR)
         finally:
             self._reader.read_from(None)
-        if stopped:
-            return self._is_absent(None)
-        pause = self._pace.after_break(time.monotonic() - began)
-        if self._pace.breaks > _MOST_BREAKS:
-            self._show_absent(_BREAKS_OFF)
-        return pause
+        if daemon_stopped:
+            return self._on_absent(None)
+        delay = self._backoff.after_break(time.monotonic() - began)
+        if self._backoff.breaks > _MAX_BROKEN_STREAMS:
+            self._show_absent(_STREAM_KEEPS_BREAKING)
+        return delay
 
     def _follow(self) -> bool:
-        """Fold the events of one stream into the view. Return whether the daemon said that it stops."""
-        state, self._knocks = self._state if self._knocks else None, False
-        client = DaemonClient.discover(self._runtime, state=state, start_command=self._start_command)
-        hangup = Hangup()
-        with self._turn:
-            self._hangup, self._failure = hangup, None
-        if self._over.is_set():
+        """Apply the events of one stream. Return whether the daemon announced that it is stopping."""
+        state_folder, self._may_wake = self._state_folder if self._may_wake else None, False
+        client = DaemonClient.discover(self._runtime, state=state_folder, start_command=self._start_command)
+        cancel_token = CancelToken()
+        with self._lock:
+            self._cancel_token, self._failure = cancel_token, None
+        if self._stopped.is_set():
             return False
-        for event in self._open_events(client, hangup):
+        for event in self._open_events(client, cancel_token):
             if event.event == GOODBYE:
-                self._knocks = False
+                self._may_wake = False
                 return True
             if event.event == "hello":
-                self._knocks = True
-                self._pace.attached()
+                self._may_wake = True
+                self._backoff.attached()
                 self._reader.read_from(client)
-            self._take(client, event)
-        with self._turn:
+            self._apply(client, event)
+        with self._lock:
             if self._failure is not None:
                 raise self._failure
         return False
 
-    def _open_events(self, client: DaemonClient, hangup: Hangup) -> Iterator[Event]:
-        return client.follow(tray=self._introduction() if self._introduction else None, hangup=hangup)
+    def _open_events(self, client: DaemonClient, cancel_token: CancelToken) -> Iterator[Event]:
+        return client.follow(tray=self._introduction() if self._introduction else None, cancel_token=cancel_token)
 
-    def _take(self, client: DaemonClient, event: Event) -> None:
-        needs: set[fold.Need] = set()
+    def _apply(self, client: DaemonClient, event: Event) -> None:
+        needs: set[Need] = set()
 
-        def with_event(view: View) -> View:
-            folded = fold.folded(view, event)
-            needs.update(folded.needs)
-            return folded.view
+        def apply(state: TrayState) -> TrayState:
+            transition = reduce_event(state, event)
+            needs.update(transition.needs)
+            return transition.state
 
-        self._views.change(with_event, event=event)
+        self._store.update(apply, event=event)
         if "state" in needs:
-            self._reader.want("status")
+            self._reader.request("status")
             self._read_pairings(client)
         if needs & {"state", "apps"}:
             self._read_apps(client)
         if "databases" in needs:
-            self._reader.want("databases")
+            self._reader.request("databases")
 
     def _read_pairings(self, client: DaemonClient) -> None:
-        # Where the ledger cannot be read, nobody can ask to be let in; all else works.
-        with _unless_refused("pairings"):
+        # Without a readable ledger no app can request access, but everything else works.
+        with _ignoring_unavailable("pairings"):
             pairings = client.pairings()
-            self._views.change(lambda view: fold.with_pairings(view, pairings))
+            self._store.update(lambda state: with_pairings(state, pairings))
 
     def _read_apps(self, client: DaemonClient) -> None:
-        with _unless_refused("apps"):
+        with _ignoring_unavailable("apps"):
             apps = client.apps()
-            self._views.change(lambda view: fold.with_apps(view, apps))
+            self._store.update(lambda state: with_apps(state, apps))
 
-    # --- what went wrong ----------------------------------------------------------------------------------------------
+    # --- failures -----------------------------------------------------------------------------------------------------
 
-    def _is_absent(self, error: DaemonUnreachable | None) -> float:
-        trouble = "" if error is None or str(error) == not_running(self._start_command) else str(error)
-        # A daemon that goes may break off the first look, which is nothing to tell. One that hangs is.
-        if error is not None and not self._pace.absences and not isinstance(error.__cause__, TimeoutError):
-            trouble = ""
-        pause = self._pace.after_absence()
-        self._show_absent(trouble)
-        return pause
+    def _on_error(self, error: ClientError) -> float:
+        match error:
+            case DaemonUnreachable():
+                return self._on_absent(error)
+            case ApiProblem():
+                return self._on_refused(f"The helper refused the tray's request. {error}", error.retry_after)
+            case VersionMismatch():
+                return self._on_mismatch(error)
+            case _:
+                return self._on_refused(str(error))
 
-    def _is_of_no_use(self, trouble: str, retry_after: float | None = None) -> float:
-        pause = self._pace.after_refusal(retry_after)
-        self._show_absent(trouble)
-        return pause
+    def _on_absent(self, error: DaemonUnreachable | None) -> float:
+        error_text = "" if error is None or str(error) == not_running(self._start_command) else str(error)
+        # A daemon that is stopping may close the first connection, which is not worth reporting. A hanging one is.
+        if error is not None and not self._backoff.absences and not isinstance(error.__cause__, TimeoutError):
+            error_text = ""
+        delay = self._backoff.after_absence()
+        self._show_absent(error_text)
+        return delay
 
-    def _is_mismatched(self, error: VersionMismatch) -> float:
-        if not self._over.is_set():
-            trouble = str(error)
-            self._views.change(lambda view: fold.mismatched(view, trouble))
-        return self._pace.after_refusal()
+    def _on_refused(self, error_text: str, retry_after: float | None = None) -> float:
+        delay = self._backoff.after_refusal(retry_after)
+        self._show_absent(error_text)
+        return delay
 
-    def _show_absent(self, trouble: str) -> None:
-        if not self._over.is_set():
-            shown = trouble or self._start_failed
-            self._views.change(lambda view: fold.absent(view, shown, starting=self._starts > 0))
+    def _on_mismatch(self, error: VersionMismatch) -> float:
+        if not self._stopped.is_set():
+            error_text = str(error)
+            self._store.update(lambda state: with_version_mismatch(state, error_text))
+        return self._backoff.after_refusal()
+
+    def _show_absent(self, error_text: str) -> None:
+        if not self._stopped.is_set():
+            shown = error_text or self._start_error
+            self._store.update(lambda state: without_daemon(state, shown, starting=self._starts > 0))
 
     def _read_failed(self, error: Exception) -> None:
-        """Take note, on the reader's thread, that this daemon cannot be read."""
-        self._hang_up(error)
+        """Drop this daemon, whose status cannot be read. Called on the reader's thread."""
+        self._cancel_stream(error)
 
-    def _hang_up(self, failure: Exception | None) -> None:
-        with self._turn:
+    def _cancel_stream(self, failure: Exception | None) -> None:
+        with self._lock:
             self._failure = failure
-            if self._hangup is not None:
-                self._hangup.hang_up()
+            if self._cancel_token is not None:
+                self._cancel_token.cancel()
 
 
 @contextlib.contextmanager
-def _unless_refused(what: str) -> Generator[None]:
+def _ignoring_unavailable(what: str) -> Generator[None]:
     try:
         yield
     except ApiProblem as error:

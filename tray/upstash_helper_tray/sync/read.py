@@ -1,4 +1,4 @@
-"""What takes its time to read: the daemon's status, which may ask the keyring, and the databases, which ask Upstash."""
+"""Slow reads: the daemon's status, which may query the keyring, and the databases, which come from Upstash."""
 
 from __future__ import annotations
 
@@ -10,75 +10,87 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from upstash_helper.client.errors import ApiProblem
 from upstash_helper.protocol.errors import ClientError
-from upstash_helper_tray import state
+from upstash_helper_tray.sync.state import is_connected, with_databases, with_databases_error, with_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.client.daemon import DaemonClient
-    from upstash_helper_tray.state import View, Views
+    from upstash_helper_tray.sync.state import Need, StateStore, TrayState
 
 logger = logging.getLogger(__name__)
 
-Slow = Literal["status", "databases", "refresh"]
+ReadRequest = Literal["status", "databases", "refresh"]
+"""``refresh`` reads the databases from Upstash even if the daemon has a recent list."""
 
-MOST_DATABASES: Final = 1000
-"""No menu has room for more."""
-LEAST_SECONDS: Final = 1.0
-"""Between two reads of the databases: a script that makes twenty of them is no reason to read twenty times."""
+MAX_DATABASES: Final = 1000
+"""More do not fit into a menu."""
+MIN_READ_INTERVAL: Final = 1.0
+"""Seconds between two reads of the databases: a script that creates twenty of them does not cause twenty reads."""
 RETRIES: Final = (5.0, 30.0, 120.0)
-"""Seconds after which databases that could not be read are tried again, then no more: after a login, the network may
-come later than the tray."""
+"""Delays in seconds before databases that could not be read are tried again: after login, the network may come up later
+than the tray."""
 
 
 class Reader:
     """
-    Reads on a thread of its own, so that whoever waits for the user's yes is not kept waiting by a slow answer.
+    Reads on a worker thread, so that a slow answer does not delay access requests.
 
-    It sleeps until something is wanted. What is wanted several times before its turn comes is read once.
+    The thread sleeps until something is requested. Requests for the same thing are combined until its turn comes.
     """
 
     def __init__(
-        self, views: Views, *, failed: Callable[[Exception], None], retries: tuple[float, ...] = RETRIES
+        self, store: StateStore, *, on_failure: Callable[[Exception], None], retries: tuple[float, ...] = RETRIES
     ) -> None:
         """
         Args:
-            views: Where what was read goes.
-            failed: Is told, on the thread, that the status could not be read.
+            store: Receives what was read.
+            on_failure: Called on the worker thread if the status could not be read.
             retries: As ``RETRIES``.
         """
-        self._views = views
-        self._failed = failed
+        self._store = store
+        self._on_failure = on_failure
         self._retries = retries
         self._changed = threading.Condition()
         self._client: DaemonClient | None = None
-        self._wanted: set[Slow] = set()
+        self._requested: set[ReadRequest] = set()
         self._not_before = 0.0
         self._retry_at: float | None = None
         self._failures = 0
-        self._over = False
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="tray-reader", daemon=True)
 
+    @property
+    def requested(self) -> frozenset[ReadRequest]:
+        """The reads that are requested and have not started."""
+        with self._changed:
+            return frozenset(self._requested)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker thread is running."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
-        """Begin."""
+        """Start the worker thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, or leave it alone with a read that hangs: it ends with the process."""
+        """Stop the thread after the current read. If that hangs, the thread ends with the process."""
         with self._changed:
-            self._over = True
+            self._stopped = True
             self._changed.notify()
 
     def read_from(self, client: DaemonClient | None) -> None:
-        """Read from this daemon from now on, and nothing that was wanted from the one before."""
+        """Read from this daemon from now on. Requests for the previous one are dropped."""
         with self._changed:
             self._client, self._retry_at, self._failures = client, None, 0
-            self._wanted.clear()
+            self._requested.clear()
 
-    def want(self, *what: Slow) -> None:
-        """Have it read soon. Returns at once."""
+    def request(self, *what: ReadRequest) -> None:
+        """Request a read. Returns immediately."""
         with self._changed:
-            self._wanted.update(what)
+            self._requested.update(what)
             if "databases" in what or "refresh" in what:
                 self._retry_at, self._failures = None, 0
             self._changed.notify()
@@ -93,85 +105,85 @@ class Reader:
                     self._read_databases(client, refresh=what == "refresh")
             except Exception as error:
                 logger.exception("tray_read_failed", extra={"what": what})
-                self._tell_failure(client, error)
+                self._report_failure(client, error)
 
-    def _next(self) -> tuple[Slow, DaemonClient] | None:
-        """Wait for what is due, and return it; None at the end."""
+    def _next(self) -> tuple[ReadRequest, DaemonClient] | None:
+        """Wait for the next read that is due. Return None when stopped."""
         with self._changed:
-            while not self._over:
-                what, pause = self._due(time.monotonic())
+            while not self._stopped:
+                what, delay = self._due(time.monotonic())
                 if what is not None and self._client is not None:
-                    self._wanted.discard(what)
+                    self._requested.discard(what)
                     return what, self._client
-                self._changed.wait(pause)
+                self._changed.wait(delay)
         return None
 
-    def _due(self, now: float) -> tuple[Slow | None, float | None]:
-        """Return what is due, or else the seconds until something is."""
+    def _due(self, now: float) -> tuple[ReadRequest | None, float | None]:
+        """Return the read that is due, or else the seconds until one is; (None, None) if nothing is requested."""
         if self._client is None:
             return None, None
         for what in ("status", "refresh"):
-            if what in self._wanted:
+            if what in self._requested:
                 return what, None
-        if "databases" in self._wanted:
-            wait = self._not_before - now
-            return ("databases", None) if wait <= 0 else (None, wait)
+        if "databases" in self._requested:
+            delay = self._not_before - now
+            return ("databases", None) if delay <= 0 else (None, delay)
         if self._retry_at is not None:
-            wait = self._retry_at - now
-            return ("databases", None) if wait <= 0 else (None, wait)
+            delay = self._retry_at - now
+            return ("databases", None) if delay <= 0 else (None, delay)
         return None, None
 
     def _read_status(self, client: DaemonClient) -> None:
-        seen = self._views.current.connection
+        seen = self._store.current.connection
         try:
             status = client.status()
         except ClientError as error:
-            self._tell_failure(client, error)
+            self._report_failure(client, error)
             return
-        needs: set[state.Need] = set()
+        needs: set[Need] = set()
 
-        def with_status(view: View) -> View:
-            # An event that came in the meantime may be younger than the answer.
-            newest = status.connection if view.connection is seen or view.connection is None else view.connection
-            folded = state.with_status(view, status, newest)
-            needs.update(folded.needs)
-            return folded.view
+        def apply(state: TrayState) -> TrayState:
+            # An event that arrived in the meantime may be newer than the answer.
+            newest = status.connection if state.connection is seen or state.connection is None else state.connection
+            transition = with_status(state, status, newest)
+            needs.update(transition.needs)
+            return transition.state
 
         if self._is_current(client):
-            self._views.change(with_status)
+            self._store.update(apply)
             if "databases" in needs:
-                self.want("databases")
+                self.request("databases")
 
     def _read_databases(self, client: DaemonClient, *, refresh: bool) -> None:
-        of = self._views.current.connection
-        if not state.is_connected(self._views.current):
+        read_for = self._store.current.connection
+        if not is_connected(self._store.current):
             return
         with self._changed:
             self._retry_at = None
-            # A refresh reads all that a read that waits would.
-            self._wanted.discard("databases")
+            # A refresh includes a pending plain read.
+            self._requested.discard("databases")
         try:
-            found = tuple(itertools.islice(client.databases(refresh=refresh), MOST_DATABASES))
+            databases = tuple(itertools.islice(client.databases(refresh=refresh), MAX_DATABASES))
         except ClientError as error:
-            trouble = str(error)
-            self._views.change(lambda view: state.without_databases(view, of, trouble))
-            self._note_failure(client, error)
+            error_text = str(error)
+            self._store.update(lambda state: with_databases_error(state, read_for, error_text))
+            self._schedule_retry(client, error)
         else:
-            self._views.change(lambda view: state.with_databases(view, of, found))
+            self._store.update(lambda state: with_databases(state, read_for, databases))
             self._failures = 0
         finally:
-            self._not_before = time.monotonic() + LEAST_SECONDS
+            self._not_before = time.monotonic() + MIN_READ_INTERVAL
 
-    def _note_failure(self, client: DaemonClient, error: ClientError) -> None:
-        may_pass = isinstance(error, ApiProblem) and (error.status >= 500 or error.status == 429)
+    def _schedule_retry(self, client: DaemonClient, error: ClientError) -> None:
+        temporary = isinstance(error, ApiProblem) and (error.status >= 500 or error.status == 429)
         with self._changed:
-            if may_pass and client is self._client and self._failures < len(self._retries):
+            if temporary and client is self._client and self._failures < len(self._retries):
                 self._retry_at = time.monotonic() + self._retries[self._failures]
                 self._failures += 1
 
-    def _tell_failure(self, client: DaemonClient, error: Exception) -> None:
+    def _report_failure(self, client: DaemonClient, error: Exception) -> None:
         if self._is_current(client):
-            self._failed(error)
+            self._on_failure(error)
 
     def _is_current(self, client: DaemonClient) -> bool:
         with self._changed:

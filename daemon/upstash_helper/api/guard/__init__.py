@@ -1,1 +1,1 @@
-"""Decides who may call what: Host, Origin, token, scope, user, rate limits, and the audit of requests."""
+"""Access control: Host, Origin, token, scope, operating-system user, and rate limit, plus the audit of requests."""

@@ -1,4 +1,9 @@
-"""The audit of requests: what changes something is written down before, what hands out secrets before they leave."""
+"""
+The audit of requests.
+
+A change is recorded before it is made, and its result afterwards. The disclosure of secrets is recorded before the
+response is sent.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from upstash_helper.broker.errors import HelperError
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from upstash_helper.api.guard.policy import Policy
+    from upstash_helper.api.server.routes import Policy
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.identity import Caller
@@ -24,8 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Witness:
-    """Runs handlers, and sees to it that the audit has what it must have."""
+class RequestAudit:
+    """Runs handlers, and makes the audit entries that their policies require."""
 
     def __init__(self, *, audit: Audit, background: Background) -> None:
         self._audit = audit
@@ -36,15 +41,15 @@ class Witness:
         Run ``handler``.
 
         Raises:
-            LedgerUnavailable: If what it does could not be written down; then it is not done, or not handed out.
-            LedgerFull: As LedgerUnavailable.
-            HelperError: What the handler raises.
+            LedgerUnavailable: If the entry could not be made. Then nothing is changed or disclosed.
+            LedgerFull: Like LedgerUnavailable.
+            HelperError: If the handler raises it.
         """
         caller = request[CALLER]
         if policy.audit is None or caller is None:
             return await handler(request)
         if request.method not in ("GET", "HEAD"):
-            # To its end, whoever goes away: a change that is half made would be the worst of both.
+            # Runs to its end even if the client disconnects, so that no change is left half-made.
             return await self._background.finish(self._change(request, handler, caller, policy.audit))
         if policy.body == "any":
             await self._audit.note(caller, policy.audit, _target(request))
@@ -78,7 +83,7 @@ class Witness:
         try:
             await self._audit.settle(entry, target=target, result=result)
         except HelperError as error:
-            # It was done, and the entry tells that it was begun.
+            # The change has been made, and the entry shows that it was started.
             logger.warning("audit_unsettled", extra={"entry": entry, "result": result, "error": error.code})
 
     async def _read(self, request: web.Request, handler: Handler, caller: Caller, action: str) -> web.StreamResponse:

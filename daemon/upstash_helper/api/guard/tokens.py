@@ -1,4 +1,4 @@
-"""Tokens and the callers that they stand for."""
+"""Bearer tokens, and the callers they belong to."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 def token_of(authorizations: tuple[str, ...], *, basic: bool = False) -> bytes | None:
     """
-    Return the token of a single ``Authorization`` header, else None.
+    Return the token of the only ``Authorization`` header, or None.
 
     Args:
-        authorizations: The headers' values.
-        basic: Take HTTP Basic too (RFC 7617), whose password is the token; the user name is not looked at.
+        authorizations: The values of all such headers.
+        basic: Also accept HTTP Basic (RFC 7617) with the token as the password. The user name is ignored.
     """
     if len(authorizations) != 1:
         return None
-    scheme, _, given = authorizations[0].partition(" ")
-    given = given.strip(" ")
-    if not given:
+    scheme, _, credentials = authorizations[0].partition(" ")
+    credentials = credentials.strip(" ")
+    if not credentials:
         return None
     if scheme.lower() == "bearer":  # RFC 6750, section 2.1
-        return given.encode("utf-8", "surrogateescape")
+        return credentials.encode("utf-8", "surrogateescape")
     if scheme.lower() == "basic" and basic:
-        return _password(given)
+        return _password(credentials)
     return None
 
 
-def _password(given: str) -> bytes | None:
+def _password(credentials: str) -> bytes | None:
     try:
-        _, colon, password = base64.b64decode(given, validate=True).partition(b":")
+        _, colon, password = base64.b64decode(credentials, validate=True).partition(b":")
     except (binascii.Error, ValueError):
         return None
     return password if colon and password else None
@@ -48,9 +48,9 @@ def _password(given: str) -> bytes | None:
 
 class Tokens:
     """
-    Knows the tokens by their SHA-256 alone: the owner's, those of the dashboard's sessions, and those of the apps.
+    The ``LazyCallers`` of the API: the owner, dashboard sessions, and apps, looked up by the SHA-256 of their tokens.
 
-    The owner's is drawn anew at every start: a discovery file that a crash left behind opens nothing.
+    The owner's token is generated at each start, so that a discovery file left behind by a crash is worthless.
     """
 
     def __init__(self, apps: AppRegistry, sessions: DashboardSessions) -> None:
@@ -61,22 +61,22 @@ class Tokens:
 
     async def ready(self) -> None:
         """
-        Read who has been let in, if that has not been done. Before that only the owner is known.
+        Load the apps, unless that has been done. Until then only the owner and sessions are known.
 
         Raises:
-            LedgerUnavailable: If it cannot be read.
-            LedgerFull: As LedgerUnavailable.
+            LedgerUnavailable: If they cannot be loaded.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._apps.ready()
 
     def find(self, token: bytes) -> Caller | None:
-        """Return whose ``token`` is. Digests are compared, so that the time taken tells nothing of the token."""
+        """Return the caller that ``token`` belongs to. Comparing digests avoids a timing side channel."""
         if hmac.compare_digest(_digest(token), self._owner):
             return OWNER
         return self._sessions.find(token) or self._apps.find(token)
 
     def approved(self, origin: str) -> bool:
-        """Return whether some app of ``origin`` is let in."""
+        """Return whether an app of ``origin`` has access."""
         return self._apps.approved(origin)
 
 

@@ -37,7 +37,7 @@ ICONS: Final[Mapping[Sign, str]] = {
 
 @cache
 def sprite() -> str:
-    """Return all icons, as an SVG element that shows nothing by itself."""
+    """Return all icons, as an SVG element that is not visible itself."""
     text = read("pages/icons.svg").decode()
     return text[text.index("<svg") :].strip()
 

@@ -58,7 +58,7 @@ _KEPT: Final = (
     "The helper keeps your API key on this computer. Apps with access use your account through the helper, and none of "
     "them sees the key."
 )
-# Long enough to read a line, and to keep the window.
+# Long enough to read a line, or to keep the window open.
 _CLOSES_AFTER_SECONDS: Final = 3
 
 
@@ -83,11 +83,11 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
             hint = (attempt.hint,) if attempt.hint else ()
             return _page(
                 messages.ATTEMPTS[state], sign="waiting", tone="busy", facts=facts, paragraphs=hint,
-                again=_address(attempt), data=data,
+                reload_url=_address(attempt), data=data,
             )  # fmt: skip
         case Exchanging():
             return _page(
-                messages.ATTEMPTS[state], sign="key", tone="busy", facts=facts, again=_address(attempt), data=data
+                messages.ATTEMPTS[state], sign="key", tone="busy", facts=facts, reload_url=_address(attempt), data=data
             )
         case Succeeded(needs_email=True):
             return _page(messages.NEEDS_EMAIL, sign="mail", facts=facts, closing=_CLOSE, data=data)
@@ -131,13 +131,13 @@ def _page(
     paragraphs: tuple[str, ...] = (),
     details: str = "",
     closing: str = "",
-    again: str = "",
+    reload_url: str = "",
     data: Mapping[str, str] | None = None,
 ) -> Page:
     return Page(
         title=message.title, lead=lead or message.detail, sign=sign, tone=tone, facts=facts, paragraphs=paragraphs,
         steps=tuple(Step(f"{step.text}{':' if step.command else '.'}", step.command) for step in message.steps),
-        details=details, closing=closing, again=again, data=data or {},
+        details=details, closing=closing, reload_url=reload_url, data=data or {},
     )  # fmt: skip
 
 

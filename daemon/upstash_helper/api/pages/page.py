@@ -1,4 +1,4 @@
-"""A page that a person sees: plain words, a sign, and what to do next, as HTML that needs no script to be read."""
+"""A result page: title, icon, explanation, and next steps, as HTML that is readable without scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tone = Literal["good", "bad", "plain", "busy"]
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """A line of what there is to know."""
+    """A labeled fact."""
 
     label: str
     value: str
@@ -30,11 +30,11 @@ class Step(msgspec.Struct, frozen=True):
 
     text: str
     command: str = ""
-    """The command line that does it, if one does."""
+    """The command that does it, if there is one."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """What one page says. All of it is plain text, and escaped here."""
+    """The content of a page. All fields are plain text, which ``response`` escapes."""
 
     title: str
     lead: str
@@ -44,13 +44,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     paragraphs: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     details: str = ""
-    """What only somebody who looks for a cause wants to read."""
+    """Technical details, collapsed by default."""
     closing: str = ""
-    """What becomes of the window; where the script can close it, it says so in place of this."""
-    again: str = ""
-    """The address that is asked again in a second by a browser without script."""
+    """What to do with the window. The script replaces it if it can close the window."""
+    reload_url: str = ""
+    """The URL that a browser without scripts loads after a second."""
     data: Mapping[str, str] = {}
-    """What the script is told, as ``data-`` attributes."""
+    """Parameters of the script, as ``data-`` attributes."""
 
     def response(self, *, status: int = 200) -> web.Response:
         """Return the page."""
@@ -63,7 +63,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             data="".join(f' data-{name}="{html.escape(value)}"' for name, value in self.data.items()),
             body="\n".join(filter(None, (self._facts(), self._paragraphs(), self._steps(), self._details()))),
             closing=html.escape(self.closing),
-            refresh=_REFRESH.format(html.escape(self.again)) if self.again else "",
+            refresh=_REFRESH.format(html.escape(self.reload_url)) if self.reload_url else "",
         )
         response = web.Response(status=status, text=text, content_type="text/html")
         response.headers["Content-Security-Policy"] = CSP
@@ -93,10 +93,10 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     def _details(self) -> str:
         if not self.details:
             return ""
-        return f"<details><summary>What exactly happened</summary><p>{html.escape(self.details)}</p></details>"
+        return f"<details><summary>Details</summary><p>{html.escape(self.details)}</p></details>"
 
 
-# In <noscript>: the script follows the state without loading the page again.
+# In <noscript>: the script follows the state without reloading the page.
 _REFRESH: Final = '<noscript><meta http-equiv="refresh" content="1;url={}"></noscript>'
 
 

@@ -1,4 +1,4 @@
-"""The files of the daemon's pages, and the module that other pages take from it."""
+"""Static files: those of the daemon's own pages, and the JavaScript module that other web pages load."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from upstash_helper.api.guard.policy import Policy
-from upstash_helper.api.server.routes import Parameter, Route
+from upstash_helper.api.server.routes import Parameter, Policy, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +18,12 @@ CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-"""Of every page: our own files, and nothing else at all."""
+"""The Content-Security-Policy of every page: only files of our own origin."""
 
-PROOF: Final = "Upstash-Helper-Probe"
+PROBE_HEADER: Final = "Upstash-Helper-Probe"
 _PROBE: Final = re.compile(r"[0-9a-f]{32}")
-_PROBE_WORDS: Final = (
-    f"If it is 32 hexadecimal digits, the answer's {PROOF} repeats it, which no other program does by accident."
+_PROBE_DESCRIPTION: Final = (
+    f"32 hexadecimal digits, which the response repeats in {PROBE_HEADER} to prove that it is from upstash-helper."
 )
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -32,41 +31,44 @@ _FOLDERS: Final = ("dashboard", "pages")
 
 
 class FilesResource:
-    """The handlers."""
+    """Handlers for static files."""
 
     def routes(self) -> list[Route]:
-        """Return what is served here."""
-        # Any page that could ask to be let in may read it: it is how it asks.
+        """Return the routes."""
+        # Readable by every page that could request access, since this module is what requests it.
         public = Policy("open", readable=True)
         return [
             Route(
                 method="GET", path="/web/{folder}/{name}", handler=self.file, policy=Policy("page"),
-                operation_id="getFile", summary="A file of the pages", answers={200: "text/css"}, problems=(404,),
+                operation_id="getFile", summary="Get a file of the helper's own pages",
+                answers={200: "text/css"}, problems=(404,),
             ),
             Route(
                 method="GET", path="/connect.js", handler=self.connect, policy=public,
-                operation_id="getConnectModule", summary="The ES module with which a web page gets access and connects",
+                operation_id="getConnectModule",
+                summary="Get the ES module with which web pages request access and connect",
                 answers={200: "text/javascript"},
             ),
             Route(
                 method="GET", path="/connect-core.js", handler=self.core, policy=public,
-                operation_id="getConnectCoreModule", summary="The same module without the button",
+                operation_id="getConnectCoreModule", summary="Get the same module without the button",
                 answers={200: "text/javascript"},
             ),
             Route(
                 method="GET", path="/connect.d.ts", handler=self.types, policy=public,
-                operation_id="getConnectTypes", summary="Its types, for TypeScript", answers={200: "text/plain"},
-                parameters=(Parameter(name="probe", where="query", description=_PROBE_WORDS),),
+                operation_id="getConnectTypes", summary="Get the module's TypeScript types",
+                answers={200: "text/plain"},
+                parameters=(Parameter(name="probe", where="query", description=_PROBE_DESCRIPTION),),
             ),
             Route(
                 method="GET", path="/connect-core.d.ts", handler=self.core_types, policy=public,
-                operation_id="getConnectCoreTypes", summary="The types of the module without the button",
+                operation_id="getConnectCoreTypes", summary="Get the TypeScript types of the module without the button",
                 answers={200: "text/plain"},
             ),
         ]  # fmt: skip
 
     async def file(self, request: web.Request) -> web.Response:
-        """Return a file of the pages. The names are a fixed set, so that no name leads elsewhere."""
+        """Return a file of the pages. The names are a fixed set, which rules out path traversal."""
         name = f"{request.match_info['folder']}/{request.match_info['name']}"
         kind = names().get(name)
         if kind is None:
@@ -82,11 +84,11 @@ class FilesResource:
         return web.Response(body=read("connect-core.js"), content_type="text/javascript", charset="utf-8")
 
     async def types(self, request: web.Request) -> web.Response:
-        """Answer with its types. Whoever looks for the helper asks for them, and hears back what it has asked with."""
+        """Return the module's types. Clients that search for the helper request them with a probe, which is echoed."""
         response = web.Response(body=read("connect.d.ts"), content_type="text/plain", charset="utf-8")
         probe = request.query.get("probe", "")
         if _PROBE.fullmatch(probe):
-            response.headers[PROOF] = probe
+            response.headers[PROBE_HEADER] = probe
         return response
 
     async def core_types(self, _request: web.Request) -> web.Response:
@@ -96,7 +98,7 @@ class FilesResource:
 
 @cache
 def names() -> Mapping[str, str]:
-    """Return the files that pages may load, by folder and name, and their types."""
+    """Return the files that pages may load, by folder and name, and their content types."""
     return {
         f"{folder}/{item.name}": kind
         for folder in _FOLDERS
@@ -108,25 +110,25 @@ def names() -> Mapping[str, str]:
 
 @cache
 def read(name: str) -> bytes:
-    """Return a file of the pages. They do not change while the daemon runs."""
+    """Return a file of the pages. Files are cached, since they do not change while the daemon runs."""
     return files("upstash_helper.web").joinpath(name).read_bytes()
 
 
 class BridgeResource:
-    """The handler."""
+    """The handler of the bridge page."""
 
     def routes(self) -> list[Route]:
-        """Return what is served here."""
+        """Return the routes."""
         return [
             Route(
                 method="GET", path="/bridge", handler=self.page, policy=Policy("landing"),
-                operation_id="openBridge", summary="A window that carries the requests of the page that opened it",
+                operation_id="openBridge", summary="A window that forwards the requests of the page that opened it",
                 answers={200: "text/html"},
             ),
         ]  # fmt: skip
 
     async def page(self, _request: web.Request) -> web.Response:
-        """Answer with the page. It is the same for all: who has opened it, the browser tells its script."""
+        """Return the page. It is constant: its script gets the opener's origin from the browser."""
         response = web.Response(body=read("pages/bridge.html"), content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CSP
         return response

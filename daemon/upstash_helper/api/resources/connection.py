@@ -1,14 +1,13 @@
-"""``/v1/connection``: connecting an account, what the connection is, disconnecting."""
+"""``/v1/connection``: connecting an Upstash account, the connection's state, and disconnecting."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.pages import callback
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, Route, caller_of
+from upstash_helper.api.server.routes import BODY, Policy, Route, caller_of
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire
 
@@ -27,7 +26,7 @@ _OWNER = Policy("owner", audit="connection.disconnect")
 
 
 class ConnectionResource:
-    """The handlers."""
+    """Handlers for the connection and its sign-in attempts."""
 
     def __init__(
         self,
@@ -41,10 +40,10 @@ class ConnectionResource:
         """
         Args:
             connection: The connection.
-            api_key_sign_in: Connects without a sign-in.
-            credentials: Knows how the credential store is.
-            open_browser: Whether a connect that does not say so opens the browser.
-            hosts: What this daemon is called, with its port; the first one is shown.
+            api_key_sign_in: Connects with an API key instead of a sign-in.
+            credentials: Reports the state of the credential store.
+            open_browser: Whether connecting opens the browser unless the request says otherwise.
+            hosts: The values of Host that are valid in a redirect; error messages show the first one.
         """
         self._connection = connection
         self._api_key_sign_in = api_key_sign_in
@@ -53,63 +52,64 @@ class ConnectionResource:
         self._hosts = hosts
 
     def routes(self) -> list[Route]:
-        """Return what is served here."""
+        """Return the routes."""
         at, attempt_at = "/v1/connection", "/v1/connection/attempts/{attempt_id}"
         return [
             Route(
                 method="GET", path=at, handler=self.get, policy=_READ,
-                operation_id="getConnection", summary="What the connection is now",
+                operation_id="getConnection", summary="Get the connection's state",
                 answers={200: wire.Connection},
             ),
             Route(
                 method="POST", path=at, handler=self.connect,
                 policy=Policy("token", "connection:write", "json", audit="connection.connect"),
-                operation_id="connect", summary="Start connecting an account, or join the attempt that runs",
+                operation_id="connect", summary="Start connecting an account, or join the pending attempt",
                 body=wire.Connect, answers={200: wire.Connection, 202: wire.StartedAttempt}, problems=(409, 503),
             ),
             Route(
                 method="DELETE", path=at, handler=self.disconnect, policy=_OWNER,
-                operation_id="disconnect", summary="Forget the account",
+                operation_id="disconnect", summary="Disconnect the account and delete its API key from this computer",
                 answers={200: wire.Disconnected},
             ),
             Route(
                 method="GET", path=attempt_at, handler=self.attempt, policy=_READ,
-                operation_id="getAttempt", summary="What became of an attempt",
+                operation_id="getAttempt", summary="Get an attempt's state",
                 answers={200: wire.Attempt}, problems=(404,),
             ),
             Route(
                 method="DELETE", path=attempt_at, handler=self.cancel, policy=_CANCEL,
-                operation_id="cancelAttempt", summary="Give up an attempt",
+                operation_id="cancelAttempt", summary="Cancel an attempt",
                 answers={200: wire.Attempt}, problems=(404,),
             ),
             Route(
                 method="POST", path=f"{attempt_at}/redirect", handler=self.redirect,
                 policy=Policy("owner", body="json", audit="connection.paste"), operation_id="redirectAttempt",
-                summary="Give the address that the browser ended at, where it did not reach the helper by itself",
+                summary="Submit the redirect's URL if the browser could not reach the helper",
                 body=wire.PastedAddress, answers={200: wire.Attempt}, problems=(404,),
             ),
             Route(
                 method="PUT", path=f"{at}/api-key", handler=self.use_api_key,
                 policy=Policy("owner", body="json", audit="connection.api_key"),
-                operation_id="useApiKey", summary="Connect with an API key made in the Upstash console",
+                operation_id="useApiKey", summary="Connect with an API key from the Upstash console",
                 body=wire.ApiKey, answers={200: wire.Connection}, problems=(424, 429, 502, 503, 504),
             ),
             Route(
                 method="PUT", path=f"{at}/email", handler=self.give_email,
                 policy=Policy("owner", body="json", audit="connection.email"),
-                operation_id="giveEmail", summary="Name the account when the sign-in did not (state `needs_email`)",
+                operation_id="giveEmail",
+                summary="Set the account's email if the sign-in did not provide it (state `needs_email`)",
                 body=wire.Email, answers={200: wire.Connection}, problems=(409, 424, 429, 502, 503, 504),
             ),
         ]  # fmt: skip
 
     async def get(self, _request: web.Request) -> web.Response:
-        """Answer with the state."""
+        """Return the connection's state."""
         status = await self._connection.status()
 
         return render.json(render.connection(status, self._credentials.health()))
 
     async def connect(self, request: web.Request) -> web.Response:
-        """Start or join an attempt; 200 where there is nothing to do."""
+        """Start or join an attempt. The status is 200 if the account is already connected."""
         wanted = cast("wire.Connect", decode(request[BODY] or b"{}", wire.Connect))
         open_browser = self._open_browser if wanted.open_browser is None else wanted.open_browser
 
@@ -122,30 +122,30 @@ class ConnectionResource:
         return render.json(render.started(started), status=202)
 
     async def disconnect(self, _request: web.Request) -> web.Response:
-        """Forget the account, and say what is left to do."""
+        """Disconnect, and return what the user still has to do."""
         key_name, stored = await self._connection.disconnect()
 
         parts = ["The account is disconnected."]
         if key_name:
             parts.append(f"Delete the API key {key_name} in the Upstash console (Account > Management API).")
         if not stored:
-            parts.append("The keyring could not be reached, so its entry is removed as soon as it can be.")
+            parts.append("The keyring could not be reached. Its entry will be removed once it is available.")
         return render.json(wire.Disconnected(api_key_name=key_name, detail=" ".join(parts)))
 
     async def attempt(self, request: web.Request) -> web.Response:
-        """Answer with one attempt."""
+        """Return an attempt."""
         attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
 
         return render.json(render.attempt(attempt))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Give up one attempt."""
+        """Cancel an attempt."""
         attempt = await self._connection.flow.cancel(request.match_info["attempt_id"])
 
         return render.json(render.attempt(attempt))
 
     async def redirect(self, request: web.Request) -> web.Response:
-        """Take the redirect as the user pasted it."""
+        """Handle the OAuth redirect from a URL that the user pasted."""
         given = cast("wire.PastedAddress", decode(request[BODY], wire.PastedAddress))
         redirect = callback.parse_pasted_address(given.address, hosts=self._hosts)
 
@@ -154,7 +154,7 @@ class ConnectionResource:
         return render.json(render.attempt(attempt))
 
     async def use_api_key(self, request: web.Request) -> web.Response:
-        """Prove and store a key."""
+        """Verify and store an API key."""
         given = cast("wire.ApiKey", decode(request[BODY], wire.ApiKey))
 
         status = await self._api_key_sign_in.use(email=given.email, api_key=Secret(given.api_key))
@@ -162,7 +162,7 @@ class ConnectionResource:
         return render.json(render.connection(status, self._credentials.health()))
 
     async def give_email(self, request: web.Request) -> web.Response:
-        """Prove and store the e-mail."""
+        """Verify and store the account's email."""
         given = cast("wire.Email", decode(request[BODY], wire.Email))
 
         status = await self._api_key_sign_in.give_email(given.email)

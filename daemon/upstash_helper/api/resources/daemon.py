@@ -1,4 +1,4 @@
-"""``/health``, ``/v1/daemon``, ``/openapi.json``: the daemon itself."""
+"""``/health``, ``/v1/daemon``, and ``/openapi.json``: the daemon itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import render
-from upstash_helper.api.server.routes import Route
+from upstash_helper.api.server.routes import Policy, Route
 from upstash_helper.broker.account.attempts import https_forced
 from upstash_helper.protocol import discovery, literals, wire
 
@@ -27,7 +26,7 @@ _HEALTH: Final = msgspec.json.encode(wire.Health(status="ok", service="upstash-h
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not change while the daemon runs."""
+    """Constant facts about this daemon."""
 
     version: str
     pid: int
@@ -39,7 +38,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DaemonResource:
-    """The handlers."""
+    """Handlers for health, status, the OpenAPI document, and stopping."""
 
     def __init__(
         self,
@@ -65,37 +64,37 @@ class DaemonResource:
         self._description = description
 
     def routes(self) -> list[Route]:
-        """Return what is served here."""
+        """Return the routes."""
         return [
             Route(
                 method="GET", path="/health", handler=self.health, policy=Policy("open"),
-                operation_id="getHealth", summary="Find out whether the helper is there", answers={200: wire.Health},
+                operation_id="getHealth", summary="Check that the helper is running", answers={200: wire.Health},
             ),
             Route(
                 method="GET", path="/openapi.json", handler=self.describe, policy=Policy("open"),
-                operation_id="getDescription", summary="This description", answers={200: "application/json"},
+                operation_id="getDescription", summary="Get this document", answers={200: "application/json"},
             ),
             Route(
                 method="GET", path="/v1/daemon", handler=self.status, policy=Policy("owner"),
-                operation_id="getDaemon", summary="What the helper is doing", answers={200: wire.DaemonStatus},
+                operation_id="getDaemon", summary="Get the helper's status", answers={200: wire.DaemonStatus},
             ),
             Route(
                 method="POST", path="/v1/daemon/stop", handler=self.stop, policy=Policy("owner", audit="daemon.stop"),
-                operation_id="stopDaemon", summary="Stop the helper; what it is writing is finished first",
+                operation_id="stopDaemon", summary="Stop the helper. Pending changes are completed first",
                 answers={202: wire.Health},
             ),
         ]  # fmt: skip
 
     async def health(self, _request: web.Request) -> web.Response:
-        """Answer with a constant."""
+        """Return a constant."""
         return web.Response(body=_HEALTH, content_type="application/json")
 
     async def describe(self, _request: web.Request) -> web.Response:
-        """Answer with the OpenAPI description."""
+        """Return the OpenAPI document."""
         return web.Response(body=self._description(), content_type="application/json")
 
     async def status(self, _request: web.Request) -> web.Response:
-        """Answer with all that the owner may want to know."""
+        """Return the daemon's status, for the owner."""
         connection = await self._connection.status()
 
         return render.json(
@@ -121,7 +120,7 @@ class DaemonResource:
         return (wire.Hint(code="https_forced", detail=https_forced(hellos)),) if hellos else ()
 
     async def stop(self, _request: web.Request) -> web.Response:
-        """Ask the daemon to stop."""
+        """Request that the daemon stop."""
         self._stop.set()
 
         return web.Response(body=_HEALTH, content_type="application/json", status=202)

@@ -1,4 +1,4 @@
-"""``/v1/events``: what happens, as server-sent events."""
+"""``/v1/events``: changes of state as server-sent events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp_sse import EventSourceResponse
 
-from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems, render
-from upstash_helper.api.server.routes import Parameter, Route, caller_of
+from upstash_helper.api.server.routes import Parameter, Policy, Route, caller_of
 from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
 from upstash_helper.broker.apps.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock
     from upstash_helper.broker.trays import Trays
 
-MOST_STREAMS: Final = 16
-MOST_OF_AN_APP: Final = 3
-# A reader that takes nothing for this long is dropped: it must not hold memory, and it can resume.
+MAX_STREAMS: Final = 16
+MAX_STREAMS_PER_APP: Final = 3
 SEND_SECONDS: Final = 3.0
-# On loopback the kernel tells at once when a reader is gone. A stream that says nothing needs no wake-ups.
+"""A client that reads nothing for this long is disconnected, to bound memory. It can resume."""
 PING_SECONDS: Final = 86_400.0
+"""On loopback a closed connection is noticed immediately, so an idle stream needs no pings and no wake-ups."""
 
 _BACKEND: Final = re.compile(r"[a-z0-9-]{1,32}")
 _PARAMETERS: Final = (
@@ -39,19 +38,19 @@ _PARAMETERS: Final = (
     Parameter(
         name="tray",
         where="query",
-        description="For the tray icon alone: how it gets on the panel. It counts as attached while it follows.",
+        description="Only for the tray icon: its backend. The tray counts as attached while the stream is open.",
     ),
     Parameter(
         name="notifies",
         where="query",
-        description="With `tray`: it tells the user by itself that an app waits, so the helper does not.",
+        description="With `tray`: the tray shows notifications about access requests, so the helper does not.",
         schema={"type": "boolean"},
     ),
 )
 
 
 class EventsResource:
-    """The handlers."""
+    """The handler of the event stream."""
 
     def __init__(self, *, events: EventBus, pairings: Pairings, trays: Trays, clock: Clock) -> None:
         self._events = events
@@ -60,14 +59,14 @@ class EventsResource:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """Return what is served here."""
+        """Return the routes."""
         return [
             Route(
                 method="GET", path="/v1/events", handler=self.follow, policy=Policy("token", "connection:read"),
                 operation_id="followEvents",
                 summary=(
-                    "Follow what happens: `connection`, `attempt`, `database` (with `databases:read`), `revoked`; the "
-                    "owner gets `pairing` too; `reset` when events were missed"
+                    "Follow events: `connection`, `attempt`, `database` (with `databases:read`), and `revoked`; for "
+                    "the owner also `pairing`; `reset` after missed events"
                 ),
                 answers={200: "text/event-stream"}, problems=(429,),
                 parameters=_PARAMETERS,
@@ -75,14 +74,15 @@ class EventsResource:
         ]  # fmt: skip
 
     async def follow(self, request: web.Request) -> web.StreamResponse:
-        """Stream events until the reader goes away, is too slow, or the daemon stops."""
+        """Stream events until the client disconnects or reads too slowly, or the daemon stops."""
         caller = caller_of(request)
         tray = self._tray(request, caller)
-        mine = not caller.is_owner and self._events.streams_of(caller.id) >= MOST_OF_AN_APP
-        # A full house of dashboards does not keep the tray out, which is where the user says yes or no.
-        limit = MOST_STREAMS + (tray is not None and self._trays.first is None)
-        if mine or self._events.stream_count >= limit:
-            detail = f"{MOST_OF_AN_APP if mine else MOST_STREAMS} event streams are open. Close one."
+        app_limit_reached = not caller.is_owner and self._events.streams_of(caller.id) >= MAX_STREAMS_PER_APP
+        # One stream is reserved for the tray, where the user approves apps, however many dashboards are open.
+        limit = MAX_STREAMS + (tray is not None and self._trays.first is None)
+        if app_limit_reached or self._events.stream_count >= limit:
+            open_streams = MAX_STREAMS_PER_APP if app_limit_reached else MAX_STREAMS
+            detail = f"Too many open event streams ({open_streams}). Close one."
             return problems.answer(429, "too_many_streams", detail, retry_after=5)
         subscription = self._events.subscribe(caller, after=request.headers.get("Last-Event-ID"))
 
@@ -94,7 +94,7 @@ class EventsResource:
                 async with stream:
                     await self._send(stream, subscription)
         except (ConnectionResetError, TimeoutError):
-            pass  # gone, or too slow: dropped
+            pass  # the client has disconnected, or reads too slowly
         finally:
             self._events.unsubscribe(subscription)
         return stream
@@ -104,27 +104,27 @@ class EventsResource:
         if backend is None:
             return None
         if not caller.is_owner:
-            raise InvalidRequest("Only a tool of the user's own can be the tray. Leave the parameter tray out.")
+            raise InvalidRequest("The parameter tray is only allowed with the owner's token.")
         if not _BACKEND.fullmatch(backend):
-            raise InvalidRequest("tray takes the backend's name: at most 32 of a-z, 0-9 and the hyphen.")
+            raise InvalidRequest("tray must be a backend's name: at most 32 characters of a-z, 0-9, and hyphen.")
         if notifies not in {"true", "false"}:
-            raise InvalidRequest("notifies takes true or false.")
+            raise InvalidRequest("notifies must be true or false.")
         return Tray(backend=backend, notifies=notifies == "true", since=self._clock.time())
 
     async def _send(self, stream: EventSourceResponse, subscription: Subscription) -> None:
-        # A first line, so that a reader knows at once that it is being served.
+        # A comment first, so that the client knows immediately that the stream is open.
         await stream.write(b": upstash-helper\n\n")
         if subscription.reset:
             await stream.send("{}", event="reset")
         async for event in subscription:
-            await stream.send(render.dump(self._shown(event.data)), event=event.kind, id=event.id)
+            await stream.send(render.dump(self._rendered(event.data)), event=event.kind, id=event.id)
         if subscription.app_revoked:
-            return  # the last word was that it is no longer let in
+            return  # the last event was that the app's access has been revoked
         with contextlib.suppress(ConnectionResetError):
             await stream.send("{}", event="bye")
 
-    def _shown(self, data: object) -> object:
-        """Return an event's data as what goes over the wire."""
+    def _rendered(self, data: object) -> object:
+        """Return an event's data as a wire type."""
         match data:
             case ConnectionStatus():
                 return render.connection(data)

@@ -1,4 +1,4 @@
-"""``/upstash/…``: the Developer API itself, for clients of it that know nothing of the daemon but its address."""
+"""``/upstash/…``: passes requests through to Upstash's Developer API, for its existing clients."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from upstash_helper.api.guard.policy import Policy
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
-from upstash_helper.api.server.routes import Route
+from upstash_helper.api.server.routes import Policy, Route
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import PassThroughRequest
 from upstash_helper.protocol.literals import Scope
@@ -27,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 PREFIX: Final = "/upstash/"
 BODY_LIMIT: Final = 1024 * 1024
-"""Bytes. Upstash's own limit is of this order."""
+"""Bytes. Upstash's own limit is of this order of magnitude."""
 BODY_SECONDS: Final = 30.0
-"""That an app may take to send its body, without the time that Upstash takes for it."""
-TAKEN_SECONDS: Final = 15.0
-"""That an app may take to read a piece of the answer. One that reads nothing would hold two connections for ever."""
+"""How long an app may take to send its body, not counting the time in which Upstash receives it."""
+SEND_SECONDS: Final = 15.0
+"""How long an app may take to read a chunk of the response. Otherwise it could keep two connections open forever."""
 
 _METHODS: Final[dict[Scope, tuple[str, ...]]] = {
     "upstash:read": ("GET", "HEAD"),
@@ -41,29 +40,29 @@ _UPSTREAM: Final = (409, 413, 424, 429, 502, 503, 504)
 
 
 class PassThroughResource:
-    """The handlers."""
+    """The handler of passed-through requests."""
 
     def __init__(self, *, pass_through: PassThrough, body_seconds: float = BODY_SECONDS) -> None:
         self._pass_through = pass_through
         self._body_seconds = body_seconds
 
     def routes(self) -> list[Route]:
-        """Return what is served here."""
+        """Return the routes."""
         return [
             Route(
-                method=method, path=f"{PREFIX}{{path:.+}}", handler=self.pass_on,
-                # Reading is in the audit too: what is read here may be passwords.
+                method=method, path=f"{PREFIX}{{path:.+}}", handler=self.forward,
+                # Reads are audited as well: they may return passwords.
                 policy=Policy("token", scope, "any", basic=True, audit=f"upstash.{method.lower()}"),
                 operation_id=f"passThrough{method.title()}",
-                summary="Upstash's Developer API: its own statuses and bodies, told by `Via: 1.1 upstash-helper`",
+                summary="Call Upstash's Developer API. Its own responses have `Via: 1.1 upstash-helper`",
                 answers={200: "*/*"}, problems=(408, *_UPSTREAM),
             )
             for scope, methods in _METHODS.items()
             for method in methods
         ]  # fmt: skip
 
-    async def pass_on(self, request: web.Request) -> web.StreamResponse:
-        """Hand the request on, and the answer back, both as they come."""
+    async def forward(self, request: web.Request) -> web.StreamResponse:
+        """Stream the request to Upstash, and the response back."""
         try:
             wanted = PassThroughRequest(
                 method=request.method,
@@ -74,36 +73,36 @@ class PassThroughResource:
             )
 
             async with self._pass_through(wanted) as answer:
-                return await handed_on(request, answer)
+                return await send_answer(request, answer)
         except BodyTooLarge:
             response = problems.answer(413, "body_too_large", "The body is larger than 1 MiB.")
         except BodyTimeout:
             detail = f"The body did not arrive within {self._body_seconds:g} seconds."
             response = problems.answer(408, "body_timeout", detail)
         except MalformedBody:
-            detail = "The body's framing is broken or it ended too soon."
+            detail = "The body's framing is invalid, or it is cut off."
             response = problems.answer(400, "malformed_request", detail)
-        # What was not read of the body must not be taken for the next request.
+        # An unread body must not be parsed as the connection's next request.
         response.force_close()
         return response
 
 
 class IncomingBody:
-    """The body of a request in pieces, within limits of size and time, and never decoded."""
+    """Iterates over the body of a request in chunks, within limits of size and time, without decoding it."""
 
     def __init__(self, request: web.BaseRequest, *, limit: int = BODY_LIMIT, seconds: float = BODY_SECONDS) -> None:
         """
         Args:
-            request: Whose body has not been read yet.
-            limit: Bytes that are taken at most.
-            seconds: That may be spent waiting for it, all in all.
+            request: The request. Its body must not have been read yet.
+            limit: The maximum size in bytes.
+            seconds: The maximum total time spent waiting for the client.
 
         Raises:
             BodyTooLarge: If more than ``limit`` bytes are declared.
         """
         declared = request.content_length
         if declared is not None and declared > limit:
-            raise BodyTooLarge(f"{declared} bytes were declared, {limit} are taken")
+            raise BodyTooLarge(f"it has {declared} bytes, and the limit is {limit}")
         self._content = request.content
         self._left = limit
         self._seconds = seconds
@@ -113,62 +112,62 @@ class IncomingBody:
 
     async def __anext__(self) -> bytes:
         """
-        Return the next piece.
+        Return the next chunk.
 
         Raises:
-            BodyTooLarge: If there is more than the limit.
-            BodyTimeout: If it is not there in time.
-            MalformedBody: If its framing is broken, or the app has left.
+            BodyTooLarge: If the body exceeds the limit.
+            BodyTimeout: If it does not arrive in time.
+            MalformedBody: If its framing is invalid, or the client has disconnected.
         """
         loop = asyncio.get_running_loop()
         before = loop.time()
         try:
             async with asyncio.timeout(self._seconds):
-                piece = await self._content.readany()
+                chunk = await self._content.readany()
         except TimeoutError:
-            raise BodyTimeout("the body was not there in time") from None
+            raise BodyTimeout("it did not arrive in time") from None
         except (web.RequestPayloadError, ConnectionError):
-            raise MalformedBody("the body's framing is broken, or it ended too soon") from None
+            raise MalformedBody("its framing is invalid, or it is cut off") from None
         self._seconds -= loop.time() - before
-        self._left -= len(piece)
+        self._left -= len(chunk)
         if self._left < 0:
-            raise BodyTooLarge("more than the limit came")
-        if not piece:
+            raise BodyTooLarge("it exceeds the limit")
+        if not chunk:
             raise StopAsyncIteration
-        return piece
+        return chunk
 
 
 def _target(request: web.Request) -> str:
-    """Return the path and query at Upstash, as they were sent: encoding them anew could make another path of them."""
+    """Return the path and query at Upstash, unmodified: decoding and re-encoding could change their meaning."""
     if not request.raw_path.startswith(PREFIX):
-        # The router has decoded what it compared: /%75pstash/ is found as well.
+        # The router matches the decoded path, so it also accepts /%75pstash/.
         raise web.HTTPNotFound
     return request.raw_path.removeprefix(PREFIX)
 
 
-async def handed_on(
-    request: web.BaseRequest, answer: PassThroughResponse, *, seconds: float = TAKEN_SECONDS
+async def send_answer(
+    request: web.BaseRequest, answer: PassThroughResponse, *, seconds: float = SEND_SECONDS
 ) -> web.StreamResponse:
     """
-    Answer ``request`` with ``answer``, piece by piece, and return what was answered.
+    Stream Upstash's response to the app, and return the response.
 
-    If the app does not get all of it, for whatever reason, its connection is broken: what it got must not look whole.
+    If it cannot be sent completely, the connection is reset, so that the app does not take a part for the whole.
 
     Args:
-        request: The app's.
-        answer: Upstash's.
-        seconds: That the app may take for one piece.
+        request: The app's request.
+        answer: Upstash's response.
+        seconds: How long the app may take to read one chunk.
     """
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     if request.version < HttpVersion11 and hdrs.CONTENT_LENGTH not in response.headers:
-        response.force_close()  # the end of the connection is that of the body
+        response.force_close()  # the end of the connection marks the end of the body
     try:
         await response.prepare(request)
-        async for piece in answer.pieces:
+        async for chunk in answer.pieces:
             async with asyncio.timeout(seconds):
-                await response.write(piece)
+                await response.write(chunk)
     except ConnectionError:
-        pass  # the app has left: aiohttp finds out by itself
+        pass  # the app has disconnected; aiohttp closes the connection
     except (HelperError, TimeoutError) as error:
         code = error.code if isinstance(error, HelperError) else "answer_not_read"
         logger.info("pass_through_broke_off", extra={"code": code})
@@ -178,8 +177,9 @@ async def handed_on(
 
 def _abort(request: web.BaseRequest) -> None:
     """
-    Break the connection with a TCP reset. Without chunks or a length (HTTP/1.0) an orderly end of the connection would
-    say that the body is whole.
+    Reset the TCP connection.
+
+    Without chunked encoding or a length (HTTP/1.0), an orderly close would mean that the body is complete.
     """
     transport = request.transport
     if transport is None:

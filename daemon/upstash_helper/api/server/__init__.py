@@ -1,1 +1,1 @@
-"""The aiohttp application: routes, connection limits, bodies, problem details, and the OpenAPI document."""
+"""HTTP plumbing: connection limits, request bodies, route declarations, rendering, problem details, and OpenAPI."""

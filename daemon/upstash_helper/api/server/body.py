@@ -1,8 +1,8 @@
 """
-Reading a request's body within limits of size and time.
+Reads request bodies within limits of size and time.
 
-aiohttp reads what it is sent for as long as it is sent: a length of 10^12 with three bytes behind it would be waited
-for for ever. Here the declared length is judged before a byte is read, and so is Content-Encoding.
+aiohttp waits for a body as long as the connection is open: a Content-Length of 10^12 followed by three bytes would
+never time out. Here the declared length and Content-Encoding are checked before anything is read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
 BODY_LIMIT: Final = 16 * 1024
-"""Bytes. The largest body of the API's own is a few hundred."""
+"""Bytes. The API's own bodies have a few hundred at most."""
 BODY_SECONDS: Final = 5.0
-"""From the end of the headers. A program on the same machine has its body ready."""
+"""From the end of the headers. A client on the same machine has its body ready."""
 
 
 class BodyError(Exception):
-    """A body that was not read to its end. The answer to it must close the connection."""
+    """The body was not read to its end. The response must close the connection."""
 
 
 class BodyTooLarge(BodyError):
-    """The body is larger than its limit, as declared or as it came."""
+    """The body is larger than the limit, as declared or as received."""
 
 
 class BodyTimeout(BodyError):
@@ -34,11 +34,11 @@ class BodyTimeout(BodyError):
 
 
 class UnsupportedEncoding(BodyError):
-    """The body is encoded. Nothing here is large enough for that, and a decompressor is a way to a full memory."""
+    """The body is encoded. No body here is large enough to need it, and decompression can exhaust memory."""
 
 
 class MalformedBody(BodyError):
-    """The body breaks the rules of its framing (RFC 9112, section 7.1), or ended before its declared length."""
+    """The body's framing is invalid (RFC 9112, section 7.1), or it ended before its declared length."""
 
 
 async def read_body(request: BaseRequest, *, limit: int = BODY_LIMIT, deadline: float = BODY_SECONDS) -> bytes:
@@ -46,42 +46,42 @@ async def read_body(request: BaseRequest, *, limit: int = BODY_LIMIT, deadline: 
     Return the body of ``request``.
 
     Args:
-        request: Whose body has not been read yet.
-        limit: Bytes that are taken at most.
-        deadline: Seconds that all of it may take.
+        request: The request. Its body must not have been read yet.
+        limit: The maximum size in bytes.
+        deadline: Seconds for the entire body.
 
     Raises:
-        UnsupportedEncoding: If a Content-Encoding other than ``identity``, or a Transfer-Encoding other than
-            ``chunked``, is declared; nothing is read.
-        BodyTooLarge: If more than ``limit`` bytes are declared, in which case nothing is read, or come.
-        BodyTimeout: If it is not there after ``deadline``.
-        MalformedBody: If its framing is broken.
+        UnsupportedEncoding: If it declares a Content-Encoding other than ``identity``, or a Transfer-Encoding other
+            than ``chunked``. Nothing is read.
+        BodyTooLarge: If it declares more than ``limit`` bytes, in which case nothing is read, or if more arrive.
+        BodyTimeout: If it is not complete after ``deadline`` seconds.
+        MalformedBody: If its framing is invalid.
     """
-    for header, taken in ((hdrs.CONTENT_ENCODING, "identity"), (hdrs.TRANSFER_ENCODING, "chunked")):
-        if any(value.strip().lower() != taken for value in request.headers.getall(header, ())):
-            message = f"{header} may be {taken} alone"
+    for header, supported in ((hdrs.CONTENT_ENCODING, "identity"), (hdrs.TRANSFER_ENCODING, "chunked")):
+        if any(value.strip().lower() != supported for value in request.headers.getall(header, ())):
+            message = f"{header} must be {supported}"
             raise UnsupportedEncoding(message)
     declared = request.content_length
     if declared is not None and declared > limit:
-        message = f"{declared} bytes were declared, {limit} are taken"
+        message = f"it has {declared} bytes, and the limit is {limit}"
         raise BodyTooLarge(message)
     try:
         async with asyncio.timeout(deadline):
             return await _read(request, limit)
     except TimeoutError:
-        message = f"the body was not there after {deadline} seconds"
+        message = f"it was not complete after {deadline:g} seconds"
         raise BodyTimeout(message) from None
     except web.RequestPayloadError:
-        message = "the body's framing is broken"
+        message = "its framing is invalid"
         raise MalformedBody(message) from None
 
 
 async def _read(request: BaseRequest, limit: int) -> bytes:
     body = bytearray()
-    # Piece by piece: request.read() would hold all of a chunked body before its size could be judged.
-    async for piece in request.content.iter_any():
-        body += piece
+    # In chunks: request.read() would buffer all of a chunked body before its size could be checked.
+    async for chunk in request.content.iter_any():
+        body += chunk
         if len(body) > limit:
-            message = f"more than {limit} bytes came"
+            message = f"it has more than {limit} bytes"
             raise BodyTooLarge(message)
     return bytes(body)

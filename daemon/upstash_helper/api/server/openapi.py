@@ -1,4 +1,4 @@
-"""``/openapi.json``: generated from the routes' declarations and the wire types that validate."""
+"""``/openapi.json``, generated from the route declarations and the wire types that validate requests."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from upstash_helper.api.server.routes import Route
 
 _REF: Final = "#/components/schemas/{name}"
-# What every id, and every name of a file, is made of: nothing else in its place in the path leads anywhere.
+# The characters of every id and file name. Any other value in a path is not found.
 _ID: Final = "^[A-Za-z0-9._~-]+$"
 _PATH: Final = "^[!-~]+$"
 
-# What the gate and the limits answer before a handler is asked. Anything may be sent with a body that is too large, too
-# slow or encoded, also what takes none.
+# Returned by the guard and the limits before a handler is called. Any request can come with a body that is too large,
+# too slow, or encoded, even if the route has none.
 _ANY: Final = (400, 403, 405, 408, 413, 415, 421, 500, 503)
 _WITH_TOKEN: Final = (401, 429)
-# What changes something is written down first, and the disk may be full.
+# The audit entry comes first, and the disk may be full.
 _WITH_AUDIT: Final = (507,)
 _WITH_BODY: Final = (422,)
 _WITH_RATE: Final = (429,)
 
 _ABOUT: Final = (
-    "The loopback API of upstash-helper, a daemon on the user's own machine that alone holds the user's Upstash "
-    "credentials. Errors are RFC 9457 problem details with a stable `code`; `detail` says what to do."
+    "The loopback API of upstash-helper, a daemon on the user's own machine that keeps the user's Upstash credentials. "
+    "Errors are RFC 9457 problem details with a stable `code`; `detail` explains what to do."
 )
 
 
@@ -65,7 +65,11 @@ def describe(routes: Iterable[Route], *, port: int) -> bytes:
                             "scheme": "basic",
                             "description": "An app's own token as the password; any user name.",
                         },
-                        "owner": {"type": "http", "scheme": "bearer", "description": "The token of the user's tools."},
+                        "owner": {
+                            "type": "http",
+                            "scheme": "bearer",
+                            "description": "The token of the user's own tools.",
+                        },
                     },
                 },
             }
@@ -75,7 +79,7 @@ def describe(routes: Iterable[Route], *, port: int) -> bytes:
 
 
 def statuses(route: Route) -> set[int]:
-    """Return every status that ``route`` may answer with."""
+    """Return every status that ``route`` may respond with."""
     found = {*route.answers, *route.problems, *_ANY}
     if route.policy.access in ("token", "owner"):
         found |= {*_WITH_TOKEN}
@@ -89,7 +93,7 @@ def statuses(route: Route) -> set[int]:
 
 
 def _template(path: str) -> str:
-    """Return a path without the patterns of its parameters: OpenAPI has none. ``{path:.+}`` is ``{path}``."""
+    """Remove the patterns of a path's parameters, which OpenAPI does not have: ``{path:.+}`` becomes ``{path}``."""
     return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path)
 
 
@@ -129,10 +133,10 @@ def _responses(route: Route) -> dict[str, dict[str, Any]]:
     found = {str(status): _response(route, status) for status in sorted(statuses(route))}
     if route.policy.body != "any":
         return found
-    # What is handed on is Upstash's own: any status, and any of ours with a body of any kind.
+    # Upstash's own responses are passed through: any status, and a body of any type.
     for response in found.values():
         response["content"] = {**response.get("content", {}), "*/*": {}}
-    return {**found, "default": {"description": "Upstash's own answer", "content": {"*/*": {}}}}
+    return {**found, "default": {"description": "Upstash's own response", "content": {"*/*": {}}}}
 
 
 def _response(route: Route, status: int) -> dict[str, Any]:

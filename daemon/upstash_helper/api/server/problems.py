@@ -1,4 +1,4 @@
-"""Errors as answers: RFC 9457 problem details, and the one table from domain errors to HTTP."""
+"""Errors as responses: RFC 9457 problem details, and the table from domain errors to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from upstash_helper.protocol import wire
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from upstash_helper.api.guard.policy import Deny
-
 CONTENT_TYPE: Final = "application/problem+json"
 
 STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.NotConnected: 409,
-    # Never our own 401: the caller's token is fine, it is Upstash that refuses ours (RFC 4918, section 11.4).
+    # Not 401: the caller's token is valid, but Upstash rejects the helper's API key (RFC 4918, section 11.4).
     errors.ReconnectRequired: 424,
     errors.EmailRequired: 409,
     errors.ClientIdMissing: 409,
@@ -71,7 +69,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
 def answer(
     status: int,
     code: str,
-    detail: str,
+    detail: str = "",
     *,
     invalid: Iterable[wire.FieldError] = (),
     retry_after: float | None = None,
@@ -79,7 +77,7 @@ def answer(
     links: Mapping[str, str] | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> web.Response:
-    """Return a problem as a response; its title is the one that the catalog has for ``code``."""
+    """Return a problem as a response. Its title, and by default its detail, are those of ``code`` in the catalog."""
     from upstash_helper.protocol.messages import PROBLEMS
 
     seconds = None if retry_after is None else max(1, math.ceil(retry_after))
@@ -87,7 +85,7 @@ def answer(
         status=status,
         code=code,
         title=PROBLEMS[code].title,
-        detail=detail,
+        detail=detail or PROBLEMS[code].text,
         errors=tuple(invalid),
         retry_after=UNSET if seconds is None else seconds,
         applied=applied,
@@ -97,14 +95,6 @@ def answer(
     response.headers.extend(headers)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
-    return response
-
-
-def of_denial(deny: Deny) -> web.Response:
-    """Return the guard's refusal as a response."""
-    response = answer(deny.status, deny.code, deny.detail, links=dict(deny.links), headers=deny.headers)
-    if deny.close:
-        response.force_close()
     return response
 
 
@@ -146,54 +136,54 @@ def _links(error: errors.HelperError) -> dict[str, str]:
 
 
 class BodyInvalid(Exception):
-    """A body that is no JSON, or not of the shape that the route takes."""
+    """A body that is not JSON, or does not match the route's schema."""
 
     def __init__(self, status: int, code: str, detail: str, *, invalid: Iterable[wire.FieldError] = ()) -> None:
-        """Take what ``answer`` takes."""
+        """Take the same arguments as ``answer``."""
         super().__init__("the body is not valid")
         self.code = code
         self.response = answer(status, code, detail, invalid=invalid)
 
 
-_WHERE: Final = re.compile(r" - at `([^`]*)`$")
+_POSITION: Final = re.compile(r" - at `([^`]*)`$")
 
 
 def decode(body: bytes, kind: type[wire.RequestBody]) -> wire.RequestBody:
     """
-    Read a body as ``kind``.
+    Decode a JSON body as ``kind``.
 
     Raises:
-        BodyInvalid: With 400 ``invalid_json`` or 422 ``invalid_request`` and a pointer to the place.
+        BodyInvalid: With 400 ``invalid_json``, or 422 ``invalid_request`` and a JSON pointer to the invalid value.
     """
     try:
         value = msgspec.json.decode(body, type=kind)
-        json.loads(body, object_pairs_hook=_once)
+        json.loads(body, object_pairs_hook=_reject_duplicates)
     except msgspec.ValidationError as error:
-        place = _WHERE.search(str(error))
+        position = _POSITION.search(str(error))
         invalid = wire.FieldError(
-            pointer=_pointer(place.group(1)) if place else "", detail=_WHERE.sub("", str(error)) + "."
+            pointer=_pointer(position.group(1)) if position else "", detail=_POSITION.sub("", str(error)) + "."
         )
         detail = f"{invalid.pointer or 'The body'}: {invalid.detail}"
         raise BodyInvalid(422, "invalid_request", detail, invalid=[invalid]) from None
     except (ValueError, RecursionError) as error:
-        # msgspec's words name bytes and positions, never the values around them.
-        what = str(error) if isinstance(error, msgspec.DecodeError | _Twice) else "it cannot be read"
+        # msgspec's messages name bytes and positions, never the values around them.
+        what = str(error) if isinstance(error, msgspec.DecodeError | _DuplicateKey) else "it cannot be parsed"
         raise BodyInvalid(400, "invalid_json", f"The body is not valid JSON: {what}.") from None
     return value
 
 
-class _Twice(ValueError):
-    """A key stands twice in one object: which of the two counts would be anyone's guess (RFC 8259, section 4)."""
+class _DuplicateKey(ValueError):
+    """An object has the same key twice. Parsers disagree about which one counts (RFC 8259, section 4)."""
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _reject_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
-        message = "a key stands twice in one object"
-        raise _Twice(message)
+        message = "an object has the same key twice"
+        raise _DuplicateKey(message)
     return dict(pairs)
 
 
 def _pointer(path: str) -> str:
-    """Return msgspec's ``$.read_regions[0]`` as a JSON pointer, ``/read_regions/0`` (RFC 6901)."""
+    """Convert msgspec's ``$.read_regions[0]`` to a JSON pointer, ``/read_regions/0`` (RFC 6901)."""
     return re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", path.removeprefix("$")).replace(".", "/")

@@ -1,4 +1,4 @@
-"""The broker's things as wire types, and wire types as responses."""
+"""Converts the broker's models to wire types, and wire types to responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from upstash_helper.protocol.wire import LedgerStatus
 if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import ConnectionStatus, Started
     from upstash_helper.broker.apps.registry import Revoked
-    from upstash_helper.broker.databases.operations import Access
+    from upstash_helper.broker.databases.operations import DatabaseAccess
     from upstash_helper.broker.identity import Caller, Identity
     from upstash_helper.broker.ledger import LedgerHealth
     from upstash_helper.broker.models import Database, Secret
@@ -42,12 +42,12 @@ def dump(value: object) -> str:
 
 
 def etag(value: object) -> str:
-    """Return a strong validator of ``value``'s JSON (RFC 9110, section 8.8.3), without its quotes."""
+    """Return a strong validator for ``value``'s JSON (RFC 9110, section 8.8.3), without quotes."""
     return hashlib.sha256(_ENCODER.encode(value)).hexdigest()[:24]
 
 
 def timestamp(unix: float) -> str:
-    """Return a Unix time as RFC 3339, in UTC, to the second."""
+    """Return a Unix time in RFC 3339 format, in UTC, with a precision of one second."""
     return datetime.fromtimestamp(int(unix), UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -96,7 +96,7 @@ def _next_steps(message: Message) -> tuple[wire.NextStep, ...]:
 
 
 def started(it: Started) -> wire.StartedAttempt:
-    """Return a started attempt with the address at which the user signs in."""
+    """Return a started attempt with the URL at which the user signs in."""
     shown = attempt(it.attempt)
     return wire.StartedAttempt(
         attempt_id=shown.attempt_id,
@@ -112,7 +112,7 @@ def started(it: Started) -> wire.StartedAttempt:
 
 
 def tray(it: Tray | None) -> wire.TrayStatus:
-    """Return whether there is a tray."""
+    """Return the state of the tray icon."""
     if it is None:
         return wire.TrayStatus(state="unavailable", detail="No tray icon is shown. Start it with: upstash-helper tray")
     return wire.TrayStatus(state="attached", backend=it.backend, notifies=it.notifies, since=timestamp(it.since))
@@ -121,7 +121,7 @@ def tray(it: Tray | None) -> wire.TrayStatus:
 def connection(
     status: ConnectionStatus, health: StoreHealth | None = None, *, already: bool = False
 ) -> wire.Connection:
-    """Return the connection's state."""
+    """Return the connection's state. ``health`` is left out for callers that do not get to see it."""
     from upstash_helper.protocol.messages import CONNECTION, PROBLEMS
 
     message = CONNECTION[status.state].format(email=status.email)
@@ -150,8 +150,8 @@ def database(it: Database) -> wire.Database:
     return wire.Database(**cast("dict[str, object]", fields), created_at=timestamp(it.created_at))  # type: ignore[arg-type]
 
 
-def credentials(access: Access) -> wire.DatabaseCredentials:
-    """Return what lets a client into a database; the only place where its secrets are written out."""
+def credentials(access: DatabaseAccess) -> wire.DatabaseCredentials:
+    """Return a database's connection credentials. This is the only place that discloses them."""
     it, secrets = access.database, access.secrets
     return wire.DatabaseCredentials(
         id=it.id,
@@ -184,19 +184,19 @@ def identity(it: Identity) -> wire_apps.Identity:
 
 
 def state(it: records.Pairing, *, over: bool) -> literals.PairingState:
-    """Return where a pairing is; ``over``: its time has run out."""
+    """Return a pairing's state; ``over``: whether it has expired."""
     return "expired" if over else _STATE_OF[type(it.decision)]
 
 
 def status(it: records.Pairing, *, over: bool) -> wire_apps.PairingStatus:
-    """Return what its app gets to know of a pairing."""
+    """Return what the requesting app may know about a pairing."""
     return wire_apps.PairingStatus(
         id=it.id, state=state(it, over=over), user_code=it.user_code, expires_at=timestamp(it.expires_at)
     )
 
 
 def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
-    """Return what the user gets to know of a pairing."""
+    """Return a pairing as shown to the user."""
     return wire_apps.Pairing(
         id=it.id,
         identity=identity(it.identity),
@@ -212,7 +212,7 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
 
 
 def block(it: records.Block) -> wire_apps.Blocked:
-    """Return who may not ask."""
+    """Return a blocked app."""
     return wire_apps.Blocked(id=it.id, identity=identity(it.identity), blocked_at=timestamp(it.blocked_at))
 
 
@@ -232,7 +232,7 @@ def app(it: records.App) -> wire_apps.App:
 
 
 def new_token(it: records.App, token: Secret) -> wire_apps.NewToken:
-    """Return an app's token; with rotation the only place where it is written out."""
+    """Return an app's new token. This is the only place that discloses it."""
     return wire_apps.NewToken(
         token=token.reveal(),
         app_id=it.id,
@@ -243,7 +243,7 @@ def new_token(it: records.App, token: Secret) -> wire_apps.NewToken:
 
 
 def token_info(caller: Caller, it: records.App | None) -> wire_apps.TokenInfo:
-    """Return what a caller's token is; ``it`` is None for the owner's."""
+    """Return what a caller's token grants; ``it`` is None for the owner's."""
     if it is None:
         return wire_apps.TokenInfo(kind="owner", name=caller.name, scopes=SCOPES, all_databases=True)
     return wire_apps.TokenInfo(
@@ -258,19 +258,19 @@ def token_info(caller: Caller, it: records.App | None) -> wire_apps.TokenInfo:
 
 
 def revoked(it: Revoked) -> wire_apps.RevokedApp:
-    """Return the data of the event."""
+    """Return the data of a ``revoked`` event."""
     return wire_apps.RevokedApp(app_id=it.app_id, name=it.name, reason=it.reason)
 
 
 def entry(it: records.AuditEntry) -> wire_apps.AuditEntry:
-    """Return an entry of the audit."""
+    """Return an audit entry."""
     fields = {name: getattr(it, name) for name in wire_apps.AuditEntry.__struct_fields__}
     fields |= {"at": timestamp(it.at), "last_at": timestamp(it.last_at)}
     return wire_apps.AuditEntry(**cast("dict[str, object]", fields))  # type: ignore[arg-type]
 
 
 def ledger(it: LedgerHealth) -> LedgerStatus:
-    """Return how the ledger is."""
+    """Return the ledger's state."""
     return LedgerStatus(state=it.state, detail=it.detail)
 
 

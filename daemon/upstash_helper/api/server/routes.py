@@ -1,36 +1,61 @@
-"""How a route is declared: its handler, its policy, and what ``/openapi.json`` says of it, in one place."""
+"""
+Route declarations: a handler, who may call it, and its OpenAPI description, in one place.
+
+The guard enforces ``Policy``; ``openapi`` renders the rest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import msgspec
 from aiohttp import web
 
+from upstash_helper.protocol.literals import Scope
+
 if TYPE_CHECKING:
-    from upstash_helper.api.guard.policy import Policy
     from upstash_helper.broker.identity import Caller
     from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
-"""Who calls, as the guard found out."""
+Access = Literal[
+    "open",  # anyone, including a page of a foreign origin: the answer is a constant that such a page cannot read
+    "page",  # one of our pages or its files: requested by our own origin, or by an address that the user typed
+    "landing",  # like "page", and a top-level navigation from another site is allowed as well
+    "own_page",  # our own pages only
+    "pairing",  # any app that could be granted access; the handler checks the pairing's poll secret
+    "token",  # a token with the scope
+    "owner",  # the user's own tools only
+]
 
-ORIGIN: web.RequestKey[str | None] = web.RequestKey("origin", object)  # type: ignore[arg-type]
-"""Of the page that asks, if a page does, also where our own page carries its request."""
+Body = Literal[
+    "none",
+    "json",
+    "any",  # any content type, streamed by the handler; requiring a token header already rules out simple requests
+]
 
-TARGET: web.RequestKey[str] = web.RequestKey("target", str)
-"""What the audit calls the thing that the request is about; by default what the path names."""
 
-BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
-"""The request's body, read within its limits, where the route takes one."""
+class Policy(msgspec.Struct, frozen=True):
+    """What a route requires of its caller. The daemon does not start with a route that has none."""
+
+    access: Access
+    scope: Scope | None = None
+    """None: any token is accepted."""
+    body: Body = "none"
+    basic: bool = False
+    """Whether HTTP Basic is accepted with the app's token as the password, for existing Upstash clients."""
+    readable: bool = False
+    """Whether a page may read the response although its origin does not (or no longer) have access."""
+    audit: str | None = None
+    """The action's name in the audit log. Required for every route that changes state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A query or header parameter, for the description."""
+    """A query or header parameter, for the OpenAPI document."""
 
     name: str
     where: str
@@ -51,16 +76,29 @@ class Route:
     operation_id: str
     body: type[wire.RequestBody] | None = None
     answers: Mapping[int, object]
-    """By status: the type of the answer, a content type where it is no JSON, or None where it has no body."""
+    """By status: the response type, a content type if it is not JSON, or None if there is no body."""
     problems: tuple[int, ...] = ()
-    """Statuses of problems beyond those that any route of its policy may give."""
+    """Problem statuses beyond those that every route with this policy may return."""
     parameters: tuple[Parameter, ...] = ()
 
 
+CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
+"""The caller, as authenticated by the guard; None if the route requires no token."""
+
+ORIGIN: web.RequestKey[str | None] = web.RequestKey("origin", object)  # type: ignore[arg-type]
+"""The origin of the requesting page, also if the bridge page forwards its request. None if there is none."""
+
+TARGET: web.RequestKey[str] = web.RequestKey("target", str)
+"""What the audit log records as the object of the request; by default the path's variable parts."""
+
+BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+"""The request's body, read within its limits, unless the route streams it."""
+
+
 def caller_of(request: web.Request) -> Caller:
-    """Return who calls a route that asks for a token."""
+    """Return the caller of a route that requires a token."""
     caller = request[CALLER]
     if caller is None:
-        message = "a route that asks for a token has a caller"
+        message = "a route that requires a token has a caller"
         raise RuntimeError(message)
     return caller

@@ -203,7 +203,7 @@ class Attempts:
         return self._askers.get(attempt_id, ())
 
     def put(self, attempt: Attempt) -> None:
-        """Replace the attempt of the same id."""
+        """Store an attempt, replacing the one with the same ID."""
         self._by_id[attempt.id] = attempt
 
     def get(self, attempt_id: str) -> Attempt | None:

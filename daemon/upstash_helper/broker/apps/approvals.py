@@ -1,4 +1,4 @@
-"""The user's side of letting apps in: what waits, and yes, no, or never again."""
+"""The user's side of access requests: list, approve, deny, and block them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Approvals:
-    """Decides in the user's name; whoever calls this has seen to it that it is the user."""
+    """Decides access requests for the user. Callers must have verified that the request comes from the user."""
 
     def __init__(self, *, queue: PairingQueue, rate_limiter: PairingRateLimiter, clock: Clock) -> None:
         self._queue = queue
@@ -29,37 +29,37 @@ class Approvals:
 
     async def waiting(self) -> tuple[Pairing, ...]:
         """
-        Return the requests that the user has not decided about, the oldest first.
+        Return the pending requests, the oldest first.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
         """
-        async with self._queue.turn:
-            await self._queue.open()
+        async with self._queue.lock:
+            await self._queue.load()
             return self._queue.waiting
 
     async def approve(
         self, pairing_id: str, *, scopes: tuple[Scope, ...] | None, all_databases: bool, once: bool
     ) -> Pairing:
         """
-        Say yes; a second yes changes nothing.
+        Approve a request. Approving it again changes nothing.
 
         Args:
-            pairing_id: Which one.
-            scopes: Fewer than were wished for; None: all of them.
-            all_databases: Let it read the credentials of databases that it did not create, too.
-            once: Let it in for an hour.
+            pairing_id: The request.
+            scopes: A subset of the requested scopes; None for all of them.
+            all_databases: Let the app read the credentials of databases that it did not create, too.
+            once: Grant access for one hour only.
 
         Raises:
-            PairingNotFound: If there is none of that id.
-            InvalidRequest: If a scope was not wished for, or none is left.
-            PairingExpired: If it took too long.
-            PairingDecided: If it was decided otherwise.
-            LedgerUnavailable: Then nothing is decided.
+            PairingNotFound: If there is none with this ID.
+            InvalidRequest: If a scope was not requested, or no scope is granted.
+            PairingExpired: If it was not decided in time.
+            PairingDecided: If it was decided differently.
+            LedgerUnavailable: Nothing is decided then.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._queue.turn:
-            pairing = await self._decidable(pairing_id, yes=True)
+        async with self._queue.lock:
+            pairing = await self._decidable(pairing_id, approve=True)
             granted = _granted(pairing, scopes)
             if not isinstance(pairing.decision, Waiting):
                 return pairing
@@ -67,89 +67,93 @@ class Approvals:
             expires_at = self._clock.time() + LIFETIME
             approved = msgspec.structs.replace(pairing, decision=Approved(grant=grant), expires_at=expires_at)
             await self._queue.put(approved, lasts=LIFETIME)
-            self._rate_limiter.forgive(pairing.identity)
+            self._rate_limiter.clear_denials(pairing.identity)
         return approved
 
     async def deny(self, pairing_id: str) -> Pairing:
         """
-        Say no; a second no changes nothing, and a yes is taken back as long as the app has not fetched its token. The
-        app may not ask again at once.
+        Deny a request. Denying it again changes nothing. An approval is withdrawn if the app has not fetched its token
+        yet. The app cannot request access again immediately.
 
         Raises:
-            PairingNotFound: If there is none of that id.
-            PairingExpired: If it took too long.
-            PairingDecided: If it was decided otherwise.
-            LedgerUnavailable: Then nothing is decided.
+            PairingNotFound: If there is none with this ID.
+            PairingExpired: If it was not decided in time.
+            PairingDecided: If it was decided differently.
+            LedgerUnavailable: Nothing is decided then.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._queue.turn:
-            return await self._deny(await self._decidable(pairing_id, yes=False))
+        async with self._queue.lock:
+            return await self._deny(await self._decidable(pairing_id, approve=False))
 
     async def block(self, pairing_id: str) -> Block:
         """
-        Say no, and never be asked by this identity again. An app that is let in already stays so.
+        Deny a request and block further requests from its identity. Access that an app has already is not revoked.
 
         Raises:
-            PairingNotFound: If there is none of that id.
-            LedgerUnavailable: Then nothing is decided.
+            PairingNotFound: If there is none with this ID.
+            LedgerUnavailable: Nothing is decided then.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._queue.turn:
-            pairing = await self._there(pairing_id)
+        async with self._queue.lock:
+            pairing = await self._find(pairing_id)
             block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=self._clock.time())
             await self._queue.block(block)
             for one in self._queue.open_of(pairing.identity.key):
-                await self._deny(one)  # a yes whose token was not fetched, too
+                await self._deny(one)  # includes approved requests without a fetched token
         return block
 
     async def blocks(self) -> tuple[Block, ...]:
         """
-        Return who may not ask.
+        Return the blocked identities.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
         """
-        async with self._queue.turn:
-            await self._queue.open()
+        async with self._queue.lock:
+            await self._queue.load()
             return self._queue.blocks
 
     async def unblock(self, block_id: str) -> Block:
         """
-        Let an identity ask again.
+        Remove a block.
 
         Raises:
-            BlockNotFound: If there is none of that id.
-            LedgerUnavailable: Then it stays.
+            BlockNotFound: If there is none with this ID.
+            LedgerUnavailable: The block stays then.
             LedgerFull: As LedgerUnavailable.
         """
-        async with self._queue.turn:
-            await self._queue.open()
+        async with self._queue.lock:
+            await self._queue.load()
             for block in self._queue.blocks:
                 if block.id == block_id:
                     await self._queue.unblock(block)
                     return block
-        raise errors.BlockNotFound("There is no such block. See: upstash-helper approvals blocked")
+        raise errors.BlockNotFound
 
-    async def _there(self, pairing_id: str) -> Pairing:
-        await self._queue.open()
+    async def _find(self, pairing_id: str) -> Pairing:
+        await self._queue.load()
         pairing = self._queue.get(pairing_id)
         if pairing is None:
-            raise errors.PairingNotFound("There is no such request. See: upstash-helper approvals list")
+            raise errors.PairingNotFound(
+                "There is no such request. List the pending requests: upstash-helper approvals list"
+            )
         return pairing
 
-    async def _decidable(self, pairing_id: str, *, yes: bool) -> Pairing:
-        pairing = await self._there(pairing_id)
+    async def _decidable(self, pairing_id: str, *, approve: bool) -> Pairing:
+        pairing = await self._find(pairing_id)
         match pairing.decision:
-            case Denied() if yes:
-                raise errors.PairingDecided("It was denied already. The app can ask again after a while.")
-            case Delivered() if not yes:
-                raise errors.PairingDecided("It was approved already. Revoke it with: upstash-helper apps revoke")
+            case Denied() if approve:
+                raise errors.PairingDecided("The request was already denied. The app can request access again later.")
+            case Delivered() if not approve:
+                raise errors.PairingDecided(
+                    "The request was already approved. Revoke the app's access: upstash-helper apps revoke"
+                )
             case Withdrawn():
-                raise errors.PairingExpired("The app has withdrawn its request.")
+                raise errors.PairingExpired("The app withdrew its request.")
             case _:
                 pass
         if self._queue.is_expired(pairing):
-            raise errors.PairingExpired("It was not decided in time. The app can ask again.")
+            raise errors.PairingExpired("The request was not decided in time. The app can request access again.")
         return pairing
 
     async def _deny(self, pairing: Pairing) -> Pairing:
@@ -157,13 +161,13 @@ class Approvals:
             return pairing
         denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
         await self._queue.put(denied)
-        self._rate_limiter.denied(pairing.identity)
+        self._rate_limiter.record_denial(pairing.identity)
         return denied
 
 
 def _granted(pairing: Pairing, scopes: tuple[Scope, ...] | None) -> tuple[Scope, ...]:
     granted = pairing.scopes if scopes is None else ordered(scopes)
     if not granted or not set(granted) <= set(pairing.scopes):
-        wished = ", ".join(pairing.scopes)
-        raise errors.InvalidRequest(f"Grant one at least of what it wishes for: {wished}.", pointer="/scopes")
+        requested = ", ".join(pairing.scopes)
+        raise errors.InvalidRequest(f"Grant at least one of the requested scopes: {requested}.", pointer="/scopes")
     return granted

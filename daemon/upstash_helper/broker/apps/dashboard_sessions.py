@@ -1,9 +1,9 @@
 """
-The dashboard's sessions: the owner, in a page of the daemon's own.
+Sessions of the dashboard, which acts for the owner.
 
-A page cannot read the owner token, and no cookie is used (cookies are shared by all ports of localhost). So a tool that
-has the token asks for a ticket and opens the browser at an address with it in the fragment, which is sent to nobody;
-the page hands it in for a token of its own, which it keeps for as long as its tab is open.
+A page cannot read the owner token, and cookies are not used because all ports of localhost share them. So a tool that
+has the owner token requests a ticket and opens the browser with the ticket in the URL fragment, which browsers do not
+send. The page exchanges the ticket for a session token and keeps it while its tab is open.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock
 
 TICKET_SECONDS: Final = 60.0
-"""A browser that takes longer to start gets a new one."""
+"""Lifetime of a ticket: enough for a browser to start."""
 IDLE_SECONDS: Final = 12 * 3600.0
-"""A page that has asked for nothing this long is out; one with an open event stream asks now and then."""
+"""A session ends after this time without a request. A page with an open event stream sends one now and then."""
 
-_MOST: Final = 16
+_MAX: Final = 16
 
 
 class Session(msgspec.Struct, kw_only=True):
@@ -37,7 +37,7 @@ class Session(msgspec.Struct, kw_only=True):
 
 
 class DashboardSessions:
-    """Tickets and sessions, for this run of the daemon. Both are known by their SHA-256 alone."""
+    """The tickets and sessions of this run of the daemon. Only their SHA-256 is kept."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -45,9 +45,9 @@ class DashboardSessions:
         self._sessions: dict[bytes, Session] = {}
 
     def ticket(self) -> Secret:
-        """Return a ticket for one session. The oldest one gives way where there are too many."""
+        """Return a ticket for one session. If there are too many tickets, the oldest is dropped."""
         self._prune()
-        while len(self._tickets) >= _MOST:
+        while len(self._tickets) >= _MAX:
             del self._tickets[next(iter(self._tickets))]
         ticket = Secret(f"uht_{secrets.token_urlsafe(32)}")
         self._tickets[token_digest(ticket.reveal().encode())] = self._clock.monotonic() + TICKET_SECONDS
@@ -55,23 +55,21 @@ class DashboardSessions:
 
     @property
     def has_tickets(self) -> bool:
-        """Whether a browser may be on its way with a ticket."""
+        """Whether a browser may be opening the dashboard with a ticket."""
         self._prune()
         return bool(self._tickets)
 
     def begin(self, ticket: Secret, *, page: str) -> Secret:
         """
-        Hand in a ticket and return the token of a session that is good in pages of the origin ``page`` alone.
+        Exchange a ticket for the token of a session that is valid only in pages of the origin ``page``.
 
         Raises:
-            TicketNotValid: If it was handed in before, is too old, or was never given.
+            TicketNotValid: If the ticket was used before, has expired, or is unknown.
         """
         self._prune()
         if self._tickets.pop(token_digest(ticket.reveal().encode()), None) is None:
-            raise TicketNotValid(
-                "This address has been used, or is too old. Open the dashboard anew: upstash-helper open"
-            )
-        while len(self._sessions) >= _MOST:
+            raise TicketNotValid
+        while len(self._sessions) >= _MAX:
             del self._sessions[next(iter(self._sessions))]
         token = Secret(f"uhs_{secrets.token_urlsafe(32)}")
         caller = Caller(kind="owner", id="owner", name="dashboard", page=page)
@@ -80,7 +78,7 @@ class DashboardSessions:
         return token
 
     def find(self, token: bytes) -> Caller | None:
-        """Return whose ``token`` is, and let its session live on; None for one that is unknown or was idle too long."""
+        """Return the caller with this session token, and extend the session; None if there is no such session."""
         session = self._sessions.get(token_digest(token))
         now = self._clock.monotonic()
         if session is None or now >= session.deadline:
@@ -89,7 +87,7 @@ class DashboardSessions:
         return session.caller
 
     def end(self, token: bytes) -> None:
-        """End a session; nothing happens if it is none."""
+        """End a session, if it exists."""
         self._sessions.pop(token_digest(token), None)
 
     def _prune(self) -> None:

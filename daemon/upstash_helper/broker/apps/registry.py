@@ -1,4 +1,4 @@
-"""The apps that the user let in, and their tokens."""
+"""The registry of apps with access, and their tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.display_text import LONGEST_NAME, clean
+from upstash_helper.broker.apps.display_text import MAX_NAME, clean
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
 from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App
@@ -27,96 +27,95 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ledger import AppRecords, Grant
     from upstash_helper.broker.ports import Clock
 
+logger = logging.getLogger(__name__)
+
 IDLE_SECONDS: Final = 90 * 86_400.0
-"""An app that has not called for this long is out."""
+"""Access ends after this time without a call."""
 ONCE_SECONDS: Final = 3600.0
-"""How long "allow once" is."""
+"""Duration of access that is allowed once."""
+
+MAX_MISMATCHES: Final = 5
+"""After this many uses from another origin or user, a token counts as stolen and is revoked."""
+
+# The last use is exact in memory, and written to the ledger at most this often.
+_SAVE_SECONDS: Final = 300.0
 
 
 def token_digest(token: bytes) -> bytes:
-    """Return by what a token is known. It has 256 random bits, so its hash needs no salt and no stretching."""
+    """Return the SHA-256 under which a token is stored. Tokens are 256 random bits and need no salt or stretching."""
     return hashlib.sha256(token).digest()
 
 
 class AppIndex:
-    """A look-up is a dictionary's, by the token's hash, so that its time tells nothing of the token."""
+    """In-memory index of the apps. Tokens are looked up by their hash, so the time reveals nothing about them."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._by_id: dict[str, App] = {}
         self._by_digest: dict[bytes, str] = {}
-        # Of the apps that are let in once: by the clock that never jumps, when that is over.
+        # Monotonic time at which access ends, of the apps that are allowed once.
         self._deadlines: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[App]:
-        """All of them, those whose time is over too."""
+        """All apps, including expired ones."""
         return iter(tuple(self._by_id.values()))
 
     def get(self, app_id: str) -> App | None:
-        """Return one app, also if its time is over."""
+        """Return one app, even if its access has expired."""
         return self._by_id.get(app_id)
 
     def live(self, app_id: str) -> App | None:
-        """Return one app; None if there is none, or its time is over."""
+        """Return one app; None if there is none or its access has expired."""
         app = self._by_id.get(app_id)
         return None if app is None or self.is_expired(app) else app
 
     def of_token(self, token: bytes) -> App | None:
-        """Return whose ``token`` is; None for one that is unknown, or whose app's time is over."""
+        """Return the app with this token; None if it is unknown or its access has expired."""
         return self.live(self._by_digest.get(token_digest(token), ""))
 
     def of_origin(self, origin: str) -> bool:
-        """Return whether some app of ``origin`` is let in."""
+        """Return whether an app of ``origin`` has access."""
         return any(app.identity.origin == origin and not self.is_expired(app) for app in self._by_id.values())
 
-    def keep(self, app: App) -> None:
-        """Keep ``app`` in place of the one of its id, whose token then stops working if it is another one."""
+    def put(self, app: App) -> None:
+        """Store ``app``, replacing the one with the same ID and its token."""
         known = self._by_id.get(app.id)
         if known is not None:
             self._by_digest.pop(known.digest, None)
         self._by_id[app.id] = app
         self._by_digest[app.digest] = app.id
 
-    def forget(self, app_id: str) -> None:
-        """Drop an app; nothing happens if there is none."""
+    def remove(self, app_id: str) -> None:
+        """Remove an app, if it exists."""
         known = self._by_id.pop(app_id, None)
         if known is not None:
             self._by_digest.pop(known.digest, None)
         self._deadlines.pop(app_id, None)
 
     def used(self, app_id: str) -> App | None:
-        """Note that an app called, just now; return it."""
+        """Record that an app called just now, and return it."""
         app = self._by_id.get(app_id)
         if app is not None:
             app = msgspec.structs.replace(app, last_used_at=self._clock.time())
             self._by_id[app_id] = app
         return app
 
-    def lasts(self, app_id: str, seconds: float) -> float:
-        """Let the time of an app be over after ``seconds``; return when that is, in terms of the clock's monotonic."""
+    def expire_after(self, app_id: str, seconds: float) -> float:
+        """Let an app's access expire in ``seconds``. Return the deadline as monotonic time."""
         deadline = self._clock.monotonic() + seconds
         self._deadlines[app_id] = deadline
         return deadline
 
     def is_expired(self, app: App) -> bool:
-        """Return whether its hour is over, or it has been idle for too long."""
+        """Return whether an app's access has expired or the app has been idle for too long."""
         deadline = self._deadlines.get(app.id)
         if deadline is not None and self._clock.monotonic() >= deadline:
             return True
         return self._clock.time() - app.last_used_at >= IDLE_SECONDS
 
 
-logger = logging.getLogger(__name__)
-
-MOST_MISMATCHES: Final = 5
-"""So many times may a token come from where it does not belong; then it is revoked, for somebody has stolen it."""
-
-# The last use is known to the second while the daemon runs, and written down no more often than this.
-_NOTED_SECONDS: Final = 300.0
-
-
 class Revoked(msgspec.Struct, frozen=True):
-    """An event: an app is no longer let in."""
+    """An event: the access of an app was revoked."""
 
     app_id: str
     name: str
@@ -124,7 +123,7 @@ class Revoked(msgspec.Struct, frozen=True):
 
 
 class AppRegistry:
-    """Lets apps in and out, and knows them in memory, in step with the ledger."""
+    """Grants and revokes the access of apps. Keeps them in memory, in sync with the ledger."""
 
     def __init__(
         self, *, records: AppRecords, audit: Audit, events: EventBus, background: Background, clock: Clock
@@ -135,52 +134,52 @@ class AppRegistry:
         self._background = background
         self._clock = clock
         self._index = AppIndex(clock=clock)
-        self._noted: dict[str, float] = {}
-        # Those that are out, and that the ledger could not yet be made to forget.
-        self._unremoved: dict[str, App] = {}
+        self._saved_uses: dict[str, float] = {}
+        # Revoked apps that could not be removed from the ledger yet.
+        self._not_removed: dict[str, App] = {}
         self._loaded = False
-        # Held by whoever changes one: what is read before a write is what is there after it.
-        self._turn = asyncio.Lock()
+        # Serializes changes, so that no change is based on an outdated app.
+        self._lock = asyncio.Lock()
 
-    # --- knowing them -------------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
         """
-        Read the ledger, once. Whoever asks about an app does this before.
+        Read the ledger, once per run. To be called before ``find`` and ``approved``.
 
         Raises:
-            LedgerUnavailable: If it cannot be read.
-            LedgerFull: Never while reading, but the ledger's methods may.
+            LedgerUnavailable: If the ledger cannot be read.
+            LedgerFull: If the disk is full and the ledger cannot be opened.
         """
         if self._loaded:
             return
-        async with self._turn:
+        async with self._lock:
             if not self._loaded:
                 for app in await self._records.load():
-                    self._index.keep(app)
+                    self._index.put(app)
                     if app.expires_at is not None:
-                        self._lasts(app.id, min(app.expires_at - self._clock.time(), ONCE_SECONDS))
-                    self._noted[app.id] = app.last_used_at
+                        self._expire_after(app.id, min(app.expires_at - self._clock.time(), ONCE_SECONDS))
+                    self._saved_uses[app.id] = app.last_used_at
                 self._loaded = True
 
     def find(self, token: bytes) -> Caller | None:
-        """Return whose ``token`` is; None for one that is unknown, expired or was idle for too long."""
+        """Return the caller with this token; None if it is unknown, expired, or was idle for too long."""
         app = self._index.of_token(token)
-        return None if app is None else caller(app)
+        return None if app is None else caller_of(app)
 
     def approved(self, origin: str) -> bool:
-        """Return whether some app of ``origin`` is let in."""
+        """Return whether an app of ``origin`` has access."""
         return self._index.of_origin(origin)
 
     async def all(self) -> tuple[App, ...]:
         """
-        Return the apps, the newest first. Those whose time is over are forgotten.
+        Return the apps with access, the newest first. Removes expired ones.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
         """
         await self.ready()
-        async with self._turn:
+        async with self._lock:
             for app in self._index:
                 if self._index.is_expired(app):
                     await self._expire(app)
@@ -191,20 +190,20 @@ class AppRegistry:
         Return one app.
 
         Raises:
-            AppNotFound: If there is none of that id.
+            AppNotFound: If there is none with this ID.
             LedgerUnavailable: If the ledger cannot be read.
         """
         await self.ready()
-        return self._there(app_id)
+        return self._live(app_id)
 
-    # --- letting in and out -------------------------------------------------------------------------------------------
+    # --- granting and revoking access ---------------------------------------------------------------------------------
 
     async def add(self, *, name: str, identity: Identity, grant: Grant) -> tuple[App, Secret]:
         """
-        Let an app in, and return it with its token, which is shown this once.
+        Give an app access. Return it with its token, which is not stored.
 
         Raises:
-            LedgerUnavailable: Then it is not let in.
+            LedgerUnavailable: The app has no access then.
             LedgerFull: As LedgerUnavailable.
         """
         await self.ready()
@@ -222,145 +221,145 @@ class AppRegistry:
         )
         await self._save(app)
         if grant.once:
-            self._lasts(app.id, ONCE_SECONDS)
+            self._expire_after(app.id, ONCE_SECONDS)
         return app, token
 
     async def rename(self, app_id: str, name: str) -> App:
         """
-        Give an app the name that the user wants to see.
+        Set the name under which the user sees the app.
 
         Raises:
-            AppNotFound: If there is none of that id.
-            InvalidRequest: If nothing of the name can be shown.
-            LedgerUnavailable: If it cannot be written down.
+            AppNotFound: If there is none with this ID.
+            InvalidRequest: If the name has no visible character.
+            LedgerUnavailable: If it cannot be recorded.
             LedgerFull: As LedgerUnavailable.
         """
-        shown = clean(name, LONGEST_NAME)
+        shown = clean(name, MAX_NAME)
         if not shown:
-            raise InvalidRequest("The name has no character that can be shown.", pointer="/name")
+            raise InvalidRequest("The name has no visible character.", pointer="/name")
         await self.ready()
-        async with self._turn:
-            renamed = msgspec.structs.replace(self._there(app_id), name=shown)
+        async with self._lock:
+            renamed = msgspec.structs.replace(self._live(app_id), name=shown)
             await self._save(renamed)
         return renamed
 
     async def rotate(self, app_id: str) -> tuple[App, Secret]:
         """
-        Give an app a new token; the old one stops working.
+        Give an app a new token. The old one stops working.
 
         Raises:
-            AppNotFound: If it has been revoked meanwhile.
-            LedgerUnavailable: Then the old one goes on working.
+            AppNotFound: If the app was revoked meanwhile.
+            LedgerUnavailable: The old token keeps working then.
             LedgerFull: As LedgerUnavailable.
         """
         await self.ready()
         token = _new_token()
-        async with self._turn:
-            rotated = msgspec.structs.replace(self._there(app_id), digest=token_digest(token.reveal().encode()))
+        async with self._lock:
+            rotated = msgspec.structs.replace(self._live(app_id), digest=token_digest(token.reveal().encode()))
             await self._save(rotated)
         return rotated, token
 
     async def revoke(self, app_id: str, *, reason: RevokeReason) -> App:
         """
-        Let an app in no longer: its token stops working and its event streams end. What it has begun is finished.
+        Revoke an app's access: its token stops working and its event streams end. Work that it started is finished.
 
         Raises:
-            AppNotFound: If there is none of that id.
-            LedgerUnavailable: If it cannot be written down; it is out for this run of the daemon all the same, and to
-                revoke it once more writes it down.
+            AppNotFound: If there is none with this ID.
+            LedgerUnavailable: If it cannot be recorded. The app has no access for this run of the daemon; revoking it
+                again retries the ledger.
             LedgerFull: As LedgerUnavailable.
         """
         await self.ready()
-        async with self._turn:
-            app = self._unremoved.get(app_id) or self._there(app_id)
-            await self._out(app, reason)
+        async with self._lock:
+            app = self._not_removed.get(app_id) or self._live(app_id)
+            await self._remove(app, reason)
         return app
 
-    # --- their use ----------------------------------------------------------------------------------------------------
+    # --- use of tokens ------------------------------------------------------------------------------------------------
 
     def used(self, app_id: str) -> None:
-        """Note that an app called, just now."""
+        """Record that an app called just now."""
         app = self._index.used(app_id)
-        if app is not None and abs(app.last_used_at - self._noted.get(app_id, 0.0)) >= _NOTED_SECONDS:
-            self._noted[app_id] = app.last_used_at
-            self._background.start(self._note(app_id))
+        if app is not None and abs(app.last_used_at - self._saved_uses.get(app_id, 0.0)) >= _SAVE_SECONDS:
+            self._saved_uses[app_id] = app.last_used_at
+            self._background.start(self._save_use(app_id))
 
     async def misused(self, app_id: str, *, where: str) -> None:
         """
-        Note that a token came from ``where`` it does not belong; the fifth time it is revoked.
+        Record that a token was used from ``where``, to which it is not bound. The fifth time, it is revoked.
 
         Raises:
-            LedgerUnavailable: If it cannot be written down; it counts for this run of the daemon all the same.
+            LedgerUnavailable: If it cannot be recorded. It counts for this run of the daemon.
             LedgerFull: As LedgerUnavailable.
         """
-        # To its end: a thief who hangs up at once is counted too.
+        # To completion, so that a thief who disconnects at once is counted, too.
         await self._background.finish(self._count_misuse(app_id, where))
 
     async def _count_misuse(self, app_id: str, where: str) -> None:
-        async with self._turn:
+        async with self._lock:
             app = self._index.get(app_id)
             if app is None:
                 return
             app = msgspec.structs.replace(app, mismatches=app.mismatches + 1)
             logger.warning("token_misused", extra={"app": app.id, "count": app.mismatches})
-            if app.mismatches >= MOST_MISMATCHES:
-                await self._out(app, "misused")
+            if app.mismatches >= MAX_MISMATCHES:
+                await self._remove(app, "misused")
             else:
-                self._index.keep(app)
+                self._index.put(app)
                 await self._records.save(app)
-            await self._audit.note(caller(app), "token.misused", where[:200], "origin_mismatch")
+            await self._audit.note(caller_of(app), "token.misused", where[:200], "origin_mismatch")
 
-    async def note_uses(self) -> None:
-        """Write down when each app was used last; the daemon is stopping."""
+    async def save_last_uses(self) -> None:
+        """Write to the ledger when each app was used last, because the daemon is stopping."""
         for app in self._index:
-            if app.last_used_at != self._noted.get(app.id):
-                await self._note(app.id)
-        for app in tuple(self._unremoved.values()):
+            if app.last_used_at != self._saved_uses.get(app.id):
+                await self._save_use(app.id)
+        for app in tuple(self._not_removed.values()):
             await self._expire(app)
 
-    # --- how ----------------------------------------------------------------------------------------------------------
+    # --- internal -----------------------------------------------------------------------------------------------------
 
-    def _there(self, app_id: str) -> App:
+    def _live(self, app_id: str) -> App:
         app = self._index.live(app_id)
         if app is None:
-            raise AppNotFound("There is no such app. See: upstash-helper apps list")
+            raise AppNotFound
         return app
 
-    def _lasts(self, app_id: str, seconds: float) -> None:
-        """Let an app out after ``seconds``, also out of its event streams. Whoever asks is told by the clock."""
-        deadline = self._index.lasts(app_id, seconds)
-        self._clock.call_at(deadline, lambda: self._background.start(self._time_is_over(app_id)))
+    def _expire_after(self, app_id: str, seconds: float) -> None:
+        """Let an app's access expire in ``seconds``, and end its event streams then."""
+        deadline = self._index.expire_after(app_id, seconds)
+        self._clock.call_at(deadline, lambda: self._background.start(self._expire_if_due(app_id)))
 
-    async def _time_is_over(self, app_id: str) -> None:
-        async with self._turn:
+    async def _expire_if_due(self, app_id: str) -> None:
+        async with self._lock:
             app = self._index.get(app_id)
             if app is not None and self._index.is_expired(app):
                 await self._expire(app)
 
     async def _save(self, app: App) -> None:
         await self._records.save(app)
-        self._index.keep(app)
+        self._index.put(app)
 
-    async def _out(self, app: App, reason: RevokeReason) -> None:
-        # In memory first: it is out from now on, whatever the disk does.
-        if app.id not in self._unremoved:
-            self._unremoved[app.id] = app
-            self._index.forget(app.id)
-            self._noted.pop(app.id, None)
+    async def _remove(self, app: App, reason: RevokeReason) -> None:
+        # In memory first: access ends now, even if the ledger fails.
+        if app.id not in self._not_removed:
+            self._not_removed[app.id] = app
+            self._index.remove(app.id)
+            self._saved_uses.pop(app.id, None)
             self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
             self._events.end(app.id)
         await self._records.remove(app.id)
-        del self._unremoved[app.id]
+        del self._not_removed[app.id]
 
     async def _expire(self, app: App) -> None:
         try:
-            await self._out(app, "expired")
+            await self._remove(app, "expired")
         except HelperError as error:
             logger.warning("app_not_removed", extra={"app": app.id, "error": error.code})
 
-    async def _note(self, app_id: str) -> None:
+    async def _save_use(self, app_id: str) -> None:
         try:
-            async with self._turn:
+            async with self._lock:
                 app = self._index.get(app_id)
                 if app is not None:
                     await self._records.save(app)
@@ -368,8 +367,8 @@ class AppRegistry:
             logger.warning("last_use_not_noted", extra={"app": app_id, "error": error.code})
 
 
-def caller(app: App) -> Caller:
-    """Return the app as a caller."""
+def caller_of(app: App) -> Caller:
+    """Return the caller that uses the app's token."""
     return Caller(
         kind="app",
         id=app.id,

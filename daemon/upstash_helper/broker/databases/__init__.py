@@ -1,1 +1,1 @@
-"""The account's databases: listing, creating, changing, and requests that are passed through."""
+"""The account's databases, and pass-through requests to the Developer API."""

@@ -1,4 +1,4 @@
-"""Making a database, once for one idempotency key, whatever breaks on the way."""
+"""Creating a database exactly once per idempotency key, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.databases.operations import DatabaseChanged, find
+from upstash_helper.broker.databases.operations import DatabaseChanged, find_region
 from upstash_helper.broker.errors import (
     HelperError,
     IdempotencyKeyInvalid,
@@ -31,32 +31,41 @@ if TYPE_CHECKING:
     from upstash_helper.broker.models import Database, NewDatabase
     from upstash_helper.broker.ports import Clock, DatabasesApi
 
+logger = logging.getLogger(__name__)
+
 LIFETIME: Final = 86_400.0
+"""How long an idempotency key is valid, in seconds."""
+CLOCK_SKEW: Final = 120.0
+"""How far Upstash's clock may be behind this machine's when a database is recognized by its creation time."""
+SETTLE_SECONDS: Final = 120.0
+"""If a request's database does not exist after this time, it was never created. (Responses time out after 30 s.)"""
+
+# Longer than a key's lifetime, so that yesterday's key does not look new after the wall clock has jumped.
+_KEPT_SECONDS: Final = 8 * 86_400.0
+
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def parse(caller: str, header: str | None) -> CreateKey:
     """
-    Read the header's value: a structured-field string in quotes (RFC 9651) or the bare key, which are the same key.
+    Parse the Idempotency-Key header: a quoted structured-field string (RFC 9651) or the bare key, which are equivalent.
 
     Raises:
-        IdempotencyKeyRequired: If there is none.
-        IdempotencyKeyInvalid: If it is empty, longer than 255 characters or not visible ASCII.
+        IdempotencyKeyRequired: If there is no key.
+        IdempotencyKeyInvalid: If the key is empty, longer than 255 characters, or not visible ASCII.
     """
     if header is None:
-        message = "Send an Idempotency-Key header (a fresh UUID): a repeated request then makes no second database."
-        raise IdempotencyKeyRequired(message)
+        raise IdempotencyKeyRequired
     key = header.strip()
     if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not _KEY.fullmatch(key):
-        message = "The Idempotency-Key must be 1 to 255 visible ASCII characters, for example a UUID."
-        raise IdempotencyKeyInvalid(message)
+        raise IdempotencyKeyInvalid
     return CreateKey(caller, key)
 
 
 class RequestsInProgress:
-    """The keyed requests that this run of the daemon is carrying out, or has sent."""
+    """The create requests that this run of the daemon is processing or has sent, by idempotency key."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -65,26 +74,25 @@ class RequestsInProgress:
 
     def begin(self, key: CreateKey, fingerprint: bytes) -> None:
         """
-        Carry out a request; ``end`` follows.
+        Start a request. ``end`` must follow.
 
         Raises:
-            IdempotencyKeyReused: If another request with this key is being carried out.
-            RequestInProgress: If the same one is.
+            IdempotencyKeyReused: If another request with this key is being processed.
+            RequestInProgress: If the same request is being processed.
         """
         running = self._fingerprints.get(key)
         if running is None:
             self._fingerprints[key] = fingerprint
             return
         check_same(running, fingerprint)
-        message = "The same request is being carried out. Ask again with the same key for its result."
-        raise RequestInProgress(message, retry_after=1)
+        raise RequestInProgress(retry_after=1)
 
     def end(self, key: CreateKey) -> None:
-        """Note that it has been carried out, or given up."""
+        """Record that a request has been completed or abandoned."""
         self._fingerprints.pop(key, None)
 
     def sent(self, key: CreateKey) -> None:
-        """Note that it is about to be sent."""
+        """Record that a request is about to be sent."""
         now = self._clock.monotonic()
         for old in [known for known, at in self._sent.items() if now - at > LIFETIME]:
             del self._sent[old]
@@ -92,8 +100,8 @@ class RequestsInProgress:
 
     def age(self, key: CreateKey, record: CreateRecord) -> float:
         """
-        Return how many seconds ago a request was sent: by the clock that never jumps, or for one of an earlier run of
-        the daemon by the wall clock, the only one that went on.
+        Return how many seconds ago a request was sent: by the monotonic clock, or by the wall clock for a request of an
+        earlier run of the daemon.
         """
         sent = self._sent.get(key)
         if sent is not None:
@@ -103,33 +111,22 @@ class RequestsInProgress:
 
 def check_same(known: bytes, fingerprint: bytes) -> None:
     """
-    See that a key comes with the request that it came with before.
+    Check that a key is used with the same request as before.
 
     Raises:
-        IdempotencyKeyReused: If it does not.
+        IdempotencyKeyReused: If it is not.
     """
     if known != fingerprint:
-        message = "This Idempotency-Key was used with another request. Take a new key for a new request."
-        raise IdempotencyKeyReused(message)
-
-
-logger = logging.getLogger(__name__)
-
-CLOCK_SKEW: Final = 120.0
-"""How far Upstash's clock may be behind ours when a database is recognized by its creation time."""
-SETTLE_SECONDS: Final = 120.0
-"""A request whose database is not there after this long was never carried out: the answer is waited for 30 s."""
-
-# Beyond a key's lifetime, so that a wall clock that jumps makes no key of yesterday look new.
-_KEPT_SECONDS: Final = 8 * 86_400.0
+        raise IdempotencyKeyReused
 
 
 class CreateDatabase:
     """
-    Upstash's own create is not idempotent and costs money: a retry after a lost answer would make a second database.
+    Creates a database exactly once.
 
-    So a request is written down before it is sent. One whose outcome is not known, for an answer was lost or the daemon
-    died, is looked for in the account before anything is sent again.
+    Upstash's call is not idempotent and can cost money: a retry after a lost response would create a second database.
+    So a request is recorded before it is sent. If its outcome is unknown, because the response was lost or the daemon
+    crashed, the database is looked up in the account before anything is sent again.
     """
 
     def __init__(
@@ -154,18 +151,18 @@ class CreateDatabase:
 
     async def __call__(self, new: NewDatabase, key: CreateKey, caller: Caller) -> tuple[Database, bool]:
         """
-        Return the database, and whether it was made by an earlier request with the same key.
+        Return the database, and whether an earlier request with the same key created it.
 
-        The work goes on when the caller goes away; the same key finds its result later.
+        The work continues if the caller disconnects; a request with the same key returns its result later.
 
         Raises:
-            InvalidRequest: If the regions cannot go together.
-            IdempotencyKeyReused: If the key came with another request before.
-            RequestInProgress: If the same request is being carried out.
-            OutcomeUnknown: If the answer was lost and the database cannot be told from others.
-            LedgerUnavailable: If it could not be written down; nothing was sent then.
+            InvalidRequest: If the regions do not fit together.
+            IdempotencyKeyReused: If the key was used with another request.
+            RequestInProgress: If the same request is being processed.
+            OutcomeUnknown: If the response was lost and the database cannot be identified.
+            LedgerUnavailable: If the request could not be recorded. Nothing was sent then.
             LedgerFull: As LedgerUnavailable.
-            HelperError: As ``Connection.call`` and ``DatabasesApi.create``; nothing was made then.
+            HelperError: As ``Connection.call`` and ``DatabasesApi.create``. Nothing was created then.
         """
         check_regions(new)
         account = (await self._connection.usable()).email or ""
@@ -197,26 +194,26 @@ class CreateDatabase:
         except OutcomeUnknown:
             return await self._found(key, record, owner)
         except HelperError:
-            # Refused or never sent: nothing was made, so the key is free for another try.
+            # Rejected or never sent: nothing was created, so the key can be used again.
             await self._forget(key)
             raise
-        return await self._made(key, database, owner)
+        return await self._created(key, database, owner)
 
     async def _found(self, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
         try:
             return await self._recognize(key, record, owner)
-        except _NothingMade:
-            raise _unknown(record) from None  # a moment ago it was sent: too early to be sure
+        except _NothingCreated:
+            raise _unknown(record) from None  # it was sent a moment ago, so it is too early to be sure
 
     async def _resume(self, new: NewDatabase, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
-        """Find what an earlier request made; if that was nothing, and nothing is to be expected, make it now."""
+        """Return the database that an earlier request created; if it certainly created none, create it now."""
         try:
             return await self._recognize(key, record, owner)
-        except _NothingMade:
+        except _NothingCreated:
             return await self._send(new, key, record.fingerprint, owner)
 
     async def _recognize(self, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
-        """Find the database that a request with a lost answer made, if it made one and there is just one such."""
+        """Return the database that a request with a lost response created, if exactly one matches."""
         try:
             databases = await self._databases.list(refresh=True)
         except HelperError as error:
@@ -227,22 +224,22 @@ class CreateDatabase:
             if database.name == record.name and database.created_at >= record.sent_at - CLOCK_SKEW
         )
         claimed = await self._journal.claimed(tuple(database.id for database in alike))
-        made = [database for database in alike if database.id not in claimed]
-        if len(made) == 1:
-            return await self._made(key, made[0], owner)
-        if made:
+        created = [database for database in alike if database.id not in claimed]
+        if len(created) == 1:
+            return await self._created(key, created[0], owner)
+        if created:
             raise _unknown(record)
         left = SETTLE_SECONDS - self._running.age(key, record)
         if left > 0:
             raise _unknown(record, retry_after=left)
-        raise _NothingMade
+        raise _NothingCreated
 
-    async def _made(self, key: CreateKey, database: Database, owner: str | None) -> Database:
+    async def _created(self, key: CreateKey, database: Database, owner: str | None) -> Database:
         self._databases.forget_list()
         try:
             await self._journal.done(key, database, owner=owner)
         except HelperError as error:
-            # It is there, and the key finds it by its name.
+            # The database exists, and a request with the same key finds it by name.
             logger.warning("result_not_noted", extra={"database": database.id, "error": error.code})
         changed = DatabaseChanged("created", database.id, database.name)
         self._events.publish("database", changed, needs="databases:read")
@@ -255,38 +252,33 @@ class CreateDatabase:
             logger.warning("refusal_not_noted", extra={"error": error.code})
 
 
-class _NothingMade(Exception):
-    """A request was surely not carried out."""
+class _NothingCreated(Exception):
+    """A request certainly had no effect."""
 
 
 def _unknown(record: CreateRecord, *, retry_after: float | None = None) -> OutcomeUnknown:
-    message = (
-        f"Whether Upstash made the database {record.name!r} is not known: its answer was lost. Look at the list of "
-        "databases. Asking again with the same Idempotency-Key makes no second one: it finds the database, or makes it "
-        "once it is sure that there is none. If several of that name are there, only you can tell which one it is."
-    )
-    return OutcomeUnknown(message, retry_after=retry_after)
+    return OutcomeUnknown(name=record.name, retry_after=retry_after)
 
 
 def check_regions(new: NewDatabase) -> None:
     """
-    Refuse what Upstash would refuse anyway, with the place of the mistake.
+    Reject regions that Upstash would reject, with a pointer to the wrong field.
 
     Raises:
-        InvalidRequest: With a pointer to the field.
+        InvalidRequest: If the regions do not fit together.
     """
-    primary = find(new.primary_region)
+    primary = find_region(new.primary_region)
     if primary is not None and new.platform is not None and primary.platform != new.platform:
         message = f"{new.primary_region!r} is a region of {primary.platform}, not of {new.platform}."
         raise InvalidRequest(message, pointer="/primary_region")
     if new.primary_region in new.read_regions:
-        message = "The primary region serves reads as well: leave it out of read_regions."
+        message = "The primary region also serves reads. Leave it out of read_regions."
         raise InvalidRequest(message, pointer="/read_regions")
     for index, region_id in enumerate(new.read_regions):
-        region = find(region_id)
+        region = find_region(region_id)
         if region is not None and not region.read:
             message = f"{region_id!r} cannot be a read region."
             raise InvalidRequest(message, pointer=f"/read_regions/{index}")
         if region_id in new.read_regions[:index]:
-            message = f"{region_id!r} stands twice."
+            message = f"{region_id!r} is listed twice."
             raise InvalidRequest(message, pointer=f"/read_regions/{index}")

@@ -1,4 +1,4 @@
-"""The account's databases: listing, reading, changing, deleting. Making one is in ``create``."""
+"""The account's databases: listing, reading, changing, and deleting. For creating, see ``create``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Region(msgspec.Struct, frozen=True):
-    """A place where a database can be."""
+    """A region in which databases can be created."""
 
     id: str
     name: str
@@ -57,32 +57,32 @@ REGIONS: Final = (
 _BY_ID: Final = {region.id: region for region in REGIONS}
 
 
-def find(region_id: str) -> Region | None:
-    """Return the region, or None if it is not one that is known here."""
+def find_region(region_id: str) -> Region | None:
+    """Return the region with this ID, or None if it is unknown."""
     return _BY_ID.get(region_id)
 
 
-# Long enough for a page that asks in bursts, short enough that a change made in the console is soon seen.
+# Long enough for a page that sends requests in bursts, short enough to show changes made in the console soon.
 LIST_SECONDS: Final = 5.0
 
 
 class DatabaseChanged(msgspec.Struct, frozen=True):
-    """An event: a database was made, changed or deleted through the daemon."""
+    """An event: a database was created, changed, or deleted through the daemon."""
 
     change: DatabaseEvent
     id: str
     name: str | None
 
 
-class Access(msgspec.Struct, frozen=True):
-    """A database with all that a client needs."""
+class DatabaseAccess(msgspec.Struct, frozen=True):
+    """A database with its connection credentials."""
 
     database: Database
     secrets: DatabaseSecrets
 
     @property
     def redis_url(self) -> str:
-        """The URL for a Redis client (the ``redis`` and ``rediss`` schemes of IANA's registry)."""
+        """URL for Redis clients (schemes ``redis`` and ``rediss``)."""
         database = self.database
         scheme = "rediss" if database.tls else "redis"
         password = quote(self.secrets.password.reveal(), safe="")
@@ -91,7 +91,7 @@ class Access(msgspec.Struct, frozen=True):
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that Upstash's own clients and most Redis clients read."""
+        """The environment variables that Upstash's clients and most Redis clients read."""
         return {
             "UPSTASH_REDIS_REST_URL": self.database.rest_url,
             "UPSTASH_REDIS_REST_TOKEN": self.secrets.rest_token.reveal(),
@@ -100,7 +100,7 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class Databases:
-    """Reads through a short-lived cache with one fetch for all who wait; writes run to their end."""
+    """Lists are cached briefly, and concurrent callers share one fetch. Writes run to completion."""
 
     def __init__(
         self,
@@ -123,18 +123,18 @@ class Databases:
 
     async def list(self, *, refresh: bool = False) -> tuple[Database, ...]:
         """
-        Return the databases, by name.
+        Return the databases, sorted by name.
 
         Args:
-            refresh: Ask Upstash although the last answer is young.
+            refresh: Bypass the cache.
 
         Raises:
             HelperError: As ``Connection.call`` and ``DatabasesApi.list``.
         """
-        # The answer belongs to the account that is connected now: another account never sees it.
+        # The cache belongs to the credential, so that another account never sees it.
         credential = await self._connection.usable()
-        young = self._clock.monotonic() - self._cached_at < LIST_SECONDS
-        if self._cached is not None and self._cached_for is credential and young and not refresh:
+        fresh = self._clock.monotonic() - self._cached_at < LIST_SECONDS
+        if self._cached is not None and self._cached_for is credential and fresh and not refresh:
             return self._cached
         if self._fetch is None or self._cached_for is not credential:
             self._cached_for = credential
@@ -150,12 +150,12 @@ class Databases:
         databases = await self._connection.call(self._api.list)
         ordered = tuple(sorted(databases, key=lambda database: (database.name.casefold(), database.id)))
         if self._fetch is asyncio.current_task():
-            # A write that came in between has dropped this fetch: what it read may be from before the write.
+            # A write that happened meanwhile has discarded this fetch, which may have read an earlier state.
             self._cached, self._cached_at = ordered, self._clock.monotonic()
         return ordered
 
     def forget_list(self) -> None:
-        """Drop the cached answer after a write."""
+        """Discard the cached list after a write."""
         self._cached = self._fetch = None
 
     async def get(self, database_id: str) -> Database:
@@ -163,44 +163,44 @@ class Databases:
         Return one database.
 
         Raises:
-            DatabaseNotFound: If the account has none of that id.
+            DatabaseNotFound: If the account has none with this ID.
             HelperError: As ``list``.
         """
         return (await self.access(database_id)).database
 
-    async def access(self, database_id: str) -> Access:
+    async def access(self, database_id: str) -> DatabaseAccess:
         """
         Return one database with its secrets.
 
         Raises:
-            DatabaseNotFound: If the account has none of that id.
+            DatabaseNotFound: If the account has none with this ID.
             HelperError: As ``list``.
         """
         database, secrets = await self._connection.call(lambda credential: self._api.get(credential, database_id))
-        return Access(database, secrets)
+        return DatabaseAccess(database, secrets)
 
     async def change(
-        self, database_id: str, changes: Sequence[tuple[str, Change]], *, still: Callable[[Database], bool] | None
+        self, database_id: str, changes: Sequence[tuple[str, Change]], *, unchanged: Callable[[Database], bool] | None
     ) -> Database:
         """
-        Make the changes in order, each named by its field, and return the database as it is then.
+        Apply the changes in order, and return the changed database.
 
         Args:
-            database_id: Which database.
-            changes: The fields, and what to do for each.
-            still: Whether the database is the one that the caller last saw (``If-Match``).
+            database_id: The database.
+            changes: Pairs of field name and change.
+            unchanged: Returns whether the database is as the caller last saw it (``If-Match``).
 
         Raises:
-            PreconditionFailed: If it is not; nothing is changed.
-            PartlyApplied: If one change failed after another was made.
+            PreconditionFailed: If the database has changed. Nothing is changed then.
+            PartlyApplied: If a change failed after another was made.
             HelperError: As ``list``, and what ``DatabasesApi.change`` raises.
         """
-        return await self._background.finish(self._change(database_id, changes, still))
+        return await self._background.finish(self._change(database_id, changes, unchanged))
 
     async def _change(
-        self, database_id: str, changes: Sequence[tuple[str, Change]], still: Callable[[Database], bool] | None
+        self, database_id: str, changes: Sequence[tuple[str, Change]], unchanged: Callable[[Database], bool] | None
     ) -> Database:
-        await self._check(database_id, still)
+        await self._check_unchanged(database_id, unchanged)
         applied: list[str] = []
         try:
             for field, change in changes:
@@ -209,7 +209,7 @@ class Databases:
         except HelperError as error:
             if not applied:
                 raise
-            message = f"Changed: {', '.join(applied)}. Then this failed: {error.detail}"
+            message = f"Changed: {', '.join(applied)}. The next change failed: {error.detail}"
             raise PartlyApplied(message, applied=tuple(applied), cause=error) from error
         finally:
             if applied:
@@ -222,58 +222,53 @@ class Databases:
 
     async def reset_password(self, database_id: str) -> Database:
         """
-        Give the database a new password and new tokens; the old ones stop working.
+        Create a new password and new tokens for the database. The old ones stop working.
 
         Raises:
             HelperError: As ``change``.
         """
-        return await self.change(database_id, [("password", ResetPassword())], still=None)
+        return await self.change(database_id, [("password", ResetPassword())], unchanged=None)
 
-    async def delete(self, database_id: str, *, still: Callable[[Database], bool] | None) -> None:
+    async def delete(self, database_id: str, *, unchanged: Callable[[Database], bool] | None) -> None:
         """
-        Delete the database and all that is in it.
+        Delete the database and its data.
 
         Raises:
-            PreconditionFailed: If it is not the one that the caller last saw.
+            PreconditionFailed: If the database has changed since the caller last saw it.
             HelperError: As ``list``, and what ``DatabasesApi.delete`` raises.
         """
-        await self._background.finish(self._delete(database_id, still))
+        await self._background.finish(self._delete(database_id, unchanged))
 
-    async def _delete(self, database_id: str, still: Callable[[Database], bool] | None) -> None:
-        await self._check(database_id, still)
+    async def _delete(self, database_id: str, unchanged: Callable[[Database], bool] | None) -> None:
+        await self._check_unchanged(database_id, unchanged)
         await self._connection.call(lambda credential: self._api.delete(credential, database_id))
         self.forget_list()
         self._events.publish("database", DatabaseChanged("deleted", database_id, None), needs="databases:read")
 
-    async def _check(self, database_id: str, still: Callable[[Database], bool] | None) -> None:
-        if still is not None and not still(await self.get(database_id)):
-            message = "The database has changed since it was read. Read it again and decide anew."
-            raise PreconditionFailed(message)
+    async def _check_unchanged(self, database_id: str, unchanged: Callable[[Database], bool] | None) -> None:
+        if unchanged is not None and not unchanged(await self.get(database_id)):
+            raise PreconditionFailed
 
 
 class ReadCredentials:
-    """An app reads those of databases that it created; of others only if the user granted all of them."""
+    """Reads credentials: an app may read those of its own databases, and all others only if the user allowed that."""
 
     def __init__(self, *, databases: Databases, journal: CreateJournal) -> None:
         self._databases = databases
         self._journal = journal
 
-    async def __call__(self, database_id: str, caller: Caller) -> Access:
+    async def __call__(self, database_id: str, caller: Caller) -> DatabaseAccess:
         """
         Return a database with its secrets.
 
         Raises:
-            NotTheCreator: If ``caller`` is an app that did not create it; Upstash is not asked then.
-            DatabaseNotFound: If the account has none of that id.
-            LedgerUnavailable: If it is not known who created it.
+            NotTheCreator: If ``caller`` is an app that did not create it. Upstash is not called then.
+            DatabaseNotFound: If the account has none with this ID.
+            LedgerUnavailable: If the creator cannot be looked up.
             HelperError: As ``Databases.access``.
         """
         if not caller.is_owner and not caller.all_databases:
             creator = await self._journal.creator(database_id)
             if creator is None or creator != caller.creator_key:
-                message = (
-                    "This app may read the credentials of databases that it created, and this is another one. The user "
-                    'can allow all of them: ask with a new pairing, and let the user choose "all databases".'
-                )
-                raise NotTheCreator(message)
+                raise NotTheCreator
         return await self._databases.access(database_id)

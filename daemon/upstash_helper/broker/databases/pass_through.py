@@ -1,4 +1,4 @@
-"""Requests of apps that go through to the Developer API, with the account's credential put in."""
+"""Pass-through: apps' requests to the Developer API, sent with the account's credential."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READING: Final = frozenset({"GET", "HEAD"})
 
 
 class PassThrough:
-    """Lets a request through, unless it would make an API key: with one an app would be out of the user's hands."""
+    """Passes requests through, except those for API keys: with a key of its own, an app could bypass the daemon."""
 
     def __init__(self, *, connection: Connection, api: PassThroughApi, databases: Databases) -> None:
         self._connection = connection
@@ -29,14 +29,14 @@ class PassThrough:
     @asynccontextmanager
     async def __call__(self, request: PassThroughRequest) -> AsyncIterator[PassThroughResponse]:
         """
-        Send ``request`` and hand out the answer.
+        Send ``request`` and yield the response.
 
         Raises:
-            PathNotAllowed: If the path is that of the API keys; nothing is sent.
+            PathNotAllowed: If the path is that of the API keys. Nothing is sent then.
             HelperError: As ``Connection.call`` and ``PassThroughApi.open``.
         """
         if names_api_keys(request.target):
-            raise PathNotAllowed("API keys are not made or read through the helper: it has one, and keeps it.")
+            raise PathNotAllowed
         async with AsyncExitStack() as stack:
             try:
                 answer = await self._connection.call(
@@ -44,16 +44,16 @@ class PassThrough:
                 )
             finally:
                 if request.method not in _READING:
-                    # Also after a failure: what was sent may have taken effect.
+                    # After a failure, too, because the request may have taken effect.
                     self._databases.forget_list()
             yield answer
 
 
 def names_api_keys(target: str) -> bool:
     """
-    Return whether a target's first segment is ``apikey``, however it is written. A version may stand before it.
+    Return whether the first segment of a target is ``apikey`` in any spelling, with or without a version before it.
 
-    Judged more broadly than Upstash needs today: what its servers decode twice, or strip, is not ours to know.
+    Stricter than Upstash needs today, because its servers might decode a path twice or strip characters.
     """
     segments = [_plain(segment) for segment in target.partition("?")[0].split("/")]
     first, second = (*segments, "", "")[:2]
@@ -64,5 +64,5 @@ def _plain(segment: str) -> str:
     raw = segment.encode("ascii", "replace")
     while (decoded := unquote_to_bytes(raw)) != raw:
         raw = decoded
-    # What follows a semicolon are parameters of the segment (RFC 3986, section 3.3).
+    # A semicolon starts the parameters of a segment (RFC 3986, section 3.3).
     return raw.decode("latin-1").partition(";")[0].strip().casefold()

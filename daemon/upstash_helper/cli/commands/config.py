@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from upstash_helper.cli.options import command
+from upstash_helper.cli.command import group
 from upstash_helper.cli.output import print_json, table
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol import discovery
@@ -18,43 +18,44 @@ if TYPE_CHECKING:
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """A setting as ``config show --json`` has it."""
+    """A setting in ``config show --json``."""
 
     value: str | int | bool | None
     source: str
 
 
-@click.group("config")
+@group("config")
 def config() -> None:
     """Show the settings and where they come from."""
 
 
-@command("show")
+@config.command("show")
 @pass_session
 def show(session: Session) -> None:
     """
-    Show every setting, and what gave it its value.
+    Show every setting, its value, and its source.
 
-    From weak to strong: default, config.toml, an environment variable UPSTASH_HELPER_<KEY>, a flag of `run`.
+    Sources, from lowest to highest priority: the default, config.toml, an environment variable UPSTASH_HELPER_<KEY>,
+    and a flag of `run`.
     """
-    world = load_profile(profile=session.profile_flag)
-    values: Mapping[str, Any] = msgspec.structs.asdict(world.settings)
-    settings = {key: Setting(value=value, source=world.sources.get(key, "default")) for key, value in values.items()}
+    profile = load_profile(profile=session.profile_flag)
+    values: Mapping[str, Any] = msgspec.structs.asdict(profile.settings)
+    settings = {key: Setting(value=value, source=profile.sources.get(key, "default")) for key, value in values.items()}
 
     if session.json:
-        print_json({"profile": world.profile, "file": str(world.folders.config_file), "settings": settings})
+        print_json({"profile": profile.profile, "file": str(profile.folders.config_file), "settings": settings})
         return
     rows = [(key, _toml(setting.value), setting.source) for key, setting in settings.items()]
-    click.echo(table(rows, header=("SETTING", "VALUE", "FROM")))
+    click.echo(table(rows, header=("SETTING", "VALUE", "SOURCE")))
 
 
-@command("path")
+@config.command("path")
 @pass_session
 def path(session: Session) -> None:
     """
-    Print the path of the settings file; it need not exist.
+    Print the path of the settings file, whether it exists or not.
 
-    With --json also where the log is, and where the running daemon announces itself to programs.
+    With --json, also the paths of the log and of the discovery file, which lets programs find the running daemon.
     """
     file = session.folders.config_file
     if session.json:
@@ -72,7 +73,3 @@ def path(session: Session) -> None:
 
 def _toml(value: str | int | bool | None) -> str:
     return "(not set)" if value is None else msgspec.json.encode(value).decode()
-
-
-config.add_command(show)
-config.add_command(path)

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.commands.status import described
+from upstash_helper.cli.command import command
+from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.options import command, confirm, yes_option
+from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import interactive, note, print_json
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.protocol.messages import ATTEMPTS, FAILURES
 from upstash_helper.protocol.wire import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from upstash_helper.protocol.messages import Message
     from upstash_helper.protocol.wire import Attempt, StartedAttempt
 
+_EXAMPLES: Final = """
+# Sign in with the browser
+upstash-helper connect
 
-@command("connect")
-@click.option("--api-key", is_flag=True, help="Give an API key made in the console: asked for, or read from stdin.")
-@click.option("--email", metavar="EMAIL", help="The e-mail of the account, for --api-key or when the sign-in hides it.")
+# Use an API key from the Upstash console (Account > Management API)
+upstash-helper connect --api-key --email you@example.com
+upstash-helper connect --api-key --email you@example.com < key.txt
+
+# Finish a sign-in whose browser could not return to the helper
+upstash-helper connect --paste
+"""
+
+
+@command("connect", examples=_EXAMPLES)
+@click.option("--api-key", is_flag=True, help="Use an API key instead of signing in. Read from a prompt or stdin.")
 @click.option(
-    "--paste", is_flag=True, help="Finish the sign-in that runs with the address in the browser's address bar."
+    "--email", metavar="EMAIL", help="The account's email, for --api-key or if the sign-in does not provide it."
 )
-@click.option("--no-browser", is_flag=True, help="Do not open the browser; only show the address.")
-@click.option("--force", is_flag=True, help="Sign in anew although an account is connected.")
-@click.option("--no-wait", is_flag=True, help="Do not wait until the sign-in is done.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Wait at most this long."
-)
+@click.option("--paste", is_flag=True, help="Finish the pending sign-in with the address that the browser ended at.")
+@click.option("--no-browser", is_flag=True, help="Print the sign-in address instead of opening the browser.")
+@click.option("--force", is_flag=True, help="Sign in again even if an account is connected.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the sign-in to finish.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Maximum time to wait.")
 @pass_session
 def connect(
     session: Session,
@@ -46,17 +61,17 @@ def connect(
     """
     Connect an Upstash account.
 
-    Signs you in with the browser. Without an OAuth client id use --api-key, with a key made in the Upstash console
-    (Account > Management API).
+    Opens the browser to sign in. Signing in needs an OAuth client id (the setting client_id); without one, use
+    --api-key.
 
-    If the browser does not get back to the helper after the sign-in, use --paste: it asks for the address that the
-    browser ended at, or reads it from stdin.
+    If the browser cannot return to the helper after you signed in, use --paste. It reads the address that the browser
+    ended at from a prompt or from stdin.
     """
     if api_key:
-        _show(session, _with_api_key(session, email))
+        _show(session, _use_api_key(session, email))
         return
     if paste:
-        _show(session, _finish(session, _pasted(session, timeout), email))
+        _show(session, _finish(session, _paste(session, timeout), email))
         return
     if email and session.client.connection().state == "needs_email":
         _show(session, session.client.give_email(email))
@@ -67,7 +82,7 @@ def connect(
         _show(session, started)
         return
     if no_wait:
-        _invite(started)
+        _show_address(started)
         if session.json:
             print_json(started)
         return
@@ -78,10 +93,10 @@ def connect(
 @yes_option
 @pass_session
 def disconnect(session: Session, *, yes: bool) -> None:
-    """Forget the Upstash account; its databases stay as they are."""
+    """Disconnect the Upstash account. Its databases are not affected."""
     connection = session.client.connection()
-    whom = f" of {connection.account.email}" if connection.account else ""
-    confirm(f"Forget the connection{whom}? Apps on this machine can then no longer use it.", yes=yes)
+    account = f" {connection.account.email}" if connection.account else " the account"
+    confirm(f"Disconnect{account}? Apps on this machine lose access to it.", yes=yes)
 
     result = session.client.disconnect()
     if session.json:
@@ -90,53 +105,54 @@ def disconnect(session: Session, *, yes: bool) -> None:
         click.echo(result.detail)
 
 
-def _with_api_key(session: Session, email: str | None) -> Connection:
-    client = session.client  # an absent daemon is told before a key is asked for
+def _use_api_key(session: Session, email: str | None) -> Connection:
+    client = session.client  # first, so that nobody types a key for a daemon that is not running
     if email is None:
         if not interactive():
-            message = "Pass --email EMAIL: there is no terminal to ask on."
+            message = "--api-key needs --email EMAIL if standard input is not a terminal."
             raise Failure(message, code="usage", exit_code=exit_codes.USAGE)
-        email = click.prompt("E-mail of the account", err=True)
+        email = click.prompt("Email of the account", err=True)
     if interactive():
         api_key = click.prompt("API key (not shown)", hide_input=True, err=True).strip()
     else:
         api_key = sys.stdin.readline().strip()
     if not api_key:
-        raise Failure("No API key came on stdin.", code="usage", exit_code=exit_codes.USAGE)
-    with session.progress("Asking Upstash whether it takes the key"):
+        raise Failure("No API key on standard input.", code="usage", exit_code=exit_codes.USAGE)
+    with session.progress("Checking the key with Upstash"):
         return client.use_api_key(email=email, api_key=api_key)
 
 
-def _pasted(session: Session, timeout: float | None) -> Attempt:
-    """Return what became of the sign-in that runs, once the user has given the address that the browser ended at."""
+def _paste(session: Session, timeout: float | None) -> Attempt:
+    """Pass the address that the browser ended at to the pending sign-in attempt, and return its outcome."""
     from upstash_helper.client.errors import WaitTimedOut
 
     client = session.client
     attempt = client.connection().attempt
     if attempt is None or attempt.state not in {"pending", "exchanging"}:
-        message = f"No sign-in is running that an address could belong to. Start one: {session.command('connect')}"
+        message = f"No sign-in is pending. Start one with: {session.command('connect')}"
         raise Failure(message, code="attempt_not_found", exit_code=exit_codes.NOT_FOUND)
     if attempt.state == "pending":
-        # It holds a code: it is neither echoed nor an argument, so that it stands in no scrollback and no history.
+        # The address contains the authorization code. It is neither echoed nor an argument, to keep it out of the
+        # scrollback and the shell's history.
         if interactive():
             address = click.prompt("Address from the browser (not shown)", hide_input=True, err=True).strip()
         else:
             address = sys.stdin.readline().strip()
         if not address:
-            raise Failure("No address came on stdin.", code="usage", exit_code=exit_codes.USAGE)
+            raise Failure("No address on standard input.", code="usage", exit_code=exit_codes.USAGE)
         client.redirect_attempt(attempt.attempt_id, address)
     try:
         with session.progress("Storing an API key"):
             return client.wait_for_attempt(attempt.attempt_id, timeout=timeout)
     except WaitTimedOut:
-        raise _late(attempt, timeout) from None
+        raise _timed_out(attempt, timeout) from None
 
 
-def _invite(started: StartedAttempt) -> None:
+def _show_address(started: StartedAttempt) -> None:
     if started.joined:
-        note("A sign-in is running already.")
+        note("A sign-in is already pending.")
     if started.browser_opened:
-        note("Your browser was opened. If it does not show the Upstash login, open this address in it:\n")
+        note("Opening your browser. If it does not show the Upstash login, open this address in it:\n")
     else:
         note("Open this address in a browser on this machine and sign in:\n")
     note(f"  {started.authorization_url}\n")
@@ -146,41 +162,46 @@ def _wait(session: Session, started: StartedAttempt, timeout: float | None) -> A
     from upstash_helper.client.errors import WaitTimedOut
 
     try:
-        # Within the try: a user who reads the address may press Ctrl-C before the next line is written.
-        _invite(started)
-        note("Waiting for the sign-in (Ctrl-C gives up) …")
-        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, tell=_Teller())
+        # In the try block, because Ctrl-C can come as soon as the address is printed.
+        _show_address(started)
+        note("Waiting for the sign-in. Press Ctrl-C to cancel.")
+        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, on_progress=_DetailOnce())
     except KeyboardInterrupt:
-        # One that another program started goes on without us.
+        # An attempt that another program started is not ours to cancel.
         if not started.joined:
             session.client.cancel_attempt(started.attempt_id)
         raise
     except WaitTimedOut:
-        raise _late(started, timeout) from None
+        raise _timed_out(started, timeout) from None
 
 
-def _late(attempt: Attempt, timeout: float | None) -> Failure:
-    message = f"The sign-in was not done within {timeout or 0:g} s. It goes on until {attempt.expires_at}."
+def _timed_out(attempt: Attempt, timeout: float | None) -> Failure:
+    message = f"The sign-in did not finish within {timeout or 0:g} s. It remains pending until {attempt.expires_at}."
     return Failure(message, code="timed_out")
 
 
-class _Teller:
-    """Tells once what may be in the way of a sign-in."""
+class _DetailOnce:
+    """Prints once what may be holding up a sign-in."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._printed = False
 
     def __call__(self, attempt: Attempt) -> None:
-        if attempt.waiting and attempt.detail and not self._told:
-            self._told = True
+        if attempt.waiting and attempt.detail and not self._printed:
+            self._printed = True
             note(f"\n{attempt.detail}")
 
 
 def _finish(session: Session, attempt: Attempt, email: str | None) -> Connection:
-    """Return the connection that came of an attempt; ask for the e-mail where the sign-in did not tell it."""
+    """
+    Return the connection after an attempt has ended, once its account's email is known.
+
+    Raises:
+        Failure: If the attempt did not succeed.
+    """
     if attempt.state != "succeeded":
         reason = attempt.reason or attempt.state
-        detail = attempt.detail or f"The sign-in did not succeed ({reason}). Try again."
+        detail = attempt.detail or _failure_text(attempt)
         exit_code = exit_codes.OF_ATTEMPT.get(reason, exit_codes.FAILURE)
         raise Failure(detail, code=reason, exit_code=exit_code)
 
@@ -188,18 +209,26 @@ def _finish(session: Session, attempt: Attempt, email: str | None) -> Connection
     if connection.state != "needs_email":
         return connection
     if email is None and interactive():
-        email = click.prompt("E-mail of the account (the sign-in did not tell it)", err=True)
+        email = click.prompt("Email of the account (the sign-in did not provide it)", err=True)
     return session.client.give_email(email) if email else connection
+
+
+def _failure_text(attempt: Attempt) -> str:
+    # A newer daemon may send a reason that this version does not know.
+    failures = cast("Mapping[str, Message]", FAILURES)
+    message = failures.get(attempt.reason) if attempt.reason else ATTEMPTS.get(attempt.state)
+    return message.text if message else f"The sign-in failed ({attempt.reason or attempt.state})."
 
 
 def _show(session: Session, connection: Connection) -> None:
     if session.json:
         print_json(connection)
     elif connection.already_connected:
-        click.echo(f"Already {described(connection)}. To sign in anew: {session.command('connect', '--force')}")
+        force = session.command("connect", "--force")
+        summary = connection_summary(connection)
+        click.echo(f"Already {summary[:1].lower()}{summary[1:]}. To sign in again: {force}")
     else:
-        text = described(connection)
-        click.echo(f"{text[:1].upper()}{text[1:]}.")
+        click.echo(f"{connection_summary(connection)}.")
     if connection.state == "needs_email":
-        message = f"Name the account with: {session.command('connect', '--email', 'EMAIL')}"
+        message = f"The account's email is missing. Provide it with: {session.command('connect', '--email', 'EMAIL')}"
         raise Failure(message, code="needs_email", exit_code=exit_codes.NOT_CONNECTED)

@@ -1,20 +1,19 @@
-"""``databases``: the group, and how its commands find a database."""
+"""``databases``: the account's Redis databases."""
 
 from __future__ import annotations
 
-import typing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 import click
 import msgspec
 from msgspec import UNSET
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.arguments import quietly
+from upstash_helper.cli.arguments import fetch_for_completion
+from upstash_helper.cli.command import closest, group
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.lazy_group import Lazy, LazyGroup
-from upstash_helper.cli.options import command, confirm, yes_option
-from upstash_helper.cli.output import moment, note, print_json, sheet, table, yes_no
+from upstash_helper.cli.options import confirm, yes_option
+from upstash_helper.cli.output import key_values, local_time, note, on_off, print_json, table
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dotenv import EnvFormat, env_lines
 from upstash_helper.protocol import literals, wire
@@ -24,127 +23,124 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.protocol.wire import Database
+# After these errors nobody knows whether the database was created. Repeating with the same key is safe.
+_UNCERTAIN: Final = frozenset({"outcome_unknown", "request_in_progress", "upstream_timeout", "upstream_unavailable"})
 
 
-@click.group(
-    "databases",
-    cls=LazyGroup,
-    lazy={
-        "list": Lazy("commands.databases:list_databases", "List the databases of the account."),
-        "get": Lazy("commands.databases:get", "Show one database."),
-        "credentials": Lazy("commands.databases:credentials", "Show what lets a client into a database."),
-        "env": Lazy("commands.databases:env", "Print the variables for a .env file."),
-        "regions": Lazy("commands.databases:regions", "List the regions that a database can be in."),
-        "create": Lazy("commands.databases:create", "Make a database."),
-        "rename": Lazy("commands.databases:rename", "Give a database another name."),
-        "update": Lazy("commands.databases:update", "Change eviction, plan, budget, regions and so on."),
-        "reset-password": Lazy("commands.databases:reset_password", "Give a database a new password and new tokens."),
-        "delete": Lazy("commands.databases:delete", "Delete a database and what is in it."),
-    },
-)
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of ``delete`` as JSON."""
+
+    deleted: bool
+    id: str
+    name: str
+
+
+@group("databases")
 def databases() -> None:
     """
-    List, create, change and delete Redis databases.
+    List, create, change, and delete Redis databases.
 
-    A database is named by its name or by its id.
+    Refer to a database by its name or its id.
     """
 
 
-def complete_database(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete a database's name from what the daemon knows."""
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _complete_database(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    found = quietly(ctx, lambda session: session.client.databases())
-    return [CompletionItem(one.name, help=one.primary_region) for one in found if one.name.startswith(incomplete)]
+    known = fetch_for_completion(ctx, lambda session: session.client.databases())
+    return [CompletionItem(one.name, help=one.primary_region) for one in known if one.name.startswith(incomplete)]
 
 
-def complete_region(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete a region's id from what the daemon knows."""
+def _complete_region(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    found = quietly(ctx, lambda session: session.client.regions())
-    return [CompletionItem(one.id, help=one.name) for one in found if one.id.startswith(incomplete)]
+    known = fetch_for_completion(ctx, lambda session: session.client.regions())
+    return [CompletionItem(one.id, help=one.name) for one in known if one.id.startswith(incomplete)]
 
 
-database_argument = click.argument("database", shell_complete=complete_database)
+database_argument = click.argument("database", shell_complete=_complete_database)
+eviction_option = click.option("--eviction/--no-eviction", default=None, help="Evict entries when the memory is full.")
+budget_option = click.option("--budget", type=click.IntRange(min=0), metavar="USD", help="Maximum cost per month.")
 
 
-def find(session: Session, named: str) -> Database:
+def _find(session: Session, text: str) -> wire.Database:
     """
-    Return the database with the id or the name ``named``.
+    Return the database whose id or name is ``text``.
 
     Raises:
-        Failure: If there is none, or more than one of this name.
+        Failure: If there is none, or more than one with this name.
     """
-    found = _matching(session.client.databases(), named)
+    found = _matching(session.client.databases(), text)
     if not found:
-        # The list may be some seconds old, and the database just made.
+        # The daemon's list may be some seconds old, and the database newer.
         known = list(session.client.databases(refresh=True))
-        found = _matching(known, named)
+        found = _matching(known, text)
         if not found:
-            raise Failure(_unknown(session, named, known), code="database_not_found", exit_code=exit_codes.NOT_FOUND)
+            message = _not_found(session, text, known)
+            raise Failure(message, code="database_not_found", exit_code=exit_codes.NOT_FOUND)
     if len(found) > 1:
         ids = ", ".join(one.id for one in found)
-        message = f"{len(found)} databases are called {named!r}. Take the id of the one you mean: {ids}."
+        message = f"{len(found)} databases have the name {text!r}. Use the id of one of them: {ids}."
         raise Failure(message, code="ambiguous_name", exit_code=exit_codes.USAGE)
     return found[0]
 
 
-def _matching(known: Iterable[Database], named: str) -> list[Database]:
+def _matching(known: Iterable[wire.Database], text: str) -> list[wire.Database]:
     databases = list(known)
-    # An id is unique, so it is first: a database may be called like another's id.
-    return [one for one in databases if one.id == named] or [one for one in databases if one.name == named]
+    # Ids first: they are unique, and a database may have the id of another as its name.
+    return [one for one in databases if one.id == text] or [one for one in databases if one.name == text]
 
 
-def _unknown(session: Session, named: str, known: list[Database]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(named, [one.name for one in known], n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"List them with: {session.command('databases', 'list')}"
-    return f"There is no database with the name or id {named!r}. {hint}"
+def _not_found(session: Session, text: str, known: list[wire.Database]) -> str:
+    match = closest(text, [one.name for one in known])
+    hint = f"Did you mean {match!r}?" if match else f"List them with: {session.command('databases', 'list')}"
+    return f"No database has the name or id {text!r}. {hint}"
 
 
-@command("list")
-@click.option("--refresh", is_flag=True, help="Ask Upstash even if the daemon knows a recent list.")
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@databases.command("list")
+@click.option("--refresh", is_flag=True, help="Ask Upstash even if the daemon has a recent list.")
 @pass_session
 def list_databases(session: Session, *, refresh: bool) -> None:
-    """List the databases of the account."""
-    from upstash_helper.protocol.wire import DatabaseList
-
+    """List the account's databases."""
     with session.progress("Asking Upstash"):
         found = tuple(session.client.databases(refresh=refresh))
 
     if session.json:
-        print_json(DatabaseList(databases=found))
+        print_json(wire.DatabaseList(databases=found))
     elif found:
         rows = [(one.name, one.id, one.primary_region, one.plan, one.state, one.host) for one in found]
         click.echo(table(rows, header=("NAME", "ID", "REGION", "PLAN", "STATE", "HOST")))
     else:
         create = session.command("databases", "create", "NAME", "--region", "us-east-1")
-        note(f"The account has no databases. Make one with: {create}")
+        note(f"The account has no databases. Create one with: {create}")
 
 
-@command("get")
+@databases.command("get")
 @database_argument
 @pass_session
 def get(session: Session, *, database: str) -> None:
-    """Show one database."""
-    found = session.client.database(find(session, database).id)
+    """Show a database."""
+    found = session.client.database(_find(session, database).id)
 
-    show(session, found)
+    _show(session, found)
 
 
-@command("credentials")
+@databases.command("credentials")
 @database_argument
 @pass_session
 def credentials(session: Session, *, database: str) -> None:
     """
-    Show what lets a client into a database.
+    Show a database's connection credentials.
 
-    The output holds secrets.
+    The output contains secrets.
     """
-    found = session.client.credentials(find(session, database).id)
+    found = session.client.credentials(_find(session, database).id)
 
     if session.json:
         print_json(found)
@@ -153,62 +149,61 @@ def credentials(session: Session, *, database: str) -> None:
         ("Redis URL", found.redis_url),
         ("Host", found.host),
         ("Port", str(found.port)),
-        ("TLS", yes_no(found.tls)),
+        ("TLS", on_off(found.tls)),
         ("User", found.username),
         ("Password", found.password),
         ("REST URL", found.rest_url),
         ("REST token", found.rest_token),
         ("Read-only REST token", found.read_only_rest_token),
     ]
-    click.echo(sheet(rows))
+    click.echo(key_values(rows))
 
 
-_ENV_HELP = """
-Print the variables with which clients find a database.
+_ENV_EXAMPLES: Final = """
+# Append the variables to a .env file
+upstash-helper databases env orders >> .env
 
-\b
-  upstash-helper databases env NAME >> .env
-  eval "$(upstash-helper databases env NAME --export)"
-
-The output holds secrets.
+# Set them in the current shell
+eval "$(upstash-helper databases env orders --export)"
 """
 
 
-@command("env", help=_ENV_HELP)
+@databases.command("env", examples=_ENV_EXAMPLES)
 @database_argument
 @click.option(
     "--format", "form", type=click.Choice(["dotenv", "shell", "powershell", "json"]), default="dotenv",
-    show_default=True, help="Lines for a .env file, for a shell to evaluate, or JSON.",
+    show_default=True, help="Output format.",
 )  # fmt: skip
-@click.option("--export", is_flag=True, help="The same as --format shell.")
+@click.option("--export", is_flag=True, help="Same as --format shell.")
 @pass_session
 def env(session: Session, *, database: str, form: str, export: bool) -> None:
-    """Print variables."""
-    variables = session.client.credentials(find(session, database).id).env
+    """
+    Print a database's environment variables.
+
+    These are the variables that Redis and Upstash clients read. The output contains secrets.
+    """
+    variables = session.client.credentials(_find(session, database).id).env
     chosen = "json" if session.json else "shell" if export else form
 
     click.echo(env_lines(variables, cast("EnvFormat", chosen)))
 
 
-@command("regions")
+@databases.command("regions")
 @pass_session
 def regions(session: Session) -> None:
     """List the regions that a database can be in."""
-    from upstash_helper.protocol.wire import RegionList
-
     found = session.client.regions()
 
     if session.json:
-        print_json(RegionList(regions=found))
+        print_json(wire.RegionList(regions=found))
         return
     rows = [
         (one.id, one.name, one.platform, "yes" if one.primary else "no", "yes" if one.read else "no") for one in found
     ]
-    click.echo(table(rows, header=("ID", "PLACE", "PLATFORM", "PRIMARY", "READ")))
+    click.echo(table(rows, header=("ID", "LOCATION", "PLATFORM", "PRIMARY", "READ")))
 
 
-def show(session: Session, database: Database) -> None:
-    """Show a database as the result of a command."""
+def _show(session: Session, database: wire.Database) -> None:
     if session.json:
         print_json(database)
         return
@@ -217,40 +212,51 @@ def show(session: Session, database: Database) -> None:
         ("Id", database.id),
         ("State", database.state),
         ("Host", f"{database.host}:{database.port}"),
-        ("TLS", yes_no(database.tls)),
+        ("TLS", on_off(database.tls)),
         ("REST URL", database.rest_url),
         ("Primary region", database.primary_region),
         ("Read regions", ", ".join(database.read_regions) or "none"),
         ("Plan", database.plan),
         ("Budget", "none" if database.budget is None else f"${database.budget} a month"),
-        ("Eviction", yes_no(database.eviction)),
-        ("Auto-upgrade", yes_no(database.auto_upgrade)),
-        ("Daily backup", yes_no(database.daily_backup)),
-        ("Created", moment(database.created_at)),
+        ("Eviction", on_off(database.eviction)),
+        ("Auto-upgrade", on_off(database.auto_upgrade)),
+        ("Daily backup", on_off(database.daily_backup)),
+        ("Created", local_time(database.created_at)),
     ]
-    click.echo(sheet(rows))
+    click.echo(key_values(rows))
 
 
-PLANS = typing.get_args(literals.Plan)
-
-# After these nobody knows whether there is a database now; the same key makes a repetition safe.
-_UNCERTAIN = frozenset({"outcome_unknown", "request_in_progress", "upstream_timeout", "upstream_unavailable"})
+# --- changing ---------------------------------------------------------------------------------------------------------
 
 
-@command("create")
+_CREATE_EXAMPLES: Final = """
+# A database in one region
+upstash-helper databases create orders --region us-east-1
+
+# With a read replica and a spending limit
+upstash-helper databases create orders --region eu-west-1 --read-region us-east-1 --budget 20
+"""
+
+
+@databases.command("create", examples=_CREATE_EXAMPLES)
 @click.argument("name")
-@click.option("--region", required=True, metavar="ID", shell_complete=complete_region, help="See `databases regions`.")
 @click.option(
-    "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=complete_region,
-    help="A replica's region; may be given several times.",
+    "--region", required=True, metavar="ID", shell_complete=_complete_region,
+    help="Primary region. See `databases regions`.",
 )  # fmt: skip
 @click.option(
-    "--platform", type=click.Choice(typing.get_args(literals.Platform)), help="The cloud; found from the region."
+    "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=_complete_region,
+    help="Region of a read replica. Can be repeated.",
+)  # fmt: skip
+@click.option(
+    "--platform", type=click.Choice(get_args(literals.Platform)), help="Cloud platform. By default that of the region."
 )
-@click.option("--plan", type=click.Choice(PLANS), help="What it costs; Upstash's default if left out.")
-@click.option("--budget", type=click.IntRange(min=0), metavar="USD", help="Most that it may cost a month.")
-@click.option("--eviction/--no-eviction", default=None, help="Evict entries when the memory is full.")
-@click.option("--idempotency-key", metavar="KEY", help="Repeat a creation safely: the same key makes one database.")
+@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan. By default Upstash chooses.")
+@budget_option
+@eviction_option
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Makes a retry safe: the same key never creates a second database."
+)
 @pass_session
 def create(
     session: Session,
@@ -264,10 +270,10 @@ def create(
     eviction: bool | None,
     idempotency_key: str | None,
 ) -> None:
-    """Make a database."""
+    """Create a database."""
     from uuid import uuid4
 
-    new = wire.CreateDatabase(
+    request = wire.CreateDatabase(
         name=name,
         primary_region=region,
         read_regions=read_regions,
@@ -276,56 +282,57 @@ def create(
         budget=budget,
         eviction=eviction,
     )
-    made = _make(session, new, idempotency_key or str(uuid4()))
+    created = _create(session, request, idempotency_key or str(uuid4()))
 
-    show(session, made)
+    _show(session, created)
     if not session.json:
-        note(f"Its variables for a .env file: {session.command('databases', 'env', name)}")
+        note(f"Print its environment variables with: {session.command('databases', 'env', name)}")
 
 
-def _make(session: Session, new: wire.CreateDatabase, key: str) -> wire.Database:
+def _create(session: Session, request: wire.CreateDatabase, key: str) -> wire.Database:
     from upstash_helper.client.errors import ApiProblem, DaemonUnreachable
 
-    client = session.client  # if this is unreachable, nothing was sent and no key is worth telling
+    client = session.client  # outside the try: if it is unreachable here, nothing was sent
     try:
-        with session.progress(f"Creating {new.name}"):
-            return client.create_database(new, idempotency_key=key)
+        with session.progress(f"Creating {request.name}"):
+            return client.create_database(request, idempotency_key=key)
     except (ApiProblem, DaemonUnreachable, KeyboardInterrupt) as error:
         if not isinstance(error, ApiProblem) or error.code in _UNCERTAIN:
-            note(f"The database may have been made. To repeat the command safely, add: --idempotency-key {key}")
+            note(f"The database may have been created. To retry safely, add: --idempotency-key {key}")
         raise
 
 
-class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of ``delete`` as JSON."""
-
-    deleted: bool
-    id: str
-    name: str
-
-
-@command("rename")
+@databases.command("rename")
 @database_argument
 @click.argument("new_name")
 @pass_session
 def rename(session: Session, *, database: str, new_name: str) -> None:
-    """Give a database another name."""
+    """Rename a database."""
     _change(session, database, wire.ChangeDatabase(name=new_name))
 
 
-@command("update")
+_UPDATE_EXAMPLES: Final = """
+# Evict entries when the memory is full, and cap the cost
+upstash-helper databases update orders --eviction --budget 20
+
+# Replace the list of read regions
+upstash-helper databases update orders --read-region us-east-1 --read-region eu-west-1
+"""
+
+
+@databases.command("update", examples=_UPDATE_EXAMPLES)
 @database_argument
-@click.option("--eviction/--no-eviction", default=None, help="Evict entries when the memory is full.")
-@click.option("--auto-upgrade/--no-auto-upgrade", default=None, help="Move to a larger plan when it is full.")
-@click.option("--daily-backup/--no-daily-backup", default=None, help="Make a backup each day.")
-@click.option("--plan", type=click.Choice(typing.get_args(literals.Plan)), help="What it costs.")
-@click.option("--budget", type=click.IntRange(min=0), metavar="USD", help="Most that it may cost a month.")
+@eviction_option
+@click.option("--auto-upgrade/--no-auto-upgrade", default=None, help="Move to a larger plan when the limit is reached.")
+@click.option("--daily-backup/--no-daily-backup", default=None, help="Back up every day.")
+@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan.")
+@budget_option
 @click.option(
-    "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=complete_region,
-    help="All read regions that it shall have; may be given several times.",
+    "--read-region", "read_regions", multiple=True, metavar="ID", shell_complete=_complete_region,
+    help="Read region. Can be repeated; replaces the current list.",
 )  # fmt: skip
-@click.option("--no-read-regions", is_flag=True, help="It shall have none.")
-@click.option("--tls", is_flag=True, help="Take TLS connections only. There is no way back.")
+@click.option("--no-read-regions", is_flag=True, help="Remove all read regions.")
+@click.option("--tls", is_flag=True, help="Require TLS. This cannot be undone.")
 @pass_session
 def update(
     session: Session,
@@ -340,9 +347,10 @@ def update(
     no_read_regions: bool,
     tls: bool,
 ) -> None:
-    """Change a database; what is not named stays as it is."""
+    """Change a database's settings. Options that are not given leave theirs unchanged."""
     if read_regions and no_read_regions:
-        raise click.UsageError("Take either --read-region or --no-read-regions.", click.get_current_context())
+        message = "--read-region and --no-read-regions cannot be used together."
+        raise click.UsageError(message, click.get_current_context())
     change = wire.ChangeDatabase(
         eviction=UNSET if eviction is None else eviction,
         auto_upgrade=UNSET if auto_upgrade is None else auto_upgrade,
@@ -353,51 +361,51 @@ def update(
         tls=True if tls else UNSET,
     )
     if change == wire.ChangeDatabase():
-        raise click.UsageError("Name what to change, such as --eviction.", click.get_current_context())
+        raise click.UsageError("Nothing to change: pass an option such as --eviction.", click.get_current_context())
     _change(session, database, change)
 
 
-@command("reset-password")
+def _change(session: Session, text: str, change: wire.ChangeDatabase) -> None:
+    found = _find(session, text)
+    with session.progress(f"Changing {found.name}"):
+        changed = session.client.change_database(found.id, change)
+    _show(session, changed)
+
+
+@databases.command("reset-password")
 @database_argument
 @yes_option
 @pass_session
 def reset_password(session: Session, *, database: str, yes: bool) -> None:
     """
-    Give a database a new password and new REST tokens.
+    Reset a database's password and REST tokens.
 
-    The old ones stop working at once, in every app that uses them.
+    The old ones stop working immediately, in every app that uses them.
     """
-    found = find(session, database)
-    confirm(f"Reset the password of {found.name} ({found.id})? Clients with the old one are shut out.", yes=yes)
+    found = _find(session, database)
+    confirm(f"Reset the password of {found.name} ({found.id})? Clients with the old one lose access.", yes=yes)
 
     with session.progress("Resetting the password"):
         changed = session.client.reset_password(found.id)
     if session.json:
         print_json(changed)
     else:
-        click.echo(f"{changed.name} has a new password and new tokens.")
-        click.echo(f"See them with: {session.command('databases', 'credentials', changed.name)}")
+        click.echo(f"The password and REST tokens of {changed.name} were reset.")
+        click.echo(f"Show the new ones with: {session.command('databases', 'credentials', changed.name)}")
 
 
-@command("delete")
+@databases.command("delete")
 @database_argument
 @yes_option
 @pass_session
 def delete(session: Session, *, database: str, yes: bool) -> None:
-    """Delete a database and what is in it. There is no way back."""
-    found = find(session, database)
-    confirm(f"Delete {found.name} ({found.id}, {found.primary_region}) and what is in it, for good?", yes=yes)
+    """Delete a database and its data. This cannot be undone."""
+    found = _find(session, database)
+    confirm(f"Permanently delete {found.name} ({found.id}, {found.primary_region}) and its data?", yes=yes)
 
     with session.progress("Deleting"):
         session.client.delete_database(found.id)
     if session.json:
         print_json(Deleted(deleted=True, id=found.id, name=found.name))
     else:
-        click.echo(f"{found.name} is deleted.")
-
-
-def _change(session: Session, named: str, change: wire.ChangeDatabase) -> None:
-    found = find(session, named)
-    with session.progress(f"Changing {found.name}"):
-        changed = session.client.change_database(found.id, change)
-    show(session, changed)
+        click.echo(f"Deleted {found.name}.")

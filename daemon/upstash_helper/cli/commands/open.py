@@ -1,23 +1,33 @@
-"""``open``."""
+"""``open``: the dashboard."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from upstash_helper.cli.options import command
+from upstash_helper.cli.command import command
 from upstash_helper.cli.output import note, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dashboard_link import browse, leave_page
 
+_EXAMPLES: Final = """
+# Open it in the default browser
+upstash-helper open
 
-@command("open")
-@click.option("--print", "print_only", is_flag=True, help="Only print the address; it is good once, for a minute.")
+# Print the address, to open it in another browser on this machine
+upstash-helper open --print
+"""
+
+
+@command("open", examples=_EXAMPLES)
+@click.option("--print", "print_only", is_flag=True, help="Print the address instead of opening the browser.")
 @pass_session
 def open_(session: Session, *, print_only: bool) -> None:
     """
     Open the dashboard in the browser.
 
-    The address is good once, for a minute, and whoever opens it may do all that you may: give it to nobody.
+    The address works once, within a minute. It gives full control of the helper: do not share it.
     """
     ticket = session.client.open_dashboard()
     if session.json:
@@ -29,7 +39,7 @@ def open_(session: Session, *, print_only: bool) -> None:
 
     page = leave_page(session.folders.runtime, ticket.url)
     if browse(page.resolve().as_uri()):
-        note(f"The dashboard opens in your browser. If it does not: {session.command('open', '--print')}")
+        note(f"Opening the dashboard in your browser. If nothing happens: {session.command('open', '--print')}")
         return
-    note("No browser could be opened. Open this address in one on this machine, within a minute:\n")
+    note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")
     click.echo(ticket.url)

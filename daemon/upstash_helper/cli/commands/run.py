@@ -1,57 +1,98 @@
-"""``run`` as click sees it: its help, and the command lines that are not plain."""
+"""``run`` for click: its help and completion. Its arguments are parsed by ``cli.daemon.run_flags``."""
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from upstash_helper.cli.daemon.run_flags import RUN_FLAGS, STOP_WITH_PARENT, SWITCHES, WAIT_FOR_PORT, RunRequest
-from upstash_helper.cli.options import command
+from upstash_helper.cli.command import Command
+from upstash_helper.cli.daemon.run_flags import (
+    JSON,
+    RUN_SWITCHES,
+    SETTING_FLAGS,
+    SETTING_SWITCHES,
+    STOP_WITH_PARENT,
+    WAIT_FOR_PORT,
+    ParsedFlags,
+    RunUsageError,
+    parse_flags,
+    run_request,
+)
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def setting_flags(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the flags of ``run``; it gets those that were given as ``flags``."""
+class SettingsCommand(Command):
+    """A command that takes the flags of ``run`` and passes them to its function as ``flags``."""
 
-    @functools.wraps(function)
-    def with_flags(**given: Any) -> Any:
-        flags = {flag.setting: given.pop(flag.setting) for flag in RUN_FLAGS}
-        flags |= {switch.setting: False if given.pop(switch.setting) else None for switch in SWITCHES}
-        return function(flags={key: value for key, value in flags.items() if value is not None}, **given)
+    switches = frozenset({JSON})
 
-    decorated: Callable[..., Any] = with_flags
-    for switch in reversed(SWITCHES):
-        decorated = click.option(switch.flag, switch.setting, is_flag=True, help=switch.help)(decorated)
-    for flag in reversed(RUN_FLAGS):
-        decorated = click.option(flag.flag, flag.setting, metavar=flag.metavar, help=flag.help)(decorated)
-    return decorated
+    def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **options: Any) -> None:
+        """
+        Args:
+            args: As ``Command``.
+            params: As ``Command``; the flags of the settings are added.
+            options: As ``Command``.
+        """
+        declared: list[click.Parameter] = [
+            click.Option([flag.flag], metavar=flag.metavar, help=flag.help) for flag in SETTING_FLAGS
+        ]
+        declared += [click.Option([switch.flag], is_flag=True, help=switch.help) for switch in SETTING_SWITCHES]
+        super().__init__(*args, params=[*(params or ()), *declared], **options)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """
+        Parse the arguments with ``run_flags``; completion and help are click's.
+
+        Raises:
+            click.UsageError: If they are invalid.
+        """
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        if not set(ctx.help_option_names).isdisjoint(args):
+            return super().parse_args(ctx, ["--help"])
+        try:
+            parsed = parse_flags(args, switches=self.switches)
+        except RunUsageError as error:
+            raise click.UsageError(str(error), ctx) from None
+        ctx.ensure_object(Session).json = JSON in parsed.switches
+        ctx.params = {"flags": parsed}
+        return []
 
 
-_HELP = """
-Be the daemon, in this terminal, until Ctrl-C.
+class _RunCommand(SettingsCommand):
+    switches = RUN_SWITCHES
 
-The flags are settings; config.toml and UPSTASH_HELPER_* variables say the same for good (see `config show`).
-Against a local Upstash, in a world of its own:
 
-\b
-  upstash-helper sandbox
-  upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL
+def settings_command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], SettingsCommand]:
+    """Return the decorator of a command that takes the flags of ``run``."""
+    return click.command(name, cls=SettingsCommand, **attributes)
+
+
+_EXAMPLES: Final = """
+# With the settings from config.toml
+upstash-helper run
+
+# Against a local sandbox, in a separate profile
+upstash-helper sandbox
+upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL
 """
 
 
-@command("run", help=_HELP)
-@click.option(STOP_WITH_PARENT, is_flag=True, hidden=True, help="Stop when the standard input ends.")
-@click.option(WAIT_FOR_PORT, is_flag=True, help="Wait while another program has the port, instead of ending.")
-@setting_flags
+@click.command("run", cls=_RunCommand, examples=_EXAMPLES)
+@click.option(STOP_WITH_PARENT, is_flag=True, hidden=True, help="Stop when standard input is closed.")
+@click.option(WAIT_FOR_PORT, is_flag=True, help="If another program uses the port, wait for it instead of exiting.")
 @pass_session
-def run(session: Session, *, flags: dict[str, object], stop_with_parent: bool, wait_for_port: bool) -> None:
-    """Become the daemon."""
-    from upstash_helper.cli.daemon.run import become_daemon
+def run(session: Session, *, flags: ParsedFlags) -> None:
+    """
+    Run the daemon in the foreground, until Ctrl-C.
 
-    request = RunRequest(session.profile, flags, stop_with_parent, wait_for_port)
-    click.get_current_context().exit(become_daemon(request, as_json=session.json))
+    Each flag overrides a setting for this run. To change a setting permanently, use config.toml or a UPSTASH_HELPER_*
+    environment variable (see `config show`).
+    """
+    from upstash_helper.cli.daemon.run import run_daemon
+
+    click.get_current_context().exit(run_daemon(run_request(session.profile, flags)))

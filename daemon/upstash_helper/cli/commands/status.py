@@ -7,26 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from upstash_helper import __version__
-from upstash_helper.cli.options import command
-from upstash_helper.cli.output import moment, note, print_json, sheet, styled
+from upstash_helper.cli.command import command
+from upstash_helper.cli.output import colored, key_values, local_time, note, print_json
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.protocol.messages import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from upstash_helper.protocol.wire import Connection, DaemonStatus, Listener, TrayStatus
 
-_WORDS = {
-    "disconnected": "not connected",
-    "connecting": "a sign-in is running",
-    "connected": "connected",
-    "needs_email": "signed in, but the e-mail of the account is missing",
-    "reconnect_required": "Upstash no longer takes the API key",
-    "keyring_locked": "the keyring is locked",
-    "keyring_unavailable": "there is no keyring",
-    "port_conflict": "another program has one of the addresses that a sign-in comes back to",
-}
-_METHODS = {"oauth": "signed in with Upstash", "api_key": "with an API key"}
+_METHODS = {"oauth": "by signing in", "api_key": "with an API key"}
 
 
 @command("status")
@@ -38,26 +29,29 @@ def status(session: Session) -> None:
     if session.json:
         print_json(found)
     else:
-        click.echo(sheet(_rows(found)))
-        _advise(session, found)
+        click.echo(key_values(_rows(found)))
+        _show_hints(session, found)
 
 
-def described(connection: Connection) -> str:
-    """Return a connection as a phrase."""
-    text = _WORDS.get(connection.state, connection.state)
-    if connection.state == "connected" and connection.account:
-        text = f"connected as {connection.account.email}"
+def connection_summary(connection: Connection) -> str:
+    """Return the state of a connection as a phrase, with its account, method, and time."""
+    email = connection.account.email if connection.account else "an unknown account"
+    message = CONNECTION.get(connection.state)
+    text = message.title.format(email=email) if message else connection.state
     if connection.method and connection.state in {"connected", "reconnect_required"}:
         text += f", {_METHODS[connection.method]}"
-    return f"{text}, since {moment(connection.since)}" if connection.since else text
+    return f"{text}, since {local_time(connection.since)}" if connection.since else text
 
 
 def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     rows = [
-        ("Daemon", f"version {found.version}, process {found.pid}, since {moment(found.started_at)}{_how(found)}"),
+        (
+            "Daemon",
+            f"version {found.version}, process {found.pid}, since {local_time(found.started_at)}{_started_by(found)}",
+        ),
         ("Profile", found.profile),
         *_listening(found.listeners),
-        ("Connection", described(found.connection)),
+        ("Connection", connection_summary(found.connection)),
     ]
     if found.connection.api_key_name:
         rows.append(("API key", found.connection.api_key_name))
@@ -65,7 +59,7 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     if store:
         detail = f" ({store.detail})" if store.detail else ""
         state = "not used yet" if store.state == "unknown" else store.state
-        rows.append(("Kept in", f"{store.kind}: {state}{detail}"))
+        rows.append(("Credentials", f"{store.kind}: {state}{detail}"))
     if found.tray:
         rows.append(("Tray icon", _tray(found.tray)))
     if found.log_file:
@@ -73,15 +67,15 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     return rows
 
 
-def _how(found: DaemonStatus) -> str:
-    """Return what started it, where that is not a person."""
+def _started_by(found: DaemonStatus) -> str:
+    """Return what started the daemon, unless the user did."""
     return {"socket": ", started on demand", "service": ", started as a service"}.get(found.started_by, "")
 
 
 def _tray(tray: TrayStatus) -> str:
     if tray.state == "unavailable":
         return "none"
-    since = f", since {moment(tray.since)}" if tray.since else ""
+    since = f", since {local_time(tray.since)}" if tray.since else ""
     return f"attached ({tray.backend}){since}"
 
 
@@ -92,8 +86,8 @@ def _listening(listeners: Sequence[Listener]) -> list[tuple[str, str]]:
         return [("Listening", rest)]
     port = sign_in[0].address.rpartition(":")[2]
     if sign_in[0].state == "on_demand":
-        return [("API", f"http://{rest}"), ("Sign-in", f"on port {port}, only while one runs")]
-    return [("API", f"http://{rest}"), ("Sign-in", f"on port {port}, now: {', '.join(map(_listener, sign_in))}")]
+        return [("API", f"http://{rest}"), ("Sign-in", f"port {port}, only while a sign-in is pending")]
+    return [("API", f"http://{rest}"), ("Sign-in", f"port {port}: {', '.join(map(_listener, sign_in))}")]
 
 
 def _listener(listener: Listener) -> str:
@@ -101,34 +95,35 @@ def _listener(listener: Listener) -> str:
         case "listening":
             return listener.address
         case "absent":
-            return f"{listener.address} (this machine has no such address)"
+            return f"{listener.address} (not available on this machine)"
         case "taken":
-            return f"{listener.address} (taken by {listener.holder or 'another program'})"
+            return f"{listener.address} (in use by {listener.holder or 'another program'})"
         case "on_demand":
-            return f"{listener.address} (only while a sign-in runs)"
+            return f"{listener.address} (only while a sign-in is pending)"
 
 
-def _advise(session: Session, found: DaemonStatus) -> None:
+def _show_hints(session: Session, found: DaemonStatus) -> None:
     attempt = found.connection.attempt
     waiting = attempt.detail if attempt and attempt.waiting else None
     if found.connection.detail:
-        note(styled(found.connection.detail, "yellow"))
+        note(colored(found.connection.detail, "yellow"))
     elif waiting:
-        note(styled(waiting, "yellow"))
+        note(colored(waiting, "yellow"))
     elif found.connection.state == "disconnected":
         note(f"Connect an account with: {session.command('connect')}")
     for hint in () if waiting else found.hints:
-        note(styled(hint.detail, "yellow"))
-    apps = _waiting(session)
-    if apps:
+        note(colored(hint.detail, "yellow"))
+    pending = _pending_requests(session)
+    if pending:
         see = session.command("approvals", "list")
-        note(styled(f"{apps} {'app waits' if apps == 1 else 'apps wait'} for your decision. See: {see}", "yellow"))
+        requests = "1 app requests" if pending == 1 else f"{pending} apps request"
+        note(colored(f"{requests} access. See: {see}", "yellow"))
     if found.version != __version__:
-        note(f"This command has version {__version__}. Bring the daemon to it with: {session.command('restart')}")
+        note(f"This command is version {__version__}. To update the running daemon: {session.command('restart')}")
 
 
-def _waiting(session: Session) -> int:
-    """Return how many apps wait for the user. Not knowing that is no reason to show nothing else."""
+def _pending_requests(session: Session) -> int:
+    """Return the number of pending requests; 0 on an error, so that the rest of the status is shown."""
     from upstash_helper.protocol.errors import ClientError
 
     try:

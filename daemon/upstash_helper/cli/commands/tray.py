@@ -1,4 +1,4 @@
-"""``tray``: the icon on the panel, a process of its own."""
+"""``tray``: the icon in the system tray, which runs in this process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from upstash_helper.cli import exit_codes
+from upstash_helper.cli.command import command
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.options import command
 from upstash_helper.cli.output import print_json
 from upstash_helper.cli.session import Session, pass_session
 
@@ -21,35 +21,42 @@ LONGEST_WAIT: Final = 3600.0
 _MODULES: Final = ("PIL", "pystray", "pyperclip")
 
 _HELP = """
-Show the state of the connection as an icon on the panel, until Ctrl-C or Quit in its menu.
+Show the connection as an icon in the system tray, until Ctrl-C or Quit in its menu.
 
-From its menu you connect, disconnect, copy what a database's clients need, and decide about apps that want in. The
-daemon does without it, and it without the daemon: each finds the other again.
+The menu connects and disconnects the account, copies a database's credentials, and decides about requests for access.
+The icon and the daemon run independently and reconnect to each other.
 
 \b
-How it gets on the panel (--backend):
-  auto            whatever works here
+Backends (--backend):
+  auto            the first that works
   statusnotifier  Linux: KDE, Xfce, and others; GNOME with its AppIndicator extension
   appindicator    Linux with PyGObject and the AppIndicator library
   gtk             Linux with PyGObject: old X11 panels
-  xorg            Linux: old X11 panels; no menu, a click opens the dashboard
+  xorg            Linux: old X11 panels; without a menu, a click opens the dashboard
   win32, darwin   Windows, macOS
 """
 
 
-@command("tray", help=_HELP)
-@click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="How it gets on the panel.")
+_EXAMPLES: Final = """
+# Show the icon
+upstash-helper tray
+
+# Check whether an icon can be shown, and with which backend
+upstash-helper tray --check
+"""
+
+
+@command("tray", help=_HELP, examples=_EXAMPLES)
+@click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="How the icon is shown.")
 @click.option(
     "--wait",
     type=click.FloatRange(0, LONGEST_WAIT),
     metavar="SECONDS",
     default=0.0,
-    help="Wait so long for a panel; at login it may come later than this.",
+    help="Maximum time to wait for a system tray, which may start later at login.",
 )
-@click.option(
-    "--replace", is_flag=True, help="Take the place of an icon that is shown already: of an older version, say."
-)
-@click.option("--check", is_flag=True, help="Only say whether an icon can be shown here, and how.")
+@click.option("--replace", is_flag=True, help="Replace an icon that is already shown, such as one of an older version.")
+@click.option("--check", is_flag=True, help="Only check whether an icon can be shown, and how.")
 @pass_session
 def tray(session: Session, *, backend: str, wait: float, replace: bool, check: bool) -> None:
     """Show the icon."""
@@ -58,24 +65,24 @@ def tray(session: Session, *, backend: str, wait: float, replace: bool, check: b
         from upstash_helper.cli.extras import command_to_add
 
         message = (
-            f"The tray icon needs packages that are not installed ({', '.join(missing)}). "
-            f"They come with the extra `tray`: {command_to_add('tray')}"
+            f"The tray icon needs packages that are not installed: {', '.join(missing)}. "
+            f"Install them with: {command_to_add('tray')}"
         )
         raise Failure(message, code="tray_not_installed", exit_code=exit_codes.NO_TRAY)
 
-    # The one place where the command line reaches into the tray.
-    from upstash_helper_tray import run
+    # The only import of the tray by the command line.
+    from upstash_helper_tray.runtime import run
 
     if check:
-        chosen = _or_failure(lambda: run.backend_here(backend, wait=wait))
+        chosen = _or_failure(lambda: run.available_backend(backend, wait=wait))
         if session.json:
             print_json({"backend": chosen})
         else:
-            click.echo(f"An icon can be shown here, by the backend {chosen}.")
+            click.echo(f"The icon can be shown, with the backend {chosen}.")
         return
-    request = run.TrayRequest(profile=session.profile, backend=backend, wait=wait, replace=replace)
+    request = run.TrayOptions(profile=session.profile, backend=backend, wait=wait, replace=replace)
     if _or_failure(lambda: run.run_tray(request)) == "running":
-        message = "A tray icon of this profile is shown already."
+        message = "A tray icon of this profile is already running."
         if session.json:
             print_json({"already_running": True})
         else:
@@ -83,10 +90,10 @@ def tray(session: Session, *, backend: str, wait: float, replace: bool, check: b
 
 
 def _or_failure(call: Callable[[], str]) -> str:
-    from upstash_helper_tray import run
+    from upstash_helper_tray.runtime import run
 
     try:
         return call()
-    except run.NoTray as error:
+    except run.TrayUnavailable as error:
         message = f"{error} {error.advice}".rstrip()
         raise Failure(message, code="no_tray", exit_code=exit_codes.NO_TRAY) from error

@@ -1,4 +1,4 @@
-"""Starting and stopping this user's background daemon, by its service manager where it is installed with one."""
+"""Starting and stopping this user's background daemon, through its service manager if it is installed with one."""
 
 from __future__ import annotations
 
@@ -22,71 +22,136 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.wire import DaemonStatus
     from upstash_helper.service.control import Installed
 
-# A cold start on a slow disk takes seconds; past this, something is wrong.
+# A cold start from a slow disk takes seconds. Beyond this, something is wrong.
 START_SECONDS: Final = 20.0
-# The daemon gives its writes three seconds.
+# The daemon gives pending writes three seconds.
 STOP_SECONDS: Final = 10.0
-_LOOK_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.02
 
 
-def bring_up(session: Session, flags: dict[str, object]) -> DaemonStatus:
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+def start_daemon(session: Session, flags: dict[str, object]) -> DaemonStatus:
     """
-    Have the daemon started by the service manager that does so on demand, or start it, and wait until it answers.
+    Start the daemon, by connecting to its socket if a service manager holds one, and wait until it answers.
 
     Raises:
-        Failure: As ``launch``.
-        SettingsError: As ``launch``.
+        Failure: If it exits, with its reason, or does not become ready.
+        SettingsError: If a setting is invalid, or the log folder is not safe to use.
     """
     from upstash_helper.client import wake
 
-    # The service manager has the port, and knows nothing of flags.
+    # A service manager that holds the socket starts the daemon without flags.
     if not flags and wake.wake(session.folders.runtime, session.folders.state):
-        return running(session)
-    return launch(session, flags)
+        return wait_until_ready(session)
+    return _launch(session, flags)
 
 
-def launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
-    """
-    Start the daemon and wait until it answers.
-
-    Raises:
-        Failure: If it ends at once, with its reason, or does not get ready.
-        SettingsError: If a setting cannot be used, or the folder of the logs may not be.
-    """
-    from upstash_helper.cli.daemon import spawn
+def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     from upstash_helper.settings.config import load_profile
     from upstash_helper.settings.profiles import secure_folder
+    from upstash_helper.system import processes
 
-    load_profile(profile=session.profile_flag, flags=flags)  # a bad setting is told here and not in a file
+    load_profile(profile=session.profile_flag, flags=flags)  # reports an invalid setting here, not in start.log
     folders = session.folders
     installed = installed_service(session)
     if installed is not None and installed.starts:
-        return _launch_installed(session, installed, flags)
+        return _start_service(session, installed, flags)
     secure_folder(folders.logs)
     output = folders.logs / "start.log"
-    command = spawn.command_line("--profile", session.profile, "run", *as_arguments(flags))
-    process = spawn.start_detached(command, output=output, folder=folders.logs)
+    command = processes.command_line("--profile", session.profile, "run", *as_arguments(flags))
+    process = processes.start_detached(command, output=output, folder=folders.logs)
 
     status: list[DaemonStatus] = []
 
     def ready() -> bool:
         if process.poll() is not None:
-            raise _ended(process, output)
-        found = _answer(session)
+            raise _exited(process, output)
+        found = daemon_status(session)
         if found is not None:
             status.append(found)
         return found is not None
 
     if not _wait(ready, START_SECONDS):
         process.terminate()
-        message = f"The daemon did not get ready within {START_SECONDS:.0f} s. See {folders.log_file} and {output}."
+        message = f"The daemon did not become ready within {START_SECONDS:.0f} s. See {folders.log_file} and {output}."
         raise Failure(message, code="start_timed_out")
     return status[0]
 
 
-def halt(session: Session) -> bool:
+def _start_service(session: Session, installed: Installed, flags: dict[str, object]) -> DaemonStatus:
+    if flags:
+        message = (
+            f"The helper is installed, and {installed.manager} starts it without flags. Set them in "
+            f"{session.folders.config_file}, or run the daemon in the foreground with: {session.command('run')}"
+        )
+        raise Failure(message, code="installed_without_flags", exit_code=exit_codes.USAGE)
+    try:
+        installed.start()
+    except ServiceError as error:
+        raise Failure(f"The daemon did not start. {error}", code="start_failed") from error
+    return wait_until_ready(session)
+
+
+def wait_until_ready(session: Session) -> DaemonStatus:
     """
-    Stop the daemon and wait until it is gone. Return whether it was running.
+    Wait until the running daemon answers, and return its status.
+
+    Raises:
+        Failure: If it is waiting for its port, or does not answer in time.
+        VersionMismatch: If its version is not compatible.
+    """
+    found: list[DaemonStatus] = []
+    _require_compatible(session)
+
+    def answers() -> bool:
+        _raise_if_port_busy(session)
+        status = daemon_status(session)
+        found.extend([status] if status else [])
+        return status is not None
+
+    # It may be starting: it takes the lock first and writes the discovery file last.
+    if not _wait(answers, START_SECONDS):
+        message = f"The daemon is running but does not answer. See {session.folders.log_file}."
+        raise Failure(message, code="not_answering")
+    return found[0]
+
+
+def _require_compatible(session: Session) -> None:
+    from upstash_helper.protocol.errors import ClientError, VersionMismatch
+
+    try:
+        discover(session)
+    except VersionMismatch:
+        raise
+    except ClientError:
+        return  # it may be starting
+
+
+def _raise_if_port_busy(session: Session) -> None:
+    reason = discovery.waiting_reason(session.folders.runtime)
+    if reason is not None:
+        raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
+
+
+def _exited(process: subprocess.Popen[bytes], output: Path) -> Failure:
+    from upstash_helper.system import processes
+
+    exited = f"It exited with code {process.returncode}; see {output}."
+    reason = processes.tail(output).removeprefix("Error: ") or exited
+    known = process.returncode in exit_codes.MEANING and process.returncode != exit_codes.OK
+    exit_code = process.returncode if known else exit_codes.FAILURE
+    code = "port_busy" if exit_code == exit_codes.PORT_BUSY else "start_failed"
+    return Failure(f"The daemon did not start. {reason}", code=code, exit_code=exit_code)
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+def stop_daemon(session: Session) -> bool:
+    """
+    Stop the daemon and wait until it has exited. Return whether it was running.
 
     Raises:
         Failure: If it does not stop.
@@ -98,7 +163,7 @@ def halt(session: Session) -> bool:
     was_running = discovery.is_running(runtime)
     installed = installed_service(session)
     if installed is not None:
-        # Else its manager would start it again with the next request.
+        # Otherwise the service manager would start it again with the next request.
         with contextlib.suppress(ServiceError):
             installed.release()
     if not discovery.is_running(runtime):
@@ -106,50 +171,56 @@ def halt(session: Session) -> bool:
     before = discovery.read_pid(runtime)
 
     def gone() -> bool:
-        # One that is started on demand may be there again before anybody looks.
+        # A socket-activated daemon may have been started again in the meantime, as another process.
         now = discovery.read_pid(runtime)
-        another = None not in {before, now} and now != before
-        return another or not discovery.is_running(runtime)
+        restarted = None not in {before, now} and now != before
+        return restarted or not discovery.is_running(runtime)
 
     try:
-        client(session).stop()
+        discover(session).stop()
     except DaemonUnreachable:
-        # It may be about to end, or not have begun to serve.
-        _terminate(waits.pid if (waits := discovery.read_waiting(runtime)) else None)
+        # It may be exiting, or not serving yet.
+        _terminate(waiting.pid if (waiting := discovery.read_waiting(runtime)) else None)
     except VersionMismatch:
         _terminate(before)
     if not _wait(gone, STOP_SECONDS):
         pid = discovery.read_pid(runtime)
-        whom = f"process {pid}" if pid else f"the process that holds {runtime / LOCK_FILE}"
-        message = f"The daemon does not stop. End it by force: {whom}."
-        raise Failure(message, code="stop_timed_out")
+        target = f"process {pid}" if pid else f"the process that holds {runtime / LOCK_FILE}"
+        raise Failure(f"The daemon did not stop. Kill {target}.", code="stop_timed_out")
     return True
 
 
-def daemon_status(session: Session) -> DaemonStatus | None:
-    """Return what the daemon says of itself; None if it does not run or does not answer. It is not started for this."""
-    return _answer(session)
-
-
 def _terminate(pid: int | None) -> None:
-    """Stop, as a service manager would, a daemon that cannot be asked through its API; None: it is not known."""
+    """Send SIGTERM to a daemon that cannot be stopped through its API. None: its process is not known."""
     import psutil
 
     if pid is None:
         return
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        # The file may be of a daemon that was killed, and the number another program's by now.
+        # The file may be that of a killed daemon, and the pid another program's by now.
         if any("upstash" in word for word in process.cmdline()):
             process.terminate()
 
 
-def as_arguments(flags: dict[str, object]) -> list[str]:
-    """Return settings as flags of ``run``."""
-    from upstash_helper.cli.daemon.run_flags import RUN_FLAGS, SWITCHES
+# --- the running daemon -----------------------------------------------------------------------------------------------
 
-    arguments = [f"{flag.flag}={flags[flag.setting]}" for flag in RUN_FLAGS if flag.setting in flags]
-    return [*arguments, *(switch.flag for switch in SWITCHES if flags.get(switch.setting) is False)]
+
+def daemon_status(session: Session) -> DaemonStatus | None:
+    """Return the running daemon's status; None if it is not running or does not answer. It is not started."""
+    from upstash_helper.client.errors import DaemonUnreachable
+    from upstash_helper.protocol.errors import DiscoveryRefused
+
+    try:
+        return discover(session).status()
+    except (DaemonUnreachable, DiscoveryRefused):
+        return None
+
+
+def was_socket_activated(session: Session) -> bool:
+    """Return whether the running daemon was started by a connection to its socket."""
+    status = daemon_status(session) if discovery.is_running(session.folders.runtime) else None
+    return status is not None and status.started_by == "socket"
 
 
 def installed_service(session: Session) -> Installed | None:
@@ -159,105 +230,26 @@ def installed_service(session: Session) -> Installed | None:
     return find(session.profile, session.folders)
 
 
-def _launch_installed(session: Session, installed: Installed, flags: dict[str, object]) -> DaemonStatus:
-    if flags:
-        message = (
-            f"The helper is installed, and {installed.manager} starts it without flags. Say it in "
-            f"{session.folders.config_file}, or be the daemon in this terminal: {session.command('run')}"
-        )
-        raise Failure(message, code="installed_without_flags", exit_code=exit_codes.USAGE)
-    try:
-        installed.start()
-    except ServiceError as error:
-        raise Failure(f"The daemon did not start. {error}", code="start_failed") from error
-    return running(session)
-
-
-def is_on_demand(session: Session) -> bool:
-    """Return whether the daemon that runs was started by a connection to its socket."""
-    found = _answer(session) if discovery.is_running(session.folders.runtime) else None
-    return found is not None and found.started_by == "socket"
-
-
-def running(session: Session) -> DaemonStatus:
+def discover(session: Session) -> DaemonClient:
     """
-    Wait until the daemon that runs answers, and return its status.
+    Return a client of the running daemon. It is not started.
 
     Raises:
-        Failure: If it waits for its port, or does not answer for long.
-        VersionMismatch: If its answers would not be understood.
-    """
-    found: list[DaemonStatus] = []
-    _refuse_mismatch(session)
-
-    def answers() -> bool:
-        _raise_if_waiting(session)
-        status = _answer(session)
-        found.extend([status] if status else [])
-        return status is not None
-
-    # It may be just starting: the lock is taken first and the discovery file written last.
-    if not _wait(answers, START_SECONDS):
-        message = f"A daemon is running but does not answer. See {session.folders.log_file}."
-        raise Failure(message, code="not_answering")
-    return found[0]
-
-
-def _raise_if_waiting(session: Session) -> None:
-    reason = discovery.waiting_reason(session.folders.runtime)
-    if reason is not None:
-        raise Failure(reason, code="port_busy", exit_code=exit_codes.PORT_BUSY)
-
-
-def _refuse_mismatch(session: Session) -> None:
-    """
-    Go on unless the daemon that runs is of a version whose answers would not be understood.
-
-    Raises:
-        VersionMismatch: If it is.
-    """
-    from upstash_helper.protocol.errors import ClientError, VersionMismatch
-
-    try:
-        client(session)
-    except VersionMismatch:
-        raise
-    except ClientError:
-        return  # it may be just starting
-
-
-def _answer(session: Session) -> DaemonStatus | None:
-    from upstash_helper.client.errors import DaemonUnreachable
-    from upstash_helper.protocol.errors import DiscoveryRefused
-
-    try:
-        return client(session).status()
-    except (DaemonUnreachable, DiscoveryRefused):
-        return None
-
-
-def client(session: Session) -> DaemonClient:
-    """
-    Return a client of the daemon that runs. Nothing is started for it.
-
-    Raises:
-        DaemonUnreachable: If none runs.
+        DaemonUnreachable: If it is not running.
         DiscoveryRefused: As ``DaemonClient.discover``.
     """
     from upstash_helper.client.daemon import DaemonClient
 
-    # Made anew each time: a daemon that starts has another address and another token.
+    # Not cached: a restarted daemon has another address and another token.
     return DaemonClient.discover(session.folders.runtime, start_command=session.command("start"))
 
 
-def _ended(process: subprocess.Popen[bytes], output: Path) -> Failure:
-    from upstash_helper.cli.daemon import spawn
+def as_arguments(flags: dict[str, object]) -> list[str]:
+    """Return settings as flags of ``run``."""
+    from upstash_helper.cli.daemon.run_flags import SETTING_FLAGS, SETTING_SWITCHES
 
-    reason = spawn.tail(output).removeprefix("Error: ") or f"It ended with code {process.returncode}; see {output}."
-    known = process.returncode in exit_codes.MEANING and process.returncode != exit_codes.OK
-    exit_code = process.returncode if known else exit_codes.FAILURE
-    code = "port_busy" if exit_code == exit_codes.PORT_BUSY else "start_failed"
-    return Failure(f"The daemon did not start. {reason}", code=code, exit_code=exit_code)
+    arguments = [f"{flag.flag}={flags[flag.setting]}" for flag in SETTING_FLAGS if flag.setting in flags]
+    return [*arguments, *(switch.flag for switch in SETTING_SWITCHES if flags.get(switch.setting) is False)]
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
@@ -265,5 +257,5 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return True

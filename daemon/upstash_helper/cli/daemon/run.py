@@ -1,4 +1,4 @@
-"""``run``: be the daemon."""
+"""``run``: run the daemon in this process."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     from upstash_helper.cli.daemon.run_flags import RunRequest
 
 
-def become_daemon(request: RunRequest, *, as_json: bool = False) -> int:
+def run_daemon(request: RunRequest) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
-    # The one place of the command line that reaches into the daemon.
+    # The only import of the daemon by the command line.
     from upstash_helper.runtime import serve, systemd
 
-    passed = systemd.take()
+    passed = systemd.take_passed_sockets()
 
-    def refused(detail: str, exit_code: int, code: str) -> int:
-        _say(detail, exit_code, code, as_json=as_json)
-        turned_away = passed.turn_away()
-        if turned_away:
-            _write(f"Connections turned away: {turned_away}.")
+    def fail(detail: str, exit_code: int, code: str) -> int:
+        _print_error(detail, exit_code, code, as_json=request.as_json)
+        rejected = passed.refuse_connections()
+        if rejected:
+            _print(f"Connections rejected: {rejected}.")
         return exit_code
 
     try:
-        world = load_profile(profile=request.profile, flags=request.flags)
+        profile = load_profile(profile=request.profile, flags=request.flags)
         if request.stop_with_parent:
             _stop_with_parent()
-        # Off since `__main__`, for the imports so far; for its own, `serve` takes care of it.
+        # Disabled in `__main__` during the imports so far; `serve` handles its own.
         gc.enable()
-        serve.run_daemon(world, passed, wait=_write if request.wait_for_port else None)
+        serve.run_daemon(profile, passed, on_port_wait=_print if request.wait_for_port else None)
     except SettingsError as error:
-        return refused(str(error), exit_codes.USAGE, "invalid_setting")
+        return fail(str(error), exit_codes.USAGE, "invalid_setting")
     except serve.PortBusy as error:
-        return refused(error.detail, exit_codes.PORT_BUSY, "port_busy")
+        return fail(error.detail, exit_codes.PORT_BUSY, "port_busy")
     except serve.AlreadyRunning as error:
-        # What was wanted is so; but not where a service manager waits for a daemon that takes its connections.
-        return refused(error.detail, exit_codes.TURNED_AWAY if passed else exit_codes.OK, "already_running")
+        # For a user this is success. A service manager that passed sockets must know that nobody accepts on them.
+        return fail(error.detail, exit_codes.ALREADY_RUNNING if passed else exit_codes.OK, "already_running")
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     return exit_codes.OK
 
 
-def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> None:
+def _print_error(detail: str, exit_code: int, code: str, *, as_json: bool) -> None:
     if as_json:
         import msgspec
 
@@ -58,30 +58,30 @@ def _say(detail: str, exit_code: int, code: str, *, as_json: bool) -> None:
         text = msgspec.json.encode({"code": code, "title": title, "detail": detail, "exit_code": exit_code}).decode()
     else:
         text = f"Error: {detail}" if exit_code else detail
-    _write(text)
+    _print(text)
 
 
-def _write(text: str) -> None:
-    if sys.stderr is not None:  # there is none under pythonw, which Windows starts at login
+def _print(text: str) -> None:
+    if sys.stderr is not None:  # None under pythonw, which Windows starts at login
         sys.stderr.write(f"{text}\n")
 
 
 def _stop_with_parent() -> None:
     """
-    Stop when the standard input ends.
+    Stop the daemon when standard input is closed.
 
-    Whoever starts the daemon for a while (the demo, a test) holds the other end of a pipe, which the system closes
-    however that program ends: no daemon is left behind, on any platform.
+    A program that starts the daemon temporarily (the demo, a test) holds the other end of a pipe. The system closes it
+    however that program ends, so the daemon never outlives it, on any platform.
     """
 
     def wait() -> None:
-        # Below Python's buffers: a thread that sits in one of them at exit holds its lock, and the exit fails.
+        # os.read bypasses Python's buffers: a thread blocked in one holds its lock at exit, and the exit fails.
         while os.read(0, 4096):
             pass
         if sys.platform == "win32":
-            signal.raise_signal(signal.SIGTERM)  # os.kill would end the process at once, without a handler
+            signal.raise_signal(signal.SIGTERM)  # os.kill would end the process immediately, without a handler
         else:
-            # To the main thread: it is the one that waits, and a signal to this thread would not wake it up.
+            # To the main thread, which is the one that waits: a signal to this thread would not wake it up.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()

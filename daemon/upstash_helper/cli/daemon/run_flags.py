@@ -1,17 +1,21 @@
 """
-The flags of ``run``, which are settings; and a reader of them that does without click.
+The flags of ``run``, and their parser, which does without click.
 
-Importing click takes longer than binding two sockets, and stays in the daemon's memory for its life. So the usual ways
-to start the daemon are read here, and whatever is not plain is left to click, which explains it.
+Importing click takes longer than binding two sockets, and its memory would be held for the daemon's whole life. So
+``__main__`` starts the daemon with this parser alone. click knows the flags only for its help and completion; its
+``run``, ``start``, and ``restart`` commands pass their arguments on to this parser.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
-class RunFlag(NamedTuple):
-    """A flag that stands for a setting."""
+class SettingFlag(NamedTuple):
+    """A flag whose value becomes a setting."""
 
     flag: str
     setting: str
@@ -19,23 +23,27 @@ class RunFlag(NamedTuple):
     help: str
 
 
-RUN_FLAGS: Final = (
-    RunFlag("--port", "port", "PORT", "Loopback port. A sign-in comes back to the registered one: 3000."),
-    RunFlag("--port-policy", "port_policy", "POLICY", "always, or on-demand: take PORT for a sign-in alone."),
-    RunFlag(
-        "--api-port", "api_port", "PORT", "Where the API is with on-demand; else the first free of 26300 to 26302."
+SETTING_FLAGS: Final = (
+    SettingFlag("--port", "port", "PORT", "Loopback port, also for the OAuth redirect. Only 3000 is registered."),
+    SettingFlag(
+        "--port-policy", "port_policy", "POLICY", "always, or on-demand: use PORT only while a sign-in is pending."
     ),
-    RunFlag("--idle-exit", "idle_exit", "SECONDS", "End after so long (5 or more) without anything to do; 0: never."),
-    RunFlag("--client-id", "client_id", "ID", "OAuth client id that Upstash gave you."),
-    RunFlag("--auth-url", "auth_url", "URL", "Authorization server."),
-    RunFlag("--api-url", "api_url", "URL", "Developer API, without /v2."),
-    RunFlag("--rest-url", "rest_url", "URL", "REST address of a database; {host} stands for its host."),
-    RunFlag("--credential-store", "credential_store", "STORE", "Where the API key is kept: keyring, file or memory."),
-    RunFlag("--log-level", "log_level", "LEVEL", "How much is logged: debug, info, warning or error."),
+    SettingFlag(
+        "--api-port", "api_port", "PORT", "API port with on-demand. By default the first free of 26300 to 26302."
+    ),
+    SettingFlag("--idle-exit", "idle_exit", "SECONDS", "Exit after this long without activity (at least 5); 0: never."),
+    SettingFlag("--client-id", "client_id", "ID", "OAuth client id from Upstash."),
+    SettingFlag("--auth-url", "auth_url", "URL", "Authorization server."),
+    SettingFlag("--api-url", "api_url", "URL", "Developer API, without /v2."),
+    SettingFlag("--rest-url", "rest_url", "URL", "REST URL of a database; {host} is replaced by its host."),
+    SettingFlag(
+        "--credential-store", "credential_store", "STORE", "Where to store the API key: keyring, file, or memory."
+    ),
+    SettingFlag("--log-level", "log_level", "LEVEL", "Log level: debug, info, warning, or error."),
 )
 
 
-class Switch(NamedTuple):
+class SettingSwitch(NamedTuple):
     """A flag that turns a setting off."""
 
     flag: str
@@ -43,50 +51,106 @@ class Switch(NamedTuple):
     help: str
 
 
-SWITCHES: Final = (
-    Switch("--no-browser", "open_browser", "Never open the browser; only show the address."),
-    Switch("--no-notifications", "notifications", "Show no notification when an app waits for your decision."),
+SETTING_SWITCHES: Final = (
+    SettingSwitch("--no-browser", "open_browser", "Never open the browser; only print addresses."),
+    SettingSwitch("--no-notifications", "notifications", "Show no desktop notifications."),
 )
+
+JSON: Final = "--json"
 STOP_WITH_PARENT: Final = "--stop-with-parent"
 WAIT_FOR_PORT: Final = "--wait-for-port"
+RUN_SWITCHES: Final = frozenset({JSON, STOP_WITH_PARENT, WAIT_FOR_PORT})
+"""The flags of ``run`` that are not settings."""
+
+
+class RunUsageError(Exception):
+    """The command line is invalid. ``str()`` is the reason, as a sentence."""
+
+
+class ParsedFlags(NamedTuple):
+    """The parsed arguments of ``run``, ``start``, or ``restart``."""
+
+    settings: dict[str, object]
+    """Values by the setting's name, as they were typed; ``False`` for a switch."""
+    switches: frozenset[str] = frozenset()
+    """The other switches that were given."""
 
 
 class RunRequest(NamedTuple):
-    """What ``run`` is asked for."""
+    """How to run the daemon."""
 
     profile: str | None
     flags: dict[str, object]
     stop_with_parent: bool = False
     wait_for_port: bool = False
+    as_json: bool = False
 
 
-def read_plainly(arguments: list[str]) -> RunRequest | None:
-    """Return what a ``[--profile NAME] run [FLAG VALUE]…`` asks for; None for anything that is not just that."""
-    profile, rest = _profile(arguments)
-    if rest[:1] != ["run"]:
+def parse_command_line(arguments: list[str]) -> RunRequest | None:
+    """
+    Parse ``[--profile NAME] run [FLAG]…``. Return None for any other command line, and for one that asks for help.
+
+    Raises:
+        RunUsageError: If a flag of ``run`` is invalid.
+    """
+    profile, rest = _split_profile(arguments)
+    if rest[:1] != ["run"] or not {"-h", "--help"}.isdisjoint(rest):
         return None
+    return run_request(profile, parse_flags(rest[1:], switches=RUN_SWITCHES))
 
-    settings = {flag.flag: flag.setting for flag in RUN_FLAGS}
-    switches = {switch.flag: switch.setting for switch in SWITCHES}
-    flags: dict[str, object] = {}
-    given_plain: set[str] = set()
-    words = iter(rest[1:])
-    for word in words:
-        if word in switches:
-            flags[switches[word]] = False
+
+def run_request(profile: str | None, parsed: ParsedFlags) -> RunRequest:
+    """Return the request that the arguments of ``run`` make."""
+    given = parsed.switches
+    return RunRequest(profile, parsed.settings, STOP_WITH_PARENT in given, WAIT_FOR_PORT in given, JSON in given)
+
+
+def parse_flags(arguments: Sequence[str], *, switches: frozenset[str]) -> ParsedFlags:
+    """
+    Parse flags that are settings, and ``switches``. Of a repeated flag the last value counts.
+
+    Raises:
+        RunUsageError: If an argument is unknown, or a value is missing or superfluous.
+    """
+    settings = {flag.flag: flag.setting for flag in SETTING_FLAGS}
+    off = {switch.flag: switch.setting for switch in SETTING_SWITCHES}
+    known = {*settings, *off, *switches}
+    values: dict[str, object] = {}
+    given: set[str] = set()
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if name not in known:
+            raise RunUsageError(_unknown(argument, name, known))
+        if name in settings:
+            values[settings[name]] = value if equals else _next_value(name, remaining, known)
             continue
-        if word in {STOP_WITH_PARENT, WAIT_FOR_PORT}:
-            given_plain.add(word)
-            continue
-        name, equals, given = word.partition("=")
-        value = given if equals else next(words, None)
-        if name not in settings or value is None or value.startswith("-"):
-            return None
-        flags[settings[name]] = value
-    return RunRequest(profile, flags, STOP_WITH_PARENT in given_plain, WAIT_FOR_PORT in given_plain)
+        if equals:
+            raise RunUsageError(f"Option {name!r} does not take a value.")
+        if name in off:
+            values[off[name]] = False
+        else:
+            given.add(name)
+    return ParsedFlags(values, frozenset(given))
 
 
-def _profile(arguments: list[str]) -> tuple[str | None, list[str]]:
+def _next_value(name: str, remaining: Iterator[str], known: set[str]) -> str:
+    value = next(remaining, None)
+    if value is None or value.partition("=")[0] in known:
+        raise RunUsageError(f"Option {name!r} requires a value.")
+    return value
+
+
+def _unknown(argument: str, name: str, known: set[str]) -> str:
+    if not argument.startswith("-"):
+        return f"Unexpected argument {argument!r}."
+    from difflib import get_close_matches
+
+    match = next(iter(get_close_matches(name, known, n=1)), None)
+    return f"No such option {name!r}." + (f" Did you mean {match!r}?" if match else "")
+
+
+def _split_profile(arguments: list[str]) -> tuple[str | None, list[str]]:
     match arguments:
         case ["--profile", name, *rest]:
             return name, rest

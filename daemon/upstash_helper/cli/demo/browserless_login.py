@@ -1,7 +1,8 @@
 """
-A visitor of the sandbox's sign-in: goes through its pages as a browser would, without one.
+Signing in on the sandbox without a browser.
 
-The demo signs its user up with it. It reads forms and follows redirects, so what it passes through is the real thing.
+The demo signs its user up this way. It submits the pages' forms and follows their redirects, so the OAuth flow is the
+real one.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 _SECONDS: Final = 30.0
-# What a browser says when the user follows a link to a page.
+# The headers of a browser when the user follows a link.
 _NAVIGATION: Final = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
 
 
-class PageUnexpected(Exception):
-    """A page was not what the flow has there."""
+class UnexpectedPage(Exception):
+    """A page is not the one that the flow should show."""
 
 
 class Page:
-    """What was read of a page."""
+    """A page: its heading, and its form."""
 
     def __init__(self, url: str, html: str) -> None:
         self.url = url
@@ -34,13 +35,13 @@ class Page:
         self.title = " ".join(reader.heading.split())
 
 
-class Visitor:
-    """One browser session: cookies, and redirects one at a time."""
+class BrowserSession:
+    """A browser session: it keeps cookies, and returns redirects instead of following them."""
 
     def __init__(self) -> None:
-        # localhost is a local name, which the default policy gives no cookies.
+        # The default policy rejects cookies from local names such as localhost.
         jar = CookieJar(DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainLiberal))
-        # No proxy: every address here is on this machine.
+        # No proxy: every address is on this machine.
         self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(jar), _NoRedirects)
 
     def visit(
@@ -50,10 +51,10 @@ class Visitor:
         Load ``url``, or post ``form`` to it.
 
         Returns:
-            Where the answer redirects to, and None; or the address itself and the page.
+            The redirect's target and None, or ``url`` and the page.
 
         Raises:
-            PageUnexpected: If the server refuses.
+            UnexpectedPage: If the server answers with an error.
         """
         data = None if form is None else urlencode(form).encode()
         headers = {**_NAVIGATION, "Sec-Fetch-Site": came_from}
@@ -70,44 +71,44 @@ class Visitor:
                     return urljoin(url, location), None
                 page = Page(url, answer.read().decode(errors="replace"))
             message = f"{urlsplit(url).netloc} answered {answer.code}: {page.title or 'no reason given'}"
-            raise PageUnexpected(message) from None
+            raise UnexpectedPage(message) from None
 
     def sign_up(self, authorization_url: str, *, email: str, password: str) -> str:
         """
-        Make an account on the page at ``authorization_url``, and return where the browser is sent.
+        Create an account on the page at ``authorization_url``, and return the redirect's target.
 
         Raises:
-            PageUnexpected: If it is no sign-in page, or does not take the form.
+            UnexpectedPage: If it is not a sign-in page, or rejects the form.
         """
         url, page = self.visit(authorization_url)
         if page is None or page.action is None:
-            message = "there is no sign-in form"
-            raise PageUnexpected(message)
+            message = "the page has no sign-in form"
+            raise UnexpectedPage(message)
         form = {**page.hidden, "email": email, "password": password, "intent": "sign-up"}
         target, again = self.visit(urljoin(url, page.action), form, came_from="same-origin")
         if again is not None:
-            message = f"the form came back: {again.title}"
-            raise PageUnexpected(message)
+            message = f"the form was rejected: {again.title}"
+            raise UnexpectedPage(message)
         return target
 
     def follow(self, url: str) -> Page:
         """
-        Go where a redirect of another site leads, until there is a page.
+        Follow redirects from another site until there is a page.
 
         Raises:
-            PageUnexpected: If there is none.
+            UnexpectedPage: If there are too many redirects.
         """
         for _ in range(5):
             url, page = self.visit(url, came_from="cross-site")
             if page is not None:
                 return page
-        message = "redirected too often"
-        raise PageUnexpected(message)
+        message = "too many redirects"
+        raise UnexpectedPage(message)
 
 
 class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
-        """Follow nothing: each step is the visitor's own."""
+        """Follow nothing: `visit` returns each redirect."""
 
 
 class _Reader(HTMLParser):

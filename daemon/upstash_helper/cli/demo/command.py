@@ -1,4 +1,4 @@
-"""``demo``: the main job, on a sandbox, step by step."""
+"""``demo``: from signing in to using a database, step by step, on a sandbox."""
 
 from __future__ import annotations
 
@@ -16,88 +16,89 @@ import click
 
 from upstash_helper.cli.commands.sandbox import require_sandbox
 from upstash_helper.cli.errors import Failure
+from upstash_helper.protocol.messages import ATTEMPTS
 
 if TYPE_CHECKING:
-    from upstash_helper.cli.demo.processes import DemoWorld
+    from upstash_helper.cli.demo.processes import DemoEnvironment
     from upstash_helper.client.daemon import DaemonClient
     from upstash_helper.protocol.wire import Database, DatabaseCredentials
 
-CONNECTED: Final = "Your account has been connected"
+CONNECTED: Final = ATTEMPTS["succeeded"].title
 _ATTEMPT_SECONDS: Final = 60.0
 
 
 @click.command("demo")
-@click.option("--once", is_flag=True, help="Stop after the last step instead of staying up.")
+@click.option("--once", is_flag=True, help="Exit after the last step instead of waiting for Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print each step as a line of JSON.")
 def demo(*, once: bool, as_json: bool) -> None:
     """
-    See it all work, on a sandbox: no Upstash account is needed, and nothing leaves this machine.
+    Try everything on a local sandbox, without an account. Nothing leaves this machine.
 
-    A daemon and a sandbox are started, an account is made and connected through the real sign-in, a database is
-    created, listed, written and read. Then all stays up to be tried, until Ctrl-C. Nothing is left behind: the demo's
-    folders are temporary, and its API key is kept in memory.
+    Starts a daemon and a sandbox, creates an account and connects it through the real sign-in, and creates, lists,
+    writes, and reads a database. Everything then keeps running until Ctrl-C. Nothing is left behind: the demo uses
+    temporary folders, and keeps its API key in memory.
     """
     require_sandbox()
-    from upstash_helper.cli.demo.processes import demo_world
+    from upstash_helper.cli.demo.processes import demo_environment
 
-    with _interrupted_by_sigterm(), demo_world() as world:
-        teller = Teller(as_json=as_json)
-        client, database, credentials = _main_job(world, teller)
-        teller.addresses(world, client, database, credentials)
+    with _interrupted_by_sigterm(), demo_environment() as environment:
+        printer = StepPrinter(as_json=as_json)
+        client, database, credentials = _main_job(environment, printer)
+        printer.addresses(environment, client, database, credentials)
         if not once:
-            click.echo("\nIt stays up until Ctrl-C.", err=as_json)
+            click.echo("\nPress Ctrl-C to stop.", err=as_json)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
-    click.echo("Stopped. Nothing is left behind.", err=True)
+    click.echo("Stopped. Nothing was left behind.", err=True)
 
 
-def _main_job(world: DemoWorld, teller: Teller) -> tuple[DaemonClient, Database, DatabaseCredentials]:
-    from upstash_helper.cli.demo.browserless_login import Visitor
+def _main_job(environment: DemoEnvironment, printer: StepPrinter) -> tuple[DaemonClient, Database, DatabaseCredentials]:
+    from upstash_helper.cli.demo.browserless_login import BrowserSession
     from upstash_helper.protocol import wire
 
-    step = teller.step
+    step = printer.step
     try:
-        step("The sandbox, a local Upstash, is up", world.start_sandbox)
-        client = step("The daemon is up", world.start_daemon)
-        visitor = Visitor()
-        started = step("An app asks it to connect an account", lambda: client.connect(open_browser=False))
+        step("Start the sandbox, a local Upstash", environment.start_sandbox)
+        client = step("Start the daemon", environment.start_daemon)
+        browser = BrowserSession()
+        started = step("An app asks to connect an account", lambda: client.connect(open_browser=False))
         assert isinstance(started, wire.StartedAttempt)  # noqa: S101 - nothing is connected yet
         redirect = step(
-            f"The user signs up on Upstash's page as {world.email}",
-            lambda: visitor.sign_up(started.authorization_url, email=world.email, password=world.password),
+            f"The user signs up as {environment.email}",
+            lambda: browser.sign_up(started.authorization_url, email=environment.email, password=environment.password),
         )
-        step("The browser comes back to the daemon with a code", lambda: visitor.follow(redirect))
-        step("The daemon makes an API key and stores it", lambda: _connected(client, started.attempt_id))
-        step(f'The browser shows "{CONNECTED}"', lambda: _shows_connected(visitor, world, started.attempt_id))
+        step("The browser is redirected to the daemon with a code", lambda: browser.follow(redirect))
+        step("The daemon creates and stores an API key", lambda: _connected(client, started.attempt_id))
+        step(f'The browser shows "{CONNECTED}"', lambda: _shows_connected(browser, environment, started.attempt_id))
         new = wire.CreateDatabase(name="demo", primary_region="eu-west-1")
         key = str(uuid.uuid4())
-        database = step("A database is created", lambda: client.create_database(new, idempotency_key=key))
-        step("It is in the list", lambda: _listed(client, database))
-        credentials = step("Its credentials are read", lambda: client.credentials(database.id))
+        database = step("Create a database", lambda: client.create_database(new, idempotency_key=key))
+        step("List the databases", lambda: _listed(client, database))
+        credentials = step("Read its credentials", lambda: client.credentials(database.id))
         step("SET and GET over TCP, with redis-py", lambda: _use_tcp(credentials.redis_url))
         step("SET and GET over REST", lambda: _use_rest(credentials.rest_url, credentials.rest_token))
     except StepFailed as failed:
-        message = "\n".join([str(failed), *world.traces()])
+        message = "\n".join([str(failed), *environment.diagnostics()])
         raise Failure(message, code="demo_failed") from failed
     return client, database, credentials
 
 
 class StepFailed(Exception):
-    """A step of the demo did not work."""
+    """A step of the demo failed."""
 
 
-class Teller:
-    """Says what happens, with the time that it took."""
+class StepPrinter:
+    """Runs steps and prints each with its duration."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._json = as_json
 
     def step(self, what: str, do: Callable[[], Any]) -> Any:
         """
-        Do something and say so.
+        Run a step and print it.
 
         Raises:
-            StepFailed: If it raises.
+            StepFailed: If the step raises.
         """
         begun = time.perf_counter()
         try:
@@ -115,13 +116,13 @@ class Teller:
         return result
 
     def addresses(
-        self, world: DemoWorld, client: DaemonClient, database: Database, credentials: DatabaseCredentials
+        self, environment: DemoEnvironment, client: DaemonClient, database: Database, credentials: DatabaseCredentials
     ) -> None:
-        """Say where everything is."""
+        """Print the addresses of everything that is running."""
         found = {
             "Dashboard": client.open_dashboard().url,
             "API": client.base_url,
-            "Sandbox": world.sandbox["auth_url"],
+            "Sandbox": environment.sandbox["auth_url"],
             "Redis": credentials.redis_url,
         }
         if self._json:
@@ -131,9 +132,9 @@ class Teller:
         click.echo()
         for name, address in found.items():
             click.echo(f"{name + ':':<11} {address}")
-        click.echo("\nThe dashboard's address is good once, for a minute. For another one:")
-        click.echo(f"  upstash-helper open --print     with UPSTASH_HELPER_HOME={world.home}")
-        click.echo("\nThe database, for a .env file:")
+        click.echo("\nThe dashboard's address works once, within a minute. To get another one:")
+        click.echo(f"  upstash-helper open --print     with UPSTASH_HELPER_HOME={environment.home}")
+        click.echo("\nEnvironment variables of the database:")
         for name, value in credentials.env.items():
             click.echo(f"  {name}={value}")
 
@@ -145,16 +146,16 @@ def _connected(client: DaemonClient, attempt_id: str) -> None:
         raise StepFailed(message)
 
 
-def _shows_connected(visitor: Any, world: DemoWorld, attempt_id: str) -> None:
-    page = visitor.follow(f"http://localhost:{world.port}/?attempt={attempt_id}")
+def _shows_connected(browser: Any, environment: DemoEnvironment, attempt_id: str) -> None:
+    page = browser.follow(f"http://localhost:{environment.port}/?attempt={attempt_id}")
     if page.title != CONNECTED:
-        message = f"the page says {page.title!r}"
+        message = f"the page shows {page.title!r}"
         raise StepFailed(message)
 
 
 def _listed(client: DaemonClient, database: Database) -> None:
     if database.id not in {it.id for it in client.databases()}:
-        message = "the list does not have it"
+        message = "the database is not in the list"
         raise StepFailed(message)
 
 
@@ -171,7 +172,7 @@ def _use_rest(url: str, token: str) -> None:
 
     def command(*words: str) -> object:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = Request(url, data=json.dumps(words).encode(), headers=headers)  # noqa: S310 - the daemon's own answer
+        request = Request(url, data=json.dumps(words).encode(), headers=headers)  # noqa: S310 - a URL from the daemon
         with opener.open(request, timeout=10) as answer:
             return json.load(answer)["result"]
 
@@ -182,13 +183,13 @@ def _use_rest(url: str, token: str) -> None:
 
 def _same(expected: str, actual: object) -> None:
     if actual != expected:
-        message = f"{actual!r} was read instead of {expected!r}"
+        message = f"read {actual!r} instead of {expected!r}"
         raise StepFailed(message)
 
 
 @contextlib.contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, so that what it has started is stopped."""
+    """Handle SIGTERM as Ctrl-C, so that the processes of the demo are stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The demo's world: a sandbox and a daemon as processes, in folders that are gone afterwards."""
+"""The demo's processes: a sandbox and a daemon, in temporary folders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper.cli.daemon.spawn import command_line, tail
 from upstash_helper.cli.errors import Failure
 from upstash_helper.client.daemon import DaemonClient
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.settings.profiles import Folders, locate
+from upstash_helper.system.processes import command_line, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,14 +28,14 @@ _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 
 
-class DemoWorld:
-    """What runs while the demo runs."""
+class DemoEnvironment:
+    """The processes of the demo and what they use."""
 
     def __init__(self, home: Path, stack: contextlib.ExitStack) -> None:
         self.home = home
         self._stack = stack
         self._environ = _clean_environment() | {"UPSTASH_HELPER_HOME": str(home)}
-        # Held until the daemon takes it: the sandbox, which has to know it, starts in between.
+        # Held until the daemon binds it, because the sandbox, which needs the number, starts first.
         self._held = stack.enter_context(_free_port())
         self.port = int(self._held.getsockname()[1])
         self.email = f"demo-{secrets.token_hex(3)}@example.com"
@@ -50,10 +50,10 @@ class DemoWorld:
 
     def start_sandbox(self) -> None:
         """
-        Start the sandbox and wait until it serves.
+        Start the sandbox and wait until it is ready.
 
         Raises:
-            Failure: If it ends instead.
+            Failure: If it exits instead.
         """
         data = self.home / "sandbox"
         arguments = ["--data", str(data), "--port", "0", "--redirect-uri", f"http://localhost:{self.port}"]
@@ -72,7 +72,7 @@ class DemoWorld:
         Start the daemon against the sandbox and wait until it is ready.
 
         Raises:
-            Failure: If it ends instead.
+            Failure: If it exits instead.
         """
         settings = {
             "--port": str(self.port),
@@ -94,22 +94,22 @@ class DemoWorld:
             time.sleep(0.01)
         raise _did_not_start("daemon", log)
 
-    def traces(self) -> Iterator[str]:
-        """Yield what helps to see why something failed: which process has ended, and the ends of the logs."""
+    def diagnostics(self) -> Iterator[str]:
+        """Yield what helps to understand a failure: which process has exited, and the ends of the logs."""
         for name, process in self._processes.items():
             if process.poll() is not None:
-                yield f"The {name} has ended with code {process.returncode}."
+                yield f"The {name} exited with code {process.returncode}."
         logs = {"daemon's log": self.folders.log_file}
         logs |= {f"{name}'s output": self.home / f"{name}.log" for name in self._processes}
         for name, path in logs.items():
             end = tail(path)
             if end:
-                yield f"The end of the {name}:\n{end}"
+                yield f"Last lines of the {name}:\n{end}"
 
     def _start(self, name: str, command: list[str], stdout: int) -> tuple[subprocess.Popen[bytes], Path]:
         log = self.home / f"{name}.log"
         with log.open("wb") as errors:
-            # Its standard input ends when this process does, however it does: then it stops too.
+            # --stop-with-parent: it stops when this process exits, however that happens.
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=stdout, stderr=errors, env=self._environ, cwd=self.home
             )
@@ -119,12 +119,12 @@ class DemoWorld:
 
 
 @contextlib.contextmanager
-def demo_world() -> Iterator[DemoWorld]:
-    """Make a world, and leave nothing of it."""
-    # Windows may keep a file open for a moment after its process has ended.
+def demo_environment() -> Iterator[DemoEnvironment]:
+    """Create the environment, and remove it at the end."""
+    # On Windows, a file may stay open for a moment after its process has exited.
     temporary = tempfile.TemporaryDirectory(prefix="upstash-helper-demo-", ignore_cleanup_errors=True)
     with temporary as folder, contextlib.ExitStack() as stack:
-        yield DemoWorld(Path(folder), stack)
+        yield DemoEnvironment(Path(folder), stack)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -142,7 +142,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _free_port() -> socket.socket:
-    """Return a socket that holds port 3000 of 127.0.0.1 if nobody has it, on either family, else any that is free."""
+    """Return a socket bound to 127.0.0.1: port 3000 if it is free for IPv4 and IPv6, otherwise any free port."""
     for port in (PORT, 0):
         with contextlib.suppress(OSError):
             held = socket.socket(socket.AF_INET)
@@ -151,24 +151,24 @@ def _free_port() -> socket.socket:
                     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 held.bind(("127.0.0.1", port))
                 held.listen(1)
-                if not _taken_on_v6(held.getsockname()[1]):
+                if not _in_use_on_ipv6(held.getsockname()[1]):
                     return held
             except OSError:
                 held.close()
                 raise
             held.close()
-    message = "No free port was found on 127.0.0.1."
+    message = "No port is free on 127.0.0.1."
     raise Failure(message, code="no_port")
 
 
-def _taken_on_v6(port: int) -> bool:
+def _in_use_on_ipv6(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("::1", port), timeout=1):
         return True
     return False
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return the environment without the user's own settings of the helper: the demo has its own."""
+    """Return the environment without the user's settings of the helper."""
     return {name: text for name, text in os.environ.items() if not name.startswith("UPSTASH_HELPER_")}
 
 

@@ -1,4 +1,4 @@
-"""What a check of ``doctor`` finds, and how several of them are made at once, each within its time."""
+"""The results of ``doctor``'s checks, and running several checks at once, each with a time limit."""
 
 from __future__ import annotations
 
@@ -12,69 +12,69 @@ import msgspec
 State = Literal["ok", "warning", "error"]
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a check found."""
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One result of a check."""
 
     name: str
     state: State
     """``warning``: it works, but may surprise. ``error``: something does not work."""
     detail: str
     fix: str = ""
-    """What to do about it; of an error there is always something."""
+    """What to do about it. An error always has a fix."""
 
 
-def ok(name: str, detail: str) -> Finding:
-    """Return that all is well."""
-    return Finding(name=name, state="ok", detail=detail)
+def ok(name: str, detail: str) -> CheckResult:
+    """Return a result without a problem."""
+    return CheckResult(name=name, state="ok", detail=detail)
 
 
-def warning(name: str, detail: str, fix: str = "") -> Finding:
-    """Return that something may surprise."""
-    return Finding(name=name, state="warning", detail=detail, fix=fix)
+def warning(name: str, detail: str, fix: str = "") -> CheckResult:
+    """Return a result that may surprise the user."""
+    return CheckResult(name=name, state="warning", detail=detail, fix=fix)
 
 
-def error(name: str, detail: str, fix: str) -> Finding:
-    """Return that something does not work."""
-    return Finding(name=name, state="error", detail=detail, fix=fix)
+def error(name: str, detail: str, fix: str) -> CheckResult:
+    """Return a result that needs to be fixed."""
+    return CheckResult(name=name, state="error", detail=detail, fix=fix)
 
 
-class Look(NamedTuple):
+class Check(NamedTuple):
     """A check."""
 
     name: str
-    find: Callable[[], Iterable[Finding]]
+    run: Callable[[], Iterable[CheckResult]]
     seconds: float = 10.0
-    """After which it is given up. What it waits for by itself has shorter limits; this is for what has none."""
+    """The time limit. It is for steps that have no shorter limit themselves."""
 
 
-def findings_of(looks: Iterable[Look]) -> Iterator[Finding]:
-    """Make all checks at once, and yield what they find in their order, each as soon as it is known."""
-    for running in [_Running(look) for look in looks]:
-        yield from running.findings()
+def run_checks(checks: Iterable[Check]) -> Iterator[CheckResult]:
+    """Run all checks at once, and yield their results in the order of the checks, each as soon as possible."""
+    for running in [_RunningCheck(check) for check in checks]:
+        yield from running.results()
 
 
-class _Running:
-    """A check in a thread of its own. One that hangs is left behind, and holds up neither the others nor the exit."""
+class _RunningCheck:
+    """A check in a daemon thread. If it hangs, it holds up neither the other checks nor the exit of the process."""
 
-    def __init__(self, look: Look) -> None:
-        self._look: Final = look
-        self._until = time.monotonic() + look.seconds
-        self._found: tuple[Finding, ...] | None = None
-        self._thread = threading.Thread(target=self._run, name=f"check-{look.name}", daemon=True)
+    def __init__(self, check: Check) -> None:
+        self._check: Final = check
+        self._deadline = time.monotonic() + check.seconds
+        self._results: tuple[CheckResult, ...] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"check-{check.name}", daemon=True)
         self._thread.start()
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Wait for what it found, or for the end of its time."""
-        self._thread.join(max(self._until - time.monotonic(), 0.0))
-        if self._found is not None:
-            return self._found
-        detail = f"this could not be looked at within {self._look.seconds:g} s"
-        return (error(self._look.name, detail, "See whether the disk, the network or a service of the system hangs."),)
+    def results(self) -> tuple[CheckResult, ...]:
+        """Wait for the results, or until the time limit."""
+        self._thread.join(max(self._deadline - time.monotonic(), 0.0))
+        if self._results is not None:
+            return self._results
+        detail = f"the check did not finish within {self._check.seconds:g} s"
+        return (error(self._check.name, detail, "Find out whether the disk, the network, or a system service hangs."),)
 
     def _run(self) -> None:
         try:
-            self._found = tuple(self._look.find())
-        except Exception as failure:  # noqa: BLE001 - a check that fails must not keep the others from being shown
-            # Without the error's own words, which may quote anything.
-            detail = f"the check itself failed ({type(failure).__name__}), so nothing is known"
-            self._found = (error(self._look.name, detail, "Please report it: upstash-helper doctor --report"),)
+            self._results = tuple(self._check.run())
+        except Exception as failure:  # noqa: BLE001 - one failing check must not hide the results of the others
+            # Without str(failure), which may contain anything.
+            detail = f"the check itself failed ({type(failure).__name__})"
+            self._results = (error(self._check.name, detail, "Please report this: upstash-helper doctor --report"),)

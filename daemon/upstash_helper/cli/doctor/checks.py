@@ -1,8 +1,8 @@
 """
 The checks of ``doctor``, in the order in which they are shown.
 
-Each looks at one thing and says in a sentence what it saw and, if need be, what to do. None changes anything (the one
-of the keyring removes what it writes), none depends on another having gone well, and each has its time.
+Each check looks at one thing, and reports what it saw and how to fix it. Checks change nothing (the one of the keyring
+removes its own test entry), do not depend on each other, and have a time limit.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli.doctor import daemon, desktop, files, machine, network, service
-from upstash_helper.cli.doctor.check import Finding, Look, findings_of
+from upstash_helper.cli.doctor.check import Check, CheckResult, run_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
-_SLOW: Final = 20.0
-"""Seconds for what talks to other machines, or to a keyring; several limits of its own add up to less."""
+_SLOW_SECONDS: Final = 20.0
+"""For checks that use the network or the keyring. Their own time limits add up to less."""
 
-_CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterable[Finding]], float], ...]] = (
+_CHECKS: Final[tuple[tuple[str, Callable[[DoctorContext], Iterable[CheckResult]], float], ...]] = (
     ("Python", machine.python, 10.0),
     ("System", machine.system, 10.0),
     ("Extras", machine.extras, 10.0),
@@ -30,23 +30,23 @@ _CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterable[Finding]], float], ..
     ("Folders", files.folders, 10.0),
     ("Files", files.files, 10.0),
     ("Disk", files.disk, 10.0),
-    ("Ledger", files.ledger, _SLOW),
-    ("Daemon", daemon.daemon, _SLOW),
-    ("Port", daemon.ports, _SLOW),
-    ("Connection", daemon.connection, _SLOW),
-    ("Keyring", desktop.keyring, _SLOW),
+    ("Ledger", files.ledger, _SLOW_SECONDS),
+    ("Daemon", daemon.daemon, _SLOW_SECONDS),
+    ("Port", daemon.ports, _SLOW_SECONDS),
+    ("Connection", daemon.connection, _SLOW_SECONDS),
+    ("Keyring", desktop.keyring, _SLOW_SECONDS),
     ("Session bus", desktop.session_bus, 10.0),
     ("Notifications", desktop.notifications, 10.0),
-    ("Tray", desktop.tray, _SLOW),
+    ("Tray", desktop.tray, _SLOW_SECONDS),
     ("Browser", desktop.browser, 10.0),
-    ("Service", service.service, _SLOW),
+    ("Service", service.service, _SLOW_SECONDS),
     ("Session", service.session, 10.0),
-    ("Sign-in", network.sign_in, _SLOW),
-    ("Developer API", network.developer_api, _SLOW),
-    ("Clock", network.clock, _SLOW),
+    ("Sign-in", network.sign_in, _SLOW_SECONDS),
+    ("Developer API", network.developer_api, _SLOW_SECONDS),
+    ("Clock", network.clock, _SLOW_SECONDS),
 )
 
 
-def examine(facts: Facts) -> Iterator[Finding]:
-    """Make every check; yield what they find, in order."""
-    return findings_of(Look(name, partial(find, facts), seconds) for name, find, seconds in _CHECKS)
+def run_all(context: DoctorContext) -> Iterator[CheckResult]:
+    """Run every check, and yield the results in order."""
+    return run_checks(Check(name, partial(find, context), seconds) for name, find, seconds in _CHECKS)

@@ -1,4 +1,4 @@
-"""``doctor``: what is wrong, and how to mend it."""
+"""``doctor``: diagnose problems and suggest fixes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,33 @@ from typing import TYPE_CHECKING
 import click
 
 from upstash_helper.cli import exit_codes
+from upstash_helper.cli.command import command
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.options import command
-from upstash_helper.cli.output import note, print_json, shown, styled
+from upstash_helper.cli.output import colored, note, print_json, printable
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.cli.doctor.check import Finding
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.check import CheckResult
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
-# What a console without Unicode shows instead.
-_PLAIN = {"ok": "ok", "warning": "!!", "error": "XX"}
+# For consoles that cannot show them.
+_ASCII_MARKS = {"ok": "ok", "warning": "!!", "error": "XX"}
 
 _DEFAULT_NAME = ""
-"""What --report without a file's name gives."""
+"""The value of --report without a file name."""
 
 
-@command("doctor")
+_EXAMPLES = """
+# Run all checks
+upstash-helper doctor
+
+# Write a report to attach to an issue
+upstash-helper doctor --report
+"""
+
+
+@command("doctor", examples=_EXAMPLES)
 @click.option(
     "--report",
     "target",
@@ -36,85 +45,84 @@ _DEFAULT_NAME = ""
     flag_value=_DEFAULT_NAME,
     type=click.Path(),
     metavar="[FILE]",
-    help="Write all of it, with settings and the end of the log, to a file for a bug report; secrets are left out.",
+    help="Write the results, settings, and end of the log to a file, for a bug report. Secrets are removed.",
 )
-@click.option("--force", is_flag=True, help="Write the report over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing report.")
 @pass_session
 def doctor(session: Session, *, target: str | None, force: bool) -> None:
     """
-    Find out what is wrong, and how to mend it.
+    Diagnose problems and suggest fixes.
 
-    Nothing is changed. Exits with 1 if anything is marked ✗. What is marked ! works, but may surprise.
+    Changes nothing. Results marked ! work, but may surprise you; those marked ✗ need to be fixed, and the exit code is
+    then 1.
     """
-    from upstash_helper.cli.doctor.checks import examine
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.checks import run_all
+    from upstash_helper.cli.doctor.context import DoctorContext
 
     if force and target is None:
-        raise click.UsageError("--force is for --report.")
-    place = None if target is None else _place(target, force=force)
-    facts = Facts(session)
-    findings = []
-    for finding in examine(facts):
-        findings.append(finding)
+        raise click.UsageError("--force can only be used with --report.")
+    path = None if target is None else _report_path(target, force=force)
+    context = DoctorContext(session)
+    results = []
+    for result in run_all(context):
+        results.append(result)
         if not session.json:
-            _show(finding)
+            _show(result)
 
-    healthy = not any(finding.state == "error" for finding in findings)
-    answer: dict[str, object] = {"healthy": healthy, "checks": findings}
-    if place is not None:
-        _report(facts, findings, place, force=force)
-        answer["report"] = str(place)
+    healthy = not any(result.state == "error" for result in results)
+    answer: dict[str, object] = {"healthy": healthy, "checks": results}
+    if path is not None:
+        _report(context, results, path, force=force)
+        answer["report"] = str(path)
     if session.json:
         print_json(answer)
     click.get_current_context().exit(exit_codes.OK if healthy else exit_codes.FAILURE)
 
 
-def _show(finding: Finding) -> None:
-    click.echo(f"{_mark(finding.state)} {finding.name}: {shown(finding.detail)}")
-    if finding.fix:
-        click.echo(f"  → {shown(finding.fix)}" if _unicode() else f"  -> {shown(finding.fix)}")
+def _show(result: CheckResult) -> None:
+    click.echo(f"{_mark(result.state)} {result.name}: {printable(result.detail)}")
+    if result.fix:
+        click.echo(f"  → {printable(result.fix)}" if _unicode() else f"  -> {printable(result.fix)}")
 
 
-def _place(target: str, *, force: bool) -> Path:
+def _report_path(target: str, *, force: bool) -> Path:
     """
-    Return where the report goes. What stands in its way is said before anything is looked at.
+    Return the path of the report, once it is certain that it can be written there.
 
     Raises:
-        Failure: If it cannot go there.
+        Failure: If it cannot.
     """
-    place = Path(target or f"upstash-helper-report-{time.strftime('%Y%m%d-%H%M%S')}.md").absolute()
-    if place.is_dir():
-        raise Failure(f"{place} is a folder. Name a file in it.", code="is_a_folder", exit_code=exit_codes.USAGE)
-    if not place.parent.is_dir():
-        message = f"There is no folder {place.parent}. Make it first, or name another file."
+    path = Path(target or f"upstash-helper-report-{time.strftime('%Y%m%d-%H%M%S')}.md").absolute()
+    if path.is_dir():
+        raise Failure(f"{path} is a folder. Pass the path of a file.", code="is_a_folder", exit_code=exit_codes.USAGE)
+    if not path.parent.is_dir():
+        message = f"The folder {path.parent} does not exist. Create it, or pass another path."
         raise Failure(message, code="no_folder", exit_code=exit_codes.USAGE)
-    if os.path.lexists(place) and not force:
-        message = f"{place} is there already, and stays as it is. Name another file, or pass --force."
+    if os.path.lexists(path) and not force:
+        message = f"{path} already exists. Pass another path, or --force to overwrite it."
         raise Failure(message, code="file_exists")
-    return place
+    return path
 
 
-def _report(facts: Facts, findings: list[Finding], place: Path, *, force: bool) -> None:
-    from upstash_helper.cli.doctor.report import text_of, write
+def _report(context: DoctorContext, results: list[CheckResult], path: Path, *, force: bool) -> None:
+    from upstash_helper.cli.doctor.report import report_text, write_report
 
     try:
-        with facts.session.progress("Writing the report"):
-            write(place, text_of(facts, findings), force=force)
+        with context.session.progress("Writing the report"):
+            write_report(path, report_text(context, results), force=force)
     except FileExistsError:
-        message = f"{place} has come into being meanwhile, and stays as it is. Name another file, or pass --force."
+        message = f"{path} was created in the meantime. Pass another path, or --force to overwrite it."
         raise Failure(message, code="file_exists") from None
     except OSError as error:
-        message = f"{place} cannot be written: {error.strerror}. Name a file in another folder."
+        message = f"{path} cannot be written: {error.strerror}. Pass another path."
         raise Failure(message, code="cannot_write") from error
-    if not facts.session.json:
-        note(
-            f"The report is {place}. Only you can read it. Secrets are left out; read it before you send it to anybody."
-        )
+    if not context.session.json:
+        note(f"The report is in {path}, readable only by you. Secrets were removed; check it before you share it.")
 
 
 def _mark(state: str) -> str:
     mark, color = _MARKS[state]
-    return styled(mark if _unicode() else _PLAIN[state], color)
+    return colored(mark if _unicode() else _ASCII_MARKS[state], color)
 
 
 def _unicode() -> bool:

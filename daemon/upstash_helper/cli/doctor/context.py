@@ -1,4 +1,4 @@
-"""What several checks of ``doctor`` go by: the settings, and the daemon's answer. Each is had once, by whoever asks."""
+"""What several checks of ``doctor`` need: the settings, and the daemon's status. Each is fetched once."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from upstash_helper.settings.profiles import Folders
 
 ANSWER_SECONDS: Final = 5.0
-"""The daemon answers from memory."""
+"""Enough for the daemon, which answers from memory."""
 
 
 def own_uid() -> int:
-    """Return this user's id; -1 on Windows, where users have no such numbers."""
+    """Return this user's id; -1 on Windows, which has no user ids."""
     if sys.platform == "win32":
         return -1
     return os.geteuid()
 
 
-class Answer(NamedTuple):
-    """The daemon's answer, or why there is none."""
+class DaemonAnswer(NamedTuple):
+    """The daemon's status, or why there is none."""
 
     status: DaemonStatus | None
     error: ClientError | None = None
@@ -36,43 +36,43 @@ class Answer(NamedTuple):
     """Whether a daemon holds the lock, even if it does not answer."""
 
 
-class Facts:
-    """One invocation's."""
+class DoctorContext:
+    """What the checks of one invocation share."""
 
     def __init__(self, session: Session) -> None:
         """
         Args:
-            session: Of the command line.
+            session: The command line's.
 
         Raises:
-            SettingsError: If the profile cannot be one.
+            SettingsError: If the profile's name is invalid.
         """
         self.session: Final = session
         self.folders: Final[Folders] = session.folders
-        self.world: Profile | None = None
+        self.profile: Profile | None = None
         self.settings = Settings()
-        """As they come, where they cannot be read."""
+        """The defaults, if the settings cannot be read."""
         self.settings_error: SettingsError | None = None
         try:
-            self.world = load_profile(profile=session.profile_flag)
-            self.settings = self.world.settings
+            self.profile = load_profile(profile=session.profile_flag)
+            self.settings = self.profile.settings
         except SettingsError as error:
             self.settings_error = error
-        self._turn = threading.Lock()
-        self._answer: Answer | None = None
+        self._lock = threading.Lock()
+        self._answer: DaemonAnswer | None = None
 
     def command(self, *arguments: str) -> str:
-        """Return a command line of ours for this profile, to be shown to the user."""
+        """Return an upstash-helper command line for this profile, to show to the user."""
         return self.session.command(*arguments)
 
-    def daemon(self) -> Answer:
-        """Return what the daemon says; it is asked once."""
-        with self._turn:
+    def daemon(self) -> DaemonAnswer:
+        """Return the daemon's answer. It is asked once."""
+        with self._lock:
             if self._answer is None:
                 self._answer = self._ask()
             return self._answer
 
-    def _ask(self) -> Answer:
+    def _ask(self) -> DaemonAnswer:
         from upstash_helper.client.daemon import DaemonClient
         from upstash_helper.protocol import discovery
         from upstash_helper.protocol.errors import ClientError
@@ -80,6 +80,6 @@ class Facts:
         runtime = self.folders.runtime
         try:
             client = DaemonClient.discover(runtime, timeout=ANSWER_SECONDS, start_command=self.command("start"))
-            return Answer(client.status(), running=True)
+            return DaemonAnswer(client.status(), running=True)
         except ClientError as error:
-            return Answer(None, error, running=discovery.is_running(runtime))
+            return DaemonAnswer(None, error, running=discovery.is_running(runtime))

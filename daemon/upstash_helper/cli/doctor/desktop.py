@@ -1,4 +1,4 @@
-"""The checks of the desktop: keyring, session bus, notifications, panel, browser."""
+"""Checks of the desktop: keyring, session bus, notifications, system tray, and browser."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 KEYRING_SECONDS: Final = 10.0
-"""It takes some tenths of one; a keyring that asks somebody, or hangs, takes for ever."""
+"""A working keyring takes a fraction of a second. One that waits for the user, or hangs, never returns."""
 CLEAN_UP_SECONDS: Final = 4.0
 BUS_SECONDS: Final = 3.0
 TRAY_SECONDS: Final = 12.0
@@ -33,8 +33,8 @@ _TEXT_BROWSERS: Final = frozenset({"www-browser", "lynx", "links", "elinks", "w3
 # --- the keyring ------------------------------------------------------------------------------------------------------
 
 
-class _Probed(msgspec.Struct):
-    """What ``storage.keyring_probe`` says."""
+class _ProbeOutput(msgspec.Struct):
+    """The output of ``storage.credentials.probe``."""
 
     state: Literal["ok", "locked", "absent", "broken"]
     kind: str
@@ -42,77 +42,81 @@ class _Probed(msgspec.Struct):
     left_behind: bool = False
 
 
-def keyring(facts: Facts, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS) -> Iterator[Finding]:
+def keyring(
+    context: DoctorContext, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS
+) -> Iterator[CheckResult]:
     """
-    Whether the keyring keeps what it is given: an entry is written, read back, and deleted.
+    Whether the keyring works: an entry is written, read back, and deleted.
 
     Args:
-        facts: What the checks go by.
-        seconds: That the probe has.
-        clean_up: Seconds that there are to delete what a probe left that had to be ended.
+        context: The settings and the daemon's status.
+        seconds: The time limit of the probe.
+        clean_up: The time limit for deleting the entry of a probe that was killed.
     """
-    from upstash_helper.cli.daemon.spawn import command_line
     from upstash_helper.cli.doctor import subprocesses
+    from upstash_helper.system.processes import command_line
 
-    name, store = "Keyring", _store(facts)
+    name, store = "Keyring", _store(context)
     if store != "keyring":
-        yield ok(name, f"not used: the API key is kept in {'a file' if store == 'file' else 'memory alone'}")
+        yield ok(name, f"not used: the API key is stored in {'a file' if store == 'file' else 'memory'}")
         return
     entry = f"doctor {secrets.token_hex(4)}"
-    ended = subprocesses.run(command_line(entry, module=_PROBE), seconds=seconds)
-    probed = ended.last_line(_Probed)
-    left_behind = probed is not None and probed.left_behind
-    if ended.code is None:
-        # It may have been ended between writing and deleting.
+    result = subprocesses.run(command_line(entry, module=_PROBE), seconds=seconds)
+    output = result.last_line(_ProbeOutput)
+    left_behind = output is not None and output.left_behind
+    if result.code is None:
+        # It may have been killed between writing and deleting.
         cleaned = subprocesses.run(command_line("--forget", entry, module=_PROBE), seconds=clean_up)
-        after = cleaned.last_line(_Probed)
+        after = cleaned.last_line(_ProbeOutput)
         left_behind = after is None or after.state not in {"ok", "absent"}
         yield error(
             name,
             f"no answer within {seconds:g} s: it hangs, or waits for you",
-            "Look for a window that asks for its password, or log in anew.",
+            "Look for a window that asks for its password, or log out and in again.",
         )
-    elif probed is None:
-        yield error(name, "the probe of the keyring failed", "Please report it: upstash-helper doctor --report")
+    elif output is None:
+        yield error(name, "the probe of the keyring failed", "Please report this: upstash-helper doctor --report")
     else:
-        yield _keyring(name, probed)
+        yield _keyring(name, output)
     if left_behind:
         yield warning(
             name,
-            f'an entry of the probe may be left in it: "upstash-helper", "{entry}"; it is of no use to anybody',
-            "Delete it with your desktop's password tool.",
+            f'a test entry may be left in it: "upstash-helper", "{entry}"; it contains no secret',
+            "Delete it with your desktop's password manager.",
         )
 
 
-def _store(facts: Facts) -> str:
-    """Return where the API key is kept: by the daemon that runs, which may have been told otherwise than the file."""
-    status = facts.daemon().status
-    kept = status.connection.credential_store if status else None
-    if kept is None:
-        return facts.settings.credential_store
-    return kept.kind if kept.kind in {"file", "memory"} else "keyring"
+def _store(context: DoctorContext) -> str:
+    """Return the credential store: the running daemon's, which may have been started with other settings."""
+    status = context.daemon().status
+    store = status.connection.credential_store if status else None
+    if store is None:
+        return context.settings.credential_store
+    return store.kind if store.kind in {"file", "memory"} else "keyring"
 
 
-def _keyring(name: str, probed: _Probed) -> Finding:
-    in_clear = 'or, on a machine without a keyring: credential_store = "file", which keeps the API key in clear'
-    match probed.state:
+def _keyring(name: str, output: _ProbeOutput) -> CheckResult:
+    or_file = 'or, on a machine without a keyring: credential_store = "file", which stores the API key in plaintext'
+    match output.state:
         case "ok":
-            return ok(name, f"{probed.kind}: an entry was written, read back and deleted")
+            return ok(name, f"{output.kind}: an entry was written, read back, and deleted")
         case "locked":
             return error(
-                name, f"locked. {probed.detail}", "Unlock it with your desktop's password tool, or log in anew."
+                name,
+                f"locked. {output.detail}",
+                "Unlock it with your desktop's password manager, or log out and in again.",
             )
         case "absent":
-            return error(name, f"none. {probed.detail}", f"Start one in your session, {in_clear}.")
+            return error(name, f"none. {output.detail}", f"Start one in your session, {or_file}.")
         case "broken":
-            return error(name, f"broken. {probed.detail}", f"See that it is running, {in_clear}.")
+            return error(name, f"broken. {output.detail}", f"Make sure that it is running, {or_file}.")
 
 
 # --- the session bus --------------------------------------------------------------------------------------------------
 
 
 class _NoBus(Exception):
-    """There is none, or it does not answer. ``str()`` says which."""
+    """There is no session bus, or it does not answer. ``str()`` says which."""
 
 
 @contextlib.contextmanager
@@ -123,12 +127,12 @@ def _bus() -> Iterator[Any]:
 
     address = session_bus_address()
     if address is None:
-        raise _NoBus("there is none")
+        raise _NoBus("no session bus")
     try:
         connection = open_dbus_connection(address, auth_timeout=BUS_SECONDS)
-    except Exception as problem:  # whatever the library raises, it is that
+    except Exception as problem:  # the library raises errors of many types
         why = problem.strerror if isinstance(problem, OSError) and problem.strerror else type(problem).__name__
-        raise _NoBus(f"it does not answer at {address}: {why}") from problem
+        raise _NoBus(f"no answer at {address}: {why}") from problem
     with contextlib.closing(connection):
         yield connection
 
@@ -140,12 +144,12 @@ def _ask_bus(connection: Any, method: str, signature: str = "", *body: object) -
     message = new_method_call(bus, method, signature or None, body)
     reply = connection.send_and_get_reply(message, timeout=BUS_SECONDS)
     if reply.header.message_type != MessageType.method_return:
-        raise _NoBus("it refuses to answer")
+        raise _NoBus("it returned an error")
     return reply.body[0]
 
 
-def session_bus(facts: Facts) -> Iterator[Finding]:
-    """Whether there is a session bus: keyring, notifications and the icon go over it."""
+def session_bus(context: DoctorContext) -> Iterator[CheckResult]:
+    """Whether the session bus works, which the keyring, notifications, and the tray icon use."""
     if sys.platform != "linux":
         return
     name = "Session bus"
@@ -153,43 +157,43 @@ def session_bus(facts: Facts) -> Iterator[Finding]:
         with _bus() as connection:
             names = _ask_bus(connection, "ListNames")
     except (_NoBus, OSError) as problem:
-        why = str(problem) if isinstance(problem, _NoBus) else f"it does not answer ({type(problem).__name__})"
-        needed = facts.settings.credential_store == "keyring"
-        lost = "no keyring, no notifications, and no icon" if needed else "no notifications and no icon"
-        fix = "Log in to a desktop, or start one for a session: dbus-run-session"
+        why = str(problem) if isinstance(problem, _NoBus) else f"no answer ({type(problem).__name__})"
+        keyring = context.settings.credential_store == "keyring"
+        lost = "no keyring, notifications, or tray icon" if keyring else "no notifications or tray icon"
+        fix = "Log in to a desktop, or start a session bus: dbus-run-session"
         yield warning(name, f"{why}: {lost}", fix)
         return
-    yield ok(name, f"it answers; {sum(1 for one in names if not one.startswith(':'))} services are on it")
+    yield ok(name, f"works; {sum(1 for one in names if not one.startswith(':'))} services")
 
 
-def notifications(facts: Facts) -> Iterator[Finding]:
+def notifications(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the desktop shows notifications."""
     name = "Notifications"
-    if not facts.settings.notifications:
-        yield ok(name, "not wanted: notifications = false")
+    if not context.settings.notifications:
+        yield ok(name, "turned off: notifications = false")
         return
     if sys.platform != "linux":
-        yield ok(name, "by the system's own means; not tried, for one would be shown")
+        yield ok(name, "shown by the system; not tested, because that would show one")
         return
     try:
         with _bus() as connection:
-            there = _ask_bus(connection, "NameHasOwner", "s", _NOTIFICATIONS)
-            startable = there or _NOTIFICATIONS in _ask_bus(connection, "ListActivatableNames")
+            running = _ask_bus(connection, "NameHasOwner", "s", _NOTIFICATIONS)
+            startable = running or _NOTIFICATIONS in _ask_bus(connection, "ListActivatableNames")
     except (_NoBus, OSError):
-        there = startable = False
-    if there:
-        yield ok(name, "the desktop's service is there")
+        running = startable = False
+    if running:
+        yield ok(name, "the desktop's notification service is running")
     elif startable:
-        yield ok(name, "the desktop's service starts when it is needed")
+        yield ok(name, "the desktop's notification service starts when needed")
     else:
         yield warning(
             name,
-            "no service of the desktop shows any, so you are not told that an app waits",
-            f"See who waits with: {facts.command('approvals', 'list')}",
+            "the desktop has no notification service, so requests for access are not announced",
+            f"List pending requests with: {context.command('approvals', 'list')}",
         )
 
 
-# --- the panel --------------------------------------------------------------------------------------------------------
+# --- the system tray --------------------------------------------------------------------------------------------------
 
 
 class _Backend(msgspec.Struct):
@@ -201,27 +205,27 @@ class _Problem(msgspec.Struct):
     detail: str
 
 
-def tray(facts: Facts) -> Iterator[Finding]:
-    """Whether an icon can be shown, and how: what `upstash-helper tray` would choose."""
-    from upstash_helper.cli.daemon.spawn import command_line
+def tray(context: DoctorContext) -> Iterator[CheckResult]:
+    """Whether a tray icon can be shown, and the backend that `upstash-helper tray` would use."""
     from upstash_helper.cli.doctor import subprocesses
+    from upstash_helper.system.processes import command_line
 
     name = "Tray"
-    command = command_line("--profile", facts.session.profile, "tray", "--check", "--json")
-    ended = subprocesses.run(command, seconds=TRAY_SECONDS)
-    found = ended.last_line(_Backend)
-    if ended.code == exit_codes.OK and found is not None:
-        yield ok(name, f"an icon can be shown, by the backend {found.backend}{_watcher()}")
+    command = command_line("--profile", context.session.profile, "tray", "--check", "--json")
+    result = subprocesses.run(command, seconds=TRAY_SECONDS)
+    found = result.last_line(_Backend)
+    if result.code == exit_codes.OK and found is not None:
+        yield ok(name, f"an icon can be shown, with the backend {found.backend}{_watcher()}")
         return
-    if ended.code is None:
-        detail = f"whether an icon can be shown was not known within {TRAY_SECONDS:g} s"
-        yield warning(name, detail, "See whether the desktop hangs. The helper does without the icon.")
+    if result.code is None:
+        detail = f"no answer within {TRAY_SECONDS:g} s"
+        yield warning(name, detail, "Find out whether the desktop hangs. The helper works without the icon.")
         return
-    problem = _problem_in(ended.err)
+    problem = _problem_in(result.err)
     if problem.code == "tray_not_installed":
-        yield ok(name, f"not installed, and not needed. {problem.detail}")
+        yield ok(name, f"not installed (optional). {problem.detail}")
     else:
-        yield warning(name, f"no icon can be shown. {problem.detail}{_watcher()}", "The helper does without it.")
+        yield warning(name, f"no icon can be shown. {problem.detail}{_watcher()}", "The helper works without it.")
 
 
 def _problem_in(text: str) -> _Problem:
@@ -229,40 +233,40 @@ def _problem_in(text: str) -> _Problem:
     try:
         return msgspec.json.decode(text.strip().rpartition("\n")[2], type=_Problem)
     except msgspec.MsgspecError:
-        return _Problem(code="failure", detail="The check of the icon failed.")
+        return _Problem(code="failure", detail="The check failed.")
 
 
 def _watcher() -> str:
-    """Return whether there is a panel that speaks StatusNotifierItem, where that is what panels speak."""
+    """Return on Linux whether a panel supports StatusNotifierItem."""
     if sys.platform != "linux":
         return ""
     try:
         with _bus() as connection:
-            there = _ask_bus(connection, "NameHasOwner", "s", _WATCHER)
+            running = _ask_bus(connection, "NameHasOwner", "s", _WATCHER)
     except (_NoBus, OSError):
         return ""
-    return f"; {_WATCHER} is {'there' if there else 'not there'}"
+    return f"; {_WATCHER} is {'available' if running else 'not available'}"
 
 
 # --- the browser ------------------------------------------------------------------------------------------------------
 
 
-def browser(facts: Facts) -> Iterator[Finding]:
-    """Which browser would be opened."""
+def browser(context: DoctorContext) -> Iterator[CheckResult]:
+    """The browser that would be opened."""
     import webbrowser
 
-    name, by_hand = "Browser", f"Open the address yourself: {facts.command('connect', '--no-browser')}"
-    if not facts.settings.open_browser:
-        yield ok(name, "not opened: open_browser = false")
+    name, manual = "Browser", f"Open the address yourself: {context.command('connect', '--no-browser')}"
+    if not context.settings.open_browser:
+        yield ok(name, "turned off: open_browser = false")
         return
     try:
         found = webbrowser.get()
     except webbrowser.Error:
-        yield warning(name, "none was found", by_hand)
+        yield warning(name, "no browser was found", manual)
         return
-    called = str(getattr(found, "name", "") or type(found).__name__)
-    from_environment = " (BROWSER says so)" if os.environ.get("BROWSER") else ""
-    if called in _TEXT_BROWSERS:
-        yield warning(name, f"{called}, which shows text alone and cannot show the sign-in", by_hand)
+    browser_name = str(getattr(found, "name", "") or type(found).__name__)
+    from_environment = " (set by BROWSER)" if os.environ.get("BROWSER") else ""
+    if browser_name in _TEXT_BROWSERS:
+        yield warning(name, f"{browser_name}, a text browser, which cannot show the sign-in", manual)
     else:
-        yield ok(name, f"{called}{from_environment}")
+        yield ok(name, f"{browser_name}{from_environment}")

@@ -1,8 +1,7 @@
 """
-How an address of the loopback interface is: free, or who has it.
+The state of a loopback address: free, or who listens on it.
 
-The system is asked, and nobody is connected to where that can be avoided: a connection would start what a service
-manager starts on demand.
+This asks the system, and connects only if that does not answer: a connection would start a socket-activated service.
 """
 
 from __future__ import annotations
@@ -18,35 +17,35 @@ CONNECT_SECONDS: Final = 1.0
 FAMILIES: Final = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
 
 
-class Held(NamedTuple):
-    """How an address is."""
+class AddressState(NamedTuple):
+    """The state of an address."""
 
     state: Literal["free", "absent", "taken", "on-demand"]
-    """``absent``: the machine has none such. ``on-demand``: the user's systemd has it, and starts what is behind it."""
+    """``absent``: this machine has no such address. ``on-demand``: the user's systemd listens for a service."""
     holder: str = ""
 
 
-def look(host: str, port: int) -> Held:
-    """Return how an address of the loopback interface is."""
+def state_of(host: str, port: int) -> AddressState:
+    """Return the state of a loopback address."""
     if not _exists(host):
-        return Held("absent")
+        return AddressState("absent")
     listening = ports.listeners(port)
     if listening is None:
-        return Held("taken", "another program") if _answers(host, port) else Held("free")
-    # The exact address is a better match than one that stands for all.
+        return AddressState("taken", "another program") if _answers(host, port) else AddressState("free")
+    # The exact address takes precedence over the wildcard address.
     wanted = [one for own in (host, ports.ANY[host]) for one in listening if one[0] == own]
     if not wanted and any(ip == "::" for ip, _ in listening) and _answers(host, port):
-        wanted = [one for one in listening if one[0] == "::"]  # which may stand for IPv4 as well
+        wanted = [one for one in listening if one[0] == "::"]  # which may accept IPv4 connections as well
     if not wanted:
-        return Held("free")
+        return AddressState("free")
     ip, pid = wanted[0]
     if pid is None:
-        return Held("taken", ports.describe_owner(ip, port))
-    return Held("on-demand" if _is_own_systemd(pid) else "taken", ports.describe_process(pid))
+        return AddressState("taken", ports.describe_owner(ip, port))
+    return AddressState("on-demand" if _is_own_systemd(pid) else "taken", ports.describe_process(pid))
 
 
 def address(host: str, port: int) -> str:
-    """Return an address as URLs have it."""
+    """Return an address as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -57,7 +56,7 @@ def _is_own_systemd(pid: int) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        # That of the whole system, process 1, has sockets for others.
+        # Process 1 is the system's, which listens for other services.
         return process.name() == "systemd" and pid != 1 and process.uids().real == own_uid()
     except psutil.Error:
         return False

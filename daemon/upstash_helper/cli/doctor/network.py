@@ -1,4 +1,4 @@
-"""The checks of the way to Upstash: names, addresses, the proxy, TLS, the clock. Nobody else is asked anything."""
+"""Checks of the connection to Upstash: DNS, TCP, the proxy, TLS, and the clock. No other host is contacted."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 REACH_SECONDS: Final = 3.0
-"""For each step: a name, an address, a handshake."""
+"""For each step: resolving a name, connecting, a handshake."""
 MOST_SKEW: Final = 60.0
-"""Seconds. Beyond it certificates and tokens begin to look expired, or not valid yet."""
+"""In seconds. With more, certificates and tokens begin to look expired or not yet valid."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_LOOK: Final = "Look at the network, the firewall, and the proxy settings of this machine."
+_CHECK_NETWORK: Final = "Check this machine's network, firewall, and proxy settings."
 
 
 class _Route(msgspec.Struct, frozen=True, kw_only=True):
-    """The way to a service."""
+    """The route to a service."""
 
     host: str
     port: int
@@ -41,17 +41,17 @@ class _Route(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first(self) -> tuple[str, int]:
-        """The address that is connected to."""
+        """The address to connect to."""
         return self.proxy or (self.host, self.port)
 
     @property
-    def words(self) -> str:
-        """That address for a person; what a proxy's password is stays out of it."""
+    def description(self) -> str:
+        """That address as text, without a proxy's password."""
         host, port = self.first
         return f"the proxy {host}:{port} for {self.host}" if self.proxy else f"{host}:{port}"
 
     def connection(self, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
-        """Return a connection that is not yet open."""
+        """Return a connection that is not open yet."""
         host, port = self.first
         if not self.tls or context is None:
             connection = http.client.HTTPConnection(host, port, timeout=REACH_SECONDS)
@@ -62,31 +62,31 @@ class _Route(msgspec.Struct, frozen=True, kw_only=True):
         return connection
 
 
-def sign_in(facts: Facts) -> Iterator[Finding]:
-    """Whether the authorization server can be reached, and is who it says."""
-    yield from _reached("Sign-in", facts.settings.auth_url)
+def sign_in(context: DoctorContext) -> Iterator[CheckResult]:
+    """Whether the authorization server is reachable, with a valid certificate."""
+    yield from _reachable("Sign-in", context.settings.auth_url)
 
 
-def developer_api(facts: Facts) -> Iterator[Finding]:
-    """Whether the Developer API can be reached, and is who it says."""
-    yield from _reached("Developer API", facts.settings.api_url)
+def developer_api(context: DoctorContext) -> Iterator[CheckResult]:
+    """Whether the Developer API is reachable, with a valid certificate."""
+    yield from _reachable("Developer API", context.settings.api_url)
 
 
-def _reached(name: str, url: str) -> Iterator[Finding]:
+def _reachable(name: str, url: str) -> Iterator[CheckResult]:
     route = _route(url)
     host, port = route.first
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as problem:
-        fix = "Look at the network, and at the name servers of this machine."
-        yield error(name, f"the name {host} cannot be resolved: {_reason(problem)}", fix)
+        fix = "Check this machine's network and DNS settings."
+        yield error(name, f"{host} cannot be resolved: {_reason(problem)}", fix)
         return
     try:
         socket.create_connection((host, port), timeout=REACH_SECONDS).close()
     except OSError as problem:
-        yield error(name, f"{route.words} cannot be reached: {_reason(problem)}", _LOOK)
+        yield error(name, f"{route.description} is not reachable: {_reason(problem)}", _CHECK_NETWORK)
         return
-    yield ok(name, f"{route.words} can be reached")
+    yield ok(name, f"{route.description} is reachable")
     if route.tls:
         yield _tls(route)
 
@@ -94,7 +94,7 @@ def _reached(name: str, url: str) -> Iterator[Finding]:
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
-def _tls(route: _Route) -> Finding:
+def _tls(route: _Route) -> CheckResult:
     name = "TLS"
     connection = route.connection(ssl.create_default_context())
     try:
@@ -107,41 +107,41 @@ def _tls(route: _Route) -> Finding:
         detail = f"{route.host}: the certificate is not trusted: {problem.verify_message}.{by}"
         return error(name, detail, _fix_of(problem))
     except ssl.SSLError as problem:
-        detail = f"{route.host}: no TLS: {(problem.reason or 'the handshake failed').replace('_', ' ').lower()}"
-        return error(name, detail, "Something on the way does not speak TLS: look at the proxy and the firewall.")
+        detail = f"{route.host}: TLS failed: {(problem.reason or 'the handshake failed').replace('_', ' ').lower()}"
+        return error(name, detail, "A proxy or firewall on the route may not support TLS. Check them.")
     except (OSError, http.client.HTTPException) as problem:
-        # A proxy that will not pass it on says so in an OSError without a number.
-        return error(name, f"{route.words}: no TLS: {_reason(problem)}", _LOOK)
+        # A proxy that refuses to connect causes an OSError without a number.
+        return error(name, f"{route.description}: TLS failed: {_reason(problem)}", _CHECK_NETWORK)
 
 
 def _described(connected: socket.socket) -> str:
     if not isinstance(connected, ssl.SSLSocket):
         return "no TLS"
     certificate = connected.getpeercert() or {}
-    return f"{connected.version()}, a certificate of {_issuer_in(certificate) or 'a trusted issuer'}"
+    return f"{connected.version()}, certificate issued by {_issuer_in(certificate) or 'a trusted issuer'}"
 
 
 def _fix_of(problem: ssl.SSLCertVerificationError) -> str:
     # x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_HOSTNAME_MISMATCH
     if problem.verify_code in {9, 10}:
-        return "See whether the clock of this machine is right; if it is, whoever issued it must renew it."
+        return "Check this machine's clock. If it is right, the certificate's owner has to renew it."
     if problem.verify_code == 62:
-        return "Something on the way answers in its place: look at the proxy, the name servers and /etc/hosts."
+        return "Another server answers in its place. Check the proxy, DNS, and /etc/hosts."
     return (
-        "If your company's proxy looks into connections, have it trusted: put its certificate in a file, name that in"
-        " SSL_CERT_FILE where the daemon is started, and restart it. Else do not go on in this network."
+        "If your company's proxy inspects TLS, put its certificate in a file, set SSL_CERT_FILE to that file where the"
+        " daemon is started, and restart it. Otherwise do not use this network."
     )
 
 
 def _issuer(route: _Route) -> str:
     """
-    Return who issued the certificate that was not trusted.
+    Return the issuer of a certificate that is not trusted.
 
-    The library takes apart only certificates that it trusts. So this one is fetched without trust, and then trusted for
-    a second handshake, in which nothing is sent.
+    The ssl module parses only trusted certificates. So the certificate is first fetched without verification, and then
+    trusted for a second handshake, in which no data is sent.
     """
     try:
-        with contextlib.closing(route.connection(_trusting_anybody())) as connection:
+        with contextlib.closing(route.connection(_unverified())) as connection:
             connection.connect()
             der = _certificate(connection)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -160,8 +160,8 @@ def _certificate(connection: http.client.HTTPConnection) -> bytes:
     return found or b""
 
 
-def _trusting_anybody() -> ssl.SSLContext:
-    """For what is not secret and not believed: who issued a certificate, and what time it is elsewhere."""
+def _unverified() -> ssl.SSLContext:
+    """Return a context without verification, to learn a certificate's issuer or a server's clock. No secret is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -179,45 +179,45 @@ def _issuer_in(certificate: object) -> str:
 # --- the clock --------------------------------------------------------------------------------------------------------
 
 
-def clock(facts: Facts) -> Iterator[Finding]:
+def clock(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether this machine's clock agrees with the authorization server's."""
-    name, route = "Clock", _route(facts.settings.auth_url)
+    name, route = "Clock", _route(context.settings.auth_url)
     began = time.time()
     try:
-        date = _date(route, facts.settings.auth_url)
+        date = _date(route, context.settings.auth_url)
     except (OSError, http.client.HTTPException) as problem:
-        yield warning(name, f"it could not be compared with that of {route.host}: {_reason(problem)}")
+        yield warning(name, f"could not be compared with {route.host}: {_reason(problem)}")
         return
     ended = time.time()
     if date is None:
-        yield warning(name, f"it could not be compared with that of {route.host}, which does not tell the time")
+        yield warning(name, f"could not be compared with {route.host}, which sends no date")
         return
-    # The header has whole seconds, and was written at some moment between the two.
+    # The header has whole seconds, and was written some time between the two.
     skew = 0.0 if began - 1 <= date <= ended else (began + ended) / 2 - date - 0.5
     if abs(skew) <= MOST_SKEW:
-        yield ok(name, f"right within {max(abs(skew), 1):.0f} s, by that of {route.host}")
+        yield ok(name, f"agrees with {route.host} within {max(abs(skew), 1):.0f} s")
         return
     which = "ahead of" if skew > 0 else "behind"
-    detail = f"{_span(abs(skew))} {which} that of {route.host}: certificates and sign-ins may be refused for it"
-    yield warning(name, detail, _CLOCK_FIX.get(sys.platform, "Set it by the network's time."))
+    detail = f"{_span(abs(skew))} {which} {route.host}: certificates and sign-ins may be rejected"
+    yield warning(name, detail, _CLOCK_FIX.get(sys.platform, "Synchronize it with network time."))
 
 
 _CLOCK_FIX: Final = {
-    "linux": "Have it set by the network's time: timedatectl set-ntp true",
-    "darwin": "Have it set by the network's time: System Settings, General, Date & Time",
-    "win32": "Have it set by the network's time: w32tm /resync",
+    "linux": "Synchronize it with network time: timedatectl set-ntp true",
+    "darwin": "Synchronize it with network time: System Settings > General > Date & Time",
+    "win32": "Synchronize it with network time: w32tm /resync",
 }
 
 
 def _date(route: _Route, url: str) -> float | None:
-    # Whoever it is that answers: where the clock is wrong, a certificate may not be trusted for that very reason.
-    with contextlib.closing(route.connection(_trusting_anybody())) as connection:
+    # Without verification: a wrong clock is itself a reason why a certificate may not be trusted.
+    with contextlib.closing(route.connection(_unverified())) as connection:
         through = route.proxy and not route.tls
         connection.request("HEAD", url if through else "/", headers=route.proxy_headers if through else {})
         with connection.getresponse() as response:
-            said = response.headers.get("Date", "")
+            date = response.headers.get("Date", "")
     try:
-        return parsedate_to_datetime(said).timestamp()
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -229,7 +229,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-# --- the way ----------------------------------------------------------------------------------------------------------
+# --- the route --------------------------------------------------------------------------------------------------------
 
 
 def _route(url: str) -> _Route:
@@ -250,7 +250,7 @@ def _route(url: str) -> _Route:
 
 
 def _proxy(scheme: str, host: str) -> str | None:
-    """Return the proxy that the daemon uses: the system's, as curl would."""
+    """Return the proxy that the daemon uses: the system's, as for curl."""
     from urllib.request import getproxies, proxy_bypass
 
     if host in _LOOPBACK or proxy_bypass(host):

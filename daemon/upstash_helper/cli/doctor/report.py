@@ -1,8 +1,7 @@
 """
-The report of ``doctor``: one text that a person can read through before it is sent to anybody.
+The report of ``doctor``: one text file, which its user can read before sharing it.
 
-Everything in it goes through ``redaction``; nothing is read for it that holds a secret, but for what is known to be one
-and is looked for in the rest.
+Everything in it is redacted. The only secrets that are read for it are those that are then removed from the rest.
 """
 
 from __future__ import annotations
@@ -21,88 +20,97 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from upstash_helper import __version__
-from upstash_helper.cli.doctor.redaction import GONE, Redactor
-from upstash_helper.cli.output import shown
+from upstash_helper.cli.output import printable
+from upstash_helper.system.redaction import REDACTED, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from upstash_helper.cli.doctor.check import Finding
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.check import CheckResult
+    from upstash_helper.cli.doctor.context import DoctorContext
 
 LOG_LINES: Final = 200
 _LOG_BYTES: Final = 256_000
-"""Of the end of a log, which is read at most: a line has some hundreds."""
+"""How much of the end of a log is read. A line has some hundred bytes."""
 _LONGEST_LINE: Final = 4000
 
 _PREFACE: Final = (
-    "Secrets, e-mail addresses, and the names of databases' hosts, of this machine and of its user are left out by a"
-    " program, which may have overlooked one: read it before you send it to anybody."
+    "Secrets, email addresses, database hosts, and the names of this machine and its user were removed automatically."
+    " That may have missed some, so check the report before you share it."
 )
 _MARKS: Final = {"ok": "✓", "warning": "!", "error": "✗"}
-_NAME_OF_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
+_REQUIREMENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def text_of(facts: Facts, findings: Sequence[Finding]) -> str:
+def report_text(context: DoctorContext, results: Sequence[CheckResult]) -> str:
     """Return the report."""
-    redactor = redactor_for(facts)
+    redactor = redactor_for(context)
     parts = [
-        "# A report of upstash-helper",
+        "# upstash-helper report",
         f"Version {__version__}, written {time.strftime('%Y-%m-%d %H:%M:%S %z')}. {_PREFACE}",
-        _section("Checks", _checks(findings), redactor),
+        _section("Checks", _checks(results), redactor),
         _section("Versions", _versions(), redactor),
-        _section("Settings", _settings(facts), redactor),
-        _section("Daemon", _daemon(facts, redactor), redactor),
-        _section(f"The end of {facts.folders.log_file.name}", _log(facts.folders.log_file, redactor), redactor),
-        _section("The end of start.log", _log(facts.folders.logs / "start.log", redactor), redactor),
+        _section("Settings", _settings(context), redactor),
+        _section("Daemon", _daemon(context, redactor), redactor),
+        _section(f"Last lines of {context.folders.log_file.name}", _log(context.folders.log_file, redactor), redactor),
+        _section("Last lines of start.log", _log(context.folders.logs / "start.log", redactor), redactor),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def write(place: Path, text: str, *, force: bool) -> None:
+def write_report(path: Path, text: str, *, force: bool) -> None:
     """
-    Write the report to a file that this user alone can read.
+    Write the report to a file that only this user can read.
 
     Args:
-        place: The file.
+        path: The file.
         text: The report.
-        force: Replace what is there.
+        force: Replace an existing file.
 
     Raises:
-        FileExistsError: If something is there, and ``force`` does not say that it may be replaced.
+        FileExistsError: If it exists and ``force`` is false.
         OSError: If it cannot be written.
     """
     from upstash_helper.system import private_files
 
     data = text.encode("utf-8", "replace")
     if force:
-        private_files.write(place, data)
+        private_files.write(path, data)
     else:
-        private_files.create(place, data)
+        private_files.create(path, data)
 
 
-def redactor_for(facts: Facts) -> Redactor:
-    """Return what takes out of a text what is not for others, with what is known of this machine and this user."""
+def redactor_for(context: DoctorContext) -> Redactor:
+    """Return a redactor that knows this machine, this user, and the secrets of this profile."""
     user = ""
     with contextlib.suppress(OSError, KeyError, ImportError):
         user = getpass.getuser()
     home = ""
     with contextlib.suppress(RuntimeError):
         home = str(Path.home())
-    return Redactor(home=home, user=user, host=platform.node(), known=dict(_known(facts)))
+    return Redactor(home=home, user=user, host=platform.node(), known=dict(_known_secrets(context)))
 
 
-def _known(facts: Facts) -> Iterator[tuple[str, str]]:
+def _known_secrets(context: DoctorContext) -> Iterator[tuple[str, str]]:
+    """Yield secrets, and other values that must not be shared, with their replacements."""
+    from urllib.parse import unquote, urlsplit
+    from urllib.request import getproxies
+
     from upstash_helper.protocol import discovery
     from upstash_helper.protocol.errors import ClientError
 
-    if facts.settings.client_id:
-        yield facts.settings.client_id, _shortened(facts.settings.client_id)
+    for proxy in getproxies().values():
+        with contextlib.suppress(ValueError):
+            password = urlsplit(proxy if "//" in proxy else f"//{proxy}").password
+            if password:
+                yield unquote(password), REDACTED
+    if context.settings.client_id:
+        yield context.settings.client_id, _shortened(context.settings.client_id)
     with contextlib.suppress(ClientError):
-        found = discovery.read(facts.folders.runtime)
+        found = discovery.read(context.folders.runtime)
         if found is not None:
-            yield found.owner_token, GONE
-    status = facts.daemon().status
+            yield found.owner_token, REDACTED
+    status = context.daemon().status
     account = status.connection.account if status else None
     if account is not None:
         name, _, domain = account.email.partition("@")
@@ -113,11 +121,11 @@ def _shortened(client_id: str) -> str:
     return f"{client_id[:4]}…"
 
 
-def _checks(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings:
-        yield f"{_MARKS[finding.state]} {finding.name}: {finding.detail}"
-        if finding.fix:
-            yield f"  → {finding.fix}"
+def _checks(results: Sequence[CheckResult]) -> Iterator[str]:
+    for result in results:
+        yield f"{_MARKS[result.state]} {result.name}: {result.detail}"
+        if result.fix:
+            yield f"  → {result.fix}"
 
 
 def _versions() -> Iterator[str]:
@@ -128,9 +136,9 @@ def _versions() -> Iterator[str]:
     try:
         required = metadata.requires("upstash-helper") or []
     except metadata.PackageNotFoundError:
-        yield "upstash-helper is not installed as a package here, so what it needs is not known"
+        yield "upstash-helper is not installed as a package, so its requirements are unknown"
         return
-    names = {match[0] for line in required if (match := _NAME_OF_REQUIREMENT.match(line))}
+    names = {match[0] for line in required if (match := _REQUIREMENT_NAME.match(line))}
     for name in sorted(names, key=str.lower):
         try:
             yield f"{name} {metadata.version(name)}"
@@ -138,23 +146,23 @@ def _versions() -> Iterator[str]:
             yield f"{name}: not installed"
 
 
-def _settings(facts: Facts) -> Iterator[str]:
-    if facts.world is None:
-        yield f"They cannot be used: {facts.settings_error}"
+def _settings(context: DoctorContext) -> Iterator[str]:
+    if context.profile is None:
+        yield f"The settings are invalid: {context.settings_error}"
         return
-    yield f"profile = {facts.world.profile}"
-    for key, value in msgspec.structs.asdict(facts.settings).items():
-        said = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
-        yield f"{key} = {said}    (from: {facts.world.sources.get(key, 'default')})"
+    yield f"profile = {context.profile.profile}"
+    for key, value in msgspec.structs.asdict(context.settings).items():
+        text = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
+        yield f"{key} = {text}    (from: {context.profile.sources.get(key, 'default')})"
 
 
-def _daemon(facts: Facts, redactor: Redactor) -> Iterator[str]:
-    answer = facts.daemon()
+def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
+    answer = context.daemon()
     if answer.status is None:
         yield f"No answer. {answer.error or ''}"
         return
-    told = redactor.value(msgspec.to_builtins(answer.status))
-    yield from msgspec.json.format(msgspec.json.encode(told), indent=2).decode().splitlines()
+    status = redactor.value(msgspec.to_builtins(answer.status))
+    yield from msgspec.json.format(msgspec.json.encode(status), indent=2).decode().splitlines()
 
 
 def _log(file: Path, redactor: Redactor) -> Iterator[str]:
@@ -164,17 +172,17 @@ def _log(file: Path, redactor: Redactor) -> Iterator[str]:
             log.seek(max(log.tell() - _LOG_BYTES, 0))
             text = log.read().decode("utf-8", "replace")
     except FileNotFoundError:
-        yield "There is none."
+        yield "The file does not exist."
         return
     except OSError as error:
-        yield f"It cannot be read: {error.strerror}"
+        yield f"The file cannot be read: {error.strerror}"
         return
     for line in text.splitlines()[-LOG_LINES:]:
         yield _line(line, redactor)
 
 
 def _line(line: str, redactor: Redactor) -> str:
-    """Return a line of the log without secrets; its fields are seen to one by one, so that no escape hides anything."""
+    """Return a line of the log, redacted field by field: JSON escapes could hide a secret from the patterns."""
     try:
         fields: Any = msgspec.json.decode(line)
     except msgspec.MsgspecError:
@@ -183,9 +191,9 @@ def _line(line: str, redactor: Redactor) -> str:
 
 
 def _section(title: str, lines: Iterator[str], redactor: Redactor) -> str:
-    """Return a section whose lines are shown as they are: what a log holds is neither a heading nor a link."""
-    # Cut after what is secret is out: half a secret has no form to be known by.
-    cleaned = [shown(redactor.text(line))[:_LONGEST_LINE] for line in lines]
-    body = "\n".join(cleaned) or "Nothing."
+    """Return a section with its lines in a code block, so that nothing in a log becomes a heading or a link."""
+    # Truncated after redaction: half a secret would match no pattern.
+    cleaned = [printable(redactor.text(line))[:_LONGEST_LINE] for line in lines]
+    body = "\n".join(cleaned) or "(empty)"
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", body)), 3)
     return f"## {redactor.text(title)}\n\n{fence}text\n{body}\n{fence}"

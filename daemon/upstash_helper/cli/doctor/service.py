@@ -1,4 +1,4 @@
-"""The checks of how the helper is started: by which service, and what the session gives it."""
+"""Checks of the installed service and of the user's session."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.cli.doctor.check import Finding, error, ok, warning
+from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 from upstash_helper.cli.doctor.context import own_uid
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upstash_helper.cli.doctor.context import Facts
+    from upstash_helper.cli.doctor.context import DoctorContext
     from upstash_helper.service.control import Installed
 
 ASK_SECONDS: Final = 4.0
 
 _NAME: Final = "Service"
-_BY_ITSELF: Final = frozenset({"enabled", "enabled-runtime", "generated"})
-"""What systemctl(1) calls the units that it starts."""
+_ENABLED: Final = frozenset({"enabled", "enabled-runtime", "generated"})
+"""The states in which systemd starts a unit, as in systemctl(1)."""
 
 
 class _Unit(NamedTuple):
-    """What systemd says of a unit."""
+    """systemd's state of a unit."""
 
     enabled: str
     active: str
@@ -35,69 +35,71 @@ class _Unit(NamedTuple):
         return f"{self.enabled}, {self.active}"
 
 
-def service(facts: Facts) -> Iterator[Finding]:
-    """Whether the helper starts by itself: installed, enabled, running."""
+def service(context: DoctorContext) -> Iterator[CheckResult]:
+    """Whether the helper is installed, starts at login, and is running."""
     from upstash_helper.service.control import find
 
-    install = f"To have it start by itself: {facts.command('install')}"
-    profile = facts.session.profile
-    of_profile = "" if profile == DEFAULT_PROFILE else f"-{profile}"
-    installed = find(profile, facts.folders)
+    install = f"Install it with: {context.command('install')}"
+    profile = context.session.profile
+    suffix = "" if profile == DEFAULT_PROFILE else f"-{profile}"
+    installed = find(profile, context.folders)
     if installed is not None and installed.manager == "xdg-autostart":
         yield ok(_NAME, f"the desktop starts it at login ({installed.files[0]})")
     elif sys.platform == "linux":
-        yield _systemd(f"upstash-helper{of_profile}", install)
+        yield _systemd(f"upstash-helper{suffix}", install)
     elif sys.platform == "darwin":
-        yield _launchd(f"io.upstash-helper.daemon{of_profile}", install)
+        yield _launchd(f"io.upstash-helper.daemon{suffix}", install)
     else:
-        yield ok(_NAME, "not looked at: this system has no service manager that could be asked as a user")
+        yield ok(_NAME, "not checked: this system has no service manager for users")
     if installed is not None:
-        yield from _as_installed(facts, installed)
+        yield from _installation(context, installed)
 
 
-def _as_installed(facts: Facts, found: Installed) -> Iterator[Finding]:
-    """What is not as an installation today would make it."""
+def _installation(context: DoctorContext, found: Installed) -> Iterator[CheckResult]:
+    """Yield what `install` would change."""
     from upstash_helper.service import planner
-    from upstash_helper.service.facts import gather
+    from upstash_helper.service.context import detect_context
 
-    install = facts.command("install")
+    install = context.command("install")
     program = found.program[:1]
     if program and not Path(program[0]).exists():
-        yield error(_NAME, f"{found.files[0]} starts {program[0]}, which has gone", f"Install it anew: {install}")
+        yield error(
+            _NAME, f"{found.files[0]} starts {program[0]}, which no longer exists", f"Install it again: {install}"
+        )
         return
     changed = [str(path) for path in found.changed_files()]
     if changed:
-        detail = f"changed by hand since it was installed: {', '.join(changed)}"
-        yield warning(_NAME, detail, f"To have it as it was, with a copy kept: {install} --force")
-    elif facts.world is not None and planner.is_outdated(gather(facts.session.profile_flag)):
-        detail = "what starts at login is of another version, port or program than this command's"
-        yield warning(_NAME, detail, f"Bring it up to date: {install}")
+        detail = f"modified since it was installed: {', '.join(changed)}"
+        yield warning(_NAME, detail, f"To restore it and keep a copy: {install} --force")
+    elif context.profile is not None and planner.is_outdated(detect_context(context.session.profile_flag)):
+        detail = "the installed service is for another version, port, or program"
+        yield warning(_NAME, detail, f"Update it: {install}")
 
 
-def _systemd(name: str, install: str) -> Finding:
-    there: dict[str, _Unit] = {}
+def _systemd(name: str, install: str) -> CheckResult:
+    units: dict[str, _Unit] = {}
     for unit in (f"{name}.socket", f"{name}.service"):
         state = _unit(unit)
         if state is None:
             # Containers, and distributions without systemd.
-            return ok(_NAME, "no systemd of this user answers here, so the helper is started by hand or by the desktop")
+            return ok(_NAME, "there is no systemd for this user, so the helper is started manually or by the desktop")
         if state.enabled != "not-found":
-            there[unit] = state
-    if not there:
-        return warning(_NAME, "not installed: the helper does not start by itself", install)
-    detail = "; ".join(f"{unit}: {state}" for unit, state in there.items())
-    failed = [unit for unit, state in there.items() if state.active == "failed"]
+            units[unit] = state
+    if not units:
+        return warning(_NAME, "not installed: the helper does not start at login", install)
+    detail = "; ".join(f"{unit}: {state}" for unit, state in units.items())
+    failed = [unit for unit, state in units.items() if state.active == "failed"]
     if failed:
-        fix = f"Look why: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
+        fix = f"See: journalctl --user -u {failed[0]}; then: systemctl --user restart {failed[0]}"
         return error(_NAME, detail, fix)
-    if not any(state.enabled in _BY_ITSELF for state in there.values()):
-        fix = f"systemctl --user enable --now {next(iter(there))}"
-        return warning(_NAME, f"{detail}: it does not start by itself", fix)
+    if not any(state.enabled in _ENABLED for state in units.values()):
+        fix = f"systemctl --user enable --now {next(iter(units))}"
+        return warning(_NAME, f"{detail}: it does not start at login", fix)
     return ok(_NAME, detail)
 
 
 def _unit(unit: str) -> _Unit | None:
-    """Return how a unit of the user's is; None if there is no systemd to ask."""
+    """Return a user unit's state; None if there is no systemd."""
     enabled = _systemctl("is-enabled", unit)
     if enabled is None:
         return None
@@ -108,61 +110,65 @@ def _systemctl(verb: str, unit: str) -> str | None:
     from upstash_helper.cli.doctor import subprocesses
 
     try:
-        ended = subprocesses.run(("systemctl", "--user", verb, unit), seconds=ASK_SECONDS)
+        result = subprocesses.run(("systemctl", "--user", verb, unit), seconds=ASK_SECONDS)
     except OSError:
         return None
-    word = ended.out.strip()
-    if word:
-        return word
-    # It says nothing on stdout of a unit that does not exist (before systemd 253), nor without a manager.
-    return "not-found" if "No such file" in ended.err or "not-found" in ended.err else None
+    state = result.out.strip()
+    if state:
+        return state
+    # stdout is empty for a unit that does not exist (before systemd 253), and without a manager.
+    return "not-found" if "No such file" in result.err or "not-found" in result.err else None
 
 
-def _launchd(label: str, install: str) -> Finding:
+def _launchd(label: str, install: str) -> CheckResult:
     from upstash_helper.cli.doctor import subprocesses
 
     try:
-        ended = subprocesses.run(("/bin/launchctl", "print", f"gui/{own_uid()}/{label}"), seconds=ASK_SECONDS)
+        result = subprocesses.run(("/bin/launchctl", "print", f"gui/{own_uid()}/{label}"), seconds=ASK_SECONDS)
     except OSError:
-        return ok(_NAME, "launchd cannot be asked here")
-    if ended.code != 0:
-        return warning(_NAME, "not installed: the helper does not start by itself", install)
-    states = [line.strip() for line in ended.out.splitlines() if line.strip().startswith("state = ")]
+        return ok(_NAME, "launchd is not available")
+    if result.code != 0:
+        return warning(_NAME, "not installed: the helper does not start at login", install)
+    states = [line.strip() for line in result.out.splitlines() if line.strip().startswith("state = ")]
     return ok(_NAME, f"{label}: {states[0] if states else 'loaded'}")
 
 
-def session(_: Facts) -> Iterator[Finding]:
-    """What the session gives: a runtime folder, and whether programs outlive it."""
+def session(_: DoctorContext) -> Iterator[CheckResult]:
+    """Whether the session has a runtime folder, and whether services outlive it."""
     if sys.platform != "linux":
         return
     name = "Session"
     folder = os.environ.get("XDG_RUNTIME_DIR")
     if not folder:
-        yield ok(name, f"no XDG_RUNTIME_DIR, so the runtime files are with the state; {_linger()}")
+        yield ok(name, f"XDG_RUNTIME_DIR is not set, so the runtime files are in the state folder; {_linger()}")
         return
     try:
         found = Path(folder).stat()
     except OSError as problem:
-        fix = "Log in anew, or unset XDG_RUNTIME_DIR (su and sudo may have kept another user's)."
+        fix = "Log out and in again, or unset XDG_RUNTIME_DIR (su and sudo may have kept another user's)."
         yield error(name, f"XDG_RUNTIME_DIR is {folder}, which cannot be used: {problem.strerror}", fix)
         return
     if found.st_uid != own_uid():
         fix = "Log in as yourself, or unset XDG_RUNTIME_DIR (su and sudo may have kept another user's)."
-        yield error(name, f"XDG_RUNTIME_DIR is {folder}, which belongs to the user with id {found.st_uid}", fix)
+        yield error(name, f"XDG_RUNTIME_DIR is {folder}, which is owned by the user with id {found.st_uid}", fix)
     elif stat.S_IMODE(found.st_mode) & 0o077:
         # XDG Base Directory Specification: its access mode must be 0700.
         mode = stat.S_IMODE(found.st_mode)
-        yield warning(name, f"XDG_RUNTIME_DIR is {folder} with mode {mode:04o}, open to others", f"chmod 700 {folder}")
+        yield warning(
+            name, f"XDG_RUNTIME_DIR is {folder} with mode {mode:04o}, accessible to other users", f"chmod 700 {folder}"
+        )
     else:
         yield ok(name, f"XDG_RUNTIME_DIR is {folder}; {_linger()}")
 
 
 def _linger() -> str:
-    """Return whether the user's services go on after the last logout, as ``loginctl enable-linger`` decides."""
+    """Return whether the user's services keep running after logout, which ``loginctl enable-linger`` sets."""
     import getpass
 
     try:
         lingers = Path("/var/lib/systemd/linger", getpass.getuser()).exists()
     except (OSError, KeyError):
         lingers = False
-    return "services go on after you log out (linger)" if lingers else "services end when you log out (no linger)"
+    return (
+        "services keep running after you log out (linger)" if lingers else "services stop when you log out (no linger)"
+    )

@@ -1,4 +1,4 @@
-"""Programs that ``doctor`` runs to learn something, each within its time, and never longer than this one lives."""
+"""Programs that ``doctor`` runs. Each has a time limit, and none outlives this process."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_Said = TypeVar("_Said", bound=msgspec.Struct)
+_Output = TypeVar("_Output", bound=msgspec.Struct)
 
-_LAST_SECONDS: Final = 1.0
+_KILL_SECONDS: Final = 1.0
 
 _RUNNING: Final[set[subprocess.Popen[str]]] = set()
 
 
-class Ended(NamedTuple):
-    """A program that has ended, or was ended."""
+class ProcessResult(NamedTuple):
+    """The result of a program that exited or was killed."""
 
     code: int | None
-    """None: it was ended because its time was over."""
+    """None if it was killed at its time limit."""
     out: str
     err: str
 
-    def last_line(self, kind: type[_Said]) -> _Said | None:
-        """Return the JSON on the last line of its output; None if there is none, or another."""
+    def last_line(self, kind: type[_Output]) -> _Output | None:
+        """Return the last line of its output, decoded from JSON; None if it is not of this type."""
         try:
             return msgspec.json.decode(self.out.strip().rpartition("\n")[2], type=kind)
         except msgspec.MsgspecError:
             return None
 
 
-def run(command: Sequence[str], *, seconds: float) -> Ended:
+def run(command: Sequence[str], *, seconds: float) -> ProcessResult:
     """
-    Run a program without input, and return what it said.
+    Run a program without input, and return its output.
 
     Args:
         command: The program and its arguments.
-        seconds: How long it has. Then it is killed, with what it has started.
+        seconds: The time limit. At its end, the program and its children are killed.
 
     Raises:
         OSError: If it cannot be started.
@@ -57,7 +57,7 @@ def run(command: Sequence[str], *, seconds: float) -> Ended:
         text=True,
         encoding="utf-8",
         errors="replace",
-        **_ALONE,
+        **_PROCESS_GROUP,
     )
     _RUNNING.add(program)
     with program:
@@ -66,29 +66,29 @@ def run(command: Sequence[str], *, seconds: float) -> Ended:
         except subprocess.TimeoutExpired:
             _kill(program)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                program.communicate(timeout=_LAST_SECONDS)
-            return Ended(None, "", "")
+                program.communicate(timeout=_KILL_SECONDS)
+            return ProcessResult(None, "", "")
         finally:
             _RUNNING.discard(program)
-    return Ended(program.returncode, out, err)
+    return ProcessResult(program.returncode, out, err)
 
 
 @atexit.register
-def _end_all() -> None:
-    """End what still runs when this program is interrupted, or does not wait for a check any longer."""
+def _kill_all() -> None:
+    """Kill what is still running when this process exits: it was interrupted, or a check was given up."""
     for program in tuple(_RUNNING):
         _kill(program)
 
 
 if sys.platform == "win32":
-    _ALONE: Final[dict[str, Any]] = {"creationflags": subprocess.CREATE_NO_WINDOW}
+    _PROCESS_GROUP: Final[dict[str, Any]] = {"creationflags": subprocess.CREATE_NO_WINDOW}
 
     def _kill(program: subprocess.Popen[str]) -> None:
         program.kill()
 
 else:
-    # A group of its own: what it has started is killed with it, and Ctrl-C is for this program.
-    _ALONE: Final[dict[str, Any]] = {"start_new_session": True}
+    # In its own process group: its children are killed with it, and Ctrl-C does not reach it.
+    _PROCESS_GROUP: Final[dict[str, Any]] = {"start_new_session": True}
 
     def _kill(program: subprocess.Popen[str]) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -1,1 +1,1 @@
-"""The sandbox's Developer API: accounts, API keys, and the control plane of databases."""
+"""The Developer API: authentication, and the endpoints that manage databases."""

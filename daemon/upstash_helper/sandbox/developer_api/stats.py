@@ -1,4 +1,4 @@
-"""A database's statistics, from what its server counts."""
+"""A database's statistics, computed from its server's ``INFO``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from upstash_helper.sandbox.redis.servers import DatabaseServer
 _CALLS = re.compile(r"calls=(\d+),usec=(\d+)")
 _P99 = re.compile(r"p99=([\d.]+)")
 _KEYS = re.compile(r"keys=(\d+)")
-MICROSECONDS = 1000.0
+MICROSECONDS_PER_MILLISECOND = 1000.0
 
 
 class Point(msgspec.Struct):
@@ -31,7 +31,7 @@ class CommandCount(msgspec.Struct):
 
 
 class DatabaseStats(msgspec.Struct, kw_only=True):
-    """Statistics, in the shape of Upstash's ``DatabaseStats``. Each series has one point: now."""
+    """Statistics in the format of Upstash's ``DatabaseStats``. Each series has a single point: now."""
 
     monitor_count: Point
     daily_net_commands: int
@@ -68,22 +68,22 @@ class DatabaseStats(msgspec.Struct, kw_only=True):
     command_counts: list[CommandCount]
 
 
-class Called(msgspec.Struct):
-    """How often some commands were called, and how long they took."""
+class CallStats(msgspec.Struct):
+    """How often one or several commands were called, and how long they took."""
 
     count: int = 0
     microseconds: int = 0
     slowest: float = 0.0
-    """The largest 99th percentile among them, in microseconds."""
+    """The highest 99th percentile of the commands, in microseconds."""
 
     @property
     def mean(self) -> float:
-        """Milliseconds for one call."""
-        return round(self.microseconds / self.count / MICROSECONDS, 6) if self.count else 0.0
+        """Milliseconds per call."""
+        return round(self.microseconds / self.count / MICROSECONDS_PER_MILLISECOND, 6) if self.count else 0.0
 
 
 async def stats_of(server: DatabaseServer) -> DatabaseStats:
-    """Ask the server what it has counted since its start."""
+    """Return the statistics of a server since its start."""
     info = await server.info()
     reads, writes = await server.commands_in("read"), await server.commands_in("write")
     moment = datetime.now(UTC)
@@ -91,29 +91,29 @@ async def stats_of(server: DatabaseServer) -> DatabaseStats:
     def now(value: float) -> list[Point]:
         return [Point(moment.strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC"), value)]
 
-    calls = _calls(info)
-    by_clients = {name: called for name, called in calls.items() if _base(name) in reads | writes}
-    read = _sum(called for name, called in calls.items() if _base(name) in reads)
-    write = _sum(called for name, called in calls.items() if _base(name) in writes)
-    script = _sum(called for name, called in calls.items() if _base(name).startswith(("eval", "fcall")))
+    commands = _calls_by_command(info)
+    by_clients = {name: calls for name, calls in commands.items() if _base(name) in reads | writes}
+    read = _sum(calls for name, calls in commands.items() if _base(name) in reads)
+    write = _sum(calls for name, calls in commands.items() if _base(name) in writes)
+    script = _sum(calls for name, calls in commands.items() if _base(name).startswith(("eval", "fcall")))
     total = _sum(by_clients.values())
     bandwidth = int(info.get("total_net_input_bytes", "0")) + int(info.get("total_net_output_bytes", "0"))
     storage = int(info.get("used_memory_dataset", "0"))
     return DatabaseStats(
-        monitor_count=now(0)[0],  # MONITOR is refused
+        monitor_count=now(0)[0],  # MONITOR is not allowed
         daily_net_commands=total.count,
         daily_read_requests=read.count,
         daily_write_requests=write.count,
-        connection_count=now(int(info.get("connected_clients", "1")) - 1),  # one of them asks
+        connection_count=now(int(info.get("connected_clients", "1")) - 1),  # without the one that sent INFO
         keyspace=now(_keys(info)),
         throughput=now(int(info.get("instantaneous_ops_per_sec", "0"))),
         diskusage=now(storage),
         latencymean=now(total.mean),
-        latency_99=now(total.slowest / MICROSECONDS),
+        latency_99=now(total.slowest / MICROSECONDS_PER_MILLISECOND),
         read_latency_mean=now(read.mean),
-        read_latency_99=now(read.slowest / MICROSECONDS),
+        read_latency_99=now(read.slowest / MICROSECONDS_PER_MILLISECOND),
         write_latency_mean=now(write.mean),
-        write_latency_99=now(write.slowest / MICROSECONDS),
+        write_latency_99=now(write.slowest / MICROSECONDS_PER_MILLISECOND),
         hits=now(int(info.get("keyspace_hits", "0"))),
         misses=now(int(info.get("keyspace_misses", "0"))),
         read=now(read.count),
@@ -130,34 +130,34 @@ async def stats_of(server: DatabaseServer) -> DatabaseStats:
         total_monthly_script_requests=script.count,
         total_monthly_storage=storage,
         current_storage=storage,
-        command_counts=[CommandCount(name.upper(), now(called.count)) for name, called in sorted(by_clients.items())],
+        command_counts=[CommandCount(name.upper(), now(calls.count)) for name, calls in sorted(by_clients.items())],
     )
 
 
-def _calls(info: dict[str, str]) -> dict[str, Called]:
-    """Return the calls of each command, by its name in lower case."""
-    found = {}
+def _calls_by_command(info: dict[str, str]) -> dict[str, CallStats]:
+    """Return the calls of each command. The keys are in lower case."""
+    commands = {}
     for name, value in info.items():
         matched = _CALLS.match(value) if name.startswith("cmdstat_") else None
         if matched:
             command = name.removeprefix("cmdstat_")
             percentile = _P99.search(info.get(f"latency_percentiles_usec_{command}", ""))
             slowest = float(percentile[1]) if percentile else 0.0
-            found[command.lower()] = Called(int(matched[1]), int(matched[2]), slowest)
-    return found
+            commands[command.lower()] = CallStats(int(matched[1]), int(matched[2]), slowest)
+    return commands
 
 
-def _sum(all_called: Iterable[Called]) -> Called:
-    total = Called()
-    for called in all_called:
-        total.count += called.count
-        total.microseconds += called.microseconds
-        total.slowest = max(total.slowest, called.slowest)
+def _sum(parts: Iterable[CallStats]) -> CallStats:
+    total = CallStats()
+    for calls in parts:
+        total.count += calls.count
+        total.microseconds += calls.microseconds
+        total.slowest = max(total.slowest, calls.slowest)
     return total
 
 
 def _base(name: str) -> str:
-    """Return the command of a subcommand: ``xinfo|stream`` belongs to ``xinfo``."""
+    """Return a subcommand's command: ``xinfo`` for ``xinfo|stream``."""
     return name.partition("|")[0]
 
 

@@ -1,4 +1,4 @@
-"""What the Developer API takes and answers, field by field as Upstash's OpenAPI document names it."""
+"""The Developer API's request and response bodies, with the fields of Upstash's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-Plan = Literal[
-    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
-]
+from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.redis.records import MIB, NewDatabase, Plan, Platform
+
 ReadRegion = Literal[
     "us-east-1",
     "us-east-2",
@@ -28,25 +28,10 @@ ReadRegion = Literal[
 AwsRegion = ReadRegion | Literal["af-south-1"]
 GcpRegion = Literal["us-central1", "us-east4", "europe-west1", "asia-northeast1"]
 Region = AwsRegion | GcpRegion
-Platform = Literal["aws", "gcp"]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Budget = Annotated[int, Meta(ge=0, le=2**53)]
 
 GCP_REGIONS = frozenset({"us-central1", "us-east4", "europe-west1", "asia-northeast1"})
-
-MIB = 1024 * 1024
-MEMORY_OF: dict[Plan, int] = {
-    "free": 256 * MIB,
-    "payg": 3072 * MIB,
-    "fixed_250mb": 250 * MIB,
-    "fixed_1gb": 1024 * MIB,
-    "fixed_5gb": 5 * 1024 * MIB,
-    "fixed_10gb": 10 * 1024 * MIB,
-    "fixed_50gb": 50 * 1024 * MIB,
-    "fixed_100gb": 100 * 1024 * MIB,
-    "fixed_500gb": 500 * 1024 * MIB,
-}
-"""Bytes that the data of each plan may take."""
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -54,10 +39,10 @@ MEMORY_OF: dict[Plan, int] = {
 
 class CreateDatabase(msgspec.Struct, kw_only=True):
     """
-    ``POST /redis/database``, in both dialects that are in use.
+    ``POST /redis/database``, in both formats that clients use.
 
-    The current one says ``database_name`` and ``platform``; the older one ``name`` and ``region: global``, and
-    Upstash's own command line mixes the two.
+    The current format has ``database_name`` and ``platform``, the older one ``name`` and ``region: global``. Upstash's
+    own command line mixes the two.
     """
 
     database_name: Name | UnsetType = UNSET
@@ -70,6 +55,38 @@ class CreateDatabase(msgspec.Struct, kw_only=True):
     budget: Budget = 0
     eviction: bool = False
     tls: bool = False
+
+    def to_new_database(self) -> NewDatabase:
+        """
+        Return the database to create, whichever format the request has.
+
+        Raises:
+            RequestError: If a required field is missing, or the region is not one of the platform.
+        """
+        return NewDatabase(
+            name=self._resolve_name(),
+            platform=self._resolve_platform(),
+            plan=self.plan,
+            primary_region=self.primary_region,
+            read_regions=self.read_regions,
+            budget=self.budget,
+            eviction=self.eviction,
+            tls=self.tls,
+        )
+
+    def _resolve_name(self) -> str:
+        name = self.database_name or self.name
+        if not isinstance(name, str):
+            raise RequestError(400, "invalid request body: database_name is required")
+        return name
+
+    def _resolve_platform(self) -> Platform:
+        on_gcp = self.primary_region in GCP_REGIONS
+        if self.platform is UNSET and self.region is UNSET:
+            raise RequestError(400, "invalid request body: platform is required")
+        if self.platform is not UNSET and (self.platform == "gcp") != on_gcp:
+            raise RequestError(400, f"region {self.primary_region} is not a region of platform {self.platform}")
+        return "gcp" if on_gcp else "aws"
 
 
 class Rename(msgspec.Struct):
@@ -118,11 +135,11 @@ class RestoreBackup(msgspec.Struct):
     backup_id: str
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- responses --------------------------------------------------------------------------------------------------------
 
 
 class SecurityAddons(msgspec.Struct, rename="camel"):
-    """Add-ons, none of which a machine of one's own has."""
+    """Security add-ons, none of which the sandbox has."""
 
     ip_whitelisting: bool = False
     vpc_peering: bool = False
@@ -132,7 +149,7 @@ class SecurityAddons(msgspec.Struct, rename="camel"):
 
 
 class Database(msgspec.Struct, kw_only=True, omit_defaults=False):
-    """A database, as Upstash shows it. The three secrets are left out with ``?credentials=hide``."""
+    """A database in Upstash's format. ``?credentials=hide`` leaves out the three secrets."""
 
     database_id: str
     database_name: str
@@ -182,18 +199,3 @@ class Database(msgspec.Struct, kw_only=True, omit_defaults=False):
 
     def __repr__(self) -> str:
         return f"Database({self.database_id})"
-
-
-class Backup(msgspec.Struct, kw_only=True):
-    """A snapshot of a database."""
-
-    database_id: str
-    customer_id: str
-    name: str
-    backup_id: str
-    creation_time: int
-    state: Literal["pending", "completed", "failed"]
-    backup_size: int
-    daily_backup: str = "false"
-    hourly_backup: str = "false"
-    internal_backup_tag: str = ""

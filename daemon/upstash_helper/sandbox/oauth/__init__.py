@@ -1,1 +1,1 @@
-"""The sandbox's authorization server."""
+"""The authorization server: sign-in pages, OAuth endpoints, and the tokens that they issue."""

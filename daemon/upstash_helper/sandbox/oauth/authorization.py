@@ -1,4 +1,4 @@
-"""The authorization server: oauthlib's endpoints around our store, without HTTP."""
+"""The authorization server without HTTP: oauthlib's endpoints on the sandbox's store."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from oauthlib.oauth2 import (
 )
 from oauthlib.openid.connect.core.grant_types import AuthorizationCodeGrant
 
-from upstash_helper.sandbox.developer_api.accounts import Account
-from upstash_helper.sandbox.errors import Refused
-from upstash_helper.sandbox.faults import Switches
-from upstash_helper.sandbox.oauth.grants import Grants, Token
-from upstash_helper.sandbox.oauth.validator import Grantee, Validator, audience_of
+from upstash_helper.sandbox.accounts import Account
+from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.oauth.settings import OAuthSettings
+from upstash_helper.sandbox.oauth.store import IssuedToken, OAuthStore
+from upstash_helper.sandbox.oauth.validator import Subject, Validator, audience_of
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A valid authorization request: somebody may sign in now."""
+    """A valid authorization request, waiting for the user to sign in."""
 
     client_id: str
     redirect_uri: str
@@ -38,16 +38,16 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str]
 
 
-class SendBack(Exception):
-    """The authorization request is refused, and the client is told by a redirect (RFC 6749, section 4.1.2.1)."""
+class ErrorRedirect(Exception):
+    """An invalid authorization request whose error is sent to the client by redirect (RFC 6749, section 4.1.2.1)."""
 
     def __init__(self, location: str) -> None:
-        super().__init__("the authorization request is refused")
+        super().__init__("the authorization request is invalid")
         self.location = location
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """What oauthlib wants answered."""
+class EndpointResponse(msgspec.Struct, frozen=True):
+    """The HTTP response that oauthlib returns."""
 
     status: int
     headers: dict[str, str]
@@ -55,18 +55,18 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class AuthorizationServer:
-    """OAuth 2.0 as Upstash's Auth0 tenant speaks it."""
+    """OAuth 2.0 as Upstash's Auth0 tenant implements it."""
 
-    def __init__(self, *, issuer: str, validator: Validator, grants: Grants, switches: Switches) -> None:
+    def __init__(self, *, issuer: str, validator: Validator, store: OAuthStore, settings: OAuthSettings) -> None:
         self.issuer = issuer
-        self._grants = grants
-        self._switches = switches
-        # The stubs want a token's name, oauthlib the token itself.
+        self._store = store
+        self._settings = settings
+        # `Any`, because the type stubs declare `default_token_type` as a string. oauthlib expects the token object.
         bearer: Any = BearerToken(
             validator,
             token_generator=validator.make_access_token,
             refresh_token_generator=lambda _: secrets.token_urlsafe(32),
-            expires_in=lambda _: int(switches.token_lifetime),
+            expires_in=lambda _: int(settings.token_lifetime),
         )
         code_grant = AuthorizationCodeGrant(validator)
         code_grant.custom_validators.pre_auth.append(validator.require_s256)
@@ -81,81 +81,85 @@ class AuthorizationServer:
         )
         self._revocation = RevocationEndpoint(validator)
 
-    def check(self, uri: str) -> AuthorizationRequest:
+    def validate_request(self, uri: str) -> AuthorizationRequest:
         """
-        Check an authorization request.
+        Validate an authorization request.
 
         Args:
-            uri: The whole address that the browser asked for.
+            uri: The full URL that the browser requested.
 
         Raises:
-            Refused: If the client or redirect URI is wrong: then nobody may be redirected.
-            SendBack: If something else is wrong.
+            RequestError: If the client or the redirect URI is invalid, so that redirecting is not safe.
+            ErrorRedirect: If anything else is invalid.
         """
         try:
-            scopes, found = self._authorization.validate_authorization_request(uri)
+            scopes, parameters = self._authorization.validate_authorization_request(uri)
         except FatalClientError as error:
-            raise Refused(400, _fatal_message(error)) from None
+            raise RequestError(400, _fatal_message(error)) from None
         except OAuth2Error as error:
-            raise SendBack(self._finished(error.in_uri(error.redirect_uri or ""))) from None
+            raise ErrorRedirect(self._redirect_url(error.in_uri(error.redirect_uri or ""))) from None
         except ValueError:
-            raise Refused(400, "The address has characters that do not belong into a query.") from None
+            raise RequestError(400, "The URL's query contains invalid characters.") from None
         return AuthorizationRequest(
-            client_id=found["client_id"], redirect_uri=found["redirect_uri"], state=found["state"], scopes=scopes
+            client_id=parameters["client_id"],
+            redirect_uri=parameters["redirect_uri"],
+            state=parameters["state"],
+            scopes=scopes,
         )
 
-    def grant(self, uri: str, account: Account) -> str:
-        """Return the redirect with an authorization code for ``account``. ``uri`` was checked."""
+    def issue_code(self, uri: str, account: Account) -> str:
+        """Return the redirect with an authorization code for ``account``. ``uri`` must have been validated."""
         request = Request(uri)
-        grantee = Grantee(account=account, family=secrets.token_hex(16), audience=audience_of(request))
+        subject = Subject(account=account, family=secrets.token_hex(16), audience=audience_of(request))
         headers, _, _ = self._authorization.create_authorization_response(
-            uri, scopes=(request.scope or "").split(), credentials={"user": grantee}
+            uri, scopes=(request.scope or "").split(), credentials={"user": subject}
         )
-        return self._finished(headers["Location"])
+        return self._redirect_url(headers["Location"])
 
     def deny(self, request: AuthorizationRequest, error: str, description: str) -> str:
-        """Return the redirect that tells the client that the user did not sign in."""
+        """Return the redirect with an error, for a user who did not sign in."""
         fields = {"error": error, "error_description": description}
         if request.state is not None:
             fields["state"] = request.state
-        return self._finished(add_params_to_uri(request.redirect_uri, list(fields.items())))
+        return self._redirect_url(add_params_to_uri(request.redirect_uri, list(fields.items())))
 
-    def token(self, body: str) -> Reply:
-        """Answer a token request (RFC 6749, sections 5.1 and 5.2)."""
+    def token(self, body: str) -> EndpointResponse:
+        """Handle a token request (RFC 6749, sections 5.1 and 5.2)."""
         try:
             headers, content, status = self._token.create_token_response("/oauth/token", body=body, headers=dict(FORM))
         except OAuth2Error as error:
             headers, content, status = error.headers, error.json, error.status_code
         except ValueError:
             headers, content, status = {}, '{"error": "invalid_request"}', 400
-        return Reply(status, {"Content-Type": "application/json", "Cache-Control": "no-store", **headers}, content)
+        all_headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **headers}
+        return EndpointResponse(status, all_headers, content)
 
-    def revoke(self, body: str) -> Reply:
-        """Answer a revocation request (RFC 7009)."""
+    def revoke(self, body: str) -> EndpointResponse:
+        """Handle a revocation request (RFC 7009)."""
         try:
             headers, content, status = self._revocation.create_revocation_response(
                 "/oauth/revoke", body=body, headers=dict(FORM)
             )
         except ValueError:
             headers, content, status = {}, '{"error": "invalid_request"}', 400
-        return Reply(status, dict(headers), content)
+        return EndpointResponse(status, dict(headers), content)
 
-    def bearer(self, access_token: str) -> Token | None:
-        """Return the live access token, or None if it is unknown, expired or revoked."""
-        token = self._grants.token(access_token)
+    def access_token(self, token_value: str) -> IssuedToken | None:
+        """Return a valid access token, or None if it is unknown, expired, or revoked."""
+        token = self._store.token(token_value)
         if token is None or token.kind != "access" or token.state != "live":
             return None
         return token if token.expires_at is not None and time.time() < token.expires_at else None
 
-    def _finished(self, location: str) -> str:
-        """Return a redirect as a browser sees it: with a path, and with the issuer if that is switched on."""
+    def _redirect_url(self, location: str) -> str:
+        """Return the URL with a path, as browsers add it, and with the issuer if that setting is on."""
         parts = urlsplit(location)
         location = urlunsplit(parts._replace(path=parts.path or "/"))
-        return add_params_to_uri(location, [("iss", self.issuer)]) if self._switches.redirect_iss else location
+        return add_params_to_uri(location, [("iss", self.issuer)]) if self._settings.redirect_iss else location
 
 
 def _only_with_offline_access(token: dict[str, Any], _handler: Any, request: Request) -> dict[str, Any]:
-    """Drop the refresh token unless it was asked for (OpenID Connect Core, section 11)."""
+    """Remove the refresh token unless the client requested it (OpenID Connect Core, section 11)."""
     if "offline_access" not in (request.scopes or ()):
         token.pop("refresh_token", None)
     return token
@@ -163,10 +167,10 @@ def _only_with_offline_access(token: dict[str, Any], _handler: Any, request: Req
 
 def _fatal_message(error: FatalClientError) -> str:
     messages = {
-        "InvalidClientIdError": "The client_id is not known here.",
+        "InvalidClientIdError": "The client_id is not registered.",
         "MissingClientIdError": "The client_id is missing.",
         "MismatchingRedirectURIError": "The redirect_uri is not registered for this client.",
-        "InvalidRedirectURIError": "The redirect_uri is not an absolute address.",
+        "InvalidRedirectURIError": "The redirect_uri is not an absolute URL.",
         "MissingRedirectURIError": "The redirect_uri is missing.",
     }
-    return messages.get(type(error).__name__, error.description or "The request cannot be used.")
+    return messages.get(type(error).__name__, error.description or "The request is invalid.")

@@ -1,4 +1,4 @@
-"""The pages of the sign-in, rendered from the templates beside this module."""
+"""The HTML of the sign-in pages, rendered from the templates in ``web/``."""
 
 from __future__ import annotations
 
@@ -13,46 +13,47 @@ import msgspec
 Form = Literal["sign-in", "sign-up"]
 
 
-class SignIn(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a sign-in or sign-up page shows."""
+class SignInForm(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a sign-in or sign-up page."""
 
     form: Form
     client_id: str
     csrf: str
     action: str
-    other: str
-    """The address of the other form."""
+    other_form: str
+    """The URL of the other of the two forms."""
     email: str = ""
-    problem: str = ""
+    error: str = ""
 
 
-def sign_in(page: SignIn) -> str:
+def sign_in_page(form: SignInForm) -> str:
     """Return the sign-in or sign-up page."""
-    signing_up = page.form == "sign-up"
-    notice = f'<p class="notice" role="alert">{html.escape(page.problem)}</p>' if page.problem else ""
+    signing_up = form.form == "sign-up"
+    title = "Sign up" if signing_up else "Sign in"
+    notice = f'<p class="notice" role="alert">{html.escape(form.error)}</p>' if form.error else ""
     content = _template("sign_in.html").substitute(
-        title="Sign up" if signing_up else "Sign in",
-        lead=f"to connect <strong>{html.escape(page.client_id)}</strong> to your account",
+        title=title,
+        lead=f"to connect <strong>{html.escape(form.client_id)}</strong> to your account",
         notice=notice,
-        action=html.escape(page.action),
-        csrf=html.escape(page.csrf),
-        email=html.escape(page.email),
+        action=html.escape(form.action),
+        csrf=html.escape(form.csrf),
+        email=html.escape(form.email),
         password_kind="new-password" if signing_up else "current-password",
         hint="At least 8 characters." if signing_up else "The password of your sandbox account.",
-        intent=page.form,
-        question="Have an account?" if signing_up else "New here?",
-        other=html.escape(page.other),
+        intent=form.form,
+        question="Already have an account?" if signing_up else "Don't have an account?",
+        other=html.escape(form.other_form),
         other_title="Sign in" if signing_up else "Sign up",
-        focus_email="" if page.email else "autofocus",
-        focus_password="autofocus" if page.email else "",
+        focus_email="" if form.email else "autofocus",
+        focus_password="autofocus" if form.email else "",
     )
-    return _page("Sign up" if signing_up else "Sign in", content)
+    return _page(title, content)
 
 
-def refused(message: str) -> str:
-    """Return the page for a request that cannot even be sent back to the app."""
+def error_page(message: str) -> str:
+    """Return the page for an invalid request that must not be redirected to the app (RFC 6749, section 4.1.2.1)."""
     title = "This sign-in link does not work"
-    return _page(title, _template("refused.html").substitute(title=title, message=html.escape(message)))
+    return _page(title, _template("error.html").substitute(title=title, message=html.escape(message)))
 
 
 @functools.cache

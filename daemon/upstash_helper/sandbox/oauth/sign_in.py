@@ -1,4 +1,4 @@
-"""The pages at ``/authorize``: sign in, sign up, cancel."""
+"""The authorization endpoint, ``/authorize``: its sign-in and sign-up forms."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
-from upstash_helper.sandbox.errors import Refused
+from upstash_helper.sandbox.accounts import Account, Accounts
+from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.oauth import pages
-from upstash_helper.sandbox.oauth.authorization import AuthorizationRequest, AuthorizationServer, SendBack
+from upstash_helper.sandbox.oauth.authorization import AuthorizationRequest, AuthorizationServer, ErrorRedirect
 
 COOKIE = "upstash_sandbox_form"
 
 
 class SignInPages:
-    """Where the user's browser comes to, and leaves with an authorization code."""
+    """Signs the user in, and redirects the browser to the app with an authorization code."""
 
     def __init__(self, *, origin: str, server: AuthorizationServer, accounts: Accounts) -> None:
         """
         Args:
-            origin: Scheme, host and port of this server, as the browser sees them.
-            server: Makes the authorization codes.
-            accounts: Who may sign in.
+            origin: Scheme, host, and port of this server, as the browser sees them.
+            server: Issues the authorization codes.
+            accounts: The accounts that can sign in.
         """
         self._origin = origin
         self._server = server
@@ -35,7 +35,7 @@ class SignInPages:
         self._form_key = secrets.token_bytes(32)
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what is served."""
+        """Return the routes."""
         return [
             web.get("/authorize", self.show, allow_head=False),
             web.post("/authorize", self.submit),
@@ -43,34 +43,34 @@ class SignInPages:
         ]
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Show the form, or say why there is none."""
+        """Show the form, or an error page if the authorization request is invalid."""
         try:
-            authorization = self._server.check(self._uri(request))
-        except SendBack as back:
-            return _redirect(back.location)
-        except Refused as error:
-            return _page(pages.refused(error.message), status=400)
+            authorization = self._server.validate_request(self._url(request))
+        except ErrorRedirect as redirect:
+            return _redirect(redirect.location)
+        except RequestError as error:
+            return _page(pages.error_page(error.message), status=400)
         return self._form(request, authorization)
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
-        """Take the form: send the user back with a code, or show what was wrong."""
+        """Handle the form: redirect to the app with a code, or show the form again with an error."""
         try:
-            authorization = self._server.check(self._uri(request))
-        except SendBack as back:
-            return _redirect(back.location)
-        except Refused as error:
-            return _page(pages.refused(error.message), status=400)
+            authorization = self._server.validate_request(self._url(request))
+        except ErrorRedirect as redirect:
+            return _redirect(redirect.location)
+        except RequestError as error:
+            return _page(pages.error_page(error.message), status=400)
 
         fields = await _fields(request)
-        if not self._is_our_form(request, fields.get("csrf", "")):
-            return self._form(request, authorization, fields, "The form had expired. Please try again.", status=403)
+        if not self._is_csrf_token_valid(request, fields.get("csrf", "")):
+            return self._form(request, authorization, fields, "The form has expired. Please try again.", status=403)
         if fields.get("intent") == "cancel":
-            return _redirect(self._server.deny(authorization, "access_denied", "The user cancelled the sign-in."))
+            return _redirect(self._server.deny(authorization, "access_denied", "The user canceled the sign-in."))
         try:
             account = await self._account(fields)
-        except Refused as error:
+        except RequestError as error:
             return self._form(request, authorization, fields, error.message, status=error.status)
-        return _redirect(self._server.grant(self._uri(request), account))
+        return _redirect(self._server.issue_code(self._url(request), account))
 
     async def style(self, _request: web.Request) -> web.StreamResponse:
         """Serve the style sheet."""
@@ -82,7 +82,7 @@ class SignInPages:
             return await self._accounts.sign_up(email, password)
         account = await self._accounts.sign_in(email, password)
         if account is None:
-            raise Refused(401, "Wrong e-mail or password.")
+            raise RequestError(401, "Wrong email or password.")
         return account
 
     def _form(
@@ -90,60 +90,60 @@ class SignInPages:
         request: web.Request,
         authorization: AuthorizationRequest,
         fields: dict[str, str] | None = None,
-        problem: str = "",
+        error: str = "",
         *,
         status: int = 200,
     ) -> web.Response:
         fields = fields or {"email": request.query.get("login_hint", "")}
         cookie = request.cookies.get(COOKIE) or secrets.token_urlsafe(32)
         signing_up = request.query.get("screen_hint") == "signup"
-        other = request.rel_url.update_query(screen_hint="login" if signing_up else "signup")
-        page = pages.SignIn(
+        other_form = request.rel_url.update_query(screen_hint="login" if signing_up else "signup")
+        form = pages.SignInForm(
             form="sign-up" if signing_up else "sign-in",
             client_id=authorization.client_id,
             csrf=self._csrf(cookie),
             action=request.raw_path,
-            other=str(other),
+            other_form=str(other_form),
             email=fields.get("email", "")[:254],
-            problem=problem,
+            error=error,
         )
-        response = _page(pages.sign_in(page), status=status, form_target=authorization.redirect_uri)
+        response = _page(pages.sign_in_page(form), status=status, form_target=authorization.redirect_uri)
         response.set_cookie(COOKIE, cookie, httponly=True, samesite="Lax", path="/authorize")
         return response
 
     def _csrf(self, cookie: str) -> str:
         return hmac.new(self._form_key, cookie.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
-    def _is_our_form(self, request: web.Request, csrf: str) -> bool:
-        """Whether the form was made for this browser, by us: else a site could sign the user in as somebody else."""
+    def _is_csrf_token_valid(self, request: web.Request, csrf: str) -> bool:
+        """Return whether this server sent the form to this browser: another site must not sign the user in (CSRF)."""
         if request.headers.get("Origin", self._origin) != self._origin:
             return False
         cookie = request.cookies.get(COOKIE, "")
         return bool(cookie) and hmac.compare_digest(self._csrf(cookie).encode(), csrf.encode("utf-8", "surrogatepass"))
 
-    def _uri(self, request: web.Request) -> str:
+    def _url(self, request: web.Request) -> str:
         return self._origin + request.raw_path
 
 
 async def _fields(request: web.Request) -> dict[str, str]:
-    """Return the form's text fields; those of the wrong kind are left out."""
+    """Return the form's text fields."""
     if request.content_type != "application/x-www-form-urlencoded":
-        raise Refused(415, "the form must be sent as application/x-www-form-urlencoded")
+        raise RequestError(415, "the form must be sent as application/x-www-form-urlencoded")
     try:
         posted = await request.post()
     except (ValueError, LookupError, HttpProcessingError):
-        raise Refused(400, "the form cannot be read") from None
+        raise RequestError(400, "the form cannot be parsed") from None
     return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 
 def _redirect(location: str) -> web.Response:
-    # 303, because a form was posted and the redirect URI is to be fetched. The address is passed on as it is.
+    # 303: the browser must follow a POST with a GET. web.HTTPSeeOther would normalize the URL.
     headers = {"Location": location, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return web.Response(status=303, headers=headers)
 
 
 def _page(text: str, *, status: int = 200, form_target: str = "") -> web.Response:
-    # Browsers hold a form's redirect against form-action too, so the redirect URI's origin is named there.
+    # Browsers also apply form-action to redirects after a form is submitted, so it includes the redirect URI's origin.
     targets = " ".join(["'self'", *([str(URL(form_target).origin())] if urlsplit(form_target).hostname else [])])
     policy = (
         "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
@@ -152,7 +152,7 @@ def _page(text: str, *, status: int = 200, form_target: str = "") -> web.Respons
     headers = {
         "Content-Security-Policy": policy,
         "Cache-Control": "no-store",
-        # Not no-referrer: then a form is posted with `Origin: null`.
+        # With no-referrer, browsers would submit the form with `Origin: null`.
         "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
     }

@@ -1,4 +1,4 @@
-"""The questions that oauthlib's server side asks, answered from the store."""
+"""The validation callbacks that oauthlib's server needs, answered from the store."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ import msgspec
 from oauthlib.oauth2 import InvalidRequestError
 from oauthlib.openid import RequestValidator
 
-from upstash_helper.sandbox.developer_api.accounts import Account, Accounts
-from upstash_helper.sandbox.faults import Switches
-from upstash_helper.sandbox.oauth.grants import Code, Grants, Token
-from upstash_helper.sandbox.oauth.tokens import TokenSigner
+from upstash_helper.sandbox.accounts import Account, Accounts
+from upstash_helper.sandbox.oauth.jwt import TokenSigner
+from upstash_helper.sandbox.oauth.settings import AUDIENCE, SCOPES, OAuthSettings
+from upstash_helper.sandbox.oauth.store import AuthorizationCode, IssuedToken, OAuthStore
 
 if TYPE_CHECKING:
     from oauthlib.common import Request
 
-AUDIENCE = "upstash-api"
-SCOPES = frozenset({"offline_access", "openid", "profile", "email"})
 _S256_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A registered client; oauthlib carries it as ``request.client``."""
+    """A registered client. oauthlib passes it as ``request.client``."""
 
     client_id: str
 
 
-class Grantee(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom tokens are made for; oauthlib carries it as ``request.user``."""
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """The user that tokens are issued for, and their grant. oauthlib passes it as ``request.user``."""
 
     account: Account
     family: str
@@ -41,85 +39,85 @@ class Grantee(msgspec.Struct, frozen=True, kw_only=True):
 
 class Validator(RequestValidator):
     """
-    Public clients, authorization code with PKCE S256 and refresh with rotation; nothing else is let through.
+    Allows only public clients, authorization codes with PKCE S256, and refresh with rotation.
 
-    The methods' names, arguments and meaning are oauthlib's.
+    The methods implement oauthlib's interface, which defines their names, parameters, and return values.
     """
 
     def __init__(
-        self, *, issuer: str, accounts: Accounts, grants: Grants, signer: TokenSigner, switches: Switches
+        self, *, issuer: str, accounts: Accounts, store: OAuthStore, signer: TokenSigner, settings: OAuthSettings
     ) -> None:
         super().__init__()
         self._issuer = issuer
         self._accounts = accounts
-        self._grants = grants
+        self._store = store
         self._signer = signer
-        self._switches = switches
+        self._settings = settings
 
     # --- clients ---
 
     def client_authentication_required(self, request: Request, *_: Any, **__: Any) -> bool:
-        """Public clients have no secret (RFC 6749, section 2.1)."""
+        """Return False: public clients have no secret (RFC 6749, section 2.1)."""
         return False
 
     def authenticate_client_id(self, client_id: str | None, request: Request, *_: Any, **__: Any) -> bool:
-        """Take a client that is registered."""
-        if not client_id or self._grants.redirect_uris(client_id) is None:
+        """Accept registered clients."""
+        if not client_id or self._store.redirect_uris(client_id) is None:
             return False
         request.client = Client(client_id)
         return True
 
     def validate_client_id(self, client_id: str, request: Request, *_: Any, **__: Any) -> bool:
-        """Take a client that is registered."""
+        """Accept registered clients."""
         return self.authenticate_client_id(client_id, request)
 
     def validate_redirect_uri(self, client_id: str, redirect_uri: str, *_: Any, **__: Any) -> bool:
-        """Compare strings, whole and exact (RFC 9700, section 2.1)."""
-        return redirect_uri in (self._grants.redirect_uris(client_id) or ())
+        """Accept registered redirect URIs, by exact string comparison (RFC 9700, section 2.1)."""
+        return redirect_uri in (self._store.redirect_uris(client_id) or ())
 
     def get_default_redirect_uri(self, *_: Any, **__: Any) -> str:
-        """Have none: Auth0 wants it spelled out."""
+        """Return none: like Auth0, require the parameter."""
         return ""
 
     # --- the authorization request ---
 
     def validate_response_type(self, client_id: str, response_type: str, *_: Any, **__: Any) -> bool:
-        """Take ``code``."""
+        """Accept only ``code``."""
         return response_type == "code"
 
     def validate_scopes(self, client_id: str, scopes: list[str], *_: Any, **__: Any) -> bool:
-        """Take the scopes that the discovery document names."""
+        """Accept the scopes in the discovery document."""
         return SCOPES.issuperset(scopes)
 
     def get_default_scopes(self, *_: Any, **__: Any) -> list[str]:
-        """Give a client that asks for no scope none."""
+        """Return no scopes for a client that requests none."""
         return []
 
     def is_pkce_required(self, client_id: str, request: Request) -> bool:
-        """Ask for PKCE always."""
+        """Require PKCE from every client."""
         return True
 
     def validate_silent_login(self, request: Request) -> bool:
-        """Keep no session, so ``prompt=none`` cannot succeed."""
+        """Reject ``prompt=none``: there are no sessions."""
         return False
 
     def validate_silent_authorization(self, request: Request) -> bool:
-        """Keep no session."""
+        """Reject ``prompt=none``: there are no sessions."""
         return False
 
     def validate_user_match(self, id_token_hint: str, scopes: Any, claims: Any, request: Request) -> bool:
-        """Whoever signs in is the user."""
+        """Accept every user: ``id_token_hint`` is ignored."""
         return True
 
     def require_s256(self, request: Request) -> dict[str, Any]:
         """
-        Check what oauthlib leaves open: the challenge method, the challenge's form, and Auth0's ``audience``.
+        Check what oauthlib does not: the challenge method, the challenge's format, and Auth0's ``audience``.
 
         Raises:
             InvalidRequestError: Sent to the client by redirect.
         """
         if request.code_challenge is None:
-            raise InvalidRequestError("Code challenge required.", request=request)
+            raise InvalidRequestError("AuthorizationCode challenge required.", request=request)
         if request.code_challenge_method != "S256":
             raise InvalidRequestError("code_challenge_method must be S256.", request=request)
         if _S256_CHALLENGE.fullmatch(request.code_challenge) is None:
@@ -131,157 +129,157 @@ class Validator(RequestValidator):
     # --- authorization codes ---
 
     def save_authorization_code(self, client_id: str, code: Any, request: Request, *_: Any, **__: Any) -> None:
-        """Remember the code and all that it is bound to."""
-        grantee = _grantee(request)
-        grant = Code(
-            family=grantee.family,
+        """Store the code and what it is bound to."""
+        subject = _subject(request)
+        issued = AuthorizationCode(
+            family=subject.family,
             client_id=client_id,
             redirect_uri=str(request.redirect_uri),
             challenge=str(request.code_challenge),
-            account_id=grantee.account.id,
+            account_id=subject.account.id,
             scope=" ".join(request.scopes or ()),
-            audience=grantee.audience,
+            audience=subject.audience,
             nonce=request.nonce,
             created_at=time.time(),
         )
-        self._grants.add_code(code["code"], grant)
+        self._store.add_code(code["code"], issued)
 
     def validate_code(self, client_id: str, code: str, client: Any, request: Request, *_: Any, **__: Any) -> bool:
-        """Take a code once, from its client, with its redirect URI, in time (RFC 6749, section 4.1.3)."""
-        grant = self._grants.code(code)
-        if grant is None or grant.client_id != client_id or grant.redirect_uri != request.redirect_uri:
+        """Accept an unexpired code once, from its client, with its redirect URI (RFC 6749, section 4.1.3)."""
+        issued = self._store.code(code)
+        if issued is None or issued.client_id != client_id or issued.redirect_uri != request.redirect_uri:
             return False
-        if grant.spent:
-            # RFC 6749, section 4.1.2: one of the two who showed it has stolen it.
-            self._grants.revoke_family(grant.family)
+        if issued.spent:
+            # RFC 6749, section 4.1.2: a code that is used twice was stolen, so its tokens are revoked.
+            self._store.revoke_family(issued.family)
             return False
-        if time.time() - grant.created_at >= self._switches.code_lifetime:
+        if time.time() - issued.created_at >= self._settings.code_lifetime:
             return False
-        account = self._accounts.get(grant.account_id)
+        account = self._accounts.get(issued.account_id)
         if account is None:
             return False
-        request.user = Grantee(account=account, family=grant.family, audience=grant.audience, nonce=grant.nonce)
-        request.scopes = grant.scope.split()
+        request.user = Subject(account=account, family=issued.family, audience=issued.audience, nonce=issued.nonce)
+        request.scopes = issued.scope.split()
         return True
 
     def get_code_challenge(self, code: str, request: Request) -> str:
-        """Return the challenge that the verifier must answer."""
-        grant = self._grants.code(code)
-        return grant.challenge if grant else ""
+        """Return the challenge that the code verifier must match."""
+        issued = self._store.code(code)
+        return issued.challenge if issued else ""
 
     def get_code_challenge_method(self, code: str, request: Request) -> str:
-        """Return the one method that is taken."""
+        """Return the only method allowed."""
         return "S256"
 
     def get_authorization_code_nonce(self, client_id: str, code: str, redirect_uri: str, request: Request) -> Any:
-        """Return the nonce that the id_token repeats, or None."""
-        return _grantee(request).nonce
+        """Return the nonce for the ID token, or None."""
+        return _subject(request).nonce
 
     def confirm_redirect_uri(self, client_id: str, code: str, redirect_uri: str, *_: Any, **__: Any) -> bool:
-        """Say the same as ``validate_code``."""
-        grant = self._grants.code(code)
-        return grant is not None and grant.redirect_uri == redirect_uri
+        """Accept the redirect URI of the authorization request. ``validate_code`` has compared it already."""
+        issued = self._store.code(code)
+        return issued is not None and issued.redirect_uri == redirect_uri
 
     def invalidate_authorization_code(self, client_id: str, code: str, request: Request, *_: Any, **__: Any) -> None:
-        """Mark the code as spent."""
-        self._grants.spend_code(code)
+        """Mark the code as used."""
+        self._store.mark_code_used(code)
 
     # --- tokens ---
 
     def validate_grant_type(self, client_id: str, grant_type: str, *_: Any, **__: Any) -> bool:
-        """Take the two grant types."""
+        """Accept the two supported grant types."""
         return grant_type in {"authorization_code", "refresh_token"}
 
     def save_bearer_token(self, token: Any, request: Request, *_: Any, **__: Any) -> None:
-        """Remember the new tokens, and that they replace the refresh token that was shown."""
-        grantee = _grantee(request)
+        """Store the new tokens, and mark the refresh token that they replace."""
+        subject = _subject(request)
         common = {
-            "family": grantee.family,
+            "family": subject.family,
             "client_id": str(request.client_id),
-            "account_id": grantee.account.id,
+            "account_id": subject.account.id,
             "scope": token.get("scope", ""),
-            "audience": grantee.audience,
+            "audience": subject.audience,
         }
         expires_at = time.time() + token["expires_in"]
-        self._grants.add_token(token["access_token"], Token(kind="access", expires_at=expires_at, **common))
+        self._store.add_token(token["access_token"], IssuedToken(kind="access", expires_at=expires_at, **common))
         if "refresh_token" in token:
-            self._grants.add_token(token["refresh_token"], Token(kind="refresh", expires_at=None, **common))
+            self._store.add_token(token["refresh_token"], IssuedToken(kind="refresh", expires_at=None, **common))
         if request.grant_type == "refresh_token" and request.refresh_token:
-            self._grants.rotate(request.refresh_token)
+            self._store.rotate(request.refresh_token)
 
     def rotate_refresh_token(self, request: Request) -> bool:
-        """Give a new refresh token each time."""
+        """Issue a new refresh token on each refresh."""
         return True
 
     def validate_refresh_token(self, refresh_token: str, client: Any, request: Request, *_: Any, **__: Any) -> bool:
-        """Take the newest refresh token; an older one revokes its whole family (RFC 9700, section 4.14.2)."""
-        grant = self._grants.token(refresh_token)
-        if grant is None or grant.kind != "refresh" or grant.client_id != client.client_id:
+        """Accept the latest refresh token. An older one revokes its family (RFC 9700, section 4.14.2)."""
+        issued = self._store.token(refresh_token)
+        if issued is None or issued.kind != "refresh" or issued.client_id != client.client_id:
             return False
-        if grant.state == "rotated":
-            self._grants.revoke_family(grant.family)
-        account = self._accounts.get(grant.account_id)
-        if grant.state != "live" or account is None:
+        if issued.state == "rotated":
+            self._store.revoke_family(issued.family)
+        account = self._accounts.get(issued.account_id)
+        if issued.state != "live" or account is None:
             return False
-        request.user = Grantee(account=account, family=grant.family, audience=grant.audience)
+        request.user = Subject(account=account, family=issued.family, audience=issued.audience)
         return True
 
     def get_original_scopes(self, refresh_token: str, request: Request, *_: Any, **__: Any) -> list[str]:
-        """Return the scopes of the token that is refreshed."""
-        grant = self._grants.token(refresh_token)
-        return grant.scope.split() if grant else []
+        """Return the scopes of a refresh token."""
+        issued = self._store.token(refresh_token)
+        return issued.scope.split() if issued else []
 
     def revoke_token(self, token: str, token_type_hint: str | None, request: Request, *_: Any, **__: Any) -> None:
-        """Revoke a token of this client; a refresh token takes its family along (RFC 7009, section 2.1)."""
-        grant = self._grants.token(token)
-        if grant is None or request.client is None or grant.client_id != request.client.client_id:
+        """Revoke a token of this client. A refresh token revokes its family (RFC 7009, section 2.1)."""
+        issued = self._store.token(token)
+        if issued is None or request.client is None or issued.client_id != request.client.client_id:
             return
-        if grant.kind == "refresh":
-            self._grants.revoke_family(grant.family)
-        self._grants.revoke(token)
+        if issued.kind == "refresh":
+            self._store.revoke_family(issued.family)
+        self._store.revoke(token)
 
     def make_access_token(self, request: Request) -> str:
-        """Return a signed token, as Auth0 gives for an API with an audience."""
-        grantee = _grantee(request)
+        """Return a signed access token, like Auth0's for an API with an audience."""
+        subject = _subject(request)
         now = int(time.time())
         scopes = list(request.scopes or ())
-        audience = [*filter(None, [grantee.audience]), *([f"{self._issuer}userinfo"] if "openid" in scopes else [])]
+        audience = [*filter(None, [subject.audience]), *([f"{self._issuer}userinfo"] if "openid" in scopes else [])]
         claims = {
             "iss": self._issuer,
-            "sub": grantee.account.id,
+            "sub": subject.account.id,
             "aud": audience[0] if len(audience) == 1 else audience,
             "iat": now,
-            "exp": now + int(self._switches.token_lifetime),
+            "exp": now + int(self._settings.token_lifetime),
             "scope": " ".join(scopes),
             "azp": request.client_id,
             "jti": secrets.token_hex(16),
         }
-        if self._switches.access_token_email:
-            claims["https://upstash.com/email"] = grantee.account.email
+        if self._settings.access_token_email:
+            claims["https://upstash.com/email"] = subject.account.email
         return self._signer.sign(claims)
 
     def finalize_id_token(
         self, id_token: dict[str, Any], token: dict[str, Any], token_handler: Any, request: Request
     ) -> str:
-        """Return the id_token signed, with the e-mail if that scope was granted (OpenID Connect Core, 5.4)."""
-        grantee = _grantee(request)
+        """Return the signed ID token, with the email if its scope was granted (OpenID Connect Core, section 5.4)."""
+        subject = _subject(request)
         claims = {
             **id_token,
             "iss": self._issuer,
-            "sub": grantee.account.id,
-            "exp": id_token["iat"] + int(self._switches.token_lifetime),
+            "sub": subject.account.id,
+            "exp": id_token["iat"] + int(self._settings.token_lifetime),
         }
-        if self._switches.id_token_email and "email" in (request.scopes or ()):
-            claims |= {"email": grantee.account.email, "email_verified": True}
+        if self._settings.id_token_email and "email" in (request.scopes or ()):
+            claims |= {"email": subject.account.email, "email_verified": True}
         return self._signer.sign(claims)
 
 
-def _grantee(request: Request) -> Grantee:
-    if not isinstance(request.user, Grantee):
-        raise TypeError("oauthlib makes a token before it has asked whom it is for")
+def _subject(request: Request) -> Subject:
+    if not isinstance(request.user, Subject):
+        raise TypeError("oauthlib issued a token before validating the grant")
     return request.user
 
 
 def audience_of(request: Request) -> str:
-    """Return Auth0's ``audience`` parameter, which oauthlib does not know; empty if there is none."""
+    """Return Auth0's ``audience`` parameter, which oauthlib does not support, or an empty string."""
     return str(dict(request.uri_query_params).get("audience", ""))

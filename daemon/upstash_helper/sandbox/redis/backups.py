@@ -1,4 +1,4 @@
-"""Backups: snapshot files of the real server, beside its data."""
+"""Backups: the server's snapshot files, stored next to its data."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import time
 import uuid
 from pathlib import Path
 
-from upstash_helper.sandbox.developer_api.wire import Backup
-from upstash_helper.sandbox.errors import Refused
+from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.redis.databases import Database, Databases
-from upstash_helper.sandbox.redis.records import Records
+from upstash_helper.sandbox.redis.records import Backup, DatabaseRecords
 
 
 class Backups:
-    """Makes, restores and removes backups."""
+    """Creates, restores, and deletes backups."""
 
-    def __init__(self, *, databases: Databases, records: Records) -> None:
+    def __init__(self, *, databases: Databases, records: DatabaseRecords) -> None:
         self._databases = databases
         self._records = records
 
-    def of(self, database: Database) -> list[Backup]:
+    def list(self, database: Database) -> list[Backup]:
         """Return the backups of a database, oldest first."""
         return self._records.backups(database.record.id)
 
     async def create(self, database: Database, name: str) -> Backup:
-        """Make a snapshot of what is in the database now."""
+        """Back up the database's current data."""
         backup_id = str(uuid.uuid4())
         async with self._databases.change(database):
             file = _file(database, backup_id)
@@ -45,10 +44,10 @@ class Backups:
 
     async def restore(self, database: Database, backup_id: str) -> Backup:
         """
-        Replace what is in the database.
+        Replace the database's data with a backup's.
 
         Raises:
-            Refused: With 404 if there is no such backup.
+            RequestError: With 404 if the backup does not exist.
         """
         async with self._databases.change(database):
             backup = self._get(database, backup_id)
@@ -57,10 +56,10 @@ class Backups:
 
     async def delete(self, database: Database, backup_id: str) -> Backup:
         """
-        Remove a backup.
+        Delete a backup.
 
         Raises:
-            Refused: With 404 if there is no such backup.
+            RequestError: With 404 if the backup does not exist.
         """
         async with database.lock:
             backup = self._get(database, backup_id)
@@ -69,10 +68,10 @@ class Backups:
         return backup
 
     def _get(self, database: Database, backup_id: str) -> Backup:
-        for backup in self.of(database):
+        for backup in self.list(database):
             if backup.backup_id == backup_id:
                 return backup
-        raise Refused(404, "backup not found")
+        raise RequestError(404, "backup not found")
 
 
 def _file(database: Database, backup_id: str) -> Path:

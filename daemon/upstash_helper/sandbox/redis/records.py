@@ -1,23 +1,54 @@
-"""What is remembered of databases and their backups."""
+"""What the sandbox stores about databases and their backups."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from upstash_helper.sandbox.developer_api.wire import Backup, Plan
+Platform = Literal["aws", "gcp"]
+Plan = Literal[
+    "free", "payg", "fixed_250mb", "fixed_1gb", "fixed_5gb", "fixed_10gb", "fixed_50gb", "fixed_100gb", "fixed_500gb"
+]
+
+MIB = 1024 * 1024
+MEMORY_LIMITS: dict[Plan, int] = {
+    "free": 256 * MIB,
+    "payg": 3072 * MIB,
+    "fixed_250mb": 250 * MIB,
+    "fixed_1gb": 1024 * MIB,
+    "fixed_5gb": 5 * 1024 * MIB,
+    "fixed_10gb": 10 * 1024 * MIB,
+    "fixed_50gb": 50 * 1024 * MIB,
+    "fixed_100gb": 100 * 1024 * MIB,
+    "fixed_500gb": 500 * 1024 * MIB,
+}
+"""The maximum size of the data on each plan, in bytes."""
+
+
+class NewDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    """A database to create."""
+
+    name: str
+    platform: Platform
+    plan: Plan
+    primary_region: str
+    read_regions: Sequence[str]
+    budget: int
+    eviction: bool
+    tls: bool
 
 
 class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One database. The API shows its secrets again and again, so they are kept as they are."""
+    """One database. Its secrets are stored in plaintext, because the API returns them on every read."""
 
     id: str
     account_id: str
     email: str
     name: str
-    platform: Literal["aws", "gcp"]
+    platform: Platform
     plan: Plan
     primary_region: str
     read_regions: tuple[str, ...]
@@ -38,7 +69,22 @@ class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):
         return f"DatabaseRecord({self.id})"
 
 
-class Records:
+class Backup(msgspec.Struct, kw_only=True):
+    """A backup of a database. The Developer API returns it with the same fields."""
+
+    database_id: str
+    customer_id: str
+    name: str
+    backup_id: str
+    creation_time: int
+    state: Literal["pending", "completed", "failed"]
+    backup_size: int
+    daily_backup: str = "false"
+    hourly_backup: str = "false"
+    internal_backup_tag: str = ""
+
+
+class DatabaseRecords:
     """The tables of databases and backups."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -50,15 +96,15 @@ class Records:
         return [msgspec.json.decode(record, type=DatabaseRecord) for (record,) in rows]
 
     def put(self, record: DatabaseRecord) -> None:
-        """Add a database, or replace what is known of it."""
-        # Not INSERT OR REPLACE: that deletes the old row, and its backups with it.
+        """Add a database, or replace its record."""
+        # Not INSERT OR REPLACE: it would delete the old row, and the database's backups with it.
         self._connection.execute(
             "INSERT INTO databases VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
             (record.id, msgspec.json.encode(record)),
         )
 
     def remove(self, database_id: str) -> None:
-        """Forget a database and its backups."""
+        """Remove a database and its backups."""
         self._connection.execute("DELETE FROM databases WHERE id = ?", (database_id,))
 
     def backups(self, database_id: str) -> list[Backup]:
@@ -69,11 +115,11 @@ class Records:
         return [msgspec.json.decode(record, type=Backup) for (record,) in rows]
 
     def add_backup(self, backup: Backup) -> None:
-        """Remember a backup."""
+        """Add a backup."""
         self._connection.execute(
             "INSERT INTO backups VALUES (?, ?, ?)", (backup.backup_id, backup.database_id, msgspec.json.encode(backup))
         )
 
     def remove_backup(self, backup_id: str) -> None:
-        """Forget a backup."""
+        """Remove a backup."""
         self._connection.execute("DELETE FROM backups WHERE id = ?", (backup_id,))

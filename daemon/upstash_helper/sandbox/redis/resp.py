@@ -1,8 +1,8 @@
 """
-The Redis serialization protocol, version 2, as the data plane needs it.
+RESP2, the Redis serialization protocol version 2, as the REST API needs it.
 
-A client library gives Python values; here the exact type on the wire counts (a status is not a string), and
-``Upstash-Response-Format: resp2`` passes the bytes on as they are.
+Client libraries return Python values. The REST API needs the exact type on the wire: a simple string is not a bulk
+string, and ``Upstash-Response-Format: resp2`` returns the encoded reply unchanged.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from typing import Self
 
 import msgspec
 
-from upstash_helper.sandbox.errors import ServerFailed
+from upstash_helper.sandbox.errors import ServerError
 
-LONGEST_LINE = 64 * 1024
-DEEPEST_REPLY = 64
+MAX_LINE_BYTES = 64 * 1024
+MAX_NESTING = 64
 
 
-class Status(msgspec.Struct, frozen=True):
+class SimpleString(msgspec.Struct, frozen=True):
     """A simple string, such as ``OK``."""
 
     text: bytes
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """An error, such as ``ERR unknown command``."""
+class ErrorReply(msgspec.Struct, frozen=True):
+    """A simple error, such as ``ERR unknown command``."""
 
     text: bytes
 
 
-Reply = Status | Failure | int | bytes | None | list["Reply"]
+Reply = SimpleString | ErrorReply | int | bytes | None | list["Reply"]
 Address = Path | tuple[str, int]
-"""A unix socket, or host and port."""
+"""The path of a Unix socket, or host and port."""
 
 
 def encode_command(*arguments: bytes | str | int) -> bytes:
-    """Return a command as an array of bulk strings."""
+    """Encode a command as an array of bulk strings."""
     parts = [argument if isinstance(argument, bytes) else str(argument).encode() for argument in arguments]
     bulks = [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
     return b"*%d\r\n" % len(parts) + b"".join(bulks)
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """Return a reply as it was on the wire."""
+    """Encode a reply."""
     match reply:
         case None:
             return b"$-1\r\n"
@@ -54,16 +54,16 @@ def encode_reply(reply: Reply) -> bytes:
             return b":%d\r\n" % reply
         case bytes():
             return b"$%d\r\n%b\r\n" % (len(reply), reply)
-        case Status(text):
+        case SimpleString(text):
             return b"+%b\r\n" % text
-        case Failure(text):
+        case ErrorReply(text):
             return b"-%b\r\n" % text
         case list():
             return b"*%d\r\n" % len(reply) + b"".join(map(encode_reply, reply))
 
 
 class Connection:
-    """One connection to a server. Use it as a context manager; it is closed on leaving."""
+    """One connection to a server, and a context manager that closes it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -75,16 +75,16 @@ class Connection:
         Connect and authenticate.
 
         Raises:
-            ServerFailed: If the server does not answer, or refuses the password.
+            ServerError: If the server does not respond, or rejects the password.
         """
         try:
             reader, writer = await connect(address)
         except OSError as error:
-            raise ServerFailed(f"the database's server does not answer: {error.strerror}") from error
+            raise ServerError(f"the database's server does not respond: {error.strerror}") from error
         connection = cls(reader, writer)
-        if isinstance(await connection.call("AUTH", user, password), Failure):
+        if isinstance(await connection.call("AUTH", user, password), ErrorReply):
             await connection.close()
-            raise ServerFailed("the database's server refused its own password")
+            raise ServerError("the database's server rejected its own password")
         return connection
 
     async def __aenter__(self) -> Self:
@@ -94,7 +94,7 @@ class Connection:
         await self.close()
 
     async def call(self, *arguments: bytes | str | int) -> Reply:
-        """Send one command and return the reply, an error reply too."""
+        """Send one command and return the reply, which can be an error reply."""
         (reply,) = await self.pipeline([arguments])
         return reply
 
@@ -103,25 +103,25 @@ class Connection:
         Send one command that must succeed.
 
         Raises:
-            ServerFailed: If the server answers with an error.
+            ServerError: If the server returns an error reply.
         """
         reply = await self.call(*arguments)
-        if isinstance(reply, Failure):
-            raise ServerFailed(f"{arguments[0]!s} failed: {reply.text.decode(errors='replace')}")
+        if isinstance(reply, ErrorReply):
+            raise ServerError(f"{arguments[0]!s} failed: {reply.text.decode(errors='replace')}")
         return reply
 
     async def pipeline(self, commands: list[tuple[bytes | str | int, ...]]) -> list[Reply]:
         """
-        Send all commands at once and return their replies in order.
+        Send several commands at once and return their replies in order.
 
         Raises:
-            ServerFailed: If the connection breaks.
+            ServerError: If the connection breaks.
         """
         try:
             self._writer.write(b"".join(encode_command(*command) for command in commands))
             _, replies = await asyncio.gather(self._writer.drain(), self._read_all(len(commands)))
         except (OSError, EOFError, ValueError) as error:
-            raise ServerFailed("the database's server closed the connection") from error
+            raise ServerError("the database's server closed the connection") from error
         return replies
 
     async def close(self) -> None:
@@ -133,15 +133,15 @@ class Connection:
             return
 
     async def _read_all(self, count: int) -> list[Reply]:
-        return [await self._read(DEEPEST_REPLY) for _ in range(count)]
+        return [await self._read(MAX_NESTING) for _ in range(count)]
 
     async def _read(self, depth: int) -> Reply:
         line = (await self._reader.readuntil(b"\r\n"))[:-2]
         kind, rest = line[:1], line[1:]
         if kind == b"+":
-            return Status(rest)
+            return SimpleString(rest)
         if kind == b"-":
-            return Failure(rest)
+            return ErrorReply(rest)
         if kind == b":":
             return int(rest)
         size = int(rest)
@@ -156,14 +156,14 @@ class Connection:
 
 async def connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """
-    Connect, over whichever kind of socket.
+    Connect to a Unix socket or a TCP port.
 
     Raises:
-        OSError: If nobody answers, or the system has no such sockets.
+        OSError: If nothing listens there, or the platform has no Unix sockets.
     """
     path = address if isinstance(address, Path) else None
     if sys.platform != "win32" and path is not None:
-        return await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+        return await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
     if isinstance(address, Path):
-        raise OSError(errno.EAFNOSUPPORT, "asyncio has no unix sockets here")
-    return await asyncio.open_connection(*address, limit=LONGEST_LINE)
+        raise OSError(errno.EAFNOSUPPORT, "asyncio has no Unix sockets on this platform")
+    return await asyncio.open_connection(*address, limit=MAX_LINE_BYTES)

@@ -1,4 +1,4 @@
-"""What a database needs of the server behind it."""
+"""The port for database servers (``DatabaseServer``), and the TCP ports that they listen on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import msgspec
 from upstash_helper.sandbox.redis.resp import Connection
 
 Role = Literal["default", "default_ro"]
-"""The ACL users of a database: everything, and reading only. Upstash calls them so, too."""
+"""The ACL users of a database: full access and read-only access. The names are Upstash's."""
 
 Capability = Literal["snapshots", "eviction", "memory-limit", "persistence"]
 
-# Below the range from which systems take the ports of outgoing connections, so that a database keeps its port.
+# Below the ephemeral port range, so that outgoing connections do not take a database's port while it is stopped.
 PORTS = range(20_000, 32_000)
 
 
 class Passwords(msgspec.Struct, frozen=True):
-    """What lets the two users in."""
+    """The passwords of the two users."""
 
     default: str
     read_only: str
@@ -32,75 +32,75 @@ class Passwords(msgspec.Struct, frozen=True):
         return "Passwords(…)"
 
 
-class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """How a database's server is to be."""
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration of a database's server."""
 
     host: str
     port: int
     """The public TCP port."""
     passwords: Passwords
     memory_limit: int
-    """Bytes."""
+    """In bytes."""
     eviction: bool
-    """Whether keys are evicted when memory is full; else writes are refused."""
+    """Whether keys are evicted when memory is full. Otherwise writes are rejected."""
     tls: bool
-    """Whether the public port takes TLS connections only."""
+    """Whether the public port accepts only TLS connections."""
 
 
 class DatabaseServer(Protocol):
-    """One running server, for one database. Every method may raise ``ServerFailed``."""
+    """The server of one database. Every method may raise ``ServerError``."""
 
     kind: ClassVar[Literal["valkey", "fakeredis"]]
     capabilities: ClassVar[frozenset[Capability]]
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether it has been started and has not exited."""
 
-    async def start(self, setup: Setup) -> None:
+    async def start(self, config: ServerConfig) -> None:
         """
-        Start serving what the folder holds; return once clients can connect.
+        Load the data from the database's folder, and return once clients can connect.
 
         Raises:
-            PortTaken: If another program holds the port.
+            PortInUse: If another program uses the port.
         """
 
     async def stop(self) -> None:
-        """Save and stop."""
+        """Save the data and stop."""
 
     async def kill(self) -> None:
-        """Stop without saving: the data is going away."""
+        """Stop without saving, for a database that is deleted or has failed to start."""
 
     async def connect(self, role: Role) -> Connection:
-        """Return a fresh connection as one of the users."""
+        """Return a new connection, authenticated as one of the users."""
 
     async def set_passwords(self, passwords: Passwords) -> None:
-        """Replace the passwords and drop whoever is connected."""
+        """Replace the passwords and disconnect all clients."""
 
     async def set_eviction(self, *, enabled: bool) -> None:
-        """Evict keys when memory is full, or refuse writes."""
+        """Evict keys when memory is full, or reject writes."""
 
     async def set_memory_limit(self, limit: int) -> None:
-        """Set how many bytes the data may take."""
+        """Set the maximum size of the data, in bytes."""
 
     async def require_tls(self) -> None:
-        """Take only TLS connections on the public port from now on."""
+        """Accept only TLS connections on the public port from now on."""
 
     async def snapshot(self, target: Path) -> None:
         """Write all data to ``target``."""
 
     async def restore(self, source: Path) -> None:
-        """Replace all data with what ``snapshot`` wrote. Clients are disconnected."""
+        """Replace all data with a snapshot's. Clients are disconnected."""
 
     async def info(self) -> dict[str, str]:
-        """Return what the server says about itself, as ``INFO`` names it."""
+        """Return the fields of ``INFO``."""
 
     async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
-        """Return the names of the commands that only read, or that write."""
+        """Return the names of the commands in an ACL category, in lower case."""
 
 
 def free_ports(host: str, *, avoid: frozenset[int] = frozenset()) -> Iterator[int]:
-    """Yield ports that nothing listens on, from a random one on, so that sandboxes side by side rarely meet."""
+    """Yield free ports, starting at a random one so that two sandboxes rarely try the same port at once."""
     first = random.randrange(len(PORTS))  # noqa: S311 - no secret
     for port in (*PORTS[first:], *PORTS[:first]):
         if port not in avoid and is_free(host, port):
@@ -112,7 +112,7 @@ def is_free(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if sys.platform != "win32":
-            # Else connections of a server that has just stopped would count.
+            # Otherwise connections in TIME_WAIT of a server that has just stopped would count as in use.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,4 +1,4 @@
-"""TLS in front of a database's server, with certificates of the sandbox's own authority."""
+"""A TLS-terminating proxy for database servers, and the sandbox's certificate authority."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from pathlib import Path
 
-from upstash_helper.sandbox.errors import PortTaken, ServerFailed
+from upstash_helper.sandbox.errors import PortInUse, ServerError
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.resp import Address, connect
 from upstash_helper.system import private_files
@@ -15,13 +15,13 @@ from upstash_helper.system import private_files
 CHUNK = 64 * 1024
 
 
-class Authority:
-    """The sandbox's certificate authority: made once for each data folder, trusted by whoever reads its file."""
+class CertificateAuthority:
+    """The sandbox's certificate authority, created once per data folder. Clients trust it by its certificate file."""
 
     def __init__(self, folder: Folder, host: str) -> None:
         """
         Args:
-            folder: Where certificate and key are kept.
+            folder: The data folder, with the certificate and the key.
             host: The address that the databases listen on.
         """
         self._folder = folder
@@ -29,7 +29,7 @@ class Authority:
         self._context: ssl.SSLContext | None = None
 
     def ensure(self) -> Path:
-        """Make the authority if there is none. Return the file of its certificate."""
+        """Create the authority if it does not exist. Return the path of its certificate."""
         certificate, key = self._folder.ca_certificate, self._folder.ca_key
         if not (certificate.exists() and key.exists()):
             import trustme
@@ -40,7 +40,7 @@ class Authority:
         return certificate
 
     def context(self) -> ssl.SSLContext:
-        """Return what a server needs to prove that it is this machine."""
+        """Return a server's TLS context, with a certificate for the loopback addresses."""
         if self._context is None:
             import trustme
 
@@ -53,10 +53,10 @@ class Authority:
         return self._context
 
 
-class TlsFront:
-    """Takes TLS connections on a port and passes on what is inside."""
+class TlsProxy:
+    """Accepts TLS connections on a port and forwards the decrypted data."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: CertificateAuthority) -> None:
         self._authority = authority
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -64,34 +64,34 @@ class TlsFront:
 
     async def start(self, host: str, port: int, backend: Address) -> None:
         """
-        Listen.
+        Listen on a port.
 
         Args:
-            host: Where to listen.
-            port: The same.
-            backend: Where connections are passed on to.
+            host: The address to listen on.
+            port: The port to listen on.
+            backend: The address that connections are forwarded to.
 
         Raises:
-            PortTaken: If another program holds the port.
+            PortInUse: If another program uses the port.
         """
         self._backend = backend
         context = await asyncio.to_thread(self._authority.context)
         try:
             self._server = await asyncio.start_server(self._serve, host, port, ssl=context)
         except OSError as error:
-            raise PortTaken(f"port {port} is taken") from error
+            raise PortInUse(f"port {port} is in use") from error
 
     async def stop(self) -> None:
-        """Stop listening and drop all connections."""
+        """Stop listening and close all connections."""
         if self._server is None:
             return
         self._server.close()
-        await self.drop()
+        await self.drop_clients()
         await self._server.wait_closed()
         self._server = None
 
-    async def drop(self) -> None:
-        """Drop all connections."""
+    async def drop_clients(self) -> None:
+        """Close all connections."""
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -101,16 +101,16 @@ class TlsFront:
         if task is not None:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
-        # Cancelled by `drop`, and asyncio would report it as an error of ours.
-        with contextlib.suppress(asyncio.CancelledError, OSError, ServerFailed):
-            await self._join(reader, writer)
+        # `drop_clients` cancels this task. asyncio would log the cancellation as an unhandled exception.
+        with contextlib.suppress(asyncio.CancelledError, OSError, ServerError):
+            await self._forward(reader, writer)
         writer.close()
 
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await connect(self._backend)
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        backend_reader, backend_writer = await connect(self._backend)
         directions = [
-            asyncio.ensure_future(_copy(reader, inner_writer)),
-            asyncio.ensure_future(_copy(inner_reader, writer)),
+            asyncio.ensure_future(_copy(reader, backend_writer)),
+            asyncio.ensure_future(_copy(backend_reader, writer)),
         ]
         try:
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +118,7 @@ class TlsFront:
             for direction in directions:
                 direction.cancel()
             await asyncio.gather(*directions, return_exceptions=True)
-            inner_writer.close()
+            backend_writer.close()
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

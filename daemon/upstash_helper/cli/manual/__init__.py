@@ -1,1 +1,0 @@
-"""The manual pages and the completion scripts."""

@@ -1,0 +1,365 @@
+"""
+A database on fakeredis, where Valkey has no wheel.
+
+fakeredis has no passwords and no ACLs, so its connection class is replaced by one that authenticates each client and
+checks each command: there is no port without that check. Data is in memory, and saved to the folder on a clean stop.
+Not supported: eviction, memory limits, and most of ``INFO``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hmac
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from fakeredis import FakeRedis, FakeRedisConnection
+from fakeredis._clients._tcp_server import TCPFakeRequestHandler, TcpFakeServer
+from fakeredis._helpers import SimpleError
+from fakeredis._socket import FakeSocket
+from fakeredis.model._command_info import get_commands_by_category
+
+from upstash_helper.sandbox.errors import PortInUse, ServerError
+from upstash_helper.sandbox.redis.resp import Connection
+from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
+from upstash_helper.sandbox.redis.tls import TlsProxy
+from upstash_helper.system import private_files
+
+SHUTDOWN_POLL_SECONDS = 0.1
+
+# fakeredis unpickles the argument of RESTORE, so a client could run code in this process.
+FORBIDDEN_COMMANDS = frozenset(
+    {"restore", "migrate", "module", "shutdown", "replicaof", "slaveof", "config", "acl", "debug", "monitor"}
+)
+UNAUTHENTICATED_COMMANDS = frozenset({"auth", "hello", "quit", "reset"})
+NON_WRITING_COMMANDS = frozenset(
+    {
+        *("auth", "hello", "quit", "reset", "ping", "echo", "select", "command", "time", "script"),
+        *("multi", "exec", "discard", "watch", "unwatch", "eval_ro", "evalsha_ro", "fcall_ro"),
+        *("subscribe", "psubscribe", "unsubscribe", "punsubscribe"),
+    }
+)
+
+
+class FakeredisServer:
+    """Runs one fakeredis in threads of this process."""
+
+    kind: ClassVar[Literal["valkey", "fakeredis"]] = "fakeredis"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({"snapshots", "persistence"})
+
+    def __init__(self, *, folder: Path, tls_proxy: TlsProxy) -> None:
+        """
+        Args:
+            folder: The folder that the data is saved to.
+            tls_proxy: Accepts the TLS connections of a database with TLS.
+        """
+        self._folder = folder
+        self._tls_proxy = tls_proxy
+        self._server: AuthenticatingServer | None = None
+        self._thread: threading.Thread | None = None
+        self._config: ServerConfig | None = None
+
+    @property
+    def running(self) -> bool:
+        """See ``DatabaseServer``."""
+        return self._thread is not None and self._thread.is_alive()
+
+    async def start(self, config: ServerConfig) -> None:
+        """See ``DatabaseServer``."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._config = config
+        self._listen(config)
+        if self._data_file.exists():
+            await asyncio.to_thread(_load, self._running_server, self._data_file)
+        if config.tls:
+            try:
+                await self._tls_proxy.start(config.host, config.port, self._address)
+            except PortInUse:
+                await self.kill()
+                raise
+
+    async def stop(self) -> None:
+        """See ``DatabaseServer``."""
+        if self._server is not None:
+            await self.snapshot(self._data_file)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """See ``DatabaseServer``."""
+        await self._tls_proxy.stop()
+        server, self._server = self._server, None
+        if server is not None:
+            await asyncio.to_thread(server.close)
+
+    async def connect(self, role: Role) -> Connection:
+        """See ``DatabaseServer``."""
+        passwords = self._running_server.passwords
+        password = passwords.default if role == "default" else passwords.read_only
+        return await Connection.open(self._address, user=role, password=password)
+
+    async def set_passwords(self, passwords: Passwords) -> None:
+        """See ``DatabaseServer``."""
+        self._running_server.passwords = passwords
+        await self._tls_proxy.drop_clients()
+        self._running_server.drop_clients()
+
+    async def set_eviction(self, *, enabled: bool) -> None:
+        """See ``DatabaseServer``. Not supported: keys are never evicted."""
+
+    async def set_memory_limit(self, limit: int) -> None:
+        """See ``DatabaseServer``. Not supported: there is no limit."""
+
+    async def require_tls(self) -> None:
+        """See ``DatabaseServer``."""
+        if self._config is None:
+            raise ServerError("the database's server is not running")
+        config = msgspec.structs.replace(self._config, tls=True)
+        await self.stop()
+        await self.start(config)
+
+    async def snapshot(self, target: Path) -> None:
+        """See ``DatabaseServer``."""
+        await asyncio.to_thread(_save, self._running_server, target)
+
+    async def restore(self, source: Path) -> None:
+        """See ``DatabaseServer``."""
+        self._running_server.drop_clients()
+        await asyncio.to_thread(_load, self._running_server, source)
+
+    async def info(self) -> dict[str, str]:
+        """See ``DatabaseServer``. Contains only the number of keys, clients, and calls."""
+        server = self._running_server
+        with FakeRedis(server=server.fake_server) as client:
+            keys = await asyncio.to_thread(client.dbsize)
+        calls = {f"cmdstat_{name}": f"calls={count},usec=0" for name, count in server.calls.items()}
+        return {"db0": f"keys={keys}", "connected_clients": str(len(server.clients) + 1), **calls}
+
+    async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
+        """See ``DatabaseServer``."""
+        return commands_in(category)
+
+    @property
+    def _data_file(self) -> Path:
+        return self._folder / "dump.msgpack"
+
+    @property
+    def _running_server(self) -> AuthenticatingServer:
+        if self._server is None:
+            raise ServerError("the database's server is not running")
+        return self._server
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        host, port = self._running_server.server_address[:2]
+        return str(host), int(port)
+
+    def _listen(self, config: ServerConfig) -> None:
+        port = 0 if config.tls else config.port
+        try:
+            self._server = server = AuthenticatingServer((config.host, port), config.passwords)
+        except OSError as error:
+            raise PortInUse(f"port {port} is in use") from error
+        self._thread = threading.Thread(target=server.serve_forever, args=(SHUTDOWN_POLL_SECONDS,), daemon=True)
+        self._thread.start()
+
+
+class Entry(msgspec.Struct, array_like=True):
+    """One key of a snapshot."""
+
+    key: bytes
+    expires_at: float
+    """Unix time, or 0 if the key does not expire."""
+    value: bytes
+    """The output of DUMP."""
+
+
+def _save(server: AuthenticatingServer, target: Path) -> None:
+    entries = []
+    with FakeRedis(server=server.fake_server) as client:
+        for key in client.scan_iter():
+            value, remaining = client.dump(key), client.pttl(key)
+            if isinstance(value, bytes) and isinstance(remaining, int) and remaining != -2:
+                entries.append(Entry(key, time.time() + remaining / 1000 if remaining >= 0 else 0.0, value))
+    private_files.write(target, msgspec.msgpack.encode(entries))
+
+
+def _load(server: AuthenticatingServer, source: Path) -> None:
+    entries = msgspec.msgpack.decode(source.read_bytes(), type=list[Entry])
+    with FakeRedis(server=server.fake_server) as client:
+        client.flushall()
+        for entry in entries:
+            remaining = round((entry.expires_at - time.time()) * 1000) if entry.expires_at else 0
+            if remaining >= 0:
+                client.restore(entry.key, remaining, entry.value)
+
+
+# --- authentication and access control --------------------------------------------------------------------------------
+
+
+class AuthenticatingServer(TcpFakeServer):
+    """fakeredis's TCP server, with authentication and access control on each connection."""
+
+    def __init__(self, address: tuple[str, int], passwords: Passwords) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, bind_and_activate=False)
+        self.RequestHandlerClass = AuthenticatingHandler
+        self.allow_reuse_address = sys.platform != "win32"  # on Windows it would allow another program to take the port
+        self.daemon_threads = True
+        self.passwords = passwords
+        self.calls: Counter[str] = Counter()
+        self.connections: set[socket.socket] = set()
+        try:
+            self.server_bind()
+            self.server_activate()
+        except OSError:
+            self.server_close()
+            raise
+
+    def role_of(self, user: bytes, password: bytes) -> Role | None:
+        """Return the role with these credentials, or None."""
+        passwords: dict[Role, str] = {"default": self.passwords.default, "default_ro": self.passwords.read_only}
+        for role, expected in passwords.items():
+            if user == role.encode() and hmac.compare_digest(password, expected.encode()):
+                return role
+        return None
+
+    def drop_clients(self) -> None:
+        """Disconnect all clients."""
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Stop listening and disconnect all clients."""
+        self.shutdown()
+        self.drop_clients()
+        self.server_close()
+
+
+class AuthenticatingHandler(TCPFakeRequestHandler):
+    """Serves one client."""
+
+    server: AuthenticatingServer
+
+    def setup(self) -> None:
+        """Replace fakeredis's connection with an ``AuthenticatingConnection``."""
+        super().setup()
+        self.server.connections.add(self.connection)
+        connection = AuthenticatingConnection(server=self.server.fake_server, protocol=2)
+        connection.tcp_server = self.server
+        self.current_client = self.server.clients[self.client_address] = connection
+
+    def finish(self) -> None:
+        """Remove the client."""
+        self.server.connections.discard(self.connection)
+        # It may have disconnected already. Then flushing its socket fails.
+        with suppress(OSError, ValueError):
+            super().finish()
+
+
+class AuthenticatingConnection(FakeRedisConnection):
+    """A connection whose commands go through an ``AuthenticatingSocket``."""
+
+    tcp_server: AuthenticatingServer
+
+    def _connect(self) -> FakeSocket:
+        fake = AuthenticatingSocket(
+            self.tcp_server.fake_server, client_class=self._client_class, db=0, client_info=self._client_info
+        )
+        fake.tcp_server = self.tcp_server
+        return fake
+
+    def read_response(self, *_: Any, **__: Any) -> Any:
+        """Return the next reply. Error replies are returned, not raised: they must not end the connection."""
+        replies = self.get_socket().responses
+        if replies is None:
+            raise ConnectionError
+        return replies.get()
+
+
+class AuthenticatingSocket(FakeSocket):
+    """Runs the commands that the client's role is allowed to run."""
+
+    tcp_server: AuthenticatingServer
+    role: Role | None = None
+
+    def _process_command(self, fields: list[bytes]) -> None:
+        name = fields[0].decode(errors="replace").lower() if fields else ""
+        subcommand = fields[1].decode(errors="replace").lower() if len(fields) > 1 else ""
+        if name in {"auth", "hello"} and not self._authenticate(name, fields):
+            return
+        if self.role is None and name not in UNAUTHENTICATED_COMMANDS:
+            self.put_response(SimpleError("NOAUTH Authentication required."))
+        elif self._is_denied(name) or f"{name} {subcommand}" in commands_in("admin"):
+            if self._in_transaction:
+                self._transaction_failed = True
+            self.put_response(_no_permission(self.role, name))
+        elif name != "auth":
+            self.tcp_server.calls[name] += 1
+            super()._process_command(_without_auth(fields) if name == "hello" else fields)
+
+    def _run_command(self, func: Callable[[Any], Any] | None, sig: Any, args: list[Any], from_script: bool) -> Any:  # noqa: FBT001
+        # Commands called by a script do not go through `_process_command`.
+        if self._is_denied(sig.name.lower()):
+            raise _no_permission(self.role, sig.name)
+        return super()._run_command(func, sig, args, from_script)
+
+    def _decode_error(self, error: SimpleError) -> Any:
+        return error  # unchanged, so that clients see its prefix, such as WRONGTYPE
+
+    def _authenticate(self, name: str, fields: list[bytes]) -> bool:
+        """Check the credentials in AUTH or HELLO. Return False if the command was rejected."""
+        credentials = fields[1:]
+        if name == "hello":
+            upper = [field.upper() for field in fields]
+            start = upper.index(b"AUTH") + 1 if b"AUTH" in upper else None
+            credentials = fields[start : start + 2] if start else []
+            if not credentials and self.role is None:
+                message = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+                self.put_response(
+                    SimpleError(message + "<proto> AUTH <user> <pass> option can be used to authenticate")
+                )
+            if not credentials:
+                return self.role is not None
+        user, password = [b"default", *credentials][-2:] if 1 <= len(credentials) <= 2 else (b"", b"")
+        role = self.tcp_server.role_of(user, password)
+        if role is None:
+            self.put_response(SimpleError("WRONGPASS invalid username-password pair or user is disabled."))
+            return False
+        self.role = role
+        if name == "auth":
+            self.put_response(b"OK")
+        return True
+
+    def _is_denied(self, name: str) -> bool:
+        command = name.partition(" ")[0]
+        if command in FORBIDDEN_COMMANDS or command in commands_in("admin"):
+            return True
+        return self.role == "default_ro" and command not in commands_in("read") | NON_WRITING_COMMANDS
+
+
+def _no_permission(role: Role | None, name: str) -> SimpleError:
+    return SimpleError(f"NOPERM User {role} has no permissions to run the '{name}' command")
+
+
+def _without_auth(fields: list[bytes]) -> list[bytes]:
+    upper = [field.upper() for field in fields]
+    if b"AUTH" not in upper:
+        return fields
+    start = upper.index(b"AUTH")
+    return fields[:start] + fields[start + 3 :]
+
+
+@functools.cache
+def commands_in(category: Literal["read", "write", "admin"]) -> frozenset[str]:
+    """Return the names of all commands in an ACL category, in lower case."""
+    return frozenset(name.decode().lower() for name in get_commands_by_category(category))

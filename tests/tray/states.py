@@ -1,0 +1,88 @@
+"""States of the tray, with defaults for all that a test does not care about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from upstash_helper.protocol.literals import ConnectionState
+from upstash_helper.protocol.wire import Account, Attempt, Connection, Database
+from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RequestedScope
+from upstash_helper_tray.sync.state import TrayState
+
+NOON = "2026-10-03T12:00:00Z"
+ADA = Account(email="ada@example.com")
+
+
+def running(
+    state: ConnectionState = "connected", *, connection: dict[str, Any] | None = None, **more: Any
+) -> TrayState:
+    """Return the state with a running daemon, and with an account if the connection state has one."""
+    account = ADA if state in {"connected", "reconnect_required"} else None
+    found = Connection(**({"state": state, "account": account} | (connection or {})))
+    known: dict[str, Any] = {"daemon": "running", "connection": found, "starts_at_login": True}
+    return TrayState(**(known | more))
+
+
+def attempt(**more: Any) -> Attempt:
+    return Attempt(**({"attempt_id": "att-1", "state": "pending", "expires_at": NOON} | more))
+
+
+def database(name: str = "main", **more: Any) -> Database:
+    fields: dict[str, Any] = {
+        "id": f"id-of-{name}",
+        "name": name,
+        "state": "active",
+        "host": "keen-owl-1.upstash.io",
+        "port": 6379,
+        "tls": True,
+        "rest_url": "https://keen-owl-1.upstash.io",
+        "plan": "free",
+        "primary_region": "us-east-1",
+        "read_regions": (),
+        "eviction": False,
+        "auto_upgrade": False,
+        "daily_backup": False,
+        "budget": None,
+        "created_at": NOON,
+    }
+    return Database(**(fields | more))
+
+
+def page(shown: str = "https://app.example.com", **more: Any) -> Identity:
+    fields: dict[str, Any] = {"kind": "web", "name": shown, "shown": shown, "program": "/usr/bin/firefox", "pid": 77}
+    return Identity(**(fields | more))
+
+
+LIST = RequestedScope(scope="databases:read", meaning="List your databases and their settings, without passwords")
+DELETE = RequestedScope(scope="databases:delete", meaning="Delete databases with all that is in them")
+
+
+def pairing(**more: Any) -> Pairing:
+    fields: dict[str, Any] = {
+        "id": "pair-1",
+        "identity": page(),
+        "claimed_name": "Example",
+        "user_code": "WDJB-MJHT",
+        "scopes": (LIST,),
+        "reason": "",
+        "state": "pending",
+        "all_databases_meaning": None,
+        "created_at": NOON,
+        "expires_at": NOON,
+    }
+    return Pairing(**(fields | more))
+
+
+def app(name: str = "Example", **more: Any) -> App:
+    fields: dict[str, Any] = {
+        "id": f"id-of-{name}",
+        "name": name,
+        "identity": page(),
+        "scopes": (LIST,),
+        "all_databases": False,
+        "created_at": NOON,
+        "last_used_at": NOON,
+        "expires_at": None,
+        "mismatches": 0,
+    }
+    return App(**(fields | more))

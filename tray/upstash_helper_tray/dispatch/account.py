@@ -1,0 +1,103 @@
+"""The actions that call the daemon: approvals, the connection, and credentials. Each returns what to tell the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.client.dotenv import env_lines
+from upstash_helper.client.errors import ApiProblem
+from upstash_helper.protocol.wire import Connection
+from upstash_helper_tray.menu.actions import Approve, Block, Deny
+from upstash_helper_tray.presentation.notifications import Notification
+from upstash_helper_tray.presentation.text import shorten
+
+if TYPE_CHECKING:
+    from upstash_helper.client.daemon import DaemonClient
+    from upstash_helper.protocol.wire import DatabaseCredentials
+    from upstash_helper_tray.dispatch.opener import Opener
+    from upstash_helper_tray.menu.actions import CopyCredentials, CredentialsFormat
+
+Decision = Approve | Deny | Block
+
+# Not found, already decided, and expired or withdrawn.
+_NOT_PENDING: Final = frozenset({404, 409, 410})
+_REST_VARIABLES: Final = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
+
+
+def decide(client: DaemonClient, decision: Decision) -> Notification | None:
+    """
+    Approve, deny, or block an app's request.
+
+    The menu shows the result, so only a request that was no longer pending returns a notification.
+    """
+    try:
+        match decision:
+            case Approve(pairing_id=pairing, once=once):
+                client.approve(pairing, once=once)
+            case Deny(pairing_id=pairing):
+                client.deny(pairing)
+            case Block(pairing_id=pairing):
+                client.block(pairing)
+    except ApiProblem as error:
+        if error.status in _NOT_PENDING:
+            return Notification("The request is no longer pending", error.detail)
+        raise
+    return None
+
+
+def revoke(client: DaemonClient, app_id: str) -> None:
+    """Revoke an app's access. An app that no longer has any is not an error."""
+    try:
+        client.revoke_app(app_id)
+    except ApiProblem as error:
+        if error.status != 404:
+            raise
+
+
+def connect(client: DaemonClient, opener: Opener, *, force: bool) -> Notification | None:
+    """Start a sign-in. If the daemon cannot open the browser, for example without a display, the tray does."""
+    answer = client.connect(open_browser=True, force=force)
+    if isinstance(answer, Connection):
+        email = answer.account.email if answer.account else "your account"
+        return Notification("Connected to Upstash", f"{email} is already connected.")
+    # If a sign-in was already pending, the daemon opens no page; the user may have closed the one it opened.
+    if answer.browser_opened or opener.open_page(answer.authorization_url):
+        return None
+    return Notification(
+        "Sign in to Upstash", f"No browser could be opened. Open this address: {answer.authorization_url}"
+    )
+
+
+def cancel(client: DaemonClient, attempt_id: str) -> None:
+    """Cancel a sign-in. One that is already over is not an error."""
+    try:
+        client.cancel_attempt(attempt_id)
+    except ApiProblem as error:
+        if error.status != 404:
+            raise
+
+
+def disconnect(client: DaemonClient) -> Notification:
+    """Disconnect the account."""
+    return Notification("Disconnected from Upstash", client.disconnect().detail)
+
+
+def clipboard_text(credentials: DatabaseCredentials, form: CredentialsFormat) -> tuple[str, str]:
+    """
+    Return the text to copy, and what to call it.
+
+    Raises:
+        NotExpressible: If a value cannot be written as a line.
+    """
+    if form == "redis_url":
+        return credentials.redis_url, "Redis URL"
+    if form == "rest":
+        return env_lines({name: credentials.env[name] for name in _REST_VARIABLES}, "dotenv"), "REST URL and token"
+    return env_lines(credentials.env, "dotenv"), ".env lines"
+
+
+def copied(action: CopyCredentials, what: str, seconds: float) -> Notification:
+    """Return the notification after a copy. It never contains the secret."""
+    return Notification(
+        f"Copied {what} of {shorten(action.name)}", f"The clipboard will be cleared in {seconds:.0f} seconds."
+    )

@@ -1,0 +1,77 @@
+"""The port for opening web pages and folders on the user's machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+from upstash_helper.client.dashboard_link import browse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPEN_TIMEOUT: Final = 5.0
+"""Seconds. A command that is still running after this has started the browser itself, in the foreground."""
+
+
+class Opener(Protocol):
+    """Opens what the user wants to see, without waiting until it is closed."""
+
+    def open_page(self, address: str) -> bool:
+        """
+        Open an address in the browser. Return False if there is none.
+
+        Other users can see the address on the browser's command line, so it must not contain a secret.
+        """
+
+    def open_folder(self, path: Path) -> bool:
+        """Open a folder in the file manager. Return False if there is none."""
+
+
+class SystemOpener:
+    """Opens pages and folders with the system's default programs."""
+
+    def __init__(self, *, timeout: float = OPEN_TIMEOUT) -> None:
+        """
+        Args:
+            timeout: Seconds after which a command that has not failed is taken to have succeeded.
+        """
+        self._timeout = timeout
+
+    def open_page(self, address: str) -> bool:
+        """Open an address in the user's browser."""
+        opened: list[bool] = []
+        thread = threading.Thread(target=lambda: opened.append(browse(address)), name="tray-browser", daemon=True)
+        thread.start()
+        thread.join(self._timeout)
+        return opened[0] if opened else True
+
+    def open_folder(self, path: Path) -> bool:
+        """Open a folder in the file manager."""
+        if sys.platform == "win32":
+            try:
+                os.startfile(path)  # noqa: S606 - one of the helper's own folders
+            except OSError:
+                return False
+            return True
+        return _run([_OPEN_COMMAND, str(path)], self._timeout)
+
+
+def _run(command: list[str], timeout: float) -> bool:
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    except OSError:
+        return False
+    # A thread waits for it even after the timeout, so that it does not remain as a zombie.
+    waiter = threading.Thread(target=process.wait, name="tray-folder", daemon=True)
+    waiter.start()
+    waiter.join(timeout)
+    return process.returncode in {None, 0}
+
+
+_OPEN_COMMAND: Final = "open" if sys.platform == "darwin" else "xdg-open"

@@ -1,0 +1,113 @@
+"""Which notifications the user gets without having asked for anything."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.protocol.messages import CONNECTION, of_attempt
+from upstash_helper.protocol.wire_apps import RevokedApp
+from upstash_helper_tray.presentation.text import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from upstash_helper.client.events import Event
+    from upstash_helper.protocol.wire import Attempt, Connection
+    from upstash_helper.protocol.wire_apps import Pairing
+    from upstash_helper_tray.sync.state import TrayState
+
+_MAX_REMEMBERED: Final = 1000
+
+_ACTION_NEEDED: Final = frozenset(
+    {"reconnect_required", "needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"}
+)
+
+# Access that the user or the app itself has revoked is not reported.
+_REVOKED: Final = {
+    "misused": ("Access was revoked", "The app's token was used by another program or web page."),
+    "expired": ("Access has expired", "The app can request access again."),
+}
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A notification: plain text."""
+
+    title: str
+    body: str
+
+
+class NotificationTracker:
+    """Remembers what the user was notified of, so that a restart of the daemon does not repeat it."""
+
+    def __init__(self) -> None:
+        self._notified: OrderedDict[str, None] = OrderedDict()
+        self._last: Connection | None = None
+
+    def update(self, state: TrayState, event: Event | None = None) -> list[Notification]:
+        """Return the notifications for ``state`` and for the ``event`` that led to it, if one did."""
+        new = notifications_for(self._last, state, event, notified=self._notified)
+        self._last = state.connection or self._last
+        for pairing in state.pairings:
+            self._notified[pairing.id] = None
+        while len(self._notified) > _MAX_REMEMBERED:
+            self._notified.popitem(last=False)
+        return new
+
+
+def notifications_for(
+    last: Connection | None, state: TrayState, event: Event | None = None, *, notified: Collection[str] = ()
+) -> list[Notification]:
+    """
+    Return the notifications for a change.
+
+    Args:
+        last: The last known connection. None if this is the first one, which is not news.
+        state: The current state.
+        event: The event that led to it, if one did.
+        notified: Ids of the pairings that the user was already notified of.
+    """
+    new = [_access_request(pairing) for pairing in state.pairings if pairing.id not in notified]
+    if last is not None and state.connection is not None:
+        new += _connection_changes(last, state.connection)
+    if event is not None and isinstance(event.data, RevokedApp):
+        new += _revocation(event.data)
+    return new
+
+
+def _access_request(pairing: Pairing) -> Notification:
+    # The verified identity comes first and the claimed name last, so that no claim can precede what is verified.
+    return Notification(
+        f"{pairing.identity.shown} requests access to your Upstash account",
+        f"Code: {pairing.user_code}. To decide, open the menu of the icon. "
+        f"The app calls itself {quoted(pairing.claimed_name)}.",
+    )
+
+
+def _connection_changes(last: Connection, now: Connection) -> Iterator[Notification]:
+    if now.state == "connected" and (last.state, last.account) != (now.state, now.account):
+        email = now.account.email if now.account else "your account"
+        yield Notification("Connected to Upstash", f"Account: {email}")
+    if now.state in _ACTION_NEEDED and now.state != last.state:
+        message = CONNECTION[now.state]
+        yield Notification(message.title, now.detail or message.text)
+    failed = _failed_attempt(now)
+    if failed is not None and failed != _failed_attempt(last):
+        message = of_attempt("failed", failed.reason or None)
+        yield Notification(failed.title or message.title, failed.detail or message.detail)
+
+
+def _failed_attempt(connection: Connection) -> Attempt | None:
+    """Return the failed attempt. None if none failed, or if the user canceled it."""
+    attempt = connection.attempt
+    if attempt is None or attempt.state != "failed" or attempt.reason == "cancelled":
+        return None
+    return attempt
+
+
+def _revocation(revoked: RevokedApp) -> Iterator[Notification]:
+    if revoked.reason in _REVOKED:
+        title, body = _REVOKED[revoked.reason]
+        yield Notification(title, f"{body} App: {quoted(revoked.name)}.")

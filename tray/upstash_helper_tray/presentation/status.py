@@ -1,0 +1,87 @@
+"""The state as an icon status and as a tooltip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.protocol.messages import CONNECTION
+from upstash_helper_tray.presentation.text import shorten
+from upstash_helper_tray.sync.state import IconStatus
+
+if TYPE_CHECKING:
+    from upstash_helper.protocol.literals import ConnectionState
+    from upstash_helper.protocol.wire import Attempt, Connection
+    from upstash_helper_tray.sync.state import TrayState
+
+# A Windows tooltip (NOTIFYICONDATAW.szTip) holds 128 UTF-16 code units including the terminating zero.
+MAX_TOOLTIP_UNITS: Final = 127
+
+# Nothing works until the user acts, even while a sign-in is pending.
+_BLOCKED: Final[frozenset[ConnectionState]] = frozenset({"keyring_locked", "keyring_unavailable", "port_conflict"})
+_ACTION_NEEDED: Final[frozenset[ConnectionState]] = frozenset({"needs_email", "reconnect_required"})
+
+
+def pending_attempt(connection: Connection) -> Attempt | None:
+    """Return the sign-in that is in progress, or None."""
+    attempt = connection.attempt
+    return attempt if attempt and attempt.state in {"pending", "exchanging"} else None
+
+
+def connection_title(connection: Connection) -> str:
+    """Return the connection's title, with the account shortened so that it fits into a menu."""
+    title = CONNECTION[connection.state].title
+    if connection.state != "connected":
+        return title
+    return title.format(email=shorten(connection.account.email)) if connection.account else "Connected"
+
+
+def icon_status(state: TrayState) -> IconStatus:
+    """Return what the icon shows. An access request takes precedence over the connection."""
+    if state.daemon == "absent":
+        return IconStatus.ABSENT
+    if state.daemon == "mismatched":
+        return IconStatus.ATTENTION
+    if state.daemon == "starting" or state.connection is None:
+        return IconStatus.CONNECTING
+    if state.pairings:
+        return IconStatus.ATTENTION
+    return _connection_status(state.connection)
+
+
+def _connection_status(connection: Connection) -> IconStatus:
+    if connection.state in _BLOCKED:
+        return IconStatus.ATTENTION
+    attempt = pending_attempt(connection)
+    if attempt or connection.state == "connecting":
+        return IconStatus.ATTENTION if attempt and attempt.waiting else IconStatus.CONNECTING
+    if connection.state in _ACTION_NEEDED:
+        return IconStatus.ATTENTION
+    return IconStatus.CONNECTED if connection.state == "connected" else IconStatus.DISCONNECTED
+
+
+def access_requests(count: int) -> str:
+    """Return how many apps request access, as a sentence without its period."""
+    return "An app requests access" if count == 1 else f"{count} apps request access"
+
+
+def tooltip_for(state: TrayState) -> str:
+    """Return the state and the account in at most ``MAX_TOOLTIP_UNITS`` UTF-16 code units."""
+    parts = [_summary(state)]
+    if state.daemon == "running" and state.pairings:
+        parts.insert(0, access_requests(len(state.pairings)))
+    text = f"Upstash helper: {'. '.join(parts)}"
+    # A character takes at most two units.
+    return text if len(text.encode("utf-16-le")) <= 2 * MAX_TOOLTIP_UNITS else shorten(text, MAX_TOOLTIP_UNITS // 2)
+
+
+def _summary(state: TrayState) -> str:
+    if state.daemon == "absent":
+        return "not running"
+    if state.daemon == "mismatched":
+        return "another version than this icon"
+    if state.daemon == "starting" or state.connection is None:
+        return "starting"
+    title = connection_title(state.connection)
+    if state.connection.state == "connected" and pending_attempt(state.connection):
+        title += f". {CONNECTION['connecting'].title}"
+    return title

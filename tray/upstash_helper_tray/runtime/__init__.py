@@ -1,0 +1,1 @@
+"""The tray process: command-line options, the instance lock, signals, and how the parts are wired."""
