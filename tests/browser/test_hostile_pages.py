@@ -30,7 +30,7 @@ async def outcomes(page: Page, script: str, addresses: list[Any]) -> list[str]:
         return [str(await page.evaluate(script, address)) for address in addresses]
 
 
-async def victim(world: World) -> dict[str, Any]:
+async def connect_and_start_sign_in(world: World) -> dict[str, Any]:
     """Connect an account, create a database, and start a sign-in."""
     await world.connect()
     await world.create("precious")
@@ -56,7 +56,7 @@ async def test_page_learns_nothing_from_loading_resources(
     nothing changes.
     """
     console.expect(".")
-    started = await victim(world)
+    started = await connect_and_start_sign_in(world)
     addresses = [home_page + path.format(attempt=started["attempt_id"]) for path in PATHS]
     for host in HOSTS:
         async with Site.serving({"/": PAGE}, host=host) as site:
@@ -77,7 +77,7 @@ async def test_requests_without_preflight_have_no_effect(
     carry no credentials.
     """
     console.expect(".")
-    started = await victim(world)
+    started = await connect_and_start_sign_in(world)
     sends = [[home_page + path.format(attempt=started["attempt_id"]), body] for path, body in WRITES]
     for host in HOSTS:
         async with Site.serving({"/": PAGE}, host=host) as site:
@@ -97,7 +97,7 @@ async def test_helper_pages_cannot_be_framed(
     The helper's pages do not load in frames, which prevents clickjacking.
     """
     console.expect(".")
-    started = await victim(world)
+    started = await connect_and_start_sign_in(world)
     statuses: list[int] = []
     page.on("response", lambda it: statuses.append(it.status) if it.url.startswith(home_page) else None)
     name = "data" if element == "object" else "src"
@@ -122,7 +122,7 @@ async def test_redirect_with_an_attackers_code_has_no_effect(
     the opener can neither read it nor receives a message. The pending sign-in can still be finished.
     """
     console.expect("status of 400")
-    started = await victim(world)
+    started = await connect_and_start_sign_in(world)
     async with Site.serving({"/": PAGE}) as site:
         await page.goto(site.origin)
         async with no_effect(world):
@@ -145,7 +145,7 @@ async def test_prefetch_does_not_finish_a_sign_in(world: World, page: Page, cons
     A page cannot finish a sign-in by having the browser prefetch or prerender the redirect.
     """
     console.expect(".")
-    started = await victim(world)
+    started = await connect_and_start_sign_in(world)
     address = await redirect_of(world, started)
     async with (
         Site.serving({"/": PREFETCH_PAGE.replace("ADDRESS", address)}, host="localhost") as site,
@@ -160,7 +160,7 @@ async def test_dns_rebinding_is_rejected(world: World, playwright: Playwright, h
     """
     A page whose host name resolves to this computer is rejected by its Host header.
     """
-    started = await victim(world)
+    started = await connect_and_start_sign_in(world)
     browser = await launch(playwright, "--host-resolver-rules=MAP rebound.test 127.0.0.1")
     page = await browser.new_page()
 

@@ -91,9 +91,10 @@ async function follow() {
     const { attempt = "", state } = main.dataset;
     try {
       const answer = await fetch(`/attempts/${encodeURIComponent(attempt)}/state`);
-      if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
+      // Before the next page is shown, which has its own text there.
       if (failures >= QUIET_FAILURES) closing().replaceChildren();
       failures = 0;
+      if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
     } catch {
       failures += 1;
       if (failures === QUIET_FAILURES) closing().replaceChildren("The helper is not responding. Is it running?");
