@@ -86,14 +86,15 @@ test("invalid stored data counts as no token", async () => {
 });
 
 test("a token that an earlier version stored is still used", async () => {
-  const text = JSON.stringify({ token: "uha_old", scopes: ["databases:read"] });
+  const wished = ["databases:read", "databases:delete"];
+  const text = JSON.stringify({ token: "uha_old", wished, scopes: ["databases:read"] });
   const storage = memory({ "upstash-helper:http://localhost:1": text });
   const session = new Session({ url: "http://localhost:1", storage });
   await session.load();
 
   assert.equal(session.stored?.token, "uha_old");
-  assert.ok(session.hasRequested(["databases:read"]));
-  assert.ok(!session.hasRequested(["databases:delete"]));
+  assert.ok(session.hasRequested(["databases:read", "databases:delete"]));
+  assert.ok(!session.hasRequested(["databases:write"]));
 });
 
 test("a token that the helper rejects is deleted", async (t) => {

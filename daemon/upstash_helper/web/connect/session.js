@@ -55,9 +55,9 @@ export class Session {
   async load() {
     try {
       const stored = JSON.parse((await read(this.storage, this.#key)) ?? "null");
-      // Earlier versions stored the requested scopes under another name. At least the granted ones were requested.
+      // Pages have tokens of earlier versions, which named the requested scopes `wished`.
       this.stored =
-        typeof stored?.token === "string" ? { ...stored, requested: stored.requested ?? stored.scopes } : null;
+        typeof stored?.token === "string" ? { ...stored, requested: stored.requested ?? stored.wished } : null;
     } catch {
       this.stored = null;
     }
