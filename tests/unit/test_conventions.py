@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,7 +13,6 @@ from install.environment import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -31,15 +31,11 @@ DOCUMENTED: Final = frozenset({("os", "_exit"), ("sys", "_getframe"), ("sys", "_
 """Public functions in spite of their names."""
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Yield the path and the syntax tree of each Python file of the tests."""
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        if "node_modules" not in path.parts:
-            yield name_of(path), ast.parse(path.read_text("utf-8"))
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+@cache
+def sources() -> tuple[tuple[str, ast.Module], ...]:
+    """Return the path and the syntax tree of each Python file of the tests."""
+    paths = sorted(path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts)
+    return tuple((path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))) for path in paths)
 
 
 def functions_in(tree: ast.Module) -> Iterator[Function]:
