@@ -83,6 +83,8 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield line, name
             case ast.ImportFrom(names=names, lineno=line):
                 yield from ((line, it.name) for it in names if _is_private(it.name))
+            case _:
+                pass
 
 
 def _is_private(name: str) -> bool:
