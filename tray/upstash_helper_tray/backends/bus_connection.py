@@ -82,13 +82,20 @@ class BusConnection(MessageBus):
                 self._loop.add_writer(self._socket, self._on_writable)
                 return
             message, sent = self._queue.popleft()
+            if not message.serial:
+                message.serial = self.next_serial()
+            assert self._writer is not None  # noqa: S101 - for the type checker; `connected` implies it
+            self._last = self._loop.create_future()
+            self._last.add_done_callback(partial(_forward_result, sent))
             try:
-                self._last = super().send(message)
+                # As dbus-fast's own `send`, which loses its future in this case: asyncio would log its exception.
+                self._writer.schedule_write(message, self._last)
             except OSError:
                 # dbus-fast found the connection lost and closed it, and then tried to watch the closed socket.
+                if self._last.done():
+                    self._last.exception()
                 sent.cancel()
                 return
-            self._last.add_done_callback(partial(_forward_result, sent))
 
     def _cancel_queued(self) -> None:
         while self._queue:
