@@ -174,13 +174,13 @@ async def test_the_rest_of_the_client(world: World, page: Page, console: Console
 
 
 async def test_events_go_on_after_a_restart(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """
     What is followed is followed on, whoever went away meanwhile; and no longer once the page says stop.
     """
     console.expect("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY")
-    async with World.running(tmp_path, far_side, daemon_port) as first:
+    async with World.running(tmp_path, sandbox, daemon_port) as first:
         pages = {"/": PLAIN, "/connect.js": connect_js(first)}
         async with Site.serving(pages) as site:
             app = await first.pair("connection:read", "connection:write", origin=site.origin)
@@ -198,7 +198,7 @@ async def test_events_go_on_after_a_restart(
             )
             first.stop.set()
             await first.serving
-            async with World.running(tmp_path, far_side, daemon_port) as second:
+            async with World.running(tmp_path, sandbox, daemon_port) as second:
                 # It says so as often as it takes until the page is there again.
                 while not await page.evaluate("window.heard.length"):
                     await second.call("POST", "/v1/connection", {"force": True})

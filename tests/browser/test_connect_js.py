@@ -24,11 +24,9 @@ ERROR = "document.querySelector('upstash-connect').error.code"
 
 
 @pytest.fixture
-def world_again(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
-) -> Callable[[], AbstractAsyncContextManager[World]]:
+def world_again(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Callable[[], AbstractAsyncContextManager[World]]:
     """Runs of one daemon, one after the other: what it has written down is there again."""
-    return lambda: World.running(tmp_path, far_side, daemon_port)
+    return lambda: World.running(tmp_path, sandbox, daemon_port)
 
 
 async def test_main_path(world: World, context: BrowserContext, page: Page) -> None:

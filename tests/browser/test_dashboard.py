@@ -142,12 +142,12 @@ async def test_the_owner_connects_by_signing_up_in_the_window(world: World, page
 
 
 async def test_the_owner_connects_with_an_api_key_and_disconnects(
-    world: World, page: Page, far_side: Sandbox, console: Console
+    world: World, page: Page, sandbox: Sandbox, console: Console
 ) -> None:
     """A key that Upstash refuses is told in the form, and the good one is never shown."""
     console.expect("422")
-    await far_side.account(world.email, PASSWORD)
-    key = await far_side.api_key(world.email, "made-in-the-console")
+    await sandbox.account(world.email, PASSWORD)
+    key = await sandbox.api_key(world.email, "made-in-the-console")
     await open_dashboard(world, page)
 
     await page.get_by_role("button", name="Use an API key").click()
@@ -204,11 +204,11 @@ async def test_a_sign_in_is_cancelled(world: World, page: Page) -> None:
 
 
 async def test_the_address_is_pasted_where_the_browser_does_not_come_back(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page
 ) -> None:
     """After a while the card says what may be in the way, and takes the address from the other window."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         await open_dashboard(world, page)
         started = await world.start()
         address = await world.sign_in(started)
@@ -553,16 +553,16 @@ async def test_the_skip_link_leads_past_the_navigation(world: World, page: Page)
 
 
 async def test_a_helper_that_stops_is_missed_and_found_again(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """The page says that it is gone; when it is back, that this session went with it, and how to open another."""
     console.expect("ERR_CONNECTION|401|ERR_INCOMPLETE|ERR_EMPTY|ERR_ABORTED")
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         await open_dashboard(world, page)
 
     await expect(page.get_by_text("The helper is not running")).to_be_visible()
 
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         await page.get_by_role("button", name="Try now").click()
         await expect(page.get_by_role("heading", name="This session is over")).to_be_visible()
         assert await token_of(page) is None

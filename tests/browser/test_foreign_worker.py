@@ -49,14 +49,14 @@ async def registrations(page: Page) -> int:
 
 
 async def test_a_sign_in_that_a_foreign_worker_swallowed_arrives_after_all(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
     The worker shows its own page in place of the daemon's. The browser then learns from the daemon that the worker is
     no more, the same address comes to the daemon, and the account is connected, without the user doing anything.
     """
     await leave_worker(page, daemon_port, SWALLOWING)
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         started = await world.start()
         tab = await context.new_page()
         await tab.goto(started["authorization_url"])
@@ -71,13 +71,13 @@ async def test_a_sign_in_that_a_foreign_worker_swallowed_arrives_after_all(
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 async def test_a_foreign_worker_that_lets_pages_through_is_found_removed_and_explained(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
     The page finds it, takes it out, and tells the user whose it was and what that means; it stays until that is read.
     """
     await leave_worker(page, daemon_port, PASSING)
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         started = await world.start()
         tab = await opened_by_system(context, await world.sign_in(started))
 
@@ -91,13 +91,13 @@ async def test_a_foreign_worker_that_lets_pages_through_is_found_removed_and_exp
 
 
 async def test_a_dashboard_that_a_foreign_worker_swallowed_shows_itself_after_all(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
     The window comes to the daemon, without what the worker may have read in its address: the ticket is not used.
     """
     await leave_worker(page, daemon_port, SWALLOWING)
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         ticket = (await world.call("POST", "/v1/dashboard/tickets")).json
         tab = await context.new_page()
         await tab.goto(ticket["url"])

@@ -35,9 +35,9 @@ KEPT = "() => Object.fromEntries(Object.entries(localStorage))"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """A daemon whose API is on a port of its own."""
-    async with World.running(tmp_path, far_side, daemon_port, port_policy="on-demand", api_port=free_port()) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, port_policy="on-demand", api_port=free_port()) as world:
         yield world
 
 
@@ -205,7 +205,7 @@ async def test_the_address_that_worked_is_asked_first(world: World, page: Page, 
 
 
 async def test_a_helper_that_has_moved(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """
     It was on the one port of everything, and a dev server is there now. The page's token is not sent to that; the page
@@ -216,7 +216,7 @@ async def test_a_helper_that_has_moved(
     js = looking_at(module(), daemon_port, api_port)
     keep: dict[str, Any] = {}
     async with Site.serving({"/": TOOL, "/connect.js": js}) as site:
-        async with World.running(tmp_path, far_side, daemon_port) as world:
+        async with World.running(tmp_path, sandbox, daemon_port) as world:
             await world.connect()
             keep["store"] = world.store
             await page.goto(site.origin)
@@ -225,7 +225,7 @@ async def test_a_helper_that_has_moved(
             await in_state(page, "connected")
         with DevServer.running(daemon_port) as dev:
             moved = {**keep, "port_policy": "on-demand", "api_port": api_port}
-            async with World.running(tmp_path, far_side, daemon_port, **moved) as world:
+            async with World.running(tmp_path, sandbox, daemon_port, **moved) as world:
                 await page.reload()
                 await page.locator(BUTTON).wait_for()
                 await page.locator(BUTTON).click()
@@ -233,7 +233,7 @@ async def test_a_helper_that_has_moved(
                 await in_state(page, "connected")
                 both = await page.evaluate(KEPT)
             seen = dev.seen()
-        async with World.running(tmp_path, far_side, daemon_port, **keep) as world:
+        async with World.running(tmp_path, sandbox, daemon_port, **keep) as world:
             await page.reload()
             await in_state(page, "connected")
 
@@ -243,12 +243,12 @@ async def test_a_helper_that_has_moved(
 
 
 async def test_a_dev_server_that_comes_to_the_helpers_address_gets_no_token(
-    tmp_path: Path, far_side: Sandbox, page: Page, console: Console, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, page: Page, console: Console, daemon_port: int
 ) -> None:
     """The page has it open all the while, and goes on asking for databases. It is told that the helper is gone."""
     expect_misses(console)
     async with Site.serving({"/": TOOL, "/connect.js": looking_at(module(), daemon_port)}) as site:
-        async with World.running(tmp_path, far_side, daemon_port) as world:
+        async with World.running(tmp_path, sandbox, daemon_port) as world:
             await world.connect()
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
@@ -305,13 +305,13 @@ async def test_whether_it_runs_is_found_out_too(world: World, page: Page, consol
 
 
 async def test_of_two_helpers_the_first_in_order_is_taken(
-    world: World, tmp_path: Path, far_side: Sandbox, page: Page, console: Console
+    world: World, tmp_path: Path, sandbox: Sandbox, page: Page, console: Console
 ) -> None:
     """Whichever of them answers faster: a page does not change from one to the other between two visits."""
     expect_misses(console)
     await world.connect()
     async with World.running(
-        tmp_path / "other", far_side, free_port(), port_policy="on-demand", api_port=free_port()
+        tmp_path / "other", sandbox, free_port(), port_policy="on-demand", api_port=free_port()
     ) as other:
         js = looking_at(module(), free_port(), world.port, other.port)
         async with Site.serving({"/": TOOL, "/connect.js": js}) as site:

@@ -645,15 +645,15 @@ async def test_t48_logs_and_errors_contain_no_secrets(
 # --- the sandbox ------------------------------------------------------------------------------------------------------
 
 
-async def test_other_parts_of_the_developer_api_are_reachable(http: HttpClient, far_side: Sandbox) -> None:
+async def test_other_parts_of_the_developer_api_are_reachable(http: HttpClient, sandbox: Sandbox) -> None:
     """
     A database is created, read, renamed and deleted with paths that the adapter does not know.
     """
     email = f"ada-{secrets.token_hex(4)}@example.com"
-    await far_side.account(email, "correct horse")
-    key = await far_side.api_key(email, "k")
+    await sandbox.account(email, "correct horse")
+    key = await sandbox.api_key(email, "k")
     credential = Credential(email=email, api_key=Secret(key), method="api_key", since=0.0)
-    pass_through_api = DeveloperApiPassThrough(http=http, api_url=far_side.api_url)
+    pass_through_api = DeveloperApiPassThrough(http=http, api_url=sandbox.api_url)
 
     async def call(method: str, target: str, document: Any = None) -> Any:
         body = None if document is None else chunks(msgspec.json.encode(document))

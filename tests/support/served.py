@@ -152,7 +152,7 @@ class LocalDaemon:
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
         settings = Settings(port=listeners.port, open_browser=False)
-        daemon = compose(machine, Profile(profile="t", folders=folders, settings=settings, sources={}), stop=stop)
+        daemon = compose(machine, Profile(name="t", folders=folders, settings=settings, sources={}), stop=stop)
         async with serving(daemon.app, listeners, limits=limits, counts=daemon.counts, stop=stop):
             yield cls(port=listeners.port, token=daemon.tokens.owner_token.reveal())
 

@@ -115,7 +115,7 @@ def request_access(
     Raises:
         PairingRefused: See its subclasses.
         WaitTimedOut: If the user has not decided by the deadline.
-        ClientError: As ``DaemonClient``.
+        ClientError: Like ``DaemonClient``.
     """
     started = _start_pairing(request, connect(None), deadline)
     on_code(started.user_code, datetime.fromisoformat(started.expires_at))
@@ -182,7 +182,7 @@ class AppSession:
 
         Raises:
             TokenStoreUnavailable: If the store cannot be read.
-            ClientError: As ``DaemonClient``.
+            ClientError: Like ``DaemonClient``.
         """
         with self._lock:
             self._token = self._load()
@@ -202,7 +202,7 @@ class AppSession:
         Raises:
             SignedOut: If there is no token.
             TokenRevoked: If the token is rejected. It has been removed from the store then.
-            ClientError: As ``DaemonClient``.
+            ClientError: Like ``DaemonClient``.
         """
         token = self._require_token()
         try:
@@ -258,7 +258,7 @@ class AppSession:
 
         Raises:
             TokenStoreUnavailable: If it cannot be stored. This session uses it nevertheless.
-            ClientError: As ``run``.
+            ClientError: Like ``run``.
         """
         # Threads whose calls are rejected with the old token wait for this lock, and then find the new one.
         with self._lock:
@@ -272,7 +272,7 @@ class AppSession:
 
         Raises:
             TokenStoreUnavailable: If it cannot be removed from the store. It is revoked nevertheless.
-            ClientError: As ``DaemonClient``. The token is kept then.
+            ClientError: Like ``DaemonClient``. The token is kept then.
         """
         with contextlib.suppress(TokenRevoked, SignedOut):
             self.run(AppClient.revoke_token)

@@ -206,7 +206,7 @@ class Transport:
 
         Raises:
             WaitTimedOut: By the iterator, at the deadline.
-            ClientError: As ``open``.
+            ClientError: Like ``open``.
         """
         request = _Request("GET", path, headers=headers, cancel_token=cancel_token)
         with self._exchange(request) as (connected, response):

@@ -85,7 +85,7 @@ class CallbackPort:
             # In a thread, since finding out which program has the port may take long.
             listeners = await asyncio.to_thread(open_listeners, self.port, explain=describe_bind_error)
         except PortBusy as error:
-            logger.warning("sign_in_port_busy", extra={"detail": error.detail})
+            logger.warning("callback_port_busy", extra={"detail": error.detail})
             return _with_advice(f"{error.detail} The browser returns to this port after the sign-in.")
         conflict = await listeners.describe_other_listener()
         if conflict is not None:
@@ -93,7 +93,7 @@ class CallbackPort:
             return _with_advice(conflict)
         self._listeners = listeners
         await listeners.serve(self._connections)
-        logger.info("sign_in_port_taken", extra={"port": self.port})
+        logger.info("callback_port_opened", extra={"port": self.port})
         return None
 
     async def release(self) -> None:
@@ -102,7 +102,7 @@ class CallbackPort:
         if listeners is None or self._connections is None:
             return
         listeners.close()
-        logger.info("sign_in_port_released", extra={"port": self.port})
+        logger.info("callback_port_closed", extra={"port": self.port})
         self._closing = asyncio.get_running_loop().create_task(_close_connections(self._connections))
 
     @contextlib.asynccontextmanager

@@ -91,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A profile: its name, its folders, its settings, and the source of each setting."""
 
-    profile: str
+    name: str
     folders: Folders
     settings: Settings
     root: Path | None = None
@@ -107,7 +107,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         It depends on the API's URL, so that a daemon that uses a sandbox for a while neither sends the real API key
         there nor overwrites it. Likewise, each ``UPSTASH_HELPER_HOME`` has entries of its own.
         """
-        name = self.profile
+        name = self.name
         if self.settings.api_url != Settings().api_url:
             name += f" at {self.settings.api_url}"
         if self.root is not None:
@@ -160,7 +160,7 @@ def load_profile(
     settings = msgspec.convert(values, Settings)
     _check_ports(settings, sources)
     return Profile(
-        profile=name,
+        name=name,
         folders=folders,
         settings=settings,
         root=root_of(environ),

@@ -136,7 +136,7 @@ class Connection:
             ClientIdMissing: If no OAuth client ID is configured.
             PortConflict: If another program could receive the authorization code.
             StoreLocked: If an API key could not be stored now.
-            StoreUnavailable: As StoreLocked.
+            StoreUnavailable: Like StoreLocked.
         """
         credential = await self._credentials.get()
         if not force:
@@ -199,7 +199,7 @@ class Connection:
             EmailRequired: If its email address is missing.
             ReconnectRequired: If Upstash rejects the key, or rejected it a short time ago.
             StoreLocked: If the key cannot be read.
-            StoreUnavailable: As StoreLocked.
+            StoreUnavailable: Like StoreLocked.
             HelperError: Errors of ``operation``.
         """
         credential = await self.usable()

@@ -107,7 +107,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     found = [obstacle for obstacle in obstacles if obstacle is not None]
     if found and not dry_run:
         raise _failure(found[0])
-    executor = Installer(planner.plan(facts), force=force, dry=dry_run, halt=lambda: stop_daemon(session))
+    executor = Installer(planner.plan(facts), force=force, dry=dry_run, stop_daemon=lambda: stop_daemon(session))
     executor.notes += [f"Without --dry-run, this would fail: {obstacle}" for obstacle in found]
     executor.notes += [
         f"{name} is set only in this terminal, not for the service. Set it in {session.folders.config_file} instead."
@@ -181,7 +181,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root)
     if purge and not dry_run:
         confirm(_purge_question(facts, paths), yes=yes)
-    executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, halt=lambda: stop_daemon(session))
+    executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, stop_daemon=lambda: stop_daemon(session))
     executor.notes.clear()  # they are about installing
     try:
         if facts.tray_running:

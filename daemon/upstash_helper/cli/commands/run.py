@@ -33,9 +33,9 @@ class SettingsCommand(Command):
     def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **options: Any) -> None:
         """
         Args:
-            args: As ``Command``.
-            params: As ``Command``; the flags of the settings are added.
-            options: As ``Command``.
+            args: Like ``Command``.
+            params: Like ``Command``; the flags of the settings are added.
+            options: Like ``Command``.
         """
         declared: list[click.Parameter] = [
             click.Option([flag.flag], metavar=flag.metavar, help=flag.help) for flag in SETTING_FLAGS

@@ -236,7 +236,7 @@ def discover(session: Session) -> DaemonClient:
 
     Raises:
         DaemonUnreachable: If it is not running.
-        DiscoveryRefused: As ``DaemonClient.discover``.
+        DiscoveryRefused: Like ``DaemonClient.discover``.
     """
     from upstash_helper.client.daemon import DaemonClient
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REACH_SECONDS: Final = 3.0
 """For each step: resolving a name, connecting, a handshake."""
-MOST_SKEW: Final = 60.0
+MAX_SKEW: Final = 60.0
 """In seconds. With more, certificates and tokens begin to look expired or not yet valid."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -194,7 +194,7 @@ def clock(context: DoctorContext) -> Iterator[CheckResult]:
         return
     # The header has whole seconds, and was written some time between the two.
     skew = 0.0 if began - 1 <= date <= ended else (began + ended) / 2 - date - 0.5
-    if abs(skew) <= MOST_SKEW:
+    if abs(skew) <= MAX_SKEW:
         yield ok(name, f"agrees with {route.host} within {max(abs(skew), 1):.0f} s")
         return
     which = "ahead of" if skew > 0 else "behind"
