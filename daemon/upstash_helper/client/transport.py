@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, from_problem
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.protocol.wire import Problem
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ HEALTH_SECONDS: Final = 10.0
 _MAX_HEALTH_BYTES: Final = 4096
 # A line of an event stream is a JSON text of some hundred bytes.
 MAX_LINE_BYTES: Final = 1 << 20
-
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def not_running(start_command: str) -> str:
@@ -151,7 +150,7 @@ class Transport:
             ValueError: If ``base_url`` is not of the form ``http://<loopback address>:<port>``.
         """
         parts = urlsplit(base_url)
-        if parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.path not in {"", "/"}:
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK_HOSTS or parts.path not in {"", "/"}:
             message = f"{base_url!r} is not the address of a daemon on this machine, such as http://127.0.0.1:3000."
             raise ValueError(message)
         self.base_url: Final = f"http://{parts.netloc}"

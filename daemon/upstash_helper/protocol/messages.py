@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason
+    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, IdentityKind
 
 
 class Step(NamedTuple):
@@ -438,6 +438,13 @@ PROBLEMS: Final[dict[str, Message]] = {
 By the code of an RFC 9457 problem. The detail is the default: an error that knows more, such as which value is wrong,
 comes with a detail of its own.
 """
+
+IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
+    "web": "Web page",
+    "extension": "Browser extension",
+    "native": "Program",
+}
+"""The kinds of apps, as shown in front of an app's identity."""
 
 FIELDS: Final = frozenset({"email", "name", "times"})
 """The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""

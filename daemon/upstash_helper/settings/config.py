@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.settings.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ MIN_IDLE_EXIT: Final = 5
 """Seconds. systemd treats a service that restarts more often than this as failed."""
 API_PORTS: Final = (26300, 26301, 26302)
 """Ports where pages look for a helper that does not use port 3000. Unassigned, and below the ephemeral ranges."""
-
-_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -261,6 +260,6 @@ def _url_problem(key: str, url: str) -> str | None:
         return "not a URL."
     if not host or parts.username or parts.query or parts.fragment:
         return "expected a URL such as https://host, without user, query, or fragment."
-    if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK_HOSTS):
+    if parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS):
         return None
     return "expected https, because secrets are sent to it (http is allowed only for localhost, 127.0.0.1, and [::1])."

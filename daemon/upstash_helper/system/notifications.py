@@ -159,9 +159,9 @@ _BACKENDS: Final[Mapping[str, Backend]] = {
 }
 
 
-def _one_line(text: str, longest: int) -> str:
+def _one_line(text: str, limit: int) -> str:
     text = printable(" ".join(text.split()))
-    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
 def _escaped(body: str) -> str:

@@ -25,6 +25,7 @@ from upstash_helper.cli.output import (
 )
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.literals import Scope
+from upstash_helper.protocol.messages import IDENTITY_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _SAVING: Final = "Saving"
 
-_KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}
 _NATIVE: Final = "(its file, according to the system; a script is shown as its interpreter)"
 _NATIVE_UNKNOWN: Final = "(the system cannot identify it)"
 _PAGE: Final = "(make sure that this is your browser: only a browser can identify a page)"
@@ -448,7 +448,7 @@ def _grant(pairing: Pairing, *, scopes: tuple[Scope, ...] | None, all_databases:
 
 
 def _identity(identity: Identity) -> list[tuple[str, str]]:
-    rows = [(_KINDS[identity.kind], identity.shown)]
+    rows = [(IDENTITY_KINDS[identity.kind], identity.shown)]
     if identity.kind == "native":
         rows.append(("", _NATIVE if identity.name else _NATIVE_UNKNOWN))
     else:

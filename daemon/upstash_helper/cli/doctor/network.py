@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ REACH_SECONDS: Final = 3.0
 MAX_SKEW: Final = 60.0
 """In seconds. With more, certificates and tokens begin to look expired or not yet valid."""
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHECK_NETWORK: Final = "Check this machine's network, firewall, and proxy settings."
 
 
@@ -253,7 +253,7 @@ def _proxy(scheme: str, host: str) -> str | None:
     """Return the proxy that the daemon uses: the system's, as for curl."""
     from urllib.request import getproxies, proxy_bypass
 
-    if host in _LOOPBACK or proxy_bypass(host):
+    if host in LOOPBACK_HOSTS or proxy_bypass(host):
         return None
     return getproxies().get(scheme)
 
