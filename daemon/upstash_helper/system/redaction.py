@@ -44,7 +44,14 @@ _CREDENTIALS: Final = (
         rf"\1\2\3\4{REDACTED}",
     ),
     (r"(?i)\b(bearer|basic|digest)(\s+|%20|\+)[\w.~+/=%-]{6,}", rf"\1\2{REDACTED}"),
-    # The password in a URL.
+    # The password in a URL. Those of databases are random text, which may contain a slash.
+    (
+        (
+            r"(?i)\b(rediss?(?:://|%3a%2f%2f)[^\s/@:\"'<>%]{0,256}(?::|%3a))"
+            r"(?!\[redacted\])[^\s@\"'<>]{1,512}(@|%40)"
+        ),
+        rf"\1{REDACTED}\2",
+    ),
     (
         (
             r"(?i)\b([a-z][a-z0-9+.-]{0,30}(?:://|%3a%2f%2f)[^\s/@:\"'<>%]{0,256}(?::|%3a))"
@@ -69,7 +76,7 @@ def redact_credentials(text: str, *, keep_status: bool = False) -> str:
     """
     for pattern, replacement in _compiled(_CREDENTIALS):
         text = pattern.sub(replacement, text)
-    quoted, bare = _named_patterns()
+    quoted, bare, any_bare = _named_patterns()
 
     def quoted_value(match: re.Match[str]) -> str:
         name, equals, mark, value, end = match.groups()
@@ -79,7 +86,10 @@ def redact_credentials(text: str, *, keep_status: bool = False) -> str:
         name, equals, value = match.groups()
         return f"{name}{equals}{REDACTED}" if _is_secret(name, value, keep_status=keep_status) else match[0]
 
-    return bare.sub(bare_value, quoted.sub(quoted_value, text))
+    text = quoted.sub(quoted_value, text)
+    if not keep_status:
+        text = any_bare.sub(bare_value, text)
+    return bare.sub(bare_value, text)
 
 
 def _is_secret(name: str, value: str, *, keep_status: bool) -> bool:
@@ -97,12 +107,17 @@ def _compiled(patterns: tuple[tuple[str, str], ...]) -> tuple[tuple[re.Pattern[s
 
 
 @functools.cache
-def _named_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return the patterns of a name with a quoted value, and with a bare one."""
+def _named_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """
+    Return the patterns of a name with a quoted value, with a bare one, and with a bare one with any punctuation.
+
+    With the last one, punctuation that follows a value is redacted as well. That is safer, but harder to read.
+    """
     start = rf"(?i)(?<![a-z0-9])({_NAMES})(\\?[\"']?\s*{_EQUALS}\s*)"
     return (
         re.compile(rf"{start}(\\?[\"'])((?:(?!\3)(?:\\.|.))*)(\3|$)", re.MULTILINE),
         re.compile(rf"{start}(?!\[redacted\])((?:%(?!26|2526)|[^\s&\"'\\,;}}\])%])+)"),
+        re.compile(rf"(?i)(?<![a-z0-9])({_NAMES})(\\?[\"']?\s*[=:]\s*)(?!\\?[\"']|\[redacted\])([^\s&\"',}}]+)"),
     )
 
 
