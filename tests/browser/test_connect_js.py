@@ -34,9 +34,7 @@ ERROR = "document.querySelector('upstash-connect').error.code"
 
 
 @pytest.fixture
-def start_world(
-    tmp_path: Path, sandbox: Sandbox, daemon_port: int
-) -> Callable[[], AbstractAsyncContextManager[World]]:
+def start_world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Callable[[], AbstractAsyncContextManager[World]]:
     """Return a function that starts the daemon again with the same data."""
     return lambda: World.running(tmp_path, sandbox, daemon_port)
 

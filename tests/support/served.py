@@ -18,7 +18,8 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
-from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
+from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
+from upstash_helper.system.notifications import SilentNotifier
 from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ import aiohttp
 import msgspec
 
 from upstash_helper.protocol import wire
-from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.compose import Daemon, Machine, compose
+from upstash_helper.runtime.listeners import open_first_free
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders

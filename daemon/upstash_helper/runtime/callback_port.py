@@ -16,7 +16,7 @@ from upstash_helper.protocol import literals, wire
 from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, describe_bind_error, open_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from aiohttp import web
 
@@ -26,26 +26,6 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 2.0
 """How long pending requests may take after the port was closed. One of them sends the browser to the result page."""
-
-
-def open_first_free(ports: Sequence[int]) -> Listeners:
-    """
-    Open the first of ``ports`` that is free on 127.0.0.1, for the API.
-
-    Raises:
-        PortBusy: If none is free. The message names the program on each.
-    """
-    reasons = []
-    for port in ports:
-        try:
-            return open_listeners(port, explain=describe_bind_error)
-        except PortBusy as error:
-            reasons.append(error.detail)
-    detail = (
-        f"No port is free for the API. {' '.join(reasons)} Stop one of these programs, or choose another port with the "
-        "setting 'api_port', UPSTASH_HELPER_API_PORT, or --api-port."
-    )
-    raise PortBusy(detail)
 
 
 class CallbackPort:

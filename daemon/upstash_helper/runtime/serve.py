@@ -18,9 +18,9 @@ from upstash_helper import __version__
 from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.errors import DiscoveryRefused
 from upstash_helper.runtime import logs, port_wait, process
-from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.idle_exit import IdleExit
-from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_first_free, open_listeners
 from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single_instance
 from upstash_helper.runtime.systemd import ActivationRefused, PassedSockets, notify, started_by_manager
 from upstash_helper.settings.profiles import secure_folder
@@ -276,8 +276,8 @@ def _this_machine(
 ) -> Machine:
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
-    from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
-    from upstash_helper.system.notifications import DesktopNotifier
+    from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
+    from upstash_helper.system.notifications import DesktopNotifier, SilentNotifier
     from upstash_helper.system.peers import SystemPeers
 
     return Machine(

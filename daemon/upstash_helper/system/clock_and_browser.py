@@ -1,4 +1,4 @@
-"""The machine's clock and browser, and a notifier for users who turned notifications off."""
+"""The machine's clock and browser."""
 
 from __future__ import annotations
 
@@ -58,14 +58,6 @@ class SystemBrowser:
     async def open(self, url: str) -> bool:
         """Open ``url``. Return False if no browser could be started."""
         return await asyncio.to_thread(_open, url)
-
-
-class SilentNotifier:
-    """The ``Notifier`` port for users who turned notifications off."""
-
-    async def show(self, *, title: str, body: str) -> bool:  # noqa: ARG002 - the port's signature
-        """Return False."""
-        return False
 
 
 def _open(url: str) -> bool:

@@ -17,8 +17,8 @@ from tests.support.rawhttp import connected, exchange, get, request
 from tests.support.until import until_async
 from tests.support.world import free_port
 from upstash_helper.api.server.connections import Counts
-from upstash_helper.runtime.callback_port import CallbackPort, open_first_free
-from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.callback_port import CallbackPort
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_first_free, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

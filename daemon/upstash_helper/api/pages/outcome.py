@@ -14,7 +14,8 @@ from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
+    from upstash_helper.broker.account.attempts import Attempt
+    from upstash_helper.broker.account.connection import ConnectionStatus
     from upstash_helper.broker.identity import Caller
     from upstash_helper.protocol.literals import FailureReason
     from upstash_helper.protocol.messages import Message

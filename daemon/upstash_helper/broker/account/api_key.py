@@ -10,8 +10,7 @@ from upstash_helper.broker.errors import CredentialRefused, EmailNotNeeded, Reco
 from upstash_helper.broker.models import Credential
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import ConnectionStatus
-    from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.account.connection import Connection, ConnectionStatus
     from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import Secret

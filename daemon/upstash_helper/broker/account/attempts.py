@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.broker.models import Secret
-from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState, FailureReason
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,29 +53,6 @@ def _https_forced(tls_hellos: int) -> Message:
     from upstash_helper.protocol.messages import HINTS
 
     return HINTS["https_forced"].format(times="once" if tls_hellos == 1 else f"{tls_hellos} times")
-
-
-class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the connection."""
-
-    state: ConnectionState
-    detail: str | None = None
-    """What is wrong, where more is known than the state."""
-    can_sign_in: bool = True
-    """False if no OAuth client ID is configured."""
-    email: str | None = None
-    method: ConnectionMethod | None = None
-    since: float | None = None
-    key_name: str | None = None
-    attempt: Attempt | None = None
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of a connect that started or joined an attempt."""
-
-    attempt: Pending | Exchanging
-    joined: bool
-    browser_opened: bool
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):
