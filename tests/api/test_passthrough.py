@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import json
 import logging
 import socket
 import urllib.request
 from collections.abc import Callable
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -187,16 +188,18 @@ async def test_response_without_a_body(daemon_for: DaemonFor, status: int) -> No
 
 
 async def test_encoded_response_is_passed_unchanged(daemon_for: DaemonFor) -> None:
-    """The client decodes the encoding that it accepted."""
+    """The client decodes the encoding that it accepted, so a decompression bomb has no effect on the daemon."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(body=b"\x1f\x8bpacked", headers={"Content-Encoding": "gzip"})
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
 
+    packed = gzip.compress(b"x" * 1000)
     async with pass_through(daemon_for, handler) as (world, upstream):
-        reply = await world.get("/upstash/v2/x", headers={"Accept-Encoding": "gzip"})
+        reply = await world.get("/upstash/v2/x", headers={"Accept-Encoding": "gzip, zstd"})
 
-        assert "gzip" == upstream.seen[0].headers["Accept-Encoding"]
-    assert (b"\x1f\x8bpacked", "gzip") == (reply.body, reply.headers["Content-Encoding"])
+        assert "gzip, zstd" == upstream.seen[0].headers["Accept-Encoding"]
+    assert (packed, "gzip") == (reply.body, reply.headers["Content-Encoding"])
+    assert str(len(packed)) == reply.headers["Content-Length"]
 
 
 # --- authorization ----------------------------------------------------------------------------------------------------
@@ -224,44 +227,35 @@ async def test_read_and_write_scopes_are_separate(daemon_for: DaemonFor, scope: 
         ]
 
 
-@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"])
-async def test_method_override_headers_are_removed(daemon_for: DaemonFor, header: str) -> None:
-    """Upstash receives only the method that was authorized."""
+async def test_api_key_is_not_accepted_as_a_token(daemon_for: DaemonFor) -> None:
+    """Requests with the real email address and API key are rejected: only tokens give access."""
     async with pass_through(daemon_for) as (world, upstream):
-        app = await world.pair("upstash:read")
-
-        await world.as_app(app, "GET", "/upstash/v2/redis/database/x", **{header: "DELETE"})
-
-        assert ("GET", False) == (upstream.seen[0].method, header in upstream.seen[0].headers)
-
-
-@pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {BASIC}", "Basic !", "Basic"])
-async def test_api_key_is_not_accepted_as_a_token(daemon_for: DaemonFor, authorization: str | None) -> None:
-    """Requests with the real email address and API key are rejected, too: only tokens give access."""
-    headers = {} if authorization is None else {"Authorization": authorization}
-    async with pass_through(daemon_for) as (world, upstream):
-        reply = await world.get("/upstash/v2/x", headers=headers, token=None)
+        reply = await world.get("/upstash/v2/x", headers={"Authorization": f"Basic {BASIC}"}, token=None)
 
         assert (401, []) == (reply.status, upstream.targets)
 
 
 async def test_page_can_read_pass_through_responses(daemon_for: DaemonFor) -> None:
-    """Via shows whose status it is. Upstash's own CORS headers are removed."""
+    """Via shows whose status it is. Upstash's own CORS headers are replaced by the daemon's."""
 
     async def handler(request: web.Request) -> web.Response:
-        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
-        return web.json_response({"error": "x"}, status=404, headers=headers)
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Accept"}
+        return web.json_response({"error": "x"}, status=200 if request.path == "/v2/x" else 404, headers=headers)
 
     async with pass_through(daemon_for, handler) as (world, upstream):
         page = await world.pair("upstash:read", origin="https://app.example")
 
-        reply = await world.as_app(page, "GET", "/upstash/v2/x")
+        replies = [await world.as_app(page, "GET", f"/upstash/{path}") for path in ("v2/x", "v2/none")]
 
         assert {"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"}.isdisjoint(upstream.seen[0].headers)
-    assert (404, "1.1 upstash-helper") == (reply.status, reply.headers["Via"])
-    assert "https://app.example" == reply.headers["Access-Control-Allow-Origin"]
-    assert "via" in reply.headers["Access-Control-Expose-Headers"]
-    assert "Access-Control-Allow-Credentials" not in reply.headers
+    assert [200, 404] == [reply.status for reply in replies]
+    for reply in replies:
+        assert "1.1 upstash-helper" == reply.headers["Via"]
+        origins = [text for name, text in reply.headers.items() if name.lower() == "access-control-allow-origin"]
+        assert ["https://app.example"] == origins
+        assert "via" in reply.headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Credentials" not in reply.headers
+        assert "Origin" in reply.headers["Vary"]
 
 
 async def test_pass_through_requests_are_audited(daemon_for: DaemonFor) -> None:
@@ -283,93 +277,76 @@ async def test_pass_through_requests_are_audited(daemon_for: DaemonFor) -> None:
 # --- what is blocked or removed ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "apikey",
-        "apikey/",
-        "apikey?x=y",
-        "apikey/list",
-        "APIKEY",
-        "ApiKey",
-        "%61pikey",
-        "%61%70%69%6b%65%79",
-        "%2561pikey",
-        "apikey;v=1",
-        "apikey%3bv",
-        "apikey%20",
-        "v2/apikey",
-        "V2/api%4Bey",
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_api_keys_cannot_be_created_through_the_daemon(daemon_for: DaemonFor, method: str, path: str) -> None:
+API_KEY_PATHS = [
+    "apikey", "apikey/", "apikey?x=y", "apikey/list", "APIKEY", "ApiKey", "%61pikey", "%61%70%69%6b%65%79",
+    "%2561pikey", "apikey;v=1", "apikey%3bv", "apikey%20", "v2/apikey", "V2/api%4Bey",
+]  # fmt: skip
+
+
+async def test_api_keys_cannot_be_created_through_the_daemon(daemon_for: DaemonFor) -> None:
     """With its own API key, an app would keep access after it was revoked."""
     async with pass_through(daemon_for) as (world, upstream):
-        reply = await world.call(method, f"/upstash/{path}")
+        replies = {
+            f"{method} {path}": await world.call(method, f"/upstash/{path}")
+            for method, path in product(("GET", "POST"), API_KEY_PATHS)
+        }
 
-        assert (403, "path_not_allowed", []) == (reply.status, reply.code, upstream.targets)
+        assert dict.fromkeys(replies, (403, "path_not_allowed")) == {
+            sent: (reply.status, reply.code) for sent, reply in replies.items()
+        }
+        assert [] == upstream.targets
 
 
-@pytest.mark.parametrize("path", ["v2/redis/apikey", "apikeys", "v2/redis/database/apikey", "v2?x=/apikey"])
-async def test_similar_paths_are_passed(daemon_for: DaemonFor, path: str) -> None:
+async def test_similar_paths_are_passed(daemon_for: DaemonFor) -> None:
     """Only the API-key path is blocked."""
+    paths = ["v2/redis/apikey", "apikeys", "v2/redis/database/apikey", "v2?x=/apikey"]
     async with pass_through(daemon_for) as (world, upstream):
-        reply = await world.get(f"/upstash/{path}")
+        replies = [await world.get(f"/upstash/{path}") for path in paths]
 
-        assert (200, [f"GET /{path}"]) == (reply.status, upstream.targets)
+        assert [200] * len(paths) == [reply.status for reply in replies]
+        assert [f"GET /{path}" for path in paths] == upstream.targets
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/upstash//evil.com/",
-        "/upstash///evil.com",
-        "/upstash/../v2/x",
-        "/upstash/v2/../apikey",
-        "/upstash/v2/%2e%2e/apikey",
-        "/upstash/v2/%2E./apikey",
-        "/upstash/./v2",
-        "/upstash/v2%2fx",
-        "/upstash/v2\\..\\apikey",
-        "/upstash/v2/%5c",
-        "/upstash/v2/%00",
-        "/upstash/v2/%0d%0aHost:%20evil.com",
-        "/upstash/v2/%c3%a4",
-        "/upstash/v2#x",
-        "/upstash/http://evil.com/",
-        "/%75pstash/v2/x",
-        "/upstash/",
-        "/upstash",
-        "/Upstash/v2/x",
-        "/upstash/v2?q=\xe4",
-        "/upstash/v2?q=\x01",
-        "http://evil.com/upstash/v2/x",
-    ],
-)
-async def test_ambiguous_path_is_rejected_before_sending(daemon_for: DaemonFor, target: str) -> None:
+AMBIGUOUS_TARGETS = [
+    "/upstash//evil.com/", "/upstash///evil.com", "/upstash/../v2/x", "/upstash/v2/../apikey",
+    "/upstash/v2/%2e%2e/apikey", "/upstash/v2/%2E./apikey", "/upstash/./v2", "/upstash/v2%2fx",
+    "/upstash/v2\\..\\apikey", "/upstash/v2/%5c", "/upstash/v2/%00", "/upstash/v2/%0d%0aHost:%20evil.com",
+    "/upstash/v2/%c3%a4", "/upstash/v2#x", "/upstash/http://evil.com/", "/%75pstash/v2/x", "/upstash/", "/upstash",
+    "/Upstash/v2/x", "/upstash/v2?q=\xe4", "/upstash/v2?q=\x01", "http://evil.com/upstash/v2/x",
+]  # fmt: skip
+
+
+async def test_ambiguous_paths_are_rejected_before_sending(daemon_for: DaemonFor) -> None:
     """Dot segments, doubled or encoded slashes, and other ambiguous paths."""
     async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
-        answers = await rawhttp.exchange(port, rawhttp.request("GET", target, port=port, headers=headers))
+        statuses = {
+            target: [
+                answer.status
+                for answer in await rawhttp.exchange(port, rawhttp.request("GET", target, port=port, headers=headers))
+            ]
+            for target in AMBIGUOUS_TARGETS
+        }
 
-        assert [True] == [answer.status in (400, 404, 422) for answer in answers], answers
+        accepted = {target: found for target, found in statuses.items() if found not in ([400], [404], [422])}
+        assert {} == accepted
         assert [] == upstream.targets
 
 
-@pytest.mark.parametrize(
-    "path", ["@evil.com/", "evil.com:443/x", "http:evil.com", ":x@evil.com", "v2;@evil.com", "v2?u=//evil.com/"]
-)
-async def test_path_that_looks_like_a_host_is_sent_to_the_developer_api(daemon_for: DaemonFor, path: str) -> None:
+async def test_paths_that_look_like_hosts_are_sent_to_the_developer_api(daemon_for: DaemonFor) -> None:
     """Every request goes to the Developer API's host."""
+    paths = ["@evil.com/", "evil.com:443/x", "http:evil.com", ":x@evil.com", "v2;@evil.com", "v2?u=//evil.com/"]
     async with pass_through(daemon_for) as (world, upstream):
         port = world.settings.port
         headers = (("Authorization", f"Bearer {world.owner}"), ("Connection", "close"))
-        (answer,) = await rawhttp.exchange(port, rawhttp.request("GET", f"/upstash/{path}", port=port, headers=headers))
+        for path in paths:
+            request = rawhttp.request("GET", f"/upstash/{path}", port=port, headers=headers)
+            (answer,) = await rawhttp.exchange(port, request)
+            assert 200 == answer.status
 
-        assert (200, [f"GET /{path}"]) == (answer.status, upstream.targets)
-        assert upstream.url == f"http://{upstream.seen[0].headers['Host']}"
+        assert [f"GET /{path}" for path in paths] == upstream.targets
+        assert {upstream.url} == {f"http://{request.headers['Host']}" for request in upstream.seen}
 
 
 async def test_upstash_specific_headers_are_removed(daemon_for: DaemonFor) -> None:
@@ -538,21 +515,30 @@ async def test_request_body_is_streamed(daemon_for: DaemonFor) -> None:
 
 
 async def test_read_is_aborted_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
-    """A download that no one reads is stopped."""
+    """A download that no one reads is stopped, and not requested again."""
+    canceled: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first")
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            canceled.append(request.raw_path)
+            raise
         return response
 
     async with pass_through(daemon_for, handler) as (world, upstream):
         headers = {"Authorization": f"Bearer {world.owner}"}
         async with world.session.get("/upstash/v2/x", headers=headers) as response:
-            await response.content.readany()
+            begin = await response.content.readany()
         async with asyncio.timeout(5):
             await upstream.left.wait()
+
+    assert b"first" == begin
+    assert ["/v2/x"] == canceled
+    assert ["GET /v2/x"] == upstream.targets
 
 
 async def test_change_is_completed_if_the_client_disconnects(daemon_for: DaemonFor) -> None:
@@ -605,19 +591,26 @@ async def test_incomplete_request_body_is_not_completed(
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
-async def test_t48_upstash_status_is_passed_with_via(daemon_for: DaemonFor, status: int) -> None:
-    """With its body and its Retry-After. Via distinguishes it from the daemon's own."""
+STATUSES = [200, 500, 201, 502, 202, 503, 304, 504, 400, 403, 404, 405, 406, 409, 418, 422, 429]
+"""Never five failures in a row, after which the circuit breaker would open."""
+
+
+async def test_t48_upstash_status_is_passed_with_via(daemon_for: DaemonFor) -> None:
+    """With its body and its Retry-After, and without a retry. Via distinguishes it from the daemon's own."""
 
     async def handler(request: web.Request) -> web.Response:
-        return web.json_response({"error": "as it is"}, status=status, headers={"Retry-After": "7"})
+        status = int(request.query["status"])
+        body = None if status == 304 else b'{"error":"of Upstash"}'
+        return web.Response(status=status, body=body, headers={"Retry-After": "7"})
 
     async with pass_through(daemon_for, handler) as (world, upstream):
-        reply = await world.get("/upstash/v2/x")
+        replies = [await world.get(f"/upstash/v2/x?status={status}") for status in STATUSES]
 
-        assert 1 == len(upstream.seen)
-    assert (status, {"error": "as it is"}, "7") == (reply.status, reply.json, reply.headers["Retry-After"])
-    assert "1.1 upstash-helper" == reply.headers["Via"]
+        assert [f"GET /v2/x?status={status}" for status in STATUSES] == upstream.targets
+    assert STATUSES == [reply.status for reply in replies]
+    for reply in replies:
+        assert (b"" if reply.status == 304 else b'{"error":"of Upstash"}') == reply.body
+        assert ("7", "1.1 upstash-helper") == (reply.headers["Retry-After"], reply.headers["Via"])
 
 
 async def test_t48_pass_through_has_its_own_circuit_breaker(daemon_for: DaemonFor) -> None:
@@ -704,14 +697,6 @@ async def test_truncated_response_breaks_the_connection(daemon_for: DaemonFor, s
         health = await world.get("/v1/connection")
 
     assert "connected" == health.json["state"]
-
-
-async def test_client_library_detects_a_truncated_response(daemon_for: DaemonFor) -> None:
-    """No JSON parser receives incomplete data."""
-    step = Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n")
-    async with faulty(step) as upstream, daemon_for(upstream.url) as world:
-        with pytest.raises(aiohttp.ClientError):
-            await world.get("/upstash/v2/x")
 
 
 async def test_http_1_0_response_ends_with_the_connection(daemon_for: DaemonFor) -> None:

@@ -37,9 +37,8 @@ async def test_healthy_daemon_has_no_errors(shell: Shell, running: DaemonProcess
     With a running, connected daemon, nothing of the helper is marked, and the checks are in order.
     """
     running.environment["UPSTASH_HELPER_CLIENT_ID"] = "x"
-    settings = running._settings
     for name in ("auth_url", "api_url", "port"):
-        running.environment[f"UPSTASH_HELPER_{name.upper()}"] = str(settings[name])
+        running.environment[f"UPSTASH_HELPER_{name.upper()}"] = str(running.settings[name])
 
     ran = await shell("doctor", "--json")
     for_people = await shell("doctor")

@@ -447,7 +447,7 @@ async def test_t36_logs_and_errors_contain_no_secrets(
     asyncio.get_running_loop().set_debug(True)
     texts: list[str] = []
     async with faulty(*[step] * 10) as server:
-        adapter = oauth(http, server.url, seconds=1.0)
+        adapter = oauth(http, server.url, seconds=0.1 if isinstance(step, Hang) else 1.0)
         try:
             texts.append(repr(await adapter.exchange(code=CODE, code_verifier=VERIFIER)))
         except AuthorizationFailed as failure:

@@ -22,7 +22,24 @@ def test_scripts_can_be_parsed_by_old_pythons(script: str) -> None:
     """
     text = (ROOT / "install" / script).read_text(encoding="utf-8")
 
-    ast.parse(text, feature_version=(3, 8))
+    assert syntax_error(text) is None
+
+
+@pytest.mark.parametrize("text", ["match 1:\n    case _: pass", "try: pass\nexcept* OSError: pass"])
+def test_newer_syntax_is_found(text: str) -> None:
+    """
+    The parser rejects statements that Python 3.8 does not have.
+    """
+    assert syntax_error(text) is not None
+
+
+def syntax_error(text: str) -> str | None:
+    """Return what Python 3.8 cannot parse, or None."""
+    try:
+        ast.parse(text, feature_version=(3, 8))
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}"
+    return None
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -218,23 +218,6 @@ async def test_t13_unapproved_pages_can_read_nothing(world: World, origin: str) 
     assert [{}] * len(replies) == [cors_of(reply) for reply in replies]
 
 
-async def test_t13_passed_through_response_has_the_daemons_cors_headers(world: World) -> None:
-    """A passed-through response has one allowed origin, set by the daemon and not by Upstash."""
-    await world.connect()
-    app = await world.pair("upstash:read", origin=PAGE)
-    foreign = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Vary": "Accept"}
-    await world.sandbox.fault(path="/v2/redis/databases", headers=foreign)
-
-    reply = await world.as_app(app, "GET", "/upstash/v2/redis/databases")
-    missing = await world.as_app(app, "GET", "/upstash/v2/redis/database/none")
-
-    assert [200, 404] == [reply.status, missing.status]
-    for answer in (reply, missing):
-        assert [PAGE] == [v for name, v in answer.headers.items() if name.lower() == "access-control-allow-origin"]
-        assert "Access-Control-Allow-Credentials" not in answer.headers
-        assert "Origin" in answer.headers["Vary"]
-
-
 async def test_t13_event_stream_is_readable_for_its_page_only(world: World) -> None:
     """An approved page can follow events with fetch, and no other page can read them."""
     app = await world.pair("connection:read", origin=PAGE)

@@ -343,6 +343,9 @@ async def test_t54_preflights_follow_the_policy(daemon: MatrixDaemon) -> None:
         if cell.origin == "none":
             continue
         sent = {**daemon.replaced(headers_of(cell)), "Access-Control-Request-Method": route.method}
+        token = token_of(daemon.world, cell, missing=None)
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
         answer = await daemon.connection.send("OPTIONS", path_of(route), sent, None)
         refused = cell.fetch == "cross-site no-cors" or not may_read(route.policy, cell)
         readable = sent["Origin"] if may_read(route.policy, cell) else None

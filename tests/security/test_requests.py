@@ -1,4 +1,4 @@
-"""Hostile and malformed requests over real sockets, all without effect: T01 to T06, T09, T10, T14 to T17, T23, T24."""
+"""Hostile and malformed requests over real sockets, all without effect: T01 to T06, T10, T14 to T17, T23, T24."""
 
 from __future__ import annotations
 
@@ -108,28 +108,32 @@ async def test_t02_own_hosts_are_served(world: World, host: str) -> None:
     assert 200 == answer.status
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        b"", b"localhost", b"localhost:3001", b"localhost.:{port}", b"localhost.evil.com:{port}",
-        b"foo.localhost:{port}",
-        b"127.0.0.2:{port}", b"0.0.0.0:{port}", b"[::]:{port}", b"host.docker.internal:{port}",
-        b"localhost:{port}@evil.com", b"localhost:{port}, evil.com", b"localhost:{port}.", b"2130706433:{port}",
-        "ⅼocalhost:{port}".encode(), b"\xff\xfe:{port}", b"localhost:{port}/", b"[::1", b"localhost:99999999",
-    ],
-)  # fmt: skip
-async def test_t02_other_hosts_are_denied(world: World, host: bytes) -> None:
-    """The response is a 421, or a 400 from the parser, and never an internal error."""
-    answer = await one(world, request(world, host=host.replace(b"{port}", str(world.settings.port).encode())))
+OTHER_HOSTS = [
+    b"", b"localhost", b"localhost:3001", b"localhost.:{port}", b"localhost.evil.com:{port}",
+    b"foo.localhost:{port}",
+    b"127.0.0.2:{port}", b"0.0.0.0:{port}", b"[::]:{port}", b"host.docker.internal:{port}",
+    b"localhost:{port}@evil.com", b"localhost:{port}, evil.com", b"localhost:{port}.", b"2130706433:{port}",
+    "ⅼocalhost:{port}".encode(), b"\xff\xfe:{port}", b"localhost:{port}/", b"[::1", b"localhost:99999999",
+]  # fmt: skip
 
-    assert answer.status in (400, 421)
+
+async def test_t02_other_hosts_are_denied(world: World) -> None:
+    """The response is a 421, or a 400 from the parser, and never an internal error."""
+    port = str(world.settings.port).encode()
+
+    statuses = {
+        host: (await one(world, request(world, host=host.replace(b"{port}", port)))).status for host in OTHER_HOSTS
+    }
+
+    assert {} == {host: status for host, status in statuses.items() if status not in (400, 421)}
+    assert 421 == statuses[b"localhost"]
 
 
 async def test_t02_http_1_0_without_host_is_denied(world: World) -> None:
     """The protocol allows it, but the daemon requires Host."""
     answer = await one(world, request(world, "GET /v1/databases HTTP/1.0", host=None))
 
-    assert 421 == answer.status
+    assert (421, "host_not_allowed") == (answer.status, answer.code)
 
 
 async def test_t03_two_hosts_are_denied(world: World) -> None:
@@ -158,17 +162,24 @@ async def test_t04_absolute_form_is_denied(world: World) -> None:
 
 
 async def test_t05_missing_token_gets_a_challenge(world: World) -> None:
-    """The response is a 401 with the challenge of RFC 6750."""
+    """The response is a 401 with the challenge of RFC 6750, and a link to request access."""
     reply = await world.get("/v1/databases", token=None)
 
     assert (401, "token_required") == (reply.status, reply.code)
-    assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    assert 'Bearer realm="upstash-helper"' == reply.headers["WWW-Authenticate"]
+    assert '</v1/pairings>; rel="pair"' == reply.headers["Link"]
+    assert "/v1/pairings" == reply.json["links"]["pair"]
 
 
 @pytest.mark.parametrize(
-    "kind", ["wrong", "longer", "off", "bare", "empty", "bytes", "long", "query", "twice", "basic"]
-)
-async def test_t06_invalid_token_is_denied(world: World, kind: str) -> None:
+    ("kind", "code"),
+    [
+        ("wrong", "invalid_token"), ("longer", "invalid_token"), ("off", "invalid_token"), ("bytes", "invalid_token"),
+        ("long", "invalid_token"), ("bare", "token_required"), ("empty", "token_required"),
+        ("query", "token_required"), ("twice", "token_required"), ("basic", "token_required"),
+    ],
+)  # fmt: skip
+async def test_t06_invalid_token_is_denied(world: World, kind: str, code: str) -> None:
     """Each is a 401 and never an internal error. A token in the query does not count."""
     owner = world.owner
     value = {
@@ -181,15 +192,7 @@ async def test_t06_invalid_token_is_denied(world: World, kind: str) -> None:
 
     answer = await one(world, request(world, line, more={"Authorization": value}))
 
-    assert 401 == answer.status
-
-
-@pytest.mark.parametrize("path", ["/v1/databases", "/v1/connection", "/v1/events", "/v1/daemon", "/health", "/"])
-async def test_t09_null_origin_is_denied(world: World, path: str) -> None:
-    """It is denied on every kind of route."""
-    reply = await world.get(path, headers={"Origin": "null"})
-
-    assert (403, "origin_not_allowed") == (reply.status, reply.code)
+    assert (401, code) == (answer.status, answer.code)
 
 
 async def test_t10_two_origins_are_denied(world: World) -> None:
@@ -198,26 +201,26 @@ async def test_t10_two_origins_are_denied(world: World) -> None:
 
     answer = await one(world, request(world, more={"Origin": f"{origin}\r\nOrigin: https://evil.example"}))
 
-    assert 400 == answer.status
+    assert (400, "invalid_origin") == (answer.status, answer.code)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None, ""])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/v1/databases"), ("POST", "/v1/connection"), ("PUT", "/v1/connection/api-key"),
-     ("PATCH", "/v1/databases/x"),
-     ("POST", "/v1/databases/x/reset-password"), ("DELETE", "/v1/databases/x"), ("DELETE", "/v1/connection")],
-)  # fmt: skip
-async def test_t14_form_content_types_are_rejected(world: World, kind: str | None, method: str, path: str) -> None:
+async def test_t14_form_content_types_are_rejected(world: World, kind: str | None) -> None:
     """Valid JSON is rejected with a content type that a form can send, or without one."""
+    routes = [
+        ("POST", "/v1/databases"), ("POST", "/v1/connection"), ("PUT", "/v1/connection/api-key"),
+        ("PATCH", "/v1/databases/x"), ("POST", "/v1/databases/x/reset-password"), ("DELETE", "/v1/databases/x"),
+        ("DELETE", "/v1/connection"),
+    ]  # fmt: skip
     headers = {"Content-Length": str(len(CREATE)), "Idempotency-Key": "k"}
     if kind is not None:
         headers["Content-Type"] = kind
-    text = request(world, f"{method} {path} HTTP/1.1", more=headers)
 
-    answer = await one(world, text + CREATE)
+    answers = [
+        await one(world, request(world, f"{method} {path} HTTP/1.1", more=headers) + CREATE) for method, path in routes
+    ]
 
-    assert (415, "unsupported_media_type") == (answer.status, answer.code)
+    assert [(415, "unsupported_media_type")] * len(routes) == [(answer.status, answer.code) for answer in answers]
 
 
 def fetches(world: World) -> list[tuple[str, str]]:
@@ -269,7 +272,7 @@ async def test_t17_undeclared_methods_are_denied(world: World, method: str) -> N
     reply = await world.call(method, "/v1/databases")
 
     assert 405 == reply.status
-    assert {"GET", "POST"} == set(reply.headers["Allow"].split(", "))
+    assert "GET, POST" == reply.headers["Allow"]
 
 
 async def test_t17_connect_is_denied(world: World) -> None:
@@ -279,71 +282,72 @@ async def test_t17_connect_is_denied(world: World) -> None:
     assert all(answer.status in (400, 404, 405) for answer in answers)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/..%2f..%2fetc/passwd", "/v1/%2e%2e/x", "//v1//databases", "/v1/%00", "/" + "a" * 4096, "/web/..%2fpage.html",
-     "/web/../compose.py", "/web/%2e%2e/compose.py", "/web/page.html", "/web/__init__.py", "/nothing",
-     "/web/pages/page.html", "/web/pages/..%2f..%2fcompose.py", "/web/connect/errors.js", "/web/connect.js",
-     "/v1/databases#x"],
-)  # fmt: skip
-async def test_t23_no_path_traversal(world: World, path: str) -> None:
+INVALID_PATHS = [
+    "/..%2f..%2fetc/passwd", "/v1/%2e%2e/x", "//v1//databases", "/v1/%00", "/" + "a" * 4096, "/web/..%2fpage.html",
+    "/web/../compose.py", "/web/%2e%2e/compose.py", "/web/page.html", "/web/__init__.py", "/nothing",
+    "/web/pages/page.html", "/web/pages/..%2f..%2fcompose.py", "/web/connect/errors.js", "/web/connect.js",
+    "/v1/databases#x",
+]  # fmt: skip
+
+
+async def test_t23_no_path_traversal(world: World) -> None:
     """Such paths are not found or invalid. The pages' files are a fixed set."""
-    answer = await one(world, request(world, f"GET {path} HTTP/1.1"))
+    statuses = {path: (await one(world, request(world, f"GET {path} HTTP/1.1"))).status for path in INVALID_PATHS}
 
-    assert answer.status in (400, 404)
+    assert {} == {path: status for path, status in statuses.items() if status not in (400, 404)}
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"[" * 10_000, 422),
-        (b'{"name":"db","primary_region":"us-east-1","read_regions":' + b"[" * 10_000, 422),
-        (b'{"name":' * 1500, 422),
-        (b'{"name":NaN,"primary_region":"us-east-1"}', 400),
-        (b'{"name":"a","name":"b","primary_region":"us-east-1"}', 400),
-        (b'{"name":"\xff\xfe","primary_region":"us-east-1"}', 400),
-        (b'{"name":"db","primary_region":"us-east-1","budget":1' + b"0" * 400 + b"}", 422),
-        (b'{"name":1,"primary_region":"us-east-1"}', 422),
-        (b'{"name":"db","primary_region":"us-east-1","color":"red"}', 422),
-        (b'{"name":"db"}', 422),
-        (b'{"name":"","primary_region":"us-east-1"}', 422),
-        (b'{"name":"db","primary_region":"us-east-1","read_regions":["eu-west-1",7]}', 422),
-        (b'{"name":"db","primary_region":"us-east-1","read_regions":["us-east-1"]}', 422),
-        (b'{"name":"db","primary_region":"us-central1","platform":"aws"}', 422),
-        (b'"text"', 422),
-        (b"null", 422),
-        (b"{", 400),
-        (b"", 400),
-        (b'{"name":"db","primary_region":"us-east-1"} trailing', 400),
-        (b"\xef\xbb\xbf{}", 400),
-        (b'{"name":"\\ud800","primary_region":"us-east-1"}', 400),
-    ],
-)
-async def test_t24_invalid_body_gets_a_precise_error(world: World, body: bytes, status: int) -> None:
+INVALID_BODIES = [
+    (b"[" * 10_000, 422),
+    (b'{"name":"db","primary_region":"us-east-1","read_regions":' + b"[" * 10_000, 422),
+    (b'{"name":' * 1500, 422),
+    (b'{"name":NaN,"primary_region":"us-east-1"}', 400),
+    (b'{"name":"a","name":"b","primary_region":"us-east-1"}', 400),
+    (b'{"name":"\xff\xfe","primary_region":"us-east-1"}', 400),
+    (b'{"name":"db","primary_region":"us-east-1","budget":1' + b"0" * 400 + b"}", 422),
+    (b'{"name":1,"primary_region":"us-east-1"}', 422),
+    (b'{"name":"db","primary_region":"us-east-1","color":"red"}', 422),
+    (b'{"name":"db"}', 422),
+    (b'{"name":"","primary_region":"us-east-1"}', 422),
+    (b'{"name":"db","primary_region":"us-east-1","read_regions":["eu-west-1",7]}', 422),
+    (b'{"name":"db","primary_region":"us-east-1","read_regions":["us-east-1"]}', 422),
+    (b'{"name":"db","primary_region":"us-central1","platform":"aws"}', 422),
+    (b'"text"', 422),
+    (b"null", 422),
+    (b"{", 400),
+    (b"", 400),
+    (b'{"name":"db","primary_region":"us-east-1"} trailing', 400),
+    (b"\xef\xbb\xbf{}", 400),
+    (b'{"name":"\\ud800","primary_region":"us-east-1"}', 400),
+]
+
+
+async def test_t24_invalid_body_gets_a_precise_error(world: World) -> None:
     """The response is a 400 if it is not JSON, and a 422 with the position if a value is invalid."""
-    reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
+    for body, status in INVALID_BODIES:
+        reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
 
-    assert status == reply.status, reply.text
-    assert ("invalid_json" if status == 400 else "invalid_request") == reply.code
-    if status == 422:
-        assert reply.json["errors"][0]["detail"]
+        code = "invalid_json" if status == 400 else "invalid_request"
+        assert (status, code) == (reply.status, reply.code), (body[:80], reply.text)
+        assert status == 400 or reply.json["errors"][0]["detail"], (body[:80], reply.text)
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"name": 1, "primary_region": "us-east-1"}, "/name"),
-        ({"name": "db", "primary_region": "us-east-1", "read_regions": ["eu-west-1", 7]}, "/read_regions/1"),
-        ({"name": "db", "primary_region": "us-east-1", "read_regions": ["us-east-1"]}, "/read_regions"),
-        ({"name": "db", "primary_region": "us-east-1", "read_regions": ["eu-west-1", "us-east4"]}, "/read_regions/1"),
-        ({"name": "db"}, ""),
-    ],
-)
-async def test_t24_error_position_is_a_json_pointer(world: World, body: dict[str, Any], pointer: str) -> None:
+INVALID_VALUES: list[tuple[dict[str, Any], str]] = [
+    ({"name": 1, "primary_region": "us-east-1"}, "/name"),
+    ({"name": "db", "primary_region": "us-east-1", "read_regions": ["eu-west-1", 7]}, "/read_regions/1"),
+    ({"name": "db", "primary_region": "us-east-1", "read_regions": ["us-east-1"]}, "/read_regions"),
+    ({"name": "db", "primary_region": "us-east-1", "read_regions": ["eu-west-1", "us-east4"]}, "/read_regions/1"),
+    ({"name": "db"}, ""),
+]
+
+
+async def test_t24_error_position_is_a_json_pointer(world: World) -> None:
     """A form can show the message next to its field."""
-    reply = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"})
+    replies = [
+        await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "k"}) for body, _ in INVALID_VALUES
+    ]
 
-    assert pointer == reply.json["errors"][0]["pointer"]
+    assert [pointer for _, pointer in INVALID_VALUES] == [reply.json["errors"][0]["pointer"] for reply in replies]
 
 
 async def test_t05_every_response_has_the_security_headers(world: World) -> None:

@@ -80,7 +80,7 @@ class Activator:
         """Their exit codes, or the negative signal numbers."""
         self._over, self._wake = os.pipe()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="activator", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="activator", daemon=True)
 
     @classmethod
     @contextlib.contextmanager
@@ -89,7 +89,7 @@ class Activator:
     ) -> Iterator[Self]:
         """Wait for connections. On leaving, stop the program."""
         activator = cls(command, environ, sockets)
-        activator._thread.start()
+        activator.thread.start()
         try:
             yield activator
         finally:
@@ -119,7 +119,7 @@ class Activator:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        self._thread.join(30)
+        self.thread.join(30)
         for one in self.sockets:
             one.close()
         os.close(self._over)

@@ -169,7 +169,7 @@ class Site:
         site = cls("", dict(pages or {}), dict(headers or {}))
 
         async def respond(request: web.Request) -> web.StreamResponse:
-            return site._respond(request, folder)
+            return site.respond(request, folder)
 
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", respond)
@@ -182,7 +182,8 @@ class Site:
         finally:
             await runner.cleanup()
 
-    def _respond(self, request: web.Request, folder: Path | None) -> web.StreamResponse:
+    def respond(self, request: web.Request, folder: Path | None) -> web.StreamResponse:
+        """Record a request, and return its response."""
         self.requests.append((request.method, request.path_qs))
         response = self._response(request.path, folder)
         response.headers.update(self.headers)

@@ -66,7 +66,7 @@ class DaemonProcess:
         self.environment = clean_environment() | {"UPSTASH_HELPER_HOME": str(home)} | dict(environment or {})
         self._profile = profile
         self._quietly = QUIETLY if quietly else ()
-        self._settings: dict[str, str | int] = {"credential_store": "memory", **settings, "port": self.port}
+        self.settings: dict[str, str | int] = {"credential_store": "memory", **settings, "port": self.port}
         self._process: subprocess.Popen[str] | None = None
 
     @classmethod
@@ -88,7 +88,7 @@ class DaemonProcess:
             DaemonFailed: If it ends instead, with its output and exit code.
         """
         profile = ["--profile", self._profile] if self._profile else []
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in self.settings.items()]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "upstash_helper", *profile, "run", *self._quietly, "--stop-with-parent", *flags],
             stdin=subprocess.PIPE,

@@ -82,7 +82,7 @@ class DevServer:
                 process.stdin.write(page.encode())
                 process.stdin.close()
                 server = cls(process, host, port)
-                until(server._accepts)
+                until(server.is_ready)
                 yield server
             finally:
                 process.kill()
@@ -98,7 +98,8 @@ class DevServer:
         with build_opener(ProxyHandler({})).open(f"http://{host}:{self.port}{REQUESTS}", timeout=30) as response:
             return msgspec.json.decode(response.read(), type=list[ReceivedRequest])
 
-    def _accepts(self) -> bool:
+    def is_ready(self) -> bool:
+        """Return whether it accepts connections."""
         assert self.process.poll() is None, "the dev server did not get its port"
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5):
             return True

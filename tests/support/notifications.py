@@ -59,14 +59,15 @@ class Desktop:
         async with await open_dbus_connection(session.env["DBUS_SESSION_BUS_ADDRESS"]) as bus:
             async with DBusRouter(bus) as router:
                 await Proxy(message_bus, router).RequestName(_NAME)
-            serving = asyncio.create_task(desktop._serve(bus))
+            serving = asyncio.create_task(desktop.serve(bus))
             try:
                 yield desktop
             finally:
                 serving.cancel()
                 await asyncio.wait((serving,))
 
-    async def _serve(self, bus: Any) -> None:
+    async def serve(self, bus: Any) -> None:
+        """Answer calls until canceled."""
         from jeepney import HeaderFields, new_error, new_method_return
 
         while True:

@@ -133,7 +133,7 @@ class HttpServer:
     async def listening(cls, port: int = 0) -> AsyncIterator[HttpServer]:
         """Serve on 127.0.0.1."""
         server = cls(port)
-        async with await asyncio.start_server(server._respond, "127.0.0.1", port) as listening:
+        async with await asyncio.start_server(server.respond, "127.0.0.1", port) as listening:
             server.port = listening.sockets[0].getsockname()[1]
             yield server
 
@@ -148,7 +148,8 @@ class HttpServer:
         await asyncio.gather(*self._tasks)
         return [data for data in self._received if data != b"the last one"]
 
-    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

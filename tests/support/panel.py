@@ -78,7 +78,7 @@ class Panel:
             session.start(keyring=False)
             panel = cls(session, stack.enter_context(x_display()))
             stack.callback(panel.stop)
-            panel._configure(dark=dark)
+            panel.configure(dark=dark)
             panel.start(program)
             yield panel
 
@@ -182,7 +182,8 @@ class Panel:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _configure(self, *, dark: bool) -> None:
+    def configure(self, *, dark: bool) -> None:
+        """Write the panel's configuration, before it starts."""
         folder = self.session.home / ".config" / "xfce4" / "xfconf" / "xfce-perchannel-xml"
         folder.mkdir(parents=True)
         text = _CONFIGURATION.format(dark=str(dark).lower(), height=HEIGHT)

@@ -40,13 +40,21 @@ class Scripted:
     def running(cls, *answers: bytes) -> Iterator[Scripted]:
         """Send the answers one after the other. Refuse connections after the last one."""
         server = cls(*answers)
-        server._thread.start()
+        server.start()
         try:
             yield server
         finally:
-            server._stopped.set()
-            server._socket.close()
-            server._thread.join(10)
+            server.stop()
+
+    def start(self) -> None:
+        """Start to accept connections."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the socket, and end an answer that hangs."""
+        self._stopped.set()
+        self._socket.close()
+        self._thread.join(10)
 
     def _serve(self) -> None:
         for number, answer in enumerate(self._answers, start=1):

@@ -28,14 +28,14 @@ class RunningIcon:
         self.icon = icon
         self.ready = threading.Event()
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def of(cls, icon: Any) -> AsyncIterator[RunningIcon]:
         """Run an icon for the duration of the block."""
         running = cls(icon)
-        running._thread.start()
+        running.thread.start()
         try:
             await eventually(lambda: running.ready.is_set() or running.error is not None)
             yield running
@@ -45,7 +45,7 @@ class RunningIcon:
 
     async def ended(self) -> None:
         """Wait until ``run`` has returned."""
-        await eventually(lambda: not self._thread.is_alive())
+        await eventually(lambda: not self.thread.is_alive())
 
     def _run(self) -> None:
         def begin(icon: Any) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, ClassVar
 
+import psutil
 import pytest
 
 from tests.support.until import until
@@ -100,7 +101,9 @@ class TestOnX11:
         clipboard.clear(timeout=1.0)
 
         # A killed process may take a moment to exit. One that was not killed would stay for as long as the owner hangs.
-        until(lambda: [owner.pid] == [one.pid for one in desk.owners()])
+        until(lambda: len(desk.owners()) == 1)
+        assert [owner.pid] == [one.pid for one in desk.owners()]
+        assert psutil.STATUS_STOPPED == owner.status()
 
     def test_copy_without_a_display_fails(self, desk: Desk) -> None:
         """The user is not told that the text was copied."""

@@ -23,13 +23,12 @@ class Fixture:
         self.item = item
         self.chosen = chosen
 
-    async def chosen_are(self, *expected: str) -> None:
-        """Wait until exactly these items have been chosen."""
-        await eventually(lambda: len(self.chosen) >= len(expected))
-        await (
-            self.item.properties()
-        )  # messages are handled in order, so all earlier ones are done once this is answered
-        assert list(expected) == self.chosen
+    async def chosen_after(self, count: int) -> list[str]:
+        """Wait until ``count`` items have been chosen, and return all that were."""
+        await eventually(lambda: len(self.chosen) >= count)
+        # Messages are handled in order: once this is answered, all earlier ones are done.
+        await self.item.properties()
+        return list(self.chosen)
 
     async def show(self, *items: Any) -> Line:
         """Set the menu, and return it as the panel reads it."""
@@ -65,17 +64,17 @@ def choice(text: str, chosen: list[str], **more: Any) -> Any:
 
 class _Choice:
     def __init__(self, text: str, chosen: list[str]) -> None:
-        self._text = text
+        self.text = text
         self._chosen = chosen
 
     def __call__(self, _icon: object, _item: object) -> None:
-        self._chosen.append(self._text)
+        self._chosen.append(self.text)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Choice) and other._text == self._text
+        return isinstance(other, _Choice) and other.text == self.text
 
     def __hash__(self) -> int:
-        return hash(self._text)
+        return hash(self.text)
 
 
 async def test_panel_reads_the_whole_menu(tray: Fixture) -> None:
@@ -112,7 +111,7 @@ async def test_click_chooses_the_item(tray: Fixture) -> None:
 
     await tray.item.click("Databases", "orders")
 
-    await tray.chosen_are("orders")
+    assert ["orders"] == await tray.chosen_after(1)
 
 
 async def test_click_in_an_outdated_menu_has_the_action_that_was_shown(tray: Fixture) -> None:
@@ -122,7 +121,7 @@ async def test_click_in_an_outdated_menu_has_the_action_that_was_shown(tray: Fix
 
     await tray.item.click_id(seen.find("Deny A").id)
 
-    await tray.chosen_are("Deny A")
+    assert ["Deny A"] == await tray.chosen_after(1)
     assert {line.id for line in seen.lines}.isdisjoint(line.id for line in now.lines)
 
 
@@ -160,7 +159,7 @@ async def test_items_with_equal_text_and_different_actions_are_distinct(tray: Fi
     for line in after.lines:
         await tray.item.click_id(line.id)
 
-    await tray.chosen_are("orders", "1", "2")
+    assert ["orders", "1", "2"] == await tray.chosen_after(3)
 
 
 def _titled(title: str, text: str, chosen: list[str]) -> Any:
@@ -179,7 +178,7 @@ async def test_number_of_remembered_items_is_bounded(tray: Fixture) -> None:
     [unknown] = await tray.item.menu_call("EventGroup", "a(isvu)", [[_clicked(first.lines[0].id)]])
 
     assert [first.lines[0].id] == unknown
-    await tray.chosen_are()
+    assert [] == await tray.chosen_after(0)
 
 
 def _menu(*items: Any) -> Any:
@@ -208,7 +207,7 @@ async def test_only_a_click_on_an_enabled_item_chooses_it(tray: Fixture) -> None
     for event in ("hovered", "opened", "closed", ""):
         await tray.item.menu_call("Event", "isvu", _clicked(menu.lines[0].id, event))
 
-    await tray.chosen_are()
+    assert [] == await tray.chosen_after(0)
 
 
 async def test_event_group_is_handled_and_returns_unknown_ids(tray: Fixture) -> None:
@@ -219,7 +218,7 @@ async def test_event_group_is_handled_and_returns_unknown_ids(tray: Fixture) -> 
     [unknown] = await tray.item.menu_call("EventGroup", "a(isvu)", [[_clicked(number) for number in numbers]])
 
     assert [4711] == unknown
-    await tray.chosen_are("b", "a")
+    assert ["b", "a"] == await tray.chosen_after(2)
 
 
 async def test_part_of_a_menu_can_be_read(tray: Fixture) -> None:
@@ -280,7 +279,7 @@ async def test_failing_action_is_logged(tray: Fixture, caplog: pytest.LogCapture
     await tray.item.click("Fail")
     await tray.item.click("Open")
 
-    await tray.chosen_are("Open")
+    assert ["Open"] == await tray.chosen_after(1)
     assert "tray_choice_failed" in caplog.text
 
 

@@ -195,14 +195,17 @@ async def test_tray_starts_and_stops_the_daemon(bus: PrivateKeyring, environment
     async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
         with TrayProcess.running(theirs):
             item = await host.item()
-            await item.until(shows("The helper is not running"))
+            before = await item.until(shows("The helper is not running"))
             await item.click("Start the helper")
             try:
-                await item.until(shows("No account connected"))
+                running = await item.until(shows("No account connected"))
                 await item.click("Stop helper", "Stop the helper")
-                await item.until(shows("The helper is not running"))
+                after = await item.until(shows("The helper is not running"))
             finally:
                 await run_cli("stop", environment=theirs)
+
+    assert [True, False, True] == ["Start the helper" in menu.texts() for menu in (before, running, after)]
+    assert [False, True, False] == ["  Stop the helper" in menu.texts() for menu in (before, running, after)]
 
 
 async def test_second_tray_exits(login: Login) -> None:
@@ -244,9 +247,11 @@ async def test_restarted_panel_gets_the_icon_again(login: Login) -> None:
     await (await login.item()).until(shows("No account"))
     login.host.stop()
     await login.host.start()
-    item = await login.item()
+    menu = await (await login.item()).until(shows("No account"))
 
-    await item.until(shows("No account"))
+    assert "Connect" in menu.texts()
+    assert 1 == login.host.registrations
+    assert login.tray.poll() is None
 
 
 async def test_tray_exits_when_the_session_ends(login: Login) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -76,10 +77,12 @@ def test_request_is_shown_while_it_is_pending(recorded: RecordedFollower, runnin
 def test_app_is_shown_until_its_access_is_revoked(recorded: RecordedFollower, running: DaemonProcess) -> None:
     """The tray itself neither approved nor revoked it."""
     app = SampleApp.approved(running, origin=PAGE)
-    until(lambda: [one.id for one in recorded.now.apps] == [app.app_id])
+    until(lambda: recorded.now.apps)
     running.client.revoke_app(app.app_id)
-
     until(lambda: not recorded.now.apps)
+
+    shown = [tuple(one.id for one in state.apps) for state in recorded.states]
+    assert [(), (app.app_id,), ()] == [apps for apps, _ in groupby(shown)]
 
 
 def test_pending_requests_and_apps_are_found_at_start(running: DaemonProcess) -> None:
@@ -145,8 +148,9 @@ async def test_refresh_bypasses_the_cache(connected: str, recorded: RecordedFoll
     await sandbox.forget_requests()
 
     recorded.follower.refresh_databases()
-
     await upstash_request(sandbox)
+
+    assert {"GET /v2/redis/databases"} == {f"{it['method']} {it['path']}" for it in await sandbox.requests()}
 
 
 async def test_slow_upstash_does_not_delay_an_access_request(
@@ -160,8 +164,10 @@ async def test_slow_upstash_does_not_delay_an_access_request(
     await upstash_request(sandbox)
 
     app = SampleApp.requesting(running, origin=PAGE)
+    until(lambda: recorded.now.pairings)
 
-    until(lambda: [one.id for one in recorded.now.pairings] == [app.id])
+    assert [(app.id, app.code)] == [(one.id, one.user_code) for one in recorded.now.pairings]
+    assert [None] == [request["status"] for request in await sandbox.requests()]
 
 
 async def test_failed_read_of_databases_is_reported_and_retried(
@@ -215,7 +221,9 @@ def test_restarted_daemon_is_found_within_five_seconds(tmp_path: Path) -> None:
             until(lambda: recorded.now.daemon == "running" and recorded.now.connection, seconds=5.0)
 
             app = SampleApp.requesting(second, origin=PAGE)
-            until(lambda: [one.id for one in recorded.now.pairings] == [app.id])
+            until(lambda: recorded.now.pairings)
+
+            assert [(app.id, app.code)] == [(one.id, one.user_code) for one in recorded.now.pairings]
     finally:
         first.kill()
         second.kill()
@@ -280,4 +288,8 @@ def test_connection_is_shown_without_a_readable_ledger(tmp_path: Path) -> None:
         fake_daemon(tmp_path, pairings=failed, apps=failed),
         RecordedFollower.following(tmp_path) as recorded,
     ):
-        until(lambda: any(state.connection and state.connection.state == "connected" for state in recorded.states))
+        [state, *_] = until(lambda: [state for state in recorded.states if state.connection])
+
+    assert state.connection is not None
+    assert "connected" == state.connection.state
+    assert ((), ()) == (state.pairings, state.apps)

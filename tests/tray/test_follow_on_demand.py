@@ -43,6 +43,9 @@ def test_daemon_is_woken_after_a_crash(tmp_path: Path) -> None:
             until(lambda: len(daemon.activator.pids) == 2)
             until(lambda: recorded.now.connection and recorded.now.daemon == "running")
 
+            assert [-signal.SIGKILL] == daemon.activator.codes
+            assert 2 == len(set(daemon.activator.pids))
+
 
 @pytest.mark.slow
 def test_stopped_daemon_is_not_woken(tmp_path: Path) -> None:

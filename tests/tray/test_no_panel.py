@@ -64,7 +64,10 @@ async def test_tray_waits_for_the_panel_at_login(bus: PrivateKeyring, environmen
     with TrayProcess.running(environment, "--wait", "60"):
         await until_async(lambda: has_connection(bus))
         async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
-            await (await host.item()).until(shows("The helper is not running"))
+            menu = await (await host.item()).until(shows("The helper is not running"))
+
+            assert "Start the helper" in menu.texts()
+            assert 1 == host.registrations
 
 
 def has_connection(bus: PrivateKeyring) -> bool:

@@ -111,16 +111,24 @@ def desktop(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Iterator[Desk
 
 async def test_icon_follows_a_sign_in_and_a_restart_of_the_daemon(desktop: Desktop, sandbox: Sandbox) -> None:
     """Each status is visible on the screen."""
-    desktop.shows(IconStatus.DISCONNECTED)
+    states = []
+
+    def shows(status: IconStatus) -> None:
+        desktop.shows(status)
+        states.append(desktop.daemon.client.connection().state)
+
+    shows(IconStatus.DISCONNECTED)
     email = f"panel-{secrets.token_hex(4)}@example.com"
     started = desktop.daemon.client.connect(open_browser=False)
-    desktop.shows(IconStatus.CONNECTING)
+    shows(IconStatus.CONNECTING)
     await visit(await sandbox.authorize(started.authorization_url, email, PASSWORD))  # type: ignore[union-attr]
-    desktop.shows(IconStatus.CONNECTED)
+    shows(IconStatus.CONNECTED)
     desktop.daemon.kill()
     desktop.shows(IconStatus.ABSENT)
     desktop.daemon.start()
-    desktop.shows(IconStatus.DISCONNECTED)
+    shows(IconStatus.DISCONNECTED)
+
+    assert ["disconnected", "connecting", "connected", "disconnected"] == states
 
 
 async def visit(address: str) -> None:
@@ -159,6 +167,11 @@ def test_restarted_panel_shows_the_icon_again(desktop: Desktop) -> None:
     desktop.panel.kill()
     desktop.panel.start()
     desktop.shows(IconStatus.DISCONNECTED)
+    tray = desktop.daemon.client.status().tray
+
+    assert desktop.tray.poll() is None
+    assert tray is not None
+    assert "attached" == tray.state
 
 
 def differs(before: Image, after: Image) -> bool:

@@ -58,22 +58,22 @@ class Running:
         self.ready = threading.Event()
         self.error: Exception | None = None
         self._ready = ready
-        self._thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def of(cls, screen: Screen, ready: Callable[[], None] = lambda: None) -> AsyncIterator[Running]:
         running = cls(screen, ready)
-        running._thread.start()
+        running.thread.start()
         try:
-            await eventually(lambda: running.ready.is_set() or not running._thread.is_alive())
+            await eventually(lambda: running.ready.is_set() or not running.thread.is_alive())
             yield running
         finally:
             screen.close()
             await running.ended()
 
     async def ended(self) -> None:
-        await eventually(lambda: not self._thread.is_alive())
+        await eventually(lambda: not self.thread.is_alive())
 
     def _run(self) -> None:
         def ready() -> None:

@@ -251,6 +251,9 @@ async def test_registration_is_repeated_when_the_host_appears(bus: str, icon: An
                 )
             )
             await eventually(lambda: len(registrations) == 2)
+
+        [first, second] = registrations
+        assert first == second
     finally:
         late.disconnect()
 
@@ -362,9 +365,18 @@ async def test_idle_icon_has_no_timers(host: TrayHost, icon: Any) -> None:
     """Nothing wakes the process up while nothing happens."""
     async with RunningIcon.of(icon):
         await host.item()
+        loops: list[Any] = []
+        icon.post(lambda: loops.append(asyncio.get_running_loop()))
+        await eventually(lambda: loops)
 
-        # A timer may be left until the panel has answered the registration. asyncio has no public way to list timers.
-        await eventually(lambda: all(timer.cancelled() for timer in icon._loop._scheduled), seconds=5)
+        def timers() -> list[asyncio.TimerHandle]:
+            # asyncio has no public way to list timers.
+            return [timer for timer in list(loops[0]._scheduled) if not timer.cancelled()]
+
+        # A timer may be left until the panel has answered the registration.
+        await eventually(lambda: not timers(), seconds=5)
+        await host.item()
+        assert [] == timers()
 
 
 async def test_setters_are_thread_safe(host: TrayHost, icon: Any) -> None:

@@ -126,6 +126,11 @@ class Listeners:
             self._holder = holder(V6, self.port)
             logger.warning("address_taken", extra={"address": f"[{V6}]:{self.port}", "holder": self._holder})
 
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets, that of 127.0.0.1 first. There is one while ::1 is not bound."""
+        return (self._required,) if self._other is None else (self._required, self._other)
+
     def snapshot(self) -> tuple[wire.Listener, ...]:
         """Return the states of both addresses, after trying to bind a missing one."""
         self._recheck()

@@ -71,6 +71,8 @@ def test_t47_request_can_be_repeated_after_the_first_has_ended() -> None:
     running.end(parse("owner", "k"))
 
     running.begin(parse("owner", "k"), b"two")
+    with pytest.raises(RequestInProgress):
+        running.begin(parse("owner", "k"), b"two")
 
 
 def test_t47_keys_of_different_callers_are_independent() -> None:
@@ -79,6 +81,9 @@ def test_t47_keys_of_different_callers_are_independent() -> None:
     running.begin(parse("a", "k"), b"one")
 
     running.begin(parse("b", "k"), b"two")
+    for caller, fingerprint in (("a", b"one"), ("b", b"two")):
+        with pytest.raises(RequestInProgress):
+            running.begin(parse(caller, "k"), fingerprint)
 
 
 def test_t52_wall_clock_jump_does_not_expire_keys_of_this_run() -> None:

@@ -99,7 +99,7 @@ def test_program_is_killed_with_its_children_at_the_time_limit(tmp_path: Path) -
     ended = subprocesses.run([sys.executable, "-c", textwrap.dedent(script)], seconds=5.0)
 
     assert subprocesses.ProcessResult(None, "", "") == ended
-    until(lambda: not psutil.pid_exists(int(noted.read_text())) or _is_dead(int(noted.read_text())))
+    until(lambda: _is_dead(int(noted.read_text())))
 
 
 def test_programs_of_an_abandoned_check_are_killed_at_exit(tmp_path: Path) -> None:
@@ -116,10 +116,12 @@ def test_programs_of_an_abandoned_check_are_killed_at_exit(tmp_path: Path) -> No
         print([one.state for one in run_checks([Check("hangs", hangs, 8.0)])])
     """
 
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=60, check=True)
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=60, check=True)
 
+    assert b"['error']" == ran.stdout.strip()
     pid = int(noted.read_text())
-    until(lambda: not psutil.pid_exists(pid) or _is_dead(pid))
+    until(lambda: _is_dead(pid))
+    assert _is_dead(pid)
 
 
 def _is_dead(pid: int) -> bool:

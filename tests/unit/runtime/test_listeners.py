@@ -104,9 +104,7 @@ async def test_port_can_be_reopened_immediately() -> None:
 def test_sockets_are_not_inherited_by_child_processes() -> None:
     """A program that the daemon starts, such as a browser, does not keep its port open."""
     with opened() as listeners:
-        held = [listeners._required, listeners._other]
-
-        assert [False, False] == [one.get_inheritable() for one in held if one is not None]
+        assert [False, False] == [one.get_inheritable() for one in listeners.sockets]
 
 
 async def test_t39_taken_ipv6_address_is_a_conflict_until_it_is_free() -> None:

@@ -167,6 +167,9 @@ async def test_disconnect_cancels_the_handler() -> None:
         async with asyncio.timeout(5):
             await server.left.wait()
 
+        assert server.held.locked()
+        assert not server.hold.is_set()
+
 
 async def test_idle_daemon_stops_immediately() -> None:
     """Without pending work, a stop waits for nothing, including open idle connections."""

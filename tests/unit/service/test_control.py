@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.install_context import Recorder, context
 from upstash_helper.service import control, planner
+from upstash_helper.service.context import own_uid
 from upstash_helper.service.control import Installed
 from upstash_helper.service.executor import CommandResult, Installer
 from upstash_helper.service.plan import Manager, ServiceError
@@ -38,7 +39,8 @@ def test_each_manager_is_called_with_its_own_commands(tmp_path: Path, manager: M
     service.start()
     service.release()
 
-    values = {"DOMAIN": control._domain(), "DOMAIN/it": f"{control._domain()}/it", "FILE": str(service.files[0])}
+    domain = f"gui/{own_uid()}"
+    values = {"DOMAIN": domain, "DOMAIN/it": f"{domain}/it", "FILE": str(service.files[0])}
     assert [tuple(values.get(word, word) for word in command) for command in expected] == runner.ran
 
 

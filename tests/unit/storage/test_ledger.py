@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.storage.ledger.audit import MAX_ENTRIES
 from upstash_helper.storage.ledger.schema import MIGRATIONS
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
+from upstash_helper.storage.ledger.transactions import Transactions
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
@@ -175,7 +177,7 @@ async def test_queries_use_an_index(filled: Path, query: str) -> None:
     assert [] == [step for step in plan if not step.startswith("SEARCH")]
 
 
-async def test_pragmas_make_commits_durable(ledger: SqliteLedger) -> None:
+async def test_pragmas_make_commits_durable(path: Path) -> None:
     """
     SQLite syncs each commit to the disk, and does not trust the schema.
     """
@@ -184,7 +186,9 @@ async def test_pragmas_make_commits_durable(ledger: SqliteLedger) -> None:
     def ask(connection: sqlite3.Connection) -> list[object]:
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    found = await ledger._transactions.run(ask)
+    transactions = Transactions(path, deadline=5.0, migrations=MIGRATIONS, monotonic=time.monotonic)
+    found = await transactions.run(ask)
+    await transactions.close()
 
     assert ["wal", 2, 0] == found
 
