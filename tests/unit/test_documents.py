@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -76,9 +77,11 @@ def problem_with(line: str) -> str | None:
     """Return what is wrong with a command, or None: a command or an option that does not exist."""
     words = shlex.split(line.replace("[", "").replace("]", "").replace("|", " ").replace("…", ""), comments=True)
     command: click.Command = cli
-    for word in words[1:]:
+    for previous, word in pairwise(words):
         if word in {">", ">>", "<"}:
             break
+        if previous == "--profile":
+            continue
         if word.startswith("-") and word != "-":
             name = word.partition("=")[0]
             # Not its parameters: `run` parses its flags without click.
@@ -87,15 +90,10 @@ def problem_with(line: str) -> str | None:
                 return f"{line}: no option {name}"
         elif isinstance(command, click.Group):
             child = command.get_command(click.Context(command), word)
-            if child is not None:
-                command = child
-            elif command is not cli or not _is_profile(words, word):
+            if child is None:
                 return f"{line}: no command {word}"
+            command = child
     return None
-
-
-def _is_profile(words: list[str], word: str) -> bool:
-    return words[words.index(word) - 1] == "--profile"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
