@@ -164,7 +164,8 @@ def files(folders: Mapping[str, str]) -> list[Entry]:
             "The running daemon's address and the owner token. It is replaced at every start; only you can read it.",
         ),
         Entry(
-            f"{folders['logs']}/upstash-helper.log", "The daemon's log, one JSON object a line. It contains no secrets."
+            f"{folders['logs']}/upstash-helper.log",
+            "The daemon's log, one JSON object per line. It contains no secrets.",
         ),
     ]
 

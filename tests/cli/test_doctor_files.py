@@ -101,7 +101,7 @@ def test_folder_of_another_user_is_an_error(examined: Examined) -> None:
 
     found = examined.worst(files.folders)
 
-    assert ("error", True) == (found.state, f"is owned by the user with id {STRANGER}" in found.detail)
+    assert ("error", True) == (found.state, f"is owned by the user with ID {STRANGER}" in found.detail)
 
 
 @unix

@@ -90,7 +90,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     Install the helper so that it starts at login.
 
     Installs for the current user, without administrator rights, and takes effect immediately. On Linux, systemd holds
-    the port and starts the daemon with the first request; a desktop without systemd starts it at login, as macOS and
+    the port and starts the daemon on the first request; a desktop without systemd starts it at login, as macOS and
     Windows do. Shell completion and man pages are installed too.
 
     Run it again after an upgrade or after changing the port. It changes only what is out of date; approved apps and
@@ -133,7 +133,7 @@ def _report_installed(session: Session, facts: InstallContext, executor: Executo
         executor.notes.append(reason)
     address = f"http://127.0.0.1:{facts.port}"
     how = {
-        "systemd": f"systemd holds {address} and starts the daemon with the first request.",
+        "systemd": f"systemd holds {address} and starts the daemon on the first request.",
         "xdg-autostart": f"Your desktop starts the daemon at login, at {address}.",
         "launchd": f"launchd starts the daemon at login, at {address}.",
         "task-scheduler": f"Windows starts the daemon at login, at {address}.",
