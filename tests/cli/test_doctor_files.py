@@ -166,7 +166,7 @@ def test_file_of_another_user_is_an_error(examined: Examined) -> None:
 
     (found,) = examined.all(files.files)
 
-    assert ("error", True) == (found.state, f"id {STRANGER}" in found.detail)
+    assert ("error", True) == (found.state, f"ID {STRANGER}" in found.detail)
 
 
 # --- the settings file ------------------------------------------------------------------------------------------------
