@@ -142,7 +142,7 @@ async def test_python_app_finds_the_api_port(
             helper = await asyncio.to_thread(
                 Helper.pair, name="app", scopes=("connection:read",), token_store=MemoryTokens(), on_code=on_code
             )
-            seen = dev.seen()
+            seen = dev.requests()
 
     assert f"http://127.0.0.1:{chosen['api_port']}" == helper.base_url
     assert [] == seen

@@ -110,7 +110,7 @@ async def test_client_works_after_changing_its_base_url(world: World) -> None:
     key = await world.sandbox.api_key(world.email, "of the client itself")
     app = await world.pair("upstash:read", "upstash:write")
     there = ExistingClient(world.sandbox.api_url, world.email, key)
-    here = ExistingClient(f"http://localhost:{world.settings.port}/upstash", "whoever@example.com", app.token)
+    here = ExistingClient(f"http://localhost:{world.settings.port}/upstash", "anyone@example.com", app.token)
 
     expected = await asyncio.to_thread(there.full_session)
     actual = await asyncio.to_thread(here.full_session)

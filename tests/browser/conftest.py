@@ -1,8 +1,8 @@
 """
 Fixtures of the tests with a real browser.
 
-The browser is started once. It belongs to one event loop, so all tests of this folder, and their daemons, run in the
-loop of the session.
+The browser is started once and belongs to one event loop, so all tests in this folder, and their daemons, run in the
+event loop of the session.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 import pytest_asyncio
 
-from tests.support.browser import Console, launch, playing
+from tests.support.browser import Console, launch, playwright_driver
 from tests.support.sandbox import Sandbox
 from tests.support.world import World
 
@@ -28,7 +28,7 @@ WAIT_MILLISECONDS = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of this folder in the loop of the session."""
+    """Run the tests in this folder in the event loop of the session."""
     for item in items:
         if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember which tests failed, for what is kept of those."""
+    """Record which tests failed: screenshots of those are kept."""
     report = yield
     if report.failed:
         item.stash[FAILED] = True
@@ -45,14 +45,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def playwright() -> AsyncIterator[Playwright]:
-    """What drives browsers."""
-    async with playing() as playwright:
+    """Return the Playwright driver."""
+    async with playwright_driver() as playwright:
         yield playwright
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
-    """The system's Chromium, without a window."""
+    """Return the system's Chromium, running headless."""
     browser = await launch(playwright)
     yield browser
     await browser.close()
@@ -60,13 +60,13 @@ async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def color_scheme() -> Literal["light", "dark"]:
-    """What the user prefers. A test that wants both is parametrized with ``color_scheme``."""
+    """Return the preferred color scheme. To test both, parametrize ``color_scheme``."""
     return "light"
 
 
 @pytest.fixture
 def console() -> Console:
-    """What pages complain of. A test that wants a complaint says so: ``console.expect("403")``."""
+    """Return the errors that pages log. A test declares errors that it causes: ``console.expect("403")``."""
     return Console()
 
 
@@ -79,8 +79,8 @@ async def context(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[BrowserContext]:
     """
-    A browser profile of the test's own. No page in it may complain. When the test fails, a picture of each page that
-    is open is kept in its ``tmp_path``.
+    Return a browser profile for one test. Unexpected errors in its pages fail the test. After a failure, a screenshot
+    of each open page is in the test's ``tmp_path``.
     """
     context = await browser.new_context(color_scheme=color_scheme, viewport={"width": 1024, "height": 768})
     context.set_default_timeout(WAIT_MILLISECONDS)
@@ -97,13 +97,13 @@ async def context(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> Page:
-    """A page of that profile."""
+    """Return a page in the test's profile."""
     return await context.new_page()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
-    """A daemon that nobody has connected yet, as everywhere in the suite but in the browser's loop."""
+    """Run a daemon without a connected account, as in the rest of the suite, but in the browser's event loop."""
     async with World.running(tmp_path, far_side, daemon_port) as world:
         yield world
         await far_side.clear_faults()
@@ -112,5 +112,5 @@ async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIte
 
 @pytest.fixture
 def home_page(world: World) -> str:
-    """The daemon's own origin, as browsers know it."""
+    """Return the daemon's own origin."""
     return f"http://localhost:{world.settings.port}"

@@ -1,8 +1,8 @@
 """
-Pictures of the pages, for looking at and for the README.
+Screenshots of the pages, for review and for the README.
 
   python -m tests.browser.screenshots OUTDIR          every page, at three widths, in both color schemes
-  python -m tests.browser.screenshots --readme        tests/browser/pictures anew
+  python -m tests.browser.screenshots --readme        update tests/browser/pictures
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Literal
 
 from playwright.async_api import expect
 
-from tests.browser.gallery import gallery, pages
-from tests.browser.staging import staged
-from tests.support.browser import launch, playing
+from tests.browser.connection_states import STATUSES, show_connection
+from tests.browser.result_pages import pages, serve_pages
+from tests.browser.sample_daemon import sample_daemon
+from tests.support.browser import launch, playwright_driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser, BrowserContext, Page
 
-    from tests.browser.staging import Stage
+    from tests.browser.sample_daemon import SampleDaemon
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -34,80 +35,84 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @contextlib.asynccontextmanager
-async def looking(
+async def context_for(
     browser: Browser, scheme: Literal["light", "dark"], *, scale: float = 1
 ) -> AsyncIterator[BrowserContext]:
-    """Look with one color scheme, and without anything that moves."""
+    """Open a browser context with a color scheme and without animations."""
     context = await browser.new_context(color_scheme=scheme, reduced_motion="reduce", device_scale_factor=scale)
     yield context
     await context.close()
 
 
 async def at_all_widths(page: Page, out: Path, name: str) -> None:
-    """Take a page as it is on a phone, a tablet and a desk."""
+    """Take a page in the widths of a phone, a tablet, and a desktop."""
     for width, height in WIDTHS.items():
         await page.set_viewport_size({"width": width, "height": height})
         await page.screenshot(path=out / f"{name}-{width}.png", full_page=True)
 
 
 async def every_page(browser: Browser, out: Path) -> None:
-    """Take all of them."""
-    async with gallery() as site:
+    """Take every page in both color schemes."""
+    async with serve_pages() as site:
         for scheme in SCHEMES:
-            async with looking(browser, scheme) as context:
+            async with context_for(browser, scheme) as context:
                 page = await context.new_page()
                 for name in pages():
                     await page.goto(f"{site.origin}/{name}")
                     await at_all_widths(page, out, f"{name}-{scheme}")
-    async with in_scene() as stage:
+    async with temporary_daemon() as daemon:
         for scheme in SCHEMES:
-            async with looking(browser, scheme) as context:
+            async with context_for(browser, scheme) as context:
                 page = await context.new_page()
-                await page.goto(stage.home)
+                await page.goto(daemon.home)
                 await at_all_widths(page, out, f"dashboard-closed-{scheme}")
-                page = await stage.dashboard(context)
-                for name, show in stage.views.items():
+                page = await daemon.dashboard(context)
+                for name, show in daemon.sections.items():
                     await show(page)
                     await at_all_widths(page, out, f"dashboard-{name}-{scheme}")
-        async with looking(browser, "light") as other, stage.asked(other):
+                await daemon.sections["overview"](page)
+                for name in STATUSES:
+                    await show_connection(page, name)
+                    await at_all_widths(page, out, f"connection-{name}-{scheme}")
+        async with context_for(browser, "light") as other, daemon.with_access_request(other):
             for scheme in SCHEMES:
-                async with looking(browser, scheme) as context:
-                    page = await stage.dashboard(context)
+                async with context_for(browser, scheme) as context:
+                    page = await daemon.dashboard(context)
                     await expect(page.get_by_role("button", name="Allow")).to_be_enabled()
                     await at_all_widths(page, out, f"approval-{scheme}")
 
 
-async def for_the_readme(browser: Browser, out: Path) -> None:
-    """Take what the README shows."""
-    async with in_scene() as stage, gallery() as site:
+async def readme_pictures(browser: Browser, out: Path) -> None:
+    """Take the pictures of the README."""
+    async with temporary_daemon() as daemon, serve_pages() as site:
         for scheme in SCHEMES:
-            async with looking(browser, scheme) as context:
-                page = await stage.dashboard(context)
+            async with context_for(browser, scheme) as context:
+                page = await daemon.dashboard(context)
                 await page.set_viewport_size({"width": 1200, "height": 470})
-                await stage.views["databases"](page)
+                await daemon.sections["databases"](page)
                 await page.screenshot(path=out / f"dashboard-{scheme}.png")
                 await page.set_viewport_size({"width": 640, "height": 720})
                 await page.goto(f"{site.origin}/connected")
                 await page.screenshot(path=out / f"connected-{scheme}.png")
-        async with looking(browser, "light") as other, stage.asked(other):
+        async with context_for(browser, "light") as other, daemon.with_access_request(other):
             for scheme in SCHEMES:
-                async with looking(browser, scheme) as context:
-                    page = await stage.dashboard(context)
+                async with context_for(browser, scheme) as context:
+                    page = await daemon.dashboard(context)
                     await page.set_viewport_size({"width": 1200, "height": 600})
                     await expect(page.get_by_role("button", name="Allow")).to_be_enabled()
                     await page.screenshot(path=out / f"approval-{scheme}.png")
 
 
 @contextlib.asynccontextmanager
-async def in_scene() -> AsyncIterator[Stage]:
-    """Set the scene in a folder that goes away."""
+async def temporary_daemon() -> AsyncIterator[SampleDaemon]:
+    """Run the sample daemon in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        async with staged(Path(folder)) as stage:
-            yield stage
+        async with sample_daemon(Path(folder)) as daemon:
+            yield daemon
 
 
 def shrink(folder: Path) -> None:
-    """Write the pictures anew with a palette of 256 colors: these pages have few, and the files stay small."""
+    """Reduce the pictures to 256 colors to keep the files small: the pages have few colors."""
     from PIL import Image
 
     for file in sorted(folder.glob("*.png")):
@@ -117,13 +122,13 @@ def shrink(folder: Path) -> None:
 
 
 async def main(arguments: list[str]) -> None:
-    """Take what was asked for."""
+    """Take the screenshots that ``arguments`` ask for."""
     readme = arguments == ["--readme"]
     out = PICTURES if readme else Path(arguments[0])
     out.mkdir(parents=True, exist_ok=True)
-    async with playing() as playwright:
+    async with playwright_driver() as playwright:
         browser = await launch(playwright)
-        await (for_the_readme if readme else every_page)(browser, out)
+        await (readme_pictures if readme else every_page)(browser, out)
         await browser.close()
     if readme:
         shrink(out)

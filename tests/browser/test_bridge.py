@@ -1,4 +1,4 @@
-"""The bridge: a page that its browser keeps from http://localhost goes by a window of the helper's own."""
+"""The bridge: a window of the helper that relays requests of pages that cannot reach http://localhost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.person import sign_up
-from tests.support.browser import Console, Site, violations, wider_than_its_window
-from tests.support.web_tool import BUTTON, approve, connect_js, gone, popup_of, waiting
+from tests.browser.sign_in import sign_up
+from tests.support.browser import Console, Site, overflowing_elements, violations
+from tests.support.web_tool import BUTTON, approve, connect_js, pending_request, popup_of, wait_until_closed
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
@@ -19,32 +19,32 @@ TOOL = """<!doctype html><meta charset="utf-8"><title>Tool</title><link rel="ico
 <script type="module" src="/connect.js"></script>
 <upstash-connect name="Tool" scopes="databases:read databases:write" bridge></upstash-connect>"""
 
-# What a hostile page sends to the bridge that it has opened, beside what connect.js sends.
-KNOCK = """async (url) => {
+# Opens the bridge and connects to it as connect.js does, but keeps the port for arbitrary messages.
+OPEN_BRIDGE = """async (url) => {
     const popup = window.open(`${url}/bridge`, '_blank', 'popup');
     window.bridge = await new Promise((resolve) => {
-        const knock = setInterval(() => {
+        const offer = setInterval(() => {
             const { port1, port2 } = new MessageChannel();
-            port1.onmessage = () => { clearInterval(knock); resolve(port1); };
+            port1.onmessage = () => { clearInterval(offer); resolve(port1); };
             try { popup.postMessage({ upstashHelper: 'bridge' }, url, [port2]); } catch {}
         }, 100);
     });
 }"""
-ASK = """(message) => new Promise((resolve) => {
+SEND = """(message) => new Promise((resolve) => {
     window.bridge.onmessage = ({ data }) => { if (data.id === message.id) resolve(data.head?.status ?? 'dropped'); };
     window.bridge.postMessage(message);
-    setTimeout(() => resolve('silence'), 1500);
+    setTimeout(() => resolve('no response'), 1500);
 })"""
 
 
-async def test_all_of_it_goes_over_the_bridge(world: World, context: BrowserContext, page: Page) -> None:
+async def test_all_requests_go_over_the_bridge(world: World, context: BrowserContext, page: Page) -> None:
     """
-    Pairing, sign-in, databases and events: the page sends no request to the helper itself, and is who asks.
+    Pairing, sign-in, databases, and events work over the bridge with the page's own origin as the identity.
     """
     async with Site.serving({"/": TOOL, "/connect.js": connect_js(world)}) as site:
         await page.goto(site.origin)
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
+        requested = []
+        page.on("request", lambda request: requested.append(request.url))
 
         await page.locator(BUTTON).click()
         pairing = await approve(world)
@@ -56,28 +56,28 @@ async def test_all_of_it_goes_over_the_bridge(world: World, context: BrowserCont
         created = await page.evaluate(
             """async () => {
                 const { client } = document.querySelector('upstash-connect');
-                const heard = new Promise((resolve) => client.events(({ type, data }) => {
+                const change = new Promise((resolve) => client.events(({ type, data }) => {
                     if (type === 'database') resolve(data.change);
                 }));
                 const { name } = await client.databases.create({ name: 'orders', primary_region: 'us-east-1' });
-                return [name, await heard, (await client.databases.list()).length];
+                return [name, await change, (await client.databases.list()).length];
             }"""
         )
 
         assert ("web", site.origin) == (pairing["identity"]["kind"], pairing["identity"]["name"])
         assert ["orders", "created", 1] == created
-        assert [] == [url for url in asked if str(world.settings.port) in url]
+        assert [] == [url for url in requested if str(world.settings.port) in url]
         assert site.origin in await bridge.locator("#origin").inner_text()
 
 
-async def test_stop_stops(world: World, context: BrowserContext, page: Page) -> None:
+async def test_stop_button_ends_the_bridge(world: World, context: BrowserContext, page: Page) -> None:
     """
-    The user can end it in the window; the page is told so in a sentence, and its prompt goes.
+    The user can end the bridge in its window, and the page shows the error.
     """
     async with Site.serving({"/": TOOL, "/connect.js": connect_js(world)}) as site:
         await page.goto(site.origin)
         await page.locator(BUTTON).click()
-        await waiting(world)
+        await pending_request(world)
         bridge = await popup_of(context, page)
 
         await bridge.get_by_role("button", name="Stop").click()
@@ -86,42 +86,47 @@ async def test_stop_stops(world: World, context: BrowserContext, page: Page) -> 
         assert "bridge_closed" == await page.evaluate("document.querySelector('upstash-connect').error.code")
 
 
-async def test_it_goes_with_its_page(world: World, context: BrowserContext, page: Page, home_page: str) -> None:
+async def test_bridge_window_closes_when_its_page_closes(
+    world: World, context: BrowserContext, page: Page, home_page: str
+) -> None:
     """
-    A page that is closed needs no bridge.
+    The bridge of a page that was closed is of no use, so its window closes.
     """
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(KNOCK, home_page)
+        await page.evaluate(OPEN_BRIDGE, home_page)
         bridge = await popup_of(context, page)
 
+        serving = await bridge.locator("#origin").inner_text()
         await page.close()
+        await wait_until_closed(bridge)
 
-        await gone(bridge)
+        assert site.origin in serving
+        assert [] == context.pages
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_the_bridge_says_what_it_is(world: World, context: BrowserContext, page: Page, home_page: str) -> None:
+async def test_bridge_shows_whom_it_serves(world: World, context: BrowserContext, page: Page, home_page: str) -> None:
     """
-    Whom it serves, and that it can be stopped; opened by nobody, that it is for nothing. In both color schemes.
+    The bridge shows the origin that it serves. Opened without a page, it shows that there is nothing to do.
     """
     await page.goto(f"{home_page}/bridge")
     alone = await page.locator("#title").inner_text()
     found_alone = await violations(page)
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(KNOCK, home_page)
+        await page.evaluate(OPEN_BRIDGE, home_page)
         bridge = await popup_of(context, page)
         await bridge.set_viewport_size({"width": 320, "height": 480})
 
         assert "Nothing to do here" == alone
         assert "Relaying requests for" == await bridge.locator("#title").inner_text()
-        assert [] == [*found_alone, *await violations(bridge), *await wider_than_its_window(bridge)]
+        assert [] == [*found_alone, *await violations(bridge), *await overflowing_elements(bridge)]
 
 
 @pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(
-    ("message", "answer"),
+    ("message", "expected"),
     [
         ({"path": "/health"}, "dropped"),
         ({"path": "/v1/../bridge"}, "dropped"),
@@ -136,48 +141,48 @@ async def test_the_bridge_says_what_it_is(world: World, context: BrowserContext,
         ({"path": "/v1/daemon"}, 403),
     ],
 )
-async def test_the_bridge_carries_nothing_else(
-    page: Page, console: Console, home_page: str, message: dict[str, object], answer: object
+async def test_bridge_relays_only_requests_to_the_api(
+    page: Page, console: Console, home_page: str, message: dict[str, object], expected: object
 ) -> None:
     """
-    What is no request to the API is dropped, and no header that says who asks is taken from the page.
+    Anything but a request to the API is dropped, and the page cannot set headers that identify the caller.
     """
     console.expect("status of 40[013]")
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(KNOCK, home_page)
+        await page.evaluate(OPEN_BRIDGE, home_page)
 
-        got = await page.evaluate(ASK, {"id": 1, "method": "GET", "headers": [], "body": None, **message})
+        got = await page.evaluate(SEND, {"id": 1, "method": "GET", "headers": [], "body": None, **message})
 
-        assert answer == got
+        assert expected == got
 
 
-async def test_a_token_of_another_page_does_not_work_over_the_bridge(
+async def test_token_of_another_page_is_rejected_over_the_bridge(
     world: World, page: Page, console: Console, home_page: str
 ) -> None:
     """
-    The bridge names the page that it serves: what was given to another is a stolen token there, too.
+    The bridge sends the origin of its page, so a token of another origin counts as stolen there, too.
     """
     console.expect("status of 403")
     victim = await world.pair("databases:read", origin="https://app.example.com")
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(KNOCK, home_page)
+        await page.evaluate(OPEN_BRIDGE, home_page)
 
         headers = [["authorization", f"Bearer {victim.token}"]]
         got = await page.evaluate(
-            ASK, {"id": 1, "method": "GET", "path": "/v1/token", "headers": headers, "body": None}
+            SEND, {"id": 1, "method": "GET", "path": "/v1/token", "headers": headers, "body": None}
         )
         [app] = (await world.get("/v1/apps")).json["apps"]
 
         assert (403, 1) == (got, app["mismatches"])
 
 
-async def test_no_page_frames_the_bridge_or_speaks_for_another(
+async def test_bridge_cannot_be_framed_and_pages_cannot_set_the_delegated_origin(
     world: World, page: Page, console: Console, home_page: str
 ) -> None:
     """
-    In a frame it does not load, and the header that names a page is taken from no page but the bridge.
+    The bridge does not load in a frame, and only the bridge may send the header with the delegated origin.
     """
     console.expect("frame-ancestors|403|CORS|Refused|Failed to fetch|ERR_FAILED")
     async with Site.serving(

@@ -1,4 +1,4 @@
-"""The button, as people see it, hear it and reach it by the keyboard; in both color schemes and on a narrow screen."""
+"""The Connect button: accessibility, keyboard, and styling, in both color schemes and on a narrow screen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.person import sign_up
-from tests.support.browser import Console, violations, wider_than_its_window
-from tests.support.web_tool import BUTTON, approve, example, in_state, popup_of, waiting
+from tests.browser.sign_in import sign_up
+from tests.support.browser import Console, overflowing_elements, violations
+from tests.support.web_tool import BUTTON, approve, example_tool, pending_request, popup_of, wait_for_state
 from tests.support.world import free_port
 
 if TYPE_CHECKING:
@@ -16,90 +16,92 @@ if TYPE_CHECKING:
 
     from tests.support.world import World
 
-SPOKEN = "upstash-connect >> [role=status]"
+ANNOUNCED = "upstash-connect >> [role=status]"
 FOCUSED = "document.querySelector('upstash-connect').shadowRoot.activeElement?.outerHTML.slice(0, 60)"
 
 
-async def wrong_with(page: Page) -> list[str]:
-    """Return what is wrong with the page as it is now."""
-    return [*await violations(page), *await wider_than_its_window(page)]
+async def problems_of(page: Page) -> list[str]:
+    """Return the accessibility violations and the overflowing elements of the page in its current state."""
+    return [*await violations(page), *await overflowing_elements(page)]
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_each_state_is_for_everybody(world: World, context: BrowserContext, page: Page, console: Console) -> None:
+async def test_every_state_is_accessible_and_fits(
+    world: World, context: BrowserContext, page: Page, console: Console
+) -> None:
     """
-    axe-core finds nothing in any state of the button and of the example page around it, and nothing sticks out.
+    axe-core finds no violation in any state of the button and the example page, and nothing overflows.
     """
     console.expect("ERR_CONNECTION_REFUSED|status of 409")
     await page.set_viewport_size({"width": 320, "height": 640})
     found = []
-    async with example(world) as site:
+    async with example_tool(world) as site:
         await page.goto(site.origin)
-        found += await wrong_with(page)
+        found += await problems_of(page)
         await page.evaluate(
             "(url) => document.querySelector('upstash-connect').setAttribute('url', url)",
             f"http://localhost:{free_port()}",
         )
         await page.locator(BUTTON).click()
-        await in_state(page, "missing")
-        found += await wrong_with(page)
+        await wait_for_state(page, "missing")
+        found += await problems_of(page)
         await page.evaluate("document.querySelector('upstash-connect').removeAttribute('url')")
         await page.get_by_role("button", name="Try again").click()
-        pairing = await waiting(world)
-        await in_state(page, "approval")
-        found += await wrong_with(page)
-        spoken = await page.locator(SPOKEN).inner_text()
+        pairing = await pending_request(world)
+        await wait_for_state(page, "approval")
+        found += await problems_of(page)
+        announced = await page.locator(ANNOUNCED).inner_text()
         popup = await popup_of(context, page)
-        found += await wrong_with(popup)
+        found += await problems_of(popup)
         await approve(world)
-        await in_state(page, "sign-in")
-        found += await wrong_with(page)
+        await wait_for_state(page, "sign-in")
+        found += await problems_of(page)
         await popup.close()
-        await in_state(page, "window-closed")
-        found += await wrong_with(page)
+        await wait_for_state(page, "window-closed")
+        found += await problems_of(page)
         async with context.expect_page() as again:
             await page.get_by_role("link", name="Open it again").click()
         await sign_up(await again.value, world.email)
-        await in_state(page, "connected")
-        found += await wrong_with(page)
+        await wait_for_state(page, "connected")
+        found += await problems_of(page)
         await page.get_by_role("button", name="New database").click()
         await page.get_by_label("Name").fill("a-name-that-is-as-long-as-names-of-databases-may-be-and-no-longer")
         await page.get_by_role("button", name="Create").click()
         await page.get_by_text("Created").wait_for()
-        found += await wrong_with(page)
+        found += await problems_of(page)
         await page.get_by_role("button", name="Credentials of").click()
         await page.get_by_role("dialog").wait_for()
-        found += await wrong_with(page)
+        found += await problems_of(page)
 
     assert [] == found
-    assert pairing["user_code"] in spoken
+    assert pairing["user_code"] in announced
 
 
-async def test_the_keyboard_stays_where_it_is(world: World, page: Page) -> None:
+async def test_keyboard_focus_stays_in_the_button(world: World, page: Page) -> None:
     """
-    Who has pressed the button by the keyboard finds the focus on what came in its place, and back on it after Cancel.
+    The focus moves to the card that replaces the button, and back to the button after Cancel.
     """
-    async with example(world) as site:
+    async with example_tool(world) as site:
         await page.goto(site.origin)
         await page.evaluate("window.open = () => null")
         await page.locator(BUTTON).focus()
         await page.keyboard.press("Enter")
-        await in_state(page, "approval")
+        await wait_for_state(page, "approval")
         during = await page.evaluate(FOCUSED)
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
-        await in_state(page, "idle")
+        await wait_for_state(page, "idle")
         after = await page.evaluate(FOCUSED)
 
         assert "Approve this page" in during
         assert "primary" in after
 
 
-async def test_a_page_gives_it_its_own_looks(world: World, page: Page) -> None:
+async def test_page_can_style_the_button(world: World, page: Page) -> None:
     """
-    Colors by custom properties, the words by an attribute, light or dark by the page's color-scheme.
+    A page can set the colors with custom properties and the label with an attribute.
     """
-    async with example(world) as site:
+    async with example_tool(world) as site:
         await page.goto(site.origin)
         await page.evaluate(
             """() => {

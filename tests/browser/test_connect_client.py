@@ -1,4 +1,4 @@
-"""connect.js as a module: what a page can do with it by itself, in a real browser."""
+"""connect.js as a module, without the Connect button, in a real browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Console, Site
-from tests.support.web_tool import BUTTON, CLIENTS, approve, connect_js, waiting
+from tests.support.web_tool import BUTTON, CLIENTS, approve, connect_js, pending_request
 from tests.support.world import World, free_port
 
 if TYPE_CHECKING:
@@ -21,56 +21,58 @@ if TYPE_CHECKING:
 PLAIN = "<!doctype html><title>A page</title><link rel='icon' href='data:,'>"
 
 
-async def keep(page: Page, world: World, token: str) -> None:
-    """Put a token where connect.js has put it."""
+async def store_token(page: Page, world: World, token: str) -> None:
+    """Store a token as connect.js does."""
     await page.evaluate(
         """([key, token]) => localStorage.setItem(key, JSON.stringify({ token, scopes: [],
-            wished: ['connection:read', 'connection:write', 'databases:read'] }))""",
+            requested: ['connection:read', 'connection:write', 'databases:read'] }))""",
         [f"upstash-helper:http://localhost:{world.settings.port}", token],
     )
 
 
-async def test_a_revoked_token_without_events(world: World, page: Page, console: Console) -> None:
+async def test_resume_without_access_deletes_the_token(world: World, page: Page, console: Console) -> None:
     """
-    A page whose origin is let in no longer may not read most answers. It is told all the same why.
+    A page whose access was revoked cannot read most responses, but it learns of the revocation.
     """
     console.expect("status of 40[13]|CORS|ERR_FAILED")
     async with Site.serving({"/": PLAIN, "/connect.js": connect_js(world)}) as site:
         app = await world.pair("connection:read", "databases:read", origin=site.origin)
         await page.goto(site.origin)
-        await keep(page, world, app.token)
+        await store_token(page, world, app.token)
         await world.call("DELETE", f"/v1/apps/{app.id}")
 
-        code = await page.evaluate(
+        resumed = await page.evaluate(
             """async () => {
                 const { resumeUpstash } = await import('/connect.js');
-                const before = await resumeUpstash();
-                return [before, localStorage.length];
+                const client = await resumeUpstash();
+                return [client, localStorage.length];
             }"""
         )
 
-        assert [None, 0] == code
+        assert [None, 0] == resumed
 
 
-async def test_whether_the_helper_runs(world: World, page: Page, console: Console, home_page: str) -> None:
+async def test_page_can_check_whether_the_helper_is_running(
+    world: World, page: Page, console: Console, home_page: str
+) -> None:
     """
-    A page can ask before it offers anything; another program on the port is no helper.
+    The check is positive only for a helper, and not for another program on the port.
     """
     console.expect("ERR_CONNECTION_REFUSED|status of 404|CORS|ERR_FAILED")
     async with Site.serving({"/": PLAIN, "/connect.js": connect_js(world)}) as site, Site.serving({}) as other:
         await page.goto(site.origin)
-        asked = "async (url) => (await import('/connect.js')).isHelperRunning({ url })"
+        check = "async (url) => (await import('/connect.js')).isHelperRunning({ url })"
 
-        answers = [
-            await page.evaluate(asked, url) for url in (home_page, f"http://localhost:{free_port()}", other.origin)
+        results = [
+            await page.evaluate(check, url) for url in (home_page, f"http://localhost:{free_port()}", other.origin)
         ]
 
-        assert [True, False, False] == answers
+        assert [True, False, False] == results
 
 
-async def test_a_helper_elsewhere_is_refused(world: World, page: Page) -> None:
+async def test_address_of_another_computer_is_rejected(world: World, page: Page) -> None:
     """
-    The token goes to this computer alone, whatever address a page is led to give.
+    connect.js sends tokens only to this computer, whatever address it is given.
     """
     async with Site.serving({"/": PLAIN, "/connect.js": connect_js(world)}) as site:
         await page.goto(site.origin)
@@ -86,14 +88,14 @@ async def test_a_helper_elsewhere_is_refused(world: World, page: Page) -> None:
         assert "TypeError" == error
 
 
-async def test_a_blocked_popup_is_an_error_with_the_address(world: World, page: Page) -> None:
+async def test_blocked_popup_is_an_error_with_the_address(world: World, page: Page) -> None:
     """
-    Who calls the function without a way to show a link gets the address in a typed error.
+    Without a callback that shows a link, the error has the address.
     """
     async with Site.serving({"/": PLAIN, "/connect.js": connect_js(world)}) as site:
         app = await world.pair("connection:read", "connection:write", "databases:read", origin=site.origin)
         await page.goto(site.origin)
-        await keep(page, world, app.token)
+        await store_token(page, world, app.token)
 
         name, url = await page.evaluate(
             """async () => {
@@ -108,9 +110,9 @@ async def test_a_blocked_popup_is_an_error_with_the_address(world: World, page: 
         assert url.startswith(world.sandbox.auth_url)
 
 
-async def test_a_lost_answer_makes_no_second_database(world: World, page: Page, console: Console) -> None:
+async def test_lost_response_creates_no_second_database(world: World, page: Page, console: Console) -> None:
     """
-    The client asks again with the same key until it knows.
+    The client repeats the request with the same idempotency key.
     """
     console.expect("ERR_FAILED")
     await world.connect()
@@ -127,7 +129,7 @@ async def test_a_lost_answer_makes_no_second_database(world: World, page: Page, 
     async with Site.serving({"/": PLAIN, "/connect.js": connect_js(world)}) as site:
         app = await world.pair("databases:read", "databases:write", origin=site.origin)
         await page.goto(site.origin)
-        await keep(page, world, app.token)
+        await store_token(page, world, app.token)
         await page.route("**/v1/databases", lose)
 
         names = await page.evaluate(
@@ -142,9 +144,9 @@ async def test_a_lost_answer_makes_no_second_database(world: World, page: Page, 
         assert ["orders"] == names
 
 
-async def test_the_rest_of_the_client(world: World, page: Page, console: Console) -> None:
+async def test_other_methods_of_the_client(world: World, page: Page, console: Console) -> None:
     """
-    Get, change, delete, the token, a new one for it, and a refusal with its code.
+    The client reads, changes, and deletes a database, rotates the token, and raises errors with the API's code.
     """
     console.expect("status of 404")
     await world.connect()
@@ -153,9 +155,9 @@ async def test_the_rest_of_the_client(world: World, page: Page, console: Console
             "connection:read", "databases:read", "databases:write", "databases:delete", origin=site.origin
         )
         await page.goto(site.origin)
-        await keep(page, world, app.token)
+        await store_token(page, world, app.token)
 
-        said = await page.evaluate(
+        results = await page.evaluate(
             """async () => {
                 const upstash = await (await import('/connect.js')).resumeUpstash();
                 const { id } = await upstash.databases.create({ name: 'a', primary_region: 'us-east-1' });
@@ -170,14 +172,14 @@ async def test_the_rest_of_the_client(world: World, page: Page, console: Console
             }"""
         )
 
-        assert ["b", "b", "ApiError", "database_not_found", 404, "connected", site.origin] == said
+        assert ["b", "b", "ApiError", "database_not_found", 404, "connected", site.origin] == results
 
 
-async def test_events_go_on_after_a_restart(
+async def test_events_continue_after_a_restart(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """
-    What is followed is followed on, whoever went away meanwhile; and no longer once the page says stop.
+    The event stream reconnects after a restart of the helper and ends when the page aborts it.
     """
     console.expect("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY")
     async with World.running(tmp_path, far_side, daemon_port) as first:
@@ -185,31 +187,31 @@ async def test_events_go_on_after_a_restart(
         async with Site.serving(pages) as site:
             app = await first.pair("connection:read", "connection:write", origin=site.origin)
             await page.goto(site.origin)
-            await keep(page, first, app.token)
+            await store_token(page, first, app.token)
             await page.evaluate(
                 """async () => {
                     const upstash = await (await import('/connect.js')).resumeUpstash();
-                    window.heard = [];
+                    window.states = [];
                     window.stop = new AbortController();
                     const { signal } = window.stop;
-                    const hear = ({ type, data }) => { if (type === 'connection') window.heard.push(data.state); };
-                    window.over = upstash.events(hear, { signal }).then(() => 'over');
+                    const listener = ({ type, data }) => { if (type === 'connection') window.states.push(data.state); };
+                    window.over = upstash.events(listener, { signal }).then(() => 'over');
                 }"""
             )
             first.stop.set()
             await first.serving
             async with World.running(tmp_path, far_side, daemon_port) as second:
-                # It says so as often as it takes until the page is there again.
-                while not await page.evaluate("window.heard.length"):
+                # The page misses events until it has reconnected, so they are repeated.
+                while not await page.evaluate("window.states.length"):
                     await second.call("POST", "/v1/connection", {"force": True})
                 over = await page.evaluate("(window.stop.abort(), window.over)")
 
     assert "over" == over
 
 
-async def test_the_ten_lines_of_the_readme(world: World, page: Page) -> None:
+async def test_readme_example_works(world: World, page: Page) -> None:
     """
-    The button of the README, as it stands there, makes a database and shows what opens it.
+    The README's example, unchanged, creates a database and prints its credentials.
     """
     await world.connect()
     readme = (CLIENTS.parents[1] / "README.md").read_text(encoding="utf-8")
@@ -218,19 +220,19 @@ async def test_the_ten_lines_of_the_readme(world: World, page: Page) -> None:
     async with Site.serving({"/": html, "/connect.js": connect_js(world)}) as site:
         await page.goto(site.origin)
         await page.locator(BUTTON).click()
-        async with page.expect_console_message() as said:
+        async with page.expect_console_message() as logged:
             await approve(world)
 
-        [databases, env] = [await argument.json_value() for argument in (await said.value).args]
+        [databases, env] = [await argument.json_value() for argument in (await logged.value).args]
 
         assert ["orders"] == [database["name"] for database in databases]
         assert "UPSTASH_REDIS_REST_URL" in env
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_the_module_from_the_helper_itself(world: World, page: Page, home_page: str, host: str) -> None:
+async def test_module_loaded_from_the_helper_finds_it(world: World, page: Page, home_page: str, host: str) -> None:
     """
-    A script element takes it from the helper, another site or another port of the same one, and knows where that is.
+    A module that was loaded from the helper's address looks for the helper there, on a cross-site and a same-site page.
     """
     html = f"""<!doctype html><meta charset="utf-8"><title>A page</title><link rel="icon" href="data:,">
         <script type="module" src="{home_page}/connect.js"></script>
@@ -242,7 +244,7 @@ async def test_the_module_from_the_helper_itself(world: World, page: Page, home_
     async with Site.serving({"/": html}, host=host) as site:
         await page.goto(site.origin)
         await page.locator(BUTTON).click()
-        pairing = await waiting(world)
+        pairing = await pending_request(world)
 
         assert site.origin == pairing["identity"]["name"]
         assert await page.evaluate("window.running")

@@ -1,4 +1,4 @@
-"""connect.js without a browser: what needs none, and what its types promise."""
+"""connect.js in Node: the event stream parser, and the exports with their types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WEB: Final = files("upstash_helper.web")
 
 NAMES: Final = "console.log(JSON.stringify(Object.keys(await import(process.argv[1]))));"
 
-READ: Final = """
+PARSE: Final = """
 const { serverSentEvents } = await import(process.argv[1]);
 const bytes = new TextEncoder().encode(process.argv[2]);
 const body = new ReadableStream({
@@ -61,17 +61,17 @@ def as_address(module: bytes) -> str:
         ("event: bye\ndata: {}\n\nretry: 5\n\n", [{"type": "bye", "data": {}, "id": ""}]),
     ],
 )  # fmt: skip
-def test_events_are_read_as_they_come(stream: str, events: list[object]) -> None:
-    """In pieces of any size, with either kind of line end; what is not whole is no event."""
+def test_event_stream_is_parsed(stream: str, events: list[object]) -> None:
+    """Chunks of any size and both kinds of line endings work, and incomplete events are dropped."""
     source = as_address(WEB.joinpath("connect.js").read_bytes())
 
-    assert events == msgspec.json.decode(node(READ, source, stream))
+    assert events == msgspec.json.decode(node(PARSE, source, stream))
 
 
 @pytest.mark.parametrize("name", ["connect", "connect-core"])
-def test_what_is_exported_has_a_type(name: str) -> None:
+def test_exports_match_the_types(name: str) -> None:
     """
-    Every name that the module exports is in its types, and the types promise no other value.
+    The module exports exactly the values that its types declare.
     """
     types = WEB.joinpath(f"{name}.d.ts").read_text(encoding="utf-8")
     [listed] = re.findall(r"^export \{([^}]*)\}", types, re.MULTILINE)
@@ -81,9 +81,9 @@ def test_what_is_exported_has_a_type(name: str) -> None:
     assert set(re.findall(r"\w+", listed)) == set(msgspec.json.decode(exported))
 
 
-def test_the_module_without_the_button_has_none() -> None:
+def test_core_module_has_everything_but_the_button() -> None:
     """
-    It is the same module without the element, so a page that draws its own button loads a fifth less.
+    connect-core.js is the same module without the element, and at least a fifth smaller.
     """
     whole, core = (WEB.joinpath(name).read_text(encoding="utf-8") for name in ("connect.js", "connect-core.js"))
 

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.owner import approval, dialog, go_to, open_dashboard, said, ticket
-from tests.browser.person import sign_up
+from tests.browser.dashboard import (
+    access_request,
+    connection_card,
+    dashboard_link,
+    dialog,
+    expect_notice,
+    go_to,
+    open_dashboard,
+)
+from tests.browser.sign_in import cancel, sign_up
 from tests.support.clock import FakeClock
-from tests.support.web_tool import BUTTON, example, in_state
+from tests.support.web_tool import BUTTON, example_tool, wait_for_state
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
+from upstash_helper.broker.identity import ALL_DATABASES, MEANING
 from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,17 +39,17 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
 async def token_of(page: Page) -> str | None:
-    """Return the session's token."""
-    found: str | None = await page.evaluate("sessionStorage.getItem('upstash-helper.session')")
-    return found
+    """Return the token of the page's session."""
+    token: str | None = await page.evaluate("sessionStorage.getItem('upstash-helper.session')")
+    return token
 
 
 # --- the session ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_ticket_opens_it_and_leaves_the_address(world: World, page: Page) -> None:
-    """The ticket stands in no address bar and no history, and is exchanged for a token of this tab."""
-    await page.goto(await ticket(world))
+async def test_ticket_opens_a_session_and_leaves_the_address(world: World, page: Page) -> None:
+    """The ticket is exchanged for a token of this tab, and removed from the address and the history."""
+    await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
     assert f"http://localhost:{world.settings.port}/" == page.url
@@ -56,31 +66,37 @@ async def test_a_ticket_opens_it_and_leaves_the_address(world: World, page: Page
         ("", "Overview", ""),
     ],
 )
-async def test_a_ticket_may_come_with_a_section(world: World, page: Page, section: str, title: str, left: str) -> None:
-    """The tray leads to the databases, say; the ticket leaves the address all the same, and what is no section does."""
-    await page.goto(f"{await ticket(world)}&section={section}")
+async def test_link_can_name_a_section(world: World, page: Page, section: str, title: str, left: str) -> None:
+    """A link with a section opens it. The ticket and an invalid section are removed from the address."""
+    await page.goto(f"{await dashboard_link(world)}&section={section}")
     await expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
 
     assert f"http://localhost:{world.settings.port}/{left}" == page.url
 
 
-async def test_the_settings_tell_of_the_tray(world: World, page: Page) -> None:
-    """Whether one is attached, and what to do if not."""
+async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
+    """The settings show whether a tray icon is attached, and how to start it if not."""
     await open_dashboard(world, page, "Settings")
     card = page.locator("section.card", has_text="Tray icon")
     await expect(card).to_contain_text("Not attached")
-    await expect(card).to_contain_text("upstash-helper tray")
+    detached = await card.inner_text()
 
     sent = {"Authorization": f"Bearer {world.owner}"}
     async with world.session.get("/v1/events?tray=statusnotifier&notifies=true", headers=sent):
         await page.get_by_role("button", name="Refresh").click()
-        await expect(card).to_contain_text("Attached")
         await expect(card).to_contain_text("statusnotifier")
+        attached = await card.inner_text()
+        tray = (await world.get("/v1/daemon")).json["tray"]
+
+    assert "upstash-helper tray" in detached
+    assert "Attached" in attached
+    assert "Not attached" not in attached
+    assert ("attached", "statusnotifier") == (tray["state"], tray["backend"])
 
 
-async def test_the_file_that_the_command_leaves_leads_there(world: World, page: Page, tmp_path: Path) -> None:
-    """A browser that is given nothing but the file's name ends at the dashboard, with a session."""
-    file = leave_page(tmp_path, await ticket(world))
+async def test_link_file_of_the_command_opens_the_dashboard(world: World, page: Page, tmp_path: Path) -> None:
+    """A browser that opens the file of ``upstash-helper open`` ends at the dashboard, with a session."""
+    file = leave_page(tmp_path, await dashboard_link(world))
 
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -88,34 +104,39 @@ async def test_the_file_that_the_command_leaves_leads_there(world: World, page: 
     assert f"http://localhost:{world.settings.port}/" == page.url
 
 
-async def test_without_a_session_it_says_how_to_open_it_and_asks_for_nothing(home_page: str, page: Page) -> None:
-    """A page that somebody finds open shows and fetches nothing of the owner's."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+async def test_page_without_a_session_shows_how_to_open_it_and_calls_no_api(home_page: str, page: Page) -> None:
+    """Without a session, the page shows and fetches nothing of the user's."""
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
 
     await page.goto(home_page)
     await expect(page.get_by_text("upstash-helper open")).to_be_visible()
 
-    assert [] == [url for url in asked if "/v1/" in url]
+    assert [] == [url for url in requested if "/v1/" in url]
     assert 0 == await page.get_by_role("navigation").count()
 
 
-async def test_a_used_ticket_opens_nothing(world: World, page: Page, console: Console) -> None:
-    """The page says so, and how to get another."""
+async def test_used_ticket_opens_no_session(world: World, page: Page, console: Console) -> None:
+    """The page shows the API's error, with the command that opens a new session."""
     console.expect("403")
-    url = await ticket(world)
+    url = await dashboard_link(world)
     await page.goto(url)
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     other = await page.context.new_page()
 
-    await other.goto(url)
+    async with other.expect_response("**/v1/dashboard/sessions") as refused:
+        await other.goto(url)
+    problem = await (await refused.value).json()
 
-    await expect(other.get_by_text("This address has been used, or is too old.")).to_be_visible()
+    await expect(other.get_by_role("heading", name="The dashboard cannot be opened")).to_be_visible()
+    assert "ticket_not_valid" == problem["code"]
+    assert problem["detail"] == await other.get_by_role("alert").inner_text()
+    assert "upstash-helper open" in problem["detail"]
     assert await token_of(other) is None
 
 
-async def test_the_owner_ends_the_session(world: World, page: Page) -> None:
-    """Its token is good for nothing from then on."""
+async def test_end_session_revokes_the_token(world: World, page: Page) -> None:
+    """The session's token stops working when the user ends the session."""
     await open_dashboard(world, page, "Settings")
     token = await token_of(page)
 
@@ -129,8 +150,8 @@ async def test_the_owner_ends_the_session(world: World, page: Page) -> None:
 # --- the connection ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_owner_connects_by_signing_up_in_the_window(world: World, page: Page) -> None:
-    """The card turns to the account by itself."""
+async def test_sign_up_in_the_window_connects_the_account(world: World, page: Page) -> None:
+    """The card shows the account when the sign-in in the window is done, without a reload."""
     await open_dashboard(world, page)
 
     async with page.expect_popup() as opened:
@@ -138,13 +159,20 @@ async def test_the_owner_connects_by_signing_up_in_the_window(world: World, page
     await sign_up(await opened.value, world.email)
 
     await expect(page.get_by_role("heading", name=world.email)).to_be_visible()
-    await expect(page.get_by_text("Through Upstash, in the browser")).to_be_visible()
+    connection = (await world.get("/v1/connection")).json
+    assert ("connected", "oauth", world.email) == (
+        connection["state"], connection["method"], connection["account"]["email"],
+    )  # fmt: skip
+    shown = await connection_card(page)
+    assert CONNECTION["connected"].format(email=world.email).title in shown
+    assert "Through Upstash, in the browser" in shown
+    assert connection["api_key_name"] in shown
 
 
-async def test_the_owner_connects_with_an_api_key_and_disconnects(
+async def test_connect_with_an_api_key_and_disconnect(
     world: World, page: Page, far_side: Sandbox, console: Console
 ) -> None:
-    """A key that Upstash refuses is told in the form, and the good one is never shown."""
+    """The form shows that Upstash rejects a key, and the page never shows a valid key."""
     console.expect("422")
     await far_side.account(world.email, PASSWORD)
     key = await far_side.api_key(world.email, "made-in-the-console")
@@ -163,12 +191,12 @@ async def test_the_owner_connects_with_an_api_key_and_disconnects(
     await page.get_by_role("button", name="Disconnect").click()
     await dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect").click()
 
-    await expect(page.get_by_role("heading", name="No account is connected")).to_be_visible()
+    await expect(page.get_by_role("heading", name=CONNECTION["disconnected"].title)).to_be_visible()
     assert key not in shown
 
 
-async def test_a_disconnect_names_the_key_that_is_left(world: World, page: Page) -> None:
-    """Upstash has no call to delete it, so the user is asked to."""
+async def test_disconnect_names_the_remaining_api_key(world: World, page: Page) -> None:
+    """Upstash has no endpoint to delete an API key, so the user is asked to do it."""
     name = (await world.connect())["api_key_name"]
     await open_dashboard(world, page)
 
@@ -176,10 +204,14 @@ async def test_a_disconnect_names_the_key_that_is_left(world: World, page: Page)
     await dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect").click()
 
     await expect(dialog(page, "One step left").get_by_text(name)).to_be_visible()
+    connection = (await world.get("/v1/connection")).json
+    assert ("disconnected", None) == (connection["state"], connection["account"])
+    assert "Upstash console" in await dialog(page, "One step left").inner_text()
+    assert name in await world.sandbox.api_key_names(world.email)
 
 
-async def test_a_blocked_window_leaves_a_link(world: World, page: Page) -> None:
-    """The sign-in goes on by it."""
+async def test_blocked_popup_becomes_a_link(world: World, page: Page) -> None:
+    """If the browser blocks the window, the card shows a link, and the sign-in works in that tab."""
     await open_dashboard(world, page)
     await page.evaluate("window.open = () => null")
 
@@ -189,24 +221,44 @@ async def test_a_blocked_window_leaves_a_link(world: World, page: Page) -> None:
     await sign_up(await opened.value, world.email)
 
     await expect(page.get_by_role("heading", name=world.email)).to_be_visible()
+    assert world.email == (await world.get("/v1/connection")).json["account"]["email"]
+    assert 0 == await page.get_by_role("link", name="Sign in to Upstash").count()
 
 
-async def test_a_sign_in_is_cancelled(world: World, page: Page) -> None:
-    """And the card says what became of it."""
+async def test_cancel_ends_the_sign_in(world: World, page: Page) -> None:
+    """Cancel in the card cancels the attempt, and the card shows that no account is connected."""
     await open_dashboard(world, page)
     await page.evaluate("window.open = () => null")
     await page.get_by_role("button", name="Connect Upstash").click()
-    await expect(page.get_by_role("heading", name="Waiting for your sign-in")).to_be_visible()
+    await expect(page.get_by_role("heading", name=CONNECTION["connecting"].title)).to_be_visible()
 
     await page.get_by_role("button", name="Cancel").click()
 
-    await expect(page.get_by_role("heading", name="No account is connected")).to_be_visible()
+    await expect(page.get_by_role("heading", name=CONNECTION["disconnected"].title)).to_be_visible()
+    connection = (await world.get("/v1/connection")).json
+    assert "disconnected" == connection["state"]
+    assert ("failed", "cancelled") == (connection["attempt"]["state"], connection["attempt"]["reason"])
+    assert await page.get_by_role("button", name="Connect Upstash").is_enabled()
 
 
-async def test_the_address_is_pasted_where_the_browser_does_not_come_back(
+async def test_failed_sign_in_is_shown_in_the_words_of_the_api(world: World, page: Page) -> None:
+    """After a sign-in that failed, the card shows its title and detail from the API."""
+    await open_dashboard(world, page)
+
+    async with page.expect_popup() as opened:
+        await page.get_by_role("button", name="Connect Upstash").click()
+    await cancel(await opened.value)
+
+    await expect(page.get_by_text(FAILURES["access_denied"].title)).to_be_visible()
+    shown = await connection_card(page)
+    assert CONNECTION["disconnected"].title in shown
+    assert FAILURES["access_denied"].detail in shown
+
+
+async def test_address_is_pasted_when_the_browser_does_not_return(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page
 ) -> None:
-    """After a while the card says what may be in the way, and takes the address from the other window."""
+    """After a while, the card shows what may interfere, and a form for the address of the other window."""
     clock = FakeClock()
     async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
         await open_dashboard(world, page)
@@ -214,17 +266,27 @@ async def test_the_address_is_pasted_where_the_browser_does_not_come_back(
         address = await world.sign_in(started)
         clock.advance(HINT_SECONDS)
 
-        await page.get_by_label("Address from the other window").fill(address)
+        field = page.get_by_label("Address from the other window")
+        await expect(field).to_be_visible()
+        hint = await connection_card(page)
+        await field.fill(address)
         await page.get_by_role("button", name="Finish the sign-in").click()
 
         await expect(page.get_by_role("heading", name=world.email)).to_be_visible()
+        connection = (await world.get("/v1/connection")).json
+        assert HINTS["no_callback"].detail in hint
+        assert "paste it into the field below" in hint
+        assert "upstash-helper connect" not in hint
+        assert ("connected", world.email) == (connection["state"], connection["account"]["email"])
+        assert started["attempt_id"] == connection["attempt"]["attempt_id"]
+        assert "code=" not in await page.content()
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_database_from_its_making_to_its_end(world: World, page: Page, home_page: str) -> None:
-    """Made, looked into, copied, renamed and deleted; its secrets are fetched when they are asked for."""
+async def test_lifecycle_of_a_database(world: World, page: Page, home_page: str) -> None:
+    """A database is created, shown, renamed, and deleted, and its secrets are fetched only when they are needed."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=home_page)
     await world.connect()
     await open_dashboard(world, page, "Databases")
@@ -242,21 +304,21 @@ async def test_a_database_from_its_making_to_its_end(world: World, page: Page, h
 
     panel = dialog(page, "orders")
     await expect(panel.get_by_role("definition").filter(has_text="Dublin, Ireland")).to_be_visible()
-    made = (await world.get("/v1/databases?refresh=true")).json["databases"][0]
+    created = (await world.get("/v1/databases?refresh=true")).json["databases"][0]
     assert ("orders", "eu-west-1", ["eu-central-1"], True) == (
-        made["name"], made["primary_region"], made["read_regions"], made["eviction"],
+        created["name"], created["primary_region"], created["read_regions"], created["eviction"],
     )  # fmt: skip
-    secrets = (await world.get(f"/v1/databases/{made['id']}/credentials")).json
+    secrets = (await world.get(f"/v1/databases/{created['id']}/credentials")).json
     assert [] == read
     assert secrets["rest_token"] not in await page.content()
 
     await panel.get_by_role("button", name="Show the secrets").click()
     await expect(panel.get_by_text(secrets["redis_url"], exact=True)).to_be_visible()
     await panel.get_by_role("button", name="Copy REST token", exact=True).click()
-    await said(page, "REST token copied.")
+    await expect_notice(page, "REST token copied.")
     assert secrets["rest_token"] == await page.evaluate("navigator.clipboard.readText()")
     await panel.get_by_role("button", name="Copy .env block").click()
-    await said(page, ".env block copied.")
+    await expect_notice(page, ".env block copied.")
     block = await page.evaluate("navigator.clipboard.readText()")
     assert f'UPSTASH_REDIS_REST_TOKEN="{secrets["rest_token"]}"' in block.splitlines()
     assert 1 == len(read)
@@ -277,8 +339,8 @@ async def test_a_database_from_its_making_to_its_end(world: World, page: Page, h
     assert [] == (await world.get("/v1/databases?refresh=true")).json["databases"]
 
 
-async def test_a_new_password_replaces_the_old_secrets(world: World, page: Page) -> None:
-    """What is shown afterwards is what works."""
+async def test_password_reset_replaces_the_shown_secrets(world: World, page: Page) -> None:
+    """After a reset, the panel shows the new secrets, and the old ones no longer."""
     await world.connect()
     database = await world.create("orders")
     before = (await world.get(f"/v1/databases/{database['id']}/credentials")).json["rest_token"]
@@ -290,28 +352,31 @@ async def test_a_new_password_replaces_the_old_secrets(world: World, page: Page)
 
     await panel.get_by_role("button", name="Reset password").click()
     await dialog(page, "Reset the password?").get_by_role("button", name="Reset password").click()
-    await said(page, "The password and the tokens were reset.")
+    await expect_notice(page, "The password and the tokens were reset.")
 
     after = (await world.get(f"/v1/databases/{database['id']}/credentials")).json["rest_token"]
     await expect(panel.get_by_text(after, exact=True)).to_be_visible()
-    await expect(panel.get_by_text(before, exact=True)).to_have_count(0)
+    shown = await panel.inner_text()
+    assert before != after
+    assert after in shown
+    assert before not in shown
 
 
-async def test_a_create_that_is_sent_again_keeps_its_key(world: World, page: Page, console: Console) -> None:
-    """However often the button is pressed after a failure, at most one database comes of it."""
+async def test_repeated_create_keeps_its_idempotency_key(world: World, page: Page, console: Console) -> None:
+    """Pressing the button again after a failure creates at most one database."""
     console.expect("Failed to load resource")
     await world.connect()
     await open_dashboard(world, page, "Databases")
     keys: list[str] = []
 
-    async def lost(route: Route, request: Request) -> None:
+    async def lose_first(route: Route, request: Request) -> None:
         keys.append(request.headers["idempotency-key"])
         if len(keys) == 1:
             await route.abort()
         else:
             await route.continue_()
 
-    await page.route(lambda url: url.endswith("/v1/databases"), lost)
+    await page.route(lambda url: url.endswith("/v1/databases"), lose_first)
     await page.get_by_role("button", name="New database").first.click()
     form = dialog(page, "New database")
     await form.get_by_label("Name").fill("orders")
@@ -324,63 +389,73 @@ async def test_a_create_that_is_sent_again_keeps_its_key(world: World, page: Pag
     assert 1 == len((await world.get("/v1/databases?refresh=true")).json["databases"])
 
 
-async def test_what_others_do_appears_by_itself(world: World, page: Page) -> None:
-    """A database that an app makes is in the list without a reload; the search finds it by its region's name."""
+async def test_new_databases_appear_without_a_reload(world: World, page: Page) -> None:
+    """A database that an app creates appears in the list, and the search finds it by the name of its region."""
     await world.connect()
     await open_dashboard(world, page, "Databases")
     await expect(page.get_by_text("No databases yet")).to_be_visible()
 
+    async def names() -> list[str]:
+        return await page.locator("#main .list-title").all_inner_texts()
+
     await world.create("sessions", primary_region="ap-northeast-1")
     await world.create("orders", primary_region="eu-west-1")
     await expect(page.get_by_role("button", name="sessions")).to_be_visible()
+    await expect(page.get_by_role("button", name="orders")).to_be_visible()
+    both = await names()
     await page.get_by_label("Search databases").fill("tokyo")
-
     await expect(page.get_by_role("button", name="orders")).to_have_count(0)
-    await expect(page.get_by_role("button", name="sessions")).to_be_visible()
+
+    assert ["orders", "sessions"] == sorted(both)
+    assert ["sessions"] == await names()
 
 
-# --- who wants in -----------------------------------------------------------------------------------------------------
+# --- access requests --------------------------------------------------------------------------------------------------
 
 
-async def test_a_request_appears_and_is_granted_in_part(world: World, page: Page) -> None:
-    """It comes without a reload and takes no focus; the app gets a token for what was left checked."""
+async def test_access_request_appears_and_is_granted_in_part(world: World, page: Page) -> None:
+    """A request appears without taking the focus, and the app's token has only the scopes that stayed checked."""
     await open_dashboard(world, page)
     settings = page.get_by_role("link", name="Settings")
     await settings.focus()
-    asked = (await world.ask("connection:read", "databases:write", origin=APP, name="Orders", reason="To test.")).json
-    card = approval(page, APP)
+    requested = (
+        await world.ask("connection:read", "databases:write", origin=APP, name="Orders", reason="To test.")
+    ).json
+    card = access_request(page, APP)
 
-    await expect(card.get_by_text(asked["user_code"])).to_be_visible()
+    await expect(card.get_by_text(requested["user_code"])).to_be_visible()
     await expect(settings).to_be_focused()
-    await card.get_by_label("Create databases").uncheck()
+    await card.get_by_label(MEANING["databases:write"]).uncheck()
     await card.get_by_label("Allow for one hour only").check()
     await card.get_by_role("button", name="Allow").click()
     await expect(card).to_have_count(0)
 
     headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
-    token = await world.call("POST", f"/v1/pairings/{asked['id']}/token", headers=headers, token=asked["poll_secret"])
+    token = await world.call(
+        "POST", f"/v1/pairings/{requested['id']}/token", headers=headers, token=requested["poll_secret"]
+    )
     assert ["connection:read"] == token.json["scopes"]
     assert token.json["expires_at"] is not None
     assert not token.json["all_databases"]
 
 
-async def test_a_web_tool_is_let_in_here_and_the_account_connected_there(
+async def test_web_tool_is_approved_in_the_dashboard_and_connects_in_its_window(
     world: World, context: BrowserContext, page: Page
 ) -> None:
     """
-    The whole way: a tool on another origin asks, the owner allows it in the dashboard, signs up in the tool's window,
-    and sees in the dashboard what has come of it.
+    A tool on another origin requests access, the user allows it in the dashboard and signs up in the tool's window, and
+    the dashboard shows the app and the database that it creates.
     """
     await open_dashboard(world, page, "Databases")
-    async with example(world) as site:
+    async with example_tool(world) as site:
         tool = await context.new_page()
         await tool.goto(site.origin)
         async with context.expect_page() as opened:
             await tool.locator(BUTTON).click()
-            card = approval(page, site.origin)
+            card = access_request(page, site.origin)
             await card.get_by_role("button", name="Allow").click()
         await sign_up(await opened.value, world.email)
-        await in_state(tool, "connected")
+        await wait_for_state(tool, "connected")
         await expect(page.get_by_text("No databases yet")).to_be_visible()
 
         await tool.get_by_role("button", name="New database").click()
@@ -391,9 +466,15 @@ async def test_a_web_tool_is_let_in_here_and_the_account_connected_there(
         await go_to(page, "Apps")
         await expect(page.get_by_role("heading", name=site.origin)).to_be_visible()
 
+        [app] = (await world.get("/v1/apps")).json["apps"]
+        [database] = (await world.get("/v1/databases")).json["databases"]
+        assert ("web", site.origin) == (app["identity"]["kind"], app["identity"]["name"])
+        assert "orders" == database["name"]
+        assert world.email == (await world.get("/v1/connection")).json["account"]["email"]
 
-async def test_a_request_cannot_be_allowed_the_moment_it_appears(world: World, page: Page) -> None:
-    """It may have come under a pointer that was about to click on something else."""
+
+async def test_new_request_cannot_be_allowed_immediately(world: World, page: Page) -> None:
+    """A request may appear under a pointer that is about to click something else, so Allow is disabled at first."""
     await open_dashboard(world, page)
     await page.clock.install()
     await page.clock.pause_at(2_000_000_000_000)
@@ -401,59 +482,67 @@ async def test_a_request_cannot_be_allowed_the_moment_it_appears(world: World, p
     await world.ask("upstash:write", name="deploy")
     allow = page.get_by_role("article").get_by_role("button", name="Allow")
 
-    await expect(allow).to_be_disabled()
-    await expect(page.get_by_role("article").get_by_role("button", name="Deny")).to_be_enabled()
+    await expect(allow).to_be_visible()
+    at_first = await allow.is_enabled()
+    can_deny = await page.get_by_role("article").get_by_role("button", name="Deny").is_enabled()
+    await page.clock.run_for(2_000)
+
+    assert (False, True) == (at_first, can_deny)
+    assert await allow.is_enabled()
 
 
-async def test_whoever_opens_it_to_decide_begins_at_deny(world: World, page: Page) -> None:
-    """Pressing Enter without having read anything lets nobody in."""
-    asked = (await world.ask("databases:read", origin=APP)).json
-    await page.goto(await ticket(world))
+async def test_pending_request_focuses_deny_when_the_dashboard_opens(world: World, page: Page) -> None:
+    """Pressing Enter without reading anything grants no access."""
+    requested = (await world.ask("databases:read", origin=APP)).json
+    await page.goto(await dashboard_link(world))
 
-    await expect(approval(page, APP).get_by_role("button", name="Deny")).to_be_focused()
+    await expect(access_request(page, APP).get_by_role("button", name="Deny")).to_be_focused()
     await page.keyboard.press("Enter")
-    await expect(approval(page, APP)).to_have_count(0)
+    await expect(access_request(page, APP)).to_have_count(0)
 
     headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
-    state = await world.get(f"/v1/pairings/{asked['id']}", headers=headers, token=asked["poll_secret"])
+    state = await world.get(f"/v1/pairings/{requested['id']}", headers=headers, token=requested["poll_secret"])
     assert "denied" == state.json["state"]
 
 
-async def test_a_decision_elsewhere_takes_the_request_away(world: World, page: Page) -> None:
-    """The page says what became of it."""
+async def test_decision_elsewhere_removes_the_request(world: World, page: Page) -> None:
+    """A request that was denied elsewhere disappears, and a notice shows the decision."""
     await open_dashboard(world, page)
-    asked = (await world.ask("databases:read", origin=APP)).json
-    await expect(approval(page, APP)).to_be_visible()
+    requested = (await world.ask("databases:read", origin=APP)).json
+    await expect(access_request(page, APP)).to_be_visible()
 
-    await world.call("POST", f"/v1/pairings/{asked['id']}/deny")
+    await world.call("POST", f"/v1/pairings/{requested['id']}/deny")
 
-    await expect(approval(page, APP)).to_have_count(0)
-    await said(page, f"{APP} was denied somewhere else.")
+    await expect(access_request(page, APP)).to_have_count(0)
+    await expect_notice(page, f"{APP} was denied somewhere else.")
+    assert await page.get_by_role("region", name="wants access").count() == 0
+    assert [] == (await world.get("/v1/pairings")).json["pairings"]
+    assert "(1)" not in await page.title()
 
 
-async def test_the_owner_blocks_and_unblocks(world: World, page: Page) -> None:
-    """Who is blocked may not ask, until the block is lifted."""
+async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
+    """A blocked app cannot request access until it is unblocked."""
     await open_dashboard(world, page, "Apps")
     await world.ask("databases:read", origin=APP)
 
-    await approval(page, APP).get_by_role("button", name="Block").click()
+    await access_request(page, APP).get_by_role("button", name="Block").click()
     await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
-    await expect(approval(page, APP)).to_have_count(0)
+    await expect(access_request(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
     await page.get_by_role("button", name=f"Unblock {APP}").click()
-    await said(page, "Unblocked. The app can request access again.")
+    await expect_notice(page, "Unblocked. The app can request access again.")
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
     assert [] == (await world.get("/v1/blocks")).json["blocks"]
 
 
-async def test_what_an_app_calls_itself_stays_text(world: World, page: Page) -> None:
-    """No markup comes of it, and the verified identity stands before it."""
+async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: Page) -> None:
+    """Markup in the name or the reason is shown as text, after the verified identity."""
     hostile = "<img src=x onerror=\"document.title='owned'\"><b>Upstash</b>"
     await open_dashboard(world, page)
 
     await world.ask("databases:read", origin=APP, name=hostile, reason=hostile)
-    card = approval(page, APP)
+    card = access_request(page, APP)
     await expect(card).to_be_visible()
     text = await card.inner_text()
 
@@ -463,11 +552,11 @@ async def test_what_an_app_calls_itself_stays_text(world: World, page: Page) -> 
     assert "owned" not in await page.title()
 
 
-# --- who is in, and who did what --------------------------------------------------------------------------------------
+# --- apps and activity ------------------------------------------------------------------------------------------------
 
 
-async def test_a_revoked_app_is_out_at_once(world: World, page: Page) -> None:
-    """Its next request is refused, and the list no longer has it."""
+async def test_revoke_ends_access_immediately(world: World, page: Page) -> None:
+    """The next request of a revoked app is rejected, and the app disappears from the list."""
     app = await world.pair("databases:read", origin=APP, name="Orders")
     await open_dashboard(world, page, "Apps")
 
@@ -478,8 +567,18 @@ async def test_a_revoked_app_is_out_at_once(world: World, page: Page) -> None:
     assert 401 == (await world.as_app(app, "GET", "/v1/token")).status
 
 
-async def test_the_owner_renames_an_app(world: World, page: Page) -> None:
-    """The identity stays what it is."""
+async def test_granted_scopes_are_shown_in_plain_words(world: World, page: Page) -> None:
+    """An app's card lists what the app may do, with the broker's texts."""
+    await world.pair("databases:read", "databases:credentials", origin=APP, all_databases=True)
+    await open_dashboard(world, page, "Apps")
+
+    granted = await page.get_by_role("article").get_by_role("listitem").all_inner_texts()
+
+    assert [MEANING["databases:read"], MEANING["databases:credentials"], ALL_DATABASES] == granted
+
+
+async def test_rename_an_app(world: World, page: Page) -> None:
+    """A rename changes the name of an app, but not its identity."""
     await world.pair("databases:read", origin=APP, name="Orders")
     await open_dashboard(world, page, "Apps")
 
@@ -494,8 +593,8 @@ async def test_the_owner_renames_an_app(world: World, page: Page) -> None:
     ]
 
 
-async def test_the_activity_is_filtered_by_app(world: World, page: Page) -> None:
-    """Only what that app did is left."""
+async def test_activity_is_filtered_by_app(world: World, page: Page) -> None:
+    """The filter leaves only the entries of the selected app."""
     await world.pair("databases:read", origin=APP, name="Orders")
     await world.pair("databases:read", origin="https://other.example.com", name="Other")
     await open_dashboard(world, page, "Activity")
@@ -504,15 +603,18 @@ async def test_the_activity_is_filtered_by_app(world: World, page: Page) -> None
     await page.get_by_label("App", exact=True).select_option(label=f"Orders ({APP})")
 
     await expect(page.get_by_role("cell", name="You")).to_have_count(0)
-    await expect(page.get_by_role("cell", name="https://other.example.com")).to_have_count(0)
-    await expect(page.get_by_role("cell", name="Received its token")).to_have_count(1)
+    actors = await page.locator("td.who").all_inner_texts()
+    actions = await page.locator("td.what").all_inner_texts()
+    assert actors
+    assert all(APP in actor for actor in actors)
+    assert 1 == actions.count("Received its token")
 
 
 # --- the keyboard -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_keyboard_is_enough_and_finds_its_way_back(world: World, page: Page) -> None:
-    """A dialog takes the focus and gives it back; what is gone leaves it at the heading."""
+async def test_dialogs_work_by_keyboard_and_return_the_focus(world: World, page: Page) -> None:
+    """A dialog returns the focus to the button that opened it, or to the heading if that button is gone."""
     await world.pair("databases:read", origin=APP, name="Orders")
     await open_dashboard(world, page, "Apps")
     rename = page.get_by_role("button", name=f"Rename {APP}")
@@ -532,30 +634,38 @@ async def test_the_keyboard_is_enough_and_finds_its_way_back(world: World, page:
     await page.keyboard.press("Escape")
     await expect(revoke).to_be_focused()
     await page.keyboard.press("Enter")
+    renamed = (await world.get("/v1/apps")).json["apps"]
     await dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke").press("Enter")
     await expect(page.get_by_role("heading", name="Apps")).to_be_focused()
 
+    assert ["Shop"] == [app["name"] for app in renamed]
+    assert [] == (await world.get("/v1/apps")).json["apps"]
 
-async def test_the_skip_link_leads_past_the_navigation(world: World, page: Page) -> None:
-    """It is the first thing that the keyboard reaches."""
-    await page.goto(await ticket(world))
+
+async def test_skip_link_skips_the_navigation(world: World, page: Page) -> None:
+    """The skip link has the first tab stop, and the next one after it is in the content."""
+    await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("button", name="Connect Upstash")).to_be_visible()
 
+    focused = "document.activeElement.textContent"
+
     await page.keyboard.press("Tab")
-    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    first = await page.evaluate(focused)
     await page.keyboard.press("Enter")
     await page.keyboard.press("Tab")
 
-    await expect(page.get_by_role("button", name="Connect Upstash")).to_be_focused()
+    assert "Skip to the content" == first
+    assert "Connect Upstash" == await page.evaluate(focused)
+    assert page.url.endswith("/")
 
 
-# --- the daemon goes and comes ----------------------------------------------------------------------------------------
+# --- restarts and the event stream ------------------------------------------------------------------------------------
 
 
-async def test_a_helper_that_stops_is_missed_and_found_again(
+async def test_helper_stops_and_starts_again(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
-    """The page says that it is gone; when it is back, that this session went with it, and how to open another."""
+    """The page shows that the helper is not running, and after its restart that the session is over."""
     console.expect("ERR_CONNECTION|401|ERR_INCOMPLETE|ERR_EMPTY|ERR_ABORTED")
     async with World.running(tmp_path, far_side, daemon_port) as world:
         await open_dashboard(world, page)
@@ -571,8 +681,8 @@ async def test_a_helper_that_stops_is_missed_and_found_again(
         await go_to(page, "Databases")
 
 
-async def test_a_broken_stream_goes_on_where_it_broke(world: World, page: Page) -> None:
-    """The page asks for what it missed, and reads all anew where the daemon no longer knows that."""
+async def test_interrupted_event_stream_resumes(world: World, page: Page) -> None:
+    """The page resumes the stream at the last event, and reloads everything if the daemon sends a reset."""
     resumed: list[str | None] = []
     bodies = ["id: abc-1\nevent: database\ndata: {}\n\n", "event: reset\ndata: {}\n\n"]
 
@@ -589,31 +699,33 @@ async def test_a_broken_stream_goes_on_where_it_broke(world: World, page: Page) 
         pass
     await world.ask("databases:read", origin=APP)
 
-    await expect(approval(page, APP)).to_be_visible()
+    await expect(access_request(page, APP)).to_be_visible()
     await expect(page.get_by_text("The helper is not running")).to_have_count(0)
     assert [None, "abc-1", None] == resumed
 
 
-async def test_it_asks_for_nothing_while_nothing_happens(world: World, page: Page) -> None:
-    """There is no polling: what happens is told."""
+async def test_idle_dashboard_sends_no_requests(world: World, page: Page) -> None:
+    """The dashboard does not poll."""
     await page.clock.install()
     await open_dashboard(world, page)
-    await expect(page.get_by_role("heading", name="No account is connected")).to_be_visible()
+    await expect(page.get_by_role("heading", name=CONNECTION["disconnected"].title)).to_be_visible()
     await page.wait_for_load_state()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
 
     await page.clock.run_for(600_000)
 
-    assert [] == asked
+    assert [] == requested
 
 
-async def test_a_new_ticket_in_an_open_tab_begins_anew(world: World, context: BrowserContext, page: Page) -> None:
-    """A browser that brings the open tab to the front only changes the fragment."""
+async def test_new_ticket_in_an_open_tab_starts_a_new_session(
+    world: World, context: BrowserContext, page: Page
+) -> None:
+    """A browser may reuse the open tab and change only the fragment of its address."""
     await open_dashboard(world, page, "Apps")
     first = await token_of(page)
 
-    await page.goto(await ticket(world))
+    await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
     assert first != await token_of(page)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from tests.browser.person import sign_up
+from tests.browser.sign_in import sign_up
 from tests.support.browser import ARGUMENTS, chromium, violations
-from tests.support.web_tool import CLIENTS, approve, connect_js, waiting
+from tests.support.web_tool import CLIENTS, approve, connect_js, pending_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 IDENTITY = "chrome-extension://pkmgkoeogdcjgkfdcmlnabgihpnogkfo"
 
-# What a module imports is out of the debugger's reach, and a worker cannot import later.
-FOR_THE_DEBUGGER = "import { resumeUpstash } from './connect.js'; self.parts = { resumeUpstash, storage };"
+# A debugger cannot reach a module's imports, and a worker cannot import modules later.
+FOR_THE_DEBUGGER = "import { resumeUpstash } from './connect.js'; self.modules = { resumeUpstash, storage };"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def profile(world: World, playwright: Playwright, tmp_path: Path) -> AsyncIterator[BrowserContext]:
-    """A browser with the extension, and connect.js beside it, as its README says."""
+    """Start a browser with the extension and a copy of connect.js in its folder, as its README describes."""
     folder = tmp_path / "extension"
     shutil.copytree(CLIENTS / "extension", folder)
     (folder / "connect.js").write_text(connect_js(world), encoding="utf-8")
@@ -45,33 +45,33 @@ async def profile(world: World, playwright: Playwright, tmp_path: Path) -> Async
 
 
 async def worker_of(profile: BrowserContext) -> Worker:
-    """Return the extension's service worker, once it runs."""
+    """Wait until the extension's service worker is running, and return it."""
     return profile.service_workers[0] if profile.service_workers else await profile.wait_for_event("serviceworker")
 
 
-async def opened(profile: BrowserContext) -> Page:
-    """Return the extension's popup, as a page of its own."""
+async def open_extension_popup(profile: BrowserContext) -> Page:
+    """Open the extension's popup in a tab."""
     page = await profile.new_page()
     await page.goto(f"{IDENTITY}/popup.html")
     return page
 
 
-async def tab_of(profile: BrowserContext, *, beside: int) -> Page:
-    """Return the tab that the extension has opened."""
-    if len(profile.pages) <= beside:
+async def new_tab(profile: BrowserContext, *, after: int) -> Page:
+    """Return the tab that the extension opens, when there were ``after`` tabs before."""
+    if len(profile.pages) <= after:
         await profile.wait_for_event("page")
     return profile.pages[-1]
 
 
-async def test_it_connects_lists_and_creates(world: World, profile: BrowserContext) -> None:
+async def test_popup_connects_lists_and_creates(world: World, profile: BrowserContext) -> None:
     """
-    From its popup: the user approves the extension by its id, signs up in a tab, and makes a database.
+    From the popup, the user approves the extension by its ID, signs up in a tab, and creates a database.
     """
-    popup = await opened(profile)
+    popup = await open_extension_popup(profile)
     tabs = len(profile.pages)
     await popup.get_by_role("button", name="Connect Upstash").click()
     pairing = await approve(world)
-    await sign_up(await tab_of(profile, beside=tabs), world.email)
+    await sign_up(await new_tab(profile, after=tabs), world.email)
     await popup.bring_to_front()
     await popup.get_by_label("New database").fill("orders")
     await popup.get_by_role("button", name="Create").click()
@@ -82,21 +82,21 @@ async def test_it_connects_lists_and_creates(world: World, profile: BrowserConte
     assert [] == await violations(popup)
 
 
-async def test_its_worker_lists_and_creates(world: World, profile: BrowserContext) -> None:
+async def test_worker_lists_and_creates(world: World, profile: BrowserContext) -> None:
     """
-    The worker, to which no window belongs, is let in, connects, and uses the account.
+    The extension's worker, which has no window, uses the account with the stored token.
     """
     worker = await worker_of(profile)
-    popup = await opened(profile)
+    popup = await open_extension_popup(profile)
     tabs = len(profile.pages)
     await popup.get_by_role("button", name="Connect Upstash").click()
     await approve(world)
-    await sign_up(await tab_of(profile, beside=tabs), world.email)
+    await sign_up(await new_tab(profile, after=tabs), world.email)
     await popup.get_by_label("New database").wait_for()
 
     names = await worker.evaluate(
         """async () => {
-            const upstash = await self.parts.resumeUpstash({ storage: self.parts.storage });
+            const upstash = await self.modules.resumeUpstash({ storage: self.modules.storage });
             await upstash.databases.create({ name: 'from-the-worker', primary_region: 'us-east-1' });
             return (await upstash.databases.list()).map(({ name }) => name);
         }"""
@@ -106,13 +106,13 @@ async def test_its_worker_lists_and_creates(world: World, profile: BrowserContex
     assert "0" == await worker.evaluate("chrome.action.getBadgeText({})")
 
 
-async def test_a_denied_extension_says_so(world: World, profile: BrowserContext) -> None:
+async def test_denied_extension_shows_the_denial(world: World, profile: BrowserContext) -> None:
     """
-    No is said in the popup, and nothing else of it remains.
+    The popup shows that the request was denied, and the button to connect again.
     """
-    popup = await opened(profile)
+    popup = await open_extension_popup(profile)
     await popup.get_by_role("button", name="Connect Upstash").click()
-    pairing = await waiting(world)
+    pairing = await pending_request(world)
     await popup.get_by_text(pairing["user_code"]).wait_for()
 
     await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")

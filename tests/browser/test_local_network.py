@@ -1,4 +1,4 @@
-"""A page of the public internet: the browser asks the user before it may reach this computer (Local Network Access)."""
+"""Local Network Access: the browser asks the user before a public page may reach this computer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 import trustme
 from aiohttp import web
 
-from tests.browser.person import sign_up
+from tests.browser.sign_in import sign_up
 from tests.support.browser import launch
 from tests.support.web_tool import (
     BUTTON,
     CLIENTS,
     approve,
+    button_text,
     connect_js,
-    gone,
-    in_state,
-    looking_at,
-    module,
+    connect_module,
     popup_of,
-    shown_by,
+    wait_for_state,
+    wait_until_closed,
+    with_ports,
 )
 from tests.support.world import free_port
 
@@ -38,7 +38,7 @@ HOST = "tool.test"
 
 @contextlib.asynccontextmanager
 async def public_tool(script: str) -> AsyncIterator[int]:
-    """Serve the example web tool over TLS with ``script`` as its connect.js, and return its port."""
+    """Serve the example web tool over TLS with ``script`` as its connect.js, and yield its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert(HOST).configure_cert(context)
     app = web.Application()
@@ -66,14 +66,14 @@ async def public_page(
     world: World, playwright: Playwright, *, granted: bool, vendor: str | None = None, script: str | None = None
 ) -> AsyncIterator[tuple[BrowserContext, Page, str]]:
     """
-    Open the tool in a browser that takes its address for one of the internet.
+    Open the tool in a browser that treats its address as public.
 
     Args:
         world: The helper.
-        playwright: What drives the browser.
-        granted: Whether the user lets the page reach this computer.
-        vendor: Who the browser says has made it.
-        script: Its connect.js; by default one that looks for ``world`` where it is.
+        playwright: The Playwright driver.
+        granted: Whether the user allowed the page to reach this computer.
+        vendor: The vendor that the browser reports.
+        script: Its connect.js; by default one that looks at the port of ``world``.
     """
     async with public_tool(script or connect_js(world)) as port:
         browser = await launch(
@@ -85,7 +85,7 @@ async def public_page(
         context.set_default_timeout(30_000)
         origin = f"https://{HOST}:{port}"
         if granted:
-            # What Playwright calls it; the browser's own names are newer.
+            # Playwright's name for it; the browser's own names are newer.
             await context.grant_permissions(["local-network-access"], origin=origin)
         page = await context.new_page()
         if vendor is not None:
@@ -95,17 +95,17 @@ async def public_page(
         await browser.close()
 
 
-async def test_a_page_that_may_reach_this_computer(world: World, playwright: Playwright) -> None:
+async def test_page_with_permission_connects(world: World, playwright: Playwright) -> None:
     """
-    With the user's permission an https page does all that a local one does.
+    With the user's permission, an https page works like a local one.
     """
     async with public_page(world, playwright, granted=True) as (context, page, origin):
         await page.locator(BUTTON).click()
         pairing = await approve(world)
         popup = await popup_of(context, page)
         await sign_up(popup, world.email)
-        await in_state(page, "connected")
-        await gone(popup)
+        await wait_for_state(page, "connected")
+        await wait_until_closed(popup)
 
         await page.get_by_role("button", name="New database").click()
         await page.get_by_label("Name").fill("orders")
@@ -115,61 +115,61 @@ async def test_a_page_that_may_reach_this_computer(world: World, playwright: Pla
         assert origin == pairing["identity"]["name"]
 
 
-async def test_a_page_that_may_not(world: World, playwright: Playwright) -> None:
+async def test_page_without_permission_shows_how_to_allow_it(world: World, playwright: Playwright) -> None:
     """
-    Without it, the button says so, and how it is allowed; the helper has heard nothing.
+    Without permission, the button shows how to allow access, and the helper receives no request.
     """
     async with public_page(world, playwright, granted=False) as (_, page, _origin):
         await page.locator(BUTTON).click()
-        await in_state(page, "error")
+        await wait_for_state(page, "error")
         code = await page.evaluate("document.querySelector('upstash-connect').error.code")
-        quietly = await page.evaluate("import('/connect.js').then(({ isHelperRunning }) => isHelperRunning())")
+        running = await page.evaluate("import('/connect.js').then(({ isHelperRunning }) => isHelperRunning())")
 
         assert "permission_denied" == code
-        assert "does not allow this page to reach" in await shown_by(page)
-        assert quietly is False
+        assert "does not allow this page to reach" in await button_text(page)
+        assert running is False
         assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
-# What the browser says of the permission, and when; and what the page asked of which address meanwhile.
-STAGED = """(says) => {
-    window.asked = [];
+# Simulates the permission prompt and its outcome, and records the requests with whether the prompt was over.
+PERMISSION_PROMPT = """(outcome) => {
+    window.requested = [];
     let isOver = false;
     setTimeout(() => { isOver = true; }, 1500);
-    navigator.permissions.query = async () => ({ state: says === 'dismissed' || !isOver ? 'prompt' : says });
+    navigator.permissions.query = async () => ({ state: outcome === 'dismissed' || !isOver ? 'prompt' : outcome });
     const send = window.fetch;
     window.fetch = async (url, init) => {
-        window.asked.push([new URL(url).port, isOver]);
-        // As the browser does: it holds a request up for as long as its user is being asked.
+        window.requested.push([new URL(url).port, isOver]);
+        // As in a browser, requests are held while the prompt is open.
         while (!isOver) await new Promise((resolve) => setTimeout(resolve, 20));
-        if (says !== 'granted') throw new TypeError('Failed to fetch');
+        if (outcome !== 'granted') throw new TypeError('Failed to fetch');
         return send(url, init);
     };
 }"""
 
 
 @pytest.mark.parametrize(
-    ("says", "code"),
+    ("outcome", "code"),
     [("granted", None), ("denied", "permission_denied"), ("dismissed", "helper_not_running")],
 )
-async def test_the_user_is_asked_once_for_all_addresses(
+async def test_permission_is_requested_once_for_all_addresses(
     world: World,
     playwright: Playwright,
-    says: str,
+    outcome: str,
     code: str | None,
 ) -> None:
     """
-    While the browser asks, one request waits, and the others are sent after a yes. Who closes the question is not asked
-    again for the next address.
+    While the prompt is open, only one request is sent; the others follow after it was granted. A user who dismisses the
+    prompt is not asked again for the next address.
     """
-    nobody = free_port()
-    script = looking_at(module(), nobody, free_port(), world.port)
+    unused = free_port()
+    script = with_ports(connect_module(), unused, free_port(), world.port)
     async with public_page(world, playwright, granted=True, script=script) as (_, page, _origin):
-        await page.evaluate(STAGED, says)
-        seen = await page.evaluate(
+        await page.evaluate(PERMISSION_PROMPT, outcome)
+        running = await page.evaluate(
             "import('/connect.js').then(({ isHelperRunning }) => isHelperRunning({timeout: 9e3}))"
         )
-        asked = await page.evaluate("window.asked")
+        requested = await page.evaluate("window.requested")
         failed = await page.evaluate(
             """import('/connect.js').then(async ({ connectUpstash }) => {
                 const error = await connectUpstash({ name: 'x', signal: AbortSignal.timeout(9000) }).catch((e) => e);
@@ -177,16 +177,16 @@ async def test_the_user_is_asked_once_for_all_addresses(
             })"""
         ) if code else None  # fmt: skip
 
-    assert seen is (says == "granted")
+    assert running is (outcome == "granted")
     assert code == failed
-    assert [str(nobody)] == [port for port, was_over in asked if not was_over]
-    assert (str(world.port) in [port for port, _ in asked]) is (says != "dismissed")
+    assert [str(unused)] == [port for port, was_over in requested if not was_over]
+    assert (str(world.port) in [port for port, _ in requested]) is (outcome != "dismissed")
 
 
 @pytest.mark.parametrize("granted", [True, False])
-async def test_the_bridge_needs_no_permission(world: World, playwright: Playwright, granted: bool) -> None:  # noqa: FBT001 - pytest passes it by its name
+async def test_bridge_needs_no_permission(world: World, playwright: Playwright, granted: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     """
-    A window that the user sees is no request of a page. The user approves the page there as everywhere.
+    Opening a window is not restricted by Local Network Access. The user approves the page as usual.
     """
     async with public_page(world, playwright, granted=granted) as (_, page, origin):
         await page.evaluate("document.querySelector('upstash-connect').setAttribute('bridge', '')")
@@ -196,9 +196,9 @@ async def test_the_bridge_needs_no_permission(world: World, playwright: Playwrig
         assert origin == pairing["identity"]["name"]
 
 
-async def test_a_browser_that_lets_no_https_page_through(world: World, playwright: Playwright) -> None:
+async def test_safari_uses_the_bridge(world: World, playwright: Playwright) -> None:
     """
-    Where the browser is one of those (Safari), the click opens the bridge by itself; without a click the error says so.
+    In Safari, which blocks http from https pages, a click opens the bridge; without a click there is an error.
     """
     async with public_page(world, playwright, granted=False, vendor="Apple Computer, Inc.") as (_, page, origin):
         without = await page.evaluate(

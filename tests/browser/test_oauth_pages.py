@@ -1,4 +1,4 @@
-"""The window of a sign-in, in a real browser: what it says, whom it tells, and when it closes."""
+"""The window of a sign-in in a real browser: its result page, its messages to the opener, and when it closes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.person import CONNECT_PAGE, WebApp, cancel, opened_by_system, press, sign_up
+from tests.browser.sign_in import APP_PAGE, WebApp, cancel, open_from_system, open_popup, sign_up
 from tests.support.browser import Site
 
 if TYPE_CHECKING:
@@ -21,20 +21,20 @@ pytestmark = pytest.mark.slow
 CONNECTED = "Your account has been connected"
 
 
-async def hold_clock(context: BrowserContext) -> None:
-    """Let the pages to come count by a clock that the test can move on."""
+async def install_clock(context: BrowserContext) -> None:
+    """Give pages that are opened later a clock that the test can advance."""
     await context.clock.install()
 
 
-async def test_a_popup_says_who_is_connected_tells_its_opener_and_goes(
+async def test_window_shows_the_account_notifies_its_opener_and_closes(
     world: World, page: Page, home_page: str
 ) -> None:
     """
-    The user signs up in a window that an app has opened. It says that the account is connected, which one, and for
-    whom; the app hears of it; then the window is gone, and nobody had to close it.
+    After a sign-up in a window that an app has opened, the window shows the account and the app, posts a message to the
+    app, and closes.
     """
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup()
         await sign_up(popup, world.email)
         await expect(popup.get_by_role("heading", level=1)).to_have_text(CONNECTED)
         facts = await popup.locator(".facts").inner_text()
@@ -43,7 +43,7 @@ async def test_a_popup_says_who_is_connected_tells_its_opener_and_goes(
 
         assert world.email in facts
         assert f"{app.app.origin}\ncalls itself “Query Studio”" in facts
-        last = (await app.heard())[-1]
+        last = (await app.messages())[-1]
         assert home_page == last["origin"]
         assert {
             "type": "upstash-helper",
@@ -53,15 +53,15 @@ async def test_a_popup_says_who_is_connected_tells_its_opener_and_goes(
         assert "connected" == (await world.get("/v1/connection")).json["state"]
 
 
-async def test_a_window_that_the_sign_in_page_cut_off_closes_as_well(world: World, page: Page) -> None:
+async def test_window_without_opener_closes(world: World, page: Page) -> None:
     """
-    A sign-in page with a Cross-Origin-Opener-Policy takes the opener away: the app hears nothing by the window, and
-    asks the daemon; the window goes all the same.
+    A sign-in page with a Cross-Origin-Opener-Policy removes the opener: the app receives no message and polls the
+    daemon, and the window still closes.
     """
     coop = {"Cross-Origin-Opener-Policy": "same-origin"}
     await world.sandbox.fault(method="GET", path="/authorize", headers=coop, times=None)
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup()
         await sign_up(popup, world.email)
         await expect(popup.get_by_role("heading", level=1)).to_have_text(CONNECTED)
         opener = await popup.evaluate("window.opener")
@@ -69,53 +69,53 @@ async def test_a_window_that_the_sign_in_page_cut_off_closes_as_well(world: Worl
             pass
 
         assert opener is None
-        assert [] == await app.heard()
+        assert [] == await app.messages()
         assert "succeeded" == (await world.settled(app.started["attempt_id"]))["state"]
 
 
-async def test_a_page_that_did_not_ask_is_told_nothing(world: World, page: Page, console: Console) -> None:
+async def test_opener_that_did_not_start_the_attempt_gets_no_message(
+    world: World, page: Page, console: Console
+) -> None:
     """
-    A page can open any address in a window. Unless it is one of those that asked for the sign-in, the window does not
-    tell it even that there was one.
+    A page can open any address in a window. If the page's origin did not request the sign-in, the window posts no
+    message to it.
     """
     console.expect("Failed to execute 'postMessage'")
-    asker = await world.pair("connection:write", origin="https://studio.example.com")
-    started = (await world.as_app(asker, "POST", "/v1/connection", {})).json
-    async with Site.serving({"/": CONNECT_PAGE}) as site:
+    requester = await world.pair("connection:write", origin="https://studio.example.com")
+    started = (await world.as_app(requester, "POST", "/v1/connection", {})).json
+    async with Site.serving({"/": APP_PAGE}) as site:
         await page.goto(site.origin)
-        popup = await press(page, started["authorization_url"])
+        popup = await open_popup(page, started["authorization_url"])
         await cancel(popup)
         await expect(popup.get_by_role("heading", level=1)).to_have_text("You canceled the sign-in")
         async with popup.expect_event("close"):
             pass
 
-        assert [] == await page.evaluate("window.heard")
+        assert [] == await page.evaluate("window.messages")
 
 
-async def test_a_tab_that_the_system_opened_closes_if_it_has_been_nowhere_else(
-    world: World, context: BrowserContext
-) -> None:
+async def test_tab_without_history_closes(world: World, context: BrowserContext) -> None:
     """
-    Who is signed in at Upstash already is sent on at once, and finds the tab gone.
+    If the user is already signed in at Upstash, the tab that the system opened has no history, and closes.
     """
     started = await world.start()
 
-    tab = await opened_by_system(context, await world.sign_in(started))
+    tab = await open_from_system(context, await world.sign_in(started))
     async with tab.expect_event("close"):
         await expect(tab.get_by_role("heading", level=1)).to_have_text(CONNECTED)
 
     assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
 
 
-async def test_a_tab_that_the_system_opened_says_that_it_can_be_closed(world: World, context: BrowserContext) -> None:
+async def test_tab_with_history_shows_that_it_can_be_closed(world: World, context: BrowserContext) -> None:
     """
-    Behind a sign-in form no browser lets a script close it. It promises nothing, and says what the user can do.
+    After a sign-in form, scripts may not close the tab, so the page asks the user to close it.
     """
     started = await world.start()
-    tab = await opened_by_system(context, started["authorization_url"])
+    tab = await open_from_system(context, started["authorization_url"])
 
     await sign_up(tab, world.email)
-    async with tab.expect_console_message(lambda said: "Scripts may close only" in said.text):
+    async with tab.expect_console_message(lambda message: "Scripts may close only" in message.text):
         await expect(tab.get_by_role("heading", level=1)).to_have_text(CONNECTED)
 
     assert not tab.is_closed()
@@ -123,13 +123,13 @@ async def test_a_tab_that_the_system_opened_says_that_it_can_be_closed(world: Wo
     assert "You, with the helper's own tools" in await tab.locator(".facts").inner_text()
 
 
-async def test_the_window_can_be_kept(world: World, page: Page, context: BrowserContext) -> None:
+async def test_window_can_be_kept_open(world: World, page: Page, context: BrowserContext) -> None:
     """
-    Whoever needs longer to read presses one button, by the keyboard as well, and the window stays.
+    The button "Keep it open" stops the countdown, by keyboard as well.
     """
-    async with WebApp.opened(world, page) as app:
-        await hold_clock(context)
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        await install_clock(context)
+        popup = await app.open_popup()
         await sign_up(popup, world.email)
         keep = popup.get_by_role("button", name="Keep it open")
         await keep.focus()
@@ -140,12 +140,12 @@ async def test_the_window_can_be_kept(world: World, page: Page, context: Browser
         assert not popup.is_closed()
 
 
-async def test_cancel_at_the_sign_in(world: World, page: Page) -> None:
+async def test_canceled_sign_in_closes_the_window(world: World, page: Page) -> None:
     """
-    Whoever changes their mind is told that nothing was changed, and so is the app; then the window is gone.
+    After a canceled sign-in, the window shows that nothing was changed, notifies the app, and closes.
     """
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press()
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup()
         await cancel(popup)
         await expect(popup.get_by_role("heading", level=1)).to_have_text("You canceled the sign-in")
         lead = await popup.locator(".lead").inner_text()
@@ -153,5 +153,5 @@ async def test_cancel_at_the_sign_in(world: World, page: Page) -> None:
             pass
 
         assert "Nothing was changed" in lead
-        assert ["failed"] == [told["data"]["state"] for told in await app.heard()]
+        assert ["failed"] == [message["data"]["state"] for message in await app.messages()]
         assert "disconnected" == (await world.get("/v1/connection")).json["state"]

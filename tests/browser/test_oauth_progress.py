@@ -1,4 +1,4 @@
-"""The window of a sign-in while the key is made, and what it leaves behind, in a real browser."""
+"""The window of a sign-in while the API key is created, and the traces that it leaves in the browser."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.person import WebApp, sign_up
+from tests.browser.sign_in import WebApp, sign_up
 from tests.support.browser import violations
+from upstash_helper.protocol.messages import NEEDS_EMAIL
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page, Request
@@ -26,35 +27,35 @@ async def token_requests(world: World) -> int:
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_progress_turns_into_success_by_itself(world: World, page: Page) -> None:
+async def test_progress_page_shows_success_without_a_reload(world: World, page: Page) -> None:
     """
-    While the key is being made the page says so, and turns into what comes next without being loaded again; a screen
-    reader hears it.
+    While the API key is created, the page shows the progress. It then shows the result without a reload, also to
+    screen readers.
     """
     await world.sandbox.fault(method="POST", path="/apikey", latency=2)
     started = await world.start()
     await page.goto(await world.sign_in(started))
     heading = page.get_by_role("heading", level=1)
     await expect(heading).to_have_text("Connecting your account")
-    await page.evaluate("window.still = true")
-    meanwhile = await violations(page)
+    await page.evaluate("window.isSamePage = true")
+    found = await violations(page)
 
     await expect(heading).to_have_text(CONNECTED)
 
-    assert [] == meanwhile
-    assert await page.evaluate("window.still")
+    assert [] == found
+    assert await page.evaluate("window.isSamePage")
     assert f"{CONNECTED} · upstash-helper" == await page.title()
     await expect(page.get_by_role("status")).to_contain_text(CONNECTED)
 
 
-async def test_progress_turns_into_failure_by_itself(world: World, page: Page) -> None:
+async def test_progress_page_shows_a_failure_and_stays_open(world: World, page: Page) -> None:
     """
-    If Upstash makes no key, the page says why and what to do next, and stays.
+    If Upstash creates no API key, the page shows the reason and the next steps, and stays open.
     """
     await world.sandbox.fault(method="POST", path="/apikey", latency=1, status=403, body='{"error": "no more keys"}')
     started = await world.start()
-    async with WebApp.opened(world, page) as app:
-        popup = await app.press(await world.sign_in(started))
+    async with WebApp.running(world, page) as app:
+        popup = await app.open_popup(await world.sign_in(started))
         heading = popup.get_by_role("heading", level=1)
         await expect(heading).to_have_text("Connecting your account")
 
@@ -62,26 +63,29 @@ async def test_progress_turns_into_failure_by_itself(world: World, page: Page) -
 
         await expect(popup.get_by_text("upstash-helper connect --api-key")).to_be_visible()
         await expect(popup.locator(".closing")).to_have_text("You can close this window.")
-        assert ["exchanging", "failed"] == [told["data"]["state"] for told in await app.heard()]
+        assert ["exchanging", "failed"] == [message["data"]["state"] for message in await app.messages()]
 
 
-async def test_an_account_without_an_e_mail_is_asked_for_it(world: World, page: Page) -> None:
+async def test_missing_email_shows_how_to_enter_it(world: World, page: Page) -> None:
     """
-    If Upstash did not tell whose key it is, the page says how to tell it, and does not go away.
+    If Upstash did not provide the email address, the page shows how to enter it, and stays open.
     """
     await world.sandbox.settings(id_token_email=False, userinfo=False)
     started = await world.start()
 
     await page.goto(await world.sign_in(started))
+    await expect(page.get_by_role("heading", level=1)).to_have_text(NEEDS_EMAIL.title)
 
-    await expect(page.get_by_role("heading", level=1)).to_have_text("One more step")
-    await expect(page.get_by_text("upstash-helper connect --email")).to_be_visible()
-    await expect(page.locator(".closing")).to_have_text("You can close this window.")
+    shown = await page.locator("main").inner_text()
+    assert NEEDS_EMAIL.detail in shown
+    assert all(step.command in shown for step in NEEDS_EMAIL.steps)
+    assert "You can close this window." in shown
+    assert "needs_email" == (await world.get("/v1/connection")).json["state"]
 
 
-async def test_without_a_script_the_page_asks_again_by_itself(world: World, browser: Browser) -> None:
+async def test_page_without_javascript_refreshes(world: World, browser: Browser) -> None:
     """
-    A browser whose scripts are off shows the same, a second later.
+    With JavaScript disabled, the page refreshes until it shows the result.
     """
     await world.sandbox.fault(method="POST", path="/apikey", latency=1)
     started = await world.start()
@@ -92,14 +96,19 @@ async def test_without_a_script_the_page_asks_again_by_itself(world: World, brow
     await expect(heading).to_have_text("Connecting your account")
 
     await expect(heading).to_have_text(CONNECTED)
-
-    await expect(page.locator(".closing")).to_have_text("You can close this window.")
+    shown = await page.locator("main").inner_text()
     await context.close()
 
+    assert world.email in shown
+    assert "You can close this window." in shown
+    assert "connected" == (await world.get("/v1/connection")).json["state"]
 
-async def test_a_helper_that_does_not_answer_is_told_and_waited_for(world: World, page: Page, console: Console) -> None:
+
+async def test_page_shows_that_the_helper_does_not_respond_and_continues(
+    world: World, page: Page, console: Console
+) -> None:
     """
-    If the helper stops while the window waits, the window says so; when it is back, the window goes on.
+    If the helper stops responding, the window shows that, and continues when the helper is back.
     """
     console.expect("ERR_CONNECTION_REFUSED")
     started = await world.start()
@@ -111,34 +120,37 @@ async def test_a_helper_that_does_not_answer_is_told_and_waited_for(world: World
     await world.land(await world.sign_in(started))
 
     await expect(page.get_by_role("heading", level=1)).to_have_text(CONNECTED)
-    await expect(page.locator(".closing")).to_have_text("You can close this window.")
+
+    assert "You can close this window." == await page.locator(".closing").inner_text()
+    assert world.email in await page.locator(".facts").inner_text()
+    assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
 
 
-async def test_other_pages_of_the_helper_are_told(
+async def test_other_pages_of_the_helper_are_notified(
     world: World, page: Page, context: BrowserContext, home_page: str
 ) -> None:
     """
-    A dashboard that is open hears that a sign-in has ended, whoever opened its window.
+    Other pages on the helper's origin are notified that a sign-in has ended.
     """
     other = await context.new_page()
     await other.goto(f"{home_page}/web/pages/icon.svg")
     await other.evaluate(
-        """() => { window.heard = new Promise((told) =>
+        """() => { window.notified = new Promise((resolve) =>
             new BroadcastChannel("upstash-helper").addEventListener("message", ({ data }) => {
-                if (data.state === "succeeded") told(data);
+                if (data.state === "succeeded") resolve(data);
             })); }"""
     )
     started = await world.start()
 
     await page.goto(await world.sign_in(started))
-    told = await other.evaluate("window.heard")
+    message = await other.evaluate("window.notified")
 
-    assert {"type": "upstash-helper", "attempt": started["attempt_id"], "state": "succeeded"} == told
+    assert {"type": "upstash-helper", "attempt": started["attempt_id"], "state": "succeeded"} == message
 
 
-async def test_reload_and_back_spend_the_code_once(world: World, page: Page) -> None:
+async def test_reload_and_back_use_the_code_once(world: World, page: Page) -> None:
     """
-    Whoever presses reload, or goes back and forth, sees the same page, and Upstash hears nothing of it.
+    Reload, back, and forward show the same page, and send no other token request.
     """
     await world.sandbox.forget_requests()
     started = await world.start()
@@ -156,12 +168,12 @@ async def test_reload_and_back_spend_the_code_once(world: World, page: Page) -> 
     assert 1 == await token_requests(world)
 
 
-async def test_the_code_is_in_no_address_history_or_referrer(world: World, page: Page, home_page: str) -> None:
+async def test_code_is_not_in_address_history_or_referrer(world: World, page: Page, home_page: str) -> None:
     """
-    What the browser shows, remembers and sends on after the sign-in has neither the code nor the state.
+    After the sign-in, the address, the history, and the referrer contain neither the code nor the state.
     """
     sent: list[Request] = []
-    page.on("request", lambda request: sent.append(request))  # noqa: PLW0108 - Playwright wants a function
+    page.on("request", lambda request: sent.append(request))  # noqa: PLW0108 - Playwright requires a function
     started = await world.start()
     await page.goto(started["authorization_url"])
     await sign_up(page, world.email)

@@ -1,4 +1,4 @@
-"""The browser itself: that a test gets a real one, and hears what its pages complain of."""
+"""The browser fixtures: tests get a real browser, and errors in its pages fail them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Console, Site, violations, wider_than_its_window
+from tests.support.browser import Console, Site, overflowing_elements, violations
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_the_daemon_has_a_page(world: World, page: Page, home_page: str) -> None:
+async def test_address_of_the_helper_shows_a_page(world: World, page: Page, home_page: str) -> None:
     """
-    Who types the helper's address into a browser sees that it runs, in both color schemes, on a narrow screen as well.
+    The helper's address shows an accessible page, in both color schemes and on a narrow screen.
     """
     await page.set_viewport_size({"width": 320, "height": 568})
 
@@ -26,13 +26,13 @@ async def test_the_daemon_has_a_page(world: World, page: Page, home_page: str) -
     assert answer is not None
     assert 200 == answer.status
     assert "upstash-helper" in await page.title()
-    assert [] == await wider_than_its_window(page)
+    assert [] == await overflowing_elements(page)
     assert [] == await violations(page)
 
 
-async def test_a_page_of_another_origin(page: Page) -> None:
+async def test_site_of_another_origin_records_its_requests(page: Page) -> None:
     """
-    A test can have a site of its own, of which it knows what was asked for.
+    A test can serve a site on another origin and read the requests that the site received.
     """
     async with Site.serving({"/": "<!doctype html><script src='/a.js'></script>", "/a.js": "window.a = 1;"}) as site:
         await page.goto(site.origin)
@@ -41,13 +41,13 @@ async def test_a_page_of_another_origin(page: Page) -> None:
         assert ("GET", "/a.js") in site.requests
 
 
-async def test_complaints_are_heard(page: Page, console: Console) -> None:
+async def test_page_errors_are_recorded(page: Page, console: Console) -> None:
     """
-    An error in a page fails its test, unless that is what the test is about.
+    An error in a page fails the test unless the test expects it.
     """
     console.expect("broken on purpose")
     async with Site.serving({"/": "<!doctype html><script>throw new Error('broken on purpose')</script>"}) as site:
         await page.goto(site.origin)
 
-        assert "broken on purpose" in console.complaints[0]
+        assert "broken on purpose" in console.errors[0]
         assert [] == console.unexpected

@@ -69,9 +69,9 @@ def test_other_command_lines_are_left_to_click(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--port"], "Option '--port' requires a value."),
-        (["--port", "--no-browser"], "Option '--port' requires a value."),
-        (["--port", "--client-id=x"], "Option '--port' requires a value."),
+        (["--port"], "Option '--port' requires an argument."),
+        (["--port", "--no-browser"], "Option '--port' requires an argument."),
+        (["--port", "--client-id=x"], "Option '--port' requires an argument."),
         (["--no-browser=yes"], "Option '--no-browser' does not take a value."),
         (["--json=yes"], "Option '--json' does not take a value."),
         (["--prot", "4000"], "No such option '--prot'. Did you mean '--port'?"),

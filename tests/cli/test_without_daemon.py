@@ -146,7 +146,7 @@ async def test_writable_discovery_file_is_refused(environment: dict[str, str], t
         (("run", "--port", "http"), "setting 'port'"),
         (("start", "--credential-store", "paper"), "setting 'credential_store'"),
         (("run", "--auth-url", "http://evil.example"), "setting 'auth_url'"),
-        (("run", "--api-url"), "requires a value"),
+        (("run", "--api-url"), "requires an argument"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -120,7 +120,7 @@ def test_root_page_has_exit_codes_settings_and_files() -> None:
         assert f" {code} {meaning[:1].upper()}{meaning[1:]}." in words
     for field in msgspec.structs.fields(Settings):
         assert f"UPSTASH_HELPER_{field.name.upper()} " in words
-    assert "port. Upstash redirects a sign-in" in words
+    assert "port. Must match the redirect URI" in words
     assert "Default: 3000." in words
     assert "One of keyring, file, memory. Default: keyring." in words
     assert "~/.config/upstash-helper/config.toml" in words

@@ -3,7 +3,7 @@ Write the types of the API's JSON for the dashboard's JavaScript, from an OpenAP
 
     curl -s http://localhost:3000/openapi.json | .venv/bin/python -m tests.javascript.api_types
 
-Descriptions are left out: a change of words in the API's documentation changes no types.
+Descriptions are left out, so that rewording the API's documentation changes no types.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 /**
  * Build what pages load and integrators copy, `connect.js` and `connect-core.js` with their types, from the modules in
- * `daemon/upstash_helper/web/connect`. The output is committed: only those who change the modules need Node.
+ * `daemon/upstash_helper/web/connect`. The output is committed, so that only changing the modules requires Node.
  *
  *     node build.js            write the files
  *     node build.js --check    write nothing; exit with 1 if a committed file is out of date

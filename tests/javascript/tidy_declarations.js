@@ -1,13 +1,13 @@
 /**
- * Leave out of generated declarations what is not for those who read them: members that are marked `@internal`
- * (TypeScript's `stripInternal` does nothing for JavaScript), and JSDoc that repeats the types beside it.
+ * Remove from generated declarations what readers do not need: members that are marked `@internal` (TypeScript's
+ * `stripInternal` has no effect for JavaScript), and JSDoc that repeats the types next to it.
  */
 
 const COMMENT = /^([ \t]*)\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n/gm;
 const INTERNAL = /^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*@internal(?:(?!\*\/)[\s\S])*\*\/\n[^\n]*;\n/gm;
-/** What is said of no declaration: the comment of a module, or of a type that was inlined. */
+/** A comment without a declaration: that of a module, or of a type that was inlined. */
 const DETACHED = /^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n(?=\n|[ \t]*\/\*\*)/gm;
-/** Tags that say something only to the compiler. */
+/** Tags that matter only to the compiler. */
 const FOR_THE_COMPILER = new Set(["type", "template", "private", "readonly", "import", "typedef", "property"]);
 
 /** @param {string} text @returns {string} */

@@ -398,4 +398,4 @@ async def test_t42_tls_connection_is_closed_and_logged_once(
     assert 3 * [[]] == answers
     hints = [record.__dict__["hint"] for record in caplog.records if record.msg == "tls_on_plain_port"]
     assert 1 == len(hints)
-    assert "http://" in hints[0]
+    assert "it supports only http" in hints[0]

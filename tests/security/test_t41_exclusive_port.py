@@ -31,9 +31,9 @@ def try_to_share(option: str, host: str, port: int) -> str:
 def test_t41_port_cannot_be_shared(option: str, host: str) -> None:
     """No socket option lets another program share the port. On Windows, SO_REUSEADDR would if it were not prevented."""
     if not hasattr(socket, option):
-        pytest.skip(f"platform: there is no {option} here")
+        pytest.skip(f"platform: there is no {option}")
     if sys.platform == "darwin" and host in {"0.0.0.0", "::"}:
-        pytest.skip("platform: BSD lets a program have the wildcard address beside ours, and sends ours to us")
+        pytest.skip("platform: BSD also allows the wildcard address, but delivers to the specific one")
 
     with contextlib.closing(open_listeners(0)) as listeners:
         assert "refused" == try_to_share(option, host, listeners.port)
@@ -45,4 +45,4 @@ def test_t41_socket_is_exclusive_on_windows() -> None:
         with contextlib.closing(open_listeners(0)) as listeners:
             assert 1 == listeners._required.getsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE)
     else:
-        pytest.skip("platform: SO_EXCLUSIVEADDRUSE is a thing of Windows")
+        pytest.skip("platform: only Windows has SO_EXCLUSIVEADDRUSE")

@@ -1,7 +1,7 @@
 """
-A real browser: the system's Chromium, driven by Playwright; and pages of other origins for it.
+A real browser, the system's Chromium driven by Playwright, and web sites of other origins.
 
-Tests in ``tests/browser`` get it by the fixtures of that folder's ``conftest.py``.
+The fixtures in ``tests/browser/conftest.py`` provide it to tests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ARGUMENTS: Final = (
     "--no-sandbox",  # tests may run as root, where Chromium has none
     "--disable-gpu",
     "--disable-quic",
-    # It makes no request of its own.
+    # No requests of the browser itself.
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
@@ -38,7 +38,7 @@ ARGUMENTS: Final = (
 
 
 def chromium() -> str:
-    """Return where the system's Chromium is, or skip."""
+    """Return the path of the system's Chromium, or skip the test."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         pytest.skip("chromium is not installed")
@@ -46,8 +46,8 @@ def chromium() -> str:
 
 
 @contextlib.asynccontextmanager
-async def playing() -> AsyncIterator[Playwright]:
-    """Start Playwright, or skip."""
+async def playwright_driver() -> AsyncIterator[Playwright]:
+    """Start Playwright, or skip the test if it is not installed."""
     async_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     async with async_api.async_playwright() as playwright:
         yield playwright
@@ -55,44 +55,44 @@ async def playing() -> AsyncIterator[Playwright]:
 
 async def launch(playwright: Playwright, *more: str) -> Browser:
     """
-    Start a browser without a window.
+    Start a headless browser.
 
     Args:
-        playwright: What drives it.
-        more: Chromium's arguments beyond the usual ones.
+        playwright: The Playwright driver.
+        more: Additional arguments for Chromium.
     """
     return await playwright.chromium.launch(executable_path=chromium(), headless=True, args=[*ARGUMENTS, *more])
 
 
 @dataclass
 class Console:
-    """What the pages of a browser context complained of."""
+    """The errors that the pages of a browser context have logged."""
 
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     _expected: list[re.Pattern[str]] = field(default_factory=list)
 
     def follow(self, context: BrowserContext) -> None:
-        """Listen to all pages of ``context``, those to come included."""
-        context.on("console", self._said)
-        context.on("weberror", lambda error: self._broke(error.error))
+        """Record the errors of all pages of ``context``, including pages that are opened later."""
+        context.on("console", self._logged)
+        context.on("weberror", lambda error: self._uncaught(error.error))
 
     def expect(self, pattern: str) -> None:
-        """Take complaints in which ``pattern`` is found for what the test wants to happen."""
+        """Expect errors that contain ``pattern``, a regular expression."""
         self._expected.append(re.compile(pattern))
 
     @property
     def unexpected(self) -> list[str]:
-        """What no test has asked for."""
-        return [said for said in self.complaints if not any(known.search(said) for known in self._expected)]
+        """The errors that were not expected."""
+        return [error for error in self.errors if not any(known.search(error) for known in self._expected)]
 
-    def _said(self, message: ConsoleMessage) -> None:
-        # Browsers ask every site for an icon by themselves, and a test's site may be gone by then.
-        gone = "net::ERR_CONNECTION" in message.text and message.location["url"].endswith("/favicon.ico")
-        if message.type == "error" and not gone:
-            self.complaints.append(f"{message.text} ({message.location['url']})")
+    def _logged(self, message: ConsoleMessage) -> None:
+        # Browsers request an icon from every site, and the test's site may be stopped by then.
+        is_icon = "net::ERR_CONNECTION" in message.text and message.location["url"].endswith("/favicon.ico")
+        if message.type == "error" and not is_icon:
+            self.errors.append(f"{message.text} ({message.location['url']})")
 
-    def _broke(self, error: Error) -> None:
-        self.complaints.append(f"uncaught: {error}")
+    def _uncaught(self, error: Error) -> None:
+        self.errors.append(f"uncaught: {error}")
 
 
 _TRANSITIONS_ARE_OVER = """() => Promise.allSettled(
@@ -103,14 +103,14 @@ _TRANSITIONS_ARE_OVER = """() => Promise.allSettled(
 
 async def violations(page: Page) -> list[str]:
     """
-    Return what axe-core finds wrong with ``page``: one line for each element; none is what tests want.
+    Return the accessibility violations that axe-core finds in ``page``, one line for each element.
 
-    Colours are looked at once they are what they will be; a spinner turns for ever, and is not waited for.
+    Transitions are completed first, so that final colors are checked. Endless animations are not waited for.
 
-    Skips where axe-core cannot be had.
+    Skips the test if axe-core cannot be installed.
     """
     script = await installed_package(AXE) / "axe-core" / "axe.min.js"
-    # By the debugger and not by a script element, which the page's own Content-Security-Policy forbids.
+    # Evaluated by the debugger: the page's Content-Security-Policy forbids a script element.
     await page.evaluate(f"{script.read_text(encoding='utf-8')}; 0")
     await page.evaluate(_TRANSITIONS_ARE_OVER)
     found: list[dict[str, Any]] = (await page.evaluate("axe.run()"))["violations"]
@@ -121,8 +121,8 @@ async def violations(page: Page) -> list[str]:
     ]
 
 
-async def wider_than_its_window(page: Page) -> list[str]:
-    """Return the elements of ``page`` that stick out to the right, so that it would scroll sideways."""
+async def overflowing_elements(page: Page) -> list[str]:
+    """Return the elements of ``page`` that extend beyond its right edge, if it scrolls horizontally."""
     found: list[str] = await page.evaluate(
         """() => [...document.querySelectorAll("body *")]
             .filter((element) => document.documentElement.scrollWidth > innerWidth
@@ -134,15 +134,15 @@ async def wider_than_its_window(page: Page) -> list[str]:
 
 @dataclass
 class Site:
-    """A web site of somebody else, on an origin of its own."""
+    """A web site on another origin than the daemon's."""
 
     origin: str
     pages: dict[str, str] = field(default_factory=dict)
-    """HTML by path, beside the folder's files; a test may add more at any time."""
+    """HTML by path, in addition to the folder's files. Tests may add pages at any time."""
     headers: dict[str, str] = field(default_factory=dict)
-    """Sent with every answer."""
+    """Sent with every response."""
     requests: list[tuple[str, str]] = field(default_factory=list)
-    """What was asked for: method, and path with query."""
+    """The requests so far: method, and path with query."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -156,23 +156,23 @@ class Site:
         port: int = 0,
     ) -> AsyncIterator[Site]:
         """
-        Serve it on 127.0.0.1.
+        Serve the site on 127.0.0.1.
 
         Args:
             pages: HTML by path: ``{"/": "<!doctype html>…"}``. A path that ends in ``.js`` is JavaScript.
-            folder: Files, by their path in it; ``/`` is its ``index.html``.
-            headers: Sent with every answer.
-            host: What the origin is called: ``127.0.0.1``, which is another site than the daemon's ``localhost``, or
-                ``localhost``, which is the same site on another port.
-            port: By default a free one.
+            folder: Folder of files to serve; ``/`` is its ``index.html``.
+            headers: Sent with every response.
+            host: The host in the origin: ``127.0.0.1``, which is cross-site to the daemon's ``localhost``, or
+                ``localhost``, which is same-site on another port.
+            port: A free port by default.
         """
         site = cls("", dict(pages or {}), dict(headers or {}))
 
-        async def answer(request: web.Request) -> web.StreamResponse:
-            return site._answer(request, folder)
+        async def respond(request: web.Request) -> web.StreamResponse:
+            return site._respond(request, folder)
 
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", answer)
+        app.router.add_route("*", "/{path:.*}", respond)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -182,13 +182,13 @@ class Site:
         finally:
             await runner.cleanup()
 
-    def _answer(self, request: web.Request, folder: Path | None) -> web.StreamResponse:
+    def _respond(self, request: web.Request, folder: Path | None) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs))
-        answer = self._found(request.path, folder)
-        answer.headers.update(self.headers)
-        return answer
+        response = self._response(request.path, folder)
+        response.headers.update(self.headers)
+        return response
 
-    def _found(self, path: str, folder: Path | None) -> web.StreamResponse:
+    def _response(self, path: str, folder: Path | None) -> web.StreamResponse:
         if path in self.pages:
             kind = "text/javascript" if path.endswith(".js") else "text/html"
             return web.Response(text=self.pages[path], content_type=kind)
@@ -196,6 +196,6 @@ class Site:
             file = (folder / (path.removeprefix("/") or "index.html")).resolve()
             if file.is_relative_to(folder.resolve()) and file.is_file():
                 return web.FileResponse(file)
-        if path == "/favicon.ico":  # Browsers ask for it, and would complain.
+        if path == "/favicon.ico":  # Browsers request it and would log an error.
             return web.Response(status=204)
         return web.Response(status=404, text="not found")

@@ -1,4 +1,4 @@
-"""A web developer's server on the callback port: a separate process that responds to every path."""
+"""A web developer's server on the callback port: a separate process that answers every path."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.support.until import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SEEN = "/what-has-been-seen"
+REQUESTS = "/received-requests"
 
-# Like dev servers with client-side routing: the same page for every path, readable by any origin.
+# Like dev servers with client-side routes, it answers every path with the page, readable for any origin.
 PROGRAM = """
 import http.server, json, socketserver, sys
 host, port, page = sys.argv[1], int(sys.argv[2]), sys.stdin.buffer.read()
-seen = []
+received = []
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
-        own = self.path == "/what-has-been-seen"
+        own = self.path == "/received-requests"
         if not own:
-            seen.append({"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body})
-        found = json.dumps(seen).encode() if own else page
+            received.append({"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body})
+        found = json.dumps(received).encode() if own else page
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(found)))
@@ -53,7 +53,7 @@ Server((host, port), Handler).serve_forever()
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True):
-    """A request that it received."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -63,7 +63,7 @@ class ReceivedRequest(msgspec.Struct, frozen=True):
 
 @dataclass
 class DevServer:
-    """The running server."""
+    """A running server."""
 
     process: subprocess.Popen[bytes]
     host: str
@@ -74,7 +74,7 @@ class DevServer:
     def running(
         cls, port: int, page: str = "<!doctype html><title>Dev</title>", *, host: str = "127.0.0.1"
     ) -> Iterator[DevServer]:
-        """Start it with a page for every path, wait until it responds, and stop it on leaving."""
+        """Start a server with a page for every path, wait until it accepts connections, and stop it on exit."""
         command = [sys.executable, "-I", "-S", "-c", PROGRAM, host, str(port)]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             try:
@@ -82,23 +82,23 @@ class DevServer:
                 process.stdin.write(page.encode())
                 process.stdin.close()
                 server = cls(process, host, port)
-                until(server._answers)
+                until(server._accepts)
                 yield server
             finally:
                 process.kill()
 
     def stop(self) -> None:
-        """Stop it, like Ctrl-C would."""
+        """Stop the server."""
         self.process.kill()
         self.process.wait()
 
-    def seen(self) -> list[ReceivedRequest]:
-        """Return the requests it has received so far."""
+    def requests(self) -> list[ReceivedRequest]:
+        """Return the requests received so far."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        with build_opener(ProxyHandler({})).open(f"http://{host}:{self.port}{SEEN}", timeout=30) as answer:
-            return msgspec.json.decode(answer.read(), type=list[ReceivedRequest])
+        with build_opener(ProxyHandler({})).open(f"http://{host}:{self.port}{REQUESTS}", timeout=30) as response:
+            return msgspec.json.decode(response.read(), type=list[ReceivedRequest])
 
-    def _answers(self) -> bool:
+    def _accepts(self) -> bool:
         assert self.process.poll() is None, "the dev server did not get its port"
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5):
             return True

@@ -113,10 +113,10 @@ class Pip:
         skip_if_offline(done)
         assert not done.returncode, done.stdout + done.stderr
 
-    def install(self, python: Path, wheelhouse: Path, *wishes: str) -> None:
+    def install(self, python: Path, wheelhouse: Path, *requirements: str) -> None:
         """Install from the wheels in a folder, and from nowhere else."""
         options = ("--quiet", "--no-compile", "--no-index", "--find-links", str(wheelhouse))
-        done = self.run("install", *options, *wishes, into=python)
+        done = self.run("install", *options, *requirements, into=python)
         assert not done.returncode, done.stdout + done.stderr
 
 

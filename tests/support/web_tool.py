@@ -1,4 +1,4 @@
-"""A web tool in a browser, and its user: the example of ``tests/clients/web``, and who approves and signs in."""
+"""The example web tool of ``tests/clients/web`` in a browser, and the approval of its access request."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ BUTTON = "upstash-connect >> button.primary"
 
 
 def connect_js(world: World) -> str:
-    """Return the module as integrators copy it, but for the port: the helpers of tests have another one."""
-    return looking_at(module(), world.port)
+    """Return connect.js as integrators copy it, but with the port of ``world``."""
+    return with_ports(connect_module(), world.port)
 
 
-def module() -> str:
-    """Return the module."""
+def connect_module() -> str:
+    """Return connect.js unchanged."""
     return files("upstash_helper.web").joinpath("connect.js").read_text(encoding="utf-8")
 
 
-def looking_at(text: str, *ports: int) -> str:
-    """Return the module with ``ports`` in place of those where helpers are."""
-    assert text.count(PORTS) == 1, "connect.js says otherwise where it looks"
+def with_ports(text: str, *ports: int) -> str:
+    """Return connect.js with ``ports`` as the ports on which it looks for a helper."""
+    assert text.count(PORTS) == 1, "connect.js has no such list of ports"
     return text.replace(PORTS, f"const PORTS = {list(ports)};")
 
 
 @contextlib.asynccontextmanager
-async def example(world: World, *, host: str = "127.0.0.1") -> AsyncIterator[Site]:
-    """Serve the example web tool on an origin of its own."""
+async def example_tool(world: World, *, host: str = "127.0.0.1") -> AsyncIterator[Site]:
+    """Serve the example web tool on another origin than the daemon's."""
     pages = {"/connect.js": connect_js(world)}
     async with Site.serving(pages, folder=CLIENTS / "web", host=host) as site:
         yield site
 
 
-async def waiting(world: World) -> dict[str, Any]:
-    """Return the pairing that waits for the user, once one does."""
+async def pending_request(world: World) -> dict[str, Any]:
+    """Wait for an access request and return it."""
     async with asyncio.timeout(10):
         while True:
             pairings = (await world.get("/v1/pairings")).json["pairings"]
@@ -58,32 +58,32 @@ async def waiting(world: World) -> dict[str, Any]:
 
 
 async def approve(world: World, **granted: Any) -> dict[str, Any]:
-    """Say yes to the request that comes, and return it."""
-    pairing = await waiting(world)
+    """Wait for an access request, approve it, and return it."""
+    pairing = await pending_request(world)
     approved = await world.call("POST", f"/v1/pairings/{pairing['id']}/approve", granted)
     assert approved.status == 200, approved.text
     return pairing
 
 
 async def popup_of(context: BrowserContext, page: Page, *, count: int = 2) -> Page:
-    """Return the window that ``page`` has opened, or opens, as the last one of ``count``."""
+    """Return the window that ``page`` opens, the last one of ``count``; wait until it is open."""
     if len(context.pages) < count:
         await context.wait_for_event("page")
     assert context.pages[-1] is not page
     return context.pages[-1]
 
 
-async def gone(popup: Page) -> None:
-    """Wait until a window has closed."""
+async def wait_until_closed(popup: Page) -> None:
+    """Wait until a window is closed."""
     if not popup.is_closed():
         await popup.wait_for_event("close")
 
 
-async def in_state(page: Page, state: str) -> None:
-    """Wait until the button is in ``state``."""
+async def wait_for_state(page: Page, state: str) -> None:
+    """Wait until the Connect button is in ``state``."""
     await page.locator(f"upstash-connect[state={state}]").wait_for()
 
 
-async def shown_by(page: Page) -> str:
-    """Return what the button shows."""
+async def button_text(page: Page) -> str:
+    """Return the text that the Connect button shows."""
     return await page.locator("upstash-connect > div, upstash-connect .card, upstash-connect .chip").first.inner_text()

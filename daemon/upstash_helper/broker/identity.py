@@ -18,17 +18,17 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 MEANING: Final[dict[Scope, str]] = {
     "connection:read": "See whether an Upstash account is connected, and its email address",
-    "connection:write": "Start connecting an Upstash account; you still sign in yourself",
+    "connection:write": "Start a sign-in to connect an Upstash account; only you can complete it",
     "databases:read": "List your databases and their settings, without passwords",
     "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
     "databases:delete": "Delete databases and all their data",
-    "databases:credentials": "Read the passwords and tokens of databases that it created",
+    "databases:credentials": "Read the passwords and tokens of databases that the app created",
     "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",
-    "upstash:write": "Do everything in your Upstash account that the API key allows, even delete data and spend money",
+    "upstash:write": "Do anything in your Upstash account that the API key allows, such as delete data and spend money",
 }
-"""What each scope allows, worded to follow "It would like to …"."""
+"""What each scope allows: a phrase that starts with a verb, shown in lists such as "Wants to" and "Allowed to"."""
 
-ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that it created"
+ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that the app created"
 """What the option "all databases" adds to ``databases:credentials``."""
 
 

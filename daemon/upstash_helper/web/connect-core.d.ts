@@ -137,8 +137,17 @@ type ConnectionState =
   | "port_conflict";
 type Connection = {
   state: ConnectionState;
-  /** What to do, where there is something to do. */
+  /** The state in a few words for a person. */
+  title?: string | undefined;
+  /** What is wrong, in sentences for a person; absent if nothing is. */
   detail?: string | undefined;
+  /** What the user can do, the most helpful first. */
+  next_steps?:
+    | {
+        text: string;
+        command?: string;
+      }[]
+    | undefined;
   account: {
     email: string;
   } | null;
@@ -246,6 +255,7 @@ type HelperEvent = {
       data: {
         attempt_id: string;
         state: string;
+        title?: string;
         reason?: string;
         detail?: string;
       };
@@ -397,7 +407,7 @@ declare function resumeUpstash({ storage, url, signal }?: ResumeOptions): Promis
 /** What every function here throws. */
 declare class UpstashHelperError extends Error {
   constructor(code: string, message: string, help?: string, options?: ErrorOptions);
-  /** Stable: programs tell errors apart by it. */
+  /** Stable: programs distinguish errors by it. */
   readonly code: string;
   /** What to do about it, for a person. May be empty. */
   readonly help: string;
@@ -450,9 +460,18 @@ declare class Blocked extends UpstashHelperError {
 declare class TokenRevoked extends UpstashHelperError {
   constructor();
 }
-/** `connect_failed`: the account was not connected. */
+/** `connect_failed`: the account was not connected. The message and the help are the helper's own texts. */
 declare class ConnectFailed extends UpstashHelperError {
-  constructor(reason: string, detail: string);
+  constructor(
+    reason: string,
+    {
+      title,
+      detail,
+    }?: {
+      title?: string;
+      detail?: string;
+    },
+  );
   /** Stable, such as `access_denied`, `expired`, `helper_restarted`. */
   readonly reason: string;
 }

@@ -37,7 +37,7 @@ class UpstashHelperError extends Error {
   constructor(code, message, help = "", options = undefined) {
     super(message, options);
     this.name = new.target.name;
-    /** Stable: programs tell errors apart by it. @readonly @type {string} */
+    /** Stable: programs distinguish errors by it. @readonly @type {string} */
     this.code = code;
     /** What to do about it, for a person. May be empty. @readonly @type {string} */
     this.help = help;
@@ -175,11 +175,11 @@ class TokenRevoked extends UpstashHelperError {
   }
 }
 
-/** `connect_failed`: the account was not connected. */
+/** `connect_failed`: the account was not connected. The message and the help are the helper's own texts. */
 class ConnectFailed extends UpstashHelperError {
-  /** @param {string} reason @param {string} detail */
-  constructor(reason, detail) {
-    super("connect_failed", detail || "The account was not connected.", "Try again.");
+  /** @param {string} reason @param {{ title?: string, detail?: string }} [text] */
+  constructor(reason, { title = "The account was not connected", detail } = {}) {
+    super("connect_failed", `${title}.`, detail || "Try again.");
     /** Stable, such as `access_denied`, `expired`, `helper_restarted`. @readonly @type {string} */
     this.reason = reason;
   }
@@ -354,7 +354,7 @@ async function pair(session, request, run) {
     await approval(session, path, options, pairing.interval, code.expiresAt);
     /** @type {{ token: string, scopes: Scope[] }} */
     const granted = await session.call("POST", `${path}/token`, options);
-    await session.keep({ token: granted.token, wished: request.scopes, scopes: granted.scopes });
+    await session.keep({ token: granted.token, requested: request.scopes, scopes: granted.scopes });
   } catch (error) {
     await withdraw();
     throw error;
@@ -438,7 +438,7 @@ const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "
 
 /** @typedef {Connection & { state: "connected" }} AlreadyConnected */
 /** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
-/** @typedef {{ state: string, reason: string, detail: string }} Attempt */
+/** @typedef {{ state: string, reason?: string, title?: string, detail?: string }} Attempt */
 
 /**
  * Connect an account, if none is, and return the connection; null if the page may not read it.
@@ -455,7 +455,7 @@ async function connectAccount(session, run) {
     run.window.close();
     return connection;
   }
-  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection.detail ?? "");
+  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection);
   const started = await start(session, signal);
   if (started.state === "connected") {
     run.window.close();
@@ -481,7 +481,7 @@ async function start(session, signal) {
   } catch (error) {
     // Where the callback port is opened only for a sign-in, only now is it known that another program has it.
     if (!(error instanceof ApiError) || !STUCK.has(error.code)) throw error;
-    throw new ConnectFailed(error.code, error.message);
+    throw new ConnectFailed(error.code, error.problem);
   }
 }
 
@@ -529,8 +529,9 @@ async function completed(session, attemptId, url, run) {
   for (;;) {
     const attempt = await whileAway(() => readAttempt(session, attemptId, run.signal), run.signal);
     if (attempt.state === "succeeded") return;
-    if (attempt.state === "failed") throw new ConnectFailed(attempt.reason, attempt.detail);
-    if (attempt.state === "expired") throw new ConnectFailed("expired", "The sign-in took too long.");
+    if (attempt.state === "failed" || attempt.state === "expired") {
+      throw new ConnectFailed(attempt.reason ?? attempt.state, attempt);
+    }
     if (attempt.state === "exchanging") report("connecting");
     else if (run.window.seemsClosed) {
       looksClosed += 1;
@@ -551,7 +552,8 @@ async function readAttempt(session, attemptId, signal) {
     return await session.call("GET", `/v1/connection/attempts/${attemptId}`, { signal });
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== "attempt_not_found") throw error;
-    throw new ConnectFailed("helper_restarted", "upstash-helper was restarted during the sign-in.");
+    // The helper forgets sign-ins when it stops.
+    throw new ConnectFailed("helper_restarted", { title: "upstash-helper was restarted during the sign-in" });
   }
 }
 
@@ -904,10 +906,10 @@ class UpstashClient {
 
   /** Replace the token with a new one. The old one stops working. @returns {Promise<void>} */
   async rotate() {
-    const wished = this.#session.stored?.wished ?? [];
+    const requested = this.#session.stored?.requested ?? [];
     /** @type {{ token: string, scopes: Scope[] }} */
     const { token, scopes } = await this.#session.call("POST", "/v1/token/rotate");
-    await this.#session.keep({ token, wished, scopes });
+    await this.#session.keep({ token, requested, scopes });
   }
 
   /** Give the token back. The account stays connected for other apps. @returns {Promise<void>} */
@@ -1161,15 +1163,15 @@ function readNow(storage, key) {
 const PORTS = [3000, 26300, 26301, 26302];
 /** The paths at which a helper serves this module. */
 const SERVED_AT = new Set(["/connect.js", "/connect-core.js"]);
-/** Any page may read it before it has access. Its status is 200, so that the question leaves no error in the console. */
+/** A resource that any page may read without access. Its status is 200, so that the probe logs no error. */
 const PROBE = "/connect.d.ts";
 /**
- * The header in which the helper repeats the question. A server that answers every path with its own page does not, nor
- * does one that has a copy of the file, nor a cache.
+ * The header in which the helper returns the random value of the probe. Servers that answer every path with the same
+ * page, servers with a copy of the file, and caches do not send it.
  */
 const PROOF = "upstash-helper-probe";
 const PROBE_MS = 8_000;
-/** How long the first address is tried alone: nobody may listen at the others, which every console reports. */
+/** How long only the first address is tried: browsers log an error for each port without a listener. */
 const HEAD_START_MS = 250;
 /** How long an address that has proved to be a helper's waits for those that come before it. */
 const GRACE_MS = 500;
@@ -1203,16 +1205,16 @@ function loopbackOrigin(url) {
 }
 
 /**
- * Return whether the helper answers at `url`. It is sent nothing but the question.
+ * Return whether the helper answers at `url`. Only the probe is sent.
  *
  * @param {string} url
  * @param {AbortSignal} signal
  */
 async function isHelper(url, signal) {
-  const question = randomKey();
+  const value = randomKey();
   try {
-    const response = await directly(url)(`${PROBE}?probe=${question}`, { signal });
-    return response.ok && response.headers.get(PROOF) === question;
+    const response = await directly(url)(`${PROBE}?probe=${value}`, { signal });
+    return response.ok && response.headers.get(PROOF) === value;
   } catch {
     return false;
   }
@@ -1538,10 +1540,10 @@ const CALL_MS = 60_000;
 const TRUSTED_MS = 10_000;
 
 /**
- * What is stored for a helper's address. `wished` are the scopes that were requested: those that the user denied then
- * are not requested again. Pages keep this, so its names cannot change.
+ * What is stored for a helper's address. `requested` are the scopes that were requested: those that the user denied then
+ * are not requested again. It stays in browsers for long, so a change of its fields must read what is stored already.
  *
- * @typedef {{ token: string, wished: string[], scopes: Scope[] }} StoredToken
+ * @typedef {{ token: string, requested: string[], scopes: Scope[] }} StoredToken
  */
 
 /**
@@ -1579,7 +1581,9 @@ class Session {
   async load() {
     try {
       const stored = JSON.parse((await read(this.storage, this.#key)) ?? "null");
-      this.stored = typeof stored?.token === "string" ? stored : null;
+      // Pages have tokens of earlier versions, which named the requested scopes `wished`.
+      this.stored =
+        typeof stored?.token === "string" ? { ...stored, requested: stored.requested ?? stored.wished } : null;
     } catch {
       this.stored = null;
     }
@@ -1627,7 +1631,7 @@ class Session {
   /** Return whether all of `scopes` were requested before. @param {readonly string[]} scopes */
   hasRequested(scopes) {
     const { stored } = this;
-    return stored !== null && scopes.every((scope) => stored.wished.includes(scope));
+    return stored !== null && scopes.every((scope) => stored.requested.includes(scope));
   }
 
   /**

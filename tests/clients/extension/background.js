@@ -1,7 +1,7 @@
-// Connecting takes minutes and other windows, and a popup closes as soon as another window gets the focus. So it is done
-// here, and the popup shows the progress.
+// The worker connects, and the popup shows the progress: connecting opens other windows, and a popup closes as soon as
+// another window gets the focus.
 //
-// The token is kept in the extension's own storage, which no page can read.
+// The token is stored in the extension's own storage, which pages cannot read.
 
 import { connectUpstash, UpstashHelperError } from "./connect.js";
 import { storage } from "./storage.js";
@@ -27,7 +27,7 @@ async function connect() {
   run?.abort();
   run = new AbortController();
   const { signal } = run;
-  // A worker that only waits for answers from the network is stopped after half a minute.
+  // The browser stops a worker that only waits for network responses after 30 seconds.
   const awake = setInterval(() => chrome.runtime.getPlatformInfo(), 20_000);
   try {
     const upstash = await connectUpstash({
@@ -50,14 +50,14 @@ async function connect() {
   }
 }
 
-// The worker can do whatever a page of the extension can.
+// The worker can use the account like a page of the extension.
 /** @param {UpstashClient} upstash */
 async function count(upstash) {
   const databases = await upstash.databases.list();
   await chrome.action.setBadgeText({ text: String(databases.length) });
 }
 
-// Kept until the browser ends, even if this worker is stopped in the meantime.
+// Stored until the browser exits, even if this worker is stopped in the meantime.
 /** @param {Shown} progress */
 function show(progress) {
   return chrome.storage.session.set({ progress });

@@ -18,7 +18,7 @@ const ATTEMPT = "/v1/connection/attempts/a1";
 /** @param {TestContext} t @param {string[]} [scopes] */
 async function withAccess(t, scopes = ["connection:read", "connection:write"]) {
   const helper = await Helper.start(t);
-  const stored = JSON.stringify({ token: "uha_secret", wished: scopes, scopes });
+  const stored = JSON.stringify({ token: "uha_secret", requested: scopes, scopes });
   const session = new Session({ url: helper.url, storage: memory({ [`upstash-helper:${helper.url}`]: stored }) });
   await session.load();
   helper
@@ -36,7 +36,7 @@ test("a connected account is not changed", async (t) => {
   assert.equal(helper.requests.length, 1);
 });
 
-test("a page that may not read the connection asks nothing", async (t) => {
+test("a page that may not read the connection sends no request", async (t) => {
   const { helper, session } = await withAccess(t, ["databases:read"]);
 
   assert.equal(await connectAccount(session, recordedRun()), null);
@@ -68,25 +68,29 @@ test("the user signs in, and the connection is returned", async (t) => {
 for (const state of ["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]) {
   test(`no sign-in is started in the state ${state}`, async (t) => {
     const { helper, session } = await withAccess(t);
-    helper.on("GET /v1/connection", { json: { state, detail: "What to do." } });
+    helper.on("GET /v1/connection", { json: { state, title: "What is wrong", detail: "What to do." } });
 
     await assert.rejects(connectAccount(session, recordedRun()), (error) => {
       assert.ok(error instanceof ConnectFailed);
-      assert.deepEqual([error.reason, error.message], [state, "What to do."]);
+      assert.deepEqual([error.reason, error.message, error.help], [state, "What is wrong.", "What to do."]);
       return true;
     });
     assert.equal(helper.requests.length, 1);
   });
 }
 
-test("a port that is taken only when the sign-in starts is told the same", async (t) => {
+test("a port conflict that is found when the sign-in starts is the same error", async (t) => {
   const { helper, session } = await withAccess(t);
   helper.on("POST /v1/connection", refused(503, "port_conflict"));
 
-  await assert.rejects(connectAccount(session, recordedRun()), { code: "connect_failed", reason: "port_conflict" });
+  await assert.rejects(connectAccount(session, recordedRun()), {
+    code: "connect_failed",
+    reason: "port_conflict",
+    help: "Details of port_conflict.",
+  });
 });
 
-test("any other refusal keeps its code", async (t) => {
+test("any other error of the API keeps its code", async (t) => {
   const { helper, session } = await withAccess(t);
   helper.on("POST /v1/connection", refused(403, "insufficient_scope"));
 
@@ -101,19 +105,31 @@ test("an account that another app has connected in the meantime needs no sign-in
   assert.equal(helper.seen("GET /v1/connection").length, 1);
 });
 
-test("a failed sign-in says why", async (t) => {
+test("a failed sign-in is an error with the reason and the helper's text", async (t) => {
   const { helper, session } = await withAccess(t);
   const open = () => {};
 
-  helper.on(`GET ${ATTEMPT}`, { json: { state: "failed", reason: "access_denied", detail: "You canceled." } });
+  helper.on(`GET ${ATTEMPT}`, {
+    json: {
+      state: "failed",
+      reason: "access_denied",
+      title: "You canceled the sign-in",
+      detail: "Nothing was changed.",
+    },
+  });
   await assert.rejects(connectAccount(session, recordedRun({ open })), {
     reason: "access_denied",
-    message: "You canceled.",
+    message: "You canceled the sign-in.",
+    help: "Nothing was changed.",
   });
 
   helper.on("GET /v1/connection", { json: { state: "disconnected" } });
   helper.on(`GET ${ATTEMPT}`, { json: { state: "expired" } });
-  await assert.rejects(connectAccount(session, recordedRun({ open })), { reason: "expired" });
+  await assert.rejects(connectAccount(session, recordedRun({ open })), {
+    reason: "expired",
+    message: "The account was not connected.",
+    help: "Try again.",
+  });
 
   helper.on(`GET ${ATTEMPT}`, refused(404, "attempt_not_found"));
   await assert.rejects(connectAccount(session, recordedRun({ open })), { reason: "helper_restarted" });

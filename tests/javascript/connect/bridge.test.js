@@ -1,4 +1,4 @@
-/** Requests that a window of the helper relays. The window is stood in for by the far end of its channel. */
+/** The bridge. Its window is replaced by the other end of the message channel. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -76,7 +76,7 @@ async function opened(t, shown = new BridgeWindow(t)) {
   return { bridge, shown };
 }
 
-test("the window is opened at the helper, and offered a channel until it takes one", async (t) => {
+test("the window is opened at the helper, and a channel is offered until it accepts one", async (t) => {
   /** @type {unknown[][]} */
   const calls = [];
   const shown = new BridgeWindow(t, 2);
@@ -95,7 +95,7 @@ test("the window is opened at the helper, and offered a channel until it takes o
   assert.deepEqual(shown.offers, Array(3).fill(["bridge", URL]));
 });
 
-test("a request and its answer go through the window in parts", async (t) => {
+test("a request is relayed, and its response arrives in parts", async (t) => {
   const { bridge, shown } = await opened(t);
 
   const answered = bridge.send("/v1/databases", { method: "POST", headers: { "If-Match": "1" }, body: "{}" });
@@ -112,7 +112,7 @@ test("a request and its answer go through the window in parts", async (t) => {
   assert.deepEqual(await response.json(), { id: "1" });
 });
 
-test("answers find their requests, in any order", async (t) => {
+test("responses are matched to their requests in any order", async (t) => {
   const { bridge, shown } = await opened(t);
   const [first, second] = [bridge.send("/v1/a", {}), bridge.send("/v1/b", {})];
   const [a, b] = [await shown.next(), await shown.next()];
@@ -126,7 +126,7 @@ test("answers find their requests, in any order", async (t) => {
   assert.equal((await second).headers.get("x-path"), "/v1/b");
 });
 
-test("an answer without a body has none", async (t) => {
+test("a response without a body has none", async (t) => {
   const { bridge, shown } = await opened(t);
   const answered = bridge.send("/v1/token", { method: "DELETE" });
   const { id } = await shown.next();
@@ -135,7 +135,7 @@ test("an answer without a body has none", async (t) => {
   assert.equal((await answered).body, null);
 });
 
-test("a request that fails is an error, and so is one that breaks off", async (t) => {
+test("a request that fails or is interrupted is an error", async (t) => {
   const { bridge, shown } = await opened(t);
 
   const failed = bridge.send("/v1/a", {});
@@ -150,7 +150,7 @@ test("a request that fails is an error, and so is one that breaks off", async (t
   await assert.rejects(response.text(), TypeError);
 });
 
-test("a request that is aborted is stopped in the window, too", async (t) => {
+test("aborting a request also stops it in the window", async (t) => {
   const { bridge, shown } = await opened(t);
   const abort = new AbortController();
 
@@ -162,7 +162,7 @@ test("a request that is aborted is stopped in the window, too", async (t) => {
   assert.deepEqual(await shown.next(), { id, abort: true });
 });
 
-test("a window that says goodbye ends all requests, and takes no more", async (t) => {
+test("a window that reports its end ends all requests and accepts no more", async (t) => {
   const { bridge, shown } = await opened(t);
   const answered = bridge.send("/v1/events", {});
   await shown.next();
@@ -173,7 +173,7 @@ test("a window that says goodbye ends all requests, and takes no more", async (t
   await assert.rejects(bridge.send("/v1/events", {}), BridgeClosed);
 });
 
-test("a window that is closed is noticed", async (t) => {
+test("a closed window ends the bridge", async (t) => {
   const { bridge, shown } = await opened(t);
   const answered = bridge.send("/v1/events", {});
 
@@ -182,7 +182,7 @@ test("a window that is closed is noticed", async (t) => {
   await assert.rejects(answered, BridgeClosed);
 });
 
-test("a session's calls can go over a bridge, whose window needs no proof", async (t) => {
+test("a session's calls can go over a bridge, which needs no probe", async (t) => {
   const { bridge, shown } = await opened(t);
   const session = new Session({ url: URL, storage: memory(), bridge });
 
@@ -197,7 +197,7 @@ test("a session's calls can go over a bridge, whose window needs no proof", asyn
   assert.ok(session.isVerified);
 });
 
-test("a blocked window is told, with what helps in this browser", (t) => {
+test("a blocked window is an error with advice for the browser", (t) => {
   withGlobals(t, { open: () => null });
   assert.throws(() => new Bridge(URL), PopupBlocked);
 
@@ -208,7 +208,7 @@ test("a blocked window is told, with what helps in this browser", (t) => {
   assert.throws(() => new Bridge(URL), MixedContentBlocked);
 });
 
-test("each click tries one address, the last one that worked first", async (t) => {
+test("each click tries one address, starting with the one that worked last", async (t) => {
   const urls = ["http://localhost:3000", "http://localhost:26300", "http://localhost:26301"];
   const storage = memory({ "upstash-helper:at": urls[1] });
   const dead = new BridgeWindow(t, Infinity);

@@ -1,4 +1,4 @@
-/** What a page does with its access. */
+/** The client: databases, events, and the token. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -15,7 +15,7 @@ const SCOPES = ["connection:read", "databases:read"];
 /** @param {TestContext} t */
 async function connected(t) {
   const helper = await Helper.start(t);
-  const stored = JSON.stringify({ token: "uha_secret", wished: SCOPES, scopes: SCOPES });
+  const stored = JSON.stringify({ token: "uha_secret", requested: SCOPES, scopes: SCOPES });
   const storage = memory({ [`upstash-helper:${helper.url}`]: stored });
   const session = new Session({ url: helper.url, storage });
   await session.load();
@@ -43,7 +43,7 @@ test("the list of databases has all pages", async (t) => {
   );
 });
 
-test("a create whose answer is lost is repeated with the same key", async (t) => {
+test("a create is repeated with the same idempotency key after a lost response", async (t) => {
   const { helper, client } = await connected(t);
   helper.on("POST /v1/databases", { lost: true }, refused(409, "request_in_progress"), {
     status: 201,
@@ -59,7 +59,7 @@ test("a create whose answer is lost is repeated with the same key", async (t) =>
   assert.match(String(keys[0]), /^[0-9a-f]{32}$/);
 });
 
-test("a refused create is not repeated, and each create has a key of its own", async (t) => {
+test("a rejected create is not repeated, and each create has its own idempotency key", async (t) => {
   const { helper, client } = await connected(t);
   helper.on("POST /v1/databases", refused(422, "invalid_request"));
   const wanted = { name: "orders", primary_region: "us-east-1" };
@@ -73,7 +73,7 @@ test("a refused create is not repeated, and each create has a key of its own", a
   assert.notEqual(keys[0], "mine");
 });
 
-test("a read whose answer is lost is repeated once, a change never", async (t) => {
+test("a read is repeated once after a lost response, a change never", async (t) => {
   const { helper, client } = await connected(t);
   helper
     .on("GET /v1/databases/a%2Fb", { lost: true }, { json: { id: "a/b" } })
@@ -91,7 +91,7 @@ test("a read whose answer is lost is repeated once, a change never", async (t) =
   assert.equal(helper.seen("DELETE /v1/databases/1")[0].headers["if-match"], undefined);
 });
 
-test("credentials, variables and regions are read", async (t) => {
+test("credentials, variables, and regions are read", async (t) => {
   const { helper, client } = await connected(t);
   helper
     .on("GET /v1/databases/1/credentials", { json: { rest_token: "secret", env: { A: "b" } } })
@@ -102,7 +102,7 @@ test("credentials, variables and regions are read", async (t) => {
   assert.deepEqual(await client.regions(), [{ id: "us-east-1" }]);
 });
 
-test("events go on where the stream broke, until the page says stop", async (t) => {
+test("events continue after an interruption until the page aborts", async (t) => {
   const { helper, client } = await connected(t);
   helper.on(
     "GET /v1/events",
@@ -136,7 +136,7 @@ test("events go on where the stream broke, until the page says stop", async (t) 
   );
 });
 
-test("an event that says that access was revoked ends the stream and deletes the token", async (t) => {
+test("a revocation event ends the stream and deletes the token", async (t) => {
   const { helper, storage, client } = await connected(t);
   helper.on("GET /v1/events", { text: "event: revoked\ndata: {}\n\n" });
   let signedOut = 0;
@@ -163,7 +163,7 @@ test("a new token replaces the old one", async (t) => {
 
   assert.equal(helper.seen("GET /v1/token")[0].headers.authorization, "Bearer uha_next");
   assert.deepEqual(client.scopes, ["databases:read"]);
-  assert.deepEqual(JSON.parse([...storage.items.values()][0]).wished, SCOPES);
+  assert.deepEqual(JSON.parse([...storage.items.values()][0]).requested, SCOPES);
 });
 
 for (const [what, answer] of /** @type {const} */ ([

@@ -1,4 +1,4 @@
-/** The functions that a page calls, from the first click on. */
+/** The functions that a page calls. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -25,13 +25,13 @@ async function started(t) {
     .on("GET /v1/token", { json: { scopes: SCOPES } });
 }
 
-/** @param {Helper} helper @param {string[]} wished */
-function stored(helper, wished) {
-  const text = JSON.stringify({ token: "uha_old", wished, scopes: SCOPES });
+/** @param {Helper} helper @param {string[]} requested */
+function stored(helper, requested) {
+  const text = JSON.stringify({ token: "uha_old", requested, scopes: SCOPES });
   return memory({ [`upstash-helper:${helper.url}`]: text });
 }
 
-test("a new page requests access once and then resumes without asking", async (t) => {
+test("a new page requests access once and then resumes without a request", async (t) => {
   const helper = await started(t);
   const storage = memory();
   /** @type {string[]} */
@@ -48,7 +48,7 @@ test("a new page requests access once and then resumes without asking", async (t
   assert.equal(helper.seen("POST /v1/pairings").length, 1);
 });
 
-test("by default a page requests databases, and always what connecting needs", async (t) => {
+test("by default a page requests the database scopes, and always the connection scopes", async (t) => {
   const helper = await started(t);
   const asked = [];
   for (const scopes of [undefined, "", [], "databases:read, databases:delete"]) {
@@ -60,7 +60,7 @@ test("by default a page requests databases, and always what connecting needs", a
   assert.deepEqual(asked, [usual, usual, usual, ["databases:read", "databases:delete"]]);
 });
 
-test("a page that has access is not asked about again", async (t) => {
+test("a page with access sends no second access request", async (t) => {
   const helper = await started(t);
 
   await connectUpstash({ url: helper.url, storage: stored(helper, SCOPES), name: "Orders", scopes: "databases:read" });
@@ -68,7 +68,7 @@ test("a page that has access is not asked about again", async (t) => {
   assert.equal(helper.seen("POST /v1/pairings").length, 0);
 });
 
-test("a page that wants more than before requests it", async (t) => {
+test("a page that needs more scopes requests access again", async (t) => {
   const helper = await started(t);
 
   await connectUpstash({ url: helper.url, storage: stored(helper, SCOPES), name: "Orders", scopes: "upstash:write" });
@@ -76,7 +76,7 @@ test("a page that wants more than before requests it", async (t) => {
   assert.equal(helper.seen("POST /v1/pairings").length, 1);
 });
 
-test("a page whose access was revoked requests it again", async (t) => {
+test("a page whose access was revoked requests access again", async (t) => {
   const helper = await started(t);
   helper.on("GET /v1/token", refused(401, "invalid_token"));
 
@@ -85,7 +85,7 @@ test("a page whose access was revoked requests it again", async (t) => {
   assert.equal(helper.seen("POST /v1/pairings").length, 1);
 });
 
-test("a denied page keeps nothing", async (t) => {
+test("a denied page stores nothing", async (t) => {
   const helper = await started(t);
   helper.on("GET /v1/pairings/p1", { json: { state: "denied" } });
   const storage = memory();
@@ -95,7 +95,7 @@ test("a denied page keeps nothing", async (t) => {
   assert.equal(storage.items.size, 0);
 });
 
-test("without a helper nothing is asked", async (t) => {
+test("without a helper, no access is requested", async (t) => {
   const url = await nobody(t);
 
   await assert.rejects(connectUpstash({ url, storage: memory(), name: "Orders" }), HelperNotRunning);
@@ -103,21 +103,21 @@ test("without a helper nothing is asked", async (t) => {
   assert.equal(await isHelperRunning({ url }), false);
 });
 
-test("a page that never had access resumes to nothing, without a request", async (t) => {
+test("resume without a stored token returns null and sends no request", async (t) => {
   const helper = await started(t);
 
   assert.equal(await resumeUpstash({ url: helper.url, storage: memory() }), null);
   assert.deepEqual([helper.probes, helper.requests.length], [0, 0]);
 });
 
-test("a page whose access was revoked resumes to nothing", async (t) => {
+test("resume after a revocation returns null", async (t) => {
   const helper = await started(t);
   helper.on("GET /v1/token", refused(401, "invalid_token"));
 
   assert.equal(await resumeUpstash({ url: helper.url, storage: stored(helper, SCOPES) }), null);
 });
 
-test("a running helper is seen, and one that takes too long is not", async (t) => {
+test("a running helper is found, and one that takes too long is not", async (t) => {
   const helper = await started(t);
   assert.equal(await isHelperRunning({ url: helper.url }), true);
 

@@ -1,4 +1,4 @@
-/** Where the helper is, and whether it is the helper. */
+/** Finding and verifying the helper. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -20,11 +20,11 @@ import { Helper, memory, nobody, withGlobals } from "../support/helper.js";
 const FOUR = [3000, 26300, 26301, 26302].map((port) => `http://localhost:${port}`);
 const signal = new AbortController().signal;
 
-test("a page looks at the registered port first, and then at the helper's own", () => {
+test("the callback port is tried first, and then the helper's own ports", () => {
   assert.deepEqual(candidates(undefined, "https://app.example/connect.js"), FOUR);
 });
 
-test("a module that a helper served looks there", () => {
+test("a module that was loaded from a helper uses that helper", () => {
   for (const name of ["connect.js", "connect-core.js"]) {
     assert.deepEqual(candidates(undefined, `http://localhost:4000/${name}`), ["http://localhost:4000"]);
   }
@@ -32,7 +32,7 @@ test("a module that a helper served looks there", () => {
   assert.deepEqual(candidates(undefined, "http://app.example/connect.js"), FOUR);
 });
 
-test("the page's own server is not the helper", (t) => {
+test("the page's own origin is not tried", (t) => {
   withGlobals(t, { location: new URL("http://localhost:3000/tool") });
 
   assert.deepEqual(candidates(undefined, "http://localhost:3000/connect.js"), FOUR.slice(1));
@@ -45,7 +45,7 @@ test("a given address must be on this computer", () => {
   }
 });
 
-test("only a server that repeats the question is the helper", async (t) => {
+test("only a server that repeats the random value of the probe is a helper", async (t) => {
   const helper = await Helper.start(t);
   assert.equal(await isHelper(helper.url, signal), true);
 
@@ -55,21 +55,21 @@ test("only a server that repeats the question is the helper", async (t) => {
   assert.deepEqual(helper.requests, []);
 });
 
-test("the first address is asked alone while it answers quickly", async (t) => {
+test("only the first address is probed if it answers quickly", async (t) => {
   const [first, second] = [await Helper.start(t), await Helper.start(t)];
 
   assert.equal(await firstHelper([first.url, second.url]), first.url);
   assert.equal(second.probes, 0);
 });
 
-test("where another program has the first address, the next helper is found", async (t) => {
+test("the next helper is found if another program has the first address", async (t) => {
   const [other, helper] = [await Helper.start(t), await Helper.start(t)];
   other.proof = { isGiven: false, delay: 0 };
 
   assert.equal(await firstHelper([other.url, await nobody(t), helper.url]), helper.url);
 });
 
-test("a first address that is a little late still counts first", async (t) => {
+test("the first address is preferred even if it answers a little later", async (t) => {
   const [late, quick] = [await Helper.start(t), await Helper.start(t)];
   late.proof = { isGiven: true, delay: 400 };
 
@@ -77,7 +77,7 @@ test("a first address that is a little late still counts first", async (t) => {
   assert.equal(quick.probes, 1);
 });
 
-test("a first address that hangs does not hold up the others", async (t) => {
+test("a first address that hangs does not delay the others", async (t) => {
   const [hanging, quick] = [await Helper.start(t), await Helper.start(t)];
   hanging.proof = { isGiven: true, delay: 3000 };
   const began = Date.now();
@@ -86,11 +86,11 @@ test("a first address that hangs does not hold up the others", async (t) => {
   assert.ok(Date.now() - began < 2500);
 });
 
-test("where no helper is, none is found", async (t) => {
+test("without a helper, none is found", async (t) => {
   assert.equal(await firstHelper([await nobody(t), await nobody(t)]), null);
 });
 
-test("the address that worked last goes first", async (t) => {
+test("the address that worked last is tried first", async (t) => {
   const [usual, last] = [await Helper.start(t), await Helper.start(t)];
   const storage = memory({ "upstash-helper:at": last.url });
 
@@ -100,7 +100,7 @@ test("the address that worked last goes first", async (t) => {
   assert.deepEqual(startingWith(FOUR[2], FOUR), [FOUR[2], FOUR[0], FOUR[1], FOUR[3]]);
 });
 
-test("why nothing was found is told apart", async (t) => {
+test("the reasons for finding no helper are different errors", async (t) => {
   const url = await nobody(t);
   await assert.rejects(discover([url], memory()), (error) => {
     assert.ok(error instanceof HelperNotRunning);
@@ -117,7 +117,7 @@ test("why nothing was found is told apart", async (t) => {
   await assert.rejects(discover([url], memory()), MixedContentBlocked);
 });
 
-test("a page on the internet reports that the browser asks the user, and goes on with the answer", async (t) => {
+test("a page on the internet reports the browser's prompt, and continues after the user's answer", async (t) => {
   const helper = await Helper.start(t);
   helper.proof = { isGiven: true, delay: 700 };
   let state = "prompt";
@@ -135,7 +135,7 @@ test("a page on the internet reports that the browser asks the user, and goes on
   assert.deepEqual(steps, ["permission"]);
 });
 
-test("a user who dismisses the browser's prompt is not asked again for each address", async (t) => {
+test("a user who dismisses the browser's prompt is not asked again for the other addresses", async (t) => {
   const helpers = [await Helper.start(t), await Helper.start(t)];
   helpers[0].proof = { isGiven: true, delay: 600 };
   const query = async () => ({ state: "prompt" });

@@ -1,4 +1,4 @@
-/** What the browser allows. */
+/** Capabilities of the browser. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,7 +11,7 @@ import {
 } from "../../../daemon/upstash_helper/web/connect/environment.js";
 import { withGlobals } from "../support/helper.js";
 
-test("names of this computer are told from others", () => {
+test("loopback host names are recognized", () => {
   for (const name of ["localhost", "app.localhost", "127.0.0.1", "[::1]"]) assert.ok(isLoopback(name), name);
   for (const name of ["localhost.example", "127.0.0.2", "xlocalhost", "example.com", ""]) {
     assert.ok(!isLoopback(name), name);
@@ -32,7 +32,7 @@ for (const [address, expected] of /** @type {[string, boolean][]} */ ([
   });
 }
 
-test("the permission is read under the name that this browser knows", async (t) => {
+test("the permission is read by the name that the browser supports", async (t) => {
   /** @type {string[]} */
   const asked = [];
   const query = async (/** @type {{ name: string }} */ { name }) => {
@@ -46,7 +46,7 @@ test("the permission is read under the name that this browser knows", async (t) 
   assert.deepEqual(asked, ["loopback-network", "local-network-access"]);
 });
 
-test("a browser without that permission answers unknown", async (t) => {
+test("the state of an unsupported permission is unknown", async (t) => {
   withGlobals(t, { navigator: {} });
 
   assert.equal(await networkPermission(), "unknown");

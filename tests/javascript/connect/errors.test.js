@@ -1,4 +1,4 @@
-/** What becomes of the helper's refusals. */
+/** Errors for the API's problems. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -30,7 +30,7 @@ for (const [status, code, expected] of /** @type {[number, string, keyof typeof 
   });
 }
 
-test("any other problem keeps its code, status and text", async () => {
+test("any other problem keeps its code, status, and text", async () => {
   const error = await errors.errorOf(response(503, problem(503, "keyring_locked", { retry_after: 7 })));
 
   assert.ok(error instanceof errors.ApiError);
@@ -47,7 +47,7 @@ test("an answer of another program is recognized", async () => {
   }
 });
 
-test("a busy helper says when to try again", async () => {
+test("the error of a busy helper has the time after which to retry", async () => {
   const soon = await errors.errorOf(response(429, problem(429, "rate_limited", { retry_after: 30 })));
   const pending = await errors.errorOf(response(409, problem(409, "pairing_pending")));
 
@@ -65,7 +65,7 @@ test("a helper that is not running names the addresses and the command, and the 
   assert.match(next.help, /try again to check http:\/\/localhost:26300\. Otherwise, start it/);
 });
 
-test("every error has a code and a message, and most say what to do", () => {
+test("every error has a code and a message, and most have a help text", () => {
   const without = [new errors.Aborted()];
   const all = [
     new errors.PermissionDenied(),
@@ -76,7 +76,7 @@ test("every error has a code and a message, and most say what to do", () => {
     new errors.PairingExpired(),
     new errors.Blocked(),
     new errors.TokenRevoked(),
-    new errors.ConnectFailed("expired", ""),
+    new errors.ConnectFailed("expired"),
     new errors.AnswerLost(),
   ];
 

@@ -38,7 +38,7 @@ for (const [stream, events] of /** @type {[string, object[]][]} */ ([
   });
 }
 
-test("no body has no events, and a reader that stops cancels the stream", async () => {
+test("a response without a body has no events, and a reader that stops cancels the stream", async () => {
   for await (const event of serverSentEvents(null)) assert.fail(JSON.stringify(event));
 
   let isCanceled = false;

@@ -43,7 +43,7 @@ test("an approved page gets its token", async (t) => {
 
   await pair(session, REQUEST, { ...run, onCode: ({ userCode }) => codes.push(userCode) });
 
-  assert.deepEqual(session.stored, { token: "uha_new", wished: ["databases:read"], scopes: ["databases:read"] });
+  assert.deepEqual(session.stored, { token: "uha_new", requested: ["databases:read"], scopes: ["databases:read"] });
   assert.deepEqual(helper.seen("POST /v1/pairings")[0].body, REQUEST);
   assert.equal(helper.seen("POST /v1/pairings")[0].headers.authorization, undefined);
   assert.equal(helper.seen("GET /v1/pairings/p1").length, 2);
@@ -67,7 +67,7 @@ for (const [state, expected] of /** @type {const} */ ([
   });
 }
 
-test("a page that gives up withdraws its request", async (t) => {
+test("aborting withdraws the access request", async (t) => {
   const { helper, session } = await unpaired(t);
   helper.on("GET /v1/pairings/p1", { json: { state: "pending" } });
   const abort = new AbortController();
@@ -78,7 +78,7 @@ test("a page that gives up withdraws its request", async (t) => {
   assert.equal(helper.seen("DELETE /v1/pairings/p1")[0].headers.authorization, "Bearer poll");
 });
 
-test("a page that the user leaves withdraws its request", async (t) => {
+test("leaving the page withdraws the access request", async (t) => {
   const { helper, session } = await unpaired(t);
   const page = new EventTarget();
   withGlobals(t, {
@@ -99,7 +99,7 @@ test("a page that the user leaves withdraws its request", async (t) => {
   assert.equal(helper.seen("DELETE /v1/pairings/p1").length, 2);
 });
 
-test("a request of the page before a reload may still be pending for a moment", async (t) => {
+test("a request from before a reload may still be pending for a moment", async (t) => {
   const { helper, session } = await unpaired(t);
   helper
     .on("POST /v1/pairings", refused(409, "pairing_pending"), { status: 201, json: STARTED })
@@ -110,7 +110,7 @@ test("a request of the page before a reload may still be pending for a moment", 
   assert.equal(helper.seen("POST /v1/pairings").length, 2);
 });
 
-test("a request that stays pending, and a blocked page, are told", async (t) => {
+test("a pending earlier request and a blocked page are errors", async (t) => {
   const { helper, session } = await unpaired(t);
 
   helper.on("POST /v1/pairings", refused(409, "pairing_pending"));
@@ -122,7 +122,7 @@ test("a request that stays pending, and a blocked page, are told", async (t) => 
   assert.equal(helper.seen("POST /v1/pairings").length, 3);
 });
 
-test("a helper that restarts is waited for, a second between two tries", async (t) => {
+test("polling continues while the helper restarts, with a second between attempts", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   let tries = 0;
   const busy = new HelperBusy(problem(429, "rate_limited"), 1);
@@ -144,7 +144,7 @@ test("a helper that restarts is waited for, a second between two tries", async (
   assert.equal(await polled, "there");
 });
 
-test("a helper that stays away is given up after a minute; any other error at once", async (t) => {
+test("polling ends after a minute without the helper, and immediately after any other error", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const busy = new HelperBusy(problem(429, "rate_limited"), 1);
   let tries = 0;

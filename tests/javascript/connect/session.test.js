@@ -1,4 +1,4 @@
-/** The token: who gets it, where it is kept, and when it is deleted. */
+/** The session: sending, storing, and deleting the token. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,7 @@ import { Helper, memory, refused } from "../support/helper.js";
 
 /** @import { TestContext } from "node:test" */
 
-const STORED = { token: "uha_secret", wished: ["databases:read"], scopes: ["databases:read"] };
+const STORED = { token: "uha_secret", requested: ["databases:read"], scopes: ["databases:read"] };
 
 /** @param {TestContext} t */
 async function connected(t) {
@@ -53,7 +53,7 @@ test("a call may carry another token, or none", async (t) => {
   );
 });
 
-test("without a token nothing is sent", async (t) => {
+test("without a token, no request is sent", async (t) => {
   const helper = await Helper.start(t);
   const session = new Session({ url: helper.url, storage: memory() });
 
@@ -61,12 +61,12 @@ test("without a token nothing is sent", async (t) => {
   assert.deepEqual(helper.requests, []);
 });
 
-test("a token is kept for its address, which is tried first from then on", async (t) => {
+test("a token is stored for its address, which is tried first from then on", async (t) => {
   const helper = await Helper.start(t);
   const storage = memory();
   const session = new Session({ url: helper.url, storage, isDiscovered: true });
 
-  await session.keep({ token: "uha_new", wished: ["databases:read"], scopes: [] });
+  await session.keep({ token: "uha_new", requested: ["databases:read"], scopes: [] });
 
   assert.deepEqual(JSON.parse(storage.items.get(`upstash-helper:${helper.url}`) ?? ""), session.stored);
   assert.equal(storage.items.get("upstash-helper:at"), helper.url);
@@ -75,7 +75,7 @@ test("a token is kept for its address, which is tried first from then on", async
   assert.ok(!session.has("databases:read"));
 });
 
-test("what is stored may be damaged", async () => {
+test("invalid stored data counts as no token", async () => {
   for (const text of ["", "{", "null", '{"token": 7}', "[]"]) {
     const storage = memory({ "upstash-helper:http://localhost:1": text });
     const session = new Session({ url: "http://localhost:1", storage });
@@ -85,7 +85,19 @@ test("what is stored may be damaged", async () => {
   }
 });
 
-test("a token that the helper refuses is deleted", async (t) => {
+test("a token that an earlier version stored is still used", async () => {
+  const wished = ["databases:read", "databases:delete"];
+  const text = JSON.stringify({ token: "uha_old", wished, scopes: ["databases:read"] });
+  const storage = memory({ "upstash-helper:http://localhost:1": text });
+  const session = new Session({ url: "http://localhost:1", storage });
+  await session.load();
+
+  assert.equal(session.stored?.token, "uha_old");
+  assert.ok(session.hasRequested(["databases:read", "databases:delete"]));
+  assert.ok(!session.hasRequested(["databases:write"]));
+});
+
+test("a token that the helper rejects is deleted", async (t) => {
   const { helper, storage, session } = await connected(t);
   helper.on("GET /v1/token", refused(401, "invalid_token"));
   let forgotten = 0;
@@ -100,7 +112,7 @@ test("a token that the helper refuses is deleted", async (t) => {
   assert.equal(forgotten, 1);
 });
 
-test("a refused poll secret deletes no token", async (t) => {
+test("a rejected poll secret does not delete the token", async (t) => {
   const { helper, storage, session } = await connected(t);
   helper.on("GET /v1/pairings/1", refused(401, "invalid_token"));
 
@@ -109,7 +121,7 @@ test("a refused poll secret deletes no token", async (t) => {
   assert.equal(storage.items.size, 1);
 });
 
-test("a lost answer of a helper that is still there is told", async (t) => {
+test("a lost response is an AnswerLost error if the helper is still running", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("POST /v1/databases", { lost: true }).on("GET /v1/token", { json: {} });
 
@@ -119,7 +131,7 @@ test("a lost answer of a helper that is still there is told", async (t) => {
   assert.notEqual(session.stored, null);
 });
 
-test("a page whose access was revoked finds out, although it can read no other answer", async (t) => {
+test("a page whose access was revoked gets TokenRevoked although it can read no other response", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("GET /v1/databases", { lost: true }).on("GET /v1/token", refused(401, "invalid_token"));
 
@@ -128,7 +140,7 @@ test("a page whose access was revoked finds out, although it can read no other a
   assert.equal(session.stored, null);
 });
 
-test("a helper that was stopped is missed", async (t) => {
+test("a stopped helper is a HelperNotRunning error", async (t) => {
   const { helper, session } = await connected(t);
   await helper.stop();
 
@@ -150,7 +162,7 @@ test("another program that takes the port after a while gets no token", async (t
   assert.deepEqual(stranger.requests, []);
 });
 
-test("the helper is not asked for a proof again while it answers", async (t) => {
+test("the helper is not probed again while it responds", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("GET /v1/token", { json: {} });
   t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
@@ -166,7 +178,7 @@ test("the helper is not asked for a proof again while it answers", async (t) => 
   assert.equal(helper.probes, 1);
 });
 
-test("an answer of another program is not trusted, and the next call asks for a proof", async (t) => {
+test("after a response of another program, the next call probes again", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("GET /v1/token", { status: 404, json: "<html>" }, { json: {} });
 
@@ -180,17 +192,17 @@ test("an answer of another program is not trusted, and the next call asks for a 
   assert.equal(helper.probes, 1);
 });
 
-test("a page that comes back reads what it may do now", async (t) => {
+test("resume reads the current scopes", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("GET /v1/token", { json: { scopes: ["databases:read", "databases:write"] } });
 
   assert.equal(await session.resume(), true);
 
   assert.ok(session.has("databases:write"));
-  assert.deepEqual(session.stored?.wished, STORED.wished);
+  assert.deepEqual(session.stored?.requested, STORED.requested);
 });
 
-test("a page that comes back after its access was revoked has none", async (t) => {
+test("resume after a revocation returns false", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("GET /v1/token", refused(401, "invalid_token"));
 
@@ -199,7 +211,7 @@ test("a page that comes back after its access was revoked has none", async (t) =
   assert.equal(helper.requests.length, 1);
 });
 
-test("a storage that fails loses nothing while the page is open", async (t) => {
+test("a failing storage loses nothing while the page is open", async (t) => {
   const helper = await Helper.start(t);
   const full = {
     ...memory(),
@@ -212,7 +224,7 @@ test("a storage that fails loses nothing while the page is open", async (t) => {
   };
   const session = new Session({ url: helper.url, storage: full, isDiscovered: true });
 
-  await session.keep({ token: "uha_new", wished: [], scopes: ["databases:read"] });
+  await session.keep({ token: "uha_new", requested: [], scopes: ["databases:read"] });
   assert.ok(session.has("databases:read"));
   await session.forget();
   assert.equal(session.stored, null);

@@ -1,4 +1,4 @@
-/** Storages of all kinds. */
+/** Token storages. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,13 +22,13 @@ test("a storage may be asynchronous, and may fail", async () => {
   assert.equal(await read({ ...slow, getItem: () => Promise.reject(new Error("closed")) }, "key"), null);
 });
 
-test("without waiting, an asynchronous storage has nothing", () => {
+test("a synchronous read of an asynchronous storage returns nothing", () => {
   assert.equal(readNow(memory({ key: "kept" }), "key"), "kept");
   assert.equal(readNow(slow, "key"), null);
   assert.equal(readNow(broken, "key"), null);
 });
 
-test("the default is localStorage, and memory where that is blocked", (t) => {
+test("the default is localStorage, or memory if that is blocked", (t) => {
   const local = memory();
   withGlobals(t, { localStorage: local });
   assert.equal(defaultStorage(), local);

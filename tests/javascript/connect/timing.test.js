@@ -1,4 +1,4 @@
-/** Waiting, and giving up. */
+/** Pauses and timeouts. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -23,7 +23,7 @@ test("a pause ends when its time is up", async (t) => {
   assert.equal(isOver, true);
 });
 
-test("a pause is aborted, also by a signal that has aborted before", async () => {
+test("a pause is aborted by a signal, even by one that was aborted before", async () => {
   const abort = new AbortController();
   const paused = pause(LONG_MS, abort.signal);
   abort.abort();
@@ -50,7 +50,7 @@ for (const [what, event] of /** @type {[string, Event][]} */ ([
   });
 }
 
-test("messages of others end no pause", async (t) => {
+test("messages of other origins do not end a pause", async (t) => {
   const page = new EventTarget();
   withGlobals(t, {
     addEventListener: page.addEventListener.bind(page),
@@ -66,7 +66,7 @@ test("messages of others end no pause", async (t) => {
   await assert.rejects(paused, Aborted);
 });
 
-test("the first of several signals counts, and missing ones do not", () => {
+test("the first of several signals aborts, and missing signals are ignored", () => {
   const [first, second] = [new AbortController(), new AbortController()];
   const signal = anyOf(first.signal, undefined, second.signal);
 
@@ -79,6 +79,6 @@ test("the first of several signals counts, and missing ones do not", () => {
   assert.doesNotThrow(() => throwIfAborted(undefined));
 });
 
-test("what takes too long is told by false", async () => {
+test("a timeout resolves to false", async () => {
   assert.equal(await after(1), false);
 });

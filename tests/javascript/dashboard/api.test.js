@@ -1,4 +1,4 @@
-/** The dashboard's calls and its session. */
+/** The dashboard's API calls and session. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ import {
 import { Helper, refused } from "../support/helper.js";
 import { inPage } from "../support/page.js";
 
-test("the ticket leaves the address, and is exchanged for a session of this tab", async (t) => {
+test("the ticket is removed from the address and exchanged for a session of this tab", async (t) => {
   const helper = await Helper.start(t);
   helper.on("POST /v1/dashboard/sessions", { status: 201, json: { token: "uhs_1" } });
   for (const [hash, left] of [
@@ -33,7 +33,7 @@ test("the ticket leaves the address, and is exchanged for a session of this tab"
   assert.equal(helper.requests[0].headers.authorization, undefined);
 });
 
-test("without a ticket nothing is sent and the address stays", async (t) => {
+test("without a ticket, no request is sent and the address stays unchanged", async (t) => {
   const helper = await Helper.start(t);
   const { replaced } = inPage(t, helper, "#apps");
 
@@ -42,7 +42,7 @@ test("without a ticket nothing is sent and the address stays", async (t) => {
   assert.deepEqual([replaced, helper.requests], [[], []]);
 });
 
-test("a used ticket ends the session there was", async (t) => {
+test("a used ticket ends the current session", async (t) => {
   const helper = await Helper.start(t);
   helper.on("POST /v1/dashboard/sessions", refused(403, "invalid_ticket"));
   const { sessionStorage } = inPage(t, helper, "#ticket=old");
@@ -68,7 +68,7 @@ test("a call sends the session and JSON, and returns JSON", async (t) => {
   assert.equal(removal.headers["content-type"], undefined);
 });
 
-test("a problem keeps its code, text and fields", async (t) => {
+test("a problem keeps its code, text, and fields", async (t) => {
   const helper = await Helper.start(t);
   const errors = [{ pointer: "/name", detail: "Too long." }];
   helper.on("POST /v1/databases", refused(422, "invalid_request", { errors }));
@@ -83,7 +83,7 @@ test("a problem keeps its code, text and fields", async (t) => {
   assert.equal(messageOf("text"), "text");
 });
 
-test("a helper that does not respond is told, with the command that starts it", async (t) => {
+test("the error of a helper that does not respond has the command that starts it", async (t) => {
   const helper = await Helper.start(t);
   inPage(t, helper);
   await helper.stop();
@@ -91,7 +91,7 @@ test("a helper that does not respond is told, with the command that starts it", 
   await assert.rejects(call("GET", "/v1/apps"), { code: "unreachable", status: 0, message: /upstash-helper start$/ });
 });
 
-test("an answer that is no problem is told, too", async (t) => {
+test("an error response without problem details has a general message", async (t) => {
   const helper = await Helper.start(t);
   helper.on("GET /v1/apps", { status: 502, json: undefined });
   inPage(t, helper);
@@ -115,7 +115,7 @@ for (const code of ["invalid_token", "origin_mismatch"]) {
   });
 }
 
-test("a late refusal of an old session does not end the new one", async (t) => {
+test("a late rejection of an old session does not end the new one", async (t) => {
   const helper = await Helper.start(t);
   const { sessionStorage } = inPage(t, helper);
   sessionStorage.setItem("upstash-helper.session", "uhs_old");

@@ -12,7 +12,7 @@ const SQUARE = [
   [0, 10],
 ];
 
-test("a point is within an outline or not", () => {
+test("points inside and outside of an outline are recognized", () => {
   assert.ok(within(SQUARE, 5, 5));
   for (const [lon, lat] of [
     [-1, 5],
@@ -52,7 +52,7 @@ test("the chosen regions are drawn last, and unknown ones are left out", () => {
   ]);
 });
 
-test("a request that is repeated keeps its idempotency key, and a changed one has another", () => {
+test("a repeated request keeps its idempotency key, and a changed one gets a new key", () => {
   const keys = new IdempotencyKey();
   const [first, again, other] = [{ name: "a" }, { name: "a" }, { name: "b" }].map((body) => keys.keyFor(body));
 

@@ -1,4 +1,4 @@
-/** What the dashboard knows about the helper. */
+/** The dashboard's store. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { Store } from "../../../daemon/upstash_helper/web/dashboard/store.js";
 import { Helper, refused } from "../support/helper.js";
 import { inPage } from "../support/page.js";
 
-test("entries are loaded, and tell when they change", async (t) => {
+test("entries are loaded, and dispatch an event when they change", async (t) => {
   const helper = await Helper.start(t);
   helper.on("GET /v1/apps", { json: { apps: [] } }).on("GET /v1/regions", { json: { regions: [] } });
   inPage(t, helper);
@@ -50,7 +50,7 @@ test("all pages of the databases are loaded", async (t) => {
   );
 });
 
-test("what could not be loaded says why, and keeps what there was", async (t) => {
+test("an entry that cannot be loaded has the error and keeps its data", async (t) => {
   const helper = await Helper.start(t);
   helper.on("GET /v1/connection", { json: { state: "connected" } }, refused(503, "ledger_unavailable"));
   inPage(t, helper);
@@ -65,7 +65,7 @@ test("what could not be loaded says why, and keeps what there was", async (t) =>
   assert.equal(loading, false);
 });
 
-test("an answer that is older than an event is dropped", async (t) => {
+test("a response that is older than an event is dropped", async (t) => {
   const helper = await Helper.start(t);
   helper.on("GET /v1/connection", { json: { state: "disconnected" }, delay: 50 });
   inPage(t, helper);
@@ -78,7 +78,7 @@ test("an answer that is older than an event is dropped", async (t) => {
   assert.equal(store.get("connection").data?.state, "connected");
 });
 
-test("of two answers the later request counts, whatever comes first", async (t) => {
+test("the response to the later of two requests counts", async (t) => {
   const helper = await Helper.start(t);
   helper.on(
     "GET /v1/connection",

@@ -41,7 +41,7 @@ async function followed(t, enough, ...streams) {
   return { happened, resumed: helper.requests.map(({ headers }) => headers["last-event-id"]) };
 }
 
-test("events arrive, and after a break the stream resumes at the last one", async (t) => {
+test("the stream resumes at the last event after an interruption", async (t) => {
   const { happened, resumed } = await followed(
     t,
     6,
@@ -53,27 +53,27 @@ test("events arrive, and after a break the stream resumes at the last one", asyn
   assert.deepEqual(resumed.slice(0, 2), [undefined, "e1"]);
 });
 
-test("after a reset there is nothing to resume from, so everything may be out of date", async (t) => {
+test("after a reset, the stream does not resume, and reports that events may have been missed", async (t) => {
   const { happened, resumed } = await followed(t, 4, { text: "id: e1\nevent: reset\ndata: {}\n\n" }, { text: "" });
 
   assert.deepEqual(happened, ["up", ["reset", {}], "down", "up, missed"]);
   assert.deepEqual(resumed, [undefined, undefined]);
 });
 
-test("a helper that says goodbye ends the stream, whatever follows", async (t) => {
+test("a bye event ends the stream, whatever follows", async (t) => {
   const { happened } = await followed(t, 2, { text: "event: bye\ndata: {}\n\nevent: database\ndata: {}\n\n" });
 
   assert.deepEqual(happened, ["up", "down"]);
 });
 
-test("a refusal is no reason to say that the helper is gone, and is tried again", async (t) => {
+test("an error response does not count as a stopped helper, and is retried", async (t) => {
   const { happened, resumed } = await followed(t, 1, refused(429, "too_many_streams"), { text: "" });
 
   assert.deepEqual(happened, ["up"]);
   assert.equal(resumed.length, 2);
 });
 
-test("a session that is over ends it", async (t) => {
+test("the end of the session ends the stream", async (t) => {
   const helper = await Helper.start(t);
   helper.on("GET /v1/events", refused(401, "invalid_token"));
   inPage(t, helper).sessionStorage.setItem("upstash-helper.session", "uhs_1");

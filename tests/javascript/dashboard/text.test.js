@@ -1,8 +1,9 @@
-/** What the dashboard says. */
+/** The dashboard's texts. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { queryFor, targetText } from "../../../daemon/upstash_helper/web/dashboard/activity.js";
+import { lookOf, stepsToShow, waitingText } from "../../../daemon/upstash_helper/web/dashboard/connection_text.js";
 import { quoted } from "../../../daemon/upstash_helper/web/dashboard/credentials.js";
 import {
   actionText,
@@ -13,7 +14,6 @@ import {
   resultText,
   timeLeft,
 } from "../../../daemon/upstash_helper/web/dashboard/format.js";
-import { failureText, stateText, waitingText } from "../../../daemon/upstash_helper/web/dashboard/state_text.js";
 
 /** @import { Attempt, Connection } from "../../../daemon/upstash_helper/web/dashboard/openapi.js" */
 
@@ -43,7 +43,7 @@ for (const [seconds, expected] of /** @type {[number, string][]} */ ([
   });
 }
 
-test("a moment that is none is shown as it came", () => {
+test("an invalid timestamp is shown unchanged", () => {
   assert.equal(relative("soon"), "soon");
   assert.equal(exact("soon"), "soon");
   assert.match(exact(moment(0)), /2026/);
@@ -63,7 +63,7 @@ for (const [seconds, expected] of /** @type {[number, string][]} */ ([
   });
 }
 
-test("codes have words, and unknown ones are shown", () => {
+test("codes are shown as text, and unknown codes unchanged", () => {
   assert.equal(actionText("pairing.approve"), "Approved an app");
   assert.equal(actionText("something.new"), "something.new");
   assert.equal(resultText("ok"), "Done");
@@ -74,47 +74,40 @@ test("codes have words, and unknown ones are shown", () => {
   assert.equal(plural(2, "entry", "entries"), "2 entries");
 });
 
-test("every state of the connection has an icon, a title and, unless it is connected, a text", () => {
-  const states = /** @type {Connection["state"][]} */ ([
-    "disconnected",
-    "connecting",
-    "connected",
-    "needs_email",
-    "reconnect_required",
-    "keyring_locked",
-    "keyring_unavailable",
-    "port_conflict",
-  ]);
-  for (const state of states) {
-    const { icon, title, text } = stateText({ state });
+const STATES = /** @type {Connection["state"][]} */ ([
+  "disconnected",
+  "connecting",
+  "connected",
+  "needs_email",
+  "reconnect_required",
+  "keyring_locked",
+  "keyring_unavailable",
+  "port_conflict",
+]);
 
-    assert.match(icon, /^[a-z-]+$/);
-    assert.notEqual(title, state);
-    assert.equal(text === "", state === "connected", state);
-  }
+test("every state of the connection has an icon, and an unknown one has a neutral icon", () => {
+  for (const state of STATES) assert.notEqual(lookOf(state)[0], "info", state);
+
+  assert.deepEqual(lookOf("paused"), ["info", "quiet"]);
 });
 
-test("a state of a later helper is shown by its code", () => {
-  const later = /** @type {Connection} */ (/** @type {unknown} */ ({ state: "paused" }));
+test("next steps that have a button here are left out", () => {
+  const connect = { text: "Sign in again", command: "upstash-helper connect --force" };
+  const open = { text: "Open the dashboard", command: "upstash-helper open" };
+  const doctor = { text: "Diagnose the problem", command: "upstash-helper doctor" };
+  const setting = { text: "Set client_id" };
 
-  assert.deepEqual(stateText(later), { icon: "info", tone: "quiet", title: "paused", text: "", detail: undefined });
+  assert.deepEqual(stepsToShow([connect, open, doctor, setting]), [doctor, setting]);
+  assert.deepEqual(stepsToShow(undefined), []);
 });
 
-test("the helper's own detail is shown where it says more", () => {
-  const detail = "Details.";
-  assert.equal(stateText({ state: "keyring_locked", detail }).detail, detail);
-  assert.equal(stateText({ state: "disconnected", detail }).detail, undefined);
-});
-
-test("a failed sign-in says why, and one that waits points to the form", () => {
-  /** @type {Attempt} */
-  const attempt = { attempt_id: "a", state: "failed", expires_at: "", reason: "access_denied" };
-  assert.equal(failureText(attempt), "access_denied");
-  assert.equal(failureText({ ...attempt, detail: "You canceled." }), "You canceled.");
-  assert.equal(failureText({ ...attempt, reason: undefined }), "");
-
+test("a sign-in that waits for its address points to the form", () => {
   const detail = "Copy the address and run: upstash-helper connect --paste";
+  /** @type {Attempt} */
+  const attempt = { attempt_id: "a", state: "pending", expires_at: "" };
+
   assert.equal(waitingText({ ...attempt, detail }), "Copy the address and paste it into the field below.");
+  assert.equal(waitingText(attempt), "");
 });
 
 test("activity is filtered by app and time", () => {
@@ -122,7 +115,7 @@ test("activity is filtered by app and time", () => {
   assert.equal(queryFor("owner", "3600", NOW).toString(), "page_size=50&app=owner&since=2026-06-01T11%3A00%3A00.000Z");
 });
 
-test("what an entry is about has the name that the user knows", () => {
+test("the target of an activity entry is shown by its name", () => {
   const names = new Map([["db-1", "orders"]]);
 
   assert.equal(targetText("db-1", names), "orders");

@@ -1,4 +1,4 @@
-/** Which messages of a page the bridge relays. */
+/** Validation of the requests that the bridge relays. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-/** A real HTTP server that stands in for the daemon: it proves to be a helper, and answers as a test wants it to. */
+/** A real HTTP server in place of the daemon: it answers probes as a helper does, and other requests as a test sets. */
 
 import { createServer } from "node:http";
 

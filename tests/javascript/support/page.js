@@ -1,4 +1,4 @@
-/** What a page has and Node has not, so far as the dashboard's modules without a document need it. */
+/** The browser globals that the dashboard's modules without a document need in Node. */
 
 import { memory, withGlobals } from "./helper.js";
 

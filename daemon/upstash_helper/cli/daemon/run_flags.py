@@ -139,7 +139,7 @@ def parse_flags(arguments: Sequence[str], *, switches: frozenset[str]) -> Parsed
 def _next_value(name: str, remaining: Iterator[str], known: set[str]) -> str:
     value = next(remaining, None)
     if value is None or value.partition("=")[0] in known:
-        raise RunUsageError(f"Option {name!r} requires a value.")
+        raise RunUsageError(f"Option {name!r} requires an argument.")
     return value
 
 

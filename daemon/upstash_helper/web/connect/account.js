@@ -17,7 +17,7 @@ const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "
 
 /** @typedef {Connection & { state: "connected" }} AlreadyConnected */
 /** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
-/** @typedef {{ state: string, reason: string, detail: string }} Attempt */
+/** @typedef {{ state: string, reason?: string, title?: string, detail?: string }} Attempt */
 
 /**
  * Connect an account, if none is, and return the connection; null if the page may not read it.
@@ -34,7 +34,7 @@ export async function connectAccount(session, run) {
     run.window.close();
     return connection;
   }
-  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection.detail ?? "");
+  if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection);
   const started = await start(session, signal);
   if (started.state === "connected") {
     run.window.close();
@@ -60,7 +60,7 @@ async function start(session, signal) {
   } catch (error) {
     // Where the callback port is opened only for a sign-in, only now is it known that another program has it.
     if (!(error instanceof ApiError) || !STUCK.has(error.code)) throw error;
-    throw new ConnectFailed(error.code, error.message);
+    throw new ConnectFailed(error.code, error.problem);
   }
 }
 
@@ -108,8 +108,9 @@ async function completed(session, attemptId, url, run) {
   for (;;) {
     const attempt = await whileAway(() => readAttempt(session, attemptId, run.signal), run.signal);
     if (attempt.state === "succeeded") return;
-    if (attempt.state === "failed") throw new ConnectFailed(attempt.reason, attempt.detail);
-    if (attempt.state === "expired") throw new ConnectFailed("expired", "The sign-in took too long.");
+    if (attempt.state === "failed" || attempt.state === "expired") {
+      throw new ConnectFailed(attempt.reason ?? attempt.state, attempt);
+    }
     if (attempt.state === "exchanging") report("connecting");
     else if (run.window.seemsClosed) {
       looksClosed += 1;
@@ -130,6 +131,7 @@ async function readAttempt(session, attemptId, signal) {
     return await session.call("GET", `/v1/connection/attempts/${attemptId}`, { signal });
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== "attempt_not_found") throw error;
-    throw new ConnectFailed("helper_restarted", "upstash-helper was restarted during the sign-in.");
+    // The helper forgets sign-ins when it stops.
+    throw new ConnectFailed("helper_restarted", { title: "upstash-helper was restarted during the sign-in" });
   }
 }

@@ -136,10 +136,10 @@ export class UpstashClient {
 
   /** Replace the token with a new one. The old one stops working. @returns {Promise<void>} */
   async rotate() {
-    const wished = this.#session.stored?.wished ?? [];
+    const requested = this.#session.stored?.requested ?? [];
     /** @type {{ token: string, scopes: Scope[] }} */
     const { token, scopes } = await this.#session.call("POST", "/v1/token/rotate");
-    await this.#session.keep({ token, wished, scopes });
+    await this.#session.keep({ token, requested, scopes });
   }
 
   /** Give the token back. The account stays connected for other apps. @returns {Promise<void>} */

@@ -13,15 +13,15 @@ import { directly, randomKey } from "./transport.js";
 const PORTS = [3000, 26300, 26301, 26302];
 /** The paths at which a helper serves this module. */
 const SERVED_AT = new Set(["/connect.js", "/connect-core.js"]);
-/** Any page may read it before it has access. Its status is 200, so that the question leaves no error in the console. */
+/** A resource that any page may read without access. Its status is 200, so that the probe logs no error. */
 const PROBE = "/connect.d.ts";
 /**
- * The header in which the helper repeats the question. A server that answers every path with its own page does not, nor
- * does one that has a copy of the file, nor a cache.
+ * The header in which the helper returns the random value of the probe. Servers that answer every path with the same
+ * page, servers with a copy of the file, and caches do not send it.
  */
 const PROOF = "upstash-helper-probe";
 export const PROBE_MS = 8_000;
-/** How long the first address is tried alone: nobody may listen at the others, which every console reports. */
+/** How long only the first address is tried: browsers log an error for each port without a listener. */
 const HEAD_START_MS = 250;
 /** How long an address that has proved to be a helper's waits for those that come before it. */
 const GRACE_MS = 500;
@@ -55,16 +55,16 @@ function loopbackOrigin(url) {
 }
 
 /**
- * Return whether the helper answers at `url`. It is sent nothing but the question.
+ * Return whether the helper answers at `url`. Only the probe is sent.
  *
  * @param {string} url
  * @param {AbortSignal} signal
  */
 export async function isHelper(url, signal) {
-  const question = randomKey();
+  const value = randomKey();
   try {
-    const response = await directly(url)(`${PROBE}?probe=${question}`, { signal });
-    return response.ok && response.headers.get(PROOF) === question;
+    const response = await directly(url)(`${PROBE}?probe=${value}`, { signal });
+    return response.ok && response.headers.get(PROOF) === value;
   } catch {
     return false;
   }

@@ -13,7 +13,7 @@ export class UpstashHelperError extends Error {
   constructor(code, message, help = "", options = undefined) {
     super(message, options);
     this.name = new.target.name;
-    /** Stable: programs tell errors apart by it. @readonly @type {string} */
+    /** Stable: programs distinguish errors by it. @readonly @type {string} */
     this.code = code;
     /** What to do about it, for a person. May be empty. @readonly @type {string} */
     this.help = help;
@@ -151,11 +151,11 @@ export class TokenRevoked extends UpstashHelperError {
   }
 }
 
-/** `connect_failed`: the account was not connected. */
+/** `connect_failed`: the account was not connected. The message and the help are the helper's own texts. */
 export class ConnectFailed extends UpstashHelperError {
-  /** @param {string} reason @param {string} detail */
-  constructor(reason, detail) {
-    super("connect_failed", detail || "The account was not connected.", "Try again.");
+  /** @param {string} reason @param {{ title?: string, detail?: string }} [text] */
+  constructor(reason, { title = "The account was not connected", detail } = {}) {
+    super("connect_failed", `${title}.`, detail || "Try again.");
     /** Stable, such as `access_denied`, `expired`, `helper_restarted`. @readonly @type {string} */
     this.reason = reason;
   }

@@ -56,7 +56,7 @@ export async function pair(session, request, run) {
     await approval(session, path, options, pairing.interval, code.expiresAt);
     /** @type {{ token: string, scopes: Scope[] }} */
     const granted = await session.call("POST", `${path}/token`, options);
-    await session.keep({ token: granted.token, wished: request.scopes, scopes: granted.scopes });
+    await session.keep({ token: granted.token, requested: request.scopes, scopes: granted.scopes });
   } catch (error) {
     await withdraw();
     throw error;

@@ -14,10 +14,10 @@ const CALL_MS = 60_000;
 const TRUSTED_MS = 10_000;
 
 /**
- * What is stored for a helper's address. `wished` are the scopes that were requested: those that the user denied then
- * are not requested again. Pages keep this, so its names cannot change.
+ * What is stored for a helper's address. `requested` are the scopes that were requested: those that the user denied then
+ * are not requested again. It stays in browsers for long, so a change of its fields must read what is stored already.
  *
- * @typedef {{ token: string, wished: string[], scopes: Scope[] }} StoredToken
+ * @typedef {{ token: string, requested: string[], scopes: Scope[] }} StoredToken
  */
 
 /**
@@ -55,7 +55,9 @@ export class Session {
   async load() {
     try {
       const stored = JSON.parse((await read(this.storage, this.#key)) ?? "null");
-      this.stored = typeof stored?.token === "string" ? stored : null;
+      // Pages have tokens of earlier versions, which named the requested scopes `wished`.
+      this.stored =
+        typeof stored?.token === "string" ? { ...stored, requested: stored.requested ?? stored.wished } : null;
     } catch {
       this.stored = null;
     }
@@ -103,7 +105,7 @@ export class Session {
   /** Return whether all of `scopes` were requested before. @param {readonly string[]} scopes */
   hasRequested(scopes) {
     const { stored } = this;
-    return stored !== null && scopes.every((scope) => stored.wished.includes(scope));
+    return stored !== null && scopes.every((scope) => stored.requested.includes(scope));
   }
 
   /**

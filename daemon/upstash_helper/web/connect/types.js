@@ -97,7 +97,9 @@
 /**
  * @typedef {object} Connection
  * @property {ConnectionState} state
- * @property {string} [detail] What to do, where there is something to do.
+ * @property {string} [title] The state in a few words for a person.
+ * @property {string} [detail] What is wrong, in sentences for a person; absent if nothing is.
+ * @property {{ text: string, command?: string }[]} [next_steps] What the user can do, the most helpful first.
  * @property {{ email: string } | null} account
  * @property {"oauth" | "api_key" | null} method
  * @property {string | null} since RFC 3339, UTC.
@@ -193,7 +195,7 @@
  *
  * @typedef {{ id: string } & (
  *   | { type: "connection", data: Connection }
- *   | { type: "attempt", data: { attempt_id: string, state: string, reason?: string, detail?: string } }
+ *   | { type: "attempt", data: { attempt_id: string, state: string, title?: string, reason?: string, detail?: string } }
  *   | { type: "database", data: { change: "created" | "changed" | "deleted", id: string, name: string | null } }
  *   | { type: "reset", data: object }
  * )} HelperEvent

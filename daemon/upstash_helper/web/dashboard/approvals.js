@@ -1,4 +1,4 @@
-/** The apps that request access, above every section: first who an app is, then what it says about itself. */
+/** Access requests, above every section: first the verified identity of an app, then what it claims about itself. */
 
 import { call, messageOf } from "./api.js";
 import { confirm } from "./dialogs.js";
@@ -15,11 +15,11 @@ import { announce, busy, button, notice, untrusted } from "./ui.js";
  */
 const SETTLE_MS = 900;
 
-/** Scopes that can destroy, spend or reveal something. They are marked, so that they stand out. */
+/** Scopes that can destroy, spend or reveal something. They are emphasized. */
 const STRONG = new Set(["databases:delete", "databases:credentials", "upstash:read", "upstash:write"]);
 
-/** What to say of a request that was decided elsewhere. */
-const ELSEWHERE = {
+/** The notice for a request that was decided elsewhere. */
+const DECIDED_ELSEWHERE = {
   pending: "",
   approved: "was allowed somewhere else",
   denied: "was denied somewhere else",
@@ -72,7 +72,7 @@ export class Approvals {
     if (pairing.state === "approved") void this.#store.load("apps");
     if (pairing.state === "denied") void this.#store.load("blocks");
     if (pairing.state === "pending" || !wasShown || this.#own.has(pairing.id)) return;
-    notice(`${pairing.identity.shown} ${ELSEWHERE[pairing.state]}.`, "info");
+    notice(`${pairing.identity.shown} ${DECIDED_ELSEWHERE[pairing.state]}.`, "info");
   }
 
   #show() {
@@ -96,16 +96,16 @@ export class Approvals {
     // A user who has just opened the dashboard came to decide. Later, nothing takes the focus away from the user.
     const isIdle = document.activeElement === document.body;
     if (this.#isFirst && wasEmpty && pairings.length > 0 && isIdle) this.#focus();
-    else for (const it of fresh) this.#tell(it);
+    else for (const it of fresh) this.#announce(it);
     this.#isFirst = false;
   }
 
   /**
-   * Say that an app requests access: always to a screen reader, and to everyone where the request is out of sight.
+   * Announce an access request: always to screen readers, and to everyone if the request is out of sight.
    *
    * @param {Pairing} it
    */
-  #tell(it) {
+  #announce(it) {
     const text = `${it.identity.shown} wants access to your Upstash account. Its code is ${it.user_code}.`;
     const { top, bottom } = this.#section.getBoundingClientRect();
     const isVisible = !document.querySelector("dialog[open]") && bottom > 0 && top < innerHeight;
@@ -225,7 +225,7 @@ export class Approvals {
    * @param {Pairing} it
    * @param {HTMLElement} place
    * @param {"approve" | "deny"} decision
-   * @param {string} done What to say then.
+   * @param {string} done The notice for a success.
    * @param {Approve} [body]
    */
   async #decide(it, place, decision, done, body) {
@@ -271,7 +271,7 @@ function pathOf(it, decision) {
 }
 
 /**
- * Return who an app is: first what is verified, then what the app says about itself.
+ * Return the identity of an app: first what is verified, then what the app claims about itself.
  *
  * @param {Pairing} it
  * @param {string} id The id of the heading.

@@ -133,7 +133,7 @@ function expiry({ expires_at: at }) {
 
 /** @param {App} it */
 function granted(it) {
-  const all = "Read the passwords and tokens of all your databases, not only of those that it created";
+  const all = "Read the passwords and tokens of all your databases, not only of those that the app created";
   return [...it.scopes.map(({ meaning }) => meaning), ...(it.all_databases ? [all] : [])];
 }
 

@@ -1,14 +1,14 @@
 /** The connection card: the state of the connection, and what can be done about it. */
 
 import { call, messageOf } from "./api.js";
+import { lookOf, stepsToShow, waitingText } from "./connection_text.js";
 import { confirm, open } from "./dialogs.js";
 import { fill, h, icon } from "./dom.js";
 import { exact } from "./format.js";
 import { addressForm, connectButton, emailForm, useKey } from "./sign_in.js";
-import { failureText, SIGN_IN_FAILED, stateText, waitingText } from "./state_text.js";
-import { badge, button, callout, copy, facts, notice, time } from "./ui.js";
+import { button, callout, copy, facts, notice, time } from "./ui.js";
 
-/** @import { Attempt, Connection, Disconnected } from "./openapi.js" */
+/** @import { Attempt, Connection, Disconnected, NextStep } from "./openapi.js" */
 /** @import { Store } from "./store.js" */
 
 const CONSOLE = "https://console.upstash.com/account/api";
@@ -37,26 +37,24 @@ export function connectionCard(card, store) {
  * @param {HTMLElement | null} error
  */
 function draw(card, store, connection, error) {
-  const { state, account, attempt } = connection;
-  const text = stateText(connection);
-  const isConnected = state === "connected";
-  const title = account && isConnected ? h("span", { class: "cut", title: account.email }, account.email) : text.title;
+  const { state, title, detail, next_steps: steps, attempt } = connection;
+  const [glyph, tone] = lookOf(state);
   fill(
     card,
     error,
     h(
       "div",
       { class: "connection-head" },
-      h("div", { class: `mark ${text.tone}${state === "connecting" ? " turning" : ""}` }, icon(text.icon)),
+      h("div", { class: `mark ${tone}${state === "connecting" ? " turning" : ""}` }, icon(glyph)),
       h(
         "div",
         { class: "grow" },
-        h("h2", {}, title),
-        h("p", {}, isConnected ? badge("Connected", "ok", "check") : text.text),
+        h("h2", { class: "wrap" }, title),
+        detail && h("p", { class: "wrap" }, detail),
+        stepList(steps),
       ),
     ),
-    text.detail && h("p", { class: "hint wrap" }, text.detail),
-    isConnected && about(connection),
+    state === "connected" && about(connection),
     attempt && lastAttempt(attempt, state),
     state === "needs_email" && emailForm(store),
     actions(store, connection),
@@ -69,7 +67,7 @@ function about({ method, since, api_key_name: keyName, credential_store: credent
     ["Signed in", method === "api_key" ? "With an API key from the console" : "Through Upstash, in the browser"],
     ["Since", since ? h("span", { title: exact(since) }, time(since)) : null],
     ["API key", keyName ? h("span", { class: "wrap" }, keyName) : null],
-    ["Kept in", credentialStore?.kind ?? null],
+    ["Stored in", credentialStore?.kind ?? null],
   ]);
 }
 
@@ -86,7 +84,19 @@ function lastAttempt(attempt, state) {
   }
   const hasFailed = attempt.state === "failed" || attempt.state === "expired";
   if (state === "connected" || !hasFailed || attempt.reason === "cancelled") return null;
-  return callout("bad", h("p", { class: "strong" }, SIGN_IN_FAILED), h("p", {}, failureText(attempt)));
+  const { title, detail, next_steps: steps } = attempt;
+  const tone = attempt.reason === "access_denied" ? "info" : "bad"; // the user's own decision is no error
+  return callout(tone, h("p", { class: "strong" }, title), detail && h("p", {}, detail), stepList(steps));
+}
+
+/** Return what the user can do outside of the dashboard. @param {NextStep[] | undefined} steps */
+function stepList(steps) {
+  const shown = stepsToShow(steps);
+  if (shown.length === 0) return null;
+  /** @param {NextStep} step */
+  const line = ({ text, command }) =>
+    h("p", { class: "wrap" }, command ? [`${text}: `, h("code", {}, command)] : `${text}.`);
+  return h("div", { class: "steps" }, shown.map(line));
 }
 
 /**

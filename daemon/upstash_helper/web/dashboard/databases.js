@@ -7,7 +7,7 @@ import { PLANS, plural } from "./format.js";
 import { head } from "./shell.js";
 import { badge, button, empty, showSlot, skeletonList, time } from "./ui.js";
 
-/** @import { Database } from "./openapi.js" */
+/** @import { Connection, Database } from "./openapi.js" */
 /** @import { View } from "./shell.js" */
 /** @import { Store } from "./store.js" */
 
@@ -45,7 +45,7 @@ export const databases = {
       create.hidden = !isConnected;
       if (connection && !isConnected) {
         tools.hidden = true;
-        fill(place, notConnected());
+        fill(place, notConnected(connection));
         return;
       }
       showSlot(
@@ -98,9 +98,11 @@ function matching(rows, wanted) {
   );
 }
 
-function notConnected() {
-  const link = h("a", { class: "button primary", href: "#overview" }, h("span", {}, "Connect Upstash"));
-  return empty("plug", "No account is connected", "Connect your Upstash account to see its databases.", link);
+/** @param {Connection} connection */
+function notConnected({ state, title = "", detail }) {
+  const label = state === "disconnected" ? "Connect Upstash" : "Go to the connection";
+  const link = h("a", { class: "button primary", href: "#overview" }, h("span", {}, label));
+  return empty("plug", title, detail ?? "Connect your Upstash account to see its databases.", link);
 }
 
 /** @param {Store} store */

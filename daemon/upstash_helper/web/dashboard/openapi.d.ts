@@ -13,7 +13,7 @@ export interface App {
   id: string;
   name: string;
   identity: Identity;
-  scopes: Array<WishedScope>;
+  scopes: Array<RequestedScope>;
   all_databases: boolean;
   created_at: string;
   last_used_at: string;
@@ -31,19 +31,15 @@ export interface Approve {
   once?: boolean;
 }
 
-export interface AskPairing {
-  name: string;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
-  reason?: string;
-}
-
 export interface Attempt {
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
   waiting?: "no_callback";
+  title?: string;
   reason?: string;
   detail?: string;
+  next_steps?: Array<NextStep>;
 }
 
 export interface AuditEntry {
@@ -96,7 +92,9 @@ export interface Connect {
 
 export interface Connection {
   state: "connected" | "connecting" | "disconnected" | "keyring_locked" | "keyring_unavailable" | "needs_email" | "port_conflict" | "reconnect_required";
+  title?: string;
   detail?: string;
+  next_steps?: Array<NextStep>;
   account?: Account | null;
   method?: "api_key" | "oauth" | null;
   since?: string | null;
@@ -239,12 +237,17 @@ export interface NewToken {
   expires_at: string | null;
 }
 
+export interface NextStep {
+  text: string;
+  command?: string;
+}
+
 export interface Pairing {
   id: string;
   identity: Identity;
   claimed_name: string;
   user_code: string;
-  scopes: Array<WishedScope>;
+  scopes: Array<RequestedScope>;
   reason: string;
   state: "approved" | "denied" | "expired" | "pending";
   all_databases_meaning: string | null;
@@ -254,6 +257,12 @@ export interface Pairing {
 
 export interface PairingList {
   pairings: Array<Pairing>;
+}
+
+export interface PairingRequest {
+  name: string;
+  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  reason?: string;
 }
 
 export interface PairingStatus {
@@ -295,13 +304,20 @@ export interface RenameApp {
   name: string;
 }
 
+export interface RequestedScope {
+  scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
+  meaning: string;
+}
+
 export interface StartedAttempt {
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
   waiting?: "no_callback";
+  title?: string;
   reason?: string;
   detail?: string;
+  next_steps?: Array<NextStep>;
   authorization_url: string;
   browser_opened?: boolean;
   joined?: boolean;
@@ -331,9 +347,4 @@ export interface TrayStatus {
   backend?: string | null;
   notifies?: boolean;
   since?: string | null;
-}
-
-export interface WishedScope {
-  scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
-  meaning: string;
 }

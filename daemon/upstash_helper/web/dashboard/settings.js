@@ -9,7 +9,7 @@ import { badge, busy, button, callout, copy, facts, showSlot, skeleton } from ".
 /** @import { Child, IconName } from "./dom.js" */
 /** @import { DaemonStatus, TrayStatus } from "./openapi.js" */
 /** @import { View } from "./shell.js" */
-/** @import { Tone } from "./state_text.js" */
+/** @import { Tone } from "./connection_text.js" */
 
 /** @typedef {Record<string, [text: string, tone: Tone]>} StateTexts */
 
@@ -49,7 +49,7 @@ export const settings = {
     const end = button("End session", { icon: "door", action: "end", onclick: () => busy(end, endSession) });
     const place = h("div", { class: "cards health" });
     root.append(
-      head("Settings and health", "The state of the helper, and where it keeps things.", refresh),
+      head("Settings and health", "The state of the helper and of the parts that it depends on.", refresh),
       place,
       h(
         "section",

@@ -1,4 +1,4 @@
-/** What the page knows about the helper. Each entry has its data, or why there is none, and an event when it changes. */
+/** The data that the dashboard shows. Each entry has its data or an error, and an event when it changes. */
 
 import { call } from "./api.js";
 

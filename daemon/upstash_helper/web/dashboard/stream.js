@@ -64,7 +64,7 @@ export class Stream {
         await this.#follow(signal);
       } catch (error) {
         if (error instanceof ApiError && error.status === 401) return; // the session is over
-        // An answer, such as that there are too many streams, is no reason to say that the helper is gone.
+        // An error response, such as for too many streams, does not mean that the helper is gone.
         isRefused = error instanceof ApiError && error.status > 0;
       }
       if (signal.aborted) return;

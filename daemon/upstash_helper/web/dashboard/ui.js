@@ -5,7 +5,7 @@ import { fill, find, h, icon, topDialog } from "./dom.js";
 import { exact, relative } from "./format.js";
 
 /** @import { Child, IconName } from "./dom.js" */
-/** @import { Tone } from "./state_text.js" */
+/** @import { Tone } from "./connection_text.js" */
 /** @import { Slot } from "./store.js" */
 
 /**
@@ -232,11 +232,11 @@ export function notice(text, tone = "ok") {
   setTimeout(dismiss, { ok: 4000, info: 8000, bad: 12_000 }[tone]);
 }
 
-/** Tell only a screen reader what everyone else sees. @param {string} text */
+/** Announce to screen readers what is visible to others. @param {string} text */
 export function announce(text) {
-  const said = h("div", { class: "unseen" }, text);
-  noticePlace().append(said);
-  setTimeout(() => said.remove(), 5000);
+  const announcement = h("div", { class: "unseen" }, text);
+  noticePlace().append(announcement);
+  setTimeout(() => announcement.remove(), 5000);
 }
 
 /** Return the place for notices. It must be there before the first one, or that is not read aloud. */

@@ -1,5 +1,5 @@
 /**
- * The pages of a sign-in: tell the app that waits for it, follow it to its end, close the window.
+ * The result pages of a sign-in: notify the app that waits for it, follow the attempt, close the window.
  *
  * The page is complete without this module. The data attributes of <main> have what the module needs: the attempt (which
  * is no secret), its state, the origins of the apps that asked for it, and after how many seconds the window may close.
@@ -9,7 +9,7 @@ const CHANNEL = "upstash-helper";
 const UNSETTLED = new Set(["pending", "exchanging"]);
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 2000;
-/** After how many failed requests in a row the user is told. */
+/** After how many failed requests in a row the page shows that the helper does not respond. */
 const QUIET_FAILURES = 4;
 
 const main = find("main");
@@ -48,13 +48,13 @@ function element(name, text = "", attributes = {}) {
 
 /** Have a screen reader read a text. @param {string} text */
 function announce(text) {
-  find(".said").textContent = text;
+  find(".announcer").textContent = text;
 }
 
-// --- telling ---------------------------------------------------------------------------------------------------------
+// --- messages --------------------------------------------------------------------------------------------------------
 
-/** Tell the opener, and the helper's own pages, that there is news. The message has nothing that could be misused. */
-function tell() {
+/** Notify the opener and the helper's own pages of the state. The message has nothing that could be misused. */
+function notify() {
   const { attempt, state } = main.dataset;
   if (!attempt) return;
   const message = { type: "upstash-helper", attempt, state };
@@ -91,9 +91,10 @@ async function follow() {
     const { attempt = "", state } = main.dataset;
     try {
       const answer = await fetch(`/attempts/${encodeURIComponent(attempt)}/state`);
-      if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
+      // Before the next page is shown, which has its own text there.
       if (failures >= QUIET_FAILURES) closing().replaceChildren();
       failures = 0;
+      if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
     } catch {
       failures += 1;
       if (failures === QUIET_FAILURES) closing().replaceChildren("The helper is not responding. Is it running?");
@@ -223,7 +224,7 @@ async function removeForeignWorkers() {
 /** Add what each page can do with a script. */
 function enhance() {
   offerCopies();
-  tell();
+  notify();
   closeSoon();
 }
 

@@ -1,4 +1,4 @@
-"""Every page of a sign-in, as the daemon renders it, for looking at and for axe."""
+"""Every result page of a sign-in, as the daemon renders it, for screenshots and accessibility checks."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ DETAIL = "Upstash answered with status 503 and said “Service Unavailable”. C
 
 
 def failed(reason: FailureReason) -> Failed:
-    """Return an attempt that failed for ``reason``."""
+    """Return an attempt that failed with ``reason``."""
     return Failed(id="a", expires_at=0.0, reason=reason, detail=DETAIL)
 
 
 def page_of(attempt: Attempt, status: ConnectionStatus = DISCONNECTED, *requesters: Caller) -> Page:
-    """Return the page of ``attempt``."""
+    """Return the result page of ``attempt``."""
     return outcome.outcome(attempt, status, requesters)
 
 
 def pages() -> dict[str, Page]:
-    """Return all pages by name."""
+    """Return all result pages by name."""
     exchanging = Exchanging(id="exchanging", authorization_url="", expires_at=0.0)
     succeeded = Succeeded(id="a", expires_at=0.0)
     pending = Pending(
@@ -82,12 +82,12 @@ def pages() -> dict[str, Page]:
 
 
 @contextlib.asynccontextmanager
-async def gallery() -> AsyncIterator[Site]:
-    """Serve the pages by their names, with the daemon's files and the daemon's Content-Security-Policy."""
-    shown = {f"/{name}": str(page.response().text) for name, page in pages().items()}
+async def serve_pages() -> AsyncIterator[Site]:
+    """Serve each page at its name, with the daemon's static files and Content-Security-Policy."""
+    served = {f"/{name}": str(page.response().text) for name, page in pages().items()}
     for state in ("pending", "exchanging"):
-        # These pages ask how it is.
-        shown[f"/attempts/{state}/state"] = state
+        # These pages poll the state of their attempt.
+        served[f"/attempts/{state}/state"] = state
     folder = Path(str(files("upstash_helper")))
-    async with Site.serving(shown, folder=folder, headers={"Content-Security-Policy": CSP}) as site:
+    async with Site.serving(served, folder=folder, headers={"Content-Security-Policy": CSP}) as site:
         yield site

@@ -1,24 +1,24 @@
-"""What pages of strangers try, as scripts that return what they could tell; ``nothing`` is what they must get."""
+"""Attacks of hostile web pages, as scripts that return what they could learn. They must return ``nothing``."""
 
 from __future__ import annotations
 
-TOOLS = """<!doctype html><meta charset="utf-8"><title>Hostile</title><body>
+PAGE = """<!doctype html><meta charset="utf-8"><title>Hostile</title><body>
 <script>
-  window.heard = [];
-  addEventListener("message", ({ data }) => heard.push(data));
-  /** What can be told of an element that loads from elsewhere. */
+  window.messages = [];
+  addEventListener("message", ({ data }) => messages.push(data));
+  /** Return what an element shows about a resource of another origin. */
   window.loading = (name, attributes) => new Promise((done) => {
     const made = Object.assign(document.createElement(name), attributes);
     made.onload = () => done("loaded");
     made.onerror = () => done("nothing");
     document.body.append(made);
   });
-  /** What can be told of a request. */
-  window.asking = (url, options) => fetch(url, options).then(
-    async (answer) => (answer.type === "opaque" ? "nothing" : `${answer.status} ${await answer.text()}`),
+  /** Return what a request shows about its response. */
+  window.requesting = (url, options) => fetch(url, options).then(
+    async (response) => (response.type === "opaque" ? "nothing" : `${response.status} ${await response.text()}`),
     () => "nothing",
   );
-  /** Send a form into a frame, and wait until the frame has what came of it. */
+  /** Submit a form into a frame, and return what the page can read of the result. */
   window.posting = (url, method, enctype, fields) => new Promise((done) => {
     const name = `sink-${document.forms.length}`;
     const frame = Object.assign(document.createElement("iframe"), { name });
@@ -49,7 +49,7 @@ PATHS = (
     "/web/pages/icon.svg",
 )
 
-SENDS = (
+WRITES = (
     ("/v1/connection", '{"force": true}'),
     ("/v1/databases", '{"name": "evil", "primary_region": "us-east-1"}'),
     ("/v1/pairings", '{"name": "evil", "scopes": ["databases:read"]}'),
@@ -58,16 +58,16 @@ SENDS = (
 )
 
 
-READING = "(() => { try { return popup.document.body.textContent } catch { return '' } })()"
+READ_POPUP = "(() => { try { return popup.document.body.textContent } catch { return '' } })()"
 
-AHEAD = """<!doctype html><title>Hostile</title>
+PREFETCH_PAGE = """<!doctype html><title>Hostile</title>
 <link rel="prefetch" href="ADDRESS"><link rel="preload" as="fetch" href="ADDRESS">
 <script type="speculationrules">{"prerender": [{"urls": ["ADDRESS"]}], "prefetch": [{"urls": ["ADDRESS"]}]}</script>
 """
 
-ATTACKS = {
-    "a probe without CORS": "(url) => asking(url, { mode: 'no-cors' })",
-    "a probe with credentials": "(url) => asking(url, { credentials: 'include' })",
+READ_ATTACKS = {
+    "a probe without CORS": "(url) => requesting(url, { mode: 'no-cors' })",
+    "a probe with credentials": "(url) => requesting(url, { credentials: 'include' })",
     "an image": "(url) => loading('img', { src: url })",
     "a script": "(url) => loading('script', { src: url })",
     "a module": "(url) => loading('script', { src: url, type: 'module' })",
@@ -84,11 +84,11 @@ ATTACKS = {
     "a service worker": "(url) => navigator.serviceWorker.register(url).then(() => 'registered', () => 'nothing')",
 }
 
-SENDING = {
-    "a simple request": "([url, body]) => asking(url, { method: 'POST', mode: 'no-cors', body })",
+WRITE_ATTACKS = {
+    "a simple request": "([url, body]) => requesting(url, { method: 'POST', mode: 'no-cors', body })",
     "a simple request with credentials": "([url, body]) =>"
-    " asking(url, { method: 'POST', credentials: 'include', body })",
-    "a beacon": "async ([url, body]) => { navigator.sendBeacon(url, body); await asking(url, { mode: 'no-cors' });"
+    " requesting(url, { method: 'POST', credentials: 'include', body })",
+    "a beacon": "async ([url, body]) => { navigator.sendBeacon(url, body); await requesting(url, { mode: 'no-cors' });"
     " return 'nothing'; }",
     "a form of plain text": "([url, body]) => posting(url, 'post', 'text/plain', { [body.slice(0, -1) + ', \"x\": \"']:"
     " '\"}' })",

@@ -1,4 +1,4 @@
-"""A daemon as after a week of use, for pictures: an account, databases, apps, and one that waits for approval."""
+"""A daemon with sample data for screenshots: an account, databases, apps, and a pending access request."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LOADING = "[aria-busy=true], .skeleton, .spinner"
 EMAIL = "ada@example.com"
 SECTIONS = ("overview", "databases", "apps", "activity", "settings")
 
-ASK = """(url) => fetch(url, {
+REQUEST_ACCESS = """(url) => fetch(url, {
   method: "POST", headers: { "Content-Type": "application/json" },
   body: JSON.stringify({
     name: "Inventory", scopes: ["connection:read", "databases:read", "databases:write"],
-    reason: "Keeps its stock in a database of yours.",
+    reason: "Stores its inventory in your database.",
   }),
 }).then(({ status }) => status)"""
 
@@ -39,14 +39,14 @@ DATABASES: tuple[dict[str, Any], ...] = (
 
 
 @dataclass
-class Stage:
-    """The daemon, and how its dashboard is looked at."""
+class SampleDaemon:
+    """The daemon, and ways to show its dashboard."""
 
     world: World
 
     @property
     def home(self) -> str:
-        """Where the dashboard is."""
+        """Address of the dashboard."""
         return f"http://localhost:{self.world.settings.port}/"
 
     async def dashboard(self, context: BrowserContext) -> Page:
@@ -58,18 +58,18 @@ class Stage:
         return page
 
     @contextlib.asynccontextmanager
-    async def asked(self, context: BrowserContext) -> AsyncIterator[None]:
-        """Have a web page ask to be let in, as the server that a web developer runs on this computer shows it."""
+    async def with_access_request(self, context: BrowserContext) -> AsyncIterator[None]:
+        """Request access from a web page that a local dev server serves."""
         async with Site.serving({"/": "<!doctype html><title>Inventory</title>"}, host="localhost", port=5173) as site:
             page = await context.new_page()
             await page.goto(site.origin)
-            status = await page.evaluate(ASK, f"{self.home}v1/pairings")
+            status = await page.evaluate(REQUEST_ACCESS, f"{self.home}v1/pairings")
             assert status == 202, status
             yield
 
     @property
-    def views(self) -> Mapping[str, Callable[[Page], Awaitable[None]]]:
-        """What there is to see in it, by name."""
+    def sections(self) -> Mapping[str, Callable[[Page], Awaitable[None]]]:
+        """Functions that show a section of the dashboard, by name."""
         return {name: partial(_show, name=name) for name in SECTIONS}
 
 
@@ -80,8 +80,8 @@ async def _show(page: Page, *, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """Set the scene in ``folder``."""
+async def sample_daemon(folder: Path) -> AsyncIterator[SampleDaemon]:
+    """Run the daemon and its sandbox with their data in ``folder``."""
     port = free_port()
     async with (
         Sandbox.running(folder / "sandbox", redirect_uris=(f"http://localhost:{port}",)) as sandbox,
@@ -98,4 +98,4 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         deploy = await world.pair(*read, name="deploy")
         for app in (studio, deploy):
             await world.as_app(app, "GET", "/v1/databases")
-        yield Stage(world)
+        yield SampleDaemon(world)

@@ -1,4 +1,4 @@
-"""What a person does in the browser, and a page of an app that they do it for."""
+"""Driving a sign-in in the browser: the sandbox's pages, and an app's page that opens them in a window."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from tests.support.world import World
 
-# A button that opens the address in its title, and a list of what other windows have told.
-CONNECT_PAGE = """<!doctype html>
+# A button that opens the address in its title, and a list of the messages that other windows have posted.
+APP_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>An app</title>
 <main><h1>An app</h1><button>Connect Upstash</button></main>
 <script>
-  window.heard = [];
-  addEventListener("message", ({ origin, data }) => window.heard.push({ origin, data }));
+  window.messages = [];
+  addEventListener("message", ({ origin, data }) => window.messages.push({ origin, data }));
   document.querySelector("button").addEventListener("click", ({ target }) => {
     window.popup = window.open(target.title, "upstash", "popup,width=520,height=720");
   });
@@ -31,7 +31,7 @@ CONNECT_PAGE = """<!doctype html>
 
 
 async def sign_up(page: Page, email: str) -> None:
-    """Make an account at the sandbox, on the page that the helper's address leads to."""
+    """Create an account on the sandbox's sign-in page."""
     await page.get_by_role("link", name="Sign up").click()
     await page.get_by_label("Email").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
@@ -39,33 +39,33 @@ async def sign_up(page: Page, email: str) -> None:
 
 
 async def cancel(page: Page) -> None:
-    """Change one's mind at the sandbox."""
+    """Cancel on the sandbox's sign-in page."""
     await page.get_by_role("button", name="Cancel").click()
 
 
-async def opened_by_system(context: BrowserContext, url: str) -> Page:
-    """Open a tab as the operating system does for a program: it has been nowhere before, and no script opened it."""
+async def open_from_system(context: BrowserContext, url: str) -> Page:
+    """Open a tab as the operating system does for a program: without history, and not opened by a script."""
     assert context.browser is not None
     session = await context.browser.new_browser_cdp_session()
     # The context of this test is the newest.
     contexts = (await session.send("Target.getBrowserContexts"))["browserContextIds"]
-    async with context.expect_page() as coming:
+    async with context.expect_page() as opened:
         await session.send("Target.createTarget", {"url": url, "browserContextId": contexts[-1]})
-    return await coming.value
+    return await opened.value
 
 
-async def press(page: Page, url: str) -> Page:
-    """Press the button of a ``CONNECT_PAGE`` and return the window that opens at ``url``."""
+async def open_popup(page: Page, url: str) -> Page:
+    """Click the button of an ``APP_PAGE`` and return the window that opens at ``url``."""
     button = page.get_by_role("button", name="Connect Upstash")
     await button.evaluate("(button, url) => button.title = url", url)
-    async with page.expect_popup() as coming:
+    async with page.expect_popup() as opened:
         await button.click()
-    return await coming.value
+    return await opened.value
 
 
 @dataclass
 class WebApp:
-    """A web page of another origin that was let in and connects."""
+    """A web page of another origin that has access and has started an attempt."""
 
     app: App
     page: Page
@@ -73,19 +73,19 @@ class WebApp:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, world: World, page: Page) -> AsyncIterator[WebApp]:
-        """Let it in and have it start an attempt."""
-        async with Site.serving({"/": CONNECT_PAGE}) as site:
+    async def running(cls, world: World, page: Page) -> AsyncIterator[WebApp]:
+        """Serve the page, give it access, and start an attempt as that app."""
+        async with Site.serving({"/": APP_PAGE}) as site:
             app = await world.pair("connection:read", "connection:write", origin=site.origin, name="Query Studio")
             started = (await world.as_app(app, "POST", "/v1/connection", {})).json
             await page.goto(site.origin)
             yield cls(app, page, started)
 
-    async def press(self, url: str = "") -> Page:
-        """Press the button and return the window that opens: by default with the sign-in."""
-        return await press(self.page, url or self.started["authorization_url"])
+    async def open_popup(self, url: str = "") -> Page:
+        """Click the button and return the window that opens, by default with the sign-in page."""
+        return await open_popup(self.page, url or self.started["authorization_url"])
 
-    async def heard(self) -> list[dict[str, Any]]:
-        """Return what other windows have told it."""
-        told: list[dict[str, Any]] = await self.page.evaluate("window.heard")
-        return told
+    async def messages(self) -> list[dict[str, Any]]:
+        """Return the messages that other windows have posted to the page."""
+        messages: list[dict[str, Any]] = await self.page.evaluate("window.messages")
+        return messages

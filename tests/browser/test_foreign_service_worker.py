@@ -1,4 +1,4 @@
-"""A service worker that another app has left at our address."""
+"""A service worker that another app has left at the helper's address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.person import opened_by_system, sign_up
+from tests.browser.sign_in import open_from_system, sign_up
 from tests.support.browser import Site, violations
 from tests.support.world import World
 
@@ -23,46 +23,46 @@ pytestmark = pytest.mark.slow
 REGISTER = """<!doctype html><title>Other app</title><link rel=icon href=data:,><h1>Other app</h1>
 <script>window.ready = navigator.serviceWorker.register("/sw.js").then(() => navigator.serviceWorker.ready);</script>
 """
-# Answers every page from what it has kept, as workers of single-page apps do.
-SWALLOWING = """
-const kept = "<!doctype html><link rel=icon href=data:,><h1>Other app, kept</h1>";
+# Answers every navigation from its cache, as workers of single-page apps do.
+CACHING = """
+const cached = "<!doctype html><link rel=icon href=data:,><h1>Other app, cached</h1>";
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
 addEventListener("fetch", (event) => {
   if (event.request.mode === "navigate")
-    event.respondWith(new Response(kept, {headers: {"Content-Type": "text/html"}}));
+    event.respondWith(new Response(cached, {headers: {"Content-Type": "text/html"}}));
 });
 """
-# Lets every page through, as workers for notifications do.
-PASSING = 'addEventListener("fetch", () => {});'
+# Lets every request through, as workers for notifications do.
+PASS_THROUGH = 'addEventListener("fetch", () => {});'
 
 
 async def leave_worker(page: Page, port: int, script: str) -> None:
-    """Run another app at the daemon's address, look at it once, and stop it."""
+    """Run another app at the daemon's address, load its page once, and stop it."""
     async with Site.serving({"/": REGISTER, "/sw.js": script}, host="localhost", port=port) as other:
         await page.goto(other.origin)
         await page.evaluate("window.ready.then(() => 0)")
 
 
 async def registrations(page: Page) -> int:
-    return int(await page.evaluate("navigator.serviceWorker.getRegistrations().then((left) => left.length)"))
+    return int(await page.evaluate("navigator.serviceWorker.getRegistrations().then((workers) => workers.length)"))
 
 
-async def test_a_sign_in_that_a_foreign_worker_swallowed_arrives_after_all(
+async def test_sign_in_succeeds_despite_a_caching_worker(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
-    The worker shows its own page in place of the daemon's. The browser then learns from the daemon that the worker is
-    no more, the same address comes to the daemon, and the account is connected, without the user doing anything.
+    The worker first answers the redirect with its own page. The browser then updates the worker from the daemon, which
+    removes it and loads the same address again, so that the account is connected without any action of the user.
     """
-    await leave_worker(page, daemon_port, SWALLOWING)
+    await leave_worker(page, daemon_port, CACHING)
     async with World.running(tmp_path, far_side, daemon_port) as world:
         started = await world.start()
         tab = await context.new_page()
         await tab.goto(started["authorization_url"])
         await sign_up(tab, world.email)
 
-        await expect(tab.get_by_role("heading", level=1)).to_have_text("Other app, kept")
+        await expect(tab.get_by_role("heading", level=1)).to_have_text("Other app, cached")
         await expect(tab.get_by_role("heading", level=1)).to_have_text("Your account has been connected")
 
         assert 0 == await registrations(tab)
@@ -70,16 +70,16 @@ async def test_a_sign_in_that_a_foreign_worker_swallowed_arrives_after_all(
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_a_foreign_worker_that_lets_pages_through_is_found_removed_and_explained(
+async def test_pass_through_worker_is_removed_and_explained(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
-    The page finds it, takes it out, and tells the user whose it was and what that means; it stays until that is read.
+    The result page removes the worker, names its script, and stays open so that the user can read it.
     """
-    await leave_worker(page, daemon_port, PASSING)
+    await leave_worker(page, daemon_port, PASS_THROUGH)
     async with World.running(tmp_path, far_side, daemon_port) as world:
         started = await world.start()
-        tab = await opened_by_system(context, await world.sign_in(started))
+        tab = await open_from_system(context, await world.sign_in(started))
 
         notice = tab.locator(".notice")
         await expect(notice.get_by_role("heading")).to_have_text("Another app was in the way")
@@ -90,19 +90,19 @@ async def test_a_foreign_worker_that_lets_pages_through_is_found_removed_and_exp
         assert [] == await violations(tab)
 
 
-async def test_a_dashboard_that_a_foreign_worker_swallowed_shows_itself_after_all(
+async def test_dashboard_loads_despite_a_caching_worker(
     tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
-    The window comes to the daemon, without what the worker may have read in its address: the ticket is not used.
+    The dashboard loads without the ticket, which the worker may have read in the address.
     """
-    await leave_worker(page, daemon_port, SWALLOWING)
+    await leave_worker(page, daemon_port, CACHING)
     async with World.running(tmp_path, far_side, daemon_port) as world:
         ticket = (await world.call("POST", "/v1/dashboard/tickets")).json
         tab = await context.new_page()
         await tab.goto(ticket["url"])
 
-        await expect(tab.get_by_role("heading", level=1)).to_have_text("Other app, kept")
+        await expect(tab.get_by_role("heading", level=1)).to_have_text("Other app, cached")
         await expect(tab.get_by_role("heading", level=1)).to_have_text("upstash-helper is running")
 
         assert 0 == await registrations(tab)

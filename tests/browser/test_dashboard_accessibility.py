@@ -1,0 +1,110 @@
+"""Accessibility of every section and state of the dashboard, and no overflow, from phone to desktop width."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.connection_states import STATUSES, connection, show_connection
+from tests.browser.dashboard import connection_card, dialog, go_to, open_dashboard
+from tests.support.browser import overflowing_elements, violations
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+    from tests.support.browser import Console
+    from tests.support.world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("color_scheme", ["light", "dark"])]
+
+WIDTHS = (360, 768, 1440)
+AXE_WIDTHS = (360, 1440)
+LONG = "https://a-very-long-name-of-a-sub-domain.with-many-parts.and-even-more.preview.deployments.example-hosting.com"
+
+
+async def problems_of(page: Page) -> list[str]:
+    """Return the accessibility violations and the overflowing elements at every width."""
+    problems = []
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        found = await overflowing_elements(page) + (await violations(page) if width in AXE_WIDTHS else [])
+        problems += [f"{width}: {it}" for it in found]
+    return problems
+
+
+async def test_without_a_session(page: Page, home_page: str) -> None:
+    """The page without a session is accessible."""
+    await page.goto(home_page)
+    await expect(page.get_by_role("heading", name="Open the dashboard")).to_be_visible()
+
+    assert [] == await problems_of(page)
+
+
+async def test_empty_sections(world: World, page: Page) -> None:
+    """The sections of an unused helper are accessible and fit."""
+    await open_dashboard(world, page)
+
+    for section in ("Overview", "Databases", "Apps", "Activity", "Settings"):
+        await go_to(page, section)
+        assert [] == await problems_of(page), section
+
+
+async def test_full_sections(world: World, page: Page) -> None:
+    """The sections with databases, apps, a block, and a pending request with long names are accessible and fit."""
+    await world.connect()
+    await world.create("orders", read_regions=["eu-west-1"])
+    await world.create("a" * 64)
+    await world.pair(
+        "connection:read", "databases:credentials", origin="https://studio.example.com", all_databases=True
+    )
+    await world.pair("databases:read", name="<b>" + "wide " * 40, once=True)
+    blocked = (await world.ask("upstash:write", origin=LONG)).json
+    await world.call("POST", f"/v1/pairings/{blocked['id']}/block")
+    await world.ask(
+        "databases:write", "databases:credentials", origin=LONG.replace("a-", "b-"), reason="Because. " * 50
+    )
+    await open_dashboard(world, page)
+
+    for section in ("Overview", "Databases", "Apps", "Activity", "Settings"):
+        await go_to(page, section)
+        assert [] == await problems_of(page), section
+
+
+async def test_dialogs(world: World, page: Page) -> None:
+    """The dialogs to create, show, and delete a database are accessible and fit."""
+    await world.connect()
+    await world.create("orders")
+    await open_dashboard(world, page, "Databases")
+
+    await page.get_by_role("button", name="New database").click()
+    await dialog(page, "New database").get_by_text("Read regions", exact=True).click()
+    await dialog(page, "New database").get_by_role("button", name="Create database").click()
+    assert [] == await problems_of(page)
+    await page.keyboard.press("Escape")
+
+    await page.get_by_role("button", name="orders").click()
+    panel = dialog(page, "orders")
+    await panel.get_by_role("button", name="Show the secrets").click()
+    await expect(panel.get_by_role("button", name="Hide the secrets")).to_be_visible()
+    assert [] == await problems_of(page)
+
+    await panel.get_by_role("button", name="Delete").click()
+    await expect(dialog(page, "Delete the database?")).to_be_visible()
+    assert [] == await problems_of(page)
+
+
+@pytest.mark.parametrize("name", STATUSES)
+async def test_states_of_the_connection(world: World, page: Page, console: Console, name: str) -> None:
+    """The card shows the API's title and detail for each state, has a button, is accessible, and fits."""
+    console.expect("409")  # the daemon itself has no account
+    await open_dashboard(world, page)
+
+    await show_connection(page, name)
+
+    card, sent = await connection_card(page), connection(name)
+    assert sent["title"] in card
+    assert sent.get("detail", "") in card
+    assert await page.get_by_role("region", name="Connection").get_by_role("button").first.is_visible()
+    assert [] == await problems_of(page)
