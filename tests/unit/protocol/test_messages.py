@@ -53,7 +53,7 @@ def codes_in_api() -> Iterator[str]:
                 name = ast.unparse(node.func).rpartition(".")[2]
                 found = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
                 found += node.args[1:2] if name in {"answer", "problem", "BodyInvalid"} else []
-                found += node.args[:1] if name == "_bad" else []
+                found += node.args[:1] if name == "_malformed" else []
                 texts = [str(it.value) for it in found if isinstance(it, ast.Constant)]
                 yield from filter(CODE.fullmatch, texts)
             if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
