@@ -407,7 +407,9 @@ def write_pages(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the pages to a folder."""
     parser = argparse.ArgumentParser(description="Generate the man pages of all commands.")
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="by default where `install` finds them")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=FOLDER, help="output folder; by default where `install` finds them"
+    )
     write_pages(parser.parse_args(arguments).folder)
 
 

@@ -55,7 +55,7 @@ def approvals() -> None:
     Approve or deny apps that request access to your Upstash account.
 
     Refer to a request by the code that its app shows, by its ID, or by at least the first four characters of its ID.
-    If only one request is pending, it can be left out. A request expires after two minutes.
+    If only one request is pending, it can be omitted. A request expires after two minutes.
     """
 
 

@@ -249,9 +249,11 @@ upstash-helper databases create orders --region eu-west-1 --read-region us-east-
     help="Region of a read replica. Can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--platform", type=click.Choice(get_args(literals.Platform)), help="Cloud platform. By default that of the region."
+    "--platform",
+    type=click.Choice(get_args(literals.Platform)),
+    help="Cloud platform. Default: that of the region.",
 )
-@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan. By default Upstash chooses.")
+@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan. Default: chosen by Upstash.")
 @budget_option
 @eviction_option
 @click.option(
@@ -347,7 +349,7 @@ def update(
     no_read_regions: bool,
     tls: bool,
 ) -> None:
-    """Change a database's settings. Options that are not given leave theirs unchanged."""
+    """Change a database's settings. Settings without an option stay unchanged."""
     if read_regions and no_read_regions:
         message = "--read-region and --no-read-regions cannot be used together."
         raise click.UsageError(message, click.get_current_context())
