@@ -171,7 +171,7 @@ def test_daemon_exits_if_no_api_port_is_free(tmp_path: Path, daemon_port: int) -
         refused.kill()
 
     assert exit_codes.PORT_BUSY == failed.value.returncode
-    assert f"Port {port} of 127.0.0.1 is in use by {own_name()}" in failed.value.output
+    assert f"Port {port} on 127.0.0.1 is in use by {own_name()}" in failed.value.output
     assert "--api-port" in failed.value.output
 
 

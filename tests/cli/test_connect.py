@@ -198,7 +198,7 @@ async def test_force_replaces_the_account(running: DaemonProcess, sandbox: Sandb
 
 async def test_missing_client_id_names_both_ways_to_connect(tmp_path: Path) -> None:
     """
-    The error names how to get a client id, and --api-key.
+    The error names how to get a client ID, and --api-key.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
         ran = await run_cli("connect", environment=daemon.environment)

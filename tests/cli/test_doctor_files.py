@@ -101,7 +101,7 @@ def test_folder_of_another_user_is_an_error(examined: Examined) -> None:
 
     found = examined.worst(files.folders)
 
-    assert ("error", True) == (found.state, f"is owned by the user with id {OTHER_UID}" in found.detail)
+    assert ("error", True) == (found.state, f"is owned by the user with ID {OTHER_UID}" in found.detail)
 
 
 @unix
@@ -166,7 +166,7 @@ def test_file_of_another_user_is_an_error(examined: Examined) -> None:
 
     (found,) = examined.all(files.files)
 
-    assert ("error", True) == (found.state, f"id {OTHER_UID}" in found.detail)
+    assert ("error", True) == (found.state, f"ID {OTHER_UID}" in found.detail)
 
 
 # --- the settings file ------------------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ async def test_second_user_learns_who_has_the_port(anns: Helper, ben: User) -> N
 
     for ran in rans:
         assert exit_codes.PORT_BUSY == ran.code
-        assert f"Port {port} of 127.0.0.1 is in use by another user's program (user {anns.user.name})" in ran.err
+        assert f"Port {port} on 127.0.0.1 is in use by another user's program (user {anns.user.name})" in ran.err
         assert "--port" in ran.err
         assert anns.email not in ran.err
     assert (exit_codes.NOT_RUNNING, "") == (status.code, status.out)

@@ -252,8 +252,8 @@ def test_repeatedly_broken_streams_are_retried_slowly_and_reported(tmp_path: Pat
 @pytest.mark.parametrize(
     ("answers", "text"),
     [
-        ({"events": (200, b"event: connection\ndata: {}\n\n")}, "another version"),
-        ({"events": (200, b"event: connection\ndata: no JSON\n\n")}, "another version"),
+        ({"events": (200, b"event: connection\ndata: {}\n\n")}, "different version"),
+        ({"events": (200, b"event: connection\ndata: no JSON\n\n")}, "different version"),
         ({"events": (404, b"<html>")}, "another program"),
         ({"daemon": (200, b"[]")}, "restart"),
         ({"events": problem(429, "too_many_streams", "16 event streams are open.")}, "16 event streams are open"),

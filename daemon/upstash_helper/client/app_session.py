@@ -95,7 +95,7 @@ def print_code(user_code: str, expires_at: datetime) -> None:
     """Print the code and the command for deciding to stderr."""
     until = expires_at.astimezone().strftime("%H:%M:%S")
     sys.stderr.write(
-        f"This program requests access to your Upstash account. Code: {user_code}. Decide by {until} with:"
+        f"This program requests access to your Upstash account. Code: {user_code}. To approve it, run this by {until}:"
         " upstash-helper approvals approve\n"
     )
 
@@ -124,8 +124,8 @@ def request_access(
         while client.pairing(started.id).state == "pending":
             if not deadline.wait(started.interval):
                 raise WaitTimedOut(
-                    f"You did not decide in time on the request with the code {started.user_code}. Start this program"
-                    " again, then decide with: upstash-helper approvals list"
+                    f"You did not decide on the request with the code {started.user_code} in time. Start this program"
+                    " again. To list its request: upstash-helper approvals list"
                 )
     except (KeyboardInterrupt, WaitTimedOut):
         # This run will not fetch the token. Withdrawing closes the prompt and lets the next run request access.

@@ -305,7 +305,7 @@ class Transport:
             problem = msgspec.json.decode(content, type=Problem)
         except msgspec.MsgspecError:
             message = (
-                f"{self.base_url} answered with status {response.status} and no explanation. It may be another "
+                f"{self.base_url} responded with status {response.status} and no explanation. It may be another "
                 "program, or another version of the daemon."
             )
             raise UnexpectedAnswer(message) from None
@@ -318,7 +318,7 @@ class Transport:
             yield
         except TimeoutError as error:
             restart = restart_command(self._start_command)
-            message = f"The daemon at {self.base_url} does not answer. Restart it with: {restart}"
+            message = f"The daemon at {self.base_url} does not respond. Restart it with: {restart}"
             raise DaemonUnreachable(message, sent=sent) from error
         except ConnectionRefusedError as error:
             raise DaemonUnreachable(not_running(self._start_command)) from error

@@ -262,8 +262,8 @@ def describe_bind_error(port: int, error: OSError) -> str:
     if _needs_privileges(error):
         return f"Port {port} requires administrator privileges."
     if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        return f"Port {port} of {V4} is in use by {holder(V4, port)}."
-    return f"Port {port} of {V4} cannot be opened: {error.strerror}."
+        return f"Port {port} on {V4} is in use by {holder(V4, port)}."
+    return f"Port {port} on {V4} cannot be opened: {error.strerror}."
 
 
 def _needs_privileges(error: OSError) -> bool:

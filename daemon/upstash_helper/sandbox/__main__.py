@@ -52,8 +52,8 @@ def main(
     """
     Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
 
-    Nothing leaves this machine, and nothing costs money. When it is ready, it prints one line of JSON with all its
-    URLs, and runs until it is interrupted. Accounts, API keys, and databases are kept for the next start.
+    Nothing leaves this machine, and nothing costs money. When the sandbox is ready, it prints one line of JSON with all
+    its URLs, and runs until Ctrl-C. Accounts, API keys, and databases are kept for the next start.
     """
     from upstash_helper.sandbox.serve import Options, run
 
@@ -66,4 +66,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m upstash_helper.sandbox")
+    main(prog_name="upstash-helper sandbox")

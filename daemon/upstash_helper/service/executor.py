@@ -196,7 +196,7 @@ class Installer(Executor):
             self.commands(self.plan.before_install, changed=True)
             self.stop_daemon()
         for path in leftovers:
-            self.remove(path, "The daemon is started in another way now.")
+            self.remove(path, "The daemon is now started in a different way.")
         for file in outdated:
             self._write(file)
         self._write_values()

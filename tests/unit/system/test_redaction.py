@@ -181,7 +181,7 @@ def test_email_addresses_keep_their_domain() -> None:
 
 def test_known_value_can_be_shortened() -> None:
     """
-    The beginning of a client id identifies it.
+    The beginning of a client ID identifies it.
     """
     assert "client_id = abcd…" == REDACTOR.text("client_id = abcdefgh-client")
 

@@ -99,5 +99,5 @@ def _is_shown_in_full(pairing: Pairing) -> bool:
 
 
 def _block(pairing: Pairing) -> Menu:
-    consequence = "Denies the request. This app cannot request access again until you unblock it in the dashboard."
+    consequence = "This denies the request. The app cannot request access again until you unblock it in the dashboard."
     return confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))

@@ -76,9 +76,8 @@ _EXAMPLES: Final = """
 # With the settings from config.toml
 upstash-helper run
 
-# Against a local sandbox, in a separate profile
-upstash-helper sandbox
-upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL
+# With a local sandbox that runs in another terminal, in a separate profile
+upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL --rest-url URL
 """
 
 

@@ -23,7 +23,7 @@ _MODULES: Final = ("PIL", "pystray", "pyperclip")
 _HELP = """
 Show the connection as an icon in the system tray, until Ctrl-C or Quit in its menu.
 
-The menu connects and disconnects the account, copies a database's credentials, and decides about requests for access.
+The menu connects and disconnects the account, copies a database's credentials, and approves or denies access requests.
 The icon and the daemon run independently and reconnect to each other.
 
 \b

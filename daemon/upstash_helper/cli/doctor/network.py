@@ -126,7 +126,7 @@ def _fix_of(problem: ssl.SSLCertVerificationError) -> str:
     if problem.verify_code in {9, 10}:
         return "Check this machine's clock. If it is right, the certificate's owner has to renew it."
     if problem.verify_code == 62:
-        return "Another server answers in its place. Check the proxy, DNS, and /etc/hosts."
+        return "Another server responds in its place. Check the proxy, DNS, and /etc/hosts."
     return (
         "If your company's proxy inspects TLS, put its certificate in a file, set SSL_CERT_FILE to that file where the"
         " daemon is started, and restart it. Otherwise do not use this network."
@@ -269,7 +269,7 @@ def _authorization(user: str | None, password: str | None) -> dict[str, str]:
 
 def _reason(problem: Exception) -> str:
     if isinstance(problem, TimeoutError):
-        return f"no answer within {REACH_SECONDS:.0f} s"
+        return f"no response within {REACH_SECONDS:.0f} s"
     if isinstance(problem, OSError):
         return problem.strerror or str(problem)
     return type(problem).__name__

@@ -159,7 +159,7 @@ def _settings(context: DoctorContext) -> Iterator[str]:
 def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
     answer = context.daemon()
     if answer.status is None:
-        yield f"No answer. {answer.error or ''}"
+        yield f"No response. {answer.error or ''}"
         return
     status = redactor.value(msgspec.to_builtins(answer.status))
     yield from msgspec.json.format(msgspec.json.encode(status), indent=2).decode().splitlines()
