@@ -164,7 +164,8 @@ def files(folders: Mapping[str, str]) -> list[Entry]:
             "The running daemon's address and the owner token. It is replaced at every start; only you can read it.",
         ),
         Entry(
-            f"{folders['logs']}/upstash-helper.log", "The daemon's log, one JSON object a line. It contains no secrets."
+            f"{folders['logs']}/upstash-helper.log",
+            "The daemon's log, one JSON object per line. It contains no secrets.",
         ),
     ]
 
@@ -406,7 +407,9 @@ def write_pages(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the pages to a folder."""
     parser = argparse.ArgumentParser(description="Generate the man pages of all commands.")
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="by default where `install` finds them")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=FOLDER, help="output folder; by default where `install` finds them"
+    )
     write_pages(parser.parse_args(arguments).folder)
 
 

@@ -24,7 +24,7 @@ def daemon_port() -> int:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def far_side(tmp_path_factory: pytest.TempPathFactory, daemon_port: int) -> AsyncIterator[Sandbox]:
+async def sandbox(tmp_path_factory: pytest.TempPathFactory, daemon_port: int) -> AsyncIterator[Sandbox]:
     """One sandbox for the whole run; each test signs up with an account of its own."""
     data = tmp_path_factory.mktemp("sandbox")
     async with Sandbox.running(data, redirect_uris=(f"http://localhost:{daemon_port}",)) as sandbox:
@@ -32,9 +32,9 @@ async def far_side(tmp_path_factory: pytest.TempPathFactory, daemon_port: int) -
 
 
 @pytest.fixture
-async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """A daemon that nobody has connected yet."""
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         yield world
-        await far_side.clear_faults()
-        await far_side.settings()
+        await sandbox.clear_faults()
+        await sandbox.settings()

@@ -68,14 +68,14 @@ async def test_disconnect_forgets_the_account_and_names_the_key(world: World) ->
     assert (200, None) == (again.status, again.json["api_key_name"])
 
 
-async def test_connection_is_kept_across_restarts(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_connection_is_kept_across_restarts(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """The next daemon reads the account from the store."""
     path = tmp_path / "credential.json"
-    async with World.running(tmp_path, far_side, daemon_port, store=FileStore(path)) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=FileStore(path)) as world:
         before = await world.connect()
         await world.create("kept")
 
-    async with World.running(tmp_path, far_side, daemon_port, store=FileStore(path)) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=FileStore(path)) as world:
         after = (await world.get("/v1/connection")).json
         listed = (await world.get("/v1/databases")).json["databases"]
 
@@ -84,35 +84,35 @@ async def test_connection_is_kept_across_restarts(tmp_path: Path, far_side: Sand
 
 
 async def test_second_connect_within_a_second_uses_another_key_name(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """Key names are unique within an account, so the name of the next second is used."""
-    async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
         first = await world.connect()
         started = await world.start(force=True)
-        await world.land(await far_side.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False))
+        await world.land(await sandbox.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False))
         assert "succeeded" == (await world.settled(started["attempt_id"]))["state"]
         second = (await world.get("/v1/connection")).json
-        names = await far_side.api_key_names(world.email)
+        names = await sandbox.api_key_names(world.email)
 
     assert ["UPSTASH_HELPER_API_KEY_1790000000", "UPSTASH_HELPER_API_KEY_1790000001"] == names
     assert names == [first["api_key_name"], second["api_key_name"]]
 
 
-async def test_connect_fails_if_all_key_names_are_taken(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_connect_fails_if_all_key_names_are_taken(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """A few names are tried, then the attempt fails with Upstash's message, and nothing is changed."""
-    async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
-        await far_side.account(world.email, PASSWORD)
+    async with World.running(tmp_path, sandbox, daemon_port, clock=FakeClock(now=1_790_000_000)) as world:
+        await sandbox.account(world.email, PASSWORD)
         taken = [f"UPSTASH_HELPER_API_KEY_{1_790_000_000 + later}" for later in range(NAME_ATTEMPTS)]
         for name in taken:
-            await far_side.api_key(world.email, name)
+            await sandbox.api_key(world.email, name)
         started = await world.start()
-        await world.land(await far_side.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False))
+        await world.land(await sandbox.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False))
         attempt = await world.settled(started["attempt_id"])
 
         assert ("failed", "api_key_refused") == (attempt["state"], attempt["reason"])
         assert "already exists" in attempt["detail"]
-        assert taken == await far_side.api_key_names(world.email)
+        assert taken == await sandbox.api_key_names(world.email)
         assert "disconnected" == (await world.get("/v1/connection")).json["state"]
 
 
@@ -151,12 +151,12 @@ async def test_forced_connect_cancels_the_pending_attempt(world: World) -> None:
 
 
 async def test_t44_locked_keyring_is_reported_and_not_read_again_at_once(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """Requests that need the key get 503 with Retry-After, the state names the problem, and no browser is opened."""
     store = LockableStore()
     store.error = StoreLocked("The keyring is locked. Unlock it.")
-    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=store) as world:
         databases = [await world.get("/v1/databases") for _ in range(5)]
         connect = await world.call("POST", "/v1/connection", {"open_browser": True})
         state = (await world.get("/v1/connection")).json
@@ -169,11 +169,11 @@ async def test_t44_locked_keyring_is_reported_and_not_read_again_at_once(
 
 
 async def test_t44_disconnect_succeeds_with_a_locked_keyring(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """The account is forgotten at once, and the keyring entry before the next read."""
     store = LockableStore()
-    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=store) as world:
         await world.connect()
         store.error = StoreLocked("The keyring is locked. Unlock it.")
 
@@ -187,11 +187,11 @@ async def test_t44_disconnect_succeeds_with_a_locked_keyring(
 
 
 async def test_t44_key_that_cannot_be_stored_is_named_and_the_old_one_is_kept(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """If the keyring is locked during the sign-in, the user learns which key to delete."""
     store = LockableStore()
-    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=store) as world:
         before = await world.connect()
         world.email = "other-" + world.email
         started = await world.start(force=True)
@@ -200,7 +200,7 @@ async def test_t44_key_that_cannot_be_stored_is_named_and_the_old_one_is_kept(
 
         await world.land(address)
         attempt = await world.settled(started["attempt_id"])
-        [orphan] = await far_side.api_key_names(world.email)
+        [orphan] = await sandbox.api_key_names(world.email)
         after = (await world.get("/v1/connection")).json
 
         assert ("failed", "keyring_locked") == (attempt["state"], attempt["reason"])
@@ -227,17 +227,17 @@ async def test_sign_in_completes_even_if_the_browser_disconnects(world: World) -
     assert "succeeded" == attempt["state"]
 
 
-async def test_stopping_daemon_finishes_a_sign_in(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_stopping_daemon_finishes_a_sign_in(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """A daemon that is stopped during the code exchange stores the key before it exits."""
     store = LockableStore()
-    async with World.running(tmp_path, far_side, daemon_port, store=store) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=store) as world:
         started = await world.start()
         address = await world.sign_in(started)
-        await far_side.fault(method="POST", path="/apikey", latency=0.5)
+        await sandbox.fault(method="POST", path="/apikey", latency=0.5)
         await world.land(address)
 
     assert store.kept is not None
-    assert [store.kept.key_name] == await far_side.api_key_names(world.email)
+    assert [store.kept.key_name] == await sandbox.api_key_names(world.email)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="platform: POSIX modes")
@@ -290,10 +290,10 @@ async def test_connection_state_has_a_title_and_next_steps(world: World) -> None
 
 
 async def test_missing_client_id_is_the_detail_of_a_disconnected_state(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """The next steps are to configure one, or to use an API key."""
-    async with World.running(tmp_path, far_side, daemon_port, client_id=None) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, client_id=None) as world:
         connection = (await world.get("/v1/connection")).json
 
     assert ("disconnected", "No account connected") == (connection["state"], connection["title"])

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-def options(far_side: Sandbox, port: int, **more: Any) -> dict[str, Any]:
+def options(sandbox: Sandbox, port: int, **more: Any) -> dict[str, Any]:
     """Return a daemon's options, with the sandbox as Upstash and ``port`` as the callback port."""
     return {
-        "port": port, "port_policy": "on-demand", "api_port": free_port(), "client_id": far_side.client_id,
-        "auth_url": far_side.auth_url, "api_url": far_side.api_url, "rest_url": far_side.rest_url, **more,
+        "port": port, "port_policy": "on-demand", "api_port": free_port(), "client_id": sandbox.client_id,
+        "auth_url": sandbox.auth_url, "api_url": sandbox.api_url, "rest_url": sandbox.rest_url, **more,
     }  # fmt: skip
 
 
@@ -46,12 +46,12 @@ def get(url: str) -> bytes:
         return body
 
 
-async def signed_in(daemon: DaemonProcess, far_side: Sandbox, *, force: bool = False) -> tuple[str, str, wire.Attempt]:
+async def signed_in(daemon: DaemonProcess, sandbox: Sandbox, *, force: bool = False) -> tuple[str, str, wire.Attempt]:
     """Sign up as a user with a browser does; return the email address, the final URL, and the attempt."""
     started = await asyncio.to_thread(daemon.client.connect, open_browser=False, force=force)
     assert isinstance(started, wire.StartedAttempt)
     email = f"user-{secrets.token_hex(6)}@example.com"
-    address = await far_side.authorize(started.authorization_url, email, PASSWORD)
+    address = await sandbox.authorize(started.authorization_url, email, PASSWORD)
     async with ClientSession() as browser, browser.get(address) as page:
         assert page.status == 200
         found = re.search(r'content="0;url=([^"]+)"', await page.text())
@@ -63,7 +63,7 @@ async def signed_in(daemon: DaemonProcess, far_side: Sandbox, *, force: bool = F
 
 
 async def test_dev_server_and_helper_share_the_callback_port(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """
     The helper works while a dev server has the port. A sign-in reports the dev server, and succeeds once it is stopped,
@@ -71,9 +71,9 @@ async def test_dev_server_and_helper_share_the_callback_port(
     """
     with DevServer.running(daemon_port, "the dev server's page") as dev:
         email = f"user-{secrets.token_hex(6)}@example.com"
-        await far_side.account(email, PASSWORD)
-        key = await far_side.api_key(email, "from the console")
-        with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
+        await sandbox.account(email, PASSWORD)
+        key = await sandbox.api_key(email, "from the console")
+        with DaemonProcess.running(tmp_path / "home", **options(sandbox, daemon_port)) as daemon:
             connected = await asyncio.to_thread(daemon.client.use_api_key, email=email, api_key=key)
             created = await run_cli(
                 "databases", "create", "orders", "--region", "us-east-1", environment=daemon.environment
@@ -85,7 +85,7 @@ async def test_dev_server_and_helper_share_the_callback_port(
             pages = [await asyncio.to_thread(get, f"http://127.0.0.1:{daemon_port}/any/path")]
             dev.stop()
 
-            new, ended, attempt = await signed_in(daemon, far_side, force=True)
+            new, ended, attempt = await signed_in(daemon, sandbox, force=True)
             with DevServer.running(daemon_port, "it is back"):
                 pages.append(await asyncio.to_thread(get, f"http://127.0.0.1:{daemon_port}/"))
                 status = await asyncio.to_thread(daemon.client.status)
@@ -107,9 +107,9 @@ async def test_dev_server_and_helper_share_the_callback_port(
     assert (new, "connected") == (status.connection.account.email, status.connection.state)
 
 
-async def test_status_and_open_show_the_ports(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_status_and_open_show_the_ports(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """``status`` shows the API's address and when the callback port is used; ``open`` uses the API's address."""
-    chosen = options(far_side, daemon_port)
+    chosen = options(sandbox, daemon_port)
     with DaemonProcess.running(tmp_path / "home", **chosen) as daemon, DevServer.running(daemon_port, host="::1"):
         at_rest = await run_cli("status", environment=daemon.environment)
         doctor = await run_cli("doctor", environment=daemon.environment)
@@ -127,11 +127,11 @@ async def test_status_and_open_show_the_ports(tmp_path: Path, far_side: Sandbox,
 
 
 async def test_python_app_finds_the_api_port(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the discovery file. The program on the callback port receives nothing."""
     with DevServer.running(daemon_port) as dev:
-        chosen = options(far_side, daemon_port)
+        chosen = options(sandbox, daemon_port)
         with DaemonProcess.running(tmp_path / "home", **chosen) as daemon:
             monkeypatch.setenv("UPSTASH_HELPER_HOME", str(daemon.home))
 
@@ -148,13 +148,13 @@ async def test_python_app_finds_the_api_port(
     assert [] == seen
 
 
-async def test_callback_port_of_another_user_is_reported(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_callback_port_of_another_user_is_reported(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """The user is named. The helper keeps working, and sign-ins succeed once the port is free."""
     skip_unless_root()
-    with DaemonProcess.running(tmp_path / "home", **options(far_side, daemon_port)) as daemon:
+    with DaemonProcess.running(tmp_path / "home", **options(sandbox, daemon_port)) as daemon:
         with other_program("listen", "127.0.0.1", daemon_port, user=NOBODY), pytest.raises(ApiProblem) as refused:
             await asyncio.to_thread(daemon.client.connect, open_browser=False)
-        _, _, attempt = await signed_in(daemon, far_side)
+        _, _, attempt = await signed_in(daemon, sandbox)
 
     assert "port_conflict" == refused.value.code
     assert "of user nobody" in refused.value.detail
@@ -171,7 +171,7 @@ def test_daemon_exits_if_no_api_port_is_free(tmp_path: Path, daemon_port: int) -
         refused.kill()
 
     assert exit_codes.PORT_BUSY == failed.value.returncode
-    assert f"Port {port} of 127.0.0.1 is in use by {own_name()}" in failed.value.output
+    assert f"Port {port} on 127.0.0.1 is in use by {own_name()}" in failed.value.output
     assert "--api-port" in failed.value.output
 
 

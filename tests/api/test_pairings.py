@@ -91,9 +91,9 @@ async def test_withdrawn_request_disappears(world: World) -> None:
     again = await world.call("DELETE", at, token=secret, headers=as_page(PAGE))
     late = await world.call("POST", f"{at}/approve", {})
     fetched = await world.call("POST", f"{at}/token", token=secret, headers=as_page(PAGE))
-    asked_anew = await world.ask("connection:read", origin=PAGE)
+    asked_again = await world.ask("connection:read", origin=PAGE)
 
     assert (404, 204, 204) == (foreign.status, gone.status, again.status)
     assert [(410, "pairing_expired")] * 2 == [(late.status, late.code), (fetched.status, fetched.code)]
-    assert 202 == asked_anew.status
+    assert 202 == asked_again.status
     assert 1 == len((await world.get("/v1/pairings")).json["pairings"])

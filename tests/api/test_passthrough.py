@@ -41,14 +41,14 @@ DaemonFor = Callable[[str], contextlib.AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def daemon_for(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> DaemonFor:
+def daemon_for(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> DaemonFor:
     """Run a daemon with an account at the given Developer API."""
 
     @contextlib.asynccontextmanager
     async def running(url: str) -> AsyncIterator[World]:
         store = MemoryStore()
         await store.save(Credential(email=EMAIL, api_key=Secret(KEY), method="api_key", since=0.0))
-        async with World.running(tmp_path, far_side, daemon_port, store=store, api_url=url) as world:
+        async with World.running(tmp_path, sandbox, daemon_port, store=store, api_url=url) as world:
             yield world
 
     return running
@@ -393,12 +393,12 @@ async def test_api_key_is_never_shown(world: World, caplog: pytest.LogCaptureFix
         assert world.email not in str(reply.headers)
 
     seen = b"".join(world.traffic)
-    said = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    logged = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert made.encode() in b"".join(world.traffic[at_connecting:])
     for secret in (key, basic):
         assert secret.encode() not in seen
-        assert secret not in said
-    assert world.email not in said
+        assert secret not in logged
+    assert world.email not in logged
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -651,14 +651,14 @@ async def test_pass_through_without_an_account_is_a_conflict(world: World) -> No
     assert (409, "not_connected") == (reply.status, reply.code)
 
 
-async def test_locked_keyring_is_reported(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_locked_keyring_is_reported(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """As everywhere else in the API."""
 
     class Locked(MemoryStore):
         async def load(self) -> Credential | None:
             raise StoreLocked("The keyring is locked.")
 
-    async with World.running(tmp_path, far_side, daemon_port, store=Locked()) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=Locked()) as world:
         reply = await world.get("/upstash/v2/redis/databases")
 
     assert (503, "keyring_locked") == (reply.status, reply.code)

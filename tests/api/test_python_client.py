@@ -134,10 +134,10 @@ async def test_blocked_app_cannot_request_access(world: World, user: User) -> No
     assert 1 == len(user.codes)
 
 
-async def test_undecided_request_expires(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_undecided_request_expires(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """The app gets a distinct error."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         user = User(world)
 
         with pytest.raises(PairingExpired, match="not decided in time"):
@@ -213,10 +213,10 @@ async def test_another_program_gets_no_token(step: Step) -> None:
     assert TOKEN == store.load()
 
 
-async def test_server_is_verified_on_each_connection(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_server_is_verified_on_each_connection(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """A program that takes the place of the helper gets no token."""
     store = MemoryTokens()
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         helper = await pair(world, User(world).approves(), store=store)
 
     async with HttpServer.listening(daemon_port) as server:

@@ -188,9 +188,9 @@ async def test_outcome_that_only_a_person_can_tell_is_raised() -> None:
             await asyncio.to_thread(helper.databases.create, "n", primary_region="us-east-1")
 
 
-async def test_create_that_was_never_sent_is_not_repeated(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_create_that_was_never_sent_is_not_repeated(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """If the helper is not running, the error is immediate."""
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         helper = await pair(world, User(world).approves())
 
     with pytest.raises(DaemonUnreachable, match="not running"):

@@ -42,15 +42,15 @@ def keyring() -> Iterator[PrivateKeyring]:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
+def daemon(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
     with DaemonProcess.running(
         tmp_path / "home",
         port=daemon_port,
         environment={"BROWSER": "true %s"},
-        client_id=far_side.client_id,
-        auth_url=far_side.auth_url,
-        api_url=far_side.api_url,
-        rest_url=far_side.rest_url,
+        client_id=sandbox.client_id,
+        auth_url=sandbox.auth_url,
+        api_url=sandbox.api_url,
+        rest_url=sandbox.rest_url,
     ) as daemon:
         yield daemon
 
@@ -97,12 +97,12 @@ def test_example_has_at_most_ten_lines() -> None:
     assert len(lines) <= 10
 
 
-async def test_example_in_the_readme_runs(keyring: PrivateKeyring, daemon: DaemonProcess, far_side: Sandbox) -> None:
+async def test_example_in_the_readme_runs(keyring: PrivateKeyring, daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """It gets access, connects, and creates and uses a database. A second run asks for nothing."""
     environment = daemon.environment | keyring.env
     running = asyncio.create_task(run(environment))
     url = await asyncio.to_thread(approve_and_get_sign_in, daemon.client)
-    landing = await far_side.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
+    landing = await sandbox.authorize(url, f"readme-{secrets.token_hex(4)}@example.com", PASSWORD)
     await asyncio.to_thread(BrowserSession().follow, landing)
 
     first = await running

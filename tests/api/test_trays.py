@@ -77,10 +77,10 @@ async def test_daemon_shows_no_notification_if_the_tray_does(world: World) -> No
     """The user sees one notification per request."""
     async with attached(world) as tray:
         shown = await shown_to_the_user(world)
-        told = await tray.until("pairing")
+        event = await tray.until("pairing")
 
     assert 0 == shown
-    assert ("pending", PAGE) == (told["data"]["state"], told["data"]["identity"]["shown"])
+    assert ("pending", PAGE) == (event["data"]["state"], event["data"]["identity"]["shown"])
 
 
 @pytest.mark.parametrize("query", ["tray=xorg", "tray=xorg&notifies=false"])

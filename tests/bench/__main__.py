@@ -162,7 +162,7 @@ def bench_tray(*, quick: bool) -> None:
 
 
 def bench_activation(*, quick: bool) -> None:
-    """Measure a start by the first request, and the daemon after an accelerated hour; see tests/bench/activation.py."""
+    """Measure a start on the first request, and the daemon after an accelerated hour; see tests/bench/activation.py."""
     from tests.bench import activation
 
     ours: list[tuple[float, int, int]] = []

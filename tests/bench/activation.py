@@ -1,5 +1,5 @@
 """
-Measures a start by the first request, and the daemon after an hour of light use.
+Measures a start on the first request, and the daemon after an hour of light use.
 
 The hour is accelerated by leaving out the pauses; the daemon's clock and timers are not changed. An idle daemon has at
 most one timer, that of ``idle_exit`` (the wake-ups in the idle window show that), so that an hour consists of what

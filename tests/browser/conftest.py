@@ -102,12 +102,12 @@ async def page(context: BrowserContext) -> Page:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """Run a daemon without a connected account, as in the rest of the suite, but in the browser's event loop."""
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         yield world
-        await far_side.clear_faults()
-        await far_side.settings()
+        await sandbox.clear_faults()
+        await sandbox.settings()
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import msgspec
 from playwright.async_api import expect
 
 from upstash_helper.api.server import render
-from upstash_helper.broker.account.attempts import ConnectionStatus, Expired, Failed, Pending, no_callback
+from upstash_helper.broker.account.attempts import Expired, Failed, Pending, no_callback
+from upstash_helper.broker.account.connection import ConnectionStatus
 from upstash_helper.broker.models import Secret
 from upstash_helper.broker.ports import StoreHealth
 

@@ -13,13 +13,13 @@ from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker.account import attempts
 from upstash_helper.broker.account.attempts import (
     Attempt,
-    ConnectionStatus,
     Exchanging,
     Expired,
     Failed,
     Pending,
     Succeeded,
 )
+from upstash_helper.broker.account.connection import ConnectionStatus
 from upstash_helper.broker.identity import OWNER, Caller, Identity
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol.literals import FailureReason

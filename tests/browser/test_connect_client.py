@@ -176,13 +176,13 @@ async def test_other_methods_of_the_client(world: World, page: Page, console: Co
 
 
 async def test_events_continue_after_a_restart(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """
     The event stream reconnects after a restart of the helper and ends when the page aborts it.
     """
     console.expect("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE|ERR_CONNECTION_RESET|ERR_EMPTY")
-    async with World.running(tmp_path, far_side, daemon_port) as first:
+    async with World.running(tmp_path, sandbox, daemon_port) as first:
         pages = {"/": PLAIN, "/connect.js": connect_js(first)}
         async with Site.serving(pages) as site:
             app = await first.pair("connection:read", "connection:write", origin=site.origin)
@@ -200,7 +200,7 @@ async def test_events_continue_after_a_restart(
             )
             first.stop.set()
             await first.serving
-            async with World.running(tmp_path, far_side, daemon_port) as second:
+            async with World.running(tmp_path, sandbox, daemon_port) as second:
                 # The page misses events until it has reconnected, so they are repeated.
                 while not await page.evaluate("window.states.length"):
                     await second.call("POST", "/v1/connection", {"force": True})

@@ -34,11 +34,9 @@ ERROR = "document.querySelector('upstash-connect').error.code"
 
 
 @pytest.fixture
-def start_world(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
-) -> Callable[[], AbstractAsyncContextManager[World]]:
+def start_world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Callable[[], AbstractAsyncContextManager[World]]:
     """Return a function that starts the daemon again with the same data."""
-    return lambda: World.running(tmp_path, far_side, daemon_port)
+    return lambda: World.running(tmp_path, sandbox, daemon_port)
 
 
 async def test_connect_then_use_databases(world: World, context: BrowserContext, page: Page) -> None:

@@ -170,12 +170,12 @@ async def test_sign_up_in_the_window_connects_the_account(world: World, page: Pa
 
 
 async def test_connect_with_an_api_key_and_disconnect(
-    world: World, page: Page, far_side: Sandbox, console: Console
+    world: World, page: Page, sandbox: Sandbox, console: Console
 ) -> None:
     """The form shows that Upstash rejects a key, and the page never shows a valid key."""
     console.expect("422")
-    await far_side.account(world.email, PASSWORD)
-    key = await far_side.api_key(world.email, "made-in-the-console")
+    await sandbox.account(world.email, PASSWORD)
+    key = await sandbox.api_key(world.email, "made-in-the-console")
     await open_dashboard(world, page)
 
     await page.get_by_role("button", name="Use an API key").click()
@@ -256,11 +256,11 @@ async def test_failed_sign_in_is_shown_in_the_words_of_the_api(world: World, pag
 
 
 async def test_address_is_pasted_when_the_browser_does_not_return(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page
 ) -> None:
     """After a while, the card shows what may interfere, and a form for the address of the other window."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         await open_dashboard(world, page)
         started = await world.start()
         address = await world.sign_in(started)
@@ -663,16 +663,16 @@ async def test_skip_link_skips_the_navigation(world: World, page: Page) -> None:
 
 
 async def test_helper_stops_and_starts_again(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """The page shows that the helper is not running, and after its restart that the session is over."""
     console.expect("ERR_CONNECTION|401|ERR_INCOMPLETE|ERR_EMPTY|ERR_ABORTED")
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         await open_dashboard(world, page)
 
     await expect(page.get_by_text("The helper is not running")).to_be_visible()
 
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         await page.get_by_role("button", name="Try now").click()
         await expect(page.get_by_role("heading", name="This session is over")).to_be_visible()
         assert await token_of(page) is None

@@ -45,9 +45,9 @@ STORED = "() => Object.fromEntries(Object.entries(localStorage))"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """Run a daemon with separate ports for the API and the callback."""
-    async with World.running(tmp_path, far_side, daemon_port, port_policy="on-demand", api_port=free_port()) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, port_policy="on-demand", api_port=free_port()) as world:
         yield world
 
 
@@ -215,7 +215,7 @@ async def test_address_that_worked_is_tried_first(world: World, page: Page, cons
 
 
 async def test_helper_moved_to_another_port(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, console: Console
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """
     When a dev server has taken the helper's former port, the page does not send its token there, but requests access at
@@ -226,7 +226,7 @@ async def test_helper_moved_to_another_port(
     js = with_ports(connect_module(), daemon_port, api_port)
     keep: dict[str, Any] = {}
     async with Site.serving({"/": TOOL, "/connect.js": js}) as site:
-        async with World.running(tmp_path, far_side, daemon_port) as world:
+        async with World.running(tmp_path, sandbox, daemon_port) as world:
             await world.connect()
             keep["store"] = world.store
             await page.goto(site.origin)
@@ -235,7 +235,7 @@ async def test_helper_moved_to_another_port(
             await wait_for_state(page, "connected")
         with DevServer.running(daemon_port) as dev:
             moved = {**keep, "port_policy": "on-demand", "api_port": api_port}
-            async with World.running(tmp_path, far_side, daemon_port, **moved) as world:
+            async with World.running(tmp_path, sandbox, daemon_port, **moved) as world:
                 await page.reload()
                 await page.locator(BUTTON).wait_for()
                 await page.locator(BUTTON).click()
@@ -243,7 +243,7 @@ async def test_helper_moved_to_another_port(
                 await wait_for_state(page, "connected")
                 both = await page.evaluate(STORED)
             received = dev.requests()
-        async with World.running(tmp_path, far_side, daemon_port, **keep) as world:
+        async with World.running(tmp_path, sandbox, daemon_port, **keep) as world:
             await page.reload()
             await wait_for_state(page, "connected")
 
@@ -253,12 +253,12 @@ async def test_helper_moved_to_another_port(
 
 
 async def test_dev_server_at_the_helpers_address_gets_no_token(
-    tmp_path: Path, far_side: Sandbox, page: Page, console: Console, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, page: Page, console: Console, daemon_port: int
 ) -> None:
     """An open page that sends further requests sends no token to the dev server, and gets an error."""
     expect_failed_probes(console)
     async with Site.serving({"/": TOOL, "/connect.js": with_ports(connect_module(), daemon_port)}) as site:
-        async with World.running(tmp_path, far_side, daemon_port) as world:
+        async with World.running(tmp_path, sandbox, daemon_port) as world:
             await world.connect()
             await page.goto(site.origin)
             await page.locator(BUTTON).click()
@@ -315,13 +315,13 @@ async def test_running_check_tries_all_addresses(world: World, page: Page, conso
 
 
 async def test_first_of_two_helpers_is_used(
-    world: World, tmp_path: Path, far_side: Sandbox, page: Page, console: Console
+    world: World, tmp_path: Path, sandbox: Sandbox, page: Page, console: Console
 ) -> None:
     """The order decides and not the response time, so that a page uses the same helper on every visit."""
     expect_failed_probes(console)
     await world.connect()
     async with World.running(
-        tmp_path / "other", far_side, free_port(), port_policy="on-demand", api_port=free_port()
+        tmp_path / "other", sandbox, free_port(), port_policy="on-demand", api_port=free_port()
     ) as other:
         js = with_ports(connect_module(), free_port(), world.port, other.port)
         async with Site.serving({"/": TOOL, "/connect.js": js}) as site:

@@ -49,14 +49,14 @@ async def registrations(page: Page) -> int:
 
 
 async def test_sign_in_succeeds_despite_a_caching_worker(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
     The worker first answers the redirect with its own page. The browser then updates the worker from the daemon, which
     removes it and loads the same address again, so that the account is connected without any action of the user.
     """
     await leave_worker(page, daemon_port, CACHING)
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         started = await world.start()
         tab = await context.new_page()
         await tab.goto(started["authorization_url"])
@@ -71,13 +71,13 @@ async def test_sign_in_succeeds_despite_a_caching_worker(
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 async def test_pass_through_worker_is_removed_and_explained(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
     The result page removes the worker, names its script, and stays open so that the user can read it.
     """
     await leave_worker(page, daemon_port, PASS_THROUGH)
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         started = await world.start()
         tab = await open_from_system(context, await world.sign_in(started))
 
@@ -91,13 +91,13 @@ async def test_pass_through_worker_is_removed_and_explained(
 
 
 async def test_dashboard_loads_despite_a_caching_worker(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, page: Page, context: BrowserContext
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, context: BrowserContext
 ) -> None:
     """
     The dashboard loads without the ticket, which the worker may have read in the address.
     """
     await leave_worker(page, daemon_port, CACHING)
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         ticket = (await world.call("POST", "/v1/dashboard/tickets")).json
         tab = await context.new_page()
         await tab.goto(ticket["url"])

@@ -22,15 +22,15 @@ Shell = Callable[..., Awaitable[Ran]]
 
 
 @pytest.fixture
-def running(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
+def running(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
     """A daemon without a connection."""
     with DaemonProcess.running(
         tmp_path / "home",
         port=daemon_port,
-        client_id=far_side.client_id,
-        auth_url=far_side.auth_url,
-        api_url=far_side.api_url,
-        rest_url=far_side.rest_url,
+        client_id=sandbox.client_id,
+        auth_url=sandbox.auth_url,
+        api_url=sandbox.api_url,
+        rest_url=sandbox.rest_url,
     ) as daemon:
         yield daemon
 
@@ -46,10 +46,10 @@ def shell(running: DaemonProcess) -> Shell:
 
 
 @pytest.fixture
-async def connected(running: DaemonProcess, far_side: Sandbox) -> str:
+async def connected(running: DaemonProcess, sandbox: Sandbox) -> str:
     """The email of an account without databases, to which the daemon is connected."""
     email = f"cli-{secrets.token_hex(4)}@example.com"
-    await far_side.account(email, PASSWORD)
-    key = await far_side.api_key(email, "made-in-the-console")
+    await sandbox.account(email, PASSWORD)
+    key = await sandbox.api_key(email, "made-in-the-console")
     running.client.use_api_key(email=email, api_key=key)
     return email

@@ -211,7 +211,7 @@ async def test_scripts_need_yes_and_a_request(shell: Shell, running: DaemonProce
 
     assert [exit_codes.USAGE] * 2 == [unasked.code, unnamed.code]
     assert "--yes" in unasked.err
-    assert "needs the code or id of a request" in unnamed.err
+    assert "requires the code or ID of a request" in unnamed.err
     assert "pending" == app.state
 
 

@@ -68,44 +68,44 @@ async def connecting(daemon: DaemonProcess, *flags: str) -> AsyncIterator[Connec
             await process.wait()
 
 
-async def sign_in(far_side: Sandbox, url: str) -> str:
+async def sign_in(sandbox: Sandbox, url: str) -> str:
     """Create an account, follow the redirect to the daemon's page, and return the email."""
     email = f"cli-{secrets.token_hex(4)}@example.com"
-    redirect = await far_side.authorize(url, email, PASSWORD)
+    redirect = await sandbox.authorize(url, email, PASSWORD)
     await asyncio.to_thread(BrowserSession().follow, redirect)
     return email
 
 
-async def test_connect_waits_for_the_sign_in(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_connect_waits_for_the_sign_in(running: DaemonProcess, sandbox: Sandbox) -> None:
     """
     It prints the address, waits for the sign-in, and shows the connected account.
     """
     async with connecting(running) as command:
-        email = await sign_in(far_side, command.url)
+        email = await sign_in(sandbox, command.url)
         code, out, err = await command.ended()
 
     assert (0, "") == (code, err)
     assert f"Connected as {email}" in out
 
 
-async def test_connect_as_json(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_connect_as_json(running: DaemonProcess, sandbox: Sandbox) -> None:
     """
     With --json the result is the connection; the address is printed to stderr.
     """
     async with connecting(running, "--json") as command:
-        email = await sign_in(far_side, command.url)
+        email = await sign_in(sandbox, command.url)
         code, out, _ = await command.ended()
 
     connection = msgspec.json.decode(out, type=wire.Connection)
     assert (0, "connected", wire.Account(email=email)) == (code, connection.state, connection.account)
 
 
-async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, sandbox: Sandbox) -> None:
     """
     If the user cancels the sign-in, the error says so.
     """
     async with connecting(running, "--json") as command:
-        redirect = await far_side.cancel(command.url)
+        redirect = await sandbox.cancel(command.url)
         visiting = asyncio.create_task(asyncio.to_thread(_look, redirect))
         code, out, err = await command.ended()
         await visiting
@@ -183,12 +183,12 @@ async def test_already_connected_succeeds(shell: Shell, connected: str) -> None:
     assert "--force" in ran.out
 
 
-async def test_force_replaces_the_account(running: DaemonProcess, far_side: Sandbox, connected: str) -> None:
+async def test_force_replaces_the_account(running: DaemonProcess, sandbox: Sandbox, connected: str) -> None:
     """
     With --force another account replaces the connected one.
     """
     async with connecting(running, "--force") as command:
-        email = await sign_in(far_side, command.url)
+        email = await sign_in(sandbox, command.url)
         code, out, _ = await command.ended()
 
     assert 0 == code
@@ -198,7 +198,7 @@ async def test_force_replaces_the_account(running: DaemonProcess, far_side: Sand
 
 async def test_missing_client_id_names_both_ways_to_connect(tmp_path: Path) -> None:
     """
-    The error names how to get a client id, and --api-key.
+    The error names how to get a client ID, and --api-key.
     """
     with DaemonProcess.running(tmp_path / "home") as daemon:
         ran = await run_cli("connect", environment=daemon.environment)
@@ -208,15 +208,15 @@ async def test_missing_client_id_names_both_ways_to_connect(tmp_path: Path) -> N
     assert "--api-key" in ran.err
 
 
-async def test_missing_email_can_be_given_later(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
+async def test_missing_email_can_be_given_later(running: DaemonProcess, sandbox: Sandbox, shell: Shell) -> None:
     """
     If the sign-in does not provide the email, the command shows how to give it; --email completes the connection.
     """
-    await far_side.settings(id_token_email=False, userinfo=False)
+    await sandbox.settings(id_token_email=False, userinfo=False)
     async with connecting(running) as command:
-        email = await sign_in(far_side, command.url)
+        email = await sign_in(sandbox, command.url)
         code, _, err = await command.ended()
-    await far_side.settings()
+    await sandbox.settings()
 
     wrong = await shell("connect", "--email", "somebody-else@example.com")
     right = await shell("connect", "--email", email)
@@ -227,28 +227,28 @@ async def test_missing_email_can_be_given_later(running: DaemonProcess, far_side
     assert (0, "connected") == (right.code, running.client.connection().state)
 
 
-async def test_email_option_is_used_if_the_sign_in_has_none(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_email_option_is_used_if_the_sign_in_has_none(running: DaemonProcess, sandbox: Sandbox) -> None:
     """
     An email on the command line is used if the sign-in does not provide one.
     """
-    await far_side.settings(id_token_email=False, userinfo=False)
+    await sandbox.settings(id_token_email=False, userinfo=False)
     email = f"cli-{secrets.token_hex(4)}@example.com"
     async with connecting(running, "--email", email) as command:
-        redirect = await far_side.authorize(command.url, email, PASSWORD)
+        redirect = await sandbox.authorize(command.url, email, PASSWORD)
         await asyncio.to_thread(_look, redirect)
         code, out, err = await command.ended()
-    await far_side.settings()
+    await sandbox.settings()
 
     assert 0 == code, err
     assert f"Connected as {email}" in out
 
 
-async def test_api_key_is_prompted_without_echo(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_api_key_is_prompted_without_echo(running: DaemonProcess, sandbox: Sandbox) -> None:
     """
     On a terminal the email and the key are prompted for; the key is not echoed.
     """
-    await far_side.account("asked@example.com", PASSWORD)
-    key = await far_side.api_key("asked@example.com", "asked")
+    await sandbox.account("asked@example.com", PASSWORD)
+    key = await sandbox.api_key("asked@example.com", "asked")
 
     ran = await at_terminal(
         "connect", "--api-key", environment=running.environment, typed=("asked@example.com\n", f"{key}\n")
@@ -280,12 +280,12 @@ async def test_api_key_is_read_from_stdin(shell: Shell, arguments: tuple[str, ..
     assert "Traceback" not in ran.err
 
 
-async def test_disconnect_names_the_key_to_delete(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
+async def test_disconnect_names_the_key_to_delete(running: DaemonProcess, sandbox: Sandbox, shell: Shell) -> None:
     """
     After a sign-in, `disconnect` names the API key that is left in the Upstash console.
     """
     async with connecting(running) as command:
-        await sign_in(far_side, command.url)
+        await sign_in(sandbox, command.url)
         await command.ended()
 
     ran = await shell("disconnect", "--yes", "--json")

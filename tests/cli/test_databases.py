@@ -120,16 +120,16 @@ async def test_creates_without_a_key_are_separate(shell: Shell, running: DaemonP
     assert ["first", "second"] == [one.name for one in running.client.databases(refresh=True)]
 
 
-async def test_unknown_outcome_shows_the_idempotency_key(shell: Shell, far_side: Sandbox) -> None:
+async def test_unknown_outcome_shows_the_idempotency_key(shell: Shell, sandbox: Sandbox) -> None:
     """
     If the answer to a create is lost, the user sees how to retry without creating a second database.
     """
-    await far_side.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
-    await far_side.fault(path="/v2/redis/databases", status=503, times=None)  # so that the daemon cannot check either
+    await sandbox.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
+    await sandbox.fault(path="/v2/redis/databases", status=503, times=None)  # so that the daemon cannot check either
     try:
         ran = await shell("databases", "create", "orders", "--region", "us-east-1")
     finally:
-        await far_side.clear_faults()
+        await sandbox.clear_faults()
 
     assert exit_codes.UPSTASH == ran.code
     assert "--idempotency-key " in ran.err
@@ -300,30 +300,30 @@ async def test_delete_as_json(shell: Shell, running: DaemonProcess) -> None:
     assert {"deleted": True, "id": made.id, "name": "orders"} == ran.json
 
 
-async def test_unreachable_upstash_has_its_exit_code(shell: Shell, far_side: Sandbox) -> None:
+async def test_unreachable_upstash_has_its_exit_code(shell: Shell, sandbox: Sandbox) -> None:
     """
     If Upstash fails, the exit code is 6.
     """
-    await far_side.fault(path="/v2/redis/databases", status=503, times=None)
+    await sandbox.fault(path="/v2/redis/databases", status=503, times=None)
     try:
         ran = await shell("databases", "list", "--json")
     finally:
-        await far_side.clear_faults()
+        await sandbox.clear_faults()
 
     problem = msgspec.json.decode(ran.err)
     assert (exit_codes.UPSTASH, "upstream_unavailable") == (ran.code, problem["code"])
 
 
-async def test_progress_is_shown_after_a_second(shell: Shell, far_side: Sandbox) -> None:
+async def test_progress_is_shown_after_a_second(shell: Shell, sandbox: Sandbox) -> None:
     """
     Work that takes longer than a second is announced on stderr, unless a program reads it.
     """
-    await far_side.fault(path="/v2/redis/databases", latency=1.5, times=None)
+    await sandbox.fault(path="/v2/redis/databases", latency=1.5, times=None)
     try:
         slow = await shell("databases", "list", "--refresh")
         for_a_program = await shell("databases", "list", "--refresh", "--json")
     finally:
-        await far_side.clear_faults()
+        await sandbox.clear_faults()
     quick = await shell("databases", "list")
 
     assert "Asking Upstash …" in slow.err.splitlines()

@@ -119,7 +119,7 @@ async def test_invalid_settings_do_not_stop_the_other_checks(tmp_path: Path) -> 
 
 async def test_missing_client_id_is_a_warning(tmp_path: Path) -> None:
     """
-    Without a client id the helper works with an API key, so this is a warning.
+    Without a client ID the helper works with an API key, so this is a warning.
     """
     ran = await run_cli("doctor", "--json", environment=environment(tmp_path))
 

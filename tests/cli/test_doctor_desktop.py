@@ -80,7 +80,7 @@ def test_dead_bus_is_a_warning(examined: Examined, bus: PrivateKeyring) -> None:
 
     (found,) = examined.all(desktop.session_bus)
 
-    assert ("warning", True) == (found.state, "no answer at unix:path=" in found.detail)
+    assert ("warning", True) == (found.state, "no response at unix:path=" in found.detail)
 
 
 # --- notifications ----------------------------------------------------------------------------------------------------

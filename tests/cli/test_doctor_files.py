@@ -30,7 +30,7 @@ root = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() != 0, reason="platform: root alone gives files to other users"
 )
 
-STRANGER = 54_321
+OTHER_UID = 54_321
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def test_folder_of_another_user_is_an_error(examined: Examined) -> None:
     """
     folder = examined.home / "run"
     folder.mkdir(parents=True, mode=0o700)
-    os.chown(folder, STRANGER, -1)
+    os.chown(folder, OTHER_UID, -1)
 
     found = examined.worst(files.folders)
 
-    assert ("error", True) == (found.state, f"is owned by the user with id {STRANGER}" in found.detail)
+    assert ("error", True) == (found.state, f"is owned by the user with ID {OTHER_UID}" in found.detail)
 
 
 @unix
@@ -162,11 +162,11 @@ def test_file_of_another_user_is_an_error(examined: Examined) -> None:
     It is an error whatever its mode is.
     """
     path = made(examined.home / "run" / "daemon.json")
-    os.chown(path, STRANGER, -1)
+    os.chown(path, OTHER_UID, -1)
 
     (found,) = examined.all(files.files)
 
-    assert ("error", True) == (found.state, f"id {STRANGER}" in found.detail)
+    assert ("error", True) == (found.state, f"ID {OTHER_UID}" in found.detail)
 
 
 # --- the settings file ------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_hanging_keyring_times_out(examined: Examined, session: PrivateKeyring) 
     finally:
         session.thaw()
 
-    assert ("error", "no answer within 3 s: it hangs, or waits for you") == (hangs.state, hangs.detail)
+    assert ("error", "no response within 3 s: it hangs, or is waiting for you") == (hangs.state, hangs.detail)
     assert "warning" == left.state
     assert "a test entry may be left" in left.detail
     children = [child.cmdline() for child in psutil.Process().children(recursive=True)]

@@ -131,7 +131,7 @@ def test_certificate_for_another_host_is_an_error(examined: Examined, authority:
         found = examined.worst(network.sign_in, "TLS")
 
     assert ("error", True) == (found.state, "localhost" in found.detail)
-    assert "answers in its place" in found.fix
+    assert "responds in its place" in found.fix
 
 
 def test_server_without_tls_is_an_error(examined: Examined) -> None:

@@ -214,5 +214,5 @@ def test_hanging_daemon_is_distinguished_from_a_stopped_one(examined: Examined) 
         finally:
             process.resume()
 
-    assert ("error", True) == (found.state, "does not answer" in found.detail)
+    assert ("error", True) == (found.state, "does not respond" in found.detail)
     assert "upstash-helper restart" in found.fix

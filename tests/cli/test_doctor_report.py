@@ -67,7 +67,7 @@ def encodings(secret: str) -> set[str]:
 
 
 async def test_report_contains_no_secret(
-    running: DaemonProcess, far_side: Sandbox, connected: str, tmp_path: Path
+    running: DaemonProcess, sandbox: Sandbox, connected: str, tmp_path: Path
 ) -> None:
     """
     Keys, tokens, passwords, codes, email addresses, and database hosts are removed, in every encoding, with and without
@@ -87,7 +87,7 @@ async def test_report_contains_no_secret(
         "owner token": owner.owner_token,
         "app token": app.pairing["token"],
         "poll secret": asks.pairing["poll_secret"],
-        "API key": await far_side.api_key(connected, "another"),
+        "API key": await sandbox.api_key(connected, "another"),
         "redis URL": credentials.redis_url,
         "password": credentials.password,
         "REST token": credentials.rest_token,

@@ -111,7 +111,7 @@ def done(ended: Ended) -> Ended:
 
 
 def test_install_works_until_uninstall_removes_everything(session: UserSystemd) -> None:
-    """It works immediately and after a restart, with the first request on either address; uninstall leaves nothing."""
+    """It works immediately and after a restart, on the first request on either address; uninstall leaves nothing."""
     before = listing(session.home)
 
     done(session.helper(*INSTALL))

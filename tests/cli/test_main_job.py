@@ -27,14 +27,14 @@ EMAIL = "by-hand@example.com"
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
+def daemon(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Iterator[DaemonProcess]:
     """A daemon that uses the sandbox and logs at debug level."""
     options = {
         "port": daemon_port,
-        "client_id": far_side.client_id,
-        "auth_url": far_side.auth_url,
-        "api_url": far_side.api_url,
-        "rest_url": far_side.rest_url,
+        "client_id": sandbox.client_id,
+        "auth_url": sandbox.auth_url,
+        "api_url": sandbox.api_url,
+        "rest_url": sandbox.rest_url,
         "credential_store": "file",
         "log_level": "debug",
     }
@@ -52,7 +52,7 @@ async def cli(daemon: DaemonProcess, *arguments: str, typed: str | None = None) 
     return await run_cli(*arguments, environment=daemon.environment, typed=typed)
 
 
-async def connect(daemon: DaemonProcess, far_side: Sandbox, email: str) -> str:
+async def connect(daemon: DaemonProcess, sandbox: Sandbox, email: str) -> str:
     """Run connect, sign in at the printed address, and follow the redirect to the daemon's page."""
     connecting = asyncio.create_task(cli(daemon, "connect", "--no-browser"))
     async with aiohttp.ClientSession() as session:
@@ -66,7 +66,7 @@ async def connect(daemon: DaemonProcess, far_side: Sandbox, email: str) -> str:
                 await asyncio.sleep(0.02)
         async with session.post(f"{base}/v1/connection", json={}, headers=bearer) as reply:
             url = (await reply.json())["authorization_url"]
-        redirect = await far_side.authorize(url, email, PASSWORD)
+        redirect = await sandbox.authorize(url, email, PASSWORD)
         navigation = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
         async with session.get(redirect.replace("localhost", "127.0.0.1"), headers=navigation) as reply:
             assert reply.status == 200
@@ -76,9 +76,9 @@ async def connect(daemon: DaemonProcess, far_side: Sandbox, email: str) -> str:
     return redirect
 
 
-async def test_main_job_with_the_command_line(daemon: DaemonProcess, far_side: Sandbox) -> None:
+async def test_main_job_with_the_command_line(daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """Connect, create, list, use, rename, reset, delete, disconnect: one command each."""
-    await connect(daemon, far_side, EMAIL)
+    await connect(daemon, sandbox, EMAIL)
 
     created = await cli(daemon, "databases", "create", "orders", "--region", "eu-west-1", "--json")
     assert 0 == created.code, created.err
@@ -107,11 +107,11 @@ async def test_main_job_with_the_command_line(daemon: DaemonProcess, far_side: S
     assert 4 == (await cli(daemon, "databases", "list")).code
 
 
-async def test_redis_cli_works_with_the_printed_url(daemon: DaemonProcess, far_side: Sandbox) -> None:
+async def test_redis_cli_works_with_the_printed_url(daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """The Redis URL works unchanged with redis-cli."""
     if shutil.which("redis-cli") is None:
         pytest.skip("redis-cli is not installed: apt-get install redis-tools")
-    await connect(daemon, far_side, "redis-cli@example.com")
+    await connect(daemon, sandbox, "redis-cli@example.com")
     await cli(daemon, "databases", "create", "cli", "--region", "us-east-1")
     url = (await cli(daemon, "databases", "credentials", "cli", "--json")).json["redis_url"]
 
@@ -126,9 +126,9 @@ async def test_redis_cli_works_with_the_printed_url(daemon: DaemonProcess, far_s
     assert "hello" == await redis_cli("GET", "greeting")
 
 
-async def test_t29_no_secret_is_written_anywhere(daemon: DaemonProcess, far_side: Sandbox) -> None:
+async def test_t29_no_secret_is_written_anywhere(daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """After a whole run at debug level, the log, the output, and the process list contain no secret."""
-    redirect = await connect(daemon, far_side, "secretive@example.com")
+    redirect = await connect(daemon, sandbox, "secretive@example.com")
     await cli(daemon, "databases", "create", "quiet", "--region", "us-east-1")
     credentials = (await cli(daemon, "databases", "credentials", "quiet", "--json")).json
     [stored] = (daemon.home / "state").glob("credential*.json")
@@ -231,10 +231,10 @@ async def test_background_daemon_lifecycle(tmp_path: Path) -> None:
     assert 3 == (await run_cli("status", environment=environment)).code
 
 
-async def test_api_key_is_never_an_argument(daemon: DaemonProcess, far_side: Sandbox) -> None:
+async def test_api_key_is_never_an_argument(daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """Without a terminal, connect --api-key reads it from stdin."""
-    await far_side.account("typed@example.com", PASSWORD)
-    key = await far_side.api_key("typed@example.com", "typed")
+    await sandbox.account("typed@example.com", PASSWORD)
+    key = await sandbox.api_key("typed@example.com", "typed")
 
     wrong = await cli(daemon, "connect", "--api-key", "--email", "typed@example.com", typed="not-the-key\n")
     right = await cli(daemon, "connect", "--api-key", "--email", "typed@example.com", typed=f"{key}\n")

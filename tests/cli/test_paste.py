@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-async def signed_in(daemon: DaemonProcess, far_side: Sandbox) -> tuple[str, str]:
+async def signed_in(daemon: DaemonProcess, sandbox: Sandbox) -> tuple[str, str]:
     """Start a sign-in, create an account, and return the email and the redirect's target."""
     started = daemon.client.connect(open_browser=False)
     assert isinstance(started, wire.StartedAttempt)
     email = f"cli-{secrets.token_hex(4)}@example.com"
-    return email, await far_side.authorize(started.authorization_url, email, PASSWORD)
+    return email, await sandbox.authorize(started.authorization_url, email, PASSWORD)
 
 
-async def test_t43_address_is_prompted_without_echo(running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_t43_address_is_prompted_without_echo(running: DaemonProcess, sandbox: Sandbox) -> None:
     """
     On a terminal the address is prompted for and not echoed; it completes the sign-in.
     """
-    email, address = await signed_in(running, far_side)
+    email, address = await signed_in(running, sandbox)
 
     ran = await at_terminal("connect", "--paste", environment=running.environment, typed=(f"{address}\n",))
 
@@ -52,11 +52,11 @@ async def test_t43_address_is_prompted_without_echo(running: DaemonProcess, far_
     assert URL(address).query["code"] not in ran.out + ran.err
 
 
-async def test_t43_address_is_read_from_stdin(running: DaemonProcess, far_side: Sandbox, shell: Shell) -> None:
+async def test_t43_address_is_read_from_stdin(running: DaemonProcess, sandbox: Sandbox, shell: Shell) -> None:
     """
     In a script the address is the first line of stdin; with --json the result is the connection.
     """
-    email, address = await signed_in(running, far_side)
+    email, address = await signed_in(running, sandbox)
 
     ran = await shell("connect", "--paste", "--json", typed=f"{address}\n")
 
@@ -87,12 +87,12 @@ async def test_t43_paste_without_a_pending_sign_in_is_an_error(shell: Shell) -> 
     ],
 )
 async def test_t43_wrong_address_keeps_the_sign_in_pending(
-    running: DaemonProcess, far_side: Sandbox, shell: Shell, typed: str, reported: str
+    running: DaemonProcess, sandbox: Sandbox, shell: Shell, typed: str, reported: str
 ) -> None:
     """
     The user sees what is wrong with it, and can paste another one.
     """
-    email, address = await signed_in(running, far_side)
+    email, address = await signed_in(running, sandbox)
 
     wrong = await shell("connect", "--paste", typed=typed)
     right = await shell("connect", "--paste", typed=address)
@@ -113,8 +113,8 @@ def _clock() -> FakeClock:
 
 
 @pytest.fixture(name="world")
-async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+async def _world(tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         yield world
 
 

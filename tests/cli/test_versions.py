@@ -107,11 +107,11 @@ def test_tray_reports_a_mismatch_and_recovers(daemon: DaemonProcess) -> None:
     with RecordedFollower.following(daemon.folders.runtime) as watched:
         until(lambda: watched.now.daemon == "mismatched")
         texts = [getattr(entry, "text", "") for entry in menu_for(watched.now)]
-        assert "The helper has another version" in texts
+        assert "The helper has a different version" in texts
         assert "Start the helper" not in texts
         assert "is older than the running daemon" in " ".join(texts)
         assert IconStatus.ATTENTION == icon_status(watched.now)
-        assert "another version" in tooltip_for(watched.now)
+        assert "not compatible" in tooltip_for(watched.now)
 
         announces(daemon, api_version=API_VERSION)
         until(lambda: watched.now.daemon == "running")

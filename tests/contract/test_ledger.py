@@ -695,11 +695,11 @@ async def test_records_survive_sigkill(path: Path) -> None:
     command = [sys.executable, "-c", WRITE_AND_SAY_SO, str(path), root]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
         assert daemon.stdout is not None
-        said = daemon.stdout.readline()
+        line = daemon.stdout.readline()
         daemon.kill()
     ledger = SqliteLedger(path)
 
     found = await everything(ledger)
     await ledger.close()
 
-    assert ("written\n", FILLED) == (said, found)
+    assert ("written\n", FILLED) == (line, found)

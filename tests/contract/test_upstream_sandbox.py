@@ -53,20 +53,20 @@ class Account:
 
 
 @pytest.fixture
-async def account(far_side: Sandbox) -> AsyncIterator[Account]:
+async def account(sandbox: Sandbox) -> AsyncIterator[Account]:
     """A new account."""
     http = HttpClient(clock=SystemClock())
     yield Account(
         email=f"ada-{secrets.token_hex(4)}@example.com",
-        sandbox=far_side,
+        sandbox=sandbox,
         server=OAuth(
             http=http,
-            auth_url=far_side.auth_url,
-            client_id=far_side.client_id,
-            redirect_uri=far_side.ready.redirect_uris[0],
+            auth_url=sandbox.auth_url,
+            client_id=sandbox.client_id,
+            redirect_uri=sandbox.ready.redirect_uris[0],
         ),
-        keys=ApiKeyIssuer(http=http, api_url=far_side.api_url),
-        api=DeveloperApi(http=http, api_url=far_side.api_url, rest_url=far_side.rest_url),
+        keys=ApiKeyIssuer(http=http, api_url=sandbox.api_url),
+        api=DeveloperApi(http=http, api_url=sandbox.api_url, rest_url=sandbox.rest_url),
     )
     await http.close()
 

@@ -104,7 +104,7 @@ def test_daemon_answers_until_its_units_start_the_new_version(user: HelperUser) 
     trays = user.trays()
 
     user.upgrade()
-    meanwhile, told, outdated = user.json("status"), user.helper("status"), user.json("service", "status")["outdated"]
+    meanwhile, status, outdated = user.json("status"), user.helper("status"), user.json("service", "status")["outdated"]
     answered = user.app(), apps_of(user), audit <= audit_of(user)
 
     user.session.log_out()
@@ -116,9 +116,9 @@ def test_daemon_answers_until_its_units_start_the_new_version(user: HelperUser) 
 
     assert (previous, announced["pid"]) == (meanwhile["version"], meanwhile["pid"])
     assert f"upstash-helper, version {current}\n" == done(user.helper("--version")).out
-    assert (0, True) == (told.code, outdated)
-    assert current in explained(told)
-    assert "upstash-helper restart" in told.err
+    assert (0, True) == (status.code, outdated)
+    assert current in explained(status)
+    assert "upstash-helper restart" in status.err
     assert (first, apps, True) == answered
 
     assert ["active", "inactive"] == at_login

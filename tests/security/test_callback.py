@@ -60,14 +60,14 @@ async def test_t32_login_csrf_is_ignored(world: World) -> None:
 
 
 async def test_t31_redirect_of_an_expired_attempt_is_ignored(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """After ten minutes the sign-in has ended, and its late redirect exchanges nothing."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         started = await world.start()
         address = await world.sign_in(started)
-        await far_side.forget_requests()
+        await sandbox.forget_requests()
         clock.advance(600)
 
         landed = await world.land(address)
@@ -78,10 +78,10 @@ async def test_t31_redirect_of_an_expired_attempt_is_ignored(
         assert "disconnected" == (await world.get("/v1/connection")).json["state"]
 
 
-async def test_t52_wall_clock_does_not_affect_attempts(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_t52_wall_clock_does_not_affect_attempts(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """Setting the clock a day forward or back neither ends nor extends an attempt."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         started = await world.start()
 
         clock.set_wall_clock(86_400)
@@ -342,10 +342,10 @@ async def test_code_is_exchanged_with_the_verifier_of_its_attempt(world: World) 
 
 
 async def test_connect_without_a_client_id_suggests_alternatives(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """The error says where to get a client ID, and how to do without one."""
-    async with World.running(tmp_path, far_side, daemon_port, client_id=None) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, client_id=None) as world:
         reply = await world.call("POST", "/v1/connection", {})
 
         assert (409, "client_id_missing") == (reply.status, reply.code)

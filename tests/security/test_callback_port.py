@@ -37,12 +37,12 @@ def _clock() -> FakeClock:
 
 
 @pytest_asyncio.fixture(name="world")
-async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+async def _world(tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
     """A daemon with a separate API port."""
     more: dict[str, Any] = {"port_policy": "on-demand", "api_port": free_port(), "clock": clock}
-    async with World.running(tmp_path, far_side, daemon_port, **more) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, **more) as world:
         yield world
-        await far_side.clear_faults()
+        await sandbox.clear_faults()
 
 
 def is_free(port: int) -> bool:

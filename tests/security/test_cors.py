@@ -156,9 +156,9 @@ async def test_t12_preflight_has_no_effects(world: World) -> None:
 
 
 @pytest.fixture
-async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+async def timed(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """A daemon whose clock does not advance, so that rate limits are reached exactly."""
-    async with World.running(tmp_path, far_side, daemon_port, clock=FakeClock()) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=FakeClock()) as world:
         yield world
 
 

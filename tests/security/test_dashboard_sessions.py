@@ -59,10 +59,10 @@ async def test_ticket_works_once(world: World) -> None:
     assert (403, "ticket_not_valid") == (second.status, second.code)
 
 
-async def test_ticket_expires_after_a_minute(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_ticket_expires_after_a_minute(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """A session lasts as long as it is used."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         late, soon = await ticket(world), ""
         clock.advance(TICKET_SECONDS)
         soon = await ticket(world)

@@ -32,7 +32,7 @@ QUICK = Limits(idle_seconds=0.5, linger_seconds=0.1, answer_seconds=0.5)
 
 
 @pytest.fixture(name="server")
-async def _witness() -> AsyncIterator[RecordingServer]:
+async def _server() -> AsyncIterator[RecordingServer]:
     async with RecordingServer.serving(limits=QUICK) as server:
         yield server
 

@@ -46,9 +46,9 @@ class Machine:
 
 
 @pytest.fixture
-def life(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Machine:
+def life(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Machine:
     """A machine on which no daemon runs yet."""
-    return Machine(tmp_path, far_side, daemon_port, FakeClock(), MemoryStore())
+    return Machine(tmp_path, sandbox, daemon_port, FakeClock(), MemoryStore())
 
 
 @pytest.fixture

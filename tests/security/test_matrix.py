@@ -254,11 +254,11 @@ async def approve_all_apps(ledger: SqliteLedger, now: float) -> None:
 
 
 @pytest.fixture
-async def daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[MatrixDaemon]:
+async def daemon(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[MatrixDaemon]:
     """A daemon whose clock advances with each request, so that only the request decides."""
     clock, ledger = FakeClock(), SqliteLedger(None)
     await approve_all_apps(ledger, clock.time())
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock, ledger=ledger) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock, ledger=ledger) as world:
         connection = ReopeningConnection(daemon_port)
         with contextlib.closing(connection):
             yield MatrixDaemon(world, clock, connection)

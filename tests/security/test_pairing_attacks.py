@@ -42,10 +42,10 @@ class Timed:
 
 
 @pytest.fixture
-async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[Timed]:
+async def timed(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[Timed]:
     """A daemon without requests, on a fake clock."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         yield Timed(world, clock)
 
 
@@ -498,14 +498,14 @@ async def test_t27_t52_wall_clock_jumps_do_not_affect_requests(timed: Timed, jum
 
 
 async def test_t27_requests_and_decisions_are_kept_across_restarts(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """Pending requests keep their remaining time, denials their cooldown, and approvals their app."""
     clock = FakeClock()
 
     def daemon() -> AbstractAsyncContextManager[World]:
         ledger = SqliteLedger(tmp_path / "ledger.db")
-        return World.running(tmp_path, far_side, daemon_port, clock=clock, ledger=ledger)
+        return World.running(tmp_path, sandbox, daemon_port, clock=clock, ledger=ledger)
 
     async with daemon() as world:
         waiting = (await world.ask(origin=PAGE)).json

@@ -79,12 +79,12 @@ def only(*operations: str) -> list[str]:
 
 
 @pytest.fixture
-async def described(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+async def described(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """A connected daemon with a database, an app, and an attempt, whose ids are passed to Schemathesis."""
     if importlib.util.find_spec("schemathesis") is None:
         pytest.skip("schemathesis is not installed")
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, fast_clock(clock):
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world, fast_clock(clock):
         await world.connect()
         database, app = await world.create("first"), await world.pair("databases:read")
         attempt = await world.start(force=True)

@@ -26,14 +26,14 @@ NAVIGATION = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec
 
 
 @pytest.fixture
-def settings(far_side: Sandbox, daemon_port: int) -> dict[str, Any]:
+def settings(sandbox: Sandbox, daemon_port: int) -> dict[str, Any]:
     """Settings with a credential store that outlives the daemon."""
     return {
         "port": daemon_port,
-        "client_id": far_side.client_id,
-        "auth_url": far_side.auth_url,
-        "api_url": far_side.api_url,
-        "rest_url": far_side.rest_url,
+        "client_id": sandbox.client_id,
+        "auth_url": sandbox.auth_url,
+        "api_url": sandbox.api_url,
+        "rest_url": sandbox.rest_url,
         "credential_store": "file",
         "log_level": "debug",
     }
@@ -94,11 +94,11 @@ def files_with(daemon: DaemonProcess, started: wire.StartedAttempt) -> list[Path
 
 
 async def test_browser_that_returns_after_a_crash_is_told_that_the_sign_in_has_ended(
-    daemon: DaemonProcess, far_side: Sandbox
+    daemon: DaemonProcess, sandbox: Sandbox
 ) -> None:
     """The next daemon says that the sign-in has ended and how to start again, and connects nothing."""
     started = begin(daemon)
-    redirect = await far_side.authorize(started.authorization_url, "crash@example.com", PASSWORD)
+    redirect = await sandbox.authorize(started.authorization_url, "crash@example.com", PASSWORD)
 
     daemon.kill()
     client = daemon.start()
@@ -110,14 +110,14 @@ async def test_browser_that_returns_after_a_crash_is_told_that_the_sign_in_has_e
     assert "disconnected" == client.connection().state
 
 
-async def test_sign_in_that_is_started_again_after_a_crash_succeeds(daemon: DaemonProcess, far_side: Sandbox) -> None:
+async def test_sign_in_that_is_started_again_after_a_crash_succeeds(daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """A new attempt takes the place of the lost one, which is not joined."""
     lost = begin(daemon)
     daemon.kill()
     client = daemon.start()
 
     started = begin(daemon)
-    await land(await far_side.authorize(started.authorization_url, "crash3@example.com", PASSWORD))
+    await land(await sandbox.authorize(started.authorization_url, "crash3@example.com", PASSWORD))
 
     assert lost.attempt_id != started.attempt_id
     assert not started.joined

@@ -49,14 +49,14 @@ class RecordingBrowser:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
 async def test_t39_no_sign_in_while_another_program_has_the_ipv6_address(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """
     The daemon serves on 127.0.0.1, names the program that has ::1, and opens no browser. Within ten seconds after
     that program has exited, and without a restart, a sign-in starts, and can return to either address.
     """
     browser = RecordingBrowser(tmp_path)
-    settings = {"client_id": far_side.client_id, "auth_url": far_side.auth_url, "api_url": far_side.api_url}
+    settings = {"client_id": sandbox.client_id, "auth_url": sandbox.auth_url, "api_url": sandbox.api_url}
     with (
         occupied("::1", daemon_port) as taken,
         DaemonProcess.running(
@@ -73,7 +73,7 @@ async def test_t39_no_sign_in_while_another_program_has_the_ipv6_address(
         recovered_after = time.monotonic() - began
         started = daemon.client.connect(open_browser=True)
         assert isinstance(started, wire.StartedAttempt)
-        address = await far_side.authorize(started.authorization_url, "t39@example.com", PASSWORD)
+        address = await sandbox.authorize(started.authorization_url, "t39@example.com", PASSWORD)
         landed = await get(daemon_port, "/?" + address.partition("?")[2], host="::1")
         attempt = await asyncio.to_thread(daemon.client.wait_for_attempt, started.attempt_id, timeout=20)
 

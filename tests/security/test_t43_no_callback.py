@@ -28,8 +28,8 @@ def _clock() -> FakeClock:
 
 
 @pytest.fixture(name="world")
-async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+async def _world(tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         yield world
 
 

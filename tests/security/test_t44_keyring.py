@@ -203,7 +203,7 @@ async def test_t44_keyring_that_stores_nothing_is_detected(monkeypatch: pytest.M
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", null)
     store = KeyringStore("upstash-helper", "default", trusted={**TRUSTED, null: "null keyring"})
 
-    with pytest.raises(StoreUnavailable, match=r"\(null keyring\) does not keep what it is given"):
+    with pytest.raises(StoreUnavailable, match=r"\(null keyring\) did not return what was stored in it"):
         await store.save(CREDENTIAL)
 
     assert "unavailable" == store.health().state
@@ -335,7 +335,7 @@ async def test_t44_hanging_keyring_is_reported_as_locked_at_the_deadline(keyring
     store = a_store(deadline=0.3)
     keyring.freeze()
 
-    with pytest.raises(StoreLocked, match=r"does not answer within 0\.3 seconds"):
+    with pytest.raises(StoreLocked, match=r"did not respond within 0\.3 seconds"):
         await use(store)
     health = store.health()
     keyring.thaw()

@@ -134,12 +134,12 @@ async def databases_of(daemon: DaemonProcess, key: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(name="helper")
-async def _helper(tmp_path: Path, far_side: Sandbox) -> AsyncIterator[Helper]:
-    helper = Helper(tmp_path, far_side, f"user-{secrets.token_hex(6)}@example.com")
+async def _helper(tmp_path: Path, sandbox: Sandbox) -> AsyncIterator[Helper]:
+    helper = Helper(tmp_path, sandbox, f"user-{secrets.token_hex(6)}@example.com")
     await helper.connect()
-    await far_side.forget_requests()
+    await sandbox.forget_requests()
     yield helper
-    await far_side.clear_faults()
+    await sandbox.clear_faults()
 
 
 async def test_t46_killed_before_the_journal_entry(helper: Helper) -> None:
@@ -285,17 +285,15 @@ async def _duration(helper: Helper) -> float:
         return asyncio.get_running_loop().time() - begun
 
 
-async def test_t46_request_that_never_arrived_is_sent_again(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
-) -> None:
+async def test_t46_request_that_never_arrived_is_sent_again(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """
     If the database of a recorded request does not exist after two minutes, the request never arrived: the same key
     then creates it, and not earlier.
     """
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         await world.connect()
-        await far_side.fault(method="POST", path="/v2/redis/database", status=502)  # before: no database exists
+        await sandbox.fault(method="POST", path="/v2/redis/database", status=502)  # before: no database exists
         headers = {"Idempotency-Key": "f"}
 
         lost = await world.call("POST", "/v1/databases", new_database("f"), headers=headers)
@@ -310,14 +308,14 @@ async def test_t46_request_that_never_arrived_is_sent_again(
 
 
 async def test_t46_database_of_one_key_is_not_returned_for_another(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """A database that is the known result of one key is not returned for another key whose response was lost."""
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         await world.connect()
         body = {"name": "twin", "primary_region": "us-east-1"}
         first = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "one"})
-        await far_side.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
+        await sandbox.fault(method="POST", path="/v2/redis/database", when="after", reset=True)
 
         second = await world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "two"})
 

@@ -29,10 +29,10 @@ def _clock() -> FakeClock:
 
 
 @pytest.fixture(name="world")
-async def _world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+async def _world(tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         yield world
-        await far_side.clear_faults()
+        await sandbox.clear_faults()
 
 
 async def attempt_of(world: World, started: dict[str, Any]) -> tuple[str, str | None]:
@@ -214,13 +214,13 @@ async def test_t52_account_stays_connected_overnight(world: World, clock: FakeCl
 
 
 async def test_t52_access_request_expires_across_a_restart(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock
 ) -> None:
     """The request expires on time although the daemon that received it has been restarted."""
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         pairing_request = (await world.ask(origin="https://app.example.com")).json
     clock.advance(100)
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world, follow(world) as stream:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world, follow(world) as stream:
         waiting = (await world.get("/v1/pairings")).json["pairings"]
         clock.advance(21)
         expired = (await stream.until("pairing"))["data"]

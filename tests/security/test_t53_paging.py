@@ -36,7 +36,7 @@ async def test_t53_modified_page_token_is_rejected(world: World) -> None:
 
 
 async def test_t53_page_token_of_an_earlier_run_is_rejected(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, world: World
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, world: World
 ) -> None:
     """Each run has its own key. The error says to start with the first page."""
     await world.connect()
@@ -46,7 +46,7 @@ async def test_t53_page_token_of_an_earlier_run_is_rejected(
     world.stop.set()
     await world.serving
 
-    async with World.running(tmp_path / "later", far_side, daemon_port, store=world.store) as later:
+    async with World.running(tmp_path / "later", sandbox, daemon_port, store=world.store) as later:
         reply = await later.get(f"/v1/databases?page_token={token}")
 
     assert (400, "invalid_page_token") == (reply.status, reply.code)

@@ -36,10 +36,10 @@ KEY = {"Idempotency-Key": "k"}
 
 
 @pytest.fixture
-async def timed(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> AsyncIterator[tuple[World, FakeClock]]:
+async def timed(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[tuple[World, FakeClock]]:
     """A daemon with a fake clock."""
     clock = FakeClock()
-    async with World.running(tmp_path, far_side, daemon_port, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         yield world, clock
 
 
@@ -128,12 +128,12 @@ async def test_t07_fifth_misuse_revokes_the_token(world: World, origin: str | No
             assert 403 == (await steal(world, app, as_page(OTHER))).status
         still = await world.get("/v1/connection", headers=good, token=None)
         last = await steal(world, app, as_page(OTHER))
-        told = [await stream.until("revoked") for stream in (owner, mine)]
+        received = [await stream.until("revoked") for stream in (owner, mine)]
         end = await mine.next()
     then = await world.get("/v1/token", headers=good, token=None)
 
     assert [200, 403, 401] == [still.status, last.status, then.status]
-    assert [("misused", app.id)] * 2 == [(event["data"]["reason"], event["data"]["app_id"]) for event in told]
+    assert [("misused", app.id)] * 2 == [(event["data"]["reason"], event["data"]["app_id"]) for event in received]
     assert "(end)" == end["event"]
     assert [] == (await world.get("/v1/apps")).json["apps"]
     [entry] = [it for it in (await world.get("/v1/audit")).json["entries"] if it["action"] == "token.misused"]
@@ -289,7 +289,7 @@ async def test_t29_app_reads_only_credentials_of_its_own_databases(world: World)
 
 
 async def test_t29_secrets_appear_only_in_the_responses_that_deliver_them(
-    tmp_path: Path, far_side: Sandbox, daemon_port: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
     During a whole run at DEBUG, neither the API key, nor an OAuth token, nor the owner token is in any response, event,
@@ -297,8 +297,8 @@ async def test_t29_secrets_appear_only_in_the_responses_that_deliver_them(
     """
     caplog.set_level(logging.DEBUG)
     async with (
-        recorded(URL(far_side.auth_url).port or 0) as far,
-        World.running(tmp_path, far_side, daemon_port, auth_url=far.url, api_url=far.url) as world,
+        recorded(URL(sandbox.auth_url).port or 0) as far,
+        World.running(tmp_path, sandbox, daemon_port, auth_url=far.url, api_url=far.url) as world,
     ):
         page, delivered, passwords = await live(world)
         owner = world.owner
@@ -412,13 +412,13 @@ async def test_t30_streams_of_a_revoked_app_end(world: World) -> None:
     ):
         before = loop.time()
         await world.call("DELETE", f"/v1/apps/{app.id}")
-        told = [[await stream.next(), await stream.next()] for stream in (first, second)]
+        received = [[await stream.next(), await stream.next()] for stream in (first, second)]
         took = loop.time() - before
         await world.start()
         next_of_others = await others.next()
         owners = await owner.until("revoked")
 
-    for event, end in told:
+    for event, end in received:
         assert ("revoked", "owner", app.id) == (event["event"], event["data"]["reason"], event["data"]["app_id"])
         assert "(end)" == end["event"]
     assert took < 1
@@ -497,13 +497,13 @@ async def test_access_allowed_once_lasts_one_hour(timed: tuple[World, FakeClock]
     """The app learns until when. Afterwards it is no longer listed."""
     world, clock = timed
     app = await world.pair("connection:read", once=True)
-    told = (await world.as_app(app, "GET", "/v1/token")).json["expires_at"]
+    expires_at = (await world.as_app(app, "GET", "/v1/token")).json["expires_at"]
     clock.advance(ONCE_SECONDS - 1)
     before = await world.as_app(app, "GET", "/v1/connection")
     clock.advance(1)
     after = await world.as_app(app, "GET", "/v1/connection")
 
-    assert told is not None
+    assert expires_at is not None
     assert [200, 401] == [before.status, after.status]
     assert [] == (await world.get("/v1/apps")).json["apps"]
 

@@ -152,12 +152,12 @@ def ben(users: tuple[User, User]) -> User:
 
 
 @pytest.fixture
-async def anns(ann: User, far_side: Sandbox) -> AsyncIterator[Helper]:
+async def anns(ann: User, sandbox: Sandbox) -> AsyncIterator[Helper]:
     """Ann's helper, connected to an account with a database. Its key is in a file, not in a keyring."""
     email = f"ann-{secrets.token_hex(4)}@example.com"
-    await far_side.account(email, PASSWORD)
-    key = await far_side.api_key(email, "made-in-the-console")
-    world = {"auth_url": far_side.auth_url, "api_url": far_side.api_url, "rest_url": far_side.rest_url}
+    await sandbox.account(email, PASSWORD)
+    key = await sandbox.api_key(email, "made-in-the-console")
+    world = {"auth_url": sandbox.auth_url, "api_url": sandbox.api_url, "rest_url": sandbox.rest_url}
     with helper_of(ann, free_port(), credential_store="file", **world) as running:
         connected = await ann.helper("connect", "--api-key", "--email", email, typed=f"{key}\n")
         assert 0 == connected.code, connected.err
@@ -183,7 +183,7 @@ async def test_second_user_learns_who_has_the_port(anns: Helper, ben: User) -> N
 
     for ran in rans:
         assert exit_codes.PORT_BUSY == ran.code
-        assert f"Port {port} of 127.0.0.1 is in use by another user's program (user {anns.user.name})" in ran.err
+        assert f"Port {port} on 127.0.0.1 is in use by another user's program (user {anns.user.name})" in ran.err
         assert "--port" in ran.err
         assert anns.email not in ran.err
     assert (exit_codes.NOT_RUNNING, "") == (status.code, status.out)
@@ -323,13 +323,13 @@ async def test_runtime_folder_in_tmp_is_not_used(ann: User, ben: User) -> None:
     assert [str(trap), str(trap / f"runtime-{ben.uid}")] == below(trap)
 
 
-async def test_each_user_has_a_separate_keyring(ann: User, ben: User, far_side: Sandbox) -> None:
+async def test_each_user_has_a_separate_keyring(ann: User, ben: User, sandbox: Sandbox) -> None:
     """Each helper's key is in its user's keyring, which Ben's programs and helper cannot reach on Ann's bus."""
     skip_unless_there_is_one()
     email = f"ann-{secrets.token_hex(4)}@example.com"
-    await far_side.account(email, PASSWORD)
-    key = await far_side.api_key(email, "made-in-the-console")
-    store = {"credential_store": "keyring", "api_url": far_side.api_url}
+    await sandbox.account(email, PASSWORD)
+    key = await sandbox.api_key(email, "made-in-the-console")
+    store = {"credential_store": "keyring", "api_url": sandbox.api_url}
 
     with helper_of(ann, free_port(), *SESSION, **store) as anns, helper_of(ben, free_port(), *SESSION, **store):
         connected = await ann.helper("connect", "--api-key", "--email", email, typed=f"{key}\n")

@@ -32,7 +32,7 @@ class Login:
     @classmethod
     @contextlib.asynccontextmanager
     async def of(
-        cls, bus: PrivateKeyring, environment: Mapping[str, str], far_side: Sandbox, port: int
+        cls, bus: PrivateKeyring, environment: Mapping[str, str], sandbox: Sandbox, port: int
     ) -> AsyncIterator[Login]:
         """Log in for the duration of the block."""
         async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
@@ -41,10 +41,10 @@ class Login:
                     Path(environment["UPSTASH_HELPER_HOME"]),
                     port=port,
                     environment=environment,
-                    client_id=far_side.client_id,
-                    auth_url=far_side.auth_url,
-                    api_url=far_side.api_url,
-                    rest_url=far_side.rest_url,
+                    client_id=sandbox.client_id,
+                    auth_url=sandbox.auth_url,
+                    api_url=sandbox.api_url,
+                    rest_url=sandbox.rest_url,
                 ) as daemon,
                 TrayProcess.running(environment) as tray,
             ):
@@ -54,11 +54,11 @@ class Login:
         """Wait for the icon, and return it."""
         return await self.host.item()
 
-    async def connect(self, far_side: Sandbox) -> str:
+    async def connect(self, sandbox: Sandbox) -> str:
         """Connect a new account, and return its email address."""
         email = f"tray-{os.urandom(4).hex()}@example.com"
-        await far_side.account(email, PASSWORD)
-        self.daemon.client.use_api_key(email=email, api_key=await far_side.api_key(email, "from the console"))
+        await sandbox.account(email, PASSWORD)
+        self.daemon.client.use_api_key(email=email, api_key=await sandbox.api_key(email, "from the console"))
         return email
 
 

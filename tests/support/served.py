@@ -18,7 +18,8 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
-from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
+from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
+from upstash_helper.system.notifications import SilentNotifier
 from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class LocalDaemon:
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
         settings = Settings(port=listeners.port, open_browser=False)
-        daemon = compose(machine, Profile(profile="t", folders=folders, settings=settings, sources={}), stop=stop)
+        daemon = compose(machine, Profile(name="t", folders=folders, settings=settings, sources={}), stop=stop)
         async with serving(daemon.app, listeners, limits=limits, counts=daemon.counts, stop=stop):
             yield cls(port=listeners.port, token=daemon.tokens.owner_token.reveal())
 

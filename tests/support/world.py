@@ -19,8 +19,9 @@ import aiohttp
 import msgspec
 
 from upstash_helper.protocol import wire
-from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.compose import Daemon, Machine, compose
+from upstash_helper.runtime.listeners import open_first_free
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
@@ -197,7 +198,7 @@ class World:
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
         desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
         listeners = open_first_free(chosen.api_ports)
-        door = CallbackPort(port) if chosen.port_policy == "on-demand" else None
+        callback_port = CallbackPort(port) if chosen.port_policy == "on-demand" else None
         machine = Machine(
             clock=clock or SystemClock(),
             browser=browser,
@@ -206,10 +207,12 @@ class World:
             peers=SystemPeers(),
             notifier=desktop,
             port=listeners.port,
-            callback=door or loopback,
-            listeners=functools.partial(all_listeners, listeners, door) if door else loopback.listeners,
+            callback=callback_port or loopback,
+            listeners=functools.partial(all_listeners, listeners, callback_port)
+            if callback_port
+            else loopback.listeners,
         )
-        profile = Profile(profile="test", folders=folders, settings=chosen, sources={})
+        profile = Profile(name="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
         ready = asyncio.Event()
 
@@ -220,8 +223,8 @@ class World:
 
         async def served() -> None:
             async with contextlib.AsyncExitStack() as stack:
-                if door and daemon.callback_app:
-                    await stack.enter_async_context(door.served_by(daemon.callback_app, counts=daemon.counts))
+                if callback_port and daemon.callback_app:
+                    await stack.enter_async_context(callback_port.served_by(daemon.callback_app, counts=daemon.counts))
                 await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced)
 
         serving = asyncio.create_task(served())

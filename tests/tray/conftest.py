@@ -39,33 +39,33 @@ def browser(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def running(tmp_path: Path, far_side: Sandbox, daemon_port: int, browser: str) -> Iterator[DaemonProcess]:
+def running(tmp_path: Path, sandbox: Sandbox, daemon_port: int, browser: str) -> Iterator[DaemonProcess]:
     """A daemon without an account."""
     with DaemonProcess.running(
         tmp_path / "home",
         port=daemon_port,
         environment={"BROWSER": browser},
-        client_id=far_side.client_id,
-        auth_url=far_side.auth_url,
-        api_url=far_side.api_url,
-        rest_url=far_side.rest_url,
+        client_id=sandbox.client_id,
+        auth_url=sandbox.auth_url,
+        api_url=sandbox.api_url,
+        rest_url=sandbox.rest_url,
     ) as daemon:
         yield daemon
 
 
 @pytest.fixture
-async def account(far_side: Sandbox) -> AsyncIterator[str]:
+async def account(sandbox: Sandbox) -> AsyncIterator[str]:
     """The email of an account without databases. Faults of the sandbox are cleared afterwards."""
     email = f"tray-{secrets.token_hex(4)}@example.com"
-    await far_side.account(email, PASSWORD)
+    await sandbox.account(email, PASSWORD)
     yield email
-    await far_side.clear_faults()
+    await sandbox.clear_faults()
 
 
 @pytest.fixture
-async def connected(running: DaemonProcess, far_side: Sandbox, account: str) -> str:
+async def connected(running: DaemonProcess, sandbox: Sandbox, account: str) -> str:
     """The email of the account to which the daemon is connected."""
-    running.client.use_api_key(email=account, api_key=await far_side.api_key(account, "made-in-the-console"))
+    running.client.use_api_key(email=account, api_key=await sandbox.api_key(account, "made-in-the-console"))
     return account
 
 
@@ -94,8 +94,8 @@ def environment(bus: PrivateKeyring, tmp_path: Path, opened: Path) -> dict[str, 
 
 @pytest.fixture
 async def login(
-    bus: PrivateKeyring, environment: dict[str, str], far_side: Sandbox, daemon_port: int
+    bus: PrivateKeyring, environment: dict[str, str], sandbox: Sandbox, daemon_port: int
 ) -> AsyncIterator[Login]:
     """A desktop session without a connected account."""
-    async with Login.of(bus, environment, far_side, daemon_port) as login:
+    async with Login.of(bus, environment, sandbox, daemon_port) as login:
         yield login

@@ -200,11 +200,11 @@ def test_late_approval_is_reported(user: User, running: DaemonProcess, late: str
 
 
 async def test_approval_does_not_wait_for_a_copy(
-    user: User, connected: str, running: DaemonProcess, far_side: Sandbox
+    user: User, connected: str, running: DaemonProcess, sandbox: Sandbox
 ) -> None:
     """Upstash does not answer the request for the credentials."""
     app = SampleApp.requesting(running, origin=PAGE)
-    await far_side.fault(path="/v2/redis/database/*", latency=60)
+    await sandbox.fault(path="/v2/redis/database/*", latency=60)
     copy = CopyCredentials("some-id", "orders", "rest")
     user.dispatcher.dispatch(copy)
 
@@ -314,10 +314,10 @@ def test_failed_copy_is_explained(user: User, connected: str, running: DaemonPro
     assert "no clipboard" in nowhere.body
 
 
-async def test_refresh_reads_the_databases_again(user: User, connected: str, far_side: Sandbox) -> None:
+async def test_refresh_reads_the_databases_again(user: User, connected: str, sandbox: Sandbox) -> None:
     """The error of the new read is shown, and the known databases stay."""
     until(lambda: user.recorded.now.databases is not None)
-    await far_side.fault(path="/v2/redis/databases", status=503, times=None)
+    await sandbox.fault(path="/v2/redis/databases", status=503, times=None)
 
     user.choose(RefreshDatabases())
 

@@ -31,11 +31,11 @@ RECOVERED_SECONDS = 5.0
 # --- menu and clicks --------------------------------------------------------------------------------------------------
 
 
-async def test_tooltip_and_menu_show_state_and_account(login: Login, far_side: Sandbox) -> None:
+async def test_tooltip_and_menu_show_state_and_account(login: Login, sandbox: Sandbox) -> None:
     """Both are updated when an account is connected."""
     item = await login.item()
     before = await item.until(shows("No account connected"))
-    email = await login.connect(far_side)
+    email = await login.connect(sandbox)
     after = await item.until(shows(email))
     properties = await item.properties()
 
@@ -83,13 +83,13 @@ async def test_click_in_an_outdated_menu_does_not_approve_another_app(login: Log
 
 
 async def test_credentials_are_copied_from_the_menu(
-    bus: PrivateKeyring, environment: dict[str, str], far_side: Sandbox, daemon_port: int
+    bus: PrivateKeyring, environment: dict[str, str], sandbox: Sandbox, daemon_port: int
 ) -> None:
     """The URL works in a Redis client. When the tray ends, it clears the clipboard."""
     with desk() as clipboard:
         theirs = {**environment, "DISPLAY": clipboard.environ["DISPLAY"]}
-        async with Login.of(bus, theirs, far_side, daemon_port) as login:
-            await login.connect(far_side)
+        async with Login.of(bus, theirs, sandbox, daemon_port) as login:
+            await login.connect(sandbox)
             new = wire.CreateDatabase(name="or_ders", primary_region="us-east-1")
             made = login.daemon.client.create_database(new, idempotency_key="one")
             item = await login.item()
@@ -151,9 +151,9 @@ async def test_access_request_is_notified_by_either_the_tray_or_the_daemon(
 # --- restarts ---------------------------------------------------------------------------------------------------------
 
 
-async def test_tray_follows_a_killed_and_restarted_daemon(login: Login, far_side: Sandbox) -> None:
+async def test_tray_follows_a_killed_and_restarted_daemon(login: Login, sandbox: Sandbox) -> None:
     """The icon shows that it ended, and then finds the new one, which has another token."""
-    await login.connect(far_side)
+    await login.connect(sandbox)
     item = await login.item()
     await item.until(shows("Connected"))
     login.daemon.kill()
@@ -164,9 +164,9 @@ async def test_tray_follows_a_killed_and_restarted_daemon(login: Login, far_side
     assert 1 == login.host.registrations
 
 
-async def test_daemon_keeps_its_state_when_the_tray_is_killed(login: Login, far_side: Sandbox) -> None:
+async def test_daemon_keeps_its_state_when_the_tray_is_killed(login: Login, sandbox: Sandbox) -> None:
     """The daemon notices that the tray has ended. The next tray shows the same state."""
-    await login.connect(far_side)
+    await login.connect(sandbox)
     item = await login.item()
     await item.until(shows("Connected"))
     attached = login.daemon.client.status().tray

@@ -36,21 +36,21 @@ def recorded(running: DaemonProcess) -> Iterator[RecordedFollower]:
         yield recorded
 
 
-async def upstash_request(far_side: Sandbox) -> None:
+async def upstash_request(sandbox: Sandbox) -> None:
     """Wait until Upstash has received a request."""
     async with asyncio.timeout(30):
-        while not await far_side.requests():  # noqa: ASYNC110 - another process receives them
+        while not await sandbox.requests():  # noqa: ASYNC110 - another process receives them
             await asyncio.sleep(0.01)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-async def test_state_follows_a_sign_in(recorded: RecordedFollower, running: DaemonProcess, far_side: Sandbox) -> None:
+async def test_state_follows_a_sign_in(recorded: RecordedFollower, running: DaemonProcess, sandbox: Sandbox) -> None:
     """From the click to the databases of the account, without any action in the tray."""
     started = running.client.connect(open_browser=False)
     assert isinstance(started, wire.StartedAttempt)
-    landing = await far_side.authorize(started.authorization_url, "tray-sign-in@example.com", PASSWORD)
+    landing = await sandbox.authorize(started.authorization_url, "tray-sign-in@example.com", PASSWORD)
     async with aiohttp.ClientSession() as browser, browser.get(landing) as page:
         assert 200 == page.status
 
@@ -129,52 +129,52 @@ def test_created_and_deleted_databases_are_noticed(
 
 
 async def test_apps_cause_no_requests_to_upstash(
-    connected: str, recorded: RecordedFollower, running: DaemonProcess, far_side: Sandbox
+    connected: str, recorded: RecordedFollower, running: DaemonProcess, sandbox: Sandbox
 ) -> None:
     """Databases are read once at the start, and not when an app gets or loses access."""
     until(lambda: recorded.now.databases is not None)
-    await far_side.forget_requests()
+    await sandbox.forget_requests()
 
     app = SampleApp.approved(running, origin=PAGE)
     running.client.revoke_app(app.app_id)
     until(lambda: any(state.apps for state in recorded.states) and not recorded.now.apps)
 
-    assert [] == await far_side.requests()
+    assert [] == await sandbox.requests()
 
 
-async def test_refresh_bypasses_the_cache(connected: str, recorded: RecordedFollower, far_side: Sandbox) -> None:
+async def test_refresh_bypasses_the_cache(connected: str, recorded: RecordedFollower, sandbox: Sandbox) -> None:
     """Upstash receives a request although the daemon has a recent list."""
     until(lambda: recorded.now.databases is not None)
-    await far_side.forget_requests()
+    await sandbox.forget_requests()
 
     recorded.follower.refresh_databases()
-    await upstash_request(far_side)
+    await upstash_request(sandbox)
 
-    assert {"GET /v2/redis/databases"} == {f"{it['method']} {it['path']}" for it in await far_side.requests()}
+    assert {"GET /v2/redis/databases"} == {f"{it['method']} {it['path']}" for it in await sandbox.requests()}
 
 
 async def test_slow_upstash_does_not_delay_an_access_request(
-    connected: str, recorded: RecordedFollower, running: DaemonProcess, far_side: Sandbox
+    connected: str, recorded: RecordedFollower, running: DaemonProcess, sandbox: Sandbox
 ) -> None:
     """It is shown while the databases are still being read."""
     until(lambda: recorded.now.databases is not None)
-    await far_side.forget_requests()
-    await far_side.fault(path="/v2/redis/databases", latency=60)
+    await sandbox.forget_requests()
+    await sandbox.fault(path="/v2/redis/databases", latency=60)
     recorded.follower.refresh_databases()
-    await upstash_request(far_side)
+    await upstash_request(sandbox)
 
     app = SampleApp.requesting(running, origin=PAGE)
     until(lambda: recorded.now.pairings)
 
     assert [(app.id, app.code)] == [(one.id, one.user_code) for one in recorded.now.pairings]
-    assert [None] == [request["status"] for request in await far_side.requests()]
+    assert [None] == [request["status"] for request in await sandbox.requests()]
 
 
 async def test_failed_read_of_databases_is_reported_and_retried(
-    connected: str, running: DaemonProcess, far_side: Sandbox
+    connected: str, running: DaemonProcess, sandbox: Sandbox
 ) -> None:
     """After login, the network may come up later than the tray."""
-    await far_side.fault(path="/v2/redis/databases", status=503, times=4)
+    await sandbox.fault(path="/v2/redis/databases", status=503, times=4)
 
     with RecordedFollower.following(running.folders.runtime, retries=(0.01,) * 4) as recorded:
         until(lambda: recorded.now.databases is not None)
@@ -252,8 +252,8 @@ def test_repeatedly_broken_streams_are_retried_slowly_and_reported(tmp_path: Pat
 @pytest.mark.parametrize(
     ("answers", "text"),
     [
-        ({"events": (200, b"event: connection\ndata: {}\n\n")}, "another version"),
-        ({"events": (200, b"event: connection\ndata: no JSON\n\n")}, "another version"),
+        ({"events": (200, b"event: connection\ndata: {}\n\n")}, "different version"),
+        ({"events": (200, b"event: connection\ndata: no JSON\n\n")}, "different version"),
         ({"events": (404, b"<html>")}, "another program"),
         ({"daemon": (200, b"[]")}, "restart"),
         ({"events": problem(429, "too_many_streams", "16 event streams are open.")}, "16 event streams are open"),

@@ -112,7 +112,7 @@ STATES: dict[ConnectionState, str] = {
     "port_conflict": """
         (Another program uses the callback port)
         (The browser would return from the sign-in to that)
-        (program, so the helper does not start one.)
+        (program, so the helper does not start a sign-in.)
         ---
         Show how to fix this…
     """,

@@ -97,8 +97,8 @@ def test_single_access_request_is_near_the_top() -> None:
             Choose permissions…
             ---
             Block >
-                (Denies the request. This app cannot request access again)
-                (until you unblock it in the dashboard.)
+                (This denies the request. The app cannot request access)
+                (again until you unblock it in the dashboard.)
                 Block https://app.example.com
         ---
         Connect

@@ -88,7 +88,7 @@ def _distance(icon: Image, rendering: Image, x: int, y: int) -> float:
 
 
 @pytest.fixture
-def desktop(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Desktop]:
+def desktop(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Iterator[Desktop]:
     """A desktop session."""
     opened, browser = tmp_path / "opened", tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
@@ -99,17 +99,17 @@ def desktop(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> Iterator[Des
             tmp_path / "home",
             port=daemon_port,
             environment=environment,
-            client_id=far_side.client_id,
-            auth_url=far_side.auth_url,
-            api_url=far_side.api_url,
-            rest_url=far_side.rest_url,
+            client_id=sandbox.client_id,
+            auth_url=sandbox.auth_url,
+            api_url=sandbox.api_url,
+            rest_url=sandbox.rest_url,
         ) as daemon:
             theirs = {**environment, "UPSTASH_HELPER_HOME": str(tmp_path / "home")}
             with TrayProcess.running(theirs, "--wait", "30") as tray:
                 yield Desktop(panel, daemon, tray, tmp_path)
 
 
-async def test_icon_follows_a_sign_in_and_a_restart_of_the_daemon(desktop: Desktop, far_side: Sandbox) -> None:
+async def test_icon_follows_a_sign_in_and_a_restart_of_the_daemon(desktop: Desktop, sandbox: Sandbox) -> None:
     """Each status is visible on the screen."""
     states = []
 
@@ -121,7 +121,7 @@ async def test_icon_follows_a_sign_in_and_a_restart_of_the_daemon(desktop: Deskt
     email = f"panel-{secrets.token_hex(4)}@example.com"
     started = desktop.daemon.client.connect(open_browser=False)
     shows(IconStatus.CONNECTING)
-    await visit(await far_side.authorize(started.authorization_url, email, PASSWORD))  # type: ignore[union-attr]
+    await visit(await sandbox.authorize(started.authorization_url, email, PASSWORD))  # type: ignore[union-attr]
     shows(IconStatus.CONNECTED)
     desktop.daemon.kill()
     desktop.shows(IconStatus.ABSENT)

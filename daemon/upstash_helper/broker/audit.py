@@ -35,7 +35,7 @@ class Audit:
 
         Raises:
             LedgerUnavailable: The change must not be made then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         return await self._add(caller, action, target, STARTED, merge=False)
 
@@ -45,7 +45,7 @@ class Audit:
 
         Raises:
             LedgerUnavailable: The entry has no result then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._records.settle(entry_id, target=target, result=result)
 
@@ -55,7 +55,7 @@ class Audit:
 
         Raises:
             LedgerUnavailable: What was read must not be returned then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._add(caller, action, target, result, merge=True)
 

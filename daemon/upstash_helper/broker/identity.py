@@ -40,7 +40,7 @@ def ordered(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
 LOCAL_PROGRAM: Final = "a local program"
 
 # RFC 1035, section 2.3.4. Also about the longest name that a person can check in a prompt.
-_LONGEST_HOST: Final = 253
+_MAX_HOST_LENGTH: Final = 253
 
 # RFC 6454, section 6.2: the ASCII serialization. Browsers send it in lowercase and without a default port.
 _WEB: Final = re.compile(r"https://(?P<host>[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:(?P<port>[1-9][0-9]{0,4}))?")
@@ -100,7 +100,7 @@ def of_origin(origin: str) -> Identity | None:
     if _EXTENSION.fullmatch(origin):
         return Identity(kind="extension", name=origin)
     match = _WEB.fullmatch(origin) or _LOOPBACK.fullmatch(origin)
-    if match is None or len(match["host"]) > _LONGEST_HOST:
+    if match is None or len(match["host"]) > _MAX_HOST_LENGTH:
         return None
     port = match["port"]
     if port is not None and (int(port) > 65_535 or port == _DEFAULT_PORT[origin.partition(":")[0]]):

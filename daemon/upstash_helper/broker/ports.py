@@ -147,8 +147,8 @@ class CredentialStore(Protocol):
         Replace the stored credential with ``credential``, and read it back to be sure that it was stored.
 
         Raises:
-            StoreLocked: As ``load``.
-            StoreUnavailable: As ``load``; also if the value read back differs (the null keyring stores nothing).
+            StoreLocked: Like ``load``.
+            StoreUnavailable: Like ``load``; also if the value read back differs (the null keyring stores nothing).
         """
 
     async def delete(self) -> None:
@@ -156,8 +156,8 @@ class CredentialStore(Protocol):
         Delete the stored credential, if there is one.
 
         Raises:
-            StoreLocked: As ``load``.
-            StoreUnavailable: As ``load``.
+            StoreLocked: Like ``load``.
+            StoreUnavailable: Like ``load``.
         """
 
     def health(self) -> StoreHealth:

@@ -28,9 +28,9 @@ class Command(click.Command):
     def __init__(self, *args: Any, examples: str = "", **options: Any) -> None:
         """
         Args:
-            args: As ``click.Command``.
+            args: Like ``click.Command``.
             examples: Command lines, each below a comment that begins with ``#``.
-            options: As ``click.Command``.
+            options: Like ``click.Command``.
         """
         super().__init__(*args, **options)
         self.examples = examples.strip("\n")
@@ -58,9 +58,9 @@ class CommandGroup(click.Group):
     def __init__(self, *args: Any, examples: str = "", **options: Any) -> None:
         """
         Args:
-            args: As ``click.Group``.
+            args: Like ``click.Group``.
             examples: As for ``Command``.
-            options: As ``click.Group``.
+            options: Like ``click.Group``.
         """
         super().__init__(*args, **options)
         self.examples = examples.strip("\n")
@@ -112,9 +112,9 @@ class LazyGroup(CommandGroup):
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, LazyCommand]], **options: Any) -> None:
         """
         Args:
-            args: As ``CommandGroup``.
+            args: Like ``CommandGroup``.
             sections: The commands by name, below the heading under which the help lists them.
-            options: As ``CommandGroup``.
+            options: Like ``CommandGroup``.
         """
         super().__init__(*args, **options)
         self.sections = sections

@@ -95,7 +95,7 @@ def print_code(user_code: str, expires_at: datetime) -> None:
     """Print the code and the command for deciding to stderr."""
     until = expires_at.astimezone().strftime("%H:%M:%S")
     sys.stderr.write(
-        f"This program requests access to your Upstash account. Code: {user_code}. Decide by {until} with:"
+        f"This program requests access to your Upstash account. Code: {user_code}. To approve it, run this by {until}:"
         " upstash-helper approvals approve\n"
     )
 
@@ -115,7 +115,7 @@ def request_access(
     Raises:
         PairingRefused: See its subclasses.
         WaitTimedOut: If the user has not decided by the deadline.
-        ClientError: As ``DaemonClient``.
+        ClientError: Like ``DaemonClient``.
     """
     started = _start_pairing(request, connect(None), deadline)
     on_code(started.user_code, datetime.fromisoformat(started.expires_at))
@@ -124,8 +124,8 @@ def request_access(
         while client.pairing(started.id).state == "pending":
             if not deadline.wait(started.interval):
                 raise WaitTimedOut(
-                    f"You did not decide in time on the request with the code {started.user_code}. Start this program"
-                    " again, then decide with: upstash-helper approvals list"
+                    f"You did not decide on the request with the code {started.user_code} in time. Start this program"
+                    " again. To list its request: upstash-helper approvals list"
                 )
     except (KeyboardInterrupt, WaitTimedOut):
         # This run will not fetch the token. Withdrawing closes the prompt and lets the next run request access.
@@ -182,7 +182,7 @@ class AppSession:
 
         Raises:
             TokenStoreUnavailable: If the store cannot be read.
-            ClientError: As ``DaemonClient``.
+            ClientError: Like ``DaemonClient``.
         """
         with self._lock:
             self._token = self._load()
@@ -202,7 +202,7 @@ class AppSession:
         Raises:
             SignedOut: If there is no token.
             TokenRevoked: If the token is rejected. It has been removed from the store then.
-            ClientError: As ``DaemonClient``.
+            ClientError: Like ``DaemonClient``.
         """
         token = self._require_token()
         try:
@@ -258,7 +258,7 @@ class AppSession:
 
         Raises:
             TokenStoreUnavailable: If it cannot be stored. This session uses it nevertheless.
-            ClientError: As ``run``.
+            ClientError: Like ``run``.
         """
         # Threads whose calls are rejected with the old token wait for this lock, and then find the new one.
         with self._lock:
@@ -272,7 +272,7 @@ class AppSession:
 
         Raises:
             TokenStoreUnavailable: If it cannot be removed from the store. It is revoked nevertheless.
-            ClientError: As ``DaemonClient``. The token is kept then.
+            ClientError: Like ``DaemonClient``. The token is kept then.
         """
         with contextlib.suppress(TokenRevoked, SignedOut):
             self.run(AppClient.revoke_token)

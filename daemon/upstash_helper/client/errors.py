@@ -112,8 +112,8 @@ class PairingPending(PairingRefused):
         """
         super().__init__(problem)
         message = (
-            "Another request of this program is still pending, perhaps from a run that was interrupted. Decide on that"
-            f" one first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}."
+            "Another request from this program is still pending, perhaps from a run that was interrupted. Approve or"
+            f" deny it first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}."
         )
         self.args = (message,)
 

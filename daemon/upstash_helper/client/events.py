@@ -86,7 +86,7 @@ def decode_frame(frame: Frame) -> Event:
     try:
         return Event(id=frame.id, event=frame.event, data=_data(frame))
     except msgspec.MsgspecError as error:
-        message = f"The daemon sent an event {frame.event!r} that cannot be read. Is it of another version?"
+        message = f"The daemon sent an event {frame.event!r} that cannot be read. It may be a different version."
         raise UnexpectedAnswer(message) from error
 
 

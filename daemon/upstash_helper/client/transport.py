@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, from_problem
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.protocol.wire import Problem
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ HEALTH_SECONDS: Final = 10.0
 _MAX_HEALTH_BYTES: Final = 4096
 # A line of an event stream is a JSON text of some hundred bytes.
 MAX_LINE_BYTES: Final = 1 << 20
-
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def not_running(start_command: str) -> str:
@@ -151,7 +150,7 @@ class Transport:
             ValueError: If ``base_url`` is not of the form ``http://<loopback address>:<port>``.
         """
         parts = urlsplit(base_url)
-        if parts.scheme != "http" or parts.hostname not in _LOOPBACK or parts.path not in {"", "/"}:
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK_HOSTS or parts.path not in {"", "/"}:
             message = f"{base_url!r} is not the address of a daemon on this machine, such as http://127.0.0.1:3000."
             raise ValueError(message)
         self.base_url: Final = f"http://{parts.netloc}"
@@ -206,7 +205,7 @@ class Transport:
 
         Raises:
             WaitTimedOut: By the iterator, at the deadline.
-            ClientError: As ``open``.
+            ClientError: Like ``open``.
         """
         request = _Request("GET", path, headers=headers, cancel_token=cancel_token)
         with self._exchange(request) as (connected, response):
@@ -306,7 +305,7 @@ class Transport:
             problem = msgspec.json.decode(content, type=Problem)
         except msgspec.MsgspecError:
             message = (
-                f"{self.base_url} answered with status {response.status} and no explanation. It may be another "
+                f"{self.base_url} responded with status {response.status} and no explanation. It may be another "
                 "program, or another version of the daemon."
             )
             raise UnexpectedAnswer(message) from None
@@ -319,7 +318,7 @@ class Transport:
             yield
         except TimeoutError as error:
             restart = restart_command(self._start_command)
-            message = f"The daemon at {self.base_url} does not answer. Restart it with: {restart}"
+            message = f"The daemon at {self.base_url} does not respond. Restart it with: {restart}"
             raise DaemonUnreachable(message, sent=sent) from error
         except ConnectionRefusedError as error:
             raise DaemonUnreachable(not_running(self._start_command)) from error

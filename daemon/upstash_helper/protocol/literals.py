@@ -1,12 +1,12 @@
 """
-The fixed values of the API: states, reasons, scopes, plans.
+The fixed values of the API: states, reasons, scopes, plans, and loopback hosts.
 
 Values are stable. A value may be added; programs that read one must expect values that they do not know.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 # --- the connection ---------------------------------------------------------------------------------------------------
 
@@ -95,3 +95,6 @@ LedgerState = Literal["unused", "ok", "memory", "unavailable"]
 TrayState = Literal["attached", "unavailable"]
 
 StartedBy = Literal["socket", "service", "user"]
+
+LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts of URLs that lead to this machine, so that secrets may be sent to them without TLS."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason
+    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, IdentityKind
 
 
 class Step(NamedTuple):
@@ -108,7 +108,7 @@ CONNECTION: Final[dict[ConnectionState, Message]] = {
     ),
     "port_conflict": Message(
         "Another program uses the callback port",
-        "The browser would return from the sign-in to that program, so the helper does not start one.",
+        "The browser would return from the sign-in to that program, so the helper does not start a sign-in.",
         (RUN_DOCTOR,),
     ),
 }
@@ -134,10 +134,10 @@ ATTEMPTS: Final[dict[AttemptState, Message]] = {
 
 FAILURES: Final[dict[FailureReason, Message]] = {
     "access_denied": Message("You canceled the sign-in", "Nothing was changed.", (CONNECT_AGAIN,)),
-    "cancelled": Message("The sign-in was canceled", "It was ended before it was finished.", (CONNECT_AGAIN,)),
+    "cancelled": Message("The sign-in was canceled", "It was ended before it finished.", (CONNECT_AGAIN,)),
     "login_required": Message(
         "Upstash requires you to sign in",
-        "The authorization server did not know who you are.",
+        "You are not signed in to Upstash.",
         (CONNECT_AGAIN, OPEN_DASHBOARD),
     ),
     "consent_required": Message(
@@ -146,7 +146,7 @@ FAILURES: Final[dict[FailureReason, Message]] = {
         (CONNECT_AGAIN, OPEN_DASHBOARD),
     ),
     "unauthorized": Message(
-        "This account may not sign in here",
+        "This account is not allowed to sign in here",
         "Upstash refused the account. Use another account or an API key.",
         (CONNECT_AGAIN, USE_API_KEY),
     ),
@@ -192,7 +192,7 @@ FAILURES: Final[dict[FailureReason, Message]] = {
     ),
     "issuer_mismatch": Message(
         "The response did not come from Upstash",
-        "Another server than Upstash's authorization server sent your browser here, so the response was rejected.",
+        "A server other than Upstash's authorization server sent your browser here, so the response was rejected.",
         (
             Step("Try again, and sign in only in the window that opens then", "upstash-helper connect"),
             USE_API_KEY,
@@ -325,7 +325,7 @@ PROBLEMS: Final[dict[str, Message]] = {
         (Step("If it is lost, request access again"),),
     ),
     "pairing_already_decided": Message("Already decided", "The request was already decided differently."),
-    "too_many_pairings": Message("Too many access requests", "Too many requests for access from this app."),
+    "too_many_pairings": Message("Too many access requests", "Too many access requests from this app."),
     "app_blocked": Message("App blocked", "The user has blocked requests from this app."),
     "app_not_found": Message("App not found", "There is no such app.", (LIST_APPS,)),
     "block_not_found": Message("Block not found", "There is no such block.", (LIST_BLOCKS,)),
@@ -377,9 +377,9 @@ PROBLEMS: Final[dict[str, Message]] = {
         "It is not known whether Upstash created the database {name!r}, because its response was lost.",
         (
             Step(
-                "Check the list of databases. A repeated request with the same Idempotency-Key creates no second one: "
-                "it finds the database, or creates it once it is certain that there is none. If there are several with "
-                "this name, only you can identify it"
+                "Check the list of databases. It is safe to repeat the request with the same Idempotency-Key: it finds "
+                "the database, or creates it once it is certain that it does not exist. If several databases have this "
+                "name, only you can tell which one it is"
             ),
         ),
     ),
@@ -400,7 +400,9 @@ PROBLEMS: Final[dict[str, Message]] = {
     "insufficient_scope": Message(
         "Missing scope", "The user has not granted the scope that this request needs.", (REQUEST_AGAIN,)
     ),
-    "owner_only": Message("Owner only", "Only the user's own tools may do this: the command line and the tray."),
+    "owner_only": Message(
+        "Owner only", "Only the user's own tools can do this: the command line, the tray, and the dashboard."
+    ),
     "wrong_user": Message(
         "Another user's helper",
         "This helper belongs to another user of this machine.",
@@ -412,8 +414,8 @@ PROBLEMS: Final[dict[str, Message]] = {
     "on_behalf_not_allowed": Message(
         "Not allowed on behalf of another origin", "Only the helper's own bridge page may name another origin."
     ),
-    "cross_site_request": Message("Cross-site request", "A page of another site may not do this."),
-    "prefetch_not_allowed": Message("Prefetch not allowed", "Nothing here may be fetched ahead of time."),
+    "cross_site_request": Message("Cross-site request", "Pages of other sites are not allowed to do this."),
+    "prefetch_not_allowed": Message("Prefetch not allowed", "The helper does not allow prefetching."),
     "forbidden": Message("Forbidden", "No policy allows this request."),
     "not_found": Message("Not found", "There is nothing at this path."),
     "method_not_allowed": Message("Method not allowed", "This path does not support the method."),
@@ -438,6 +440,13 @@ PROBLEMS: Final[dict[str, Message]] = {
 By the code of an RFC 9457 problem. The detail is the default: an error that knows more, such as which value is wrong,
 comes with a detail of its own.
 """
+
+IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
+    "web": "Web page",
+    "extension": "Browser extension",
+    "native": "Program",
+}
+"""The kinds of apps, as shown in front of an app's identity."""
 
 FIELDS: Final = frozenset({"email", "name", "times"})
 """The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""

@@ -16,7 +16,7 @@ from upstash_helper.protocol import literals, wire
 from upstash_helper.runtime.listeners import V4, V6, Listeners, PortBusy, describe_bind_error, open_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from aiohttp import web
 
@@ -26,26 +26,6 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 2.0
 """How long pending requests may take after the port was closed. One of them sends the browser to the result page."""
-
-
-def open_first_free(ports: Sequence[int]) -> Listeners:
-    """
-    Open the first of ``ports`` that is free on 127.0.0.1, for the API.
-
-    Raises:
-        PortBusy: If none is free. The message names the program on each.
-    """
-    reasons = []
-    for port in ports:
-        try:
-            return open_listeners(port, explain=describe_bind_error)
-        except PortBusy as error:
-            reasons.append(error.detail)
-    detail = (
-        f"No port is free for the API. {' '.join(reasons)} Stop one of these programs, or choose another port with the "
-        "setting 'api_port', UPSTASH_HELPER_API_PORT, or --api-port."
-    )
-    raise PortBusy(detail)
 
 
 class CallbackPort:
@@ -85,7 +65,7 @@ class CallbackPort:
             # In a thread, since finding out which program has the port may take long.
             listeners = await asyncio.to_thread(open_listeners, self.port, explain=describe_bind_error)
         except PortBusy as error:
-            logger.warning("sign_in_port_busy", extra={"detail": error.detail})
+            logger.warning("callback_port_busy", extra={"detail": error.detail})
             return _with_advice(f"{error.detail} The browser returns to this port after the sign-in.")
         conflict = await listeners.describe_other_listener()
         if conflict is not None:
@@ -93,7 +73,7 @@ class CallbackPort:
             return _with_advice(conflict)
         self._listeners = listeners
         await listeners.serve(self._connections)
-        logger.info("sign_in_port_taken", extra={"port": self.port})
+        logger.info("callback_port_opened", extra={"port": self.port})
         return None
 
     async def release(self) -> None:
@@ -102,7 +82,7 @@ class CallbackPort:
         if listeners is None or self._connections is None:
             return
         listeners.close()
-        logger.info("sign_in_port_released", extra={"port": self.port})
+        logger.info("callback_port_closed", extra={"port": self.port})
         self._closing = asyncio.get_running_loop().create_task(_close_connections(self._connections))
 
     @contextlib.asynccontextmanager

@@ -296,7 +296,7 @@ def _daemon_resource(
     about = About(
         version=__version__,
         pid=os.getpid(),
-        profile=profile.profile,
+        profile=profile.name,
         started_at=machine.clock.time(),
         log_file=str(profile.folders.log_file),
         console_url=profile.settings.console_url,

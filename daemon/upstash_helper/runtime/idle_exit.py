@@ -94,7 +94,7 @@ class IdleExit:
         self._timer = None
         reason = self._busy_reason()
         if reason is not None:
-            logger.debug("idle_exit_put_off", extra={"reason": reason})
+            logger.debug("idle_exit_postponed", extra={"reason": reason})
             self._start_timer()
         elif self._listeners is not None and self._leaving is None:
             self._leaving = asyncio.get_running_loop().create_task(self._leave_if_idle(self._listeners))

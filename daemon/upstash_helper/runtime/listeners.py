@@ -20,7 +20,7 @@ from upstash_helper.protocol import wire
 from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,26 @@ def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None =
     except OSError as error:
         raise PortBusy((explain or _explain)(port, error)) from error
     return Listeners(required)
+
+
+def open_first_free(ports: Sequence[int]) -> Listeners:
+    """
+    Open the first of ``ports`` that is free on 127.0.0.1, for the API.
+
+    Raises:
+        PortBusy: If none is free. The message names the program on each.
+    """
+    reasons = []
+    for port in ports:
+        try:
+            return open_listeners(port, explain=describe_bind_error)
+        except PortBusy as error:
+            reasons.append(error.detail)
+    detail = (
+        f"No port is free for the API. {' '.join(reasons)} Stop one of these programs, or choose another port with the "
+        "setting 'api_port', UPSTASH_HELPER_API_PORT, or --api-port."
+    )
+    raise PortBusy(detail)
 
 
 def is_free(port: int) -> bool:
@@ -242,8 +262,8 @@ def describe_bind_error(port: int, error: OSError) -> str:
     if _needs_privileges(error):
         return f"Port {port} requires administrator privileges."
     if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        return f"Port {port} of {V4} is in use by {holder(V4, port)}."
-    return f"Port {port} of {V4} cannot be opened: {error.strerror}."
+        return f"Port {port} on {V4} is in use by {holder(V4, port)}."
+    return f"Port {port} on {V4} cannot be opened: {error.strerror}."
 
 
 def _needs_privileges(error: OSError) -> bool:

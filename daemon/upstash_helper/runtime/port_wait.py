@@ -68,7 +68,7 @@ def wait_for_port(
 
 
 def _report_wait(runtime: Path, busy: PortBusy, report: Callable[[str], None]) -> None:
-    reason = f"The daemon is waiting for its port, and will start serving once it is free. {busy.detail}"
+    reason = f"The daemon is waiting for its port, and starts serving when the port is free. {busy.detail}"
     report(reason)
     with contextlib.suppress(OSError):
         discovery.write_waiting(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))

@@ -106,7 +106,7 @@ def single_instance(profile: Profile) -> Iterator[None]:
     except AlreadyHeld:
         pid = discovery.read_pid(profile.folders.runtime)
         process = "" if pid is None else f" as process {pid}"
-        detail = f"The helper is already running{process} (profile {profile.profile}). See: upstash-helper status"
+        detail = f"The helper is already running{process} (profile {profile.name}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
     # Remove the files of a killed daemon: clients would attribute them to this one, and send the old token to whichever
     # program has the port now.

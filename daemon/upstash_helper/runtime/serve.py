@@ -18,9 +18,9 @@ from upstash_helper import __version__
 from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.errors import DiscoveryRefused
 from upstash_helper.runtime import logs, port_wait, process
-from upstash_helper.runtime.callback_port import CallbackPort, all_listeners, open_first_free
+from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.idle_exit import IdleExit
-from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_first_free, open_listeners
 from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single_instance
 from upstash_helper.runtime.systemd import ActivationRefused, PassedSockets, notify, started_by_manager
 from upstash_helper.settings.profiles import secure_folder
@@ -76,7 +76,7 @@ def run_daemon(
         secure_folder(folders.runtime)
         stack.enter_context(single_instance(profile))
         stack.enter_context(logs.log_to(folders.log_file, level=settings.log_level))
-        logger.info("starting", extra={"version": __version__, "profile": profile.profile, "port": settings.port})
+        logger.info("starting", extra={"version": __version__, "profile": profile.name, "port": settings.port})
         process.raise_descriptor_limit()
         try:
             listeners = passed.listeners(settings.api_ports) if passed else _open(settings)
@@ -170,7 +170,7 @@ async def _clean_up(runner: web.AppRunner, listeners: Listeners) -> None:
     cleanup = asyncio.get_running_loop().create_task(runner.cleanup())
     await asyncio.wait({cleanup}, timeout=STOP_SECONDS)
     if not cleanup.done():
-        logger.warning("stop_cut_short", extra={"seconds": STOP_SECONDS})
+        logger.warning("stop_timed_out", extra={"seconds": STOP_SECONDS})
         cleanup.cancel()
         await asyncio.wait({cleanup}, timeout=_LAST_SECONDS)
     elif (error := cleanup.exception()) is not None:
@@ -246,7 +246,7 @@ def _write_wake_note(profile: Profile, base_url: str) -> None:
         wake_note.write(profile.folders.state, base_url)
     except OSError as error:
         # Pages and apps that know the port can start the daemon without the note.
-        logger.warning("note_not_left", extra={"error": type(error).__name__})
+        logger.warning("wake_note_not_written", extra={"error": type(error).__name__})
 
 
 def _remove_discovery(profile: Profile) -> None:
@@ -276,8 +276,8 @@ def _this_machine(
 ) -> Machine:
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
-    from upstash_helper.system.clock_and_browser import SilentNotifier, SystemBrowser, SystemClock
-    from upstash_helper.system.notifications import DesktopNotifier
+    from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
+    from upstash_helper.system.notifications import DesktopNotifier, SilentNotifier
     from upstash_helper.system.peers import SystemPeers
 
     return Machine(
@@ -305,7 +305,7 @@ def _store(profile: Profile) -> CredentialStore:
         case "file":
             from upstash_helper.storage.credentials.file_store import FileStore
 
-            logger.warning("credential_in_clear", extra={"file": str(profile.credential_file)})
+            logger.warning("credential_in_plaintext", extra={"file": str(profile.credential_file)})
             return FileStore(profile.credential_file)
         case "memory":
             from upstash_helper.storage.credentials.file_store import MemoryStore

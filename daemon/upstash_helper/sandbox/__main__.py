@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -55,32 +52,18 @@ def main(
     """
     Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
 
-    Nothing leaves this machine, and nothing costs money. When it is ready, it prints one line of JSON with all its
-    URLs, and runs until it is interrupted. Accounts, API keys, and databases are kept for the next start.
+    Nothing leaves this machine, and nothing costs money. When the sandbox is ready, it prints one line of JSON with all
+    its URLs, and runs until Ctrl-C. Accounts, API keys, and databases are kept for the next start.
     """
     from upstash_helper.sandbox.serve import Options, run
 
     if stop_with_parent:
-        _stop_with_parent()
+        from upstash_helper.system import signals
+
+        signals.stop_with_parent()
     options = Options(data=data, host=host, port=port, redirect_uris=redirect_uris, client_id=client_id)
     sys.exit(run(options))
 
 
-def _stop_with_parent() -> None:
-    """Stop when standard input is closed, which happens however the parent process ends."""
-
-    def wait() -> None:
-        # Not sys.stdin: a thread that blocks in a buffered read at exit holds the buffer's lock, and the exit fails.
-        while os.read(0, 4096):
-            pass
-        if sys.platform == "win32":
-            signal.raise_signal(signal.SIGTERM)  # os.kill would terminate the process without calling the handler
-        else:
-            # To the main thread: it is the one that waits, and a signal to this thread would not wake it.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-
-    threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()
-
-
 if __name__ == "__main__":
-    main(prog_name="python -m upstash_helper.sandbox")
+    main(prog_name="upstash-helper sandbox")

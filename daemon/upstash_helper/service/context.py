@@ -117,7 +117,7 @@ def detect_context(
     systemd = _is_systemd_reachable(runtime_dir)
     return InstallContext(
         platform="win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux",
-        profile=target.profile,
+        profile=target.name,
         program=executable.without_console(executable.this_program()),
         folders=target.folders,
         port=target.settings.api_ports[0],

@@ -73,26 +73,26 @@ class Executor:
         *,
         dry: bool = False,
         runner: CommandRunner = run,
-        halt: Callable[[], object] = lambda: None,
+        stop_daemon: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
             plan: The plan to carry out.
             dry: Change nothing, and only determine the steps.
             runner: Runs commands.
-            halt: Stops a daemon that was not started by the service manager.
+            stop_daemon: Stops a daemon that was not started by the service manager.
         """
         self.plan: Final = plan
         self.steps: Final[list[Step]] = []
         self.notes = list(plan.notes)
         self.dry = dry
         self._run = runner
-        self._halt = halt
+        self._stop_daemon = stop_daemon
 
-    def halt_daemon(self) -> None:
+    def stop_daemon(self) -> None:
         """Stop a daemon that was not started by the service manager."""
         if not self.dry:
-            self._halt()
+            self._stop_daemon()
 
     def back_up(self, path: Path) -> None:
         """Rename a file to its backup path."""
@@ -194,9 +194,9 @@ class Installer(Executor):
         changed = bool(leftovers) or any(file.kind == "service" for file in outdated)
         if changed:
             self.commands(self.plan.before_install, changed=True)
-            self.halt_daemon()
+            self.stop_daemon()
         for path in leftovers:
-            self.remove(path, "The daemon is started in another way now.")
+            self.remove(path, "The daemon is now started in a different way.")
         for file in outdated:
             self._write(file)
         self._write_values()
@@ -278,7 +278,7 @@ class Uninstaller(Executor):
         links = [link for link in self.plan.links if link.is_symlink()] if self._owns_links() else []
         if installed or links:
             self.commands(self.plan.before_uninstall, changed=True)
-            self.halt_daemon()
+            self.stop_daemon()
         for path in installed:
             self._remove_or_back_up(path, purge=purge)
         for link in links:

@@ -23,7 +23,7 @@ TRAY_MISSING: Final = (
     "again."
 )
 NO_SYSTEMD: Final = (
-    "systemd is not available for this user, so the daemon starts with the desktop, not with the first request, and is "
+    "systemd is not available for this user, so the daemon starts with the desktop, not on the first request, and is "
     "not restarted after a crash."
 )
 TRAY_NEEDS_DEFAULT_HOME: Final = (

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.settings.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ MIN_IDLE_EXIT: Final = 5
 """Seconds. systemd treats a service that restarts more often than this as failed."""
 API_PORTS: Final = (26300, 26301, 26302)
 """Ports where pages look for a helper that does not use port 3000. Unassigned, and below the ephemeral ranges."""
-
-_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A profile: its name, its folders, its settings, and the source of each setting."""
 
-    profile: str
+    name: str
     folders: Folders
     settings: Settings
     root: Path | None = None
@@ -107,7 +106,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         It depends on the API's URL, so that a daemon that uses a sandbox for a while neither sends the real API key
         there nor overwrites it. Likewise, each ``UPSTASH_HELPER_HOME`` has entries of its own.
         """
-        name = self.profile
+        name = self.name
         if self.settings.api_url != Settings().api_url:
             name += f" at {self.settings.api_url}"
         if self.root is not None:
@@ -160,7 +159,7 @@ def load_profile(
     settings = msgspec.convert(values, Settings)
     _check_ports(settings, sources)
     return Profile(
-        profile=name,
+        name=name,
         folders=folders,
         settings=settings,
         root=root_of(environ),
@@ -261,6 +260,6 @@ def _url_problem(key: str, url: str) -> str | None:
         return "not a URL."
     if not host or parts.username or parts.query or parts.fragment:
         return "expected a URL such as https://host, without user, query, or fragment."
-    if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK_HOSTS):
+    if parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS):
         return None
     return "expected https, because secrets are sent to it (http is allowed only for localhost, 127.0.0.1, and [::1])."

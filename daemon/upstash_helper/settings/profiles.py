@@ -138,7 +138,7 @@ def secure_folder(folder: Path) -> None:
         raise FolderRefused(str(error)) from error
     except OSError as error:
         message = (
-            f"{folder} cannot be created: {error.strerror}. To use another place for all folders, set"
+            f"{folder} cannot be created: {error.strerror}. To use another location for all folders, set"
             " UPSTASH_HELPER_HOME."
         )
         raise FolderRefused(message) from error

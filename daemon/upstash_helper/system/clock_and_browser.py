@@ -1,4 +1,4 @@
-"""The machine's clock and browser, and a notifier for users who turned notifications off."""
+"""The machine's clock and browser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The event loop's timers stop while the machine sleeps. So a long wait is split, and the clock is read again after each
 # part: an attempt that expired overnight ends within this many seconds after the lid is opened.
-LONGEST_WAIT: Final = 30.0
+MAX_WAIT: Final = 30.0
 
 if sys.platform == "linux":
 
@@ -27,12 +27,12 @@ else:
 class SystemClock:
     """The ``Clock`` port."""
 
-    def __init__(self, *, longest_wait: float = LONGEST_WAIT) -> None:
+    def __init__(self, *, max_wait: float = MAX_WAIT) -> None:
         """
         Args:
-            longest_wait: Seconds after which the clock is read again.
+            max_wait: Seconds after which the clock is read again.
         """
-        self._longest_wait = longest_wait
+        self._max_wait = max_wait
 
     def monotonic(self) -> float:
         """Return monotonic seconds, including sleep where the system counts it."""
@@ -47,7 +47,7 @@ class SystemClock:
         loop = asyncio.get_running_loop()
         left = when - self.monotonic()
         if left > 0:
-            loop.call_later(min(left, self._longest_wait), self.call_at, when, call)
+            loop.call_later(min(left, self._max_wait), self.call_at, when, call)
         else:
             loop.call_soon(call)
 
@@ -58,14 +58,6 @@ class SystemBrowser:
     async def open(self, url: str) -> bool:
         """Open ``url``. Return False if no browser could be started."""
         return await asyncio.to_thread(_open, url)
-
-
-class SilentNotifier:
-    """The ``Notifier`` port for users who turned notifications off."""
-
-    async def show(self, *, title: str, body: str) -> bool:  # noqa: ARG002 - the port's signature
-        """Return False."""
-        return False
 
 
 def _open(url: str) -> bool:

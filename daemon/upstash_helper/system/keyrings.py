@@ -213,7 +213,7 @@ class KeyringEntry:
                 if stored != text or not call.settle():
                     self._restore(backend, previous)
         if stored != text:
-            message = f"The keyring ({self.kind}) does not keep what it is given."
+            message = f"The keyring ({self.kind}) did not return what was stored in it."
             raise KeyringUnavailable(message)
 
     def delete(self, call: Call) -> None:
@@ -338,15 +338,15 @@ def locked(kind: str) -> KeyringLocked:
 def no_keyring_yet(kind: str) -> KeyringUnavailable:
     """Return the error for a user who has no keyring, and did not create one when prompted."""
     return KeyringUnavailable(
-        f"There is no keyring ({kind}) yet, and creating one needs a password, entered on a screen. Create one with"
-        " your desktop's password manager."
+        f"There is no keyring ({kind}) yet, and creating one requires a password that you enter on the desktop. Create"
+        " one with your desktop's password manager."
     )
 
 
 def no_answer(kind: str, seconds: float) -> KeyringLocked:
     """Return the error for a call that exceeded its deadline of ``seconds``."""
     return KeyringLocked(
-        f"The keyring ({kind}) does not answer within {seconds:g} seconds. It may be waiting for you: unlock it in its"
+        f"The keyring ({kind}) did not respond within {seconds:g} seconds. It may be waiting for you: unlock it in its"
         " password window, then try again."
     )
 

@@ -95,6 +95,14 @@ class DesktopNotifier:
         return False
 
 
+class SilentNotifier:
+    """The ``Notifier`` port for users who turned notifications off."""
+
+    async def show(self, *, title: str, body: str) -> bool:  # noqa: ARG002 - the port's signature
+        """Return False."""
+        return False
+
+
 def show_over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[str, str] = os.environ) -> bool:
     """Show a notification with the D-Bus interface of freedesktop.org."""
     address = session_bus_address(environ)
@@ -159,9 +167,9 @@ _BACKENDS: Final[Mapping[str, Backend]] = {
 }
 
 
-def _one_line(text: str, longest: int) -> str:
+def _one_line(text: str, limit: int) -> str:
     text = printable(" ".join(text.split()))
-    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
 def _escaped(body: str) -> str:

@@ -325,7 +325,7 @@ def _check_file(path: Path, status: os.stat_result) -> None:
 
 def _check_owner(path: Path, status: os.stat_result) -> None:
     if sys.platform != "win32" and status.st_uid != os.geteuid():
-        reason = f"belongs to the user with id {status.st_uid}, not to you"
+        reason = f"belongs to the user with ID {status.st_uid}, not to you"
         raise NotPrivate(path, reason, "Move it away, or run as that user.")
 
 

@@ -29,7 +29,7 @@ _EQUALS: Final = r"(?:=|:|%3[dD]|%253[dD]|%3[aA])"
 # With these names a plain word or a short number is not a secret: `state=connected`, `code: port_busy`, `code=404`.
 _STATUS_NAMES: Final = r"(?:[a-z0-9]+[_-]){0,6}(?:code|state|session)"
 _STATUS_VALUES: Final = r"[A-Za-z][a-z]*(?:[_ -][a-z]+)*|\d{1,3}"
-_LONGEST_STATUS: Final = 24
+_MAX_STATUS_LENGTH: Final = 24
 
 # No repetition is unbounded where a match could start at every character, so that the time is linear in the length.
 _CREDENTIALS: Final = (
@@ -44,7 +44,14 @@ _CREDENTIALS: Final = (
         rf"\1\2\3\4{REDACTED}",
     ),
     (r"(?i)\b(bearer|basic|digest)(\s+|%20|\+)[\w.~+/=%-]{6,}", rf"\1\2{REDACTED}"),
-    # The password in a URL.
+    # The password in a URL. Those of databases are random text, which may contain a slash.
+    (
+        (
+            r"(?i)\b(rediss?(?:://|%3a%2f%2f)[^\s/@:\"'<>%]{0,256}(?::|%3a))"
+            r"(?!\[redacted\])[^\s@\"'<>]{1,512}(@|%40)"
+        ),
+        rf"\1{REDACTED}\2",
+    ),
     (
         (
             r"(?i)\b([a-z][a-z0-9+.-]{0,30}(?:://|%3a%2f%2f)[^\s/@:\"'<>%]{0,256}(?::|%3a))"
@@ -69,7 +76,7 @@ def redact_credentials(text: str, *, keep_status: bool = False) -> str:
     """
     for pattern, replacement in _compiled(_CREDENTIALS):
         text = pattern.sub(replacement, text)
-    quoted, bare = _named_patterns()
+    quoted, bare, any_bare = _named_patterns()
 
     def quoted_value(match: re.Match[str]) -> str:
         name, equals, mark, value, end = match.groups()
@@ -79,7 +86,10 @@ def redact_credentials(text: str, *, keep_status: bool = False) -> str:
         name, equals, value = match.groups()
         return f"{name}{equals}{REDACTED}" if _is_secret(name, value, keep_status=keep_status) else match[0]
 
-    return bare.sub(bare_value, quoted.sub(quoted_value, text))
+    text = quoted.sub(quoted_value, text)
+    if not keep_status:
+        text = any_bare.sub(bare_value, text)
+    return bare.sub(bare_value, text)
 
 
 def _is_secret(name: str, value: str, *, keep_status: bool) -> bool:
@@ -87,7 +97,7 @@ def _is_secret(name: str, value: str, *, keep_status: bool) -> bool:
         return False
     if not keep_status:
         return True
-    status = len(value) <= _LONGEST_STATUS and re.fullmatch(_STATUS_VALUES, value)
+    status = len(value) <= _MAX_STATUS_LENGTH and re.fullmatch(_STATUS_VALUES, value)
     return not (status and re.fullmatch(_STATUS_NAMES, name, re.IGNORECASE))
 
 
@@ -97,12 +107,17 @@ def _compiled(patterns: tuple[tuple[str, str], ...]) -> tuple[tuple[re.Pattern[s
 
 
 @functools.cache
-def _named_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return the patterns of a name with a quoted value, and with a bare one."""
+def _named_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """
+    Return the patterns of a name with a quoted value, with a bare one, and with a bare one with any punctuation.
+
+    With the last one, punctuation that follows a value is redacted as well. That is safer, but harder to read.
+    """
     start = rf"(?i)(?<![a-z0-9])({_NAMES})(\\?[\"']?\s*{_EQUALS}\s*)"
     return (
         re.compile(rf"{start}(\\?[\"'])((?:(?!\3)(?:\\.|.))*)(\3|$)", re.MULTILINE),
         re.compile(rf"{start}(?!\[redacted\])((?:%(?!26|2526)|[^\s&\"'\\,;}}\])%])+)"),
+        re.compile(rf"(?i)(?<![a-z0-9])({_NAMES})(\\?[\"']?\s*[=:]\s*)(?!\\?[\"']|\[redacted\])([^\s&\"',}}]+)"),
     )
 
 
@@ -117,30 +132,30 @@ _RUN: Final = r"[A-Za-z0-9+/_=%.~-]{8,}"
 _PATH: Final = r"(?:~|\.{1,2}|[A-Za-z]:)?/|.*\.(?:py|toml|json|log|db|md|sock|service|socket|html|js)$"
 
 # Below this length a value is too often a word or a version, and too short for a generated secret.
-_SHORTEST: Final = 16
-_SHORTEST_MIXED: Final = 20
-_SHORTEST_LETTERS: Final = 32
-_SHORTEST_BASE64: Final = 24
+_MIN_LENGTH: Final = 16
+_MIN_MIXED: Final = 20
+_MIN_LETTERS: Final = 32
+_MIN_BASE64: Final = 24
 
 
 def _is_opaque(word: str) -> bool:
     """Return whether ``word``, of letters, digits, and ``+_-``, looks like a generated value: hexadecimal or base64."""
     bare = re.sub(r"[^A-Za-z0-9]", "", word)
-    if len(bare) < _SHORTEST:
+    if len(bare) < _MIN_LENGTH:
         return False
     lower, upper, digit = (re.search(f"[{kind}]", bare) is not None for kind in ("a-z", "A-Z", "0-9"))
     return (
         (digit and lower and upper)
         or (digit and re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", bare) is not None)
         # Base32, and base64 that happens to have no digit.
-        or (digit and max(map(len, re.findall(r"[A-Za-z0-9]+", word))) >= _SHORTEST_MIXED)
-        or (lower and upper and len(bare) >= _SHORTEST_LETTERS)
+        or (digit and max(map(len, re.findall(r"[A-Za-z0-9]+", word))) >= _MIN_MIXED)
+        or (lower and upper and len(bare) >= _MIN_LETTERS)
     )
 
 
 def _is_opaque_run(run: str) -> bool:
     """Return whether a run of ``_RUN`` contains an opaque value, or is one with slashes, as base64 has them."""
-    if re.fullmatch(rf"[A-Za-z0-9+/]{{{_SHORTEST_BASE64},}}={{0,2}}", run) and _is_opaque(run.replace("/", "")):
+    if re.fullmatch(rf"[A-Za-z0-9+/]{{{_MIN_BASE64},}}={{0,2}}", run) and _is_opaque(run.replace("/", "")):
         return True
     if "/" in run and not re.match(_PATH, run) and _is_opaque(run.replace("/", "")):
         return True
@@ -179,7 +194,7 @@ def _machine_patterns(home: str, user: str, host: str) -> Iterator[tuple[re.Patt
 
 # --- known secrets ----------------------------------------------------------------------------------------------------
 
-_SHORTEST_KNOWN: Final = 6
+_MIN_KNOWN: Final = 6
 
 
 def _all_encodings(known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -189,7 +204,7 @@ def _all_encodings(known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
     found: dict[str, str] = {}
     for secret, replacement in known.items():
-        if len(secret) < _SHORTEST_KNOWN:
+        if len(secret) < _MIN_KNOWN:
             continue
         data = secret.encode("utf-8", "surrogatepass")
         forms = {secret, quote(data), quote(data, safe=""), quote_plus(data), data.hex(), data.hex().upper()}
@@ -199,7 +214,7 @@ def _all_encodings(known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             encoded = base64.b64encode(bytes(offset) + data).decode()
             inner = encoded[(0, 2, 3)[offset] : len(encoded) - (0, 3, 2)[(len(data) + offset) % 3]].rstrip("=")
             forms |= {inner, inner.replace("+", "-").replace("/", "_")}
-        found |= dict.fromkeys((form for form in forms if len(form) >= _SHORTEST_KNOWN), replacement)
+        found |= dict.fromkeys((form for form in forms if len(form) >= _MIN_KNOWN), replacement)
     yield from sorted(found.items(), key=lambda pair: -len(pair[0]))
 
 

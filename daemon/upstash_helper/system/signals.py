@@ -1,4 +1,4 @@
-"""Ending the process on signals."""
+"""Ending the process: on signals, and together with the process that started it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,3 +57,24 @@ def set_on_signal(stop: asyncio.Event, *, before_exit: Callable[[], None] | None
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
+
+
+def stop_with_parent() -> None:
+    """
+    Send SIGTERM to this process when its standard input is closed.
+
+    A program that starts the process temporarily (the demo, a test) holds the other end of a pipe. The system closes it
+    however that program ends, so the process never outlives it, on any platform.
+    """
+
+    def wait() -> None:
+        # os.read bypasses Python's buffers: a thread blocked in one holds its lock at exit, and the exit fails.
+        while os.read(0, 4096):
+            pass
+        if sys.platform == "win32":
+            signal.raise_signal(signal.SIGTERM)  # os.kill would end the process immediately, without a handler
+        else:
+            # To the main thread, which is the one that waits: a signal to this thread would not wake it up.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()

@@ -78,8 +78,8 @@ def listening(address: Address, *, folder: Path = _PROC) -> int | None:
     Return the user id of the socket that listens at exactly ``address``, or None if there is none.
 
     Raises:
-        OSError: As ``by_proc``.
-        ValueError: As ``by_proc``.
+        OSError: Like ``by_proc``.
+        ValueError: Like ``by_proc``.
     """
     host, port = _packed(address)
     return _search((host, port), (bytes(len(host)), 0), folder)

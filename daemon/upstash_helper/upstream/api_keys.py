@@ -86,7 +86,7 @@ def _issued(response: Response, name: str, token: str) -> IssuedKey:
 def _refuse(response: Response, name: str, token: str) -> NoReturn:
     if response.status == 429:
         wait = "" if response.retry_after is None else f" Try again in {response.retry_after:.0f} s."
-        raise AuthorizationFailed("rate_limited", f"Upstash's rate limit is reached.{wait}")
+        raise AuthorizationFailed("rate_limited", f"Upstash's rate limit has been reached.{wait}")
     if response.status >= 500:
         detail = f"Upstash failed to create an API key (status {response.status}). {_may_exist(name)}"
         raise AuthorizationFailed("server_error", detail)
@@ -100,4 +100,4 @@ def _refuse(response: Response, name: str, token: str) -> NoReturn:
 
 
 def _may_exist(name: str) -> str:
-    return f"A key may have been created nevertheless: if {name} is listed in {_CONSOLE}, delete it."
+    return f"A key may have been created anyway: if {name} is listed in {_CONSOLE}, delete it."

@@ -122,7 +122,7 @@ class DeveloperApi:
     ) -> Response:
         if database_id is not None:
             if not _ID.fullmatch(database_id):
-                raise DatabaseNotFound("There is no such database: the id is invalid.")
+                raise DatabaseNotFound("There is no such database: the ID is invalid.")
             path = path.format(id=quote(database_id, safe=""))
         try:
             response = await self._send(credential, method, path, body)
@@ -212,7 +212,7 @@ _ERROR_BY_STATUS: Final[dict[int, tuple[type[HelperError], str]]] = {
     401: (ReconnectRequired, "Upstash no longer accepts the stored API key. Connect again."),
     403: (UpstreamForbidden, "Upstash does not allow this API key to do that."),
     409: (UpstreamConflict, "The request conflicts with the current state."),
-    429: (UpstreamRateLimited, "Upstash's rate limit is reached. Try again later."),
+    429: (UpstreamRateLimited, "Upstash's rate limit has been reached. Try again later."),
 }
 
 
@@ -242,7 +242,7 @@ def as_helper_error(failure: TransportFailed, *, changing: bool = False) -> Help
     """
     detail = failure.detail
     if changing and failure.stage != "connecting":
-        detail += " The change may have been made nevertheless."
+        detail += " The change may have been made anyway."
     kind = UpstreamTimeout if failure.kind == "timeout" else UpstreamUnavailable
     return kind(detail, retry_after=failure.retry_after)
 

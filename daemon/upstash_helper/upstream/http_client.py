@@ -96,7 +96,7 @@ class HttpClient:
         Leaving the context closes the connection, unless the response was read completely.
 
         Raises:
-            TransportFailed: As ``send``, except for the limit.
+            TransportFailed: Like ``send``, except for the limit.
             Exception: What reading the request's body raised.
         """
         url = URL(request.url, encoded=True)

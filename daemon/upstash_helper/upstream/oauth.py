@@ -85,7 +85,7 @@ class OAuth:
         Args:
             http: The HTTP client.
             auth_url: The authorization server's URL, such as ``https://auth.upstash.com``.
-            client_id: The client id from Upstash. It is public, and there is no client secret.
+            client_id: The client ID from Upstash. It is public, and there is no client secret.
             redirect_uri: Exactly as registered.
             audience: Auth0's name of the API that the access token is for.
             scope: Upstash's guideline asks for ``offline_access``; ``openid email`` adds the email address to tokens.

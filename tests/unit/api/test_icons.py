@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from upstash_helper.api.pages.icons import ICONS, icons, sprite, svg
+from upstash_helper.api.pages.icons import IconName, icons, sprite, svg
 from upstash_helper.api.pages.page import Page
 
 if TYPE_CHECKING:
@@ -48,23 +48,21 @@ def test_the_dashboard_knows_the_icons_by_name() -> None:
 
 def test_every_icon_is_used() -> None:
     """
-    By the dashboard, or by a page with a sign.
+    By the dashboard, or by a result page.
     """
     quoted = set(re.findall(r'"([a-z-]+)"', _dashboard(without="dom.js")))
 
-    assert set() == icons().keys() - quoted - set(ICONS.values())
+    assert set() == icons().keys() - quoted - set(get_args(IconName))
 
 
-@pytest.mark.parametrize("sign", ICONS)
-def test_a_page_draws_its_sign(sign: str) -> None:
+@pytest.mark.parametrize("icon", get_args(IconName))
+def test_page_contains_its_icon(icon: IconName) -> None:
     """
     The paths are in the page itself, so it can be read without a script.
     """
-    name = ICONS[sign]  # type: ignore[index]  # the parameter is one of its keys
+    text = str(Page(title="Title", lead="Lead", icon=icon).response().text)
 
-    text = str(Page(title="Title", lead="Lead", sign=sign).response().text)  # type: ignore[arg-type]  # as above
-
-    assert f'<div class="sign plain">{svg(name)}</div>' in text
+    assert f'<div class="sign plain">{svg(icon)}</div>' in text
     assert f'<template id="warning">{svg("warning")}</template>' in text
 
 

@@ -177,11 +177,11 @@ async def test_t30_revoking_an_app_ends_only_its_streams() -> None:
     bus.publish("revoked", "out", app="a")
     bus.end("a")
     bus.publish("connection", "later")
-    told = [[event.data for event in await gathered(one)] for one in mine]
+    received = [[event.data for event in await gathered(one)] for one in mine]
     left = (bus.streams_of("a"), bus.stream_count)
     bus.close()
 
-    assert [["out"]] * 3 == told
+    assert [["out"]] * 3 == received
     assert [True] * 3 == [one.app_revoked for one in mine]
     assert (3, (0, 2)) == (before, left)
     assert [["later"], ["out", "later"]] == [[event.data for event in await gathered(one)] for one in others]

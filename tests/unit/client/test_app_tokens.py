@@ -263,7 +263,7 @@ def test_hanging_keyring_is_given_up_at_the_timeout(failing: type[FailingKeyring
     failing.slow = "get"
     failing.go_on.clear()
 
-    with pytest.raises(TokenStoreLocked, match=r"does not answer within 0\.05 seconds.*FileTokens"):
+    with pytest.raises(TokenStoreLocked, match=r"did not respond within 0\.05 seconds.*FileTokens"):
         failing_store(timeout=0.05).load()
 
 

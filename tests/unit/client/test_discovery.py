@@ -113,7 +113,7 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
     discovery.write(tmp_path, a_discovery())
     os.chown(discovery.discovery_file(tmp_path), 12345, -1)
 
-    with pytest.raises(DiscoveryRefused, match="belongs to the user with id 12345"):
+    with pytest.raises(DiscoveryRefused, match="belongs to the user with ID 12345"):
         discovery.read(tmp_path)
 
 

@@ -17,8 +17,8 @@ from tests.support.rawhttp import connected, exchange, get, request
 from tests.support.until import until_async
 from tests.support.world import free_port
 from upstash_helper.api.server.connections import Counts
-from upstash_helper.runtime.callback_port import CallbackPort, open_first_free
-from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.callback_port import CallbackPort
+from upstash_helper.runtime.listeners import Listeners, PortBusy, open_first_free, open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -150,10 +150,10 @@ async def test_take_and_release_are_idempotent(callback_port: CallbackPort) -> N
 @pytest.mark.parametrize(
     ("hosts", "named", "untouched"),
     [
-        (("127.0.0.1",), "Port {port} of 127.0.0.1", "::1"),
+        (("127.0.0.1",), "Port {port} on 127.0.0.1", "::1"),
         (("::1",), "The address [::1]:{port}", "127.0.0.1"),
-        (("127.0.0.1", "::1"), "Port {port} of 127.0.0.1", None),
-        (("0.0.0.0",), "Port {port} of 127.0.0.1", "::1"),
+        (("127.0.0.1", "::1"), "Port {port} on 127.0.0.1", None),
+        (("0.0.0.0",), "Port {port} on 127.0.0.1", "::1"),
         (("::",), "The address [::1]:{port}", "127.0.0.1"),
     ],
 )
@@ -192,7 +192,7 @@ async def test_conflict_names_the_program_with_a_dual_stack_socket(callback_port
         refused = await callback_port.take()
 
     assert refused is not None
-    assert f"Port {callback_port.port} of 127.0.0.1 is in use by {own_name()}" in refused
+    assert f"Port {callback_port.port} on 127.0.0.1 is in use by {own_name()}" in refused
     assert await callback_port.take() is None
 
 
@@ -285,5 +285,5 @@ def test_error_names_the_programs_if_no_port_is_free() -> None:
             open_first_free(ports)
 
     for port in ports:
-        assert f"Port {port} of 127.0.0.1 is in use by {own_name()}" in refused.value.detail
+        assert f"Port {port} on 127.0.0.1 is in use by {own_name()}" in refused.value.detail
     assert "--api-port" in refused.value.detail

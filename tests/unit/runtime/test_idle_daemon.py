@@ -28,12 +28,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, far_side: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
+async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock) -> AsyncIterator[World]:
     """A daemon with a credential that survives it."""
     store = FileStore(tmp_path / "credential.json")
-    async with World.running(tmp_path, far_side, daemon_port, store=store, clock=clock) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, store=store, clock=clock) as world:
         yield world
-        await far_side.clear_faults()
+        await sandbox.clear_faults()
 
 
 def busy_reason(world: World) -> str | None:
@@ -63,11 +63,11 @@ async def test_pending_sign_in_keeps_the_daemon_until_it_expires(world: World, c
     await until_async(lambda: busy_reason(world) is None)
 
 
-async def test_code_exchange_keeps_the_daemon(world: World, far_side: Sandbox) -> None:
+async def test_code_exchange_keeps_the_daemon(world: World, sandbox: Sandbox) -> None:
     """Before it exits, the daemon exchanges the code, stores the API key, and revokes the tokens."""
     started = await world.start()
     landing = await world.sign_in(started)
-    await far_side.fault(method="POST", path="/oauth/token", latency=0.5)
+    await sandbox.fault(method="POST", path="/oauth/token", latency=0.5)
 
     await world.land(landing)
     exchanging = busy_reason(world)
@@ -77,11 +77,11 @@ async def test_code_exchange_keeps_the_daemon(world: World, far_side: Sandbox) -
     await until_async(lambda: busy_reason(world) is None)
 
 
-async def test_background_work_keeps_the_daemon(world: World, far_side: Sandbox) -> None:
+async def test_background_work_keeps_the_daemon(world: World, sandbox: Sandbox) -> None:
     """Work that continues after its client has disconnected is completed first."""
     await world.connect()
     await until_async(lambda: busy_reason(world) is None)
-    await far_side.fault(method="POST", path="/v2/redis/database", latency=0.5)
+    await sandbox.fault(method="POST", path="/v2/redis/database", latency=0.5)
     body = {"name": "kept", "primary_region": "us-east-1"}
 
     making = asyncio.create_task(world.call("POST", "/v1/databases", body, headers={"Idempotency-Key": "kept"}))
@@ -118,9 +118,9 @@ async def test_unused_dashboard_ticket_keeps_the_daemon(world: World, clock: Fak
     assert ("a browser is opening the dashboard", None) == (waiting, busy_reason(world))
 
 
-async def test_api_key_in_memory_keeps_the_daemon(tmp_path: Path, far_side: Sandbox, daemon_port: int) -> None:
+async def test_api_key_in_memory_keeps_the_daemon(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """With the memory store, the daemon does not exit while it has an API key."""
-    async with World.running(tmp_path, far_side, daemon_port) as world:
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
         before = busy_reason(world)
         await world.connect()
         await until_async(lambda: busy_reason(world) == "the API key is only in memory")

@@ -81,7 +81,7 @@ async def test_commands_report_why_the_daemon_waits(waiting: WaitingDaemon, comm
 
     assert code == ran.code
     assert "is waiting for its port" in ran.err
-    assert f"Port {waiting.port} of 127.0.0.1 is in use by" in ran.err
+    assert f"Port {waiting.port} on 127.0.0.1 is in use by" in ran.err
 
 
 async def test_waiting_daemon_can_be_stopped(waiting: WaitingDaemon) -> None:

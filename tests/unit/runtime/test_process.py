@@ -232,4 +232,4 @@ def test_runtime_folder_of_another_user_is_rejected(home: Path) -> None:
     refused = run(environment(home, free_port()))
 
     assert exit_codes.USAGE == refused.returncode
-    assert "belongs to the user with id 65534" in refused.stderr
+    assert "belongs to the user with ID 65534" in refused.stderr

@@ -82,7 +82,7 @@ def test_unwritable_wake_note_is_not_fatal(tmp_path: Path) -> None:
     with Activated.listening(tmp_path) as daemon:
         assert 200 == daemon.get()[0]
 
-        until(lambda: "note_not_left" in [line["event"] for line in daemon.log])
+        until(lambda: "wake_note_not_written" in [line["event"] for line in daemon.log])
 
 
 def test_idle_daemon_exits_and_is_started_again(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manager = Recorder()
-        self.halts = 0
+        self.daemon_stops = 0
 
     def context(self, **changes: Any) -> InstallContext:
         """Return the install context of this home, with some fields changed."""
@@ -36,14 +36,14 @@ class Home:
     def install(self, target: InstallContext | None = None, **options: Any) -> Executor:
         """Install."""
         plan = planner.plan(target or self.context())
-        executor = Installer(plan, runner=self.manager, halt=self._halt, **options)
+        executor = Installer(plan, runner=self.manager, stop_daemon=self._stop_daemon, **options)
         executor.install()
         return executor
 
     def uninstall(self, target: InstallContext | None = None, *, purge: bool = False, **options: Any) -> Executor:
         """Uninstall."""
         plan = planner.whole_plan(target or self.context())
-        executor = Uninstaller(plan, runner=self.manager, halt=self._halt, **options)
+        executor = Uninstaller(plan, runner=self.manager, stop_daemon=self._stop_daemon, **options)
         executor.uninstall(purge=purge)
         return executor
 
@@ -59,8 +59,8 @@ class Home:
         """The files and links in the home folder."""
         return listing(self.folder)
 
-    def _halt(self) -> None:
-        self.halts += 1
+    def _stop_daemon(self) -> None:
+        self.daemon_stops += 1
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_install_writes_and_starts_everything(home: Home) -> None:
 
     assert [TRAY, SERVICE, SOCKET, BASH, MAN, "notes.txt"] == home.files
     assert ["stop", "daemon-reload", "enable", "enable", "reset-failed", "start"] == [it[2] for it in home.manager.ran]
-    assert 1 == home.halts
+    assert 1 == home.daemon_stops
 
 
 def test_installing_twice_does_nothing(home: Home) -> None:
@@ -92,7 +92,7 @@ def test_installing_twice_does_nothing(home: Home) -> None:
 
     again = home.install()
 
-    assert ([], [], 1) == (again.steps, home.manager.ran, home.halts)
+    assert ([], [], 1) == (again.steps, home.manager.ran, home.daemon_stops)
     assert before == {path: (home.folder / path).stat().st_mtime_ns for path in home.files}
 
 
@@ -125,7 +125,7 @@ def test_dry_run_shows_all_steps_and_changes_nothing(home: Home) -> None:
     """A dry run reports the same steps as a real one."""
     planned = home.install(dry=True)
 
-    assert (["notes.txt"], [], 0) == (home.files, home.manager.ran, home.halts)
+    assert (["notes.txt"], [], 0) == (home.files, home.manager.ran, home.daemon_stops)
     real = home.install()
     upgraded = home.context(version="99.0")
     assert planned.steps == real.steps

@@ -139,7 +139,7 @@ async def test_file_of_another_user_is_rejected(path: Path) -> None:
     else:
         path = Path("/etc/passwd")
 
-    with pytest.raises(StoreUnavailable, match=r"belongs to the user with id \d+, not to you"):
+    with pytest.raises(StoreUnavailable, match=r"belongs to the user with ID \d+, not to you"):
         await FileStore(path).load()
 
 

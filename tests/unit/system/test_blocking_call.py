@@ -13,29 +13,29 @@ from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, Jo
 NAME = "worker-under-test"
 
 
-class Gate:
+class BlockingJob:
     """A job that blocks until it is released."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.go_on = threading.Event()
+        self.started = threading.Event()
+        self.release = threading.Event()
         self.settled: bool | None = None
 
     def __call__(self, call: Call) -> str:
-        self.begun.set()
-        assert self.go_on.wait(20)
+        self.started.set()
+        assert self.release.wait(20)
         self.settled = call.settle()
         return "through"
 
-    async def entered(self) -> None:
-        assert await asyncio.to_thread(self.begun.wait, 20)
+    async def wait_until_started(self) -> None:
+        assert await asyncio.to_thread(self.started.wait, 20)
 
 
-@pytest.fixture(name="gate")
-def _gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.go_on.set()
+@pytest.fixture(name="blocking_job")
+def _blocking_job() -> Iterator[BlockingJob]:
+    blocking_job = BlockingJob()
+    yield blocking_job
+    blocking_job.release.set()
     for thread in threads():
         thread.join(20)
 
@@ -95,30 +95,30 @@ async def test_jobs_run_one_at_a_time_in_order(worker: Worker) -> None:
     assert list(range(50)) == order
 
 
-async def test_call_that_exceeds_its_deadline_is_abandoned(worker: Worker, gate: Gate) -> None:
+async def test_call_that_exceeds_its_deadline_is_abandoned(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     The caller of a job that hangs gets an error at the deadline, and the job can tell that it was abandoned.
     """
     with pytest.raises(DeadlineExceeded):
-        await worker.run(gate, deadline=0.1)
+        await worker.run(blocking_job, deadline=0.1)
 
-    gate.go_on.set()
+    blocking_job.release.set()
     for thread in threads():
         await asyncio.to_thread(thread.join, 20)
-    assert False is gate.settled
+    assert False is blocking_job.settled
 
 
-async def test_hanging_worker_rejects_calls_immediately(worker: Worker, gate: Gate) -> None:
+async def test_hanging_worker_rejects_calls_immediately(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     While an overdue job hangs, further calls fail at once and never run.
     """
     ran: list[str] = []
     with pytest.raises(DeadlineExceeded):
-        await worker.run(gate, deadline=0.1)
+        await worker.run(blocking_job, deadline=0.1)
 
     with pytest.raises(Busy):
         await worker.run(lambda _: ran.append("late"), deadline=20)
-    gate.go_on.set()
+    blocking_job.release.set()
     for thread in threads():
         await asyncio.to_thread(thread.join, 20)
 
@@ -126,93 +126,93 @@ async def test_hanging_worker_rejects_calls_immediately(worker: Worker, gate: Ga
     assert [] == ran
 
 
-async def test_call_that_expires_in_the_queue_never_runs(worker: Worker, gate: Gate) -> None:
+async def test_call_that_expires_in_the_queue_never_runs(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     The deadline includes the time in the queue.
     """
     ran: list[str] = []
-    first = asyncio.create_task(worker.run(gate, deadline=20))
-    await gate.entered()
+    first = asyncio.create_task(worker.run(blocking_job, deadline=20))
+    await blocking_job.wait_until_started()
 
     with pytest.raises(DeadlineExceeded):
         await worker.run(lambda _: ran.append("late"), deadline=0.1)
-    gate.go_on.set()
+    blocking_job.release.set()
 
     assert "through" == await first
     assert "next" == await worker.run(lambda _: "next", deadline=20)
     assert [] == ran
 
 
-async def test_canceling_abandons_the_call(worker: Worker, gate: Gate) -> None:
+async def test_canceling_abandons_the_call(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     A job can tell that its caller was canceled.
     """
-    task = asyncio.create_task(worker.run(gate, deadline=20))
-    await gate.entered()
+    task = asyncio.create_task(worker.run(blocking_job, deadline=20))
+    await blocking_job.wait_until_started()
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    gate.go_on.set()
+    blocking_job.release.set()
     for thread in threads():
         await asyncio.to_thread(thread.join, 20)
 
-    assert False is gate.settled
+    assert False is blocking_job.settled
 
 
 async def test_settled_call_is_awaited_past_its_deadline(worker: Worker) -> None:
     """
     Once a job has settled, its caller waits for the outcome, even past the deadline.
     """
-    settled, go_on = threading.Event(), threading.Event()
+    settled, release = threading.Event(), threading.Event()
 
     def job(call: Call) -> str:
         call.settle()
         settled.set()
-        assert go_on.wait(20)
+        assert release.wait(20)
         return "done"
 
     task = asyncio.create_task(worker.run(job, deadline=0.05))
     assert await asyncio.to_thread(settled.wait, 20)
     done, _ = await asyncio.wait((task,), timeout=0.3)
-    go_on.set()
+    release.set()
 
     assert set() == done
     assert "done" == await task
 
 
-def test_result_for_a_closed_event_loop_is_discarded(worker: Worker, gate: Gate) -> None:
+def test_result_for_a_closed_event_loop_is_discarded(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     A job may outlive the event loop of its caller, and the worker then serves the next loop.
     """
 
     async def leave() -> None:
         with pytest.raises(DeadlineExceeded):
-            await worker.run(gate, deadline=0.05)
+            await worker.run(blocking_job, deadline=0.05)
 
     async def come_back() -> str:
         return await worker.run(lambda _: "again", deadline=20)
 
     asyncio.run(leave())
-    gate.go_on.set()
+    blocking_job.release.set()
     for thread in threads():
         thread.join(20)
 
     assert "again" == asyncio.run(come_back())
 
 
-async def test_canceled_call_does_not_make_the_worker_busy(worker: Worker, gate: Gate) -> None:
+async def test_canceled_call_does_not_make_the_worker_busy(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     A job whose caller was canceled before the deadline does not count as hanging: the next call waits for it.
     """
-    first = asyncio.create_task(worker.run(gate, deadline=20))
-    await gate.entered()
+    first = asyncio.create_task(worker.run(blocking_job, deadline=20))
+    await blocking_job.wait_until_started()
     first.cancel()
     await asyncio.wait((first,))
 
     second = asyncio.create_task(worker.run(lambda _: "next", deadline=20))
     await asyncio.wait((second,), timeout=0)
-    gate.go_on.set()
+    blocking_job.release.set()
 
     assert "next" == await second
 
@@ -239,19 +239,19 @@ def test_run_blocking_reports_a_failure_as_a_value(worker: Worker) -> None:
     assert error is failed.value.error
 
 
-def test_run_blocking_abandons_a_call_at_its_deadline(worker: Worker, gate: Gate) -> None:
+def test_run_blocking_abandons_a_call_at_its_deadline(worker: Worker, blocking_job: BlockingJob) -> None:
     """
     The next call fails at once, and the job can tell that nobody waits for it.
     """
     with pytest.raises(DeadlineExceeded):
-        worker.run_blocking(gate, deadline=0.1)
+        worker.run_blocking(blocking_job, deadline=0.1)
     with pytest.raises(Busy):
         worker.run_blocking(lambda _: "never", deadline=20)
-    gate.go_on.set()
+    blocking_job.release.set()
     for thread in threads():
         thread.join(20)
 
-    assert False is gate.settled
+    assert False is blocking_job.settled
 
 
 def test_run_blocking_waits_for_a_settled_call(worker: Worker) -> None:
@@ -261,9 +261,9 @@ def test_run_blocking_waits_for_a_settled_call(worker: Worker) -> None:
 
     def job(call: Call) -> str:
         call.settle()
-        go_on.wait(0.3)
+        release.wait(0.3)
         return "done"
 
-    go_on = threading.Event()
+    release = threading.Event()
 
     assert "done" == worker.run_blocking(job, deadline=0.05)

@@ -87,7 +87,7 @@ async def test_call_at_runs_when_due() -> None:
 
 async def test_t52_call_at_runs_soon_after_sleep() -> None:
     """A call that was due while the machine slept is not delayed by the duration of the sleep."""
-    clock, called = Sleeper(longest_wait=0.01), asyncio.Event()
+    clock, called = Sleeper(max_wait=0.01), asyncio.Event()
     due, began = clock.monotonic() + 3600, time.monotonic()
 
     clock.call_at(due, called.set)

@@ -181,7 +181,7 @@ def test_email_addresses_keep_their_domain() -> None:
 
 def test_known_value_can_be_shortened() -> None:
     """
-    The beginning of a client id identifies it.
+    The beginning of a client ID identifies it.
     """
     assert "client_id = abcd…" == REDACTOR.text("client_id = abcdefgh-client")
 
@@ -190,9 +190,14 @@ def test_json_fields_are_redacted_by_name() -> None:
     """
     At any depth of JSON; keys are redacted as well.
     """
-    told = {"a": [{"password": "x y", "state": "connected"}], "grace@example.com": {"token": ["t1"]}, "n": 1, "z": None}
+    event = {
+        "a": [{"password": "x y", "state": "connected"}],
+        "grace@example.com": {"token": ["t1"]},
+        "n": 1,
+        "z": None,
+    }
 
-    shown = REDACTOR.value(told)
+    shown = REDACTOR.value(event)
 
     assert {
         "a": [{"password": REDACTED, "state": "connected"}],
@@ -205,9 +210,9 @@ def test_json_fields_are_redacted_by_name() -> None:
 # --- properties -------------------------------------------------------------------------------------------------------
 
 
-def made_secrets(chance: random.Random) -> list[str]:
+def made_secrets(rng: random.Random) -> list[str]:
     """Generate secrets as programs do."""
-    data = chance.randbytes(32)
+    data = rng.randbytes(32)
     letters = string.ascii_letters + string.digits
     return [
         base64.urlsafe_b64encode(data).decode().rstrip("="),
@@ -215,8 +220,8 @@ def made_secrets(chance: random.Random) -> list[str]:
         base64.b32encode(data).decode(),
         data.hex(),
         str(uuid.UUID(bytes=data[:16])),
-        "".join(chance.choices(letters, k=40)),
-        "".join(chance.choices(string.ascii_lowercase + string.digits, k=40)),
+        "".join(rng.choices(letters, k=40)),
+        "".join(rng.choices(string.ascii_lowercase + string.digits, k=40)),
     ]
 
 
@@ -224,12 +229,12 @@ def test_random_secrets_are_removed() -> None:
     """
     Two thousand secrets, generated in seven ways, in every encoding, in a line of a log.
     """
-    chance = random.Random(20_261_126)
+    rng = random.Random(20_261_126)
     missed = []
     for _ in range(300):
-        for secret in made_secrets(chance):
-            encoded = chance.choice(list(ENCODINGS.values()))(secret)
-            text = chance.choice(AROUND).format(encoded)
+        for secret in made_secrets(rng):
+            encoded = rng.choice(list(ENCODINGS.values()))(secret)
+            text = rng.choice(AROUND).format(encoded)
             shown = REDACTOR.text(text)
             if shows(shown, secret):
                 missed.append((text, shown))
@@ -241,12 +246,12 @@ def test_known_secrets_are_removed_in_every_encoding() -> None:
     """
     Whatever characters they contain, and whatever they are joined to before they are encoded.
     """
-    chance = random.Random(7)
+    rng = random.Random(7)
     alphabet = string.ascii_letters + string.digits + " äß€&=+/%-_.:@"
     for _ in range(500):
-        secret = "".join(chance.choices(alphabet, k=chance.randint(8, 40)))
+        secret = "".join(rng.choices(alphabet, k=rng.randint(8, 40)))
         redactor = Redactor(known={secret: REDACTED})
-        before, after = ("".join(chance.choices(string.ascii_lowercase, k=chance.randint(0, 4))) for _ in range(2))
+        before, after = ("".join(rng.choices(string.ascii_lowercase, k=rng.randint(0, 4))) for _ in range(2))
         for make in (str, quote, quote_plus, lambda text: quote(text, safe="")):
             assert make(secret) not in redactor.text(f"x {make(secret)} y")
         whole = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
@@ -257,12 +262,10 @@ def test_redacting_twice_changes_nothing() -> None:
     """
     Redacted text contains nothing to redact.
     """
-    chance = random.Random(3)
+    rng = random.Random(3)
     for _ in range(300):
-        parts = [
-            chance.choice(AROUND).format(chance.choice([*OPAQUE.values(), "word", "a@b.example"])) for _ in range(4)
-        ]
-        names = [f"{chance.choice(['password', 'code', 'token', 'x'])}{chance.choice('=:')}{part}" for part in parts]
+        parts = [rng.choice(AROUND).format(rng.choice([*OPAQUE.values(), "word", "a@b.example"])) for _ in range(4)]
+        names = [f"{rng.choice(['password', 'code', 'token', 'x'])}{rng.choice('=:')}{part}" for part in parts]
         once = REDACTOR.text(" ".join(names))
         assert once == REDACTOR.text(once)
 

@@ -81,7 +81,7 @@ def choose(platform: str, environment: Environment, requested: str = AUTO) -> Ba
     tooltip and a click, which pystray's AppIndicator backend does not, and takes half the memory.
 
     Args:
-        platform: As ``sys.platform``.
+        platform: Like ``sys.platform``.
         environment: What is available.
         requested: ``auto``, or the name of a backend.
 

@@ -218,9 +218,9 @@ def _unavailable(error: Exception) -> TrayUnavailable:
     return TrayUnavailable(message, advice="Start it again with: upstash-helper tray")
 
 
-def _truncated(text: str, longest: int) -> str:
-    """Return at most ``longest`` UTF-16 code units of ``text``, which is how Windows counts."""
-    return text.encode("utf-16-le")[: 2 * longest].decode("utf-16-le", errors="ignore")
+def _truncated(text: str, limit: int) -> str:
+    """Return at most ``limit`` UTF-16 code units of ``text``, which is how Windows counts."""
+    return text.encode("utf-16-le")[: 2 * limit].decode("utf-16-le", errors="ignore")
 
 
 def _nothing(_icon: object, _item: object) -> None:

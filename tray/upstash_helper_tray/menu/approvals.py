@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from upstash_helper.protocol.messages import IDENTITY_KINDS
 from upstash_helper_tray.menu.actions import Approve, Block, Deny, OpenDashboard
 from upstash_helper_tray.menu.entries import (
     MAX_ENTRIES,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import Identity, Pairing
     from upstash_helper_tray.menu.entries import Menu
 
-_KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}
 _MAX_CODE: Final = 12
 _MAX_REASON: Final = 200
 
@@ -65,7 +65,7 @@ def _identity(identity: Identity) -> Menu:
 
 
 def _verified(identity: Identity) -> str:
-    return f"{_KINDS[identity.kind]}: {identity.shown}"
+    return f"{IDENTITY_KINDS[identity.kind]}: {identity.shown}"
 
 
 def _claims(pairing: Pairing) -> Menu:
@@ -99,5 +99,5 @@ def _is_shown_in_full(pairing: Pairing) -> bool:
 
 
 def _block(pairing: Pairing) -> Menu:
-    consequence = "Denies the request. This app cannot request access again until you unblock it in the dashboard."
+    consequence = "This denies the request. The app cannot request access again until you unblock it in the dashboard."
     return confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))

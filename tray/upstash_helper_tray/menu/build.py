@@ -31,7 +31,7 @@ def menu_for(state: TrayState) -> Menu:
         return grouped(status, item("Start the helper", StartDaemon()), _tray_items(state), _quit())
     if state.daemon == "mismatched":
         # No action is offered: the tray cannot talk to that daemon, not even to stop it.
-        status = (*label("The helper has another version"), *label(state.error_text))
+        status = (*label("The helper has a different version"), *label(state.error_text))
         return grouped(status, _tray_items(state), _quit())
     if state.daemon == "starting" or state.connection is None:
         # Access requests are known first; reading the connection may have to wait for the keyring.

@@ -78,7 +78,7 @@ def _summary(state: TrayState) -> str:
     if state.daemon == "absent":
         return "not running"
     if state.daemon == "mismatched":
-        return "another version than this icon"
+        return "not compatible with this icon"
     if state.daemon == "starting" or state.connection is None:
         return "starting"
     title = connection_title(state.connection)

@@ -40,38 +40,38 @@ def one_line(text: str) -> str:
     return _without_stacked_marks(re.sub(f"[{_REPLACEMENT}{_BLANK}]+", _REPLACEMENT, visible))
 
 
-def shorten(text: str, longest: int = MAX_NAME) -> str:
-    """Return ``text`` on one line of at most ``longest`` characters, with the middle elided if it is longer."""
+def shorten(text: str, limit: int = MAX_NAME) -> str:
+    """Return ``text`` on one line of at most ``limit`` characters, with the middle elided if it is longer."""
     text = one_line(text)
-    if len(text) <= longest:
+    if len(text) <= limit:
         return text
     # The end of an address or a path matters as much as its beginning.
-    head = longest // 2
-    tail = longest - head - 1
+    head = limit // 2
+    tail = limit - head - 1
     return f"{text[:head].rstrip()}…{text[-tail:].lstrip()}"
 
 
-def quoted(text: str, longest: int = MAX_NAME) -> str:
+def quoted(text: str, limit: int = MAX_NAME) -> str:
     """Return untrusted text in quotation marks. Double quotes inside are replaced, so that they cannot close it."""
     inner = re.sub('["“”„‟″\uff02]', "'", text)
-    return f"“{shorten(inner, longest)}”"
+    return f"“{shorten(inner, limit)}”"
 
 
-def wrapped(text: str, *, first: str = "", longest: int = _MAX_LINES) -> tuple[str, ...]:
+def wrapped(text: str, *, first: str = "", limit: int = _MAX_LINES) -> tuple[str, ...]:
     """
-    Wrap ``text`` into lines for a menu, and elide the end if it takes more than ``longest`` lines.
+    Wrap ``text`` into lines for a menu, and elide the end if it takes more than ``limit`` lines.
 
     Args:
         text: The text.
         first: Prefix of the first line, such as a bullet. The other lines are indented by its length.
-        longest: Maximum number of lines.
+        limit: Maximum number of lines.
     """
     lines = textwrap.wrap(
         one_line(text),
         MAX_LINE - 8,
         initial_indent=first,
         subsequent_indent=" " * len(first),
-        max_lines=longest,
+        max_lines=limit,
         placeholder="…",
     )
     return tuple(lines)

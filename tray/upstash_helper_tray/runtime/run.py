@@ -69,7 +69,7 @@ def run_tray(options: TrayOptions) -> Outcome:
 
         screen = open_screen(options.backend, wait=options.wait)
         notifications = profile.settings.notifications
-        Tray(screen, profile=profile.profile, folders=profile.folders, notifications=notifications).run()
+        Tray(screen, profile=profile.name, folders=profile.folders, notifications=notifications).run()
     finally:
         lock.release()
     return "ended"

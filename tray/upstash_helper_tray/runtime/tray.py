@@ -103,7 +103,7 @@ class Tray:
         Like ``run``, but without handling signals, and on any thread that the screen supports.
 
         Raises:
-            TrayUnavailable: As ``run``.
+            TrayUnavailable: Like ``run``.
         """
         try:
             self._screen.run(ready=self._start, chosen=self.choose, clicked=OpenDashboard())

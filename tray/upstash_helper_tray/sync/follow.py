@@ -87,8 +87,8 @@ class Backoff:
         return max(_doubled(1.0, self._refusals, MAX_REFUSED_DELAY), retry_after or 0.0)
 
 
-def _doubled(first: float, times: int, longest: float) -> float:
-    return float(min(first * 2 ** min(times - 1, 16), longest))
+def _doubled(first: float, times: int, limit: float) -> float:
+    return float(min(first * 2 ** min(times - 1, 16), limit))
 
 
 class Follower:

@@ -46,7 +46,7 @@ class Reader:
         Args:
             store: Receives what was read.
             on_failure: Called on the worker thread if the status could not be read.
-            retries: As ``RETRIES``.
+            retries: Like ``RETRIES``.
         """
         self._store = store
         self._on_failure = on_failure

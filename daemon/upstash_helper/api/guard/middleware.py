@@ -175,7 +175,7 @@ class Guard:
             try:
                 await self._apps.misused(denied.misused.id, where=facts.origin or "no origin")
             except HelperError as error:
-                logger.warning("misuse_not_noted", extra={"app": denied.misused.id, "error": error.code})
+                logger.warning("misuse_not_recorded", extra={"app": denied.misused.id, "error": error.code})
         response = problems.answer(
             denied.status, denied.code, denied.detail, links=dict(denied.links), headers=denied.headers
         )

@@ -119,7 +119,7 @@ class SignInPagesResource:
             ),
             Route(
                 method="GET", path="/attempts/{attempt_id}/state", handler=self.state, policy=Policy("page"),
-                operation_id="getAttemptState", summary="Get a sign-in's state, for its page",
+                operation_id="getAttemptState", summary="Get a sign-in's state, for the result page",
                 answers={200: "text/plain"}, problems=(404,),
             ),
         ]  # fmt: skip

@@ -1,38 +1,21 @@
-"""The signs above the pages: icons of the sprite that the dashboard draws as well (``web/pages/icons.svg``)."""
+"""Icons, from the sprite that the result pages and the dashboard share (``web/pages/icons.svg``)."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from upstash_helper.api.pages.static import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Sign = Literal[
-    "done", "key", "waiting", "cancelled", "person", "settings", "late", "pause", "fault", "offline", "shield",
-    "lock", "mail", "lost",
+IconName = Literal[
+    "check", "clock", "cross", "key", "lock", "mail", "offline", "pause", "person", "question", "settings", "shield",
+    "sign-in", "warning",
 ]  # fmt: skip
-
-ICONS: Final[Mapping[Sign, str]] = {
-    "done": "check",
-    "key": "key",
-    "waiting": "sign-in",
-    "cancelled": "cross",
-    "person": "person",
-    "settings": "settings",
-    "late": "clock",
-    "pause": "pause",
-    "fault": "warning",
-    "offline": "offline",
-    "shield": "shield",
-    "lock": "lock",
-    "mail": "mail",
-    "lost": "question",
-}
-"""The icon of each sign."""
+"""The icons of the result pages. The dashboard uses more of the sprite."""
 
 
 @cache

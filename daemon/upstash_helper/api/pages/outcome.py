@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.api.pages.icons import Sign
+from upstash_helper.api.pages.icons import IconName
 from upstash_helper.api.pages.page import Fact, Page, Step, Tone
 from upstash_helper.api.server.render import ATTEMPT_STATES
 from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
@@ -14,7 +14,8 @@ from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
+    from upstash_helper.broker.account.attempts import Attempt
+    from upstash_helper.broker.account.connection import ConnectionStatus
     from upstash_helper.broker.identity import Caller
     from upstash_helper.protocol.literals import FailureReason
     from upstash_helper.protocol.messages import Message
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """How the page of a failure looks. Its text is in ``protocol.messages``."""
 
-    sign: Sign
+    icon: IconName
     specific: bool = False
     """Whether the failure's own detail is shown in full, since the user needs it, and not folded away."""
     intended: bool = False
@@ -31,25 +32,25 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LOOKS: Final[dict[FailureReason, Look]] = {
-    "access_denied": Look(sign="cancelled", intended=True),
-    "cancelled": Look(sign="cancelled", specific=True, intended=True),
-    "login_required": Look(sign="person"),
-    "consent_required": Look(sign="person"),
-    "unauthorized": Look(sign="shield"),
-    "invalid_request": Look(sign="settings"),
-    "invalid_client": Look(sign="settings"),
-    "invalid_grant": Look(sign="late"),
-    "rate_limited": Look(sign="pause", specific=True),
-    "server_error": Look(sign="fault"),
-    "network_error": Look(sign="offline"),
-    "timeout": Look(sign="late"),
-    "invalid_response": Look(sign="fault"),
-    "issuer_mismatch": Look(sign="shield"),
-    "api_key_refused": Look(sign="key", specific=True),
-    "api_key_limit": Look(sign="key"),
-    "keyring_locked": Look(sign="lock", specific=True),
-    "keyring_unavailable": Look(sign="lock", specific=True),
-    "internal_error": Look(sign="fault", specific=True),
+    "access_denied": Look(icon="cross", intended=True),
+    "cancelled": Look(icon="cross", specific=True, intended=True),
+    "login_required": Look(icon="person"),
+    "consent_required": Look(icon="person"),
+    "unauthorized": Look(icon="shield"),
+    "invalid_request": Look(icon="settings"),
+    "invalid_client": Look(icon="settings"),
+    "invalid_grant": Look(icon="clock"),
+    "rate_limited": Look(icon="pause", specific=True),
+    "server_error": Look(icon="warning"),
+    "network_error": Look(icon="offline"),
+    "timeout": Look(icon="clock"),
+    "invalid_response": Look(icon="warning"),
+    "issuer_mismatch": Look(icon="shield"),
+    "api_key_refused": Look(icon="key", specific=True),
+    "api_key_limit": Look(icon="key"),
+    "keyring_locked": Look(icon="lock", specific=True),
+    "keyring_unavailable": Look(icon="lock", specific=True),
+    "internal_error": Look(icon="warning", specific=True),
 }
 
 
@@ -82,26 +83,26 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
         case Pending():
             hint = (attempt.hint,) if attempt.hint else ()
             return _page(
-                messages.ATTEMPTS[state], sign="waiting", tone="busy", facts=facts, paragraphs=hint,
+                messages.ATTEMPTS[state], icon="sign-in", tone="busy", facts=facts, paragraphs=hint,
                 reload_url=_address(attempt), data=data,
             )  # fmt: skip
         case Exchanging():
             return _page(
-                messages.ATTEMPTS[state], sign="key", tone="busy", facts=facts, reload_url=_address(attempt), data=data
+                messages.ATTEMPTS[state], icon="key", tone="busy", facts=facts, reload_url=_address(attempt), data=data
             )
         case Succeeded(needs_email=True):
-            return _page(messages.NEEDS_EMAIL, sign="mail", facts=facts, closing=_CLOSE, data=data)
+            return _page(messages.NEEDS_EMAIL, icon="mail", facts=facts, closing=_CLOSE, data=data)
         case Succeeded():
             account = (Fact("Account", status.email),) if status.email else ()
             return _page(
-                messages.ATTEMPTS[state], lead=_next(requesters), sign="done", tone="good", facts=(*account, *facts),
+                messages.ATTEMPTS[state], lead=_next(requesters), icon="check", tone="good", facts=(*account, *facts),
                 closing=_CLOSE, data=closes, paragraphs=(_KEPT,),
             )  # fmt: skip
         case Failed():
             message, look = messages.of_attempt(state, attempt.reason), LOOKS[attempt.reason]
             specific = (attempt.detail,) if attempt.detail and look.specific else ()
             return _page(
-                message, lead=f"Your account was not connected. {message.detail}", sign=look.sign,
+                message, lead=f"Your account was not connected. {message.detail}", icon=look.icon,
                 tone="plain" if look.intended else "bad", facts=facts, paragraphs=(*specific, *_unchanged(status)),
                 details="" if specific or look.intended else f"{attempt.detail} ({attempt.reason})".strip(),
                 closing=_CLOSE, data=closes if look.intended else data,
@@ -109,7 +110,7 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
         case Expired():
             message = messages.ATTEMPTS[state]
             return _page(
-                message, lead=f"Your account was not connected. {message.detail}", sign="late", tone="bad",
+                message, lead=f"Your account was not connected. {message.detail}", icon="clock", tone="bad",
                 facts=facts, paragraphs=_unchanged(status), closing=_CLOSE, data=data,
             )  # fmt: skip
 
@@ -118,13 +119,13 @@ def no_attempt() -> Page:
     """Return the page for a redirect that matches no attempt. It is constant, and a pending attempt is unaffected."""
     from upstash_helper.protocol.messages import NO_ATTEMPT
 
-    return _page(NO_ATTEMPT, sign="lost", closing=_CLOSE)
+    return _page(NO_ATTEMPT, icon="question", closing=_CLOSE)
 
 
 def _page(
     message: Message,
     *,
-    sign: Sign,
+    icon: IconName,
     lead: str = "",
     tone: Tone = "plain",
     facts: tuple[Fact, ...] = (),
@@ -135,7 +136,7 @@ def _page(
     data: Mapping[str, str] | None = None,
 ) -> Page:
     return Page(
-        title=message.title, lead=lead or message.detail, sign=sign, tone=tone, facts=facts, paragraphs=paragraphs,
+        title=message.title, lead=lead or message.detail, icon=icon, tone=tone, facts=facts, paragraphs=paragraphs,
         steps=tuple(Step(f"{step.text}{':' if step.command else '.'}", step.command) for step in message.steps),
         details=details, closing=closing, reload_url=reload_url, data=data or {},
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from upstash_helper.api.pages.icons import ICONS, Sign, svg
+from upstash_helper.api.pages.icons import IconName, svg
 from upstash_helper.api.pages.static import CSP, read
 
 Tone = Literal["good", "bad", "plain", "busy"]
@@ -38,7 +38,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     lead: str
-    sign: Sign
+    icon: IconName
     tone: Tone = "plain"
     facts: tuple[Fact, ...] = ()
     paragraphs: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             title=html.escape(self.title),
             lead=html.escape(self.lead),
             tone=self.tone,
-            sign=svg(ICONS[self.sign]),
+            sign=svg(self.icon),
             warning=svg("warning"),
             data="".join(f' data-{name}="{html.escape(value)}"' for name, value in self.data.items()),
             body="\n".join(filter(None, (self._facts(), self._paragraphs(), self._steps(), self._details()))),

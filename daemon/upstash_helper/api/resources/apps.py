@@ -23,7 +23,7 @@ MAX_PAGE_SIZE: Final = 500
 
 _OWNER = Policy("owner")
 _AUDIT_PARAMETERS = (
-    Parameter(name="app", where="query", description="Only entries of the app with this id or name, or `owner`."),
+    Parameter(name="app", where="query", description="Only entries of the app with this ID or name, or `owner`."),
     Parameter(name="since", where="query", description="Only entries from this time on (RFC 3339)."),
     Parameter(
         name="page_size", where="query", description="1 to 500. Larger values are reduced to 500.",
@@ -84,7 +84,7 @@ class AppsResource:
             ),
             Route(
                 method="GET", path="/v1/audit", handler=self.audit, policy=_OWNER,
-                operation_id="getAudit", summary="List what each app did, when, and with which result",
+                operation_id="getAudit", summary="List what each app did, when, and with what result",
                 answers={200: wire.AuditPage}, problems=(422,), parameters=_AUDIT_PARAMETERS,
             ),
         ]  # fmt: skip

@@ -10,7 +10,8 @@ from aiohttp_sse import EventSourceResponse
 
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Policy, Route, caller_of
-from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus
+from upstash_helper.broker.account.attempts import Attempt
+from upstash_helper.broker.account.connection import ConnectionStatus
 from upstash_helper.broker.apps.registry import Revoked
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.ledger import Pairing

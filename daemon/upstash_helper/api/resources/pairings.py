@@ -43,7 +43,7 @@ class PairingsResource:
             ),
             Route(
                 method="GET", path=collection, handler=self.pending, policy=_OWNER,
-                operation_id="listPairings", summary="List the access requests that wait for a decision",
+                operation_id="listPairings", summary="List the pending access requests",
                 answers={200: wire.PairingList},
             ),
             Route(
@@ -75,7 +75,7 @@ class PairingsResource:
             ),
             Route(
                 method="POST", path=f"{item}/block", handler=self.block, policy=Policy("owner", audit="pairing.block"),
-                operation_id="blockPairing", summary="Deny the app's request, and refuse all further ones",
+                operation_id="blockPairing", summary="Deny the app's request and all its future requests",
                 answers={200: wire.Blocked}, problems=(404,),
             ),
             Route(

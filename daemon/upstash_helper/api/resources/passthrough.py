@@ -169,8 +169,8 @@ async def send_answer(
     except ConnectionError:
         pass  # the app has disconnected; aiohttp closes the connection
     except (HelperError, TimeoutError) as error:
-        code = error.code if isinstance(error, HelperError) else "answer_not_read"
-        logger.info("pass_through_broke_off", extra={"code": code})
+        code = error.code if isinstance(error, HelperError) else "response_not_read"
+        logger.info("pass_through_interrupted", extra={"code": code})
         _abort(request)
     return response
 

@@ -237,7 +237,7 @@ class Connection(web.RequestHandler):
             async with asyncio.timeout(self._answer_seconds):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
-            logger.info("answer_not_read", extra={"seconds": self._answer_seconds})
+            logger.info("response_not_read", extra={"seconds": self._answer_seconds})
             if self.transport is not None:
                 self.transport.abort()
             return resp, True

@@ -17,7 +17,7 @@ from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import ConnectionStatus, Started
+    from upstash_helper.broker.account.connection import ConnectionStatus, Started
     from upstash_helper.broker.apps.registry import Revoked
     from upstash_helper.broker.databases.operations import DatabaseAccess
     from upstash_helper.broker.identity import Caller, Identity

@@ -10,8 +10,7 @@ from upstash_helper.broker.errors import CredentialRefused, EmailNotNeeded, Reco
 from upstash_helper.broker.models import Credential
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.account.attempts import ConnectionStatus
-    from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.account.connection import Connection, ConnectionStatus
     from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import Secret
@@ -43,8 +42,8 @@ class ApiKeySignIn:
         Raises:
             CredentialRefused: If Upstash rejects the pair. Nothing is changed.
             StoreLocked: If the pair could not be stored.
-            StoreUnavailable: As StoreLocked.
-            HelperError: As ``DatabasesApi.list`` if the pair could not be verified.
+            StoreUnavailable: Like StoreLocked.
+            HelperError: Like ``DatabasesApi.list`` if the pair could not be verified.
         """
         credential = Credential(email=email, api_key=api_key, method="api_key", since=self._clock.time())
         return await self._background.finish(self._verify_and_store(credential))
@@ -56,7 +55,7 @@ class ApiKeySignIn:
         Raises:
             EmailNotNeeded: If no email address is missing.
             CredentialRefused: If Upstash rejects it together with the key.
-            HelperError: As ``use``.
+            HelperError: Like ``use``.
         """
         credential = await self._credentials.get()
         if credential is None or credential.email is not None:

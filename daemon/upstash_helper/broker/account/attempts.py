@@ -2,7 +2,7 @@
 Attempts: runs of the OAuth flow, each a value of exactly one of a few types.
 
 An attempt is found by its ``state``, is used once, and expires. A redirect for an attempt that is no longer pending
-changes nothing.
+changes nothing. An attempt whose browser does not return gets a hint about the likely cause.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.broker.models import Secret
-from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState, FailureReason
+from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,59 +23,13 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import AuthorizationServer, Clock
     from upstash_helper.protocol.messages import Message
 
+LIFETIME: Final = 600.0
+"""Seconds within which the user must sign in, or sign up and confirm the email address."""
 HINT_SECONDS: Final = 90.0
 """Time after which a pending attempt has a hint about possible problems. Most sign-ins take less."""
 
-
-def no_callback(tls_hellos: int) -> str:
-    """
-    Return the hint for an attempt whose browser has not returned after ``HINT_SECONDS``.
-
-    Args:
-        tls_hellos: Number of connections that started a TLS handshake since the attempt began.
-    """
-    from upstash_helper.protocol.messages import HINTS
-
-    return (_https_forced(tls_hellos) if tls_hellos else HINTS["no_callback"]).text
-
-
-def https_forced(tls_hellos: int) -> str:
-    """
-    Return the hint for connections to the helper's port that started a TLS handshake.
-
-    Args:
-        tls_hellos: Number of such connections; at least one.
-    """
-    return _https_forced(tls_hellos).detail
-
-
-def _https_forced(tls_hellos: int) -> Message:
-    from upstash_helper.protocol.messages import HINTS
-
-    return HINTS["https_forced"].format(times="once" if tls_hellos == 1 else f"{tls_hellos} times")
-
-
-class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the connection."""
-
-    state: ConnectionState
-    detail: str | None = None
-    """What is wrong, where more is known than the state."""
-    can_sign_in: bool = True
-    """False if no OAuth client ID is configured."""
-    email: str | None = None
-    method: ConnectionMethod | None = None
-    since: float | None = None
-    key_name: str | None = None
-    attempt: Attempt | None = None
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of a connect that started or joined an attempt."""
-
-    attempt: Pending | Exchanging
-    joined: bool
-    browser_opened: bool
+_REMEMBERED: Final = 32
+_MAX_REQUESTERS: Final = 8
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,13 +39,6 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True):
     code: Secret | None
     error: str | None = None
     issuer: str | None = None
-
-
-LIFETIME: Final = 600.0
-"""Seconds within which the user must sign in, or sign up and confirm the email address."""
-
-_REMEMBERED: Final = 32
-_MAX_REQUESTERS: Final = 8
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,3 +221,34 @@ def refusal(error: str) -> tuple[FailureReason, str]:
         return _REASONS[error], ""
     code = f" ({error})" if re.fullmatch(r"[a-z_]{1,40}", error) else ""
     return "invalid_request", f"Upstash refused the authorization request{code}."
+
+
+# --- hints ------------------------------------------------------------------------------------------------------------
+
+
+def no_callback(tls_hellos: int) -> str:
+    """
+    Return the hint for an attempt whose browser has not returned after ``HINT_SECONDS``.
+
+    Args:
+        tls_hellos: Number of connections that started a TLS handshake since the attempt began.
+    """
+    from upstash_helper.protocol.messages import HINTS
+
+    return (_https_forced(tls_hellos) if tls_hellos else HINTS["no_callback"]).text
+
+
+def https_forced(tls_hellos: int) -> str:
+    """
+    Return the hint for connections to the helper's port that started a TLS handshake.
+
+    Args:
+        tls_hellos: Number of such connections; at least one.
+    """
+    return _https_forced(tls_hellos).detail
+
+
+def _https_forced(tls_hellos: int) -> Message:
+    from upstash_helper.protocol.messages import HINTS
+
+    return HINTS["https_forced"].format(times="once" if tls_hellos == 1 else f"{tls_hellos} times")

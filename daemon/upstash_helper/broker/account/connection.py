@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from upstash_helper.broker.account.attempts import Attempt, ConnectionStatus, Exchanging, Pending, Started
+import msgspec
+
+from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending
 from upstash_helper.broker.account.callback_lease import CallbackLease
 from upstash_helper.broker.account.oauth_flow import OAuthFlow
 from upstash_helper.broker.errors import (
@@ -17,7 +19,7 @@ from upstash_helper.broker.errors import (
     StoreLocked,
 )
 from upstash_helper.broker.models import Credential
-from upstash_helper.protocol.literals import ConnectionState
+from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +40,29 @@ T = TypeVar("T")
 
 # After Upstash has rejected the key, calls fail here for this long before one is sent to Upstash again.
 REFUSED_SECONDS: Final = 60.0
+
+
+class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the connection."""
+
+    state: ConnectionState
+    detail: str | None = None
+    """What is wrong, where more is known than the state."""
+    can_sign_in: bool = True
+    """False if no OAuth client ID is configured."""
+    email: str | None = None
+    method: ConnectionMethod | None = None
+    since: float | None = None
+    key_name: str | None = None
+    attempt: Attempt | None = None
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a connect that started or joined an attempt."""
+
+    attempt: Pending | Exchanging
+    joined: bool
+    browser_opened: bool
 
 
 class Connection:
@@ -136,7 +161,7 @@ class Connection:
             ClientIdMissing: If no OAuth client ID is configured.
             PortConflict: If another program could receive the authorization code.
             StoreLocked: If an API key could not be stored now.
-            StoreUnavailable: As StoreLocked.
+            StoreUnavailable: Like StoreLocked.
         """
         credential = await self._credentials.get()
         if not force:
@@ -199,7 +224,7 @@ class Connection:
             EmailRequired: If its email address is missing.
             ReconnectRequired: If Upstash rejects the key, or rejected it a short time ago.
             StoreLocked: If the key cannot be read.
-            StoreUnavailable: As StoreLocked.
+            StoreUnavailable: Like StoreLocked.
             HelperError: Errors of ``operation``.
         """
         credential = await self.usable()

@@ -192,7 +192,7 @@ class OAuthFlow:
         except BaseException as error:
             self._failed(attempt, "internal_error")
             # No traceback: the frames of this call contain the code and the key.
-            logger.error("sign_in_broke_off", extra={"error": type(error).__name__})  # noqa: TRY400
+            logger.error("sign_in_interrupted", extra={"error": type(error).__name__})  # noqa: TRY400
             raise
         await self._changed(done)
 

@@ -56,7 +56,7 @@ class Approvals:
             PairingExpired: If it was not decided in time.
             PairingDecided: If it was decided differently.
             LedgerUnavailable: Nothing is decided then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         async with self._queue.lock:
             pairing = await self._decidable(pairing_id, approve=True)
@@ -80,7 +80,7 @@ class Approvals:
             PairingExpired: If it was not decided in time.
             PairingDecided: If it was decided differently.
             LedgerUnavailable: Nothing is decided then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         async with self._queue.lock:
             return await self._deny(await self._decidable(pairing_id, approve=False))
@@ -92,7 +92,7 @@ class Approvals:
         Raises:
             PairingNotFound: If there is none with this ID.
             LedgerUnavailable: Nothing is decided then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         async with self._queue.lock:
             pairing = await self._find(pairing_id)
@@ -120,7 +120,7 @@ class Approvals:
         Raises:
             BlockNotFound: If there is none with this ID.
             LedgerUnavailable: The block stays then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         async with self._queue.lock:
             await self._queue.load()

@@ -110,7 +110,7 @@ class PairingQueue:
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._records.save(pairing)
         self._by_id[pairing.id] = pairing
@@ -157,7 +157,7 @@ class PairingQueue:
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._records.block(block)
         self._blocks[block.identity.key] = block
@@ -168,7 +168,7 @@ class PairingQueue:
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._records.unblock(block.id)
         self._blocks.pop(block.identity.key, None)

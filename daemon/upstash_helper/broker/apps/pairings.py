@@ -78,7 +78,7 @@ class Pairings:
             TooManyPairings: With the exact ``retry_after``: too many requests from this identity, a recent denial, or
                 too many pending requests in total.
             LedgerUnavailable: If it cannot be recorded.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         name, reason = clean(request.name, MAX_NAME), clean(request.reason, MAX_REASON)
         if not name:
@@ -138,13 +138,13 @@ class Pairings:
         Give the app access and return its token, once.
 
         Raises:
-            PairingNotFound: As ``find``.
+            PairingNotFound: Like ``find``.
             PairingUndecided: If the user has not decided.
             PairingDenied: If the user denied the request.
             PairingExpired: If its time is over.
             TokenDelivered: If the token was delivered before.
             LedgerUnavailable: If it cannot be recorded. The token can be fetched later.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         return await self._background.finish(self._token(pairing_id, secret, origin))
 
@@ -169,9 +169,9 @@ class Pairings:
         too often. Has no effect on a request that was denied or whose token was delivered.
 
         Raises:
-            PairingNotFound: As ``find``.
+            PairingNotFound: Like ``find``.
             LedgerUnavailable: The request stays pending then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self._background.finish(self._withdraw(pairing_id, secret, origin))
 

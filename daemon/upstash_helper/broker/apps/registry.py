@@ -204,7 +204,7 @@ class AppRegistry:
 
         Raises:
             LedgerUnavailable: The app has no access then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self.ready()
         now, token = self._clock.time(), _new_token()
@@ -232,7 +232,7 @@ class AppRegistry:
             AppNotFound: If there is none with this ID.
             InvalidRequest: If the name has no visible character.
             LedgerUnavailable: If it cannot be recorded.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         shown = clean(name, MAX_NAME)
         if not shown:
@@ -250,7 +250,7 @@ class AppRegistry:
         Raises:
             AppNotFound: If the app was revoked meanwhile.
             LedgerUnavailable: The old token keeps working then.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self.ready()
         token = _new_token()
@@ -267,7 +267,7 @@ class AppRegistry:
             AppNotFound: If there is none with this ID.
             LedgerUnavailable: If it cannot be recorded. The app has no access for this run of the daemon; revoking it
                 again retries the ledger.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         await self.ready()
         async with self._lock:
@@ -290,7 +290,7 @@ class AppRegistry:
 
         Raises:
             LedgerUnavailable: If it cannot be recorded. It counts for this run of the daemon.
-            LedgerFull: As LedgerUnavailable.
+            LedgerFull: Like LedgerUnavailable.
         """
         # To completion, so that a thief who disconnects at once is counted, too.
         await self._background.finish(self._count_misuse(app_id, where))
@@ -364,7 +364,7 @@ class AppRegistry:
                 if app is not None:
                     await self._records.save(app)
         except HelperError as error:
-            logger.warning("last_use_not_noted", extra={"app": app_id, "error": error.code})
+            logger.warning("last_use_not_saved", extra={"app": app_id, "error": error.code})
 
 
 def caller_of(app: App) -> Caller:

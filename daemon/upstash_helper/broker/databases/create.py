@@ -161,8 +161,8 @@ class CreateDatabase:
             RequestInProgress: If the same request is being processed.
             OutcomeUnknown: If the response was lost and the database cannot be identified.
             LedgerUnavailable: If the request could not be recorded. Nothing was sent then.
-            LedgerFull: As LedgerUnavailable.
-            HelperError: As ``Connection.call`` and ``DatabasesApi.create``. Nothing was created then.
+            LedgerFull: Like LedgerUnavailable.
+            HelperError: Like ``Connection.call`` and ``DatabasesApi.create``. Nothing was created then.
         """
         check_regions(new)
         account = (await self._connection.usable()).email or ""
@@ -240,7 +240,7 @@ class CreateDatabase:
             await self._journal.done(key, database, owner=owner)
         except HelperError as error:
             # The database exists, and a request with the same key finds it by name.
-            logger.warning("result_not_noted", extra={"database": database.id, "error": error.code})
+            logger.warning("result_not_recorded", extra={"database": database.id, "error": error.code})
         changed = DatabaseChanged("created", database.id, database.name)
         self._events.publish("database", changed, needs="databases:read")
         return database
@@ -249,7 +249,7 @@ class CreateDatabase:
         try:
             await self._journal.forget(key)
         except HelperError as error:
-            logger.warning("refusal_not_noted", extra={"error": error.code})
+            logger.warning("refusal_not_recorded", extra={"error": error.code})
 
 
 class _NothingCreated(Exception):

@@ -129,7 +129,7 @@ class Databases:
             refresh: Bypass the cache.
 
         Raises:
-            HelperError: As ``Connection.call`` and ``DatabasesApi.list``.
+            HelperError: Like ``Connection.call`` and ``DatabasesApi.list``.
         """
         # The cache belongs to the credential, so that another account never sees it.
         credential = await self._connection.usable()
@@ -164,7 +164,7 @@ class Databases:
 
         Raises:
             DatabaseNotFound: If the account has none with this ID.
-            HelperError: As ``list``.
+            HelperError: Like ``list``.
         """
         return (await self.access(database_id)).database
 
@@ -174,7 +174,7 @@ class Databases:
 
         Raises:
             DatabaseNotFound: If the account has none with this ID.
-            HelperError: As ``list``.
+            HelperError: Like ``list``.
         """
         database, secrets = await self._connection.call(lambda credential: self._api.get(credential, database_id))
         return DatabaseAccess(database, secrets)
@@ -193,7 +193,7 @@ class Databases:
         Raises:
             PreconditionFailed: If the database has changed. Nothing is changed then.
             PartlyApplied: If a change failed after another was made.
-            HelperError: As ``list``, and what ``DatabasesApi.change`` raises.
+            HelperError: Like ``list``, and what ``DatabasesApi.change`` raises.
         """
         return await self._background.finish(self._change(database_id, changes, unchanged))
 
@@ -225,7 +225,7 @@ class Databases:
         Create a new password and new tokens for the database. The old ones stop working.
 
         Raises:
-            HelperError: As ``change``.
+            HelperError: Like ``change``.
         """
         return await self.change(database_id, [("password", ResetPassword())], unchanged=None)
 
@@ -235,7 +235,7 @@ class Databases:
 
         Raises:
             PreconditionFailed: If the database has changed since the caller last saw it.
-            HelperError: As ``list``, and what ``DatabasesApi.delete`` raises.
+            HelperError: Like ``list``, and what ``DatabasesApi.delete`` raises.
         """
         await self._background.finish(self._delete(database_id, unchanged))
 
@@ -265,7 +265,7 @@ class ReadCredentials:
             NotTheCreator: If ``caller`` is an app that did not create it. Upstash is not called then.
             DatabaseNotFound: If the account has none with this ID.
             LedgerUnavailable: If the creator cannot be looked up.
-            HelperError: As ``Databases.access``.
+            HelperError: Like ``Databases.access``.
         """
         if not caller.is_owner and not caller.all_databases:
             creator = await self._journal.creator(database_id)

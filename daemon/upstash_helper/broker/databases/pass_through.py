@@ -33,7 +33,7 @@ class PassThrough:
 
         Raises:
             PathNotAllowed: If the path is that of the API keys. Nothing is sent then.
-            HelperError: As ``Connection.call`` and ``PassThroughApi.open``.
+            HelperError: Like ``Connection.call`` and ``PassThroughApi.open``.
         """
         if names_api_keys(request.target):
             raise PathNotAllowed

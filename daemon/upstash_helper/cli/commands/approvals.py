@@ -25,6 +25,7 @@ from upstash_helper.cli.output import (
 )
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.literals import Scope
+from upstash_helper.protocol.messages import IDENTITY_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _SAVING: Final = "Saving"
 
-_KINDS: Final = {"web": "Web page", "extension": "Browser extension", "native": "Program"}
 _NATIVE: Final = "(its file, according to the system; a script is shown as its interpreter)"
 _NATIVE_UNKNOWN: Final = "(the system cannot identify it)"
 _PAGE: Final = "(make sure that this is your browser: only a browser can identify a page)"
@@ -54,8 +54,8 @@ def approvals() -> None:
     """
     Approve or deny apps that request access to your Upstash account.
 
-    Refer to a request by the code that its app shows, by its id, or by at least the first four characters of its id.
-    If only one request is pending, it can be left out. A request expires after two minutes.
+    Refer to a request by the code that its app shows, by its ID, or by at least the first four characters of its ID.
+    If only one request is pending, it can be omitted. A request expires after two minutes.
     """
 
 
@@ -89,7 +89,7 @@ request_argument = click.argument(
 
 def _find(session: Session, text: str | None) -> Pairing:
     """
-    Return the pending request with the code or id ``text``, or the only pending one if ``text`` is None.
+    Return the pending request with the code or ID ``text``, or the only pending one if ``text`` is None.
 
     Raises:
         Failure: If there is none, or more than one.
@@ -120,7 +120,7 @@ def _not_found(session: Session, text: str | None) -> str:
         return "No requests are pending."
     see = session.command("approvals", "list")
     return (
-        f"No pending request has the code or id {text!r}. It was decided already, or expired after two minutes."
+        f"No pending request has the code or ID {text!r}. It was already decided, or expired after two minutes."
         f" List pending requests with: {see}"
     )
 
@@ -128,7 +128,7 @@ def _not_found(session: Session, text: str | None) -> str:
 def _require_request(request: str | None, *, yes: bool) -> None:
     """Refuse ``--yes`` without a request: it could be another one than the user has seen."""
     if yes and request is None:
-        raise click.UsageError("--yes needs the code or id of a request.", click.get_current_context())
+        raise click.UsageError("--yes requires the code or ID of a request.", click.get_current_context())
 
 
 # --- pending requests -------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def _require_request(request: str | None, *, yes: bool) -> None:
 @pass_session
 def list_approvals(session: Session) -> None:
     """
-    List pending requests for access.
+    List pending access requests.
 
     A request starts with the app's identity, as the browser or the operating system reports it. Text in quotes was
     chosen by the app.
@@ -156,7 +156,7 @@ def list_approvals(session: Session) -> None:
         approve = session.command("approvals", "approve", code)
         note(
             f"\nIf the app shows the same code and you trust it: {approve}\n"
-            "To refuse, use deny or block instead of approve."
+            "Otherwise, use deny or block instead of approve."
         )
     else:
         note("No requests are pending.")
@@ -278,7 +278,7 @@ def _block_scope(pairing: Pairing) -> str:
 @pass_session
 def watch(session: Session) -> None:
     """
-    Decide about requests as they arrive.
+    Approve or deny requests as they arrive.
 
     Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope. To grant fewer, answer l and
     use `approvals approve --scope`. With --json, each decision is printed as a line.
@@ -363,8 +363,8 @@ def unblock(session: Session, *, block: str) -> None:
     """
     Remove a block.
 
-    ID is the id of the block, at least its first four characters, or the blocked identity, as `approvals blocked`
-    lists it.
+    Refer to a block by its ID, by at least the first four characters of its ID, or by the blocked identity.
+    `approvals blocked` lists them.
     """
     found = _find_block(session, block)
 
@@ -383,7 +383,7 @@ def _find_block(session: Session, text: str) -> Blocked:
     found = [one for one in known if stored_name(one.identity) == text] or match_id(known, text)
     see = session.command("approvals", "blocked")
     if not found:
-        message = f"No block has the id or identity {text!r}. List blocks with: {see}"
+        message = f"No block has the ID or identity {text!r}. List blocks with: {see}"
         raise Failure(message, code="block_not_found", exit_code=exit_codes.NOT_FOUND)
     if len(found) > 1:
         message = f"{len(found)} blocks match {text!r}. List them with: {see}"
@@ -448,7 +448,7 @@ def _grant(pairing: Pairing, *, scopes: tuple[Scope, ...] | None, all_databases:
 
 
 def _identity(identity: Identity) -> list[tuple[str, str]]:
-    rows = [(_KINDS[identity.kind], identity.shown)]
+    rows = [(IDENTITY_KINDS[identity.kind], identity.shown)]
     if identity.kind == "native":
         rows.append(("", _NATIVE if identity.name else _NATIVE_UNKNOWN))
     else:

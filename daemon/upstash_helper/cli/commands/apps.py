@@ -37,7 +37,7 @@ def apps() -> None:
     """
     List, rename, and revoke apps with access.
 
-    Refer to an app by its name, its id, or at least the first four characters of its id. Pending requests for access
+    Refer to an app by its name, its ID, or at least the first four characters of its ID. Pending access requests
     are in `approvals`; what apps did is in `audit`.
     """
 
@@ -46,7 +46,7 @@ def apps() -> None:
 
 
 def _complete_app(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of an app, or its id if the name is not a single word."""
+    """Complete the name of an app, or its ID if the name is not a single word."""
     from click.shell_completion import CompletionItem
 
     items = []
@@ -74,7 +74,7 @@ def _find(session: Session, text: str) -> App:
         message = _not_found(session, text, known)
         raise Failure(message, code="app_not_found", exit_code=exit_codes.NOT_FOUND)
     if len(found) > 1:
-        lines = [f"{len(found)} apps match {text!r}. Use the id of one of them:"]
+        lines = [f"{len(found)} apps match {text!r}. Use the ID of one of them:"]
         lines += [f"  {one.id}  {printable(stored_name(one.identity))}, {quoted(one.name)}" for one in found]
         raise Failure("\n".join(lines), code="ambiguous_name", exit_code=exit_codes.USAGE)
     return found[0]
@@ -90,7 +90,7 @@ def _matching(known: Sequence[App], text: str) -> list[App]:
 def _not_found(session: Session, text: str, known: Sequence[App]) -> str:
     match = closest(text, [one.name for one in known])
     hint = f"Did you mean {match!r}?" if match else f"List them with: {session.command('apps', 'list')}"
-    return f"No app has the name or id {text!r}. {hint}"
+    return f"No app has the name or ID {text!r}. {hint}"
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ def audit(session: Session, *, app: str | None, since: str | None, limit: int) -
     """
     Show what each app did, when, and with what result, newest first.
 
-    Changes are recorded, and every time credentials are read. ×N marks N identical entries in a row. The result is
-    `ok`, `started` (the outcome is unknown), or the code of the error. Entries are kept for 90 days.
+    The audit records every change, and every time that credentials are read. ×N marks N identical entries in a row. The
+    result is `ok`, `started` (the outcome is unknown), or the code of the error. Entries are kept for 90 days.
     """
     from upstash_helper.protocol.wire_apps import AuditPage
 

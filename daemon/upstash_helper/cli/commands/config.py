@@ -43,7 +43,7 @@ def show(session: Session) -> None:
     settings = {key: Setting(value=value, source=profile.sources.get(key, "default")) for key, value in values.items()}
 
     if session.json:
-        print_json({"profile": profile.profile, "file": str(profile.folders.config_file), "settings": settings})
+        print_json({"profile": profile.name, "file": str(profile.folders.config_file), "settings": settings})
         return
     rows = [(key, _toml(setting.value), setting.source) for key, setting in settings.items()]
     click.echo(table(rows, header=("SETTING", "VALUE", "SOURCE")))

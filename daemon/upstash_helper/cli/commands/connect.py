@@ -41,7 +41,7 @@ upstash-helper connect --paste
 @click.option(
     "--email", metavar="EMAIL", help="The account's email, for --api-key or if the sign-in does not provide it."
 )
-@click.option("--paste", is_flag=True, help="Finish the pending sign-in with the address that the browser ended at.")
+@click.option("--paste", is_flag=True, help="Finish the pending sign-in with the address from the address bar.")
 @click.option("--no-browser", is_flag=True, help="Print the sign-in address instead of opening the browser.")
 @click.option("--force", is_flag=True, help="Sign in again even if an account is connected.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the sign-in to finish.")
@@ -61,11 +61,11 @@ def connect(
     """
     Connect an Upstash account.
 
-    Opens the browser to sign in. Signing in needs an OAuth client id (the setting client_id); without one, use
+    Opens the browser to sign in. Signing in requires an OAuth client ID (the setting client_id); without one, use
     --api-key.
 
-    If the browser cannot return to the helper after you signed in, use --paste. It reads the address that the browser
-    ended at from a prompt or from stdin.
+    If the browser cannot return to the helper after you have signed in, use --paste. It reads the address in the
+    browser's address bar from a prompt or from stdin.
     """
     if api_key:
         _show(session, _use_api_key(session, email))
@@ -152,7 +152,7 @@ def _show_address(started: StartedAttempt) -> None:
     if started.joined:
         note("A sign-in is already pending.")
     if started.browser_opened:
-        note("Opening your browser. If it does not show the Upstash login, open this address in it:\n")
+        note("Opening your browser. If it does not show Upstash's sign-in page, open this address in it:\n")
     else:
         note("Open this address in a browser on this machine and sign in:\n")
     note(f"  {started.authorization_url}\n")

@@ -40,7 +40,7 @@ def databases() -> None:
     """
     List, create, change, and delete Redis databases.
 
-    Refer to a database by its name or its id.
+    Refer to a database by its name or its ID.
     """
 
 
@@ -83,7 +83,7 @@ def _find(session: Session, text: str) -> wire.Database:
             raise Failure(message, code="database_not_found", exit_code=exit_codes.NOT_FOUND)
     if len(found) > 1:
         ids = ", ".join(one.id for one in found)
-        message = f"{len(found)} databases have the name {text!r}. Use the id of one of them: {ids}."
+        message = f"{len(found)} databases have the name {text!r}. Use the ID of one of them: {ids}."
         raise Failure(message, code="ambiguous_name", exit_code=exit_codes.USAGE)
     return found[0]
 
@@ -97,7 +97,7 @@ def _matching(known: Iterable[wire.Database], text: str) -> list[wire.Database]:
 def _not_found(session: Session, text: str, known: list[wire.Database]) -> str:
     match = closest(text, [one.name for one in known])
     hint = f"Did you mean {match!r}?" if match else f"List them with: {session.command('databases', 'list')}"
-    return f"No database has the name or id {text!r}. {hint}"
+    return f"No database has the name or ID {text!r}. {hint}"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -249,9 +249,11 @@ upstash-helper databases create orders --region eu-west-1 --read-region us-east-
     help="Region of a read replica. Can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--platform", type=click.Choice(get_args(literals.Platform)), help="Cloud platform. By default that of the region."
+    "--platform",
+    type=click.Choice(get_args(literals.Platform)),
+    help="Cloud platform. Default: that of the region.",
 )
-@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan. By default Upstash chooses.")
+@click.option("--plan", type=click.Choice(get_args(literals.Plan)), help="Pricing plan. Default: chosen by Upstash.")
 @budget_option
 @eviction_option
 @click.option(
@@ -347,7 +349,7 @@ def update(
     no_read_regions: bool,
     tls: bool,
 ) -> None:
-    """Change a database's settings. Options that are not given leave theirs unchanged."""
+    """Change a database's settings. Settings without an option stay unchanged."""
     if read_regions and no_read_regions:
         message = "--read-region and --no-read-regions cannot be used together."
         raise click.UsageError(message, click.get_current_context())

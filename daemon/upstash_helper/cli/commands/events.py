@@ -26,7 +26,7 @@ _EXAMPLES: Final = """
 # Follow events in a terminal
 upstash-helper events
 
-# Feed them to a program, one JSON object a line
+# Feed them to a program, one JSON object per line
 upstash-helper events --json | jq .event
 """
 

@@ -90,7 +90,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     Install the helper so that it starts at login.
 
     Installs for the current user, without administrator rights, and takes effect immediately. On Linux, systemd holds
-    the port and starts the daemon with the first request; a desktop without systemd starts it at login, as macOS and
+    the port and starts the daemon on the first request; a desktop without systemd starts it at login, as macOS and
     Windows do. Shell completion and man pages are installed too.
 
     Run it again after an upgrade or after changing the port. It changes only what is out of date; approved apps and
@@ -107,7 +107,7 @@ def install(session: Session, *, no_tray: bool, dry_run: bool, force: bool) -> N
     found = [obstacle for obstacle in obstacles if obstacle is not None]
     if found and not dry_run:
         raise _failure(found[0])
-    executor = Installer(planner.plan(facts), force=force, dry=dry_run, halt=lambda: stop_daemon(session))
+    executor = Installer(planner.plan(facts), force=force, dry=dry_run, stop_daemon=lambda: stop_daemon(session))
     executor.notes += [f"Without --dry-run, this would fail: {obstacle}" for obstacle in found]
     executor.notes += [
         f"{name} is set only in this terminal, not for the service. Set it in {session.folders.config_file} instead."
@@ -133,7 +133,7 @@ def _report_installed(session: Session, facts: InstallContext, executor: Executo
         executor.notes.append(reason)
     address = f"http://127.0.0.1:{facts.port}"
     how = {
-        "systemd": f"systemd holds {address} and starts the daemon with the first request.",
+        "systemd": f"systemd holds {address} and starts the daemon on the first request.",
         "xdg-autostart": f"Your desktop starts the daemon at login, at {address}.",
         "launchd": f"launchd starts the daemon at login, at {address}.",
         "task-scheduler": f"Windows starts the daemon at login, at {address}.",
@@ -162,7 +162,7 @@ upstash-helper uninstall --purge
 @pass_session
 def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> None:
     """
-    Undo install: stop the daemon and no longer start it.
+    Undo install: stop the daemon, and no longer start it at login.
 
     The settings, approved apps, the log, and the API key in the keyring are kept for a later install. --purge removes
     them too, for this profile. Your Upstash account and its databases are not affected.
@@ -181,7 +181,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root)
     if purge and not dry_run:
         confirm(_purge_question(facts, paths), yes=yes)
-    executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, halt=lambda: stop_daemon(session))
+    executor = Uninstaller(planner.whole_plan(facts), dry=dry_run, stop_daemon=lambda: stop_daemon(session))
     executor.notes.clear()  # they are about installing
     try:
         if facts.tray_running:
@@ -213,7 +213,7 @@ def _stop_tray(facts: InstallContext, executor: Executor, *, dry: bool) -> None:
 
 def _purge_question(facts: InstallContext, paths: list[Path]) -> str:
     lines = [f"  {path}" for path in paths]
-    entry = f"  the API key of the profile {facts.profile} in the keyring"
+    entry = f"  the API key of profile {facts.profile} in the keyring"
     listed = "\n".join((*lines, entry))
     return f"This permanently removes the following, including the list of approved apps:\n{listed}\nContinue?"
 
@@ -248,7 +248,7 @@ def _purge(session: Session, facts: InstallContext, executor: Executor, paths: l
 def _kept(session: Session, facts: InstallContext, paths: list[Path]) -> list[str]:
     return [
         *(f"Kept for a later install: {path}" for path in paths),
-        f"Kept, if an account is connected: the API key of the profile {facts.profile} in the keyring.",
+        f"Kept, if an account is connected: the API key of profile {facts.profile} in the keyring.",
         f"To remove these too: {session.command('uninstall', '--purge')}",
     ]
 

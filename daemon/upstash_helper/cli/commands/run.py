@@ -33,9 +33,9 @@ class SettingsCommand(Command):
     def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **options: Any) -> None:
         """
         Args:
-            args: As ``Command``.
-            params: As ``Command``; the flags of the settings are added.
-            options: As ``Command``.
+            args: Like ``Command``.
+            params: Like ``Command``; the flags of the settings are added.
+            options: Like ``Command``.
         """
         declared: list[click.Parameter] = [
             click.Option([flag.flag], metavar=flag.metavar, help=flag.help) for flag in SETTING_FLAGS
@@ -76,9 +76,8 @@ _EXAMPLES: Final = """
 # With the settings from config.toml
 upstash-helper run
 
-# Against a local sandbox, in a separate profile
-upstash-helper sandbox
-upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL
+# With a local sandbox that runs in another terminal, in a separate profile
+upstash-helper --profile sandbox run --client-id ID --auth-url URL --api-url URL --rest-url URL
 """
 
 

@@ -98,7 +98,7 @@ def logs(session: Session, *, lines: int, follow: bool) -> None:
     """
     Show the daemon's log.
 
-    With --json, lines are printed as they are in the file: one JSON object each.
+    With --json, lines are printed unchanged: one JSON object each.
     """
     from upstash_helper.service.control import find
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BACKENDS: Final = ("auto", "statusnotifier", "appindicator", "gtk", "xorg", "win32", "darwin")
-LONGEST_WAIT: Final = 3600.0
+MAX_WAIT: Final = 3600.0
 _MODULES: Final = ("PIL", "pystray", "pyperclip")
 
 _HELP = """
 Show the connection as an icon in the system tray, until Ctrl-C or Quit in its menu.
 
-The menu connects and disconnects the account, copies a database's credentials, and decides about requests for access.
+The menu connects and disconnects the account, copies a database's credentials, and approves or denies access requests.
 The icon and the daemon run independently and reconnect to each other.
 
 \b
@@ -50,7 +50,7 @@ upstash-helper tray --check
 @click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="How the icon is shown.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, LONGEST_WAIT),
+    type=click.FloatRange(0, MAX_WAIT),
     metavar="SECONDS",
     default=0.0,
     help="Maximum time to wait for a system tray, which may start later at login.",

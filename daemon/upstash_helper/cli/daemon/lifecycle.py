@@ -113,7 +113,7 @@ def wait_until_ready(session: Session) -> DaemonStatus:
 
     # It may be starting: it takes the lock first and writes the discovery file last.
     if not _wait(answers, START_SECONDS):
-        message = f"The daemon is running but does not answer. See {session.folders.log_file}."
+        message = f"The daemon is running but does not respond. See {session.folders.log_file}."
         raise Failure(message, code="not_answering")
     return found[0]
 
@@ -236,7 +236,7 @@ def discover(session: Session) -> DaemonClient:
 
     Raises:
         DaemonUnreachable: If it is not running.
-        DiscoveryRefused: As ``DaemonClient.discover``.
+        DiscoveryRefused: Like ``DaemonClient.discover``.
     """
     from upstash_helper.client.daemon import DaemonClient
 

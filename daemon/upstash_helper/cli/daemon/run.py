@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 from upstash_helper.cli import exit_codes
@@ -34,7 +31,9 @@ def run_daemon(request: RunRequest) -> int:
     try:
         profile = load_profile(profile=request.profile, flags=request.flags)
         if request.stop_with_parent:
-            _stop_with_parent()
+            from upstash_helper.system.signals import stop_with_parent
+
+            stop_with_parent()
         # Disabled in `__main__` during the imports so far; `serve` handles its own.
         gc.enable()
         serve.run_daemon(profile, passed, on_port_wait=_print if request.wait_for_port else None)
@@ -64,24 +63,3 @@ def _print_error(detail: str, exit_code: int, code: str, *, as_json: bool) -> No
 def _print(text: str) -> None:
     if sys.stderr is not None:  # None under pythonw, which Windows starts at login
         sys.stderr.write(f"{text}\n")
-
-
-def _stop_with_parent() -> None:
-    """
-    Stop the daemon when standard input is closed.
-
-    A program that starts the daemon temporarily (the demo, a test) holds the other end of a pipe. The system closes it
-    however that program ends, so the daemon never outlives it, on any platform.
-    """
-
-    def wait() -> None:
-        # os.read bypasses Python's buffers: a thread blocked in one holds its lock at exit, and the exit fails.
-        while os.read(0, 4096):
-            pass
-        if sys.platform == "win32":
-            signal.raise_signal(signal.SIGTERM)  # os.kill would end the process immediately, without a handler
-        else:
-            # To the main thread, which is the one that waits: a signal to this thread would not wake it up.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-
-    threading.Thread(target=wait, name="stop-with-parent", daemon=True).start()

@@ -24,18 +24,20 @@ class SettingFlag(NamedTuple):
 
 
 SETTING_FLAGS: Final = (
-    SettingFlag("--port", "port", "PORT", "Loopback port, also for the OAuth redirect. Only 3000 is registered."),
+    SettingFlag("--port", "port", "PORT", "Loopback port of the API and the OAuth redirect. Default: 3000."),
     SettingFlag(
         "--port-policy", "port_policy", "POLICY", "always, or on-demand: use PORT only while a sign-in is pending."
     ),
     SettingFlag(
-        "--api-port", "api_port", "PORT", "API port with on-demand. By default the first free of 26300 to 26302."
+        "--api-port", "api_port", "PORT", "API port with on-demand. Default: the first free port of 26300 to 26302."
     ),
-    SettingFlag("--idle-exit", "idle_exit", "SECONDS", "Exit after this long without activity (at least 5); 0: never."),
-    SettingFlag("--client-id", "client_id", "ID", "OAuth client id from Upstash."),
+    SettingFlag(
+        "--idle-exit", "idle_exit", "SECONDS", "Exit after this long without activity (at least 5); 0 for never."
+    ),
+    SettingFlag("--client-id", "client_id", "ID", "OAuth client ID from Upstash."),
     SettingFlag("--auth-url", "auth_url", "URL", "Authorization server."),
     SettingFlag("--api-url", "api_url", "URL", "Developer API, without /v2."),
-    SettingFlag("--rest-url", "rest_url", "URL", "REST URL of a database; {host} is replaced by its host."),
+    SettingFlag("--rest-url", "rest_url", "URL", "REST URL of a database. {host} is replaced by its host."),
     SettingFlag(
         "--credential-store", "credential_store", "STORE", "Where to store the API key: keyring, file, or memory."
     ),

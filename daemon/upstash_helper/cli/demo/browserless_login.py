@@ -70,7 +70,7 @@ class BrowserSession:
                 if location and answer.code in (301, 302, 303, 307, 308):
                     return urljoin(url, location), None
                 page = Page(url, answer.read().decode(errors="replace"))
-            message = f"{urlsplit(url).netloc} answered {answer.code}: {page.title or 'no reason given'}"
+            message = f"{urlsplit(url).netloc}responded with {answer.code}: {page.title or 'no reason given'}"
             raise UnexpectedPage(message) from None
 
     def sign_up(self, authorization_url: str, *, email: str, password: str) -> str:

@@ -53,7 +53,7 @@ def doctor(session: Session, *, target: str | None, force: bool) -> None:
     """
     Diagnose problems and suggest fixes.
 
-    Changes nothing. Results marked ! work, but may surprise you; those marked ✗ need to be fixed, and the exit code is
+    Changes nothing. Items marked ! work, but may surprise you. Items marked ✗ need to be fixed, and the exit code is
     then 1.
     """
     from upstash_helper.cli.doctor.checks import run_all

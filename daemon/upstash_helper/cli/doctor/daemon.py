@@ -22,7 +22,7 @@ def daemon(context: DoctorContext) -> Iterator[CheckResult]:
     name, answer = "Daemon", context.daemon()
     if answer.status is None:
         if not answer.running and _is_on_demand(context):
-            yield ok(name, "not running; systemd starts it with the first request")
+            yield ok(name, "not running; systemd starts it on the first request")
         elif not answer.running:
             yield error(name, "not running", f"Start it with: {context.command('start')}")
         elif isinstance(answer.error, DaemonUnreachable):
@@ -129,7 +129,7 @@ _STATES: Final = {
     "listening": "is used by the daemon",
     "absent": "does not exist on this machine",
     "free": "is free",
-    "on-demand": "is held by systemd, which starts the daemon with the first request",
+    "on-demand": "is held by systemd, which starts the daemon on the first request",
     "on_demand": "is used only while a sign-in is pending",
 }
 

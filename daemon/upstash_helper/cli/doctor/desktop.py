@@ -71,7 +71,7 @@ def keyring(
         left_behind = after is None or after.state not in {"ok", "absent"}
         yield error(
             name,
-            f"no answer within {seconds:g} s: it hangs, or waits for you",
+            f"no response within {seconds:g} s: it hangs, or is waiting for you",
             "Look for a window that asks for its password, or log out and in again.",
         )
     elif output is None:
@@ -132,7 +132,7 @@ def _bus() -> Iterator[Any]:
         connection = open_dbus_connection(address, auth_timeout=BUS_SECONDS)
     except Exception as problem:  # the library raises errors of many types
         why = problem.strerror if isinstance(problem, OSError) and problem.strerror else type(problem).__name__
-        raise _NoBus(f"no answer at {address}: {why}") from problem
+        raise _NoBus(f"no response at {address}: {why}") from problem
     with contextlib.closing(connection):
         yield connection
 
@@ -157,7 +157,7 @@ def session_bus(context: DoctorContext) -> Iterator[CheckResult]:
         with _bus() as connection:
             names = _ask_bus(connection, "ListNames")
     except (_NoBus, OSError) as problem:
-        why = str(problem) if isinstance(problem, _NoBus) else f"no answer ({type(problem).__name__})"
+        why = str(problem) if isinstance(problem, _NoBus) else f"no response ({type(problem).__name__})"
         keyring = context.settings.credential_store == "keyring"
         lost = "no keyring, notifications, or tray icon" if keyring else "no notifications or tray icon"
         fix = "Log in to a desktop, or start a session bus: dbus-run-session"
@@ -188,7 +188,7 @@ def notifications(context: DoctorContext) -> Iterator[CheckResult]:
     else:
         yield warning(
             name,
-            "the desktop has no notification service, so requests for access are not announced",
+            "the desktop has no notification service, so you are not notified of access requests",
             f"List pending requests with: {context.command('approvals', 'list')}",
         )
 
@@ -218,7 +218,7 @@ def tray(context: DoctorContext) -> Iterator[CheckResult]:
         yield ok(name, f"an icon can be shown, with the backend {found.backend}{_watcher()}")
         return
     if result.code is None:
-        detail = f"no answer within {TRAY_SECONDS:g} s"
+        detail = f"no response within {TRAY_SECONDS:g} s"
         yield warning(name, detail, "Find out whether the desktop hangs. The helper works without the icon.")
         return
     problem = _problem_in(result.err)

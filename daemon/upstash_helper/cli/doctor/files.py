@@ -26,7 +26,7 @@ NO_SPACE: Final = 5_000_000
 
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
-_NO_MODES: Final = "not output: Windows has no file modes, and protects the user's profile folder"
+_NO_MODES: Final = "not checked: Windows has no file modes, and protects the user's profile folder"
 
 
 def folders(context: DoctorContext) -> Iterator[CheckResult]:
@@ -55,7 +55,7 @@ def _folder_problem(folder: Path) -> tuple[str, str] | None:
     if not stat.S_ISDIR(found.st_mode):
         return "is not a folder.", "Move it away: the helper creates the folder."
     if found.st_uid != own_uid():
-        return f"is owned by the user with id {found.st_uid}, not by you.", "Move it away, or run as that user."
+        return f"is owned by the user with ID {found.st_uid}, not by you.", "Move it away, or run as that user."
     for bit, who in writers.items():
         if found.st_mode & bit:
             return f"is writable by {who}.", f"chmod 700 {shlex.quote(str(folder))}"
@@ -116,7 +116,7 @@ def _file_problem(file: Path, found: os.stat_result) -> _FileProblem | None:
         )
     if found.st_uid != own_uid():
         return _FileProblem(
-            f"is owned by the user with id {found.st_uid}, not by you.", "Move it away, or run as that user."
+            f"is owned by the user with ID {found.st_uid}, not by you.", "Move it away, or run as that user."
         )
     if mode & _OTHERS_WRITE:
         return _FileProblem(f"is writable by other users (mode {mode:04o}).", f"chmod 600 {shlex.quote(str(file))}")

@@ -72,7 +72,7 @@ def settings_file(context: DoctorContext) -> Iterator[CheckResult]:
         yield error(name, f"{file}: cannot be read: {reason}", "Fix its owner and mode, or move it away.")
         return
     if sys.platform != "win32" and found.st_uid not in {os.geteuid(), 0}:
-        yield error(name, f"{file}: belongs to the user with id {found.st_uid}", "Move it away, or change its owner.")
+        yield error(name, f"{file}: belongs to the user with ID {found.st_uid}", "Move it away, or change its owner.")
     elif sys.platform != "win32" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         yield error(name, f"{file}: other users can write to it", f"chmod go-w '{file}'")
     else:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
 
 REACH_SECONDS: Final = 3.0
 """For each step: resolving a name, connecting, a handshake."""
-MOST_SKEW: Final = 60.0
+MAX_SKEW: Final = 60.0
 """In seconds. With more, certificates and tokens begin to look expired or not yet valid."""
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _CHECK_NETWORK: Final = "Check this machine's network, firewall, and proxy settings."
 
 
@@ -126,7 +126,7 @@ def _fix_of(problem: ssl.SSLCertVerificationError) -> str:
     if problem.verify_code in {9, 10}:
         return "Check this machine's clock. If it is right, the certificate's owner has to renew it."
     if problem.verify_code == 62:
-        return "Another server answers in its place. Check the proxy, DNS, and /etc/hosts."
+        return "Another server responds in its place. Check the proxy, DNS, and /etc/hosts."
     return (
         "If your company's proxy inspects TLS, put its certificate in a file, set SSL_CERT_FILE to that file where the"
         " daemon is started, and restart it. Otherwise do not use this network."
@@ -194,7 +194,7 @@ def clock(context: DoctorContext) -> Iterator[CheckResult]:
         return
     # The header has whole seconds, and was written some time between the two.
     skew = 0.0 if began - 1 <= date <= ended else (began + ended) / 2 - date - 0.5
-    if abs(skew) <= MOST_SKEW:
+    if abs(skew) <= MAX_SKEW:
         yield ok(name, f"agrees with {route.host} within {max(abs(skew), 1):.0f} s")
         return
     which = "ahead of" if skew > 0 else "behind"
@@ -253,7 +253,7 @@ def _proxy(scheme: str, host: str) -> str | None:
     """Return the proxy that the daemon uses: the system's, as for curl."""
     from urllib.request import getproxies, proxy_bypass
 
-    if host in _LOOPBACK or proxy_bypass(host):
+    if host in LOOPBACK_HOSTS or proxy_bypass(host):
         return None
     return getproxies().get(scheme)
 
@@ -269,7 +269,7 @@ def _authorization(user: str | None, password: str | None) -> dict[str, str]:
 
 def _reason(problem: Exception) -> str:
     if isinstance(problem, TimeoutError):
-        return f"no answer within {REACH_SECONDS:.0f} s"
+        return f"no response within {REACH_SECONDS:.0f} s"
     if isinstance(problem, OSError):
         return problem.strerror or str(problem)
     return type(problem).__name__

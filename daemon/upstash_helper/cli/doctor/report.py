@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOG_LINES: Final = 200
 _LOG_BYTES: Final = 256_000
 """How much of the end of a log is read. A line has some hundred bytes."""
-_LONGEST_LINE: Final = 4000
+_MAX_LINE: Final = 4000
 
 _PREFACE: Final = (
     "Secrets, email addresses, database hosts, and the names of this machine and its user were removed automatically."
@@ -150,7 +150,7 @@ def _settings(context: DoctorContext) -> Iterator[str]:
     if context.profile is None:
         yield f"The settings are invalid: {context.settings_error}"
         return
-    yield f"profile = {context.profile.profile}"
+    yield f"profile = {context.profile.name}"
     for key, value in msgspec.structs.asdict(context.settings).items():
         text = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
         yield f"{key} = {text}    (from: {context.profile.sources.get(key, 'default')})"
@@ -159,7 +159,7 @@ def _settings(context: DoctorContext) -> Iterator[str]:
 def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
     answer = context.daemon()
     if answer.status is None:
-        yield f"No answer. {answer.error or ''}"
+        yield f"No response. {answer.error or ''}"
         return
     status = redactor.value(msgspec.to_builtins(answer.status))
     yield from msgspec.json.format(msgspec.json.encode(status), indent=2).decode().splitlines()
@@ -193,7 +193,7 @@ def _line(line: str, redactor: Redactor) -> str:
 def _section(title: str, lines: Iterator[str], redactor: Redactor) -> str:
     """Return a section with its lines in a code block, so that nothing in a log becomes a heading or a link."""
     # Truncated after redaction: half a secret would match no pattern.
-    cleaned = [printable(redactor.text(line))[:_LONGEST_LINE] for line in lines]
+    cleaned = [printable(redactor.text(line))[:_MAX_LINE] for line in lines]
     body = "\n".join(cleaned) or "(empty)"
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", body)), 3)
     return f"## {redactor.text(title)}\n\n{fence}text\n{body}\n{fence}"

@@ -150,7 +150,7 @@ def session(_: DoctorContext) -> Iterator[CheckResult]:
         return
     if found.st_uid != own_uid():
         fix = "Log in as yourself, or unset XDG_RUNTIME_DIR (su and sudo may have kept another user's)."
-        yield error(name, f"XDG_RUNTIME_DIR is {folder}, which is owned by the user with id {found.st_uid}", fix)
+        yield error(name, f"XDG_RUNTIME_DIR is {folder}, which is owned by the user with ID {found.st_uid}", fix)
     elif stat.S_IMODE(found.st_mode) & 0o077:
         # XDG Base Directory Specification: its access mode must be 0700.
         mode = stat.S_IMODE(found.st_mode)

@@ -86,7 +86,7 @@ class Probe(keyrings.KeyringEntry):
         deleted = self._deleted(backend)
         if same and deleted:
             return ProbeResult(state="ok", kind=self.kind)
-        problem = "does not delete entries." if same else "does not keep what it is given."
+        problem = "did not delete an entry." if same else "did not return what was stored in it."
         detail = f"The keyring ({self.kind}) {problem}"
         return ProbeResult(state="broken", kind=self.kind, detail=detail, left_behind=not deleted)
 

@@ -39,7 +39,7 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     Raises:
         LedgerDamaged: If the copy fails SQLite's check.
         OSError: If it cannot be written, for example because the disk is full. No partial copy is left.
-        sqlite3.Error: As OSError.
+        sqlite3.Error: Like OSError.
     """
     import sqlite3
 
