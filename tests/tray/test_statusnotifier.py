@@ -332,23 +332,28 @@ async def test_lost_bus_drops_queued_signals_without_errors(
 
 
 async def test_bus_found_lost_while_sending_ends_the_icon(
-    session: PrivateKeyring, host: TrayHost, icon: Any, caplog: pytest.LogCaptureFixture
+    session: PrivateKeyring, host: TrayHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The icon's event loop has not noticed the loss before it sends."""
 
-    def kill_and_send() -> None:
-        session.kill_bus()
-        for number in range(3):
-            icon.menu = _menu(f"{number} databases", [])
+    async def lose_the_bus() -> type[object]:
+        icon = icon_class()("a-test", _image(IconStatus.CONNECTED), "A title")
 
-    async with RunningIcon.of(icon) as running:
-        await host.item()
-        icon.post(kill_and_send)
-        await running.ended()
+        def kill_and_send() -> None:
+            session.kill_bus()
+            for number in range(3):
+                icon.menu = _menu(f"{number} databases", [])
 
-    # asyncio logs an exception that nobody retrieved when its future is collected.
-    gc.collect()
-    assert isinstance(running.error, BusLost)
+        async with RunningIcon.of(icon) as running:
+            await host.item()
+            icon.post(kill_and_send)
+            await running.ended()
+        return type(running.error)
+
+    error = await lose_the_bus()
+    gc.collect()  # asyncio logs an exception that nobody has retrieved when its future is collected
+
+    assert BusLost is error
     assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
