@@ -81,10 +81,12 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
     facts = _requested_by(requesters)
     match attempt:
         case Pending():
-            hint = (attempt.hint,) if attempt.hint else ()
+            message, hint = messages.ATTEMPTS[state], (attempt.hint,) if attempt.hint else ()
+            if hint:
+                message = message._replace(steps=())  # the hint ends with the next step
             return _page(
-                messages.ATTEMPTS[state], icon="sign-in", tone="busy", facts=facts, paragraphs=hint,
-                reload_url=_address(attempt), data=data,
+                message, icon="sign-in", tone="busy", facts=facts, paragraphs=hint, reload_url=_address(attempt),
+                data=data,
             )  # fmt: skip
         case Exchanging():
             return _page(
