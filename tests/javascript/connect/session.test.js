@@ -152,14 +152,14 @@ test("another program that takes the port after a while gets no token", async (t
   const { port } = helper;
   t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
   await helper.stop();
-  const stranger = await Helper.start(t, port);
-  stranger.proof = { isGiven: false, delay: 0 };
+  const other = await Helper.start(t, port);
+  other.proof = { isGiven: false, delay: 0 };
   t.mock.timers.tick(10_001);
 
   await assert.rejects(session.call("GET", "/v1/databases"), HelperNotRunning);
 
-  assert.equal(stranger.probes, 1);
-  assert.deepEqual(stranger.requests, []);
+  assert.equal(other.probes, 1);
+  assert.deepEqual(other.requests, []);
 });
 
 test("the helper is not probed again while it responds", async (t) => {
