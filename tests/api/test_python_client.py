@@ -146,7 +146,7 @@ async def test_undecided_request_expires(tmp_path: Path, sandbox: Sandbox, daemo
 
 async def test_timeout_withdraws_the_request(world: World, user: User) -> None:
     """The prompt disappears."""
-    with pytest.raises(WaitTimedOut, match="did not decide in time"):
+    with pytest.raises(WaitTimedOut, match="You did not decide on the request"):
         await pair(world, user.does(lambda: None), timeout=0.5)
 
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
@@ -156,7 +156,7 @@ async def test_pending_request_of_the_same_program_is_explained(world: World, us
     """The error says when that one expires."""
     await world.ask("connection:read")
 
-    with pytest.raises(PairingPending, match=r"Another request of this program.*try again in \d+ seconds") as caught:
+    with pytest.raises(PairingPending, match=r"Another request from this program.*try again in \d+ seconds") as caught:
         await pair(world, user.approves(), timeout=1)
 
     assert [] == user.codes

@@ -271,7 +271,7 @@ async def test_t20_client_that_does_not_read_its_response_is_disconnected(
         reading = cast("asyncio.ReadTransport", connection.writer.transport)
         reading.pause_reading()
         await connection.send(request("GET", "/large"))
-        await until_async(lambda: "answer_not_read" in caplog.messages)
+        await until_async(lambda: "response_not_read" in caplog.messages)
         reading.resume_reading()
 
         with pytest.raises(AssertionError, match="cut off"):

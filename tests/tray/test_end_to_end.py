@@ -169,11 +169,13 @@ async def test_daemon_keeps_its_state_when_the_tray_is_killed(login: Login, sand
     await login.connect(sandbox)
     item = await login.item()
     await item.until(shows("Connected"))
-    attached = login.daemon.client.status().tray
+    attached, icons = login.daemon.client.status().tray, login.host.registrations
     login.tray.kill()
     await until_async(lambda: tray_state(login) == "unavailable", seconds=RECOVERED_SECONDS)
     login.tray.start()
     await until_async(lambda: tray_state(login) == "attached", seconds=RECOVERED_SECONDS)
+    # The tray attaches to the daemon and registers its icon in either order.
+    await until_async(lambda: login.host.registrations > icons, seconds=RECOVERED_SECONDS)
     await (await login.item()).until(shows("Connected"), seconds=RECOVERED_SECONDS)
 
     assert attached is not None
