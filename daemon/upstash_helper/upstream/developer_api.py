@@ -238,7 +238,7 @@ def as_helper_error(failure: TransportFailed, *, changing: bool = False) -> Help
 
     Args:
         failure: The failure.
-        changing: Whether the request changes anything. If it may have been processed, the error says so.
+        changing: Whether the request changes anything. If it may have been processed, the error states that.
     """
     detail = failure.detail
     if changing and failure.stage != "connecting":
