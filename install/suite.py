@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,9 +38,10 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("JavaScript tests", ("-m", "install.javascript", "tests")),
 )
 
-# One process per core. The tests of a file run in one process, because they share a sandbox, a daemon, or a browser.
-# More processes are a minute faster, but then tests with a time limit fail on a busy machine.
-_IN_PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
+# The tests of a file run in one process, because they share a sandbox, a daemon, or a browser. Two processes on two cores
+# would leave the cores idle for 40% of the time, because many tests wait. `tests/support/longest_first.py` sets the order.
+_PROCESSES = min((os.cpu_count() or 1) + 1, 4)
+_IN_PARALLEL = ("-n", str(_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL, "--cov", "--cov-report=term")
 
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"

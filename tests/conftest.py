@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytest_plugins = ["tests.support.skips", "tests.support.failed_checks"]
+pytest_plugins = ["tests.support.skips", "tests.support.failed_checks", "tests.support.longest_first"]
 
 
 @pytest.fixture(scope="session")
