@@ -196,11 +196,12 @@ class World:
             config=tmp_path / "config", state=tmp_path / "state", runtime=tmp_path / "run", logs=tmp_path / "log"
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
-        desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
+        desktop, clock = Desktop(), clock or SystemClock()
+        ledger = ledger or SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time)
         listeners = open_first_free(chosen.api_ports)
         callback_port = CallbackPort(port) if chosen.port_policy == "on-demand" else None
         machine = Machine(
-            clock=clock or SystemClock(),
+            clock=clock,
             browser=browser,
             store=store,
             ledger=ledger,

@@ -146,7 +146,7 @@ async def test_oldest_audit_entries_are_pruned(filled: Path) -> None:
         connection.execute(MANY.format(most=MAX_ENTRIES))
     ledger = SqliteLedger(filled)
 
-    newest = await ledger.audit.add(ENTRY, forget_before=0.0)
+    newest = await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
     await ledger.close()
 
     assert MAX_ENTRIES == query_value(filled, "SELECT count(*) FROM audit")
@@ -270,8 +270,8 @@ async def test_unsupported_value_fails_only_its_own_call(ledger: SqliteLedger) -
     unusable = msgspec.structs.replace(ENTRY, app_name="\ud800", count=2**64)
 
     with pytest.raises(LedgerUnavailable, match="cannot be used"):
-        await ledger.audit.add(unusable, forget_before=0.0)
-    await ledger.audit.add(ENTRY, forget_before=0.0)
+        await ledger.audit.add(unusable, share="app-1", keep_seconds=1e9)
+    await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
 
     assert 1 == len(await ledger.audit.page(AuditQuery()))
 
