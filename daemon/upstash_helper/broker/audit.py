@@ -103,7 +103,7 @@ class Audit:
     def note_later(self, caller: Caller, action: str, target: str = "", result: str = OK) -> None:
         """Record something that has taken effect, as soon as the ledger accepts it. Never fails."""
         entry, share = self._entry(caller, action, target, result), _share(caller, action)
-        key = (entry.app_id, entry.identity, entry.action, entry.target, entry.result)
+        key: tuple[str, ...] = (entry.app_id, entry.identity, entry.action, entry.target, entry.result)
         if key not in self._later and len(self._later) >= MAX_LATER:
             entry, share = self._entry(OWNER, "audit.not_recorded", "", OK), OWNER_SHARE
             key = ("audit.not_recorded",)

@@ -82,7 +82,7 @@ class PairingQueue:
         if is_blocked or is_ended:
             pairing = msgspec.structs.replace(pairing, decision=Denied(at=now))
         self._by_id[pairing.id] = pairing
-        self._deadlines[pairing.id] = self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME)
+        self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
         if is_blocked:
             block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=now)
             self._add_block(block, because_of=pairing.id, kept=True)
@@ -171,9 +171,10 @@ class PairingQueue:
         self._pending.add(key, lambda: self._write(pairing_id), tombstone=key, kept=kept)
 
     async def _write(self, pairing_id: str) -> None:
-        pairing = self._by_id.get(pairing_id)
-        if pairing is not None:
-            await self._records.save(pairing)
+        async with self.lock:
+            pairing = self._by_id.get(pairing_id)
+            if pairing is not None:
+                await self._records.save(pairing)
 
     def _set_deadline(self, pairing_id: str, deadline: float) -> None:
         self._deadlines[pairing_id] = deadline
@@ -230,9 +231,6 @@ class PairingQueue:
         """
         await self._records.unblock(block.id)
         self._blocks.pop(block.identity.key, None)
-        if self._pending:
-            # The block itself may have been written after its removal.
-            self._pending.add(f"block:{block.id}", lambda: self._write_block(block))
 
     def _add_block(self, block: Block, *, because_of: str, kept: bool = False) -> None:
         self._blocks[block.identity.key] = block
@@ -240,7 +238,8 @@ class PairingQueue:
         self._pending.add(f"block:{block.id}", lambda: self._write_block(block), tombstone=tombstone, kept=kept)
 
     async def _write_block(self, block: Block) -> None:
-        if self._blocks.get(block.identity.key) is block:
-            await self._records.block(block)
-        else:
-            await self._records.unblock(block.id)
+        async with self.lock:
+            if self._blocks.get(block.identity.key) is block:
+                await self._records.block(block)
+            else:
+                await self._records.unblock(block.id)

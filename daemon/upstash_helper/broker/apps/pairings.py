@@ -161,7 +161,7 @@ class Pairings:
                 await self._queue.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
             except BaseException:
                 # This token is never delivered. The next attempt creates a new app.
-                await self._apps.revoke(app.id, reason="app")
+                self._apps.take_back(app)
                 raise
         return app, token
 

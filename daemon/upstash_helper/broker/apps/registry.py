@@ -302,6 +302,10 @@ class AppRegistry:
         await self._pending.written()
         return app
 
+    def take_back(self, app: App) -> None:
+        """Revoke the access of an app that has never got its token."""
+        self._remove(app, "app")
+
     # --- use of tokens ------------------------------------------------------------------------------------------------
 
     def used(self, app_id: str) -> None:
@@ -381,11 +385,12 @@ class AppRegistry:
         self._pending.add(f"app:{app_id}", lambda: self._write(app_id), tombstone=tombstone, kept=kept)
 
     async def _write(self, app_id: str) -> None:
-        app = self._index.get(app_id)
-        if app is None:
-            await self._records.remove(app_id)
-        else:
-            await self._records.save(app, self._index.times(app_id))
+        async with self._lock:
+            app = self._index.get(app_id)
+            if app is None:
+                await self._records.remove(app_id)
+            else:
+                await self._records.save(app, self._index.times(app_id))
 
     async def _save_use(self, app_id: str) -> None:
         try:
