@@ -27,6 +27,7 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
+from upstash_helper.storage.tombstones import TombstoneFile
 from upstash_helper.system.clock_and_browser import SystemClock
 from upstash_helper.system.peers import SystemPeers
 
@@ -212,6 +213,7 @@ class World:
             listeners=functools.partial(all_listeners, listeners, callback_port)
             if callback_port
             else loopback.listeners,
+            tombstones=TombstoneFile(folders.tombstone_file, folders.runtime / folders.tombstone_file.name),
         )
         profile = Profile(name="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)

@@ -60,6 +60,7 @@ class PendingWrites:
         self._failure = ""
         self._failed_at = 0.0
         self._delay = 0.0
+        self._has_timer = False
 
     def __bool__(self) -> bool:
         return bool(self._queue) or self._in_memory_only
@@ -157,14 +158,15 @@ class PendingWrites:
         if not self._failure:
             logger.warning("changes_not_saved_yet", extra={"pending": len(self._queue), "error": error.code})
         self._failure, self._failed_at = error.detail, self._clock.monotonic()
-        self._delay = min(max(FIRST_RETRY_SECONDS, 2 * self._delay), LAST_RETRY_SECONDS)
-        due = self._failed_at + self._delay
-        self._clock.call_at(due, lambda: self._retry(due))
+        if not self._has_timer:
+            self._has_timer = True
+            self._delay = min(max(FIRST_RETRY_SECONDS, 2 * self._delay), LAST_RETRY_SECONDS)
+            self._clock.call_at(self._failed_at + self._delay, self._retry)
         await self._keep_tombstones()
 
-    def _retry(self, due: float) -> None:
-        # Only the latest timer counts: callers may have tried again meanwhile.
-        if self and self._failure and due >= self._failed_at + self._delay:
+    def _retry(self) -> None:
+        self._has_timer = False
+        if self:
             self._background.start(self._flush())
 
     async def _keep_tombstones(self) -> None:
