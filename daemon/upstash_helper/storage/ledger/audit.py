@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from upstash_helper.storage.ledger.elapsed import ElapsedTime
 
-MAX_OWNER_ENTRIES: Final = 15_000
+MAX_OWNER_ENTRIES: Final = 10_000
 MAX_APP_ENTRIES: Final = 2_000
 """Of one app."""
-MAX_APPS_ENTRIES: Final = 8_000
+MAX_APPS_ENTRIES: Final = 6_000
 """Of all apps together. If there are more, those that have the most lose their oldest ones."""
 MAX_NO_TOKEN_ENTRIES: Final = 500
 """With entries of the maximum size, these four limits come to less than 20 MB."""

@@ -148,12 +148,12 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             SELECT id FROM (
                 SELECT id, share, row_number() OVER (PARTITION BY share ORDER BY id DESC) AS place FROM audit
             )
-            WHERE place > CASE share WHEN 'owner' THEN 15000 WHEN 'none' THEN 500 ELSE 2000 END
+            WHERE place > CASE share WHEN 'owner' THEN 10000 WHEN 'none' THEN 500 ELSE 2000 END
         )
         """,
         """
         DELETE FROM audit WHERE share NOT IN ('owner', 'none') AND id NOT IN (
-            SELECT id FROM audit WHERE share NOT IN ('owner', 'none') ORDER BY id DESC LIMIT 8000
+            SELECT id FROM audit WHERE share NOT IN ('owner', 'none') ORDER BY id DESC LIMIT 6000
         )
         """,
     ),
