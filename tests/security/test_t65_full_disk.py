@@ -262,7 +262,8 @@ async def test_t65_locked_ledger(tmp_path: Path) -> None:
             reply = await world.call("DELETE", f"/v1/apps/{app.id}")
             during = await works(world, app)
             stop = await world.call("POST", "/v1/daemon/stop")
-            await world.serving
+            async with asyncio.timeout(20):
+                await asyncio.shield(world.serving)
     async with running(tmp_path) as world:
         later = await works(world, app)
         await until_async(lambda: written(ledger) == 0)
