@@ -202,7 +202,7 @@ class PairingsResource:
 
 
 def _audit_target(pairing: Pairing) -> str:
-    """Return the pairing as the audit log names it; the id leads to the app's own entries."""
+    """Return the pairing as the audit log names it; the app's entry ``app.let_in`` has the same id."""
     return f"{pairing.id} {pairing.identity.shown_without_pid}"
 
 
