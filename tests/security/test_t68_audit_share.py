@@ -179,15 +179,17 @@ async def test_t68_refused_requests_are_one_entry_a_minute(tmp_path: Path, sandb
     async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
         await world.connect()
         app = await world.pair("databases:credentials", "databases:delete", all_databases=True)
+        codes = set()
         for number in range(10):
             read = await world.as_app(app, "GET", f"/v1/databases/made-up-{number}/credentials")
             deleted = await world.as_app(app, "DELETE", f"/v1/databases/made-up-{number}")
+            codes |= {read.code, deleted.code}
         first = [await entries(world, "database.credentials"), await entries(world, "database.delete")]
         clock.advance(61)
         await world.as_app(app, "GET", "/v1/databases/made-up-0/credentials")
         later = await entries(world, "database.credentials")
 
-    assert ["database_not_found"] * 2 == [read.code, deleted.code]
+    assert {"database_not_found"} == codes
     assert [[(10, "", "database_not_found")]] * 2 == [
         [(entry["count"], entry["target"], entry["result"]) for entry in found] for found in first
     ]

@@ -54,7 +54,9 @@ class Recorded(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
             )
         ),
     ] = True
-    notice: Annotated[str, Meta(description="With `recorded: false`: what to tell the user, in sentences.")] = ""
+    notice: Annotated[
+        str, Meta(description="With `recorded: false`: what to tell the user, in sentences, unless `detail` says it.")
+    ] = ""
 
 
 class Sensitive(msgspec.Struct, frozen=True, kw_only=True):

@@ -337,8 +337,10 @@ class AppRegistry:
     async def save_last_uses(self) -> None:
         """Write to the ledger when each app was used last, because the daemon is stopping."""
         for app in self._index:
-            if self._index.used_at(app.id) != self._saved_uses.get(app.id):
-                await self._save_use(app.id)
+            if self._index.used_at(app.id) == self._saved_uses.get(app.id):
+                continue
+            if not await self._save_use(app.id):
+                return  # the next attempts would fail as well, and take as long
 
     # --- internal -----------------------------------------------------------------------------------------------------
 
@@ -392,7 +394,7 @@ class AppRegistry:
             else:
                 await self._records.save(app, self._index.times(app_id))
 
-    async def _save_use(self, app_id: str) -> None:
+    async def _save_use(self, app_id: str) -> bool:
         try:
             async with self._lock:
                 app = self._index.get(app_id)
@@ -400,6 +402,8 @@ class AppRegistry:
                     await self._records.save(app, self._index.times(app_id))
         except HelperError as error:
             logger.warning("last_use_not_saved", extra={"app": app_id, "error": error.code})
+            return False
+        return True
 
 
 def caller_of(app: App) -> Caller:
