@@ -298,6 +298,10 @@ export interface Problem {
   links?: Record<string, string>;
 }
 
+export interface Proof {
+  proof: string | null;
+}
+
 export interface Recorded {
   recorded?: boolean;
   notice?: string;
