@@ -12,6 +12,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import closest
 from upstash_helper.settings.profiles import SettingsError
+from upstash_helper.system import console
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.errors import ClientError
@@ -44,9 +45,14 @@ class ErrorOutput(msgspec.Struct, frozen=True, kw_only=True):
 def print_error(output: ErrorOutput, *, as_json: bool) -> None:
     """Print an error to stderr, as text or as JSON."""
     if as_json:
-        click.echo(msgspec.json.encode(output.problem).decode(), err=True)
+        console.write_utf8(msgspec.json.encode(output.problem) + b"\n", to_stderr=True)
     elif output.text:
         click.echo(output.text, err=True)
+
+
+def output_failed(failure: console.OutputFailed) -> ErrorOutput:
+    """Return how to print that the output could not be written."""
+    return _output(f"Error: {failure}", failure.exit_code, "output_failed", str(failure))
 
 
 def describe_error(error: BaseException) -> ErrorOutput | None:

@@ -512,7 +512,10 @@ def _running_daemon(runtime: Path, restart: str) -> discovery.Discovery | None:
             raise
         return None  # left over from before an update
     # A running daemon holds the lock. Without it, another program may be at the address by now.
-    return found if discovery.is_running(runtime) else None
+    if found is None or not discovery.is_running(runtime):
+        return None
+    discovery.require_same_network(found, runtime)
+    return found
 
 
 def _owner_token(base_url: str, runtime: Path, restart: str) -> str | None:

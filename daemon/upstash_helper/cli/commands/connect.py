@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, cast
 
 import click
@@ -12,7 +11,7 @@ from upstash_helper.cli.command import command
 from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
-from upstash_helper.cli.output import interactive, note, print_json
+from upstash_helper.cli.output import interactive, note, print_json, read_line
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.messages import ATTEMPTS, FAILURES
 from upstash_helper.protocol.wire import Connection
@@ -115,7 +114,7 @@ def _use_api_key(session: Session, email: str | None) -> Connection:
     if interactive():
         api_key = click.prompt("API key (not shown)", hide_input=True, err=True).strip()
     else:
-        api_key = sys.stdin.readline().strip()
+        api_key = read_line("The API key")
     if not api_key:
         raise Failure("No API key on standard input.", code="usage", exit_code=exit_codes.USAGE)
     with session.progress("Checking the key with Upstash"):
@@ -137,7 +136,7 @@ def _paste(session: Session, timeout: float | None) -> Attempt:
         if interactive():
             address = click.prompt("Address from the browser (not shown)", hide_input=True, err=True).strip()
         else:
-            address = sys.stdin.readline().strip()
+            address = read_line("The address")
         if not address:
             raise Failure("No address on standard input.", code="usage", exit_code=exit_codes.USAGE)
         client.redirect_attempt(attempt.attempt_id, address)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from upstash_helper.system import keyrings
+from upstash_helper.system import console, keyrings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str]) -> None:
     logging.disable()  # the output has everything
     probe = Probe(arguments[-1])
     result = probe.delete_leftover() if arguments[0] == _DELETE else probe.test()
-    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    console.write_utf8(msgspec.json.encode(result) + b"\n")
 
 
 if __name__ == "__main__":
