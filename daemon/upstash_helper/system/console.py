@@ -89,7 +89,7 @@ def exit_code_of(failure: OutputFailed) -> int:
 
 
 def run(main: Callable[[], int]) -> int:
-    """Run a program's ``main`` with prepared streams. Return its exit code, or that of output that cannot be written."""
+    """Run ``main`` with prepared streams. Return its exit code, or that of output that cannot be written."""
     prepare()
     try:
         try:

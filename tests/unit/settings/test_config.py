@@ -66,7 +66,7 @@ def test_flags_take_precedence_over_variables_and_variables_over_the_file(home: 
         ("port = 0\n", "setting 'port'"),
         ("port = 70000\n", "setting 'port'"),
         ('port = "3000"\n', "setting 'port'"),
-        ('credential_store = "disk"\n', 'must be one of "keyring", "file", "memory", not "disk"'),
+        ('credential_store = "disk"\n', 'must be one of "file", "keyring", "memory", not "disk"'),
         ('client_id = ""\n', "setting 'client_id'"),
         ('client_id = "a b"\n', "setting 'client_id'"),
         ('api_url = "http://api.upstash.com"\n', "expected https"),
