@@ -74,7 +74,7 @@ async def pid_of(environ: Mapping[str, str], port: int) -> int:
 
 
 @pytest.mark.parametrize("session", [True, False])
-async def test_t80_daemon_and_client_meet_with_and_without_a_session(tmp_path: Path, session: bool) -> None:
+async def test_t80_daemon_and_client_meet_with_and_without_a_session(tmp_path: Path, *, session: bool) -> None:
     """cron, su, and SSH do not set XDG_RUNTIME_DIR. A second daemon of the profile does not start there either."""
     port = free_port()
     ours, theirs = environment(tmp_path, session=session), environment(tmp_path, session=not session)
@@ -212,7 +212,7 @@ async def test_t80_daemon_on_another_network_stack_is_not_contacted(tmp_path: Pa
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="platform: only root can write everywhere")
 @pytest.mark.parametrize("exists", [True, False])
 def test_t80_root_does_not_write_to_another_users_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, exists: bool
 ) -> None:
     """Sudo may keep HOME. The user could not remove files of root."""
     monkeypatch.delenv("UPSTASH_HELPER_HOME", raising=False)
