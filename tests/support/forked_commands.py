@@ -72,7 +72,7 @@ def main() -> None:
     from upstash_helper.cli.app import cli
 
     request = msgspec.json.decode(sys.stdin.buffer.read())
-    lazy = {name: cli.get_command(None, name) for name in cli.list_commands(None)}  # type: ignore[arg-type,attr-defined]
+    lazy = {name: cli.get_command(None, name) for name in cli.list_commands(None)}  # type: ignore[arg-type]
     commands = request["commands"]
     if not commands:
         commands = [["--help"], ["--version"]]

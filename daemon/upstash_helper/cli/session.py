@@ -80,7 +80,7 @@ class Session:
         try:
             return DaemonClient.discover(folders.runtime, state=folders.state, start_command=self.command("start"))
         except DaemonNotRunning as error:
-            raise DaemonNotRunning(explain_missing(self.profile) or str(error)) from None
+            raise DaemonNotRunning(explain_missing(str(error), self.profile)) from None
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -60,15 +60,16 @@ def find(base_url: str | None = None) -> DaemonLocation:
     if (reason := discovery.waiting_reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if label:
-        raise DaemonNotRunning(explain_missing(profile) or not_running(start))
+        raise DaemonNotRunning(explain_missing(not_running(start), profile))
     return DaemonLocation(DEFAULT_URL, label, start)
 
 
-def explain_missing(profile: str) -> str | None:
+def explain_missing(message: str, profile: str) -> str:
     """
-    Return why this user's daemon, which has the profile's port, is not found; None if there is no such daemon.
+    Add to ``message`` which other daemon of this user has the profile's port, and what differs, if there is one.
 
     Args:
+        message: That the daemon is not running.
         profile: The profile of the missing daemon.
     """
     from upstash_helper.settings.config import Settings, load_profile
@@ -77,7 +78,8 @@ def explain_missing(profile: str) -> str | None:
     settings = Settings()
     with contextlib.suppress(SettingsError):
         settings = load_profile(profile=profile).settings
-    return own_daemons.explain(dict.fromkeys((settings.port, *settings.api_ports)), profile=profile)
+    other = own_daemons.explain(dict.fromkeys((settings.port, *settings.api_ports)), profile=profile)
+    return f"{message}\n{other}" if other else message
 
 
 def _running_daemon(runtime: Path, restart: str) -> str | None:

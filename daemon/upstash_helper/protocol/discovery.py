@@ -195,13 +195,19 @@ def _read(path: Path, kind: type[_Record], restart_command: str) -> _Record | No
         raise DiscoveryRefused(message) from error
     if content is None:
         return None
+    if not content.strip():
+        message = (
+            f"{path} is empty: the disk was full, or the machine lost power, when it was written. Free some space if"
+            f" the disk is full, then write it again with: {restart_command}"
+        )
+        raise DiscoveryRefused(message)
 
     try:
         head = msgspec.json.decode(content, type=_Head)
         _check_version(head, restart_command)
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
-        message = f"{path}: not a discovery file. Remove it and start the daemon again."
+        message = f"{path} is damaged, or another program wrote it. The daemon writes it again with: {restart_command}"
         raise DiscoveryRefused(message) from error
 
 

@@ -90,6 +90,10 @@ class Problem(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     detail: Annotated[str, Meta(description="What happened and what to do about it, in sentences for a person.")]
     type: Annotated[str, Meta(examples=["about:blank"])] = "about:blank"
     errors: tuple[FieldError, ...] = ()
+    error: Annotated[
+        str | UnsetType,
+        Meta(description="Below `/upstash/` only: the same as `detail`, where clients of Upstash's API look for it."),
+    ] = UNSET
     retry_after: Annotated[int | UnsetType, Meta(description="Seconds.")] = UNSET
     applied: Annotated[
         tuple[str, ...], Meta(description="The fields that were changed before the failure (code `partly_applied`).")
@@ -379,6 +383,8 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     console_url: Annotated[
         str | None, Meta(description="Upstash's console; null if the API is not Upstash's own, such as a sandbox.")
     ] = None
+    auth_url: Annotated[str | None, Meta(description="The authorization server that it uses.")] = None
+    api_url: Annotated[str | None, Meta(description="The Developer API that it uses, without `/v2`.")] = None
     started_by: Annotated[
         StartedBy,
         Meta(description="What started it: a connection to its socket, a service manager, or a command of the user."),

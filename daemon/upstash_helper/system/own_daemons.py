@@ -48,12 +48,12 @@ class OwnDaemon(NamedTuple):
         if self.profile != profile:
             return f"it serves the profile {self.profile}: use upstash-helper --profile {self.profile}"
         if self.environ is None:
-            return f"it was started with another value of one of {', '.join(_VARIABLES)}: use the same ones"
+            return f"it was started with another value of {', '.join(_VARIABLES[:-1])}, or {_VARIABLES[-1]}"
         theirs = self.environ
         names = [_HOME] if theirs.get(_HOME) or environ.get(_HOME) else list(_VARIABLES[1:])
         for name in names:
             if (theirs.get(name) or "") != (environ.get(name) or ""):
-                return f"it was started {_with(name, theirs)}, and this command {_with(name, environ)}: use the same"
+                return f"it was started {_with(name, theirs)}, and this command {_with(name, environ)}"
         return "it was started by another version: restart it"
 
 
@@ -79,7 +79,7 @@ def explain(candidates: Iterable[int], *, profile: str | None = None) -> str | N
     if found is None:
         return None
     difference = found.difference(profile or _profile_of(sys.argv, os.environ), os.environ)
-    return f"Your daemon is running (process {found.pid}, port {found.port}), but {difference}."
+    return f"Another daemon of yours is running (process {found.pid}, port {found.port}): {difference}."
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
@@ -106,12 +106,13 @@ def _hidden_daemon(port: int) -> psutil.Process | None:
         return None
     with contextlib.suppress(OSError, ValueError):
         if socket_owners.listening(("127.0.0.1", port)) == os.geteuid():
-            daemons = list(_own_daemons())
+            daemons = list(own_daemons())
             return daemons[0] if len(daemons) == 1 else None
     return None
 
 
-def _own_daemons() -> Iterator[psutil.Process]:
+def own_daemons() -> Iterator[psutil.Process]:
+    """Yield the processes of this user that run a daemon, of any profile."""
     import psutil
 
     yield from (process for process in psutil.process_iter() if _is_own_daemon(process))

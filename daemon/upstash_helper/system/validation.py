@@ -27,6 +27,7 @@ MAX_ERRORS: Final = 20
 _MAX_SHOWN: Final = 32
 """Characters of a value that are shown. Longer values may be secrets in the wrong place."""
 _MAX_CHOICES: Final = 40
+_MAX_NUMBER: Final = 10**15
 
 ALLOWED: Final = "allowed"
 """The key in ``Meta(extra=…)`` of the sentence part that says what a pattern allows, such as "letters and digits"."""
@@ -307,7 +308,7 @@ class _Comparison:
             return _not_a(_name(kind), value)
         too_low = (kind.ge is not None and number < kind.ge) or (kind.gt is not None and number <= kind.gt)
         too_high = (kind.le is not None and number > kind.le) or (kind.lt is not None and number >= kind.lt)
-        return f"Must be {_name(kind)}, not {number:g}." if too_low or too_high else ""
+        return _not_a(_name(kind), number) if too_low or too_high else ""
 
     def _reads_as_bool(self, value: object) -> bool:
         return self._lenient and isinstance(value, str) and value.lower() in _TRUE_OR_FALSE
@@ -348,7 +349,7 @@ def _shown(value: object) -> str:  # noqa: PLR0911 - one for each kind of value
         case None | bool():
             return json.dumps(value)
         case int() | float():
-            return f"the number {value:g}" if abs(value) < 1e15 else "such a large number"
+            return f"{value:.15g}" if abs(value) < _MAX_NUMBER else "such a large number"
         case str() if not value:
             return "empty"
         case str() if len(value) <= _MAX_SHOWN and value.isprintable():

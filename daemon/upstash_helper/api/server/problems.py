@@ -97,6 +97,19 @@ def answer(
     return response
 
 
+def for_upstash_clients(response: web.StreamResponse) -> None:
+    """
+    Add the member ``error`` to a problem, in which Upstash's API puts the reason.
+
+    Upstash's command line shows it. Without it, it prints the whole problem as an escaped text.
+    """
+    if not isinstance(response, web.Response) or response.content_type != CONTENT_TYPE:
+        return
+    if isinstance(response.body, bytes):
+        problem = msgspec.json.decode(response.body, type=wire.Problem)
+        response.body = msgspec.json.encode(msgspec.structs.replace(problem, error=problem.detail))
+
+
 def of_error(error: errors.HelperError) -> web.Response:
     """Return a domain error as a response."""
     invalid = (

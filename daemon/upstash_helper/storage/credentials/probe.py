@@ -24,14 +24,17 @@ SERVICE: Final = "upstash-helper"
 # The argument that deletes an entry instead, for a probe that was killed before it could.
 _DELETE: Final = "--forget"
 
-State = Literal["ok", "locked", "absent", "broken"]
+State = Literal["ok", "locked", "absent", "not_created", "broken"]
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The program's output."""
 
     state: State
-    """``absent``: there is no keyring that can be used. ``broken``: there is one, and it does not work."""
+    """
+    ``absent``: there is no keyring that can be used. ``not_created``: the Secret Service has no default collection yet.
+    ``broken``: there is a keyring, and it does not work.
+    """
     kind: str
     """The keyring's name."""
     detail: str = ""
@@ -62,7 +65,7 @@ class Probe(keyrings.KeyringEntry):
         if state == "locked":
             return self._result("locked", keyrings.locked(self.kind))
         if state == "absent":
-            return self._result("absent", keyrings.no_keyring_yet(self.kind))
+            return self._result("not_created", keyrings.no_keyring_yet(self.kind))
         return self._write_and_delete(backend)
 
     def delete_leftover(self) -> ProbeResult:
@@ -99,8 +102,13 @@ class Probe(keyrings.KeyringEntry):
             return False
 
     def _failed(self, error: Exception) -> ProbeResult:
-        explained = keyrings.explain(error, kind=self.kind)
-        return self._result("locked" if isinstance(explained, keyrings.KeyringLocked) else "broken", explained)
+        match explained := keyrings.explain(error, kind=self.kind):
+            case keyrings.KeyringLocked():
+                return self._result("locked", explained)
+            case keyrings.NoKeyringYet():
+                return self._result("not_created", explained)
+            case _:
+                return self._result("broken", explained)
 
     def _result(self, state: State, error: keyrings.KeyringError) -> ProbeResult:
         return ProbeResult(state=state, kind=self.kind, detail=str(error))
