@@ -62,7 +62,10 @@ async def test_t79_misspelled_region_is_recognized(world: World) -> None:
     """Upstash decides which regions there are. When it refuses one that is not known, the closest one is named."""
     await world.connect()
 
-    wanted = ({"primary_region": "eu-wst-1"}, {"primary_region": "eu-west-1", "read_regions": ["us-east-11"]})
+    wanted: tuple[dict[str, Any], ...] = (
+        {"primary_region": "eu-wst-1"},
+        {"primary_region": "eu-west-1", "read_regions": ["us-east-11"]},
+    )
     for regions, meant in zip(wanted, ("eu-west-1", "us-east-1"), strict=True):
         headers = {"Idempotency-Key": meant}
         reply = await world.call("POST", "/v1/databases", {"name": "orders", **regions}, headers=headers)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from upstash_helper.cli import exit_codes
-from upstash_helper.system import console, text
+from upstash_helper.system import console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 # Up to about a second feels immediate; a longer wait needs an explanation.
 _PROGRESS_DELAY_SECONDS: Final = 1.0
-_MAX_LINE: Final = 65_536
-"""Bytes. An address or a key is much shorter."""
 
 
 def print_json(value: Any) -> None:
@@ -37,25 +34,6 @@ def note(text: str) -> None:
 def interactive() -> bool:
     """Return whether the user can be prompted."""
     return sys.stdin is not None and sys.stdin.isatty()
-
-
-def read_line(what: str) -> str:
-    """
-    Return the first line of standard input without surrounding white space; empty if there is none.
-
-    Args:
-        what: The subject of an error, such as "The API key".
-
-    Raises:
-        Failure: If it is not in UTF-8. A byte order mark is skipped.
-    """
-    from upstash_helper.cli.errors import Failure
-
-    try:
-        return text.decode_utf8(sys.stdin.buffer.readline(_MAX_LINE)).strip()
-    except text.NotUtf8 as error:
-        message = f"{what} on standard input {error}"
-        raise Failure(message, code="usage", exit_code=exit_codes.USAGE) from None
 
 
 def colored(text: str, color: str) -> str:
