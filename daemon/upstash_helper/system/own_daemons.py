@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.system import ports
+from upstash_helper.system import ports, socket_owners
 from upstash_helper.system.printable import printable
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class OwnDaemon(NamedTuple):
 def find(candidates: Iterable[int]) -> OwnDaemon | None:
     """Return this user's daemon that listens on one of the ports. This takes some milliseconds."""
     for port in candidates:
+        if not _may_be_own(port):
+            continue
         for _, pid in ports.listeners(port) or ():
             process = _hidden_daemon(port) if pid is None else _process(pid)
             if process is not None and _is_own_daemon(process):
@@ -98,17 +100,22 @@ def _process(pid: int) -> psutil.Process | None:
     return None
 
 
+def _may_be_own(port: int) -> bool:
+    """Return whether this user may listen on ``port``. On Linux this is certain, and saves importing psutil."""
+    if sys.platform != "linux":
+        return True
+    try:
+        return socket_owners.listening(("127.0.0.1", port)) == os.geteuid()
+    except (OSError, ValueError):
+        return True
+
+
 def _hidden_daemon(port: int) -> psutil.Process | None:
     """Return this user's only daemon, if the port is this user's: the system may hide a process that holds keys."""
-    from upstash_helper.system import socket_owners
-
-    if sys.platform == "win32":
+    if sys.platform != "linux" or not _may_be_own(port):
         return None
-    with contextlib.suppress(OSError, ValueError):
-        if socket_owners.listening(("127.0.0.1", port)) == os.geteuid():
-            daemons = list(own_daemons())
-            return daemons[0] if len(daemons) == 1 else None
-    return None
+    daemons = list(own_daemons())
+    return daemons[0] if len(daemons) == 1 else None
 
 
 def own_daemons() -> Iterator[psutil.Process]:
