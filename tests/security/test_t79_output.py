@@ -229,3 +229,35 @@ def test_t79_own_characters_have_substitutes() -> None:
     assert b'ok XX -> ... "a" \xe9 \\u65e5' == shown["latin-1"]
     assert "✓ ✗ → … “a” é 日".encode() == shown["utf-8"]
     assert 141 == console.BROKEN_PIPE
+
+
+async def test_t79_arguments_in_another_encoding_are_understood(daemon: DaemonProcess) -> None:
+    """With LC_ALL=C, Python does not decode a name in UTF-8. Bytes that are no text in it are an error in usage."""
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environ = {**daemon.environment, **locale}
+    results = []
+    for old, new in ((DATABASE.encode(), DATABASE.encode()), (DATABASE.encode(), b"caf\xe9")):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "upstash_helper", "databases", "rename", old, new,
+            env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        results.append((process.returncode, out, err))
+
+    assert 0 == results[0][0], results[0]
+    assert b"caf\\xe9-\\u65e5\\u672c" in results[0][1]
+    assert (2, True) == (results[1][0], b"not in the encoding of this terminal" in results[1][2]), results[1]
+
+
+async def test_t79_invalid_option_is_explained_in_words(tmp_path: Path) -> None:
+    """A number is called a number."""
+    environ = clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path)}
+    budget, timeout, backend = await ForkedCommands(environ).run(
+        ["databases", "create", "x", "--region", "eu-west-1", "--budget", "z"], ["connect", "--timeout", "z"],
+        ["tray", "--backend", "z"],
+    )  # fmt: skip
+
+    assert b"'z' is not a whole number." in budget.err
+    assert b"'z' is not a number." in timeout.err
+    assert b"'z' is not one of 'auto'" in backend.err
+    assert [2, 2, 2] == [budget.code, timeout.code, backend.code]

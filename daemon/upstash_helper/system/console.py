@@ -66,10 +66,12 @@ def prepare() -> None:
     - A character that the encoding of stdout or stderr does not have is replaced with ASCII.
     - If stdout cannot be written, the first write raises ``OutputFailed``. A failure to write stderr is ignored: there
       is no place left to report it.
+    - Arguments are read as UTF-8 if they are not in the encoding of the locale, such as ASCII (``LC_ALL=C``).
     - A stream that is closed (``>&-``) is opened on the null device, so that no file or socket gets its number. A
       closed stdin has no input. Writing to a closed stdout raises ``OutputFailed``.
     """
     codecs.register_error(_HANDLER, _replace)
+    sys.argv = [_argument(one) for one in sys.argv]
     missing = [stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)]
     if any(missing) and not _has_no_console():
         _occupy_closed()
@@ -191,6 +193,16 @@ def _text_on(raw: _Output | _Diagnostics, encoding: str, *, line_buffering: bool
         return io.TextIOWrapper(buffer, encoding, _HANDLER, line_buffering=line_buffering)
     # click takes "ascii" for a mistake and writes UTF-8 past such a stream. Everything here is ASCII, and thus Latin-1.
     return _Text(buffer, "latin-1", _HANDLER, line_buffering=line_buffering)
+
+
+def _argument(argument: str) -> str:
+    """Return an argument with bytes that Python could not decode, decoded as UTF-8 if they are UTF-8."""
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        with contextlib.suppress(UnicodeError):
+            return os.fsencode(argument).decode("utf-8")
+    return argument
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
