@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.protocol import discovery
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
@@ -122,6 +121,8 @@ def _at_running_daemon(folders: Folders) -> Folders:
     """
     if not folders.other_runtimes:
         return folders
+    from upstash_helper.protocol import discovery  # not at the top: completing a command gets by without it
+
     running = [one for one in folders.runtimes if discovery.is_running(one)]
     announced = [one for one in running if discovery.discovery_file(one).exists()]
     chosen = next(iter(announced or running), folders.runtime)
