@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from upstash_helper.system import console
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -23,8 +25,8 @@ _PROGRESS_DELAY_SECONDS: Final = 1.0
 
 
 def print_json(value: Any) -> None:
-    """Print one line of compact JSON."""
-    click.echo(msgspec.json.encode(value).decode())
+    """Print one line of compact JSON, in UTF-8 whatever the encoding of the terminal (RFC 8259, section 8.1)."""
+    console.write_utf8(msgspec.json.encode(value) + b"\n")
 
 
 def note(text: str) -> None:

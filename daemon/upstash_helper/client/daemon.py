@@ -10,7 +10,7 @@ import msgspec
 
 from upstash_helper import __version__
 from upstash_helper.client import wake
-from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
+from upstash_helper.client.errors import DaemonNotRunning, DaemonUnreachable, UnexpectedAnswer
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, decode_frame
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
 from upstash_helper.protocol import discovery, literals, wire, wire_apps
@@ -113,7 +113,9 @@ class DaemonClient:
         if found is None and state is not None and wake.wake(runtime, state):
             found = _running_daemon(runtime, restart)
         if found is None:
-            raise DaemonUnreachable(discovery.waiting_reason(runtime) or not_running(start_command))
+            if (reason := discovery.waiting_reason(runtime)) is not None:
+                raise DaemonUnreachable(reason)
+            raise DaemonNotRunning(not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(
@@ -516,7 +518,10 @@ def _running_daemon(runtime: Path, restart: str) -> discovery.Discovery | None:
             raise
         return None  # left over from before an update
     # A running daemon holds the lock. Without it, another program may be at the address by now.
-    return found if discovery.is_running(runtime) else None
+    if found is None or not discovery.is_running(runtime):
+        return None
+    discovery.require_same_network(found, runtime)
+    return found
 
 
 def _owner_token(base_url: str, runtime: Path, restart: str) -> str | None:

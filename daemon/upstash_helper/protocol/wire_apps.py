@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from upstash_helper.protocol.literals import CallerKind, IdentityKind, PairingState, RevokeReason, Scope
-from upstash_helper.protocol.wire import Recorded, RequestBody, ResponseBody, Sensitive
+from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, ResponseBody, Sensitive
+from upstash_helper.system.validation import ALLOWED
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
@@ -218,7 +219,7 @@ class DashboardTicket(Sensitive, frozen=True, kw_only=True, omit_defaults=True):
 class BeginSession(RequestBody, frozen=True, kw_only=True):
     """The ticket from a dashboard link, sent by the dashboard page."""
 
-    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})]
 
     def __repr__(self) -> str:
         return "BeginSession(…)"

@@ -325,6 +325,8 @@ def _daemon_resource(
         started_at=machine.clock.time(),
         log_file=str(profile.folders.log_file),
         console_url=profile.settings.console_url,
+        auth_url=profile.settings.auth_url,
+        api_url=profile.settings.api_url,
         started_by=machine.started_by,
     )
     return DaemonResource(

@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 REQUESTS_PER_MINUTE: Final = 300
 REQUESTS_AT_ONCE: Final = 60
 
+UPSTASH_PREFIX: Final = "/upstash/"
+"""The path below which requests are passed through to Upstash."""
+
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -99,6 +102,12 @@ class Guard:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            response = await answered(request, handler)
+            if request.raw_path.startswith(UPSTASH_PREFIX):
+                problems.for_upstash_clients(response)
+            return response
+
+        async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 return await self._handle(request, handler)
             except (HelperError, problems.BodyInvalid, web.HTTPException, BodyError) as error:

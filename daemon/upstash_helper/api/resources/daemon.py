@@ -34,6 +34,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     log_file: str | None
     console_url: str | None
+    auth_url: str
+    api_url: str
     started_by: literals.StartedBy
 
 
@@ -112,6 +114,8 @@ class DaemonResource:
                 ledger=render.ledger(self._ledger.health()),
                 tray=render.tray(self._trays.first),
                 console_url=self._about.console_url,
+                auth_url=self._about.auth_url,
+                api_url=self._about.api_url,
                 started_by=self._about.started_by,
             )
         )

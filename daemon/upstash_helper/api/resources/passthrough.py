@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from upstash_helper.api.guard.middleware import UPSTASH_PREFIX
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
 from upstash_helper.api.server.routes import RECORD_FIRST, Policy, Route
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PREFIX: Final = "/upstash/"
+PREFIX: Final = UPSTASH_PREFIX
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes. Upstash's own limit is of this order of magnitude."""
 BODY_SECONDS: Final = 30.0

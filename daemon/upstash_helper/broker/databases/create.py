@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.databases.operations import DatabaseChanged, find_region
+from upstash_helper.broker.databases.operations import DatabaseChanged, explain_unknown_regions, find_region
 from upstash_helper.broker.errors import (
     HelperError,
     IdempotencyKeyInvalid,
@@ -18,6 +18,7 @@ from upstash_helper.broker.errors import (
     InvalidRequest,
     OutcomeUnknown,
     RequestInProgress,
+    UpstreamRejected,
 )
 from upstash_helper.broker.ledger import CreateKey, CreateRecord
 
@@ -199,9 +200,11 @@ class CreateDatabase:
             database = await self._connection.call(lambda credential: self._api.create(credential, new))
         except OutcomeUnknown:
             return await self._found(key, record, owner)
-        except HelperError:
+        except HelperError as error:
             # Rejected or never sent: nothing was created, so the key can be used again.
             await self._forget(key)
+            if isinstance(error, UpstreamRejected):
+                raise explain_unknown_regions(error, (new.primary_region, *new.read_regions)) from None
             raise
         return await self._created(key, database, owner)
 

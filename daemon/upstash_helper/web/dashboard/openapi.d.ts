@@ -138,6 +138,8 @@ export interface DaemonStatus {
   ledger?: LedgerStatus | null;
   tray?: TrayStatus | null;
   console_url?: string | null;
+  auth_url?: string | null;
+  api_url?: string | null;
   started_by?: "service" | "socket" | "user";
 }
 
@@ -293,6 +295,7 @@ export interface Problem {
   detail: string;
   type?: string;
   errors?: Array<FieldError>;
+  error?: string;
   retry_after?: number;
   applied?: Array<string>;
   links?: Record<string, string>;
