@@ -206,10 +206,10 @@ class Connection:
     async def _disconnect(self) -> tuple[str | None, bool]:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
-            await self._lease.update()
         # At once: a sign-in that is storing a key has the turn for up to half a minute, or the keyring does not answer.
         before = await self._credentials.peek()
         self._credentials.forget()
+        await self._lease.update()
         async with self.turn:
             credential = await self._credentials.peek() or before
             stored = await self._credentials.delete()
