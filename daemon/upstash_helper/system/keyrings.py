@@ -190,6 +190,8 @@ class KeyringEntry:
         self._monotonic = monotonic
         self._backend: KeyringBackend | None = None
         self._no_prompt_until = monotonic()
+        self.not_created = False
+        """Whether there was no keyring to read from: the user has not created one. May be read from any thread."""
         self.creating = False
         """Whether the user is being asked for the password of a new keyring. May be read from any thread."""
         self.kind = trusted.get(native()[0], "keyring")
@@ -289,6 +291,8 @@ class KeyringEntry:
                 self.creating = False
             if not created:
                 raise no_keyring_yet(self.kind)
+            state = "open"
+        self.not_created = state == "absent"
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
