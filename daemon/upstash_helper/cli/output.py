@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from upstash_helper.protocol.wire import Recorded
+    from upstash_helper.protocol.wire_apps import DashboardTicket
+
 # Up to about a second feels immediate; a longer wait needs an explanation.
 _PROGRESS_DELAY_SECONDS: Final = 1.0
 
@@ -29,6 +32,12 @@ def print_json(value: Any) -> None:
 def note(text: str) -> None:
     """Print something that is not the result, to stderr."""
     click.echo(text, err=True)
+
+
+def note_if_not_recorded(result: Recorded | DashboardTicket) -> None:
+    """Print what the daemon says about a change that has taken effect and is not saved yet."""
+    if not result.recorded and result.notice:
+        note(result.notice)
 
 
 def interactive() -> bool:

@@ -150,9 +150,9 @@ class DaemonClient:
         """Return the state of the daemon and of the connection."""
         return self._ask("GET", "/v1/daemon", wire.DaemonStatus)
 
-    def stop(self) -> None:
+    def stop(self) -> wire.Recorded:
         """Stop the daemon. It answers before it stops."""
-        self._send("POST", "/v1/daemon/stop")
+        return self._act("POST", "/v1/daemon/stop")
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -353,9 +353,9 @@ class DaemonClient:
         """Set the name that the user sees for an app."""
         return self._ask("PATCH", _app(app_id), wire_apps.App, body=wire_apps.RenameApp(name=name))
 
-    def revoke_app(self, app_id: str) -> None:
-        """Revoke an app's access. Its token stops working immediately."""
-        self._send("DELETE", _app(app_id))
+    def revoke_app(self, app_id: str) -> wire.Recorded:
+        """Revoke an app's access. Its token stops working immediately, even if that cannot be saved yet."""
+        return self._act("DELETE", _app(app_id))
 
     # --- the audit log ------------------------------------------------------------------------------------------------
 
@@ -489,6 +489,10 @@ class DaemonClient:
         headers: dict[str, str] | None = None,
     ) -> _Answer:
         return self._decode(self._send(method, path, body=body, headers=headers), kind)
+
+    def _act(self, method: str, path: str) -> wire.Recorded:
+        content = self._send(method, path)
+        return self._decode(content, wire.Recorded) if content else wire.Recorded()
 
     def _send(
         self, method: str, path: str, *, body: RequestBody | None = None, headers: dict[str, str] | None = None

@@ -64,6 +64,23 @@ class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The body of a request. Unknown fields are rejected."""
 
 
+class Recorded(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
+    """The response to a change that takes effect at once and is written down afterwards."""
+
+    recorded: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Absent or true: it is written down. False: it has taken effect, and will be written down as soon as "
+                "the disk allows it."
+            )
+        ),
+    ] = True
+    notice: Annotated[
+        str, Meta(description="With `recorded: false`: what to tell the user, in sentences, unless `detail` says it.")
+    ] = ""
+
+
 class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
     """A value with secrets in its fields. Its ``repr`` shows none of them."""
 
@@ -125,7 +142,7 @@ class NextStep(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     command: Annotated[str, Meta(description="The command that does it, if there is one.")] = ""
 
 
-class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(Recorded, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
     attempt_id: str
@@ -211,7 +228,7 @@ class Email(RequestBody, frozen=True, kw_only=True):
     email: EmailAddress
 
 
-class Disconnected(ResponseBody, frozen=True, kw_only=True):
+class Disconnected(Recorded, frozen=True, kw_only=True):
     """Result of a disconnect."""
 
     api_key_name: Annotated[
@@ -317,6 +334,13 @@ class Health(ResponseBody, frozen=True, kw_only=True):
 
     status: Literal["ok"] = "ok"
     service: Literal["upstash-helper"] = "upstash-helper"
+
+
+class Stopping(Recorded, frozen=True, kw_only=True):
+    """The helper is stopping."""
+
+    status: Literal["ok"]
+    service: Literal["upstash-helper"]
 
 
 class Listener(ResponseBody, frozen=True, kw_only=True):

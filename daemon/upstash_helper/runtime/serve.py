@@ -301,15 +301,17 @@ def _this_machine(
 ) -> Machine:
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
+    from upstash_helper.storage.tombstones import TombstoneFile
     from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier, SilentNotifier
     from upstash_helper.system.peers import SystemPeers
 
+    clock, folders = SystemClock(), profile.folders
     return Machine(
-        clock=SystemClock(),
+        clock=clock,
         browser=SystemBrowser(),
         store=_store(profile),
-        ledger=SqliteLedger(profile.folders.ledger_file),
+        ledger=SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time),
         peers=SystemPeers(),
         notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
@@ -317,6 +319,8 @@ def _this_machine(
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),
+        # The runtime folder is in memory on most systems, so it can be written when the disk is read-only.
+        tombstones=TombstoneFile(folders.tombstone_file, folders.runtime / folders.tombstone_file.name),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )
 

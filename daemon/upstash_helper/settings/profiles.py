@@ -64,6 +64,11 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "ledger.db"
 
     @property
+    def tombstone_file(self) -> Path:
+        """What was taken away while the ledger or the keyring could not be written."""
+        return self.state / "tombstones"
+
+    @property
     def log_file(self) -> Path:
         """The daemon's log file."""
         return self.logs / "upstash-helper.log"

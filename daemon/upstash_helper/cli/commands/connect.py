@@ -12,7 +12,7 @@ from upstash_helper.cli.command import command
 from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
-from upstash_helper.cli.output import interactive, note, print_json
+from upstash_helper.cli.output import interactive, note, note_if_not_recorded, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.messages import ATTEMPTS, FAILURES
 from upstash_helper.protocol.wire import Connection
@@ -107,6 +107,7 @@ def disconnect(session: Session, *, yes: bool) -> None:
         print_json(result)
     else:
         click.echo(result.detail)
+    note_if_not_recorded(result)
 
 
 def _use_api_key(session: Session, email: str | None) -> Connection:

@@ -158,6 +158,7 @@ def stop_daemon(session: Session) -> bool:
     Raises:
         Failure: If it does not stop.
     """
+    from upstash_helper.cli.output import note_if_not_recorded
     from upstash_helper.client.errors import DaemonUnreachable
     from upstash_helper.protocol.errors import DiscoveryRefused, VersionMismatch
 
@@ -179,7 +180,7 @@ def stop_daemon(session: Session) -> bool:
         return restarted or not discovery.is_running(runtime)
 
     try:
-        discover(session).stop()
+        note_if_not_recorded(discover(session).stop())
     except DaemonUnreachable:
         # It may be exiting, or not serving yet.
         _terminate(waiting.pid if (waiting := discovery.read_waiting(runtime)) else None)
