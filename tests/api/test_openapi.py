@@ -68,6 +68,7 @@ def guard() -> Guard:
         apps=apps,
         peers=SystemPeers(),
         audit=RequestAudit(audit=audit, background=background),
+        asker_key=lambda *_: "",
         clock=clock,
     )
 

@@ -36,8 +36,8 @@ def decide(client: DaemonClient, decision: Decision) -> Notification | None:
                 client.approve(pairing, once=once)
             case Deny(pairing_id=pairing):
                 client.deny(pairing)
-            case Block(pairing_id=pairing):
-                client.block(pairing)
+            case Block(pairing_id=pairing, site=site):
+                client.block(pairing, scope="site" if site else "identity")
     except ApiProblem as error:
         if error.status in _NOT_PENDING:
             return Notification("The request is no longer pending", error.detail)

@@ -1,23 +1,26 @@
-"""The pairing queue: the access requests of the last minutes and the blocked identities, in sync with the ledger."""
+"""The pairing queue: the access requests of the last minutes and the blocks, in sync with the ledger."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
+import msgspec
+
+from upstash_helper.broker.apps.pairing_limits import HOUR
+from upstash_helper.broker.apps.pairing_limits import LIFETIME as LIFETIME  # noqa: PLC0414 - exported
+from upstash_helper.broker.ledger import Approved, Block, Pairing, Waiting
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
+    from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
+    from upstash_helper.broker.apps.sites import Sites
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import PairingRecords
     from upstash_helper.broker.ports import Clock
 
-LIFETIME: Final = 120.0
-"""Seconds for the user to decide, and then for the app to fetch its token."""
-
-# How long a pairing that has ended is kept, so that its app can read the result.
-_REMEMBERED_SECONDS: Final = 600.0
+# How long a pairing that has ended is kept: its app can read the result, and its prompt counts after a restart, too.
+_REMEMBERED_SECONDS: Final = HOUR
 
 
 class PairingQueue:
@@ -29,9 +32,16 @@ class PairingQueue:
     """
 
     def __init__(
-        self, *, records: PairingRecords, rate_limiter: PairingRateLimiter, events: EventBus, clock: Clock
+        self,
+        *,
+        records: PairingRecords,
+        sites: Sites,
+        rate_limiter: PairingRateLimiter,
+        events: EventBus,
+        clock: Clock,
     ) -> None:
         self._records = records
+        self._sites = sites
         self._rate_limiter = rate_limiter
         self._events = events
         self._clock = clock
@@ -52,14 +62,12 @@ class PairingQueue:
             return
         pairings, blocks = await self._records.load()
         now = self._clock.time()
-        for pairing in pairings:
+        for stored in pairings:
+            pairing = msgspec.structs.replace(stored, site=self._sites.of(stored.identity))
             self._by_id[pairing.id] = pairing
             self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
-            if isinstance(pairing.decision, Denied):
-                self._rate_limiter.record_denial(pairing.identity)
-            elif isinstance(pairing.decision, Approved | Delivered):
-                self._rate_limiter.clear_denials(pairing.identity)
-        self._blocks = {block.identity.key: block for block in blocks}
+            self._rate_limiter.restore(pairing)
+        self._blocks = {block.key: block for block in blocks}
         self._loaded = True
 
     def get(self, pairing_id: str) -> Pairing | None:
@@ -80,9 +88,11 @@ class PairingQueue:
         """Return whether there is a next step and time for it: to decide, or to fetch the token."""
         return isinstance(pairing.decision, Waiting | Approved) and not self.is_expired(pairing)
 
-    def open_of(self, key: str) -> tuple[Pairing, ...]:
-        """Return the open pairings of the identity with this key."""
-        return tuple(it for it in self._by_id.values() if it.identity.key == key and self.is_open(it))
+    def open_of(self, block: Block) -> tuple[Pairing, ...]:
+        """Return the open pairings that ``block`` applies to."""
+        return tuple(
+            it for it in self._by_id.values() if self.is_open(it) and block.applies_to(it.identity, site=it.site)
+        )
 
     @property
     def waiting(self) -> tuple[Pairing, ...]:
@@ -93,12 +103,6 @@ class PairingQueue:
     def has_open(self) -> bool:
         """Whether any pairing is open."""
         return any(self.is_open(pairing) for pairing in self._by_id.values())
-
-    @property
-    def remaining(self) -> dict[str, tuple[str, float]]:
-        """The waiting pairings by identity key: their IDs and the seconds until they expire."""
-        now = self._clock.monotonic()
-        return {pairing.identity.key: (pairing.id, self._deadlines[pairing.id] - now) for pairing in self.waiting}
 
     async def put(self, pairing: Pairing, *, lasts: float | None = None) -> None:
         """
@@ -140,11 +144,11 @@ class PairingQueue:
             del self._by_id[pairing_id]
             self._deadlines.pop(pairing_id, None)
 
-    # --- blocked identities -------------------------------------------------------------------------------------------
+    # --- blocks -------------------------------------------------------------------------------------------------------
 
-    def is_blocked(self, key: str) -> bool:
-        """Return whether the identity with this key is blocked."""
-        return key in self._blocks
+    def is_blocked(self, identity: Identity, *, site: str) -> bool:
+        """Return whether ``identity`` or its site is blocked."""
+        return any(block.applies_to(identity, site=site) for block in self._blocks.values())
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -153,14 +157,14 @@ class PairingQueue:
 
     async def block(self, block: Block) -> None:
         """
-        Block an identity.
+        Block an identity or a site.
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
             LedgerFull: Like LedgerUnavailable.
         """
         await self._records.block(block)
-        self._blocks[block.identity.key] = block
+        self._blocks[block.key] = block
 
     async def unblock(self, block: Block) -> None:
         """
@@ -171,4 +175,4 @@ class PairingQueue:
             LedgerFull: Like LedgerUnavailable.
         """
         await self._records.unblock(block.id)
-        self._blocks.pop(block.identity.key, None)
+        self._blocks.pop(block.key, None)

@@ -64,6 +64,10 @@ export interface BeginSession {
   ticket: string;
 }
 
+export interface Block {
+  scope?: "identity" | "site";
+}
+
 export interface BlockList {
   blocks: Array<Blocked>;
 }
@@ -71,6 +75,7 @@ export interface BlockList {
 export interface Blocked {
   id: string;
   identity: Identity;
+  site?: Site | null;
   blocked_at: string;
 }
 
@@ -251,6 +256,7 @@ export interface Pairing {
   reason: string;
   state: "approved" | "denied" | "expired" | "pending";
   all_databases_meaning: string | null;
+  site?: Site | null;
   created_at: string;
   expires_at: string;
 }
@@ -307,6 +313,12 @@ export interface RenameApp {
 export interface RequestedScope {
   scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
+}
+
+export interface Site {
+  kind: "domain" | "loopback" | "programs";
+  shown: string;
+  detail: string;
 }
 
 export interface StartedAttempt {
