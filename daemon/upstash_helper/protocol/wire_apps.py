@@ -15,7 +15,8 @@ from upstash_helper.protocol.literals import (
     Scope,
     SiteKind,
 )
-from upstash_helper.protocol.wire import RequestBody, ResponseBody, Sensitive
+from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, ResponseBody, Sensitive
+from upstash_helper.system.validation import ALLOWED
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
@@ -63,6 +64,14 @@ class PairingStatus(ResponseBody, frozen=True, kw_only=True):
     expires_at: Timestamp
 
 
+class Proof(ResponseBody, frozen=True, kw_only=True):
+    """Proves that the helper knows a token, before a client sends the token."""
+
+    proof: Annotated[
+        str | None, Meta(description="HMAC-SHA256 in hexadecimal; null if the token is unknown, expired, or revoked.")
+    ]
+
+
 class NewToken(Sensitive, frozen=True, kw_only=True):
     """An app's token. It is returned only once."""
 
@@ -88,7 +97,7 @@ class Site(ResponseBody, frozen=True, kw_only=True):
     detail: Annotated[str, Meta(description="What the block includes, for display.")]
 
 
-class Pairing(ResponseBody, frozen=True, kw_only=True):
+class Pairing(Recorded, frozen=True, kw_only=True):
     """A request for access, as shown to the user: the verified identity first, then the name the app gives itself."""
 
     id: str
@@ -130,7 +139,7 @@ class Block(RequestBody, frozen=True, kw_only=True):
     scope: Annotated[BlockScope, Meta(description="`site`: everything that the pairing's `site` names.")] = "identity"
 
 
-class Blocked(ResponseBody, frozen=True, kw_only=True):
+class Blocked(Recorded, frozen=True, kw_only=True):
     """A blocked identity or site, which cannot request access."""
 
     id: str
@@ -222,17 +231,19 @@ class AuditPage(ResponseBody, frozen=True, kw_only=True):
 # --- the dashboard ----------------------------------------------------------------------------------------------------
 
 
-class DashboardTicket(Sensitive, frozen=True, kw_only=True):
+class DashboardTicket(Sensitive, frozen=True, kw_only=True, omit_defaults=True):
     """A link that opens the dashboard with the owner's permissions. It works once."""
 
     url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
     expires_at: Timestamp
+    recorded: Annotated[bool, Meta(description="False if the audit entry could not be written yet.")] = True
+    notice: Annotated[str, Meta(description="With `recorded: false`: what to tell the user, in sentences.")] = ""
 
 
 class BeginSession(RequestBody, frozen=True, kw_only=True):
     """The ticket from a dashboard link, sent by the dashboard page."""
 
-    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})]
 
     def __repr__(self) -> str:
         return "BeginSession(…)"

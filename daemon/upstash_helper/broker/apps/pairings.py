@@ -17,9 +17,10 @@ from upstash_helper.broker.apps.display_text import MAX_NAME, MAX_REASON, clean
 from upstash_helper.broker.apps.pairing_limits import LIFETIME, Asker
 from upstash_helper.broker.apps.registry import caller_of, token_digest
 from upstash_helper.broker.apps.sites import PROGRAMS
-from upstash_helper.broker.identity import Caller, Identity, of_origin, ordered
+from upstash_helper.broker.identity import Identity, of_origin, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
@@ -141,10 +142,14 @@ class Pairings:
             if asker.group == "programs":  # those of pages were counted before their program was looked up
                 self._rate_limiter.count(asker)
             self._rate_limiter.check(asker)
-            caller = Caller(kind="app", id=f"pairing:{pairing.id}", name=pairing.name, identity=pairing.identity)
-            await self._audit.note(caller, "pairing.ask", pairing.id)
+            await self._audit.note_request(pairing.identity, pairing.name, pairing.id)
             await self._queue.put(pairing, lasts=LIFETIME)
             self._rate_limiter.shown(pairing, asker)
+            if self._queue.is_blocked(asker.identity, site=asker.site):
+                denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
+                self._queue.end(denied)
+                self._rate_limiter.denied(denied)
+                raise errors.AppBlocked
         self._background.start(self._notify(pairing))
 
     def _asker(self, identity: Identity) -> Asker:
@@ -210,30 +215,38 @@ class Pairings:
                 await self._queue.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
             except BaseException:
                 # This token is never delivered. The next attempt creates a new app.
-                await self._apps.revoke(app.id, reason="app")
+                self._apps.take_back(app)
                 raise
         return app, token
 
     async def withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
         """
-        Withdraw a request: its prompt disappears, and the app may request access again immediately, unless it withdraws
-        too often. Others have to wait for its place as if it had not been withdrawn. Has no effect on a request that
-        was denied or whose token was delivered.
+        Withdraw a request: its prompt disappears at once, and the app may request access again immediately, unless it
+        withdraws too often. Others have to wait for its place as if it had not been withdrawn. Has no effect on a
+        request that was denied or whose token was delivered. If the ledger cannot be written now, that is done later.
 
         Raises:
             PairingNotFound: Like ``find``.
-            LedgerUnavailable: The request stays pending then.
+            LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
         """
-        await self._background.finish(self._withdraw(pairing_id, secret, origin))
+        await self._queue.load()
+        pairing = self._own(pairing_id, secret, origin)
+        if self._queue.is_open(pairing):
+            self._queue.end(msgspec.structs.replace(pairing, decision=Withdrawn()))
+            self._rate_limiter.withdrawn(pairing)
+        await self._background.finish(self._queue.written())
 
-    async def _withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
+    async def digest_of(self, key_id: str) -> bytes | None:
+        """
+        Return the SHA-256 of the poll secret with this key ID (see ``protocol.proof``), or None.
+
+        Raises:
+            LedgerUnavailable: If the ledger cannot be read.
+        """
         async with self._queue.lock:
             await self._queue.load()
-            pairing = self._own(pairing_id, secret, origin)
-            if self._queue.is_open(pairing):
-                await self._queue.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
-                self._rate_limiter.withdrawn(pairing)
+            return next((it.digest for it in self._queue.all if proof.key_id(it.digest) == key_id), None)
 
     def is_expired(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""

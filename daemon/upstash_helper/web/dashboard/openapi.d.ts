@@ -32,6 +32,8 @@ export interface Approve {
 }
 
 export interface Attempt {
+  recorded?: boolean;
+  notice?: string;
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
@@ -73,6 +75,8 @@ export interface BlockList {
 }
 
 export interface Blocked {
+  recorded?: boolean;
+  notice?: string;
   id: string;
   identity: Identity;
   site?: Site | null;
@@ -139,6 +143,8 @@ export interface DaemonStatus {
   ledger?: LedgerStatus | null;
   tray?: TrayStatus | null;
   console_url?: string | null;
+  auth_url?: string | null;
+  api_url?: string | null;
   started_by?: "service" | "socket" | "user";
 }
 
@@ -150,6 +156,8 @@ export interface DashboardSession {
 export interface DashboardTicket {
   url: string;
   expires_at: string;
+  recorded?: boolean;
+  notice?: string;
 }
 
 export interface Database {
@@ -191,6 +199,8 @@ export interface DatabaseList {
 }
 
 export interface Disconnected {
+  recorded?: boolean;
+  notice?: string;
   api_key_name: string | null;
   detail: string;
 }
@@ -248,6 +258,8 @@ export interface NextStep {
 }
 
 export interface Pairing {
+  recorded?: boolean;
+  notice?: string;
   id: string;
   identity: Identity;
   claimed_name: string;
@@ -289,9 +301,19 @@ export interface Problem {
   detail: string;
   type?: string;
   errors?: Array<FieldError>;
+  error?: string;
   retry_after?: number;
   applied?: Array<string>;
   links?: Record<string, string>;
+}
+
+export interface Proof {
+  proof: string | null;
+}
+
+export interface Recorded {
+  recorded?: boolean;
+  notice?: string;
 }
 
 export interface Region {
@@ -322,6 +344,8 @@ export interface Site {
 }
 
 export interface StartedAttempt {
+  recorded?: boolean;
+  notice?: string;
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
@@ -341,6 +365,13 @@ export interface StartedPairing {
   user_code: string;
   expires_at: string;
   interval: number;
+}
+
+export interface Stopping {
+  recorded?: boolean;
+  notice?: string;
+  status: "ok";
+  service: "upstash-helper";
 }
 
 export interface TokenInfo {
