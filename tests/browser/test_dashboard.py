@@ -526,6 +526,7 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
     await world.ask("databases:read", origin=APP)
 
     await access_request(page, APP).get_by_role("button", name="Block").click()
+    await dialog(page, "Block this app?").get_by_label(f"Only {APP}").check()
     await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
     await expect(access_request(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
@@ -534,6 +535,24 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
     assert [] == (await world.get("/v1/blocks")).json["blocks"]
+
+
+async def test_t62_whole_site_is_blocked_unless_the_user_chooses_otherwise(world: World, page: Page) -> None:
+    """For a page of a domain. The list shows the site, and what is blocked on localhost is left to the user."""
+    await open_dashboard(world, page, "Apps")
+    await world.ask(origin=APP)
+
+    await access_request(page, APP).get_by_role("button", name="Block").click()
+    await expect(dialog(page, "Block this app?").get_by_label("Every page of example.com")).to_be_checked()
+    await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
+    await expect(page.get_by_role("button", name="Unblock every page of example.com")).to_be_visible()
+    refused = await world.ask(origin="https://other.example.com:8443")
+    local = "http://a.localhost:8000"
+    await world.ask(origin=local)
+    await access_request(page, local).get_by_role("button", name="Block").click()
+    await expect(dialog(page, "Block this app?").get_by_label(f"Only {local}")).to_be_checked()
+
+    assert (403, "app_blocked") == (refused.status, refused.code)
 
 
 async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: Page) -> None:

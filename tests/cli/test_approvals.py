@@ -320,6 +320,30 @@ async def test_blocked_app_cannot_request_until_unblocked(shell: Shell, running:
     assert "too_many_pairings" == again.code
 
 
+async def test_t62_block_of_a_site_names_what_it_covers(shell: Shell, running: DaemonProcess) -> None:
+    """
+    The question says what else is blocked, the list shows the site, and its name unblocks it.
+    """
+    SampleApp.requesting(running, origin="http://a.localhost:8000")
+    site = "every page on this computer"
+
+    asked = await at_terminal(
+        "approvals", "block", "--site", environment=running.environment, typed=("y\n",), asked=ASKED
+    )
+    refused = SampleApp(running, "http://localhost:5173").send(
+        "POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]}
+    )
+    listed = await shell("approvals", "blocked")
+    lifted = await shell("approvals", "unblock", site)
+
+    assert f"Ignore all future requests from {site}?" in asked.err
+    assert "pages that you run or develop here yourself" in " ".join(asked.err.split())
+    assert (403, "app_blocked") == (refused.status, refused.code)
+    assert site in listed.out
+    assert f"Unblocked {site}." in lifted.out
+    assert () == running.client.blocks()
+
+
 async def test_unknown_block_is_not_found(shell: Shell) -> None:
     """
     Removing an unknown block exits with 5, and the error shows how to list blocks.

@@ -34,10 +34,11 @@ from upstash_helper.broker.account.credential_cache import CredentialCache
 from upstash_helper.broker.account.sign_in import SignIn
 from upstash_helper.broker.apps.approvals import Approvals
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
 from upstash_helper.broker.apps.pairing_queue import PairingQueue
 from upstash_helper.broker.apps.pairings import Pairings
-from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
 from upstash_helper.broker.apps.registry import AppRegistry
+from upstash_helper.broker.apps.sites import Sites
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.databases.create import CreateDatabase
@@ -47,6 +48,7 @@ from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.idle import IdleCheck
 from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
+from upstash_helper.system.public_suffixes import ListedSuffixes
 
 if TYPE_CHECKING:
     import asyncio
@@ -214,6 +216,7 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
         apps=broker.apps,
         peers=machine.peers,
         audit=RequestAudit(audit=broker.audit, pending=broker.pending, background=broker.background),
+        asker_key=broker.pairings.asker_key,
         clock=machine.clock,
     )
 
@@ -265,14 +268,15 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
     apps = AppRegistry(
         records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
     )
-    rate_limiter = PairingRateLimiter(clock=clock)
+    rate_limiter, sites = PairingRateLimiter(clock=clock), Sites(suffixes=ListedSuffixes())
     queue = PairingQueue(
-        records=ledger.pairings, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
+        records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
     )
     pairings = Pairings(
         queue=queue,
         apps=apps,
         audit=audit,
+        sites=sites,
         rate_limiter=rate_limiter,
         notifier=TrayAwareNotifier(machine.notifier, trays),
         background=background,

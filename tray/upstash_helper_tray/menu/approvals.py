@@ -100,4 +100,9 @@ def _is_shown_in_full(pairing: Pairing) -> bool:
 
 def _block(pairing: Pairing) -> Menu:
     consequence = "This denies the request. The app cannot request access again until you unblock it in the dashboard."
-    return confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))
+    app = confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))
+    if pairing.site is None:
+        return app
+    site = f"Block {display_name(pairing.site.shown)}"
+    consequence = f"This blocks {pairing.site.shown} until you unblock it in the dashboard. {pairing.site.detail}"
+    return (*app, *confirmed(site, consequence, site, Block(pairing.id, site=True)))

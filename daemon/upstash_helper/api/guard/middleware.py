@@ -8,6 +8,7 @@ bridge page forwards on behalf of another page, and service workers that another
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -45,6 +46,12 @@ UPSTASH_PREFIX: Final = "/upstash/"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
+AskerKey = Callable[[str | None, str, bytes | None], str]
+"""
+Takes the origin, the pairing's ID, and the token of a request without access. Returns the key to count it under.
+"""
+
+
 class PolicyError(Exception):
     """
     A route has no policy, or changes state without an audit entry or without an order. The daemon does not start with
@@ -63,6 +70,7 @@ class Guard:
         apps: AppRegistry,
         peers: Peers,
         audit: RequestAudit,
+        asker_key: AskerKey,
         clock: Clock,
     ) -> None:
         self._address = address
@@ -70,6 +78,7 @@ class Guard:
         self._apps = apps
         self._peers = peers
         self._audit = audit
+        self._asker_key = asker_key
         self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
@@ -140,7 +149,7 @@ class Guard:
         policy = facts.policy
         if facts.preflight or policy is None:
             return preflight_response(facts.allowed_methods)
-        self._apply_rate_limit(facts, decision.caller)
+        self._apply_rate_limit(request, facts, decision.caller)
         if policy.body != "any":
             request[BODY] = await read_body(request) if facts.has_body else b""
             # The body may have taken seconds to arrive, and the caller's access may have been revoked meanwhile.
@@ -171,12 +180,13 @@ class Guard:
         token = token_of(facts.authorizations, basic=basic)
         return token is not None and self._callers.find(token) is None
 
-    def _apply_rate_limit(self, facts: RequestFacts, caller: Caller | None) -> None:
+    def _apply_rate_limit(self, request: web.Request, facts: RequestFacts, caller: Caller | None) -> None:
         """Limit the requests of each app, and of senders that request access. The owner and open routes are exempt."""
         if caller is not None and not caller.is_owner:
             key = caller.id
         elif facts.policy is not None and facts.policy.access == "pairing":
-            key = facts.origin or "native"
+            pairing_id = request.match_info.get("pairing_id", "")
+            key = self._asker_key(facts.origin, pairing_id, token_of(facts.authorizations))
         else:
             return
         wait = self._requests.take(key)

@@ -182,7 +182,7 @@ class AppRegistry:
 
     async def ready(self) -> None:
         """
-        Read the ledger, once per run. To be called before ``find`` and ``approved``.
+        Read the ledger, once per run. To be called before ``find``, ``approved``, and ``live``.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
@@ -218,6 +218,11 @@ class AppRegistry:
     def approved(self, origin: str) -> bool:
         """Return whether an app of ``origin`` has access."""
         return self._index.of_origin(origin)
+
+    @property
+    def live(self) -> tuple[App, ...]:
+        """The apps with access, the oldest first."""
+        return tuple(app for app in self._index if not self._index.is_expired(app))
 
     async def all(self) -> tuple[App, ...]:
         """

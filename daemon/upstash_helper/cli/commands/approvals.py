@@ -77,7 +77,7 @@ def _complete_block(ctx: click.Context, _parameter: click.Parameter, incomplete:
     from click.shell_completion import CompletionItem
 
     return [
-        CompletionItem(one.id, help=printable(stored_name(one.identity)))
+        CompletionItem(one.id, help=printable(_blocked_name(one)))
         for one in fetch_for_completion(ctx, lambda session: session.client.blocks())
         if one.id.startswith(incomplete)
     ]
@@ -227,22 +227,38 @@ def deny(session: Session, *, request: str | None) -> None:
     note_if_not_recorded(denied)
 
 
-@approvals.command("block")
+_BLOCK_EXAMPLES: Final = """
+# The page, extension, or program whose request is the only pending one
+upstash-helper approvals block
+
+# Also the other addresses of its site, such as every subdomain of example.com
+upstash-helper approvals block BCDF-GHJK --site
+"""
+
+
+@approvals.command("block", examples=_BLOCK_EXAMPLES)
 @request_argument
+@click.option(
+    "--site", is_flag=True, help="Block the whole site: the registered domain, all of localhost, or all programs."
+)
 @yes_option
 @pass_session
-def block(session: Session, *, request: str | None, yes: bool) -> None:
+def block(session: Session, *, request: str | None, site: bool, yes: bool) -> None:
     """
     Deny a request and all future requests from the same app.
 
-    The block applies to the web page, extension, or program, whatever name it gives itself.
+    The block applies to the web page, extension, or program, whatever name it gives itself. A page can have other
+    addresses: --site covers every subdomain and port of its registered domain. For a page on localhost, it covers every
+    page on this computer, and for a program, every program.
     """
     _require_request(request, yes=yes)
     pairing = _find(session, request)
-    confirm(f"Ignore all future requests from {_block_scope(pairing)}?", yes=yes)
+    if site and pairing.site is not None and not yes:
+        note(pairing.site.detail)
+    confirm(f"Ignore all future requests from {_block_scope(pairing, site=site)}?", yes=yes)
 
     with session.progress(_SAVING):
-        blocked = session.client.block(pairing.id)
+        blocked = session.client.block(pairing.id, scope="site" if site else "identity")
     _show(session, blocked, _blocked(session, blocked))
     note_if_not_recorded(blocked)
 
@@ -264,9 +280,14 @@ def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_data
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
 
 
-def _block_scope(pairing: Pairing) -> str:
-    """Return who a block applies to: for a program, every one with the same file, which is a script's interpreter."""
+def _block_scope(pairing: Pairing, *, site: bool) -> str:
+    """
+    Return who a block applies to, as the object of "from". For a program, that is every one with the same file, which
+    is a script's interpreter.
+    """
     identity = pairing.identity
+    if site and pairing.site is not None:
+        return printable(pairing.site.shown)
     if identity.kind != "native":
         return printable(identity.name)
     if identity.name:
@@ -309,8 +330,8 @@ def _ask_about(session: Session, pairing: Pairing) -> None:
 
     _present("", _described(pairing))
     answer = click.prompt(
-        "Approve? y: yes, n: no, b: block, l: later",
-        type=click.Choice(["y", "n", "b", "l"], case_sensitive=False),
+        _question(pairing),
+        type=click.Choice(["y", "n", "b", "s", "l"] if pairing.site else ["y", "n", "b", "l"], case_sensitive=False),
         default="n",
         show_choices=False,
         err=True,
@@ -320,6 +341,11 @@ def _ask_about(session: Session, pairing: Pairing) -> None:
     except ApiProblem as error:
         # It may have expired, or been decided in another terminal. That is no reason to stop watching.
         note(f"Error: {error.detail}")
+
+
+def _question(pairing: Pairing) -> str:
+    site = "" if pairing.site is None else f", s: block {printable(pairing.site.shown)}"
+    return f"Approve? y: yes, n: no, b: block{site}, l: later"
 
 
 def _decide(session: Session, pairing: Pairing, answer: str) -> None:
@@ -332,8 +358,8 @@ def _decide(session: Session, pairing: Pairing, answer: str) -> None:
             denied = client.deny(pairing.id)
             _show(session, denied, _denied(denied))
             note_if_not_recorded(denied)
-        case "b":
-            blocked = client.block(pairing.id)
+        case "b" | "s":
+            blocked = client.block(pairing.id, scope="site" if answer == "s" else "identity")
             _show(session, blocked, _blocked(session, blocked))
             note_if_not_recorded(blocked)
         case _:
@@ -346,7 +372,7 @@ def _decide(session: Session, pairing: Pairing, answer: str) -> None:
 @approvals.command("blocked")
 @pass_session
 def blocked(session: Session) -> None:
-    """List blocked web pages, extensions, and programs."""
+    """List blocked web pages, extensions, programs, and sites."""
     from upstash_helper.protocol.wire_apps import BlockList
 
     with session.progress("Reading"):
@@ -355,7 +381,7 @@ def blocked(session: Session) -> None:
     if session.json:
         print_json(BlockList(blocks=found))
     elif found:
-        rows = [(stored_name(one.identity), one.id, local_time(one.blocked_at)) for one in found]
+        rows = [(_blocked_name(one), one.id, local_time(one.blocked_at)) for one in found]
         click.echo(table(rows, header=("WHO", "ID", "SINCE")))
     else:
         note("Nothing is blocked.")
@@ -368,24 +394,25 @@ def unblock(session: Session, *, block: str) -> None:
     """
     Remove a block.
 
-    Refer to a block by its ID, by at least the first four characters of its ID, or by the blocked identity.
+    Refer to a block by its ID, by at least the first four characters of its ID, or by the blocked identity or site as
+    it is listed.
     `approvals blocked` lists them.
     """
     found = _find_block(session, block)
 
     with session.progress(_SAVING):
         session.client.unblock(found.id)
-    name = stored_name(found.identity)
+    name = _blocked_name(found)
     _show(
         session,
-        Unblocked(unblocked=True, id=found.id, identity=name),
+        Unblocked(unblocked=True, id=found.id, identity=stored_name(found.identity)),
         f"Unblocked {printable(name)}. It can request access again.",
     )
 
 
 def _find_block(session: Session, text: str) -> Blocked:
     known = session.client.blocks()
-    found = [one for one in known if stored_name(one.identity) == text] or match_id(known, text)
+    found = [one for one in known if _blocked_name(one) == text] or match_id(known, text)
     see = session.command("approvals", "blocked")
     if not found:
         message = f"No block has the ID or identity {text!r}. List blocks with: {see}"
@@ -417,7 +444,11 @@ def _denied(pairing: Pairing) -> str:
 
 def _blocked(session: Session, block: Blocked) -> str:
     unblock = session.command("approvals", "unblock", block.id)
-    return f"Blocked: {printable(stored_name(block.identity))}. To undo: {unblock}"
+    return f"Blocked: {printable(_blocked_name(block))}. To undo: {unblock}"
+
+
+def _blocked_name(block: Blocked) -> str:
+    return stored_name(block.identity) if block.site is None else block.site.shown
 
 
 def _summary(pairing: Pairing) -> str:
