@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.broker.apps.display_text import MAX_NAME, clean
+from upstash_helper.broker.apps.exchanges import Exchanges
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
 from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App
@@ -134,6 +135,8 @@ class AppRegistry:
         self._background = background
         self._clock = clock
         self._index = AppIndex(clock=clock)
+        self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
+        """What the apps have open at Upstash. It ends with their access."""
         self._saved_uses: dict[str, float] = {}
         # Revoked apps that could not be removed from the ledger yet.
         self._not_removed: dict[str, App] = {}
@@ -219,6 +222,7 @@ class AppRegistry:
             last_used_at=now,
             expires_at=now + ONCE_SECONDS if grant.once else None,
         )
+        self._events.begin(app.id)
         await self._save(app)
         if grant.once:
             self._expire_after(app.id, ONCE_SECONDS)
@@ -261,7 +265,8 @@ class AppRegistry:
 
     async def revoke(self, app_id: str, *, reason: RevokeReason) -> App:
         """
-        Revoke an app's access: its token stops working and its event streams end. Work that it started is finished.
+        Revoke an app's access: its token stops working, and its event streams and passed-through requests end. Work of
+        the daemon that it started is finished.
 
         Raises:
             AppNotFound: If there is none with this ID.
@@ -348,6 +353,7 @@ class AppRegistry:
             self._saved_uses.pop(app.id, None)
             self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
             self._events.end(app.id)
+            self.exchanges.end(app.id)
         await self._records.remove(app.id)
         del self._not_removed[app.id]
 
