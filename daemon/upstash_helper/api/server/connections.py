@@ -101,6 +101,7 @@ class Standing(enum.IntEnum):
     UNKNOWN = 0
     """It has sent no valid token so far."""
     APP = 1
+    """Its last request had an app's token, or was for the proof that precedes sending a token."""
     OWNER = 2
 
 
@@ -346,6 +347,11 @@ class Connection(web.RequestHandler):
         self.force_close()
         if transport is not None:
             transport.abort()
+
+    def names_token(self) -> None:
+        """Record that its client knows a valid token's key ID, and will most likely send that token next."""
+        if self.standing is Standing.UNKNOWN:
+            self.standing = Standing.APP
 
     def begin_for(self, caller: Caller) -> bool:
         """
