@@ -24,6 +24,9 @@ each has been authenticated. If more arrived meanwhile than there are places, th
 closed for others.
 """
 
+REFUSED_SECONDS: Final = 1.0
+"""How long a connection of another user that gets no place is kept, unread."""
+
 Address = tuple[str, int]
 
 
@@ -44,17 +47,16 @@ class Arrival(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         self.other_user = bool(local and remote) and self._arrivals.is_other_user(local[:2], remote[:2])
-        if not self._arrivals.add(self):
+        if self._arrivals.add(self):
+            self.close_in(self._arrivals.idle_seconds)
+        else:
             self.transport.abort()
-            return
-        self._expiry = asyncio.get_running_loop().call_later(self._arrivals.idle_seconds, self.close)
 
     def data_received(self, data: bytes) -> None:
         """Wait for a place."""
         self.data += data
         if self.transport is not None:
             self.transport.pause_reading()
-        self.stop_timer()
         self._arrivals.has_sent(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -66,6 +68,11 @@ class Arrival(asyncio.Protocol):
         """Let it wait as long as necessary."""
         if self._expiry is not None:
             self._expiry.cancel()
+
+    def close_in(self, seconds: float) -> None:
+        """Close the connection unless it gets a place before."""
+        self.stop_timer()
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,7 +99,7 @@ class Arrivals:
             changed: Called when the number of arrivals has changed.
             is_other_user: Returns whether a connection with these local and remote addresses is another user's.
             limit: How many there may be. A new one takes the place of the one that has been silent longest.
-            others: Returns whether there may be another connection of other users.
+            others: Returns whether another connection of other users may have a place.
             idle_seconds: How long one may be silent.
         """
         self.is_other_user: Final = is_other_user
@@ -109,13 +116,11 @@ class Arrivals:
 
     @property
     def other_users(self) -> int:
-        """The number of those of other users."""
-        return sum(each.other_user for each in (*self._silent, *self._waiting))
+        """The number of those of other users that wait for a place."""
+        return sum(each.other_user for each in self._waiting)
 
     def add(self, arrival: Arrival) -> bool:
         """Add a new one. Return False if it has to be closed."""
-        if arrival.other_user and not self._others():
-            return False
         if len(self) >= self._limit:
             oldest = next(iter(self._silent), None)
             if oldest is None:
@@ -130,6 +135,11 @@ class Arrivals:
         """Queue one that has sent its first bytes."""
         if arrival not in self._silent:
             return
+        if arrival.other_user and not self._others():
+            # A program that opens another one for each that is closed is thereby slowed down.
+            arrival.close_in(REFUSED_SECONDS)
+            return
+        arrival.stop_timer()
         del self._silent[arrival]
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._begin_some)

@@ -61,10 +61,10 @@ class Limits:
     connections can be closed for one of the owner's.
     """
     requests_per_app: int = 16
-    silent: int = 256
+    silent: int = 640
     """How many connections that have not sent anything may be open besides. They hold no place."""
     other_users: int = 4
-    """How many connections of other users may be open at the same time: enough to send each a refusal."""
+    """How many places connections of other users may have: enough to send each a refusal."""
     idle_seconds: float = 15.0
     """
     From the opening of a connection to its first byte, and from there, or from its last response, to the end of the
