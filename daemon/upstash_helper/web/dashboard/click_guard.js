@@ -31,7 +31,7 @@ const ELSEWHERE = { control: null, time: Number.NEGATIVE_INFINITY, isKey: true }
  * Guards the controls in an element: the element itself, or everything in it. A control with `data-unguarded` is left
  * alone, such as one that only cancels.
  *
- * While clicks do not count, buttons look disabled and say why to screen readers, but keep the focus.
+ * While clicks do not count, controls look disabled and say why to screen readers, but keep the focus.
  */
 export class ClickGuard {
   #region;
@@ -104,7 +104,6 @@ export class ClickGuard {
   /** @param {boolean} isLive */
   #mark(isLive) {
     for (const control of this.#controls()) {
-      if (!(control instanceof HTMLButtonElement)) continue;
       if (isLive) {
         control.removeAttribute("aria-disabled");
         control.removeAttribute("aria-describedby");
