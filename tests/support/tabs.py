@@ -85,7 +85,7 @@ class Tab:
 
     async def evaluate(self, expression: str) -> Any:
         """Return the value of an expression in the page; None while there is no page."""
-        answer = await self.send("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = await self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return answer["result"].get("value")
 
     async def until(self, expression: str) -> Any:

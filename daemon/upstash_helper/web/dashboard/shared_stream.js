@@ -156,8 +156,9 @@ export class SharedStream {
     if (this.#shown && !this.#shown.signal.aborted) this.#channel?.postMessage(message);
   }
 
-  /** @param {Message} message */
+  /** @param {Message | null} message From a tab, or from any other page of this origin. */
   #received(message) {
+    if (!message) return;
     if (this.#stream) this.#asked(message);
     else if (message.type === "changed") this.#collect(message.kind);
     else if (message.type === "state") {
