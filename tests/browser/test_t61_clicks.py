@@ -31,9 +31,10 @@ SOON = 0.6
 """Seconds within which a click follows a change: well within the delay."""
 
 TWO_FRAMES = "() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))"
-HAS_NO_FOCUS = """() => new Promise((done) => {
+HAS_NO_FOCUS = """() => new Promise((done, fail) => {
   const look = () => document.hasFocus() ? setTimeout(look, 5) : done();
   look();
+  setTimeout(() => fail(new Error('The page still has the focus.')), 10_000);
 })"""
 ALLOW = '[data-action="allow"]'
 CAN_ALLOW = f"document.querySelector('{ALLOW}')?.getAttribute('aria-disabled') === null"
@@ -396,6 +397,7 @@ async def test_t61_window_that_gets_the_focus(world: World, page: Page) -> None:
         devtools = await page.context.new_cdp_session(it)
         await devtools.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
     allow = access_request(page, APP).get_by_role("button", name="Allow")
+    await page.bring_to_front()
     await settled(allow)
     await other.bring_to_front()
     await page.evaluate(HAS_NO_FOCUS)

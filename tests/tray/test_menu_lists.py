@@ -92,8 +92,11 @@ def test_single_access_request_is_near_the_top() -> None:
             (• Delete databases with all that is in them)
             ---
             Deny
-            Allow
-            Allow for one hour only
+            Allow >
+                (https://app.example.com will be able to:)
+                (• Delete databases with all that is in them)
+                Allow https://app.example.com
+                Allow for one hour only
             Choose permissions…
             ---
             Block >
