@@ -109,18 +109,16 @@ async def test_approve_shows_the_request_and_asks(running: DaemonProcess, typed:
     """
     On a terminal the user sees the identity and the scopes before deciding; anything but yes declines.
     """
-    app = SampleApp.requesting(running, "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:write", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", environment=running.environment, typed=(typed,), asked=ASKED)
 
     assert code == ran.code, ran.err
-    assert (
-        ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Delete databases") < ran.err.index("Approve?")
-    )
+    assert ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Create, rename") < ran.err.index("Approve?")
     assert state == app.state
 
 
-async def test_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
+async def test_t61_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
     """
     A yes typed before the question was shown does not answer it.
     """
@@ -162,7 +160,7 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
 
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
-        environment=running.environment, typed=("y\n",), asked=ASKED,
+        environment=running.environment, typed=("y\n", f"{app.code}\n"),
     )  # fmt: skip
 
     shown = ran.err.partition("You grant only:")[2]
