@@ -24,6 +24,7 @@ PAGE = "https://app.example.com"
 OTHER = "https://other.example"
 ASKED = b"[y/N]: "
 WATCHED = b"[n]: "
+CODE = b"Type the code that the app shows: "
 
 
 async def test_list_starts_with_the_verified_identity(shell: Shell, running: DaemonProcess) -> None:
@@ -161,6 +162,7 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
         environment=running.environment, typed=("y\n", f"{app.code}\n"),
+        asked=(ASKED, CODE),
     )  # fmt: skip
 
     shown = ran.err.partition("You grant only:")[2]

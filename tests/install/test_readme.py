@@ -27,6 +27,8 @@ from tests.support.user_systemd import UserSystemd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.terminals import Answers
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="platform: the README's commands are for a POSIX shell"),
@@ -125,7 +127,8 @@ def start_sandbox(session: UserSystemd, folder: Path) -> str:
 
 def code_in(printed: str) -> str:
     """Return the code of the access request that is printed."""
-    return re.findall(r"Code:\s+([A-Z]{4}-[A-Z]{4})", printed)[-1]
+    found: list[str] = re.findall(r"Code:\s+([A-Z]{4}-[A-Z]{4})", printed)
+    return found[-1]
 
 
 def test_every_command_block_can_be_pasted_unchanged_in_order(home: Path, tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_every_command_block_can_be_pasted_unchanged_in_order(home: Path, tmp_pa
     wheels = tmp_path / "wheels"
     Pip.made(tmp_path / "pip").download(wheels)
     checkout = copy_of_checkout(tmp_path / "checkout")
-    answers = {
+    answers: dict[str, Answers] = {
         "upstash-helper approvals approve": {"[y/N]": "y", "Type the code": code_in},
     }
 

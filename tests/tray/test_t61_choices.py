@@ -79,6 +79,8 @@ def test_t61_choice_right_after_a_change_decides_nothing(running: DaemonProcess,
             case "menu opens":
                 assert screen.opened is not None
                 screen.opened()
+            case _:
+                pass
         assert screen.chosen is not None
         screen.chosen(Approve(app.id))
         until(lambda: [title for title, _ in screen.notified if title == TOO_EARLY])
