@@ -295,7 +295,7 @@ async def test_t61_mouse_that_comes_from_nowhere_decides_nothing(world: World, p
 
 
 async def test_t61_waiting_button_says_why(world: World, page: Page) -> None:
-    """A button that does not work yet keeps the focus, and tells screen readers why it does not work."""
+    """A button that does not work yet keeps the focus, and screen readers read why it does not work."""
     await world.ask("databases:read", origin=APP)
     await page.goto(await dashboard_link(world))
     deny = access_request(page, APP).get_by_role("button", name="Deny")

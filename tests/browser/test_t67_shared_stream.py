@@ -85,7 +85,7 @@ async def test_t67_hidden_dashboards_have_no_stream(world: World, tmp_path: Path
     assert [False] * 3 == seen_while_hidden
 
 
-async def test_t67_tabs_tell_each_other_no_data(world: World, tmp_path: Path) -> None:
+async def test_t67_tabs_exchange_no_data(world: World, tmp_path: Path) -> None:
     """
     Another page in the origin hears only what kind of thing has changed, and what it says cannot put anything on the
     dashboard: each dashboard loads its data with its own session.

@@ -31,7 +31,7 @@ TOO_EARLY = "Your choice did not count"
 
 @pytest.mark.parametrize("action", [Approve("p"), Deny("p"), Block("p"), Revoke("a", "A"), Disconnect(), StopDaemon()])
 def test_t61_choice_that_matters_has_to_wait(action: Action) -> None:
-    """Until the menu has stayed as it is for 0.9 s, it is refused; each change starts that anew."""
+    """Until the menu has stayed as it is for 0.9 s, it is refused; each change starts that again."""
     clock = FakeClock()
     guard = ChoiceGuard(clock=clock.monotonic)
 

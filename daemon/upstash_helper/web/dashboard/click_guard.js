@@ -228,7 +228,7 @@ export class ClickGuard {
   }
 }
 
-/** Return the control that a click on `target` is for. A label stands for what it contains. @param {EventTarget | null} target */
+/** Return the control that a click on `target` is for. A label acts for what it contains. @param {EventTarget | null} target */
 function controlOf(target) {
   if (!(target instanceof Element)) return null;
   return target.closest("label") ?? target.closest(CONTROLS);

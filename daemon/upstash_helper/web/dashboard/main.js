@@ -99,7 +99,7 @@ class Dashboard {
     }
   }
 
-  /** Load what has changed: another tab has the event stream, and tells only the kind of the event. @param {string} kind */
+  /** Load what has changed: another tab has the event stream, and sends only the kind of the event. @param {string} kind */
   #changed(kind) {
     switch (kind) {
       case "connection":
