@@ -541,16 +541,10 @@ async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: P
 @pytest.mark.parametrize("program", ["", "/usr/bin/firefox"])
 async def test_program_that_sent_the_request_is_shown(world: World, page: Page, program: str) -> None:
     """A page's request names the program that sent it, or says that it is unknown."""
-
-    async def with_program(route: Route) -> None:
-        response = await route.fetch()
-        found = await response.json()
-        for it in found["pairings"]:
-            it["identity"] |= {"program": program, "pid": 77 if program else None}
-        await route.fulfill(response=response, json=found)
-
-    await page.route("**/v1/pairings", with_program)
     await world.ask("databases:read", origin=APP)
+    found = (await world.get("/v1/pairings")).json
+    found["pairings"][0]["identity"] |= {"program": program, "pid": 77 if program else None}
+    await page.route("**/v1/pairings", lambda route: route.fulfill(json=found))
     await page.goto(await dashboard_link(world))
     card = access_request(page, APP)
 

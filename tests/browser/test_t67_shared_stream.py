@@ -92,7 +92,7 @@ async def test_t67_tabs_exchange_no_data(world: World, tmp_path: Path) -> None:
     """
     async with Chromium.running(tmp_path / "profile") as browser:
         leader, follower = [tab async for tab in windows(world, browser, 2)]
-        stranger = await browser.open(f"http://localhost:{world.settings.port}/", in_window=True)
+        stranger = await browser.open((await dashboard_link(world)).partition("#")[0], in_window=True)
         await stranger.until("document.querySelector('h1') !== null")
         await stranger.evaluate(
             "window.heard = []; window.channel = new BroadcastChannel('upstash-helper.events');"
