@@ -456,3 +456,21 @@ def of_attempt(state: AttemptState, reason: str | None = None) -> Message:
     """Return the message for an attempt; ``reason`` is why it failed, if it did. Unknown reasons get a general one."""
     known = FAILURES.get(reason) if state == "failed" and reason else None  # type: ignore[call-overload]
     return known or ATTEMPTS[state]
+
+
+# --- changes that are not written yet ---------------------------------------------------------------------------------
+
+NO_ANSWER_FROM_DISK: Final = "The disk does not respond."
+
+
+def not_recorded(problem: str, *, survives_restart: bool) -> str:
+    """
+    Return what to tell the user about a change that has taken effect and is not written yet.
+
+    Args:
+        problem: Why, in sentences.
+        survives_restart: Whether the change is still in effect if the helper is restarted before it is written.
+    """
+    problem = problem.replace(", then try again.", ".")
+    until = "" if survives_restart else " Until then, a restart of the helper undoes it."
+    return f"This is done, but it could not be saved yet. {problem} The helper saves it as soon as it can.{until}"

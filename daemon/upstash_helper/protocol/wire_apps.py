@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from upstash_helper.protocol.literals import CallerKind, IdentityKind, PairingState, RevokeReason, Scope
-from upstash_helper.protocol.wire import RequestBody, ResponseBody, Sensitive
+from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, ResponseBody, Sensitive
+from upstash_helper.system.validation import ALLOWED
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
@@ -83,7 +84,7 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
     ]
 
 
-class Pairing(ResponseBody, frozen=True, kw_only=True):
+class Pairing(Recorded, frozen=True, kw_only=True):
     """A request for access, as shown to the user: the verified identity first, then the name the app gives itself."""
 
     id: str
@@ -118,7 +119,7 @@ class Approve(RequestBody, frozen=True, kw_only=True):
     once: Annotated[bool, Meta(description="Allow access for one hour only.")] = False
 
 
-class Blocked(ResponseBody, frozen=True, kw_only=True):
+class Blocked(Recorded, frozen=True, kw_only=True):
     """A blocked identity, which cannot request access."""
 
     id: str
@@ -209,17 +210,19 @@ class AuditPage(ResponseBody, frozen=True, kw_only=True):
 # --- the dashboard ----------------------------------------------------------------------------------------------------
 
 
-class DashboardTicket(Sensitive, frozen=True, kw_only=True):
+class DashboardTicket(Sensitive, frozen=True, kw_only=True, omit_defaults=True):
     """A link that opens the dashboard with the owner's permissions. It works once."""
 
     url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
     expires_at: Timestamp
+    recorded: Annotated[bool, Meta(description="False if the audit entry could not be written yet.")] = True
+    notice: Annotated[str, Meta(description="With `recorded: false`: what to tell the user, in sentences.")] = ""
 
 
 class BeginSession(RequestBody, frozen=True, kw_only=True):
     """The ticket from a dashboard link, sent by the dashboard page."""
 
-    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})]
 
     def __repr__(self) -> str:
         return "BeginSession(…)"

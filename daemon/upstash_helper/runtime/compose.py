@@ -7,7 +7,7 @@ What belongs to the machine is passed in as ``Machine``, so that tests can compo
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
@@ -45,6 +45,7 @@ from upstash_helper.broker.databases.operations import Databases, ReadCredential
 from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.idle import IdleCheck
+from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
 
 if TYPE_CHECKING:
@@ -56,7 +57,15 @@ if TYPE_CHECKING:
     from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.ledger import Ledger
-    from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
+    from upstash_helper.broker.ports import (
+        Browser,
+        CallbackAddress,
+        Clock,
+        CredentialStore,
+        Notifier,
+        Peers,
+        Tombstones,
+    )
     from upstash_helper.protocol import literals, wire
     from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import HttpClient
@@ -77,6 +86,7 @@ class Machine:
     callback: CallbackAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: literals.StartedBy = "user"
+    tombstones: Tombstones = field(default_factory=NoTombstones)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +129,7 @@ class Broker:
     pairings: Pairings
     approvals: Approvals
     audit: Audit
+    pending: PendingWrites
     trays: Trays
     sessions: DashboardSessions
     idle_check: IdleCheck
@@ -181,6 +192,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         await broker.background.drain(DRAIN_SECONDS)
         await http.close()
         await apps_http.close()
+        await broker.pending.close()
         await broker.apps.save_last_uses()
         await machine.ledger.close()
 
@@ -204,7 +216,7 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
         callers=callers,
         apps=broker.apps,
         peers=machine.peers,
-        audit=RequestAudit(audit=broker.audit, background=broker.background),
+        audit=RequestAudit(audit=broker.audit, pending=broker.pending, background=broker.background),
         clock=machine.clock,
     )
 
@@ -226,7 +238,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         )
     )
 
-    credentials = CredentialCache(store=machine.store, clock=clock)
+    credentials = CredentialCache(store=machine.store, clock=clock, tombstones=machine.tombstones)
     keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
     sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
     connection = Connection(
@@ -251,10 +263,15 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         clock=clock,
     )
 
-    audit = Audit(records=ledger.audit, clock=clock)
-    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
+    pending = PendingWrites(ledger=ledger, tombstones=machine.tombstones, background=background, clock=clock)
+    audit = Audit(records=ledger.audit, pending=pending, clock=clock)
+    apps = AppRegistry(
+        records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
+    )
     rate_limiter = PairingRateLimiter(clock=clock)
-    queue = PairingQueue(records=ledger.pairings, rate_limiter=rate_limiter, events=events, clock=clock)
+    queue = PairingQueue(
+        records=ledger.pairings, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
+    )
     pairings = Pairings(
         queue=queue,
         apps=apps,
@@ -281,10 +298,16 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
         audit=audit,
+        pending=pending,
         trays=trays,
         sessions=sessions,
         idle_check=IdleCheck(
-            flow=connection.flow, queue=queue, sessions=sessions, credentials=credentials, background=background
+            flow=connection.flow,
+            queue=queue,
+            sessions=sessions,
+            credentials=credentials,
+            background=background,
+            pending=pending,
         ),
     )
 
@@ -305,6 +328,8 @@ def _daemon_resource(
         started_at=machine.clock.time(),
         log_file=str(profile.folders.log_file),
         console_url=profile.settings.console_url,
+        auth_url=profile.settings.auth_url,
+        api_url=profile.settings.api_url,
         started_by=machine.started_by,
     )
     return DaemonResource(

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol import wire
+from upstash_helper.system import own_daemons
 from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
@@ -278,6 +279,9 @@ def _explain(port: int, error: OSError) -> str:
             f"start'. To release the port: systemctl --user stop upstash-helper.socket"
         )
     in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_privileges(error)
+    own = own_daemons.explain([port]) if in_use else None
+    if own is not None:
+        return f"{reason} {own} Stop it first, or use the same profile and folders."
     advice = " Stop that program, or choose another port" if in_use else " Choose another port"
     return (
         f"{reason}{advice} with the setting 'port', UPSTASH_HELPER_PORT, or --port. Sign-ins then end at "

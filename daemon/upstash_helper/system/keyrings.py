@@ -77,6 +77,10 @@ class KeyringUnavailable(KeyringError):
     """There is no trusted keyring, or it does not work."""
 
 
+class NoKeyringYet(KeyringUnavailable):
+    """The Secret Service runs, and has no default collection: the user has not created a keyring."""
+
+
 class NotDeleted(KeyringUnavailable):
     """The entry could not be deleted."""
 
@@ -180,6 +184,8 @@ class KeyringEntry:
         self._monotonic = monotonic
         self._backend: KeyringBackend | None = None
         self._no_prompt_until = monotonic()
+        self.creating = False
+        """Whether the user is being asked for the password of a new keyring. May be read from any thread."""
         self.kind = trusted.get(native()[0], "keyring")
         """The name of the keyring that was used last. May be read from any thread."""
 
@@ -269,8 +275,14 @@ class KeyringEntry:
         state = collection_state(collection)
         if state == "locked":
             self._unlock(collection, insist=insist)
-        if state == "absent" and insist and not _create_collection():
-            raise no_keyring_yet(self.kind)
+        if state == "absent" and insist:
+            self.creating = True
+            try:
+                created = _create_collection()
+            finally:
+                self.creating = False
+            if not created:
+                raise no_keyring_yet(self.kind)
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
@@ -335,16 +347,28 @@ def locked(kind: str) -> KeyringLocked:
     )
 
 
-def no_keyring_yet(kind: str) -> KeyringUnavailable:
+def no_keyring_yet(kind: str) -> NoKeyringYet:
     """Return the error for a user who has no keyring, and did not create one when prompted."""
-    return KeyringUnavailable(
+    return NoKeyringYet(
         f"There is no keyring ({kind}) yet, and creating one requires a password that you enter on the desktop. Create"
         " one with your desktop's password manager."
     )
 
 
-def no_answer(kind: str, seconds: float) -> KeyringLocked:
-    """Return the error for a call that exceeded its deadline of ``seconds``."""
+def no_answer(kind: str, seconds: float, *, creating: bool = False) -> KeyringError:
+    """
+    Return the error for a call that exceeded its deadline of ``seconds``.
+
+    Args:
+        kind: The keyring's name.
+        seconds: The deadline.
+        creating: Whether it was waiting for the password of a new keyring, which is then not locked.
+    """
+    if creating:
+        return NoKeyringYet(
+            f"There is no keyring ({kind}) yet. A window on the desktop asks for the password of a new one: enter one,"
+            " then try again."
+        )
     return KeyringLocked(
         f"The keyring ({kind}) did not respond within {seconds:g} seconds. It may be waiting for you: unlock it in its"
         " password window, then try again."

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper import __version__
+from upstash_helper.system.proxies import UnsupportedProxy, find_proxy
 from upstash_helper.upstream.circuit_breaker import CircuitBreaker
 from upstash_helper.upstream.connector import PROGRESS, Progress, TrackedConnector
 from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed, transport_failure
@@ -240,16 +241,19 @@ def is_loopback(url: URL) -> bool:
 
 
 def proxy_for(url: URL) -> URL | None:
-    """Return the system's proxy for ``url``, from the environment or the settings of Windows or macOS."""
-    from urllib.request import getproxies, proxy_bypass
+    """
+    Return the system's proxy for ``url``, from the environment or the settings of Windows or macOS.
 
-    host = url.host or ""
-    if is_loopback(url) or proxy_bypass(host):
+    Raises:
+        TransportFailed: If it is not an HTTP proxy.
+    """
+    if is_loopback(url):
         return None
-    proxy = getproxies().get(url.scheme)
-    if not proxy:
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        proxy = find_proxy(url.scheme, url.host or "")
+    except UnsupportedProxy as error:
+        raise TransportFailed("network", "connecting", str(error)) from None
+    return None if proxy is None else URL(proxy)
 
 
 @dataclass(slots=True)

@@ -39,11 +39,17 @@ logger = logging.getLogger(__name__)
 REQUESTS_PER_MINUTE: Final = 300
 REQUESTS_AT_ONCE: Final = 60
 
+UPSTASH_PREFIX: Final = "/upstash/"
+"""The path below which requests are passed through to Upstash."""
+
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class PolicyError(Exception):
-    """A route has no policy, or changes state without an audit entry. The daemon does not start with such a route."""
+    """
+    A route has no policy, or changes state without an audit entry or without an order. The daemon does not start with
+    such a route.
+    """
 
 
 class Guard:
@@ -76,14 +82,19 @@ class Guard:
         Check the routes of ``app``.
 
         Raises:
-            PolicyError: If a route has no policy, or changes state without an audit entry.
+            PolicyError: If a route has no policy, or changes state without an audit entry or an order.
         """
         for route in app.router.routes():
             policy = self._policies.get(route)
             if policy is None:
                 raise PolicyError(f"{route.method} {route.resource} has no policy")
-            if route.method not in _SAFE_METHODS and policy.access in ("token", "owner") and policy.audit is None:
+            if route.method in _SAFE_METHODS or policy.access not in ("token", "owner", "pairing"):
+                continue
+            if policy.access != "pairing" and policy.audit is None:
                 raise PolicyError(f"{route.method} {route.resource} changes state without an audit entry")
+            if policy.order is None:
+                message = f"{route.method} {route.resource} does not declare whether it acts or records first"
+                raise PolicyError(message)
 
     @property
     def middleware(self) -> Middleware:
@@ -91,6 +102,12 @@ class Guard:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            response = await answered(request, handler)
+            if request.raw_path.startswith(UPSTASH_PREFIX):
+                problems.for_upstash_clients(response)
+            return response
+
+        async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 return await self._handle(request, handler)
             except (HelperError, problems.BodyInvalid, web.HTTPException, BodyError) as error:
@@ -172,10 +189,7 @@ class Guard:
         if denied.misused is not None and denied.misused.is_owner:
             logger.warning("owner_token_misused")
         elif denied.misused is not None:
-            try:
-                await self._apps.misused(denied.misused.id, where=facts.origin or "no origin")
-            except HelperError as error:
-                logger.warning("misuse_not_recorded", extra={"app": denied.misused.id, "error": error.code})
+            await self._apps.misused(denied.misused.id, where=facts.origin or "no origin")
         response = problems.answer(
             denied.status, denied.code, denied.detail, links=dict(denied.links), headers=denied.headers
         )

@@ -10,10 +10,11 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, ORIGIN, RECORD_FIRST, TARGET, Policy, Route
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
 from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.protocol import wire_apps as wire
+from upstash_helper.protocol.wire import Recorded
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.approvals import Approvals
@@ -37,7 +38,8 @@ class PairingsResource:
         collection, item = "/v1/pairings", "/v1/pairings/{pairing_id}"
         return [
             Route(
-                method="POST", path=collection, handler=self.create, policy=Policy("pairing", body="json"),
+                method="POST", path=collection, handler=self.create,
+                policy=Policy("pairing", body="json", order=RECORD_FIRST),
                 operation_id="askPairing", summary="Request access for an app",
                 body=wire.PairingRequest, answers={202: wire.StartedPairing}, problems=(409, 429),
             ),
@@ -52,29 +54,31 @@ class PairingsResource:
                 answers={200: wire.PairingStatus}, problems=(404,),
             ),
             Route(
-                method="DELETE", path=item, handler=self.withdraw, policy=Policy("pairing"),
+                method="DELETE", path=item, handler=self.withdraw, policy=Policy("pairing", order=ACT_FIRST),
                 operation_id="withdrawPairing", summary="Withdraw the request, with its `poll_secret` as the token",
-                answers={204: None}, problems=(404,),
+                answers={204: None, 200: Recorded}, problems=(404,),
             ),
             Route(
-                method="POST", path=f"{item}/token", handler=self.token, policy=Policy("pairing"),
+                method="POST", path=f"{item}/token", handler=self.token, policy=Policy("pairing", order=RECORD_FIRST),
                 operation_id="fetchToken",
                 summary="Get the app's token, once, with the pairing's `poll_secret` as the token",
                 answers={200: wire.NewToken}, problems=(404, 409, 410),
             ),
             Route(
                 method="POST", path=f"{item}/approve", handler=self.approve,
-                policy=Policy("owner", body="json", audit="pairing.approve"),
+                policy=Policy("owner", body="json", audit="pairing.approve", order=RECORD_FIRST),
                 operation_id="approvePairing", summary="Approve the app, with all or some of the scopes it requests",
                 body=wire.Approve, answers={200: wire.Pairing}, problems=(404, 409, 410),
             ),
             Route(
-                method="POST", path=f"{item}/deny", handler=self.deny, policy=Policy("owner", audit="pairing.deny"),
+                method="POST", path=f"{item}/deny", handler=self.deny,
+                policy=Policy("owner", audit="pairing.deny", order=ACT_FIRST),
                 operation_id="denyPairing", summary="Deny the app's request",
                 answers={200: wire.Pairing}, problems=(404, 409, 410),
             ),
             Route(
-                method="POST", path=f"{item}/block", handler=self.block, policy=Policy("owner", audit="pairing.block"),
+                method="POST", path=f"{item}/block", handler=self.block,
+                policy=Policy("owner", audit="pairing.block", order=ACT_FIRST),
                 operation_id="blockPairing", summary="Deny the app's request and all its future requests",
                 answers={200: wire.Blocked}, problems=(404,),
             ),
@@ -84,7 +88,7 @@ class PairingsResource:
             ),
             Route(
                 method="DELETE", path="/v1/blocks/{block_id}", handler=self.unblock,
-                policy=Policy("owner", audit="block.remove"),
+                policy=Policy("owner", audit="block.remove", order=RECORD_FIRST),
                 operation_id="removeBlock", summary="Unblock an app", answers={204: None}, problems=(404,),
             ),
         ]  # fmt: skip
@@ -198,7 +202,7 @@ class PairingsResource:
 
 
 def _audit_target(pairing: Pairing) -> str:
-    """Return the pairing as the audit log names it; the id leads to the app's own entries."""
+    """Return the pairing as the audit log names it; the app's entry ``app.let_in`` has the same id."""
     return f"{pairing.id} {pairing.identity.shown_without_pid}"
 
 

@@ -207,8 +207,11 @@ class Connection:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
             await self._lease.update()
+        # At once: a sign-in that is storing a key has the turn for up to half a minute, or the keyring does not answer.
+        before = await self._credentials.peek()
+        self._credentials.forget()
         async with self.turn:
-            credential = await self._credentials.peek()
+            credential = await self._credentials.peek() or before
             stored = await self._credentials.delete()
         await self.changed()
         return (credential.key_name if credential else None), stored

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from upstash_helper.broker.errors import PairingDecided
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ledger import PairingRecords
+    from upstash_helper.broker.pending_writes import PendingWrites
     from upstash_helper.broker.ports import Clock
 
 LIFETIME: Final = 120.0
@@ -22,16 +29,25 @@ _REMEMBERED_SECONDS: Final = 600.0
 
 class PairingQueue:
     """
-    Keeps the pairings. Callers must hold ``lock`` and have called ``load`` before they read or change one.
+    Keeps the pairings. Callers must have called ``load`` before they read or change one, and hold ``lock`` for what is
+    written before it takes effect (``put``, ``unblock``). What takes a right away (``end``, ``block``) takes effect at
+    once, without the lock, and is written as soon as possible.
 
     Deadlines are monotonic. For a pairing of an earlier run of the daemon, only the wall-clock time is known; it gets
     at most one whole lifetime.
     """
 
     def __init__(
-        self, *, records: PairingRecords, rate_limiter: PairingRateLimiter, events: EventBus, clock: Clock
+        self,
+        *,
+        records: PairingRecords,
+        pending: PendingWrites,
+        rate_limiter: PairingRateLimiter,
+        events: EventBus,
+        clock: Clock,
     ) -> None:
         self._records = records
+        self._pending = pending
         self._rate_limiter = rate_limiter
         self._events = events
         self._clock = clock
@@ -39,6 +55,7 @@ class PairingQueue:
         self._deadlines: dict[str, float] = {}
         self._blocks: dict[str, Block] = {}
         self._loaded = False
+        self._loading = asyncio.Lock()
         self.lock: Final = asyncio.Lock()
 
     async def load(self) -> None:
@@ -50,17 +67,31 @@ class PairingQueue:
         """
         if self._loaded:
             return
-        pairings, blocks = await self._records.load()
+        async with self._loading:
+            if not self._loaded:
+                tombstones = await self._pending.tombstones()
+                pairings, blocks = await self._records.load()
+                self._blocks = {block.identity.key: block for block in blocks}
+                for pairing in pairings:
+                    self._restore(pairing, tombstones)
+                self._loaded = True
+
+    def _restore(self, pairing: Pairing, tombstones: Container[str]) -> None:
         now = self._clock.time()
-        for pairing in pairings:
-            self._by_id[pairing.id] = pairing
-            self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
-            if isinstance(pairing.decision, Denied):
-                self._rate_limiter.record_denial(pairing.identity)
-            elif isinstance(pairing.decision, Approved | Delivered):
-                self._rate_limiter.clear_denials(pairing.identity)
-        self._blocks = {block.identity.key: block for block in blocks}
-        self._loaded = True
+        is_blocked, is_ended = f"block:{pairing.id}" in tombstones, f"pairing:{pairing.id}" in tombstones
+        if is_blocked or is_ended:
+            pairing = msgspec.structs.replace(pairing, decision=Denied(at=now))
+        self._by_id[pairing.id] = pairing
+        self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
+        if is_blocked:
+            block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=now)
+            self._add_block(block, because_of=pairing.id, kept=True)
+        if is_ended:
+            self._write_later(pairing.id, kept=True)
+        if isinstance(pairing.decision, Denied):
+            self._rate_limiter.record_denial(pairing.identity)
+        elif isinstance(pairing.decision, Approved | Delivered):
+            self._rate_limiter.clear_denials(pairing.identity)
 
     def get(self, pairing_id: str) -> Pairing | None:
         """Return a pairing, or None if there is none with this ID."""
@@ -107,22 +138,48 @@ class PairingQueue:
 
     async def put(self, pairing: Pairing, *, lasts: float | None = None) -> None:
         """
-        Store ``pairing``, replacing one with the same ID.
+        Store ``pairing``, replacing one with the same ID, once it is written.
 
         Args:
             pairing: The pairing.
             lasts: Seconds for the next step; None to keep the deadline.
 
         Raises:
+            PairingDecided: If it was denied or withdrawn while this was written.
             LedgerUnavailable: Nothing is changed then.
             LedgerFull: Like LedgerUnavailable.
         """
+        before = self._by_id.get(pairing.id)
         await self._records.save(pairing)
+        if self._by_id.get(pairing.id) is not before:
+            self._write_later(pairing.id)
+            raise PairingDecided("The request was denied or withdrawn in the meantime.")
         self._by_id[pairing.id] = pairing
         if lasts is not None:
             self._set_deadline(pairing.id, self._clock.monotonic() + lasts)
         self._events.publish("pairing", pairing, owner_only=True)
-        await self._prune()
+        self._prune()
+
+    def end(self, pairing: Pairing) -> None:
+        """Store a pairing that was denied or withdrawn. It takes effect at once, and is written later."""
+        self._by_id[pairing.id] = pairing
+        self._events.publish("pairing", pairing, owner_only=True)
+        self._write_later(pairing.id)
+        self._prune()
+
+    async def written(self) -> bool:
+        """Wait a little until what took effect is written, and return whether it is."""
+        return await self._pending.written()
+
+    def _write_later(self, pairing_id: str, *, kept: bool = False) -> None:
+        key = f"pairing:{pairing_id}"
+        self._pending.add(key, lambda: self._write(pairing_id), tombstone=key, kept=kept)
+
+    async def _write(self, pairing_id: str) -> None:
+        async with self.lock:
+            pairing = self._by_id.get(pairing_id)
+            if pairing is not None:
+                await self._records.save(pairing)
 
     def _set_deadline(self, pairing_id: str, deadline: float) -> None:
         self._deadlines[pairing_id] = deadline
@@ -135,15 +192,18 @@ class PairingQueue:
         if pairing is not None and self.is_expired(pairing):
             self._events.publish("pairing", pairing, owner_only=True)
 
-    async def _prune(self) -> None:
-        before = self._clock.time() - _REMEMBERED_SECONDS
-        # Open pairings are kept even if the wall clock has jumped.
-        old = [it.id for it in self._by_id.values() if it.expires_at < before and not self.is_open(it)]
-        if old:
-            await self._records.forget(before)
+    def _prune(self) -> None:
+        now = self._clock.monotonic()
+        old = tuple(
+            it.id
+            for it in self._by_id.values()
+            if self._deadlines.get(it.id, 0.0) + _REMEMBERED_SECONDS < now and not self.is_open(it)
+        )
         for pairing_id in old:
             del self._by_id[pairing_id]
             self._deadlines.pop(pairing_id, None)
+        if old:
+            self._pending.add(f"forget:{old[0]}", lambda: self._records.forget(old))
 
     # --- blocked identities -------------------------------------------------------------------------------------------
 
@@ -156,20 +216,19 @@ class PairingQueue:
         """All blocks."""
         return tuple(self._blocks.values())
 
-    async def block(self, block: Block) -> None:
+    def block(self, block: Block, *, because_of: str) -> None:
         """
-        Block an identity.
+        Block an identity. It takes effect at once, and is written later.
 
-        Raises:
-            LedgerUnavailable: Nothing is changed then.
-            LedgerFull: Like LedgerUnavailable.
+        Args:
+            block: The block.
+            because_of: The pairing whose identity is blocked.
         """
-        await self._records.block(block)
-        self._blocks[block.identity.key] = block
+        self._add_block(block, because_of=because_of)
 
     async def unblock(self, block: Block) -> None:
         """
-        Remove a block.
+        Remove a block, once that is written.
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
@@ -177,3 +236,15 @@ class PairingQueue:
         """
         await self._records.unblock(block.id)
         self._blocks.pop(block.identity.key, None)
+
+    def _add_block(self, block: Block, *, because_of: str, kept: bool = False) -> None:
+        self._blocks[block.identity.key] = block
+        tombstone = f"block:{because_of}"
+        self._pending.add(f"block:{block.id}", lambda: self._write_block(block), tombstone=tombstone, kept=kept)
+
+    async def _write_block(self, block: Block) -> None:
+        async with self.lock:
+            if self._blocks.get(block.identity.key) is block:
+                await self._records.block(block)
+            else:
+                await self._records.unblock(block.id)

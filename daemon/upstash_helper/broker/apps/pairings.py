@@ -16,7 +16,7 @@ from upstash_helper.broker import errors
 from upstash_helper.broker.apps.display_text import MAX_NAME, MAX_REASON, clean
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
 from upstash_helper.broker.apps.registry import caller_of, token_digest
-from upstash_helper.broker.identity import Caller, Identity, ordered
+from upstash_helper.broker.identity import Identity, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
@@ -107,9 +107,11 @@ class Pairings:
             if self._queue.is_blocked(pairing.identity.key):
                 raise errors.AppBlocked
             self._rate_limiter.check(pairing.identity, waiting=self._queue.remaining)
-            caller = Caller(kind="app", id=f"pairing:{pairing.id}", name=pairing.name, identity=pairing.identity)
-            await self._audit.note(caller, "pairing.ask", pairing.id)
+            await self._audit.note_request(pairing.identity, pairing.name, pairing.id)
             await self._queue.put(pairing, lasts=LIFETIME)
+            if self._queue.is_blocked(pairing.identity.key):
+                self._queue.end(msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time())))
+                raise errors.AppBlocked
         self._background.start(self._notify(pairing))
 
     async def _notify(self, pairing: Pairing) -> None:
@@ -160,29 +162,27 @@ class Pairings:
                 await self._queue.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
             except BaseException:
                 # This token is never delivered. The next attempt creates a new app.
-                await self._apps.revoke(app.id, reason="app")
+                self._apps.take_back(app)
                 raise
         return app, token
 
     async def withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
         """
-        Withdraw a request: its prompt disappears, and the app may request access again immediately, unless it withdraws
-        too often. Has no effect on a request that was denied or whose token was delivered.
+        Withdraw a request: its prompt disappears at once, and the app may request access again immediately, unless it
+        withdraws too often. Has no effect on a request that was denied or whose token was delivered. If the ledger
+        cannot be written now, that is done later.
 
         Raises:
             PairingNotFound: Like ``find``.
-            LedgerUnavailable: The request stays pending then.
+            LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
         """
-        await self._background.finish(self._withdraw(pairing_id, secret, origin))
-
-    async def _withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
-        async with self._queue.lock:
-            await self._queue.load()
-            pairing = self._own(pairing_id, secret, origin)
-            if self._queue.is_open(pairing):
-                await self._queue.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
-                self._rate_limiter.record_withdrawal(pairing.identity)
+        await self._queue.load()
+        pairing = self._own(pairing_id, secret, origin)
+        if self._queue.is_open(pairing):
+            self._queue.end(msgspec.structs.replace(pairing, decision=Withdrawn()))
+            self._rate_limiter.record_withdrawal(pairing.identity)
+        await self._background.finish(self._queue.written())
 
     async def digest_of(self, key_id: str) -> bytes | None:
         """

@@ -18,6 +18,7 @@ from upstash_helper.cli.output import (
     key_values,
     local_time,
     note,
+    note_if_not_recorded,
     print_json,
     printable,
     quoted,
@@ -226,6 +227,7 @@ def deny(session: Session, *, request: str | None) -> None:
     with session.progress(_SAVING):
         denied = session.client.deny(pairing.id)
     _show(session, denied, _denied(denied))
+    note_if_not_recorded(denied)
 
 
 @approvals.command("block")
@@ -246,6 +248,7 @@ def block(session: Session, *, request: str | None, yes: bool) -> None:
     with session.progress(_SAVING):
         blocked = session.client.block(pairing.id)
     _show(session, blocked, _blocked(session, blocked))
+    note_if_not_recorded(blocked)
 
 
 def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_databases: bool) -> None:
@@ -355,9 +358,11 @@ def _decide(session: Session, pairing: Pairing, answer: str) -> None:
         case "n":
             denied = client.deny(pairing.id)
             _show(session, denied, _denied(denied))
+            note_if_not_recorded(denied)
         case "b":
             blocked = client.block(pairing.id)
             _show(session, blocked, _blocked(session, blocked))
+            note_if_not_recorded(blocked)
         case _:
             return
 

@@ -101,7 +101,8 @@ class KeyringStore:
         try:
             result = await self._worker.run(job, deadline=self._deadline)
         except (DeadlineExceeded, Busy):
-            failure = _as_store_error(keyrings.no_answer(self._entry.kind, self._deadline))
+            creating = self._entry.creating
+            failure = _as_store_error(keyrings.no_answer(self._entry.kind, self._deadline, creating=creating))
         except JobFailed as failed:
             if isinstance(failed.error, StoreUnavailable):
                 failure = failed.error.with_traceback(None)  # its frames hold the secret

@@ -32,6 +32,8 @@ export interface Approve {
 }
 
 export interface Attempt {
+  recorded?: boolean;
+  notice?: string;
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
@@ -69,6 +71,8 @@ export interface BlockList {
 }
 
 export interface Blocked {
+  recorded?: boolean;
+  notice?: string;
   id: string;
   identity: Identity;
   blocked_at: string;
@@ -134,6 +138,8 @@ export interface DaemonStatus {
   ledger?: LedgerStatus | null;
   tray?: TrayStatus | null;
   console_url?: string | null;
+  auth_url?: string | null;
+  api_url?: string | null;
   started_by?: "service" | "socket" | "user";
 }
 
@@ -145,6 +151,8 @@ export interface DashboardSession {
 export interface DashboardTicket {
   url: string;
   expires_at: string;
+  recorded?: boolean;
+  notice?: string;
 }
 
 export interface Database {
@@ -186,6 +194,8 @@ export interface DatabaseList {
 }
 
 export interface Disconnected {
+  recorded?: boolean;
+  notice?: string;
   api_key_name: string | null;
   detail: string;
 }
@@ -243,6 +253,8 @@ export interface NextStep {
 }
 
 export interface Pairing {
+  recorded?: boolean;
+  notice?: string;
   id: string;
   identity: Identity;
   claimed_name: string;
@@ -283,6 +295,7 @@ export interface Problem {
   detail: string;
   type?: string;
   errors?: Array<FieldError>;
+  error?: string;
   retry_after?: number;
   applied?: Array<string>;
   links?: Record<string, string>;
@@ -290,6 +303,11 @@ export interface Problem {
 
 export interface Proof {
   proof: string | null;
+}
+
+export interface Recorded {
+  recorded?: boolean;
+  notice?: string;
 }
 
 export interface Region {
@@ -315,6 +333,8 @@ export interface RequestedScope {
 }
 
 export interface StartedAttempt {
+  recorded?: boolean;
+  notice?: string;
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
@@ -334,6 +354,13 @@ export interface StartedPairing {
   user_code: string;
   expires_at: string;
   interval: number;
+}
+
+export interface Stopping {
+  recorded?: boolean;
+  notice?: string;
+  status: "ok";
+  service: "upstash-helper";
 }
 
 export interface TokenInfo {
