@@ -106,6 +106,8 @@ class Daemon:
     """The tasks that continue after their client has disconnected."""
     idle_check: IdleCheck
     """Knows what would be lost if the daemon exited."""
+    events: EventBus
+    """Knows how many event streams are open."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -206,6 +208,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         counts=counts,
         background=broker.background,
         idle_check=broker.idle_check,
+        events=broker.events,
     )
 
 
