@@ -104,7 +104,7 @@ async def test_t72_owner_token_is_not_sent_to_a_program_at_an_old_address(world:
     async with Imitation.of(world.settings.port) as imitation:
         port = int(imitation.url.rpartition(":")[2])
         left = discovery.Discovery(
-            pid=1, port=port, base_url=imitation.url, owner_token=world.owner, version="0", api_version=1
+            pid=1, port=port, base_url=imitation.url, owner_token=world.owner, version="0", api_version=1, proves=True
         )
         discovery.write(tmp_path / "run", left)
         with InstanceLock(tmp_path / "run"):

@@ -35,6 +35,7 @@ def announced(world: World, home: Path) -> Iterator[dict[str, str]]:
             owner_token=world.owner,
             version=__version__,
             api_version=API_VERSION,
+            proves=True,
         )
         discovery.write(runtime, found)
         yield {**clean_environment(), "UPSTASH_HELPER_HOME": str(home)}

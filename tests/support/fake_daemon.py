@@ -82,7 +82,13 @@ def fake_daemon(runtime: Path, *, held: Iterable[str] = (), **answers: tuple[int
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     port = server.server_address[1]
     announced = discovery.Discovery(
-        pid=1, port=port, base_url=f"http://127.0.0.1:{port}", owner_token=OWNER_TOKEN, version="9", api_version=1
+        pid=1,
+        port=port,
+        base_url=f"http://127.0.0.1:{port}",
+        owner_token=OWNER_TOKEN,
+        version="9",
+        api_version=1,
+        proves=True,
     )
     discovery.write(runtime, announced)
     with InstanceLock(runtime), server:

@@ -43,17 +43,20 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 class AppClient(DaemonClient):
     """The API for apps. Before it sends a token, it checks that the server is the daemon."""
 
-    def __init__(self, base_url: str, token: str | None, *, start_command: str = START_COMMAND) -> None:
+    def __init__(
+        self, base_url: str, token: str | None, *, start_command: str = START_COMMAND, proves: bool = True
+    ) -> None:
         """
         Args:
             base_url: Such as ``http://127.0.0.1:3000``.
             token: The app's token, or a pairing's ``poll_secret``; None for calls that need none.
             start_command: Command that error messages suggest if the daemon is not running.
+            proves: Whether the server must prove that it knows the token; see ``Transport``.
 
         Raises:
             ValueError: If ``base_url`` is not a loopback address.
         """
-        super().__init__(base_url, token, start_command=start_command, verify_server=True)
+        super().__init__(base_url, token, start_command=start_command, verify_server=True, proves=proves)
 
     def start_pairing(self, request: wire_apps.PairingRequest) -> wire_apps.StartedPairing:
         """Request access."""
@@ -174,7 +177,8 @@ class AppSession:
 
     def client(self, token: str | None) -> AppClient:
         """Return a client with ``token``."""
-        return AppClient(self._daemon.base_url, token, start_command=self._daemon.start_command)
+        daemon = self._daemon
+        return AppClient(daemon.base_url, token, start_command=daemon.start_command, proves=daemon.proves)
 
     def resume(self) -> TokenInfo | None:
         """

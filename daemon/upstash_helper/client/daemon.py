@@ -64,6 +64,7 @@ class DaemonClient:
         start_command: str = START_COMMAND,
         daemon_version: str = "",
         verify_server: bool = False,
+        proves: bool = True,
         reload_token: Callable[[], str | None] | None = None,
     ) -> None:
         """
@@ -73,14 +74,20 @@ class DaemonClient:
             timeout: Seconds to wait for an answer.
             start_command: Command that error messages suggest if the daemon is not running.
             daemon_version: The daemon's version if it differs from ours, to explain an answer that cannot be read.
-            verify_server: Check on each connection that the server is the daemon before sending the token.
+            verify_server: Without a token, check on each connection that the server is the daemon.
+            proves: Whether the server must prove that it knows the token; see ``Transport``.
             reload_token: Returns the token of the daemon that is running now, in case it was restarted.
 
         Raises:
             ValueError: If ``base_url`` is not a loopback address.
         """
         self._transport = Transport(
-            base_url, token, start_command=start_command, verify_server=verify_server, reload_token=reload_token
+            base_url,
+            token,
+            start_command=start_command,
+            verify_server=verify_server,
+            proves=proves,
+            reload_token=reload_token,
         )
         self._timeout = timeout
         self._daemon_version = daemon_version
@@ -124,6 +131,7 @@ class DaemonClient:
             timeout=timeout,
             start_command=start_command,
             daemon_version=version,
+            proves=found.proves,
             reload_token=lambda: _owner_token(base_url, runtime, restart),
         )
 

@@ -27,6 +27,8 @@ class DaemonLocation(NamedTuple):
     label: str = ""
     """Distinguishes its tokens in the keyring from those of other daemons. Empty for the default profile."""
     start_command: str = START_COMMAND
+    proves: bool = True
+    """False for a running daemon of an earlier version, which cannot prove that it knows a token."""
 
 
 def find(base_url: str | None = None) -> DaemonLocation:
@@ -56,7 +58,7 @@ def find(base_url: str | None = None) -> DaemonLocation:
     if found is None and wake.wake(folders.runtime, folders.state):
         found = _running_daemon(folders.runtime, restart)
     if found is not None:
-        return DaemonLocation(found, label, start)
+        return DaemonLocation(found.base_url, label, start, found.proves)
     if (reason := discovery.waiting_reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if label:
@@ -82,7 +84,7 @@ def explain_missing(message: str, profile: str) -> str:
     return f"{message}\n{other}" if other else message
 
 
-def _running_daemon(runtime: Path, restart: str) -> str | None:
+def _running_daemon(runtime: Path, restart: str) -> discovery.Address | None:
     # A running daemon holds the lock. Without it, another program may be at the address by now.
     return discovery.read_address(runtime, restart_command=restart) if discovery.is_running(runtime) else None
 

@@ -143,6 +143,7 @@ class Transport:
         *,
         start_command: str,
         verify_server: bool = False,
+        proves: bool = True,
         reload_token: Callable[[], str | None] | None = None,
     ) -> None:
         """
@@ -152,6 +153,8 @@ class Transport:
             start_command: Command that error messages suggest if the daemon is not running.
             verify_server: Without a token, send nothing on a connection until ``/health`` on it shows that the server
                 is the daemon, since port 3000 is used by many programs.
+            proves: Whether the server must prove that it knows the token. False only for a daemon of an earlier version
+                whose private discovery file says where it runs.
             reload_token: Returns the token of the daemon that is running now. Called when the token is rejected, since
                 a socket-activated daemon may be a new process with each request.
 
@@ -169,6 +172,7 @@ class Transport:
         self._token = token
         self._start_command: Final = start_command
         self._verify_server: Final = verify_server
+        self._proves: Final = proves
         self._reload_token: Final = reload_token
 
     def __repr__(self) -> str:
@@ -270,7 +274,7 @@ class Transport:
                 connected = connection.sock  # http.client drops its reference when the response begins
                 if request.cancel_token is not None:
                     stack.enter_context(request.cancel_token.attached_to(connected))
-                if self._verify_server or self._token is not None:
+                if self._verify_server or (self._proves and self._token is not None):
                     connected.settimeout(HEALTH_SECONDS)
                     self._verify(connection)
                 connected.settimeout(request.timeout)
@@ -284,7 +288,7 @@ class Transport:
     def _verify(self, connection: http.client.HTTPConnection) -> None:
         """Raise unless the server on this very connection is the daemon, and knows the token if there is one."""
         connection.auto_open = 0  # a new connection may lead to another program
-        digest = None if self._token is None else proof.digest_of(self._token)
+        digest = proof.digest_of(self._token) if self._token is not None and self._proves else None
         nonce = proof.new_nonce()
         path = "/health" if digest is None else f"/v1/proof?key={proof.key_id(digest)}&nonce={nonce}"
         try:

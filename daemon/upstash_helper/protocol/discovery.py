@@ -51,6 +51,8 @@ class Discovery(Sensitive, frozen=True, kw_only=True):
     format: int = FORMAT
     network: str = ""
     """The network stack whose loopback address it is; see ``system.network_stack``. Empty: not known."""
+    proves: bool = False
+    """Whether the daemon can prove that it knows a token (see ``proof``). Those of earlier versions cannot."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     api_version: int = API_VERSION
     network: str = ""
+    proves: bool = False
 
 
 class _Head(msgspec.Struct):
@@ -94,19 +97,18 @@ def read(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> Discovery 
     return _read(discovery_file(runtime), Discovery, restart_command)
 
 
-def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> str | None:
+def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> Address | None:
     """
-    Return the daemon's base URL, or None if there is no discovery file. Raises as ``read``.
+    Return the daemon's address, or None if there is no discovery file. Raises as ``read``.
 
     Args:
         runtime: The profile's runtime folder.
         restart_command: As for ``read``.
     """
     found = _read(discovery_file(runtime), Address, restart_command)
-    if found is None:
-        return None
-    require_same_network(found, runtime)
-    return found.base_url
+    if found is not None:
+        require_same_network(found, runtime)
+    return found
 
 
 def require_same_network(found: Discovery | Address, runtime: Path) -> None:

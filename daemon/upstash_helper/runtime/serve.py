@@ -244,6 +244,7 @@ def _announced(profile: Profile, daemon: Daemon, port: int, *, activated: bool) 
             version=__version__,
             api_version=API_VERSION,
             network=network_stack(),
+            proves=True,
         ),
     )
     try:

@@ -25,7 +25,9 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def announce(runtime: Path) -> None:
-    announced = Discovery(pid=1, port=3917, base_url=URL, owner_token="the-owners", version="0", api_version=1)
+    announced = Discovery(
+        pid=1, port=3917, base_url=URL, owner_token="the-owners", version="0", api_version=1, proves=True
+    )
     discovery.write(runtime, announced)
 
 
@@ -103,7 +105,7 @@ def test_only_the_address_is_read_from_the_discovery_file(home: Path) -> None:
     path = discovery.discovery_file(home / "run")
     path.write_bytes(b'{"format":1,"base_url":"http://127.0.0.1:3917"}')
 
-    assert URL == discovery.read_address(home / "run")
+    assert discovery.Address(base_url=URL) == discovery.read_address(home / "run")
 
 
 def test_invalid_profile_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +114,15 @@ def test_invalid_profile_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(ClientError, match="Profile name"):
         locate.find()
+
+
+def test_daemon_of_an_earlier_version_proves_nothing(home: Path) -> None:
+    """Its private discovery file and its lock are what an app can rely on until it is restarted."""
+    announce(home / "run")
+    path = discovery.discovery_file(home / "run")
+    path.write_bytes(b'{"format":1,"base_url":"http://127.0.0.1:3917"}')
+
+    with InstanceLock(home / "run"):
+        found = locate.find()
+
+    assert (URL, False) == (found.base_url, found.proves)
