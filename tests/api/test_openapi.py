@@ -72,6 +72,7 @@ def guard() -> Guard:
         apps=apps,
         peers=SystemPeers(),
         audit=RequestAudit(audit=audit, pending=pending, background=background),
+        asker_key=lambda *_: "",
         clock=clock,
     )
 

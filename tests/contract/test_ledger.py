@@ -234,6 +234,19 @@ async def test_block_replaces_that_of_the_same_identity(ledger: Ledger) -> None:
     assert ((), (again, other)) == await ledger.pairings.load()
 
 
+async def test_t62_block_of_a_site_is_kept_beside_that_of_the_identity(ledger: Ledger) -> None:
+    """
+    There is one block for each site, and one for each identity.
+    """
+    first = Block(id="block-4", identity=WEB, site="domain:example.com", blocked_at=NOW)
+    site = Block(id="block-5", identity=NATIVE, site="domain:example.com", blocked_at=NOW + 1)
+    other = Block(id="block-6", identity=WEB, blocked_at=NOW + 2)
+    for block in (first, site, other):
+        await ledger.pairings.block(block)
+
+    assert ((), (site, other)) == await ledger.pairings.load()
+
+
 async def test_unblock_removes_one_block(ledger: Ledger) -> None:
     """
     Other blocks are kept, and unblocking twice is not an error.

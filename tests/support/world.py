@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox import Sandbox
     from upstash_helper.broker.ledger import Ledger
-    from upstash_helper.broker.ports import Clock, CredentialStore
+    from upstash_helper.broker.ports import Clock, CredentialStore, Peers
 
 PASSWORD = "correct horse battery staple"
 
@@ -177,6 +177,7 @@ class World:
         store: CredentialStore | None = None,
         ledger: Ledger | None = None,
         clock: Clock | None = None,
+        peers: Peers | None = None,
         **settings: Any,
     ) -> AsyncIterator[Self]:
         """
@@ -206,7 +207,7 @@ class World:
             browser=browser,
             store=store,
             ledger=ledger,
-            peers=SystemPeers(),
+            peers=peers or SystemPeers(),
             notifier=desktop,
             port=listeners.port,
             callback=callback_port or loopback,

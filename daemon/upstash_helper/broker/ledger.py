@@ -130,21 +130,44 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     """The requested scopes."""
     reason: str = ""
+    site: str = ""
+    """The site of the identity (see ``broker.apps.sites``). Not stored, since it follows from the identity."""
     created_at: float
     expires_at: float
     decision: Decision = Waiting()
 
 
+# No identity's key starts with it.
+_SITE: Final = "site:"
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity that may not request access."""
+    """An identity that may not request access, or a whole site."""
 
     id: str
     identity: Identity
+    """Whose request the user blocked."""
+    site: str = ""
+    """The blocked site (see ``broker.apps.sites``); empty if only the identity is blocked."""
     blocked_at: float
+
+    @property
+    def key(self) -> str:
+        """The key of what is blocked. Of two blocks with the same key, the later one replaces the earlier one."""
+        return f"{_SITE}{self.site}" if self.site else self.identity.key
+
+    @staticmethod
+    def site_of(key: str) -> str:
+        """Return the site in a block's key; an empty string if only an identity is blocked."""
+        return key.removeprefix(_SITE) if key.startswith(_SITE) else ""
+
+    def applies_to(self, identity: Identity, *, site: str) -> bool:
+        """Return whether the block applies to ``identity``, which belongs to ``site``."""
+        return site == self.site if self.site else identity.key == self.identity.key
 
 
 class PairingRecords(Protocol):
-    """The access requests of the last minutes, and the blocked identities."""
+    """The access requests of the last hour, and the blocks."""
 
     async def load(self) -> tuple[tuple[Pairing, ...], tuple[Block, ...]]:
         """Return all pairings, the oldest first, and all blocks."""
@@ -156,7 +179,7 @@ class PairingRecords(Protocol):
         """Remove these pairings, if they exist."""
 
     async def block(self, block: Block) -> None:
-        """Store ``block``, replacing one with the same identity key."""
+        """Store ``block``, replacing one with the same key."""
 
     async def unblock(self, block_id: str) -> None:
         """Remove one, if it exists."""

@@ -94,6 +94,16 @@ class Peers(Protocol):
         """
 
 
+class PublicSuffixes(Protocol):
+    """The domains below which everyone can register names."""
+
+    def registrable_domain(self, host: str) -> str:
+        """
+        Return the part of ``host``, a lowercase DNS name, that one party registered: ``example.co.uk`` for
+        ``a.b.example.co.uk``, and ``a.github.io`` for itself. Return ``host`` if it has no such part.
+        """
+
+
 class CallbackAddress(Protocol):
     """
     The loopback addresses at which the authorization server's redirect arrives. The daemon holds them always, or from

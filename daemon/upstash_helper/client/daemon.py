@@ -327,9 +327,9 @@ class DaemonClient:
         """Deny a request. The app may request access again after a while."""
         return self._ask("POST", f"{_pairing(pairing_id)}/deny", wire_apps.Pairing)
 
-    def block(self, pairing_id: str) -> wire_apps.Blocked:
-        """Deny a request, and reject further requests of the app."""
-        return self._ask("POST", f"{_pairing(pairing_id)}/block", wire_apps.Blocked)
+    def block(self, pairing_id: str, *, scope: literals.BlockScope = "identity") -> wire_apps.Blocked:
+        """Deny a request, and reject further requests of the app, or of its whole site."""
+        return self._ask("POST", f"{_pairing(pairing_id)}/block", wire_apps.Blocked, body=wire_apps.Block(scope=scope))
 
     def blocks(self) -> tuple[wire_apps.Blocked, ...]:
         """Return the blocked apps."""

@@ -6,7 +6,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from upstash_helper.protocol.literals import CallerKind, IdentityKind, PairingState, RevokeReason, Scope
+from upstash_helper.protocol.literals import (
+    BlockScope,
+    CallerKind,
+    IdentityKind,
+    PairingState,
+    RevokeReason,
+    Scope,
+    SiteKind,
+)
 from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, ResponseBody, Sensitive
 from upstash_helper.system.validation import ALLOWED
 
@@ -79,6 +87,17 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
 
     scope: Scope
     meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
+    strong: Annotated[
+        bool, Meta(description="It can destroy, spend, or reveal something: ask a second time before it is granted.")
+    ]
+
+
+class Site(ResponseBody, frozen=True, kw_only=True):
+    """What a block of a whole site covers: more than one identity that the same party may control."""
+
+    kind: SiteKind
+    shown: Annotated[str, Meta(description="The site for display.", examples=["every page of example.com"])]
+    detail: Annotated[str, Meta(description="What the block includes, for display.")]
 
 
 class Pairing(Recorded, frozen=True, kw_only=True):
@@ -92,8 +111,9 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
-        str | None, Meta(description="What the option `all_databases` would add; null if it adds nothing.")
+        str | None, Meta(description="What the option `all_databases` would add, which is strong; null if nothing.")
     ]
+    site: Annotated[Site | None, Meta(description="What can be blocked together with the app; null: nothing.")] = None
     created_at: Timestamp
     expires_at: Timestamp
 
@@ -116,16 +136,23 @@ class Approve(RequestBody, frozen=True, kw_only=True):
     once: Annotated[bool, Meta(description="Allow access for one hour only.")] = False
 
 
+class Block(RequestBody, frozen=True, kw_only=True):
+    """Block an app, or its whole site."""
+
+    scope: Annotated[BlockScope, Meta(description="`site`: everything that the pairing's `site` names.")] = "identity"
+
+
 class Blocked(Recorded, frozen=True, kw_only=True):
-    """A blocked identity, which cannot request access."""
+    """A blocked identity or site, which cannot request access."""
 
     id: str
-    identity: Identity
+    identity: Annotated[Identity, Meta(description="Whose request was blocked.")]
+    site: Annotated[Site | None, Meta(description="The blocked site; null: only the identity is blocked.")] = None
     blocked_at: Timestamp
 
 
 class BlockList(ResponseBody, frozen=True, kw_only=True):
-    """The blocked identities."""
+    """The blocks."""
 
     blocks: tuple[Blocked, ...]
 

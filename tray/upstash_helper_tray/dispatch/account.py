@@ -41,8 +41,8 @@ def decide(client: DaemonClient, decision: Decision) -> Notification | None:
                 result = client.approve(pairing, once=once)
             case Deny(pairing_id=pairing):
                 result = client.deny(pairing)
-            case Block(pairing_id=pairing):
-                result = client.block(pairing)
+            case Block(pairing_id=pairing, site=site):
+                result = client.block(pairing, scope="site" if site else "identity")
     except ApiProblem as error:
         if error.status in _NOT_PENDING:
             return Notification("The request is no longer pending", error.detail)

@@ -78,9 +78,9 @@ class PairingsResource:
             ),
             Route(
                 method="POST", path=f"{item}/block", handler=self.block,
-                policy=Policy("owner", audit="pairing.block", order=ACT_FIRST),
-                operation_id="blockPairing", summary="Deny the app's request and all its future requests",
-                answers={200: wire.Blocked}, problems=(404,),
+                policy=Policy("owner", body="optional", audit="pairing.block", order=ACT_FIRST),
+                operation_id="blockPairing", summary="Deny the app's request and all future ones of it or its site",
+                body=wire.Block, answers={200: wire.Blocked}, problems=(404,),
             ),
             Route(
                 method="GET", path="/v1/blocks", handler=self.blocks, policy=_OWNER,
@@ -96,7 +96,11 @@ class PairingsResource:
     async def create(self, request: web.Request) -> web.Response:
         """Create a pairing: an app's request for access."""
         wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
-        pairing_request = PairingRequest(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
+        origin = request[ORIGIN]
+        identity = None if origin is None else of_origin(origin)
+        await self._pairings.precheck(identity)
+        identity = await self._with_program(request, identity)
+        pairing_request = PairingRequest(identity, wanted.name, wanted.scopes, wanted.reason)
 
         pairing, secret = await self._pairings.begin(pairing_request)
 
@@ -154,11 +158,14 @@ class PairingsResource:
         return render.json(self._rendered(pairing))
 
     async def block(self, request: web.Request) -> web.Response:
-        """Deny the request and block the app."""
-        block = await self._approvals.block(_id(request))
+        """Deny the request and block the app, or its whole site."""
+        wanted = cast("wire.Block", decode(request[BODY] or b"{}", wire.Block))
 
-        request[TARGET] = block.identity.shown_without_pid
-        return render.json(render.block(block))
+        block = await self._approvals.block(_id(request), scope=wanted.scope)
+
+        blocked = render.block(block)
+        request[TARGET] = block.identity.shown_without_pid if blocked.site is None else blocked.site.shown
+        return render.json(blocked)
 
     async def blocks(self, _request: web.Request) -> web.Response:
         """Return the blocked apps."""
@@ -175,15 +182,17 @@ class PairingsResource:
     def _rendered(self, pairing: Pairing) -> wire.Pairing:
         return render.pairing(pairing, over=self._pairings.is_expired(pairing))
 
-    async def _identity(self, request: web.Request) -> Identity:
+    async def _with_program(self, request: web.Request, identity: Identity | None) -> Identity:
         """
         Return the identity of the requesting app.
 
         The guard has checked that the origin can have access. The program that sent the request is included for the
         user to see, since any program can send any origin.
+
+        Args:
+            request: The request.
+            identity: The page or extension; None for a program.
         """
-        origin = request[ORIGIN]
-        identity = None if origin is None else of_origin(origin)
         sender = await self._sender(request)
         if identity is None:
             return sender

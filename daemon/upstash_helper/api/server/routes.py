@@ -35,6 +35,7 @@ Access = Literal[
 Body = Literal[
     "none",
     "json",
+    "optional",  # JSON, or no body
     "any",  # any content type, streamed by the handler; requiring a token header already rules out simple requests
 ]
 

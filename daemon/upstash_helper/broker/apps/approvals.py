@@ -9,13 +9,14 @@ import msgspec
 
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.sites import kind_of
 from upstash_helper.broker.identity import ordered
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
-from upstash_helper.protocol.literals import Scope
+from upstash_helper.protocol.literals import BlockScope, Scope
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
-    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.ports import Clock
 
 
@@ -67,7 +68,7 @@ class Approvals:
             expires_at = self._clock.time() + LIFETIME
             approved = msgspec.structs.replace(pairing, decision=Approved(grant=grant), expires_at=expires_at)
             await self._queue.put(approved, lasts=LIFETIME)
-            self._rate_limiter.clear_denials(pairing.identity)
+            self._rate_limiter.approved(approved)
         return approved
 
     async def deny(self, pairing_id: str) -> Pairing:
@@ -87,10 +88,14 @@ class Approvals:
         await self._queue.written()
         return denied
 
-    async def block(self, pairing_id: str) -> Block:
+    async def block(self, pairing_id: str, *, scope: BlockScope = "identity") -> Block:
         """
-        Deny a request and block further requests from its identity. Access that an app has already is not revoked. This
-        takes effect at once, like ``deny``.
+        Deny a request and block further requests from its identity, or from its whole site. Access that an app has
+        already is not revoked. This takes effect at once, like ``deny``.
+
+        Args:
+            pairing_id: The request.
+            scope: What to block. An extension is its own site.
 
         Raises:
             PairingNotFound: If there is none with this ID.
@@ -98,16 +103,21 @@ class Approvals:
             LedgerFull: Like LedgerUnavailable.
         """
         pairing = await self._find(pairing_id)
-        block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=self._clock.time())
+        block = Block(
+            id=secrets.token_hex(8),
+            identity=pairing.identity,
+            site=pairing.site if scope == "site" and kind_of(pairing.site) is not None else "",
+            blocked_at=self._clock.time(),
+        )
         self._queue.block(block, because_of=pairing_id)
-        for one in self._queue.open_of(pairing.identity.key):
+        for one in self._queue.open_of(block):
             self._deny(one)  # includes approved requests without a fetched token
         await self._queue.written()
         return block
 
     async def blocks(self) -> tuple[Block, ...]:
         """
-        Return the blocked identities.
+        Return the blocks.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
@@ -164,7 +174,7 @@ class Approvals:
             return pairing
         denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
         self._queue.end(denied)
-        self._rate_limiter.record_denial(pairing.identity)
+        self._rate_limiter.denied(denied)
         return denied
 
 

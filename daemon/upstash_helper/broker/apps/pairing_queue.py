@@ -1,4 +1,4 @@
-"""The pairing queue: the access requests of the last minutes and the blocked identities, in sync with the ledger."""
+"""The pairing queue: the access requests of the last minutes and the blocks, in sync with the ledger."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from upstash_helper.broker.apps.pairing_limits import HOUR
+from upstash_helper.broker.apps.pairing_limits import LIFETIME as LIFETIME  # noqa: PLC0414 - exported
 from upstash_helper.broker.errors import PairingDecided
-from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
+from upstash_helper.broker.ledger import Approved, Block, Denied, Pairing, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
+    from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
+    from upstash_helper.broker.apps.sites import Sites
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import PairingRecords
     from upstash_helper.broker.pending_writes import PendingWrites
     from upstash_helper.broker.ports import Clock
 
-LIFETIME: Final = 120.0
-"""Seconds for the user to decide, and then for the app to fetch its token."""
-
-# How long a pairing that has ended is kept, so that its app can read the result.
-_REMEMBERED_SECONDS: Final = 600.0
+# How long a pairing that has ended is kept: its app can read the result, and its prompt counts after a restart, too.
+_REMEMBERED_SECONDS: Final = HOUR
 
 
 class PairingQueue:
@@ -41,12 +42,14 @@ class PairingQueue:
         self,
         *,
         records: PairingRecords,
+        sites: Sites,
         pending: PendingWrites,
         rate_limiter: PairingRateLimiter,
         events: EventBus,
         clock: Clock,
     ) -> None:
         self._records = records
+        self._sites = sites
         self._pending = pending
         self._rate_limiter = rate_limiter
         self._events = events
@@ -71,27 +74,26 @@ class PairingQueue:
             if not self._loaded:
                 tombstones = await self._pending.tombstones()
                 pairings, blocks = await self._records.load()
-                self._blocks = {block.identity.key: block for block in blocks}
+                self._blocks = {block.key: block for block in blocks}
                 for pairing in pairings:
                     self._restore(pairing, tombstones)
                 self._loaded = True
 
-    def _restore(self, pairing: Pairing, tombstones: Container[str]) -> None:
+    def _restore(self, stored: Pairing, tombstones: Container[str]) -> None:
         now = self._clock.time()
-        is_blocked, is_ended = f"block:{pairing.id}" in tombstones, f"pairing:{pairing.id}" in tombstones
-        if is_blocked or is_ended:
+        is_blocked, is_site_blocked = f"block:{stored.id}" in tombstones, f"block-site:{stored.id}" in tombstones
+        is_ended = f"pairing:{stored.id}" in tombstones
+        pairing = msgspec.structs.replace(stored, site=self._sites.of(stored.identity))
+        if is_blocked or is_site_blocked or is_ended:
             pairing = msgspec.structs.replace(pairing, decision=Denied(at=now))
         self._by_id[pairing.id] = pairing
         self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
-        if is_blocked:
-            block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=now)
+        for site in ("",) * is_blocked + (pairing.site,) * is_site_blocked:
+            block = Block(id=secrets.token_hex(8), identity=pairing.identity, site=site, blocked_at=now)
             self._add_block(block, because_of=pairing.id, kept=True)
         if is_ended:
             self._write_later(pairing.id, kept=True)
-        if isinstance(pairing.decision, Denied):
-            self._rate_limiter.record_denial(pairing.identity)
-        elif isinstance(pairing.decision, Approved | Delivered):
-            self._rate_limiter.clear_denials(pairing.identity)
+        self._rate_limiter.restore(pairing)
 
     def get(self, pairing_id: str) -> Pairing | None:
         """Return a pairing, or None if there is none with this ID."""
@@ -116,9 +118,11 @@ class PairingQueue:
         """Return whether there is a next step and time for it: to decide, or to fetch the token."""
         return isinstance(pairing.decision, Waiting | Approved) and not self.is_expired(pairing)
 
-    def open_of(self, key: str) -> tuple[Pairing, ...]:
-        """Return the open pairings of the identity with this key."""
-        return tuple(it for it in self._by_id.values() if it.identity.key == key and self.is_open(it))
+    def open_of(self, block: Block) -> tuple[Pairing, ...]:
+        """Return the open pairings that ``block`` applies to."""
+        return tuple(
+            it for it in self._by_id.values() if self.is_open(it) and block.applies_to(it.identity, site=it.site)
+        )
 
     @property
     def waiting(self) -> tuple[Pairing, ...]:
@@ -129,12 +133,6 @@ class PairingQueue:
     def has_open(self) -> bool:
         """Whether any pairing is open."""
         return any(self.is_open(pairing) for pairing in self._by_id.values())
-
-    @property
-    def remaining(self) -> dict[str, tuple[str, float]]:
-        """The waiting pairings by identity key: their IDs and the seconds until they expire."""
-        now = self._clock.monotonic()
-        return {pairing.identity.key: (pairing.id, self._deadlines[pairing.id] - now) for pairing in self.waiting}
 
     async def put(self, pairing: Pairing, *, lasts: float | None = None) -> None:
         """
@@ -205,11 +203,11 @@ class PairingQueue:
         if old:
             self._pending.add(f"forget:{old[0]}", lambda: self._records.forget(old))
 
-    # --- blocked identities -------------------------------------------------------------------------------------------
+    # --- blocks -------------------------------------------------------------------------------------------------------
 
-    def is_blocked(self, key: str) -> bool:
-        """Return whether the identity with this key is blocked."""
-        return key in self._blocks
+    def is_blocked(self, identity: Identity, *, site: str) -> bool:
+        """Return whether ``identity`` or its site is blocked."""
+        return any(block.applies_to(identity, site=site) for block in self._blocks.values())
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -218,7 +216,7 @@ class PairingQueue:
 
     def block(self, block: Block, *, because_of: str) -> None:
         """
-        Block an identity. It takes effect at once, and is written later.
+        Block an identity or a site. It takes effect at once, and is written later.
 
         Args:
             block: The block.
@@ -235,16 +233,16 @@ class PairingQueue:
             LedgerFull: Like LedgerUnavailable.
         """
         await self._records.unblock(block.id)
-        self._blocks.pop(block.identity.key, None)
+        self._blocks.pop(block.key, None)
 
     def _add_block(self, block: Block, *, because_of: str, kept: bool = False) -> None:
-        self._blocks[block.identity.key] = block
-        tombstone = f"block:{because_of}"
+        self._blocks[block.key] = block
+        tombstone = f"block-site:{because_of}" if block.site else f"block:{because_of}"
         self._pending.add(f"block:{block.id}", lambda: self._write_block(block), tombstone=tombstone, kept=kept)
 
     async def _write_block(self, block: Block) -> None:
         async with self.lock:
-            if self._blocks.get(block.identity.key) is block:
+            if self._blocks.get(block.key) is block:
                 await self._records.block(block)
             else:
                 await self._records.unblock(block.id)

@@ -34,7 +34,8 @@ _SAVE_PAIRING: Final = """
         :reason, :created_at, :expires_at, :decision
     )
 """
-# Replaces a row with the same id, and a row with the same identity.
+# Replaces a row with the same id, and a row with the same key. A block of a site differs from one of the identity only
+# in its key; earlier versions, which know no blocks of sites, apply it to the identity.
 _SAVE_BLOCK: Final = """
     INSERT OR REPLACE INTO blocks (
         id, identity_key, identity_kind, identity_name, identity_program, identity_pid, blocked_at
@@ -127,8 +128,8 @@ class SqlitePairingRecords:
         await self._run(job)
 
     async def block(self, block: Block) -> None:
-        """Store ``block``, replacing the one with its identity. Raises what the port allows."""
-        columns = {"id": block.id, "identity_key": block.identity.key, "blocked_at": block.blocked_at}
+        """Store ``block``, replacing the one with its key. Raises what the port allows."""
+        columns = {"id": block.id, "identity_key": block.key, "blocked_at": block.blocked_at}
         columns |= identity_columns(block.identity)
         await self._run(lambda connection: connection.execute(_SAVE_BLOCK, columns))
 
@@ -152,4 +153,4 @@ def _pairing(row: sqlite3.Row) -> Pairing:
 
 
 def _block(row: sqlite3.Row) -> Block:
-    return decode_row(with_identity(row), Block)
+    return decode_row(with_identity(row) | {"site": Block.site_of(row["identity_key"])}, Block)

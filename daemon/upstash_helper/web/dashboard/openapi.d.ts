@@ -66,6 +66,10 @@ export interface BeginSession {
   ticket: string;
 }
 
+export interface Block {
+  scope?: "identity" | "site";
+}
+
 export interface BlockList {
   blocks: Array<Blocked>;
 }
@@ -75,6 +79,7 @@ export interface Blocked {
   notice?: string;
   id: string;
   identity: Identity;
+  site?: Site | null;
   blocked_at: string;
 }
 
@@ -263,6 +268,7 @@ export interface Pairing {
   reason: string;
   state: "approved" | "denied" | "expired" | "pending";
   all_databases_meaning: string | null;
+  site?: Site | null;
   created_at: string;
   expires_at: string;
 }
@@ -329,6 +335,13 @@ export interface RenameApp {
 export interface RequestedScope {
   scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
+  strong: boolean;
+}
+
+export interface Site {
+  kind: "domain" | "loopback" | "programs";
+  shown: string;
+  detail: string;
 }
 
 export interface StartedAttempt {
