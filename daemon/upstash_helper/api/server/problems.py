@@ -108,7 +108,9 @@ def for_upstash_clients(response: web.StreamResponse) -> None:
         return
     if isinstance(response.body, bytes):
         problem = msgspec.json.decode(response.body, type=wire.Problem)
-        response.body = msgspec.json.encode(msgspec.structs.replace(problem, error=problem.detail))
+        # A refusal of another site's page is the same constant on every path.
+        if problem.code != "cross_site_request":
+            response.body = msgspec.json.encode(msgspec.structs.replace(problem, error=problem.detail))
 
 
 def of_error(error: errors.HelperError) -> web.Response:
