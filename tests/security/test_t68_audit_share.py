@@ -201,7 +201,7 @@ async def test_t68_callers_without_a_token_share_one_entry_a_minute(tmp_path: Pa
     clock = FakeClock()
     async with running(tmp_path, clock=clock) as world:
         for number in range(3):
-            await world.ask(origin=f"https://app-{number}.example.com", name=f"App {number}")
+            await world.ask(origin=f"https://app-{number}.example", name=f"App {number}")
         found = await entries(world, "pairing.ask")
 
     assert [(3, "", "")] == [(entry["count"], entry["identity"], entry["target"]) for entry in found]
