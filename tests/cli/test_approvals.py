@@ -24,6 +24,7 @@ PAGE = "https://app.example.com"
 OTHER = "https://other.example"
 ASKED = b"[y/N]: "
 WATCHED = b"[n]: "
+CODE = b"Type the code that the app shows: "
 
 
 async def test_list_starts_with_the_verified_identity(shell: Shell, running: DaemonProcess) -> None:
@@ -109,18 +110,16 @@ async def test_approve_shows_the_request_and_asks(running: DaemonProcess, typed:
     """
     On a terminal the user sees the identity and the scopes before deciding; anything but yes declines.
     """
-    app = SampleApp.requesting(running, "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:write", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", environment=running.environment, typed=(typed,), asked=ASKED)
 
     assert code == ran.code, ran.err
-    assert (
-        ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Delete databases") < ran.err.index("Approve?")
-    )
+    assert ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Create, rename") < ran.err.index("Approve?")
     assert state == app.state
 
 
-async def test_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
+async def test_t61_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
     """
     A yes typed before the question was shown does not answer it.
     """
@@ -162,7 +161,8 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
 
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
-        environment=running.environment, typed=("y\n",), asked=ASKED,
+        environment=running.environment, typed=("y\n", f"{app.code}\n"),
+        asked=(ASKED, CODE),
     )  # fmt: skip
 
     shown = ran.err.partition("You grant only:")[2]

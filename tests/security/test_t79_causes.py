@@ -174,7 +174,9 @@ async def test_t79_secret_service_without_a_collection_has_one_name(
         from upstash_helper.storage.credentials.keyring_store import KeyringStore
 
         (found,) = examined.all(desktop.keyring)
-        store = KeyringStore("upstash-helper", "default", deadline=0.5)
+        reading = KeyringStore("upstash-helper", "default", deadline=20.0)
+        before = await reading.load(), reading.health()
+        store = KeyringStore("upstash-helper", "default", deadline=1.5)
         with pytest.raises(StoreUnavailable, match=r"no keyring \(Secret Service\) yet") as refused:
             await store.save(Credential(email="a@b.c", api_key=Secret("k"), method="api_key", since=1.0))
         asked = session.prompts
@@ -186,6 +188,8 @@ async def test_t79_secret_service_without_a_collection_has_one_name(
     assert "Create one with your desktop's password manager" in found.fix
     assert "A window on the desktop asks for the password of a new one" in refused.value.detail
     assert ("unavailable", 1) == (store.health().state, asked)
+    assert (None, "unknown") == (before[0], before[1].state)
+    assert "There is no keyring (Secret Service) yet" in before[1].detail
 
 
 def closing_keyring(session: PrivateKeyring, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -194,6 +194,21 @@ def test_t80_daemon_is_announced_where_earlier_clients_look(tmp_path: Path) -> N
     assert (running.pid, True) == (earlier.pid, held)
 
 
+async def test_t80_session_is_enough_if_the_state_folder_cannot_be_written(tmp_path: Path) -> None:
+    """On a full or read-only disk, the daemon starts as before, and clients in the session find it."""
+    port = free_port()
+    state = tmp_path / ".local" / "state" / "upstash-helper"
+    state.mkdir(parents=True)
+    (state / "run").touch()  # the folder cannot be created
+    environ = environment(tmp_path)
+    with daemon(environ, port) as running:
+        found = await pid_of(environ, port)
+        second = await run_cli("run", "--port", str(free_port()), environment=environ)
+
+    assert running.pid == found
+    assert (0, True) == (second.code, f"already running as process {running.pid}" in second.err)
+
+
 async def test_t80_daemon_on_another_network_stack_is_not_contacted(tmp_path: Path) -> None:
     """A home folder may be shared with another machine, where the daemon's address leads to another program."""
     environ = environment(tmp_path)

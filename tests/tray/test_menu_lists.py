@@ -92,8 +92,11 @@ def test_single_access_request_is_near_the_top() -> None:
             (• Delete databases with all that is in them)
             ---
             Deny
-            Allow
-            Allow for one hour only
+            Allow >
+                (https://app.example.com will be able to:)
+                (• Delete databases with all that is in them)
+                Allow https://app.example.com
+                Allow for one hour only
             Choose permissions…
             ---
             Block >
@@ -137,7 +140,13 @@ def test_decisions_are_per_app() -> None:
 @pytest.mark.parametrize(
     "pending",
     [
-        pairing(scopes=(RequestedScope(scope="upstash:write", meaning="Do everything, " * 40 + "deleting included"),)),
+        pairing(
+            scopes=(
+                RequestedScope(
+                    scope="upstash:write", meaning="Do everything, " * 40 + "deleting included", strong=True
+                ),
+            )
+        ),
         pairing(scopes=(LIST,) * 13),
         pairing(scopes=()),
         pairing(identity=page("/home/ada/" + "deep/" * 100 + "program", kind="native")),

@@ -344,7 +344,8 @@ PROBLEMS: Final[dict[str, Message]] = {
     "invalid_request": Message("Invalid request", "A value in the request is not valid."),
     "invalid_json": Message("Invalid JSON", "The body is not valid JSON."),
     "path_not_allowed": Message(
-        "Path not allowed", "API keys cannot be created or read through the helper."
+        "Path not allowed",
+        "API keys cannot be created or read through the helper. It refuses every path and query with the word apikey.",
     ),
     "invalid_page_token": Message(
         "Invalid page token", "The page token was not issued by this helper.", (Step("Start with the first page"),)
@@ -424,6 +425,7 @@ PROBLEMS: Final[dict[str, Message]] = {
     ),
     "unsupported_encoding": Message("Unsupported encoding", "Send the body without Content-Encoding."),
     "body_too_large": Message("Body too large", "The body is too large."),
+    "body_not_allowed": Message("Body not allowed", "Send this request without a body."),
     "body_timeout": Message("Body timed out", "The body did not arrive in time."),
     "invalid_target": Message("Invalid request target", "The request target is not valid."),
     "invalid_host": Message("Invalid Host header", "Send exactly one Host header."),

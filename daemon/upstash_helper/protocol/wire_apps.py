@@ -87,6 +87,9 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
 
     scope: Scope
     meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
+    strong: Annotated[
+        bool, Meta(description="It can destroy, spend, or reveal something: ask a second time before it is granted.")
+    ]
 
 
 class Site(ResponseBody, frozen=True, kw_only=True):
@@ -108,7 +111,7 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
-        str | None, Meta(description="What the option `all_databases` would add; null if it adds nothing.")
+        str | None, Meta(description="What the option `all_databases` would add, which is strong; null if nothing.")
     ]
     site: Annotated[Site | None, Meta(description="What can be blocked together with the app; null: nothing.")] = None
     created_at: Timestamp

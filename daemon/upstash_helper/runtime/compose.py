@@ -106,6 +106,8 @@ class Daemon:
     """The tasks that continue after their client has disconnected."""
     idle_check: IdleCheck
     """Knows what would be lost if the daemon exited."""
+    events: EventBus
+    """Knows how many event streams are open."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -148,9 +150,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
 
     settings, counts, address = profile.settings, Counts(), ServerAddress(port=machine.port)
     http = HttpClient(clock=machine.clock)
-    # Passed-through requests have their own connections and circuit breaker, so that responses that an app reads
-    # slowly, and failures that it provokes, do not affect the daemon's own requests.
-    apps_http = HttpClient(clock=machine.clock)
+    # Passed-through requests have their own connections, and each app its own circuit breaker, so that responses that
+    # an app reads slowly, and failures that it provokes, do not affect other apps or the daemon's own requests.
+    apps_http = HttpClient(clock=machine.clock, breaker="caller")
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
     tokens = Tokens(broker.apps, broker.sessions)
 
@@ -206,6 +208,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         counts=counts,
         background=broker.background,
         idle_check=broker.idle_check,
+        events=broker.events,
     )
 
 
@@ -246,6 +249,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         server=server,
         sign_in=sign_in,
         callback=machine.callback,
+        check=api.list,
         tls_hellos=lambda: counts.tls,
         browser=machine.browser,
         events=events,
@@ -268,6 +272,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
     apps = AppRegistry(
         records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
     )
+    connection.on_account_left = apps.exchanges.end_all
     rate_limiter, sites = PairingRateLimiter(clock=clock), Sites(suffixes=ListedSuffixes())
     queue = PairingQueue(
         records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
@@ -294,7 +299,9 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         databases=databases,
         create=create,
         read_credentials=ReadCredentials(databases=databases, journal=ledger.creates),
-        pass_through=PassThrough(connection=connection, api=pass_through_api, databases=databases),
+        pass_through=PassThrough(
+            connection=connection, api=pass_through_api, databases=databases, exchanges=apps.exchanges
+        ),
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.api.server.connections import Connections, Counts, Limits
-    from upstash_helper.broker.ports import CredentialStore
+    from upstash_helper.broker.ports import CredentialStore, Peers
     from upstash_helper.runtime.compose import Daemon, Machine
     from upstash_helper.settings.config import Profile, Settings
 
@@ -111,6 +111,7 @@ async def serve(
     counts: Counts | None = None,
     announced: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     idle: IdleExit | None = None,
+    peers: Peers | None = None,
 ) -> None:
     """
     Serve ``app`` until ``stop`` is set, then complete pending work within ``STOP_SECONDS``.
@@ -123,10 +124,12 @@ async def serve(
         counts: The counts of connections to update.
         announced: Entered once requests are served, and left once they no longer are.
         idle: Sets ``stop`` after a time without work.
+        peers: Identifies connections of other users. By default, the operating system does.
     """
     from aiohttp import web
 
     from upstash_helper.api.server.connections import Connections, Counts, Limits
+    from upstash_helper.system.peers import SystemPeers
 
     serving: list[Connections] = []
 
@@ -144,7 +147,14 @@ async def serve(
         if runner.server is None:
             message = "aiohttp created no server"
             raise RuntimeError(message)
-        serving.append(Connections(runner.server, limits or Limits(), counts or Counts()))
+        serving.append(
+            Connections(
+                runner.server,
+                limits or Limits(),
+                counts or Counts(),
+                is_other_user=(peers or SystemPeers()).is_other_user,
+            )
+        )
         if idle is not None:
             serving[0].on_change = idle.connections_changed
         await listeners.serve(serving[0])
@@ -154,6 +164,8 @@ async def serve(
             await stop.wait()
     finally:
         await _stop_accepting(listeners, serving)
+        for connections in serving:
+            connections.close_silent()
         await _clean_up(runner, listeners)
 
 

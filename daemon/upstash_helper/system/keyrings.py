@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from upstash_helper.system.session_bus import find_session_bus
+from upstash_helper.system.text import NotUtf8, decode_utf8
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,8 +140,13 @@ def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config
 def _configured(config: Path) -> str | None:
     parser = configparser.RawConfigParser()
     try:
-        parser.read(config, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
+        parser.read_string(decode_utf8(config.read_bytes()))
+    except OSError:
+        return None
+    except NotUtf8 as error:
+        message = f"{config} {error}"
+        raise UntrustedKeyring(message) from None
+    except configparser.Error as error:
         message = f"{config} cannot be read ({type(error).__name__}). Fix it or remove it."
         raise UntrustedKeyring(message) from None
     name = parser.get("backend", "default-keyring", fallback=None)
@@ -184,6 +190,8 @@ class KeyringEntry:
         self._monotonic = monotonic
         self._backend: KeyringBackend | None = None
         self._no_prompt_until = monotonic()
+        self.not_created = False
+        """Whether there was no keyring to read from: the user has not created one. May be read from any thread."""
         self.creating = False
         """Whether the user is being asked for the password of a new keyring. May be read from any thread."""
         self.kind = trusted.get(native()[0], "keyring")
@@ -283,6 +291,8 @@ class KeyringEntry:
                 self.creating = False
             if not created:
                 raise no_keyring_yet(self.kind)
+            state = "open"
+        self.not_created = state == "absent"
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:

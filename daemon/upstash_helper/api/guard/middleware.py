@@ -17,12 +17,19 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.policy import Denied, RequestFacts, authorize, check_request, may_read
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import problems
-from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
+from upstash_helper.api.server.body import (
+    BodyError,
+    BodyNotAllowed,
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedEncoding,
+    read_body,
+)
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN, Policy
 from upstash_helper.broker.apps.rate_limits import TokenBuckets
 from upstash_helper.broker.errors import HelperError, RateLimited
-from upstash_helper.broker.identity import of_origin
+from upstash_helper.broker.identity import CURRENT_CALLER, of_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,8 +157,9 @@ class Guard:
         if facts.preflight or policy is None:
             return preflight_response(facts.allowed_methods)
         self._apply_rate_limit(request, facts, decision.caller)
+        _begin_for(request, decision.caller)
         if policy.body != "any":
-            request[BODY] = await read_body(request) if facts.has_body else b""
+            request[BODY] = await _read_body(request, policy) if facts.has_body else b""
             # The body may have taken seconds to arrive, and the caller's access may have been revoked meanwhile.
             decision = authorize(facts, self._address, self._callers)
             if isinstance(decision, Denied):
@@ -251,6 +259,23 @@ class Guard:
         return other
 
 
+def _begin_for(request: web.Request, caller: Caller | None) -> None:
+    """
+    Record whose request it is. This precedes reading the body: a connection that owes one is closed before others, but
+    not the owner's.
+    """
+    CURRENT_CALLER.set("" if caller is None else caller.id)
+    connection = request.protocol
+    if caller is not None and isinstance(connection, Connection) and not connection.begin_for(caller):
+        raise RateLimited("Too many requests of this app, or of all apps, are in progress.", retry_after=1.0)
+
+
+async def _read_body(request: web.Request, policy: Policy) -> bytes:
+    if policy.body == "none":
+        raise BodyNotAllowed
+    return await read_body(request)
+
+
 def _methods(match: web.UrlMappingMatchInfo) -> set[str]:
     resource = match.route.resource
     return set() if resource is None else {route.method for route in resource}
@@ -266,6 +291,8 @@ def _error_response(error: Exception) -> web.Response:
             return problems.answer(404, "not_found")
         case BodyTooLarge():
             response = problems.answer(413, "body_too_large", f"The body is too large: {error}.")
+        case BodyNotAllowed():
+            response = problems.answer(400, "body_not_allowed")
         case BodyTimeout():
             response = problems.answer(408, "body_timeout", f"The body did not arrive in time: {error}.")
         case UnsupportedEncoding():

@@ -14,7 +14,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from upstash_helper.api.guard.middleware import UPSTASH_PREFIX
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
-from upstash_helper.api.server.routes import RECORD_FIRST, Policy, Route
+from upstash_helper.api.server.routes import RECORD_FIRST, Policy, Route, caller_of
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import PassThroughRequest
 from upstash_helper.protocol.literals import Scope
@@ -75,7 +75,7 @@ class PassThroughResource:
                 length=request.content_length,
             )
 
-            async with self._pass_through(wanted) as answer:
+            async with self._pass_through(wanted, caller_of(request)) as answer:
                 return await send_answer(request, answer)
         except BodyTooLarge:
             response = problems.answer(413, "body_too_large", "The body is larger than 1 MiB.")
@@ -175,6 +175,9 @@ async def send_answer(
         code = error.code if isinstance(error, HelperError) else "response_not_read"
         logger.info("pass_through_interrupted", extra={"code": code})
         _abort(request)
+    except asyncio.CancelledError:
+        _abort(request)  # the app has disconnected, or its rights have ended
+        raise
     return response
 
 

@@ -32,6 +32,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.StoreUnavailable: 503,
     errors.LedgerUnavailable: 503,
     errors.LedgerFull: 507,
+    errors.AccessEnded: 401,
     errors.PairingNotFound: 404,
     errors.PairingPending: 409,
     errors.PairingUndecided: 409,

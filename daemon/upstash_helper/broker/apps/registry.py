@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.broker.apps.display_text import MAX_NAME, clean
+from upstash_helper.broker.apps.exchanges import Exchanges
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
 from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App, AppTimes
@@ -173,6 +174,8 @@ class AppRegistry:
         self._background = background
         self._clock = clock
         self._index = AppIndex(clock=clock)
+        self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
+        """What the apps have open at Upstash. It ends with their access."""
         self._saved_uses: dict[str, float] = {}
         self._loaded = False
         # Serializes what is written first. What takes access away does not wait for it.
@@ -271,6 +274,7 @@ class AppRegistry:
             last_used_at=now,
             expires_at=now + ONCE_SECONDS if grant.once else None,
         )
+        self._events.begin(app.id)
         await self._records.save(app, AppTimes(left=ONCE_SECONDS if grant.once else None))
         self._index.put(app)
         if grant.once:
@@ -309,8 +313,9 @@ class AppRegistry:
 
     async def revoke(self, app_id: str, *, reason: RevokeReason) -> App:
         """
-        Revoke an app's access, at once: its token stops working and its event streams end. Work that it started is
-        finished. If the ledger cannot be written, that is done later; see ``PendingWrites.written``.
+        Revoke an app's access, at once: its token stops working, and its event streams and passed-through requests end.
+        Work of the daemon that it started is finished. If the ledger cannot be written, that is done later; see
+        ``PendingWrites.written``.
 
         Raises:
             AppNotFound: If there is none with this ID.
@@ -399,6 +404,7 @@ class AppRegistry:
         self._saved_uses.pop(app.id, None)
         self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
         self._events.end(app.id)
+        self.exchanges.end(app.id)
         self._write_later(app.id)
 
     def _write_later(self, app_id: str, *, kept: bool = False) -> None:

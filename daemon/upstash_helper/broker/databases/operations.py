@@ -15,6 +15,7 @@ from upstash_helper.broker.errors import (
     PreconditionFailed,
     UpstreamRejected,
 )
+from upstash_helper.broker.identity import CURRENT_CALLER
 from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword, SetReadRegions
 from upstash_helper.protocol.literals import DatabaseEvent, Platform
 
@@ -166,6 +167,7 @@ class Databases:
                 self._fetch = None
 
     async def _fetched(self) -> tuple[Database, ...]:
+        CURRENT_CALLER.set("")  # its result is for all callers
         databases = await self._connection.call(self._api.list)
         ordered = tuple(sorted(databases, key=lambda database: (database.name.casefold(), database.id)))
         if self._fetch is asyncio.current_task():

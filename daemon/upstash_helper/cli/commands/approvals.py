@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
@@ -11,6 +10,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.arguments import fetch_for_completion, match_id, stored_name
 from upstash_helper.cli.command import group
+from upstash_helper.cli.decision_prompt import ask
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import (
@@ -194,6 +194,7 @@ def approve(
     Approve a request.
 
     The app's identity and the requested scopes are shown first. Without --scope, every requested scope is granted.
+    To grant a scope that can delete data, read passwords, or reach the whole account, type the request's code as well.
     Without a terminal, pass the request and --yes.
     """
     _require_request(request, yes=yes)
@@ -203,7 +204,9 @@ def approve(
     if not yes:
         if interactive():
             _present(_described(pairing), _grant(pairing, scopes=chosen, all_databases=all_databases, once=once))
-        confirm("Approve?", yes=False)
+        ask(lambda: confirm("Approve?", yes=False))
+        if not _knows_code(pairing, _strong(pairing, chosen, all_databases=all_databases)):
+            raise Failure("That is not the code of this request. Nothing was changed.", code="not_confirmed")
 
     with session.progress(_SAVING):
         approved = session.client.approve(pairing.id, scopes=chosen, all_databases=all_databases, once=once)
@@ -253,9 +256,10 @@ def block(session: Session, *, request: str | None, site: bool, yes: bool) -> No
     """
     _require_request(request, yes=yes)
     pairing = _find(session, request)
-    if site and pairing.site is not None and not yes:
-        note(pairing.site.detail)
-    confirm(f"Ignore all future requests from {_block_scope(pairing, site=site)}?", yes=yes)
+    if not yes:
+        if site and pairing.site is not None:
+            note(pairing.site.detail)
+        ask(lambda: confirm(f"Ignore all future requests from {_block_scope(pairing, site=site)}?", yes=False))
 
     with session.progress(_SAVING):
         blocked = session.client.block(pairing.id, scope="site" if site else "identity")
@@ -278,6 +282,23 @@ def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_data
     if all_databases and "databases:credentials" not in (scopes or requested):
         message = "--all-databases needs the scope databases:credentials, which would not be granted."
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
+
+
+def _strong(pairing: Pairing, scopes: tuple[Scope, ...] | None = None, *, all_databases: bool = False) -> list[str]:
+    """Return what the user would grant that can destroy, spend, or reveal something."""
+    granted = [one for one in pairing.scopes if scopes is None or one.scope in scopes]
+    strong = [one.meaning for one in granted if one.strong]
+    return [*strong, pairing.all_databases_meaning or ""] if all_databases else strong
+
+
+def _knows_code(pairing: Pairing, strong: list[str]) -> bool:
+    """Have the user type the code of the request if it is for anything ``strong``. Return whether that was right."""
+    if not strong:
+        return True
+    note("")
+    note(key_values(_numbered("This lets the app", strong)))
+    typed = ask(lambda: click.prompt("Type the code that the app shows", default="", show_default=False, err=True))
+    return _normalized(typed.strip()) == _normalized(pairing.user_code)
 
 
 def _block_scope(pairing: Pairing, *, site: bool) -> str:
@@ -304,8 +325,9 @@ def watch(session: Session) -> None:
     """
     Approve or deny requests as they arrive.
 
-    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope. To grant fewer, answer l and
-    use `approvals approve --scope`. With --json, each decision is printed as a line.
+    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope, after you have typed the
+    code for those that `approvals approve` needs it for. To grant fewer, answer l and use `approvals approve --scope`.
+    With --json, each decision is printed as a line.
     """
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."
@@ -329,13 +351,19 @@ def _ask_about(session: Session, pairing: Pairing) -> None:
     from upstash_helper.client.errors import ApiProblem
 
     _present("", _described(pairing))
-    answer = click.prompt(
-        _question(pairing),
-        type=click.Choice(["y", "n", "b", "s", "l"] if pairing.site else ["y", "n", "b", "l"], case_sensitive=False),
-        default="n",
-        show_choices=False,
-        err=True,
+    choices = ["y", "n", "b", "s", "l"] if pairing.site else ["y", "n", "b", "l"]
+    answer = ask(
+        lambda: click.prompt(
+            _question(pairing),
+            type=click.Choice(choices, case_sensitive=False),
+            default="n",
+            show_choices=False,
+            err=True,
+        )
     )
+    if answer == "y" and not _knows_code(pairing, _strong(pairing)):
+        note("That is not the code of this request. It is still pending.")
+        return
     try:
         _decide(session, pairing, answer)
     except ApiProblem as error:
@@ -504,17 +532,8 @@ def _seconds_left(pairing: Pairing) -> int:
 
 
 def _present(*texts: str) -> None:
-    """Print what the user decides about, and discard what was typed before: it cannot be an answer to this."""
+    """Print what the user decides about."""
     for text in texts:
         if text:
             note(text)
     note("")
-    if sys.platform == "win32":
-        import msvcrt
-
-        while msvcrt.kbhit():
-            msvcrt.getwch()
-    else:
-        import termios
-
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)

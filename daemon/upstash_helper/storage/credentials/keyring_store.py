@@ -109,10 +109,16 @@ class KeyringStore:
             else:
                 failure = _as_store_error(keyrings.explain(failed.error, kind=self._entry.kind))
         else:
-            self._health = StoreHealth(kind=self._entry.kind, state="ok")
+            self._health = self._healthy()
             return result
         # Raised here, so that its context is not an error with frames that hold the secret.
         raise self._failed(failure)
+
+    def _healthy(self) -> StoreHealth:
+        kind = self._entry.kind
+        if self._entry.not_created:
+            return StoreHealth(kind=kind, state="unknown", detail=str(keyrings.no_keyring_yet(kind)))
+        return StoreHealth(kind=kind, state="ok")
 
     def _failed(self, failure: StoreLocked | StoreUnavailable) -> StoreLocked | StoreUnavailable:
         state: Literal["locked", "unavailable"] = "locked" if isinstance(failure, StoreLocked) else "unavailable"

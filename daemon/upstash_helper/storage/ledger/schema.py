@@ -127,9 +127,21 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "ALTER TABLE creates ADD COLUMN sent_elapsed REAL NOT NULL DEFAULT 0.0",
         "DROP INDEX creates_sent_at",
         "CREATE INDEX creates_sent_elapsed ON creates (sent_elapsed)",
-        # Entries of older versions are kept for another 90 days, if there is room for them.
+        # Entries of older versions are kept for another 90 days, if there is room for them. What is removed goes first:
+        # an older version may have left hundreds of megabytes.
+        "DROP INDEX audit_app_name",
+        "DROP INDEX audit_last_at",
         "ALTER TABLE audit ADD COLUMN elapsed REAL NOT NULL DEFAULT 0.0",
         "ALTER TABLE audit ADD COLUMN share TEXT NOT NULL DEFAULT ''",
+        """
+        DELETE FROM audit WHERE id IN (
+            SELECT id FROM (
+                SELECT id, app_id, row_number() OVER (PARTITION BY app_id ORDER BY id DESC) AS place FROM audit
+                WHERE action NOT IN ('app.let_in', 'app.sign_out', 'token.misused')
+            )
+            WHERE place > CASE app_id WHEN 'owner' THEN 10000 ELSE 2000 END
+        )
+        """,
         """
         UPDATE audit SET
             share = CASE
@@ -139,16 +151,11 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             END,
             app_name = substr(app_name, 1, 64), identity = substr(identity, 1, 300), target = substr(target, 1, 200)
         """,
-        "DROP INDEX audit_app_name",
-        "DROP INDEX audit_last_at",
         "CREATE INDEX audit_share ON audit (share)",
         "CREATE INDEX audit_elapsed ON audit (elapsed)",
         """
-        DELETE FROM audit WHERE id IN (
-            SELECT id FROM (
-                SELECT id, share, row_number() OVER (PARTITION BY share ORDER BY id DESC) AS place FROM audit
-            )
-            WHERE place > CASE share WHEN 'owner' THEN 10000 WHEN 'none' THEN 500 ELSE 2000 END
+        DELETE FROM audit WHERE share = 'none' AND id NOT IN (
+            SELECT id FROM audit WHERE share = 'none' ORDER BY id DESC LIMIT 500
         )
         """,
         """
