@@ -63,7 +63,10 @@ async def test_full_sections(world: World, page: Page) -> None:
     blocked = (await world.ask("upstash:write", origin=LONG)).json
     await world.call("POST", f"/v1/pairings/{blocked['id']}/block")
     await world.ask(
-        "databases:write", "databases:credentials", origin=LONG.replace("a-", "b-"), reason="Because. " * 50
+        "databases:write",
+        "databases:credentials",
+        origin=LONG.replace("example-hosting", "other-hosting"),
+        reason="Because. " * 50,
     )
     await open_dashboard(world, page)
 
