@@ -170,6 +170,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         callback_app = create_callback_app(broker.connection, api_port=machine.port, guard=callback_guard)
 
     async def end_streams(_: web.Application) -> None:
+        broker.connection.flow.close()
         await machine.callback.release()
         broker.events.close()
 
@@ -223,6 +224,9 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
 
     credentials = CredentialCache(store=machine.store, clock=clock)
     keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
+    audit = Audit(records=ledger.audit, clock=clock)
+    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
+    notifier = TrayAwareNotifier(machine.notifier, trays)
     sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
     connection = Connection(
         credentials=credentials,
@@ -231,6 +235,8 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         callback=machine.callback,
         tls_hellos=lambda: counts.tls,
         browser=machine.browser,
+        notifier=notifier,
+        has_access=apps.has_access,
         events=events,
         background=background,
         clock=clock,
@@ -246,8 +252,6 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         clock=clock,
     )
 
-    audit = Audit(records=ledger.audit, clock=clock)
-    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
     rate_limiter = PairingRateLimiter(clock=clock)
     queue = PairingQueue(records=ledger.pairings, rate_limiter=rate_limiter, events=events, clock=clock)
     pairings = Pairings(
@@ -255,7 +259,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         apps=apps,
         audit=audit,
         rate_limiter=rate_limiter,
-        notifier=TrayAwareNotifier(machine.notifier, trays),
+        notifier=notifier,
         background=background,
         clock=clock,
     )
