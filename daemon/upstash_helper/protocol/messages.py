@@ -249,8 +249,8 @@ FAILURES: Final[dict[FailureReason, Message]] = {
 
 REPLACEMENT: Final = Message(
     "Replace {replaces} with {email}?",
-    "A sign-in that was started by {app} is for another Upstash account. If you replace the connected account, all apps "
-    "on this computer use the new one. If you did not sign in there yourself, keep the account.",
+    "A sign-in that was started by {app} is for another Upstash account. If you replace the connected account, all "
+    "apps on this computer use the new one. If you did not sign in there yourself, keep the account.",
     (REPLACE_ACCOUNT, KEEP_ACCOUNT),
 )
 """The question whether the account of an app's sign-in replaces the connected one."""

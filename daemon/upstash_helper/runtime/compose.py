@@ -260,6 +260,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         audit=audit,
         rate_limiter=rate_limiter,
         notifier=notifier,
+        is_sign_in_needed=connection.is_sign_in_needed,
         background=background,
         clock=clock,
     )

@@ -92,7 +92,9 @@ class PairingsResource:
     async def create(self, request: web.Request) -> web.Response:
         """Create a pairing: an app's request for access."""
         wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
-        pairing_request = PairingRequest(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
+        pairing_request = PairingRequest(
+            await self._identity(request), wanted.name, wanted.scopes, wanted.reason, wanted.connect_if_needed
+        )
 
         pairing, secret = await self._pairings.begin(pairing_request)
 

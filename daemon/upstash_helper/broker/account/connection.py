@@ -19,6 +19,7 @@ from upstash_helper.broker.errors import (
     PortConflict,
     ReconnectRequired,
     StoreLocked,
+    StoreUnavailable,
 )
 from upstash_helper.broker.models import Credential
 from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState
@@ -43,6 +44,10 @@ T = TypeVar("T")
 
 # After Upstash has rejected the key, calls fail here for this long before one is sent to Upstash again.
 REFUSED_SECONDS: Final = 60.0
+
+
+# A request for access does not wait longer for the keyring, since others wait for it.
+STATE_SECONDS: Final = 1.0
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +164,18 @@ class Connection:
         if credential.email is None:
             return "needs_email"
         return "reconnect_required" if credential is self._refused else "connected"
+
+    async def is_sign_in_needed(self) -> bool:
+        """
+        Return whether apps need a sign-in before they can use an account. False if that is not known within a second,
+        for example because the keyring is locked.
+        """
+        try:
+            async with asyncio.timeout(STATE_SECONDS):
+                credential = await self._credentials.get()
+        except (StoreLocked, StoreUnavailable, TimeoutError):
+            return False
+        return credential is None or self._state_of(credential) == "reconnect_required"
 
     # --- signing in -------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ from upstash_helper.broker.models import Secret
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
     from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.apps.registry import AppRegistry
@@ -43,6 +45,8 @@ class PairingRequest(NamedTuple):
     name: str
     scopes: tuple[Scope, ...]
     reason: str = ""
+    connect_if_needed: bool = False
+    """Whether ``connection:write`` is requested as well, if no account is connected."""
 
 
 class Pairings:
@@ -56,14 +60,27 @@ class Pairings:
         audit: Audit,
         rate_limiter: PairingRateLimiter,
         notifier: Notifier,
+        is_sign_in_needed: Callable[[], Awaitable[bool]],
         background: Background,
         clock: Clock,
     ) -> None:
+        """
+        Args:
+            queue: The requests.
+            apps: The apps with access.
+            audit: The audit log.
+            rate_limiter: The limits on requests.
+            notifier: Notifies the user of requests.
+            is_sign_in_needed: Returns whether no account is connected, so that an app needs to start a sign-in.
+            background: Finishes what was started, even if the app disconnects.
+            clock: The clock.
+        """
         self._queue = queue
         self._apps = apps
         self._audit = audit
         self._rate_limiter = rate_limiter
         self._notifier = notifier
+        self._is_sign_in_needed = is_sign_in_needed
         self._background = background
         self._clock = clock
 
@@ -97,15 +114,18 @@ class Pairings:
             created_at=now,
             expires_at=now + LIFETIME,
         )
-        await self._background.finish(self._begin(pairing))
+        await self._background.finish(self._begin(pairing, connect_if_needed=request.connect_if_needed))
         return pairing, secret
 
-    async def _begin(self, pairing: Pairing) -> None:
+    async def _begin(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
         async with self._queue.lock:
             await self._queue.load()
             if self._queue.is_blocked(pairing.identity.key):
                 raise errors.AppBlocked
             self._rate_limiter.check(pairing.identity, waiting=self._queue.remaining)
+            # After the limits: this may read the keyring, which may ask the user to unlock it.
+            if connect_if_needed and await self._is_sign_in_needed():
+                pairing = msgspec.structs.replace(pairing, scopes=ordered((*pairing.scopes, "connection:write")))
             caller = Caller(kind="app", id=f"pairing:{pairing.id}", name=pairing.name, identity=pairing.identity)
             await self._audit.note(caller, "pairing.ask", pairing.id)
             await self._queue.put(pairing, lasts=LIFETIME)
