@@ -122,7 +122,13 @@ def test_decisions_are_per_app() -> None:
 @pytest.mark.parametrize(
     "pending",
     [
-        pairing(scopes=(RequestedScope(scope="upstash:write", meaning="Do everything, " * 40 + "deleting included"),)),
+        pairing(
+            scopes=(
+                RequestedScope(
+                    scope="upstash:write", meaning="Do everything, " * 40 + "deleting included", strong=True
+                ),
+            )
+        ),
         pairing(scopes=(LIST,) * 13),
         pairing(scopes=()),
         pairing(identity=page("/home/ada/" + "deep/" * 100 + "program", kind="native")),

@@ -31,6 +31,11 @@ MEANING: Final[dict[Scope, str]] = {
 }
 """What each scope allows: a phrase that starts with a verb, shown in lists such as "Wants to" and "Allowed to"."""
 
+STRONG: Final[frozenset[Scope]] = frozenset(
+    {"databases:delete", "databases:credentials", "upstash:read", "upstash:write"}
+)
+"""Scopes that can destroy, spend, or reveal something. To grant one, the user takes a second step."""
+
 ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that the app created"
 """What the option "all databases" adds to ``databases:credentials``."""
 

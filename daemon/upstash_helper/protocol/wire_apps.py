@@ -77,6 +77,9 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
 
     scope: Scope
     meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
+    strong: Annotated[
+        bool, Meta(description="It can destroy, spend, or reveal something: ask a second time before it is granted.")
+    ]
 
 
 class Pairing(ResponseBody, frozen=True, kw_only=True):
@@ -90,7 +93,7 @@ class Pairing(ResponseBody, frozen=True, kw_only=True):
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
-        str | None, Meta(description="What the option `all_databases` would add; null if it adds nothing.")
+        str | None, Meta(description="What the option `all_databases` would add, which is strong; null if nothing.")
     ]
     created_at: Timestamp
     expires_at: Timestamp

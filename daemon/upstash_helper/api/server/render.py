@@ -22,7 +22,7 @@ from upstash_helper.broker.account.attempts import (
     Succeeded,
     question,
 )
-from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES
+from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES, STRONG
 from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
@@ -303,7 +303,9 @@ def ledger(it: LedgerHealth) -> LedgerStatus:
 
 
 def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.RequestedScope, ...]:
-    return tuple(wire_apps.RequestedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
+    return tuple(
+        wire_apps.RequestedScope(scope=scope, meaning=MEANING[scope], strong=scope in STRONG) for scope in scopes
+    )
 
 
 def _optional(unix: float | None) -> str | None:

@@ -307,6 +307,7 @@ export interface RenameApp {
 export interface RequestedScope {
   scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
+  strong: boolean;
 }
 
 export interface StartedAttempt {
