@@ -68,7 +68,7 @@ async def account(world: World) -> str:
 
 async def revoked(world: World) -> bool:
     """Return whether the refresh token and the access token of the last sign-in were revoked."""
-    return 2 <= sum(seen["path"] == "/oauth/revoke" for seen in await world.sandbox.requests())
+    return len([seen for seen in await world.sandbox.requests() if seen["path"] == "/oauth/revoke"]) >= 2
 
 
 async def until_revoked(world: World) -> None:

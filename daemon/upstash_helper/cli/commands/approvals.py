@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
@@ -14,6 +13,7 @@ from upstash_helper.cli.command import group
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import (
+    discard_typed,
     interactive,
     key_values,
     local_time,
@@ -473,12 +473,4 @@ def _present(*texts: str) -> None:
         if text:
             note(text)
     note("")
-    if sys.platform == "win32":
-        import msvcrt
-
-        while msvcrt.kbhit():
-            msvcrt.getwch()
-    else:
-        import termios
-
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    discard_typed()
