@@ -3,62 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from yarl import URL
 
 from tests.support.clock import FakeClock
-from tests.support.world import PASSWORD, App, World
+from tests.support.replacement import SCOPES, asked, attack, own_account, start_as, use_api_key
+from tests.support.world import PASSWORD, World, as_page
+from upstash_helper.storage.credentials.file_store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
     from tests.support.world import Reply
+    from upstash_helper.broker.models import Credential
 
 PAGE = "https://evil.example"
 OTHER = "https://other.example"
 KINDS = pytest.mark.parametrize("origin", [PAGE, None], ids=["page", "native"])
-BOTH = ("connection:read", "connection:write")
-
-
-async def start_as(world: World, app: App, **wanted: Any) -> dict[str, Any]:
-    reply = await world.as_app(app, "POST", "/v1/connection", wanted)
-    assert reply.status == 202, reply.text
-    started: dict[str, Any] = reply.json
-    return started
-
-
-async def own_account(world: World, started: dict[str, Any]) -> str:
-    """Sign in to an account of the attacker, and return the redirect's URL."""
-    return await world.sandbox.authorize(started["authorization_url"], f"evil-{world.email}", PASSWORD)
-
-
-async def use_api_key(world: World, email: str) -> None:
-    """Connect the user's account with an API key."""
-    await world.sandbox.account(email, PASSWORD)
-    key = await world.sandbox.api_key(email, "console")
-    reply = await world.call("PUT", "/v1/connection/api-key", {"email": email, "api_key": key})
-    assert reply.status == 200, reply.text
 
 
 async def attempt_of(world: World, started: dict[str, Any]) -> dict[str, Any]:
     attempt: dict[str, Any] = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
     return attempt
-
-
-async def asked(world: World, started: dict[str, Any]) -> dict[str, Any]:
-    """Wait until the owner is asked, and return the attempt as the owner sees it."""
-    async with asyncio.timeout(20):
-        while True:
-            attempt = await attempt_of(world, started)
-            if attempt["state"] not in ("pending", "exchanging"):
-                assert "confirmation_required" == attempt["state"], attempt
-                return attempt
-            await asyncio.sleep(0.01)
 
 
 async def account(world: World) -> str:
@@ -79,27 +48,13 @@ async def until_revoked(world: World) -> None:
             await asyncio.sleep(0.01)
 
 
-@asynccontextmanager
-async def question(world: World, origin: str | None = PAGE) -> AsyncIterator[tuple[App, dict[str, Any]]]:
-    """
-    The attack: an app starts a sign-in while nothing is connected, waits until the user has connected an account, and
-    then signs in to its own account, all by itself.
-    """
-    app = await world.pair(*BOTH, origin=origin, name="Orders")
-    started = await start_as(world, app)
-    await use_api_key(world, world.email)
-    await world.sandbox.forget_requests()
-    await world.land(await own_account(world, started))
-    yield app, started
-
-
 # --- force ------------------------------------------------------------------------------------------------------------
 
 
 @KINDS
 async def test_t59_app_cannot_force_a_sign_in(world: World, origin: str | None) -> None:
     """Neither while an account is connected nor while the owner is signing in. The answer says who can."""
-    app = await world.pair(*BOTH, origin=origin)
+    app = await world.pair(*SCOPES, origin=origin)
     pending = await world.start()
     during = await world.as_app(app, "POST", "/v1/connection", {"force": True})
     still = await attempt_of(world, pending)
@@ -121,74 +76,75 @@ async def test_t59_app_cannot_force_a_sign_in(world: World, origin: str | None) 
 @KINDS
 async def test_t59_app_signs_in_to_its_own_account_and_nothing_changes(world: World, origin: str | None) -> None:
     """The owner is asked, no API key is created, and everything else goes on with the connected account."""
-    async with question(world, origin) as (app, started):
-        attempt = await asked(world, started)
-        databases = await world.get("/v1/databases?refresh=true")
-        theirs = (await world.as_app(app, "GET", f"/v1/connection/attempts/{started['attempt_id']}")).json
+    app, started, _ = await attack(world, origin)
+    attempt = await asked(world, started["attempt_id"])
+    databases = await world.get("/v1/databases?refresh=true")
+    theirs = (await world.as_app(app, "GET", f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-        assert f"Replace {world.email} with evil-{world.email}?" == attempt["replacement"]["title"]
-        assert ("Orders", world.email) == (attempt["replacement"]["claimed_name"], attempt["replacement"]["replaces"])
-        assert (origin or attempt["replacement"]["requested_by"]) in attempt["replacement"]["detail"]
-        assert ("confirmation_required", False) == (theirs["state"], "replacement" in theirs)
-        assert f"evil-{world.email}" not in str(theirs)
-        assert (200, world.email) == (databases.status, await account(world))
-        assert [] == await world.sandbox.api_key_names(f"evil-{world.email}")
-        assert [attempt["replacement"]["title"]] == [title for title, _ in world.desktop.shown if "Replace" in title]
+    assert f"Replace {world.email} with evil-{world.email}?" == attempt["replacement"]["title"]
+    assert ("Orders", world.email) == (attempt["replacement"]["claimed_name"], attempt["replacement"]["replaces"])
+    assert (origin or attempt["replacement"]["requested_by"]) in attempt["replacement"]["detail"]
+    assert ("confirmation_required", False) == (theirs["state"], "replacement" in theirs)
+    assert f"evil-{world.email}" not in str(theirs)
+    assert (200, world.email) == (databases.status, await account(world))
+    assert [] == await world.sandbox.api_key_names(f"evil-{world.email}")
+    assert [attempt["replacement"]["title"]] == [title for title, _ in world.desktop.shown if "Replace" in title]
 
 
 async def test_t59_owner_replaces_the_account(world: World) -> None:
     """After the owner's yes the key is created and stored, once."""
-    async with question(world) as (_, started):
-        await asked(world, started)
-        path = f"/v1/connection/attempts/{started['attempt_id']}/confirm"
+    _, started, _ = await attack(world, PAGE)
+    await asked(world, started["attempt_id"])
+    path = f"/v1/connection/attempts/{started['attempt_id']}/confirm"
 
-        confirmed = await world.call("POST", path)
-        again = await world.call("POST", path)
-        attempt = await world.settled(started["attempt_id"])
+    confirmed = await world.call("POST", path)
+    again = await world.call("POST", path)
+    attempt = await world.settled(started["attempt_id"])
 
-        assert (200, "exchanging") == (confirmed.status, confirmed.json["state"])
-        assert (409, "nothing_to_confirm") == (again.status, again.code)
-        assert ("succeeded", f"evil-{world.email}") == (attempt["state"], await account(world))
-        assert 1 == len(await world.sandbox.api_key_names(f"evil-{world.email}"))
-        await until_revoked(world)
+    assert (200, "exchanging") == (confirmed.status, confirmed.json["state"])
+    assert (409, "nothing_to_confirm") == (again.status, again.code)
+    assert ("succeeded", f"evil-{world.email}") == (attempt["state"], await account(world))
+    assert 1 == len(await world.sandbox.api_key_names(f"evil-{world.email}"))
+    await until_revoked(world)
 
 
 @pytest.mark.parametrize("way", ["no", "app", "disconnect", "api_key", "force"])
 async def test_t59_tokens_are_revoked_and_nothing_is_stored(world: World, way: str) -> None:
     """However the question ends without a yes: no key is created, and the tokens do not live on."""
-    async with question(world) as (app, started):
-        await asked(world, started)
-        path = f"/v1/connection/attempts/{started['attempt_id']}"
-        match way:
-            case "no":
-                await world.call("DELETE", path)
-            case "app":
-                await world.as_app(app, "DELETE", path)
-            case "disconnect":
-                await world.call("DELETE", "/v1/connection")
-            case "api_key":
-                await use_api_key(world, f"third-{world.email}")
-            case _:
-                await world.start(force=True)
-        attempt = await attempt_of(world, started)
-        late = await world.call("POST", f"{path}/confirm")
+    app, started, _ = await attack(world, PAGE)
+    await asked(world, started["attempt_id"])
+    path = f"/v1/connection/attempts/{started['attempt_id']}"
+    match way:
+        case "no":
+            await world.call("DELETE", path)
+        case "app":
+            await world.as_app(app, "DELETE", path)
+        case "disconnect":
+            await world.call("DELETE", "/v1/connection")
+        case "api_key":
+            await use_api_key(world, f"third-{world.email}")
+        case _:
+            await world.start(force=True)
+    attempt = await attempt_of(world, started)
+    late = await world.call("POST", f"{path}/confirm")
 
-        assert ("failed", "replacement_declined" if way == "no" else "cancelled") == (
-            attempt["state"],
-            attempt["reason"],
-        )
-        assert (409, "nothing_to_confirm") == (late.status, late.code)
-        expected = {"disconnect": "", "api_key": f"third-{world.email}"}.get(way, world.email)
-        assert expected == await account(world)
-        assert [] == await world.sandbox.api_key_names(f"evil-{world.email}")
-        await until_revoked(world)
+    assert ("failed", "replacement_declined" if way == "no" else "cancelled") == (
+        attempt["state"],
+        attempt["reason"],
+    )
+    assert (409, "nothing_to_confirm") == (late.status, late.code)
+    expected = {"disconnect": "", "api_key": f"third-{world.email}"}.get(way, world.email)
+    assert expected == await account(world)
+    assert [] == await world.sandbox.api_key_names(f"evil-{world.email}")
+    await until_revoked(world)
 
 
 async def test_t59_question_ends_after_five_minutes(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """No answer means no. The tokens are revoked without anyone asking."""
     clock = FakeClock()
-    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world, question(world) as (_, started):
-        await asked(world, started)
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
+        _, started, _ = await attack(world, PAGE)
+        await asked(world, started["attempt_id"])
         clock.advance(299)
         before = await attempt_of(world, started)
         clock.advance(1)
@@ -205,34 +161,54 @@ async def test_t59_question_ends_after_five_minutes(tmp_path: Path, sandbox: San
 
 async def test_t59_stopping_daemon_revokes_the_tokens(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """They are in memory only, and do not outlive the daemon at Upstash either."""
-    async with World.running(tmp_path, sandbox, daemon_port) as world, question(world) as (_, started):
-        await asked(world, started)
+    async with World.running(tmp_path, sandbox, daemon_port) as world:
+        _, started, _ = await attack(world, PAGE)
+        await asked(world, started["attempt_id"])
 
     assert await revoked(world)
     assert [] == await sandbox.api_key_names(f"evil-{world.email}")
 
 
-async def test_t59_account_that_was_connected_during_the_exchange_counts(world: World) -> None:
+class SlowStore(MemoryStore):
+    """A keyring that takes its time to store a credential."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saving, self.released = asyncio.Event(), asyncio.Event()
+
+    async def save(self, credential: Credential) -> None:
+        """Store ``credential`` once the test lets it."""
+        self.saving.set()
+        await self.released.wait()
+        await super().save(credential)
+
+
+async def test_t59_account_that_was_connected_during_the_exchange_counts(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
+) -> None:
     """Nothing is connected when the code arrives, but an account is when the tokens do."""
-    app = await world.pair(*BOTH, origin=PAGE)
-    started = await start_as(world, app)
-    address = await own_account(world, started)
-    await world.sandbox.account(world.email, PASSWORD)
-    key = await world.sandbox.api_key(world.email, "console")
-    await world.sandbox.fault(method="GET", path="/v2/redis/databases", latency=0.3)
+    store = SlowStore()
+    async with World.running(tmp_path, sandbox, daemon_port, store=store) as world:
+        app = await world.pair(*SCOPES, origin=PAGE)
+        started = await start_as(world, app)
+        address = await own_account(world, started)
 
-    stored = asyncio.create_task(world.call("PUT", "/v1/connection/api-key", {"email": world.email, "api_key": key}))
-    await world.land(address)
-    await stored
-    attempt = await asked(world, started)
+        connecting = asyncio.create_task(use_api_key(world, world.email))
+        await store.saving.wait()
+        await world.land(address)
+        during = await attempt_of(world, started)
+        store.released.set()
+        await connecting
+        attempt = await asked(world, started["attempt_id"])
 
-    assert world.email == attempt["replacement"]["replaces"]
-    assert world.email == await account(world)
+        assert "exchanging" == during["state"]
+        assert world.email == attempt["replacement"]["replaces"]
+        assert world.email == await account(world)
 
 
 async def test_t59_same_account_needs_no_question(world: World) -> None:
     """An app may renew the key of the account that is connected anyway: Upstash confirms that it is the same one."""
-    app = await world.pair(*BOTH, origin=PAGE)
+    app = await world.pair(*SCOPES, origin=PAGE)
     started = await start_as(world, app)
     await use_api_key(world, world.email)
     url = started["authorization_url"]
@@ -251,7 +227,7 @@ async def test_t59_same_account_needs_no_question(world: World) -> None:
 
 async def test_t59_account_that_upstash_does_not_confirm_is_kept_out(world: World) -> None:
     """Tokens that name the connected account are not enough: the new key must belong to it."""
-    app = await world.pair(*BOTH, origin=PAGE)
+    app = await world.pair(*SCOPES, origin=PAGE)
     started = await start_as(world, app)
     await use_api_key(world, world.email)
     address = await world.sandbox.authorize(started["authorization_url"], world.email, PASSWORD, sign_up=False)
@@ -269,13 +245,11 @@ async def test_t59_account_that_upstash_does_not_confirm_is_kept_out(world: Worl
 async def test_t59_unknown_accounts_are_asked_about(world: World) -> None:
     """Where the tokens name no account, the owner decides."""
     await world.sandbox.settings(id_token_email=False, access_token_email=False, userinfo=False)
-    async with question(world) as (_, started):
-        attempt = await asked(world, started)
+    _, started, _ = await attack(world, PAGE)
+    attempt = await asked(world, started["attempt_id"])
 
-        assert attempt["replacement"]["email"] is None
-        assert (
-            f"Replace {world.email} with an account with an unknown email address?" == attempt["replacement"]["title"]
-        )
+    assert attempt["replacement"]["email"] is None
+    assert f"Replace {world.email} with an account with an unknown email address?" == attempt["replacement"]["title"]
 
 
 async def test_t59_owner_is_not_asked_about_the_own_sign_in(world: World) -> None:
@@ -291,7 +265,7 @@ async def test_t59_owner_is_not_asked_about_the_own_sign_in(world: World) -> Non
 
 async def test_t59_revoked_app_cannot_finish_its_sign_in(world: World) -> None:
     """The address that it knows is worthless as soon as its access ends."""
-    app = await world.pair(*BOTH, origin=PAGE)
+    app = await world.pair(*SCOPES, origin=PAGE)
     started = await start_as(world, app)
     address = await own_account(world, started)
     await world.sandbox.forget_requests()
@@ -307,16 +281,16 @@ async def test_t59_revoked_app_cannot_finish_its_sign_in(world: World) -> None:
 
 async def test_t59_only_the_owner_answers(world: World) -> None:
     """Not even the app that asks."""
-    async with question(world) as (app, started):
-        await asked(world, started)
-        path = f"/v1/connection/attempts/{started['attempt_id']}/confirm"
+    app, started, _ = await attack(world, PAGE)
+    await asked(world, started["attempt_id"])
+    path = f"/v1/connection/attempts/{started['attempt_id']}/confirm"
 
-        by_app = await world.as_app(app, "POST", path)
-        by_no_one = await world.call("POST", path, token=None)
+    by_app = await world.as_app(app, "POST", path)
+    by_no_one = await world.call("POST", path, token=None)
 
-        assert (403, "owner_only", 401) == (by_app.status, by_app.code, by_no_one.status)
-        assert "confirmation_required" == (await attempt_of(world, started))["state"]
-        assert world.email == await account(world)
+    assert (403, "owner_only", 401) == (by_app.status, by_app.code, by_no_one.status)
+    assert "confirmation_required" == (await attempt_of(world, started))["state"]
+    assert world.email == await account(world)
 
 
 # --- attempts of others -----------------------------------------------------------------------------------------------
@@ -331,10 +305,10 @@ def secrets_of(started: dict[str, Any]) -> tuple[str, str]:
 @pytest.mark.parametrize("starter", ["owner", "app"])
 async def test_t59_address_of_another_sign_in_is_nowhere(world: World, origin: str | None, starter: str) -> None:
     """An app that joins gets the ID. No route and no event has the address or the state."""
-    attacker = await world.pair(*BOTH, origin=origin, name="Attacker")
+    attacker = await world.pair(*SCOPES, origin=origin, name="Attacker")
     async with world.session.get("/v1/events", headers=attacker.headers) as stream, asyncio.timeout(20):
         await stream.content.readline()
-        starter_app = None if starter == "owner" else await world.pair(*BOTH, origin=OTHER)
+        starter_app = None if starter == "owner" else await world.pair(*SCOPES, origin=OTHER)
         started = await world.start() if starter_app is None else await start_as(world, starter_app)
         attempt_at = f"/v1/connection/attempts/{started['attempt_id']}"
 
@@ -357,7 +331,7 @@ async def test_t59_address_of_another_sign_in_is_nowhere(world: World, origin: s
 
 async def test_t59_starter_gets_its_address_again(world: World) -> None:
     """A page that is reloaded during its sign-in can show it again, and so can the owner's tools."""
-    app = await world.pair(*BOTH, origin=PAGE)
+    app = await world.pair(*SCOPES, origin=PAGE)
     first = await start_as(world, app)
     again = await start_as(world, app)
     await world.as_app(app, "DELETE", f"/v1/connection/attempts/{first['attempt_id']}")
@@ -369,7 +343,7 @@ async def test_t59_starter_gets_its_address_again(world: World) -> None:
 
 async def test_t59_owner_never_signs_in_at_an_address_that_an_app_knows(world: World) -> None:
     """The owner's sign-in has an address of its own. The app follows it under the ID that it has, to its end."""
-    app = await world.pair(*BOTH, origin=PAGE)
+    app = await world.pair(*SCOPES, origin=PAGE)
     started = await start_as(world, app)
     address = await own_account(world, started)
 
@@ -393,11 +367,11 @@ async def test_t59_owner_never_signs_in_at_an_address_that_an_app_knows(world: W
 async def test_t59_app_cannot_end_another_sign_in(world: World, origin: str | None, starter: str) -> None:
     """403 where the app could know the sign-in, 404 where it could not. The sign-in goes on."""
     blind = await world.pair("connection:write", origin=origin, name="Blind")
-    seeing = await world.pair(*BOTH, origin=OTHER if origin else PAGE, name="Seeing")
+    seeing = await world.pair(*SCOPES, origin=OTHER if origin else PAGE, name="Seeing")
     started = (
         await world.start()
         if starter == "owner"
-        else await start_as(world, await world.pair(*BOTH, origin="https://third.example"))
+        else await start_as(world, await world.pair(*SCOPES, origin="https://third.example"))
     )
     path = f"/v1/connection/attempts/{started['attempt_id']}"
 
@@ -418,7 +392,7 @@ async def test_t59_app_cannot_end_another_sign_in(world: World, origin: str | No
 
 async def test_t59_starter_and_owner_can_cancel(world: World) -> None:
     """The app that started a sign-in can end it, and the owner can end every one."""
-    app = await world.pair(*BOTH, origin=PAGE)
+    app = await world.pair(*SCOPES, origin=PAGE)
     first = await start_as(world, app)
     by_app = await world.as_app(app, "DELETE", f"/v1/connection/attempts/{first['attempt_id']}")
     second = await start_as(world, app)
@@ -456,7 +430,7 @@ async def test_t59_page_of_a_question_names_no_account(world: World) -> None:
     started = await start_as(world, app)
     await use_api_key(world, world.email)
     landed = await world.land(await own_account(world, started))
-    await asked(world, started)
+    await asked(world, started["attempt_id"])
     waiting = await result_page(world, landed)
     await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
     declined = await result_page(world, landed)
@@ -477,3 +451,35 @@ async def test_t59_page_shows_no_account_to_an_app_that_may_not_see_it(world: Wo
 
     assert "Your account has been connected" in page
     assert world.email not in page
+
+
+# --- the scope --------------------------------------------------------------------------------------------------------
+
+
+async def test_t59_scope_is_requested_only_if_no_account_is_connected(world: World) -> None:
+    """The user is asked about it only then, and the page cannot tell from the answer."""
+    body = {"name": "Orders", "scopes": ["connection:read"], "connect_if_needed": True}
+
+    async def requested(origin: str) -> tuple[set[str], list[str]]:
+        reply = await world.call("POST", "/v1/pairings", body, headers=as_page(origin), token=None)
+        [pairing] = (await world.get("/v1/pairings")).json["pairings"]
+        await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")
+        return set(reply.json), [scope["scope"] for scope in pairing["scopes"]]
+
+    without = await requested(PAGE)
+    await use_api_key(world, world.email)
+    connected = await requested(OTHER)
+
+    assert without[0] == connected[0]
+    assert (list(SCOPES), ["connection:read"]) == (without[1], connected[1])
+
+
+async def test_t59_prompt_states_what_the_scope_allows(world: World) -> None:
+    """It can connect an account of its own, and cannot replace one without the user."""
+    await world.ask("connection:write", origin=PAGE)
+    [pairing] = (await world.get("/v1/pairings")).json["pairings"]
+    [meaning] = [scope["meaning"] for scope in pairing["scopes"]]
+
+    assert "only you can complete" not in meaning
+    assert "even one of its own" in meaning
+    assert "you are asked before" in meaning
