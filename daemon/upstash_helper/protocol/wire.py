@@ -137,7 +137,7 @@ class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
     authorization_url: Annotated[
         str,
         Meta(
-            description="The URL at which the user signs in. Whoever has it can finish or fail the sign-in, so only "
+            description="The URL at which the user signs in. It is enough to finish or fail the sign-in, so only "
             "the caller that started the attempt gets it, while it is `pending`. Absent for a caller that joins."
         ),
     ] = ""

@@ -161,7 +161,7 @@ class Attempts:
             server: The authorization server.
             caller: Who starts it.
             taken_over: An attempt of another caller that this one continues under the same ID. Its address, which
-                that caller knows, becomes worthless; whoever waits for the attempt waits for this one.
+                that caller knows, becomes worthless; callers that wait for the attempt wait for this one.
         """
         known: tuple[Caller, ...] = ()
         if taken_over is not None:

@@ -23,7 +23,7 @@ class BrowserWindows:
     """
     Decides whether the daemon opens a browser window for a caller now. The user's own tools are not limited.
 
-    An app is counted by its identity, so that requesting access again does not start the count anew. All pages on
+    An app is counted by its identity, so that requesting access again does not reset the limit. All pages on
     loopback count as one app, since a program can serve them on any number of names and ports.
     """
 

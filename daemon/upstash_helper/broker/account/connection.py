@@ -71,7 +71,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     attempt: Alive
     joined: bool
     authorization_url: str = ""
-    """The address at which the user signs in, if the caller may have it: whoever does can finish the attempt."""
+    """The address at which the user signs in, if the caller may have it: it is enough to finish the attempt."""
     browser_opened: bool = False
     browser_wait: float | None = None
     """Seconds until the daemon opens a browser for the caller again, if it did not do so now for that reason."""

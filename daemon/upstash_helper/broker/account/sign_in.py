@@ -47,7 +47,7 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 class SignIn:
     """
     Exchanges the code for OAuth tokens; then creates an API key, stores it with its email address, and revokes the
-    tokens. Whoever exchanges a code must ``finish`` or ``discard`` the result.
+    tokens. The result of ``exchange`` must be passed to ``finish`` or ``discard``.
     """
 
     def __init__(
