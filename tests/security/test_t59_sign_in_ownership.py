@@ -159,6 +159,29 @@ async def test_t59_question_ends_after_five_minutes(tmp_path: Path, sandbox: San
         assert [] == await sandbox.api_key_names(f"evil-{world.email}")
 
 
+async def test_t59_user_who_said_no_is_not_asked_again(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
+    """An app that gets the chance to start sign-ins cannot wear the user down. After ten minutes it may ask again."""
+    clock = FakeClock()
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
+        app, started, _ = await attack(world, PAGE)
+        await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
+        ends = []
+        for seconds in (0, 599, 1):
+            clock.advance(seconds)
+            await world.call("DELETE", "/v1/connection")
+            world.email = f"x{world.email}"
+            again = await start_as(world, app)
+            await use_api_key(world, world.email)
+            await world.land(await own_account(world, again))
+            async with asyncio.timeout(20):
+                while (attempt := await attempt_of(world, again))["state"] == "exchanging":  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            ends.append((attempt["state"], attempt.get("reason")))
+
+        assert [*[("failed", "replacement_declined")] * 2, ("confirmation_required", None)] == ends
+        assert 2 == sum("Replace" in title for title, _ in world.desktop.shown)
+
+
 async def test_t59_stopping_daemon_revokes_the_tokens(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """They are in memory only, and do not outlive the daemon at Upstash either."""
     async with World.running(tmp_path, sandbox, daemon_port) as world:

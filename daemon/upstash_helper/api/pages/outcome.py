@@ -41,7 +41,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 LOOKS: Final[dict[FailureReason, Look]] = {
     "access_denied": Look(icon="cross", intended=True),
     "cancelled": Look(icon="cross", specific=True, intended=True),
-    "replacement_declined": Look(icon="cross", intended=True),
+    "replacement_declined": Look(icon="cross", specific=True, intended=True),
     "confirmation_timeout": Look(icon="clock"),
     "account_not_confirmed": Look(icon="key", specific=True),
     "login_required": Look(icon="person"),

@@ -35,7 +35,7 @@ class BrowserWindows:
         """Count a window and return 0, or return the seconds until one is allowed and count none."""
         if caller.identity is None:
             return 0.0
-        key = _key(caller.identity)
+        key = limit_key(caller.identity)
         wait = max(self._of_app.wait(key), self._of_all.wait("all"))
         if wait == 0.0:
             self._of_app.take(key)
@@ -43,7 +43,8 @@ class BrowserWindows:
         return wait
 
 
-def _key(identity: Identity) -> str:
+def limit_key(identity: Identity) -> str:
+    """Return the key under which an app is counted: its identity, and one key for all pages on loopback."""
     if identity.kind == "web":
         host = urlsplit(identity.name).hostname or ""
         if host in {"127.0.0.1", "::1"} or host.rpartition(".")[2] == "localhost":

@@ -23,7 +23,9 @@ from upstash_helper.broker.account.attempts import (
     Succeeded,
     refusal,
 )
+from upstash_helper.broker.account.browser_windows import limit_key
 from upstash_helper.broker.account.sign_in import SignedIn
+from upstash_helper.broker.apps.rate_limits import SlidingWindow
 from upstash_helper.broker.errors import (
     AttemptNotFound,
     InvalidRequest,
@@ -49,7 +51,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DECLINED_SECONDS: Final = 600.0
+"""For so long after a no, another sign-in of the same app causes no question. The answer is no."""
+
+_APPS: Final = 256
 _OUTDATED: Final = "The connected account was changed before you answered."
+_DECLINED: Final = (
+    "You kept the connected account a few minutes ago, so you were not asked again. To use another account, sign in "
+    "with the helper's own tools: upstash-helper connect --force"
+)
 
 
 class _Parked(NamedTuple):
@@ -101,6 +111,7 @@ class OAuthFlow:
         self._has_access = has_access
         self._attempts = Attempts(clock=clock, tls_hellos=tls_hellos, has_access=has_access)
         self._parked: _Parked | None = None
+        self._declined = SlidingWindow(limit=1, seconds=DECLINED_SECONDS, keys=_APPS, clock=clock)
 
     @property
     def latest(self) -> Attempt | None:
@@ -194,6 +205,8 @@ class OAuthFlow:
             case Pending():
                 attempt = self.give_up(attempt)
             case ConfirmationRequired():
+                if caller.is_owner:
+                    self._declined.take(_key(attempt.starter))
                 attempt = self._attempts.fail(attempt, "replacement_declined" if caller.is_owner else "cancelled")
                 self._discard(attempt_id)
             case _:
@@ -340,6 +353,10 @@ class OAuthFlow:
             return self._succeeded(attempt, await self._sign_in.finish(signed_in))
         if signed_in.names(connected.email):
             return self._succeeded(attempt, await self._sign_in.finish(signed_in, email=connected.email))
+        starter = self.requesters(attempt.id)[0]
+        if self._declined.wait(_key(starter)) > 0:
+            self._sign_in.discard(signed_in)
+            raise AuthorizationFailed("replacement_declined", _DECLINED)
         return self._park(attempt, signed_in, connected)
 
     async def _at_stake(self, attempt: Exchanging) -> Credential | None:
@@ -372,3 +389,7 @@ class OAuthFlow:
         succeeded = Succeeded(id=attempt.id, expires_at=attempt.expires_at, email=credential.email)
         self._attempts.put(succeeded)
         return succeeded
+
+
+def _key(starter: Caller) -> str:
+    return "" if starter.identity is None else limit_key(starter.identity)
