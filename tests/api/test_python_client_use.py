@@ -28,6 +28,7 @@ from upstash_helper.client import (
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
+    from upstash_helper.protocol.literals import Scope
 
 
 @pytest.fixture
@@ -107,7 +108,8 @@ async def test_browser_is_opened_and_waiting_can_time_out(world: World, helper: 
 
 async def test_t59_scope_to_connect_is_requested_only_if_it_is_needed(world: World, user: User) -> None:
     """An app that gets access while an account is connected cannot start a sign-in; once none is, it asks again."""
-    store, scopes = MemoryTokens(), ("connection:read", "databases:read")
+    scopes: tuple[Scope, ...] = ("connection:read", "databases:read")
+    store = MemoryTokens()
     await world.connect()
     first = await pair(world, user.approves(), scopes=scopes, store=store, connect_if_needed=True)
     connected = await asyncio.to_thread(first.connect)

@@ -302,6 +302,18 @@ async def test_t59_revoked_app_cannot_finish_its_sign_in(world: World) -> None:
     assert [] == [seen for seen in await world.sandbox.requests() if seen["path"] == "/oauth/token"]
 
 
+async def test_t59_question_of_a_revoked_app_ends(world: World) -> None:
+    """There is nothing left to decide, and its tokens are revoked."""
+    app, started, _ = await attack(world, PAGE)
+    await world.call("DELETE", f"/v1/apps/{app.id}")
+
+    late = await world.call("POST", f"/v1/connection/attempts/{started['attempt_id']}/confirm")
+
+    assert (409, "nothing_to_confirm") == (late.status, late.code)
+    assert world.email == await account(world)
+    await until_revoked(world)
+
+
 async def test_t59_only_the_owner_answers(world: World) -> None:
     """Not even the app that asks."""
     app, started, _ = await attack(world, PAGE)
@@ -353,15 +365,20 @@ async def test_t59_address_of_another_sign_in_is_nowhere(world: World, origin: s
 
 
 async def test_t59_starter_gets_its_address_again(world: World) -> None:
-    """A page that is reloaded during its sign-in can show it again, and so can the owner's tools."""
+    """
+    A page that is reloaded during its sign-in can show it again, even if it had to request access again; and so can the
+    owner's tools. A program is not identified well enough for that.
+    """
     app = await world.pair(*SCOPES, origin=PAGE)
     first = await start_as(world, app)
-    again = await start_as(world, app)
+    again = await start_as(world, await world.pair(*SCOPES, origin=PAGE))
+    program = await start_as(world, await world.pair(*SCOPES))
     await world.as_app(app, "DELETE", f"/v1/connection/attempts/{first['attempt_id']}")
     own, joined = await world.start(), await world.start()
 
     assert (first["authorization_url"], True) == (again["authorization_url"], again["joined"])
     assert (own["authorization_url"], True) == (joined["authorization_url"], joined["joined"])
+    assert "authorization_url" not in program
 
 
 async def test_t59_owner_never_signs_in_at_an_address_that_an_app_knows(world: World) -> None:

@@ -251,7 +251,7 @@ REPLACEMENT: Final = Message(
     "Replace {replaces} with {email}?",
     "A sign-in that was started by {app} is for another Upstash account. If you replace the connected account, all "
     "apps on this computer use the new one. If you did not sign in there yourself, keep the account.",
-    (REPLACE_ACCOUNT, KEEP_ACCOUNT),
+    (Step("To decide, open the dashboard", "upstash-helper open"),),
 )
 """The question whether the account of an app's sign-in replaces the connected one."""
 UNKNOWN_CONNECTED: Final = "the connected account"

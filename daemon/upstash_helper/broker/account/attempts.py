@@ -199,8 +199,11 @@ class Attempts:
         return self._askers.get(attempt_id, ())
 
     def is_starter(self, attempt_id: str, caller: Caller) -> bool:
-        """Return whether ``caller`` started an attempt. All of the user's own tools are the same caller."""
-        return any(caller.id == starter.id for starter in self.requesters(attempt_id)[:1])
+        """
+        Return whether ``caller`` started an attempt. All of the user's own tools are the same caller, and so is an
+        origin that has got access again, for example after a page without storage was reloaded.
+        """
+        return any(_principal(caller) == _principal(starter) for starter in self.requesters(attempt_id)[:1])
 
     def page(self, attempt_id: str) -> str:
         """
@@ -277,6 +280,10 @@ class Attempts:
         self._id_by_page.pop(self._page_by_id.pop(attempt_id, ""), None)
         for state in [state for state, known in self._id_by_state.items() if known == attempt_id]:
             del self._id_by_state[state]
+
+
+def _principal(caller: Caller) -> str:
+    return caller.creator_key or caller.id
 
 
 _REASONS: Final[dict[str, FailureReason]] = {

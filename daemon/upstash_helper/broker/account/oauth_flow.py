@@ -8,7 +8,7 @@ stored. Until then the tokens are kept in memory.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from upstash_helper.broker.account.attempts import (
     CONFIRMATION_SECONDS,
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DECLINED_SECONDS: Final = 600.0
 """For so long after a no, another sign-in of the same app causes no question. The answer is no."""
@@ -116,7 +118,7 @@ class OAuthFlow:
     @property
     def latest(self) -> Attempt | None:
         """The newest attempt, in any state."""
-        return self._attempts.latest
+        return self._settled(self._attempts.latest)
 
     @property
     def alive(self) -> Alive | None:
@@ -130,10 +132,16 @@ class OAuthFlow:
         Raises:
             AttemptNotFound: If there is none with this ID.
         """
-        found = self._attempts.get(attempt_id)
+        found = self._settled(self._attempts.get(attempt_id))
         if found is None:
             raise AttemptNotFound
         return found
+
+    def _settled(self, attempt: T) -> T:
+        """Revoke the tokens that are kept for an attempt that no longer needs them, such as that of a revoked app."""
+        if isinstance(attempt, Succeeded | Failed | Expired):
+            self._discard(attempt.id)
+        return attempt
 
     def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
         """Return who requested an attempt: the caller that started it, then those that joined."""
@@ -261,7 +269,8 @@ class OAuthFlow:
 
     async def _end_late_question(self, attempt_id: str) -> None:
         attempt = self._attempts.get(attempt_id)
-        if attempt is not None and not isinstance(attempt, ConfirmationRequired) and self._discard(attempt_id):
+        if isinstance(attempt, Failed):
+            self._discard(attempt_id)
             await self._changed(attempt)
 
     def _discard(self, attempt_id: str) -> bool:
