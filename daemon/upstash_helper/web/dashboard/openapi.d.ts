@@ -290,6 +290,10 @@ export interface Problem {
   links?: Record<string, string>;
 }
 
+export interface Proof {
+  proof: string | null;
+}
+
 export interface Region {
   id: string;
   name: string;
