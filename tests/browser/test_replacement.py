@@ -68,7 +68,7 @@ async def test_t59_page_signs_in_to_its_own_account_by_itself(world: World, page
 
         await world.call("DELETE", f"/v1/connection/attempts/{app.started['attempt_id']}")
 
-        await expect(popup.get_by_role("heading", level=1)).to_have_text("The connected account was kept")
+        await expect(popup.get_by_role("heading", level=1)).to_have_text("You kept the connected account")
         assert world.email not in waiting + await popup.locator("main").inner_text()
         assert ["confirmation_required", "failed"] == [
             message["data"]["state"] for message in await app.messages() if message["data"]["state"] != "exchanging"

@@ -154,7 +154,7 @@ async def test_t59_question_ends_after_five_minutes(tmp_path: Path, sandbox: San
 
         assert "confirmation_required" == before["state"]
         assert ("failed", "confirmation_timeout") == (after["state"], after["reason"])
-        assert "kept" in after["title"]
+        assert "it was kept" in after["detail"]
         assert (409, world.email) == (late.status, await account(world))
         assert [] == await sandbox.api_key_names(f"evil-{world.email}")
 
@@ -476,7 +476,7 @@ async def test_t59_page_of_a_question_names_no_account(world: World) -> None:
     declined = await result_page(world, landed)
 
     assert "Waiting for your decision" in waiting
-    assert "The connected account was kept" in declined
+    assert "You kept the connected account" in declined
     assert world.email not in waiting + declined
 
 

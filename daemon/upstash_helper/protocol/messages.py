@@ -70,6 +70,7 @@ ENTER_EMAIL: Final = Step(
 )
 REPLACE_ACCOUNT: Final = Step("To replace the account", "upstash-helper connect --replace")
 KEEP_ACCOUNT: Final = Step("To keep the account that is connected", "upstash-helper connect --keep")
+USE_OTHER_ACCOUNT: Final = Step("To use another account, sign in here", "upstash-helper connect --force")
 OPEN_DASHBOARD: Final = Step("Check the connection in the dashboard", "upstash-helper open")
 RUN_DOCTOR: Final = Step("Diagnose the problem", "upstash-helper doctor")
 SHOW_SETTINGS: Final = Step("Check the settings and where they come from", "upstash-helper config")
@@ -144,17 +145,19 @@ FAILURES: Final[dict[FailureReason, Message]] = {
     "access_denied": Message("You canceled the sign-in", "Nothing was changed.", (CONNECT_AGAIN,)),
     "cancelled": Message("The sign-in was canceled", "It was ended before it finished.", (CONNECT_AGAIN,)),
     "replacement_declined": Message(
-        "The connected account was kept", "You decided not to replace it. Nothing was stored."
+        "You kept the connected account",
+        "You decided not to replace the account that is connected. Nothing was stored.",
+        (USE_OTHER_ACCOUNT,),
     ),
     "confirmation_timeout": Message(
-        "The connected account was kept",
-        "Nobody decided within five minutes whether to replace it. Nothing was stored.",
-        (CONNECT_AGAIN,),
+        "The decision took too long",
+        "Nobody decided within five minutes whether to replace the connected account, so it was kept.",
+        (CONNECT_AGAIN, USE_OTHER_ACCOUNT),
     ),
     "account_not_confirmed": Message(
-        "The connected account was kept",
-        "Upstash did not confirm that you signed in to the connected account.",
-        (CONNECT_AGAIN,),
+        "Upstash did not confirm the account",
+        "The new API key does not belong to the connected account, which was kept.",
+        (CONNECT_AGAIN, USE_OTHER_ACCOUNT),
     ),
     "login_required": Message(
         "Upstash requires you to sign in",
