@@ -8,6 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.dashboard import dialog, open_dashboard, press
 from tests.browser.sign_in import WebApp, sign_up
+from tests.support.browser import overflowing_elements, violations
 from tests.support.replacement import attack, use_api_key
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ async def test_t59_dashboard_asks_and_a_click_at_once_does_not_count(world: Worl
     card = page.get_by_role("article", name=f"Replace {world.email} with evil-{world.email}?")
     await expect(card).to_contain_text(f"Requested by {APP}")
     await expect(card).to_contain_text("“Orders”")
+    await page.set_viewport_size({"width": 320, "height": 700})
+    problems = [*await violations(page), *await overflowing_elements(page)]
 
     await card.get_by_role("button", name="Replace…").click()
     replace = dialog(page, "Replace").get_by_role("button", name="Replace")
@@ -40,6 +43,7 @@ async def test_t59_dashboard_asks_and_a_click_at_once_does_not_count(world: Worl
     await expect(page.locator(".waiting:visible")).to_have_count(0)
     await world.settled((await world.get("/v1/connection")).json["attempt"]["attempt_id"])
     assert (world.email, f"evil-{world.email}") == (before, await account(world))
+    assert [] == problems
 
 
 async def test_t59_dashboard_keeps_the_account(world: World, page: Page) -> None:

@@ -68,6 +68,7 @@ FINISH_BY_HAND: Final = Step(
 ENTER_EMAIL: Final = Step(
     "Enter the email address of your Upstash account", "upstash-helper connect --email you@example.com"
 )
+DECIDE: Final = Step("To decide, open the dashboard", "upstash-helper open")
 REPLACE_ACCOUNT: Final = Step("To replace the account", "upstash-helper connect --replace")
 KEEP_ACCOUNT: Final = Step("To keep the account that is connected", "upstash-helper connect --keep")
 USE_OTHER_ACCOUNT: Final = Step("To use another account, sign in here", "upstash-helper connect --force")
@@ -129,7 +130,7 @@ ATTEMPTS: Final[dict[AttemptState, Message]] = {
         "Waiting for your decision",
         "Another account is connected already. Decide in the dashboard, the tray menu, or a terminal which one to use. "
         "Without an answer within five minutes, the connected account is kept.",
-        (REPLACE_ACCOUNT, KEEP_ACCOUNT),
+        (DECIDE, KEEP_ACCOUNT, REPLACE_ACCOUNT),
     ),
     "succeeded": Message("Your account has been connected"),
     "failed": Message("The sign-in failed", "Your account was not connected.", (CONNECT_AGAIN,)),
@@ -254,7 +255,7 @@ REPLACEMENT: Final = Message(
     "Replace {replaces} with {email}?",
     "A sign-in that was started by {app} is for another Upstash account. If you replace the connected account, all "
     "apps on this computer use the new one. If you did not sign in there yourself, keep the account.",
-    (Step("To decide, open the dashboard", "upstash-helper open"),),
+    (DECIDE,),
 )
 """The question whether the account of an app's sign-in replaces the connected one."""
 UNKNOWN_CONNECTED: Final = "the connected account"

@@ -59,7 +59,7 @@ export class ReplacementQuestion {
    */
   #card(attempt, question) {
     const id = uniqueId("question");
-    const keep = button(question.replaces ? `Keep ${question.replaces}` : "Keep the account", {
+    const keep = button("Keep the account", {
       kind: "solid",
       action: "keep-account",
       onclick: () => busy(keep, () => this.#keep(attempt)),
