@@ -268,9 +268,10 @@ class OAuthFlow:
         return waiting
 
     async def _end_late_question(self, attempt_id: str) -> None:
+        """Publish that the time to decide is over, and revoke the tokens, unless the attempt has ended otherwise."""
         attempt = self._attempts.get(attempt_id)
-        if isinstance(attempt, Failed):
-            self._discard(attempt_id)
+        had_tokens = not isinstance(attempt, ConfirmationRequired) and self._discard(attempt_id)
+        if isinstance(attempt, Failed) and (had_tokens or attempt.reason == "confirmation_timeout"):
             await self._changed(attempt)
 
     def _discard(self, attempt_id: str) -> bool:
