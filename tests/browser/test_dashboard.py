@@ -512,6 +512,7 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
     await world.ask("databases:read", origin=APP)
 
     await press(access_request(page, APP).get_by_role("button", name="Block"))
+    await dialog(page, "Block this app?").get_by_label(f"Only {APP}").check()
     await press(dialog(page, "Block this app?").get_by_role("button", name="Block"))
     await expect(access_request(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
@@ -520,6 +521,24 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
     assert [] == (await world.get("/v1/blocks")).json["blocks"]
+
+
+async def test_t62_whole_site_is_blocked_unless_the_user_chooses_otherwise(world: World, page: Page) -> None:
+    """For a page of a domain. The list shows the site, and what is blocked on localhost is left to the user."""
+    await open_dashboard(world, page, "Apps")
+    await world.ask(origin=APP)
+
+    await access_request(page, APP).get_by_role("button", name="Block").click()
+    await expect(dialog(page, "Block this app?").get_by_label("Every page of example.com")).to_be_checked()
+    await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
+    await expect(page.get_by_role("button", name="Unblock every page of example.com")).to_be_visible()
+    refused = await world.ask(origin="https://other.example.com:8443")
+    local = "http://a.localhost:8000"
+    await world.ask(origin=local)
+    await access_request(page, local).get_by_role("button", name="Block").click()
+    await expect(dialog(page, "Block this app?").get_by_label(f"Only {local}")).to_be_checked()
+
+    assert (403, "app_blocked") == (refused.status, refused.code)
 
 
 async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: Page) -> None:
@@ -536,6 +555,21 @@ async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: P
     assert text.index(APP) < text.index(hostile)
     assert 0 == await card.locator("img, b").count()
     assert "owned" not in await page.title()
+
+
+@pytest.mark.parametrize("program", ["", "/usr/bin/firefox"])
+async def test_program_that_sent_the_request_is_shown(world: World, page: Page, program: str) -> None:
+    """A page's request names the program that sent it, or says that it is unknown."""
+    await world.ask("databases:read", origin=APP)
+    found = (await world.get("/v1/pairings")).json
+    found["pairings"][0]["identity"] |= {"program": program, "pid": 77 if program else None}
+    await page.route("**/v1/pairings", lambda route: route.fulfill(json=found))
+    await page.goto(await dashboard_link(world))
+    card = access_request(page, APP)
+
+    sender = await card.get_by_text("sent by").inner_text()
+
+    assert ("sent by /usr/bin/firefox (process 77)" if program else "sent by an unknown program") == sender
 
 
 # --- apps and activity ------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from upstash_helper.cli.command import command
-from upstash_helper.cli.output import note, print_json
+from upstash_helper.cli.output import note, note_if_not_recorded, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dashboard_link import browse, leave_page
 
@@ -30,6 +30,7 @@ def open_(session: Session, *, print_only: bool) -> None:
     The address works once, within a minute. It gives full control of the helper: do not share it.
     """
     ticket = session.client.open_dashboard()
+    note_if_not_recorded(ticket)
     if session.json:
         print_json({"url": ticket.url, "expires_at": ticket.expires_at})
         return
@@ -37,8 +38,12 @@ def open_(session: Session, *, print_only: bool) -> None:
         click.echo(ticket.url)
         return
 
-    page = leave_page(session.folders.runtime, ticket.url)
-    if browse(page.resolve().as_uri()):
+    try:
+        page = leave_page(session.folders.runtime, ticket.url)
+    except OSError as error:
+        note(f"The page that opens the dashboard cannot be written to {session.folders.runtime}: {error.strerror}.")
+        page = None
+    if page is not None and browse(page.resolve().as_uri()):
         note(f"Opening the dashboard in your browser. If nothing happens: {session.command('open', '--print')}")
         return
     note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")

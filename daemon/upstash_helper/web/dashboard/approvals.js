@@ -4,10 +4,10 @@ import { call, messageOf } from "./api.js";
 import { ClickGuard } from "./click_guard.js";
 import { confirm } from "./dialogs.js";
 import { fill, find, h, icon, uniqueId } from "./dom.js";
-import { IDENTITIES, timeLeft } from "./format.js";
+import { capitalized, IDENTITIES, timeLeft } from "./format.js";
 import { announce, busy, button, notice, untrusted } from "./ui.js";
 
-/** @import { Approve, Pairing } from "./openapi.js" */
+/** @import { Approve, Block, Pairing } from "./openapi.js" */
 /** @import { ConfirmOptions } from "./dialogs.js" */
 /** @import { Store } from "./store.js" */
 
@@ -310,11 +310,15 @@ export class Approvals {
    */
   async #block(it, over) {
     const name = h("strong", { class: "wrap" }, it.identity.shown);
+    const scopes = new BlockScopes(it);
     await this.#confirm(it, "was blocked", over, {
       title: "Block this app?",
-      text: [h("p", {}, name, " is denied, and cannot request access again until you unblock it under Apps.")],
+      text: [
+        h("p", {}, name, " is denied, and cannot request access again until you unblock it under Apps."),
+        ...scopes.elements,
+      ],
       label: "Block",
-      action: () => this.#send(it, "block", "was blocked"),
+      action: () => this.#send(it, "block", "was blocked", scopes.chosen()),
     });
   }
 
@@ -350,7 +354,7 @@ export class Approvals {
    * @param {Pairing} it
    * @param {Decision} decision
    * @param {string} done
-   * @param {Approve} [body]
+   * @param {Approve | Block} [body]
    */
   async #send(it, decision, done, body) {
     this.#own.set(it.id, { state: decision === "approve" ? "approved" : "denied", done });
@@ -417,6 +421,49 @@ function who(it, id) {
     h("p", { class: "claims" }, h("span", { class: "claims-of" }, "Calls itself"), untrusted(`“${it.claimed_name}”`)),
     it.reason && h("p", { class: "claims" }, "Reason given: ", h("q", { dir: "auto" }, it.reason)),
   );
+}
+
+/** What the user can block: the app, or its whole site. Other origins of a domain usually belong to the same people. */
+class BlockScopes {
+  /** @type {HTMLElement[]} */
+  elements = [];
+  /** @type {HTMLInputElement | null} */
+  #site = null;
+
+  /** @param {Pairing} pairing */
+  constructor({ identity, site }) {
+    if (!site) return;
+    const name = uniqueId("block");
+    const isDomain = site.kind === "domain";
+    const only = radio(`Only ${identity.shown}`, { name, isChecked: !isDomain });
+    const all = radio(capitalized(site.shown), { name, isChecked: isDomain, hint: site.detail });
+    this.#site = all.input;
+    this.elements = [
+      h(
+        "fieldset",
+        { class: "plain" },
+        h("legend", {}, "Block"),
+        h("div", { class: "choices" }, only.element, all.element),
+      ),
+    ];
+  }
+
+  /** @returns {Block} */
+  chosen() {
+    return { scope: this.#site?.checked ? "site" : "identity" };
+  }
+}
+
+/**
+ * Return a radio button with its label.
+ *
+ * @param {string} text
+ * @param {{ name: string, isChecked: boolean, hint?: string }} options
+ */
+function radio(text, { name, isChecked, hint }) {
+  const input = h("input", { type: "radio", name, value: text, checked: isChecked });
+  const label = h("span", { class: "wrap" }, text, hint && h("span", { class: "hint" }, ` ${hint}`));
+  return { element: h("label", { class: "choice" }, input, label), input };
 }
 
 /** What the user can grant to an app: its scopes, all databases, and for how long. */

@@ -124,14 +124,15 @@ export class ClickGuard {
   /** Look at every frame, as long as there is something to guard: nothing else reports all that can move an element. */
   #watch() {
     this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
       this.#look();
-      if (this.#frame === 0 && this.#controls().length > 0) this.#watch();
+      if (this.#controls().length > 0) this.#watch();
+      else this.#frame = 0;
     });
   }
 
   /** Restart if something has moved since the last look. */
   #look() {
+    if (this.#frame === 0) return; // nothing is guarded now
     const layout = this.#layoutNow();
     const under = this.#pointer && document.elementFromPoint(this.#pointer.x, this.#pointer.y);
     // The pointer has not moved, but something else is under it now: what covered it is gone.
@@ -167,13 +168,13 @@ export class ClickGuard {
 
   /** @param {PointerEvent} event */
   #moved(event) {
+    this.#look(); // first, for the position until now
     this.#pointer = { x: event.clientX, y: event.clientY };
     this.#under = event.target instanceof Element ? event.target : null;
   }
 
   /** @param {PointerEvent} event */
   #pressed(event) {
-    this.#look();
     this.#moved(event);
     this.#press = { control: controlOf(event.target), time: event.timeStamp, isKey: false };
   }
@@ -227,7 +228,7 @@ export class ClickGuard {
   }
 }
 
-/** Return the control that a click on `target` is for. A label stands for what it contains. @param {EventTarget | null} target */
+/** Return the control that a click on `target` is for. A label acts for what it contains. @param {EventTarget | null} target */
 function controlOf(target) {
   if (!(target instanceof Element)) return null;
   return target.closest("label") ?? target.closest(CONTROLS);

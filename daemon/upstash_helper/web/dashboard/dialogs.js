@@ -29,13 +29,14 @@ export function open(options) {
     body,
     noticeBoard(),
   );
-  // A click outside closes it, if it also began there: one that only ends there was a selection of text.
+  // A click outside closes it, if it also began there: one that only ends there was a selection of text. The second
+  // click of a double click was meant for what opened the dialog.
   let beganOutside = false;
   element.addEventListener("pointerdown", (event) => {
     beganOutside = event.target === element;
   });
   element.addEventListener("click", (event) => {
-    if (beganOutside && event.target === element) close();
+    if (beganOutside && event.target === element && event.detail === 1) close();
   });
   const returnFocus = focusReturner();
   element.addEventListener("close", () => {

@@ -1,7 +1,15 @@
 /** The dashboard: the session, the sections, and the event stream that keeps them up to date. */
 
 import { activity } from "./activity.js";
-import { ApiError, exchangeTicket, forgetSession, messageOf, session, whenSessionEnds } from "./api.js";
+import {
+  ApiError,
+  exchangeTicket,
+  forgetSession,
+  messageOf,
+  session,
+  whenNotRecorded,
+  whenSessionEnds,
+} from "./api.js";
 import { Approvals } from "./approvals.js";
 import { apps } from "./apps.js";
 import { databases } from "./databases.js";
@@ -102,7 +110,7 @@ class Dashboard {
     }
   }
 
-  /** Load what has changed: another tab has the event stream, and tells only the kind of the event. @param {string} kind */
+  /** Load what has changed: another tab has the event stream, and sends only the kind of the event. @param {string} kind */
   #changed(kind) {
     switch (kind) {
       case "connection":
@@ -207,6 +215,7 @@ async function open() {
 }
 
 whenSessionEnds(() => leave(RESTARTED));
+whenNotRecorded((text) => notice(text, "info"));
 window.addEventListener("dashboard-ended", () => leave(ENDED));
 // `upstash-helper open` may be given a tab that is already open: then only the fragment changes.
 window.addEventListener("hashchange", () => {

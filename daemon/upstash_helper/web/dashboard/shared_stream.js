@@ -2,8 +2,8 @@
  * One event stream for all tabs of the dashboard: a browser opens at most six connections to an origin, so six tabs with
  * a stream each would block every other request to the helper, including the return from a sign-in.
  *
- * The tab that holds a lock (Web Locks) has the stream, and tells the other tabs (BroadcastChannel) what kind of thing
- * has changed. It passes no data on: a page that another program has left in this origin could read it or make it up,
+ * The tab that holds a lock (Web Locks) has the stream, and reports to the other tabs (BroadcastChannel) what kind of
+ * thing has changed. It passes no data on: a page that another program has left in this origin could read it or make it up,
  * and each tab has a session of its own, with which it loads what it shows. A tab that is hidden has no stream and
  * hears nothing; it loads everything when it is shown.
  */
@@ -27,7 +27,7 @@ const COLLECT_MS = 100;
  */
 
 /**
- * What tabs tell each other: a tab has joined or wants to reconnect; something has changed; whether events arrive, and
+ * What tabs send to each other: a tab has joined or wants to reconnect; something has changed; whether events arrive, and
  * whether some may have been missed.
  *
  * @typedef {{ type: "join" } | { type: "reconnect" } | { type: "changed", kind: string }
@@ -45,7 +45,7 @@ export class SharedStream {
   #stream = null;
   /** Whether the stream of this tab is up; null if that is not known yet. @type {boolean | null} */
   #isUp = null;
-  /** The kinds of what has changed; "reset" stands for everything. @type {Set<string>} */
+  /** The kinds of what has changed; "reset" means everything. @type {Set<string>} */
   #changed = new Set();
 
   /** @param {Listener} listener */
@@ -156,8 +156,9 @@ export class SharedStream {
     if (this.#shown && !this.#shown.signal.aborted) this.#channel?.postMessage(message);
   }
 
-  /** @param {Message} message */
+  /** @param {Message | null} message From a tab, or from any other page of this origin. */
   #received(message) {
+    if (!message) return;
     if (this.#stream) this.#asked(message);
     else if (message.type === "changed") this.#collect(message.kind);
     else if (message.type === "state") {
