@@ -16,7 +16,7 @@ async def test_sign_in_connects_an_account(world: World) -> None:
     connection = (await world.get("/v1/connection")).json
 
     assert 303 == landed.status
-    assert f"/?attempt={started['attempt_id']}" == landed.headers["Location"]
+    assert landed.headers["Location"].startswith("/?attempt=")
     assert "succeeded" == attempt["state"]
     assert ("connected", "oauth") == (connection["state"], connection["method"])
     assert world.email == connection["account"]["email"]

@@ -16,6 +16,7 @@ from tests.support.world import PASSWORD, World
 from upstash_helper.client import (
     DaemonUnreachable,
     Helper,
+    InsufficientScope,
     MemoryTokens,
     NotConnected,
     NotTheCreator,
@@ -27,6 +28,7 @@ from upstash_helper.client import (
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
+    from upstash_helper.protocol.literals import Scope
 
 
 @pytest.fixture
@@ -102,6 +104,39 @@ async def test_browser_is_opened_and_waiting_can_time_out(world: World, helper: 
     assert [] == shown_first
     assert 1 == len(world.browser.opened)
     assert world.browser.opened == urls
+
+
+async def test_t59_scope_to_connect_is_requested_only_if_it_is_needed(world: World, user: User) -> None:
+    """An app that gets access while an account is connected cannot start a sign-in; once none is, it asks again."""
+    scopes: tuple[Scope, ...] = ("connection:read", "databases:read")
+    store = MemoryTokens()
+    await world.connect()
+    first = await pair(world, user.approves(), scopes=scopes, store=store, connect_if_needed=True)
+    connected = await asyncio.to_thread(first.connect)
+    same = await pair(world, user.denies(), scopes=scopes, store=store, connect_if_needed=True)
+    await world.call("DELETE", "/v1/connection")
+    with pytest.raises(InsufficientScope):
+        await asyncio.to_thread(first.connect)
+
+    second = await pair(world, user.approves(), scopes=scopes, store=store, connect_if_needed=True)
+    urls: list[str] = []
+    await asyncio.to_thread(second.connect, open_browser=False, wait=False, on_url=urls.append)
+
+    assert (scopes, scopes, "connected") == (first.scopes, same.scopes, connected.state)
+    assert ("connection:read", "connection:write", "databases:read") == second.scopes
+    assert (2, 1) == (len(user.codes), len(urls))
+
+
+async def test_t59_sign_in_of_the_user_is_joined_without_its_address(world: World, helper: Helper) -> None:
+    """The app waits for it, and is not told where the user signs in."""
+    started = await world.start()
+    urls: list[str] = []
+
+    waiting = asyncio.create_task(asyncio.to_thread(helper.connect, open_browser=False, on_url=urls.append))
+    await world.land(await world.sign_in(started))
+    connection = await waiting
+
+    assert ("connected", []) == (connection.state, urls)
 
 
 # --- databases --------------------------------------------------------------------------------------------------------

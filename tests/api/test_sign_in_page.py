@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.world import as_page
+from tests.support.world import PASSWORD, as_page
 
 if TYPE_CHECKING:
-    from tests.support.world import World
+    from tests.support.world import Reply, World
 
 STUDIO = "https://studio.example.com"
 SHOP = "https://shop.example.com"
@@ -18,8 +18,14 @@ OURS = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-De
 UPDATE = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "serviceworker"}
 
 
-async def page_of(world: World, attempt_id: str) -> str:
-    return (await world.get(f"/?attempt={attempt_id}", token=None)).text
+async def page_of(world: World, landed: Reply) -> str:
+    """Return the page that the browser is redirected to."""
+    return (await world.get(landed.headers["Location"], token=None)).text
+
+
+def state_path(landed: Reply) -> str:
+    """Return the path at which the page that the browser is redirected to reads its state."""
+    return f"/attempts/{landed.headers['Location'].removeprefix('/?attempt=')}/state"
 
 
 def facts_of(page: str) -> list[str]:
@@ -28,12 +34,12 @@ def facts_of(page: str) -> list[str]:
 
 async def test_page_shows_the_verified_identity_before_the_claimed_name(world: World) -> None:
     """The origin that the browser vouches for comes first."""
-    app = await world.pair("connection:write", origin=STUDIO, name="Query <Studio>")
+    app = await world.pair("connection:read", "connection:write", origin=STUDIO, name="Query <Studio>")
     started = (await world.as_app(app, "POST", "/v1/connection", {})).json
-    await world.land(await world.sign_in(started))
+    landed = await world.land(await world.sign_in(started))
     await world.settled(started["attempt_id"])
 
-    page = await page_of(world, started["attempt_id"])
+    page = await page_of(world, landed)
 
     assert [world.email, f"{STUDIO}<small>calls itself “Query &lt;Studio&gt;”</small>"] == facts_of(page)
 
@@ -47,7 +53,7 @@ async def test_page_counts_the_apps_that_joined(world: World) -> None:
     for app in (second, program, first, second):
         await world.as_app(app, "POST", "/v1/connection", {})
 
-    page = await page_of(world, started["attempt_id"])
+    page = await page_of(world, await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
     assert [f"{STUDIO}<small>calls itself “Studio”, and 2 others</small>"] == facts_of(page)
     assert f'data-openers="{STUDIO} {SHOP}"' in page
@@ -57,7 +63,7 @@ async def test_page_names_the_owner(world: World) -> None:
     """A sign-in that the user started names no app and notifies no page."""
     started = await world.start()
 
-    page = await page_of(world, started["attempt_id"])
+    page = await page_of(world, await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
     assert ["You, with the helper&#x27;s own tools"] == facts_of(page)
     assert 'data-openers=""' in page
@@ -67,37 +73,39 @@ async def test_failed_sign_in_page_says_that_the_old_account_is_still_connected(
     """Nothing is lost by a failed reconnect."""
     await world.connect()
     started = await world.start(force=True)
-    await world.land(await world.sandbox.cancel(started["authorization_url"]))
 
-    page = await page_of(world, started["attempt_id"])
+    page = await page_of(world, await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
     assert "The account that was connected before still is." in page
 
 
 async def test_page_does_not_reveal_the_connected_account(world: World) -> None:
-    """An app with connection:write only can start and cancel a sign-in and read this page."""
-    await world.connect()
+    """An app with connection:write only can start a sign-in, end it, and read this page."""
     app = await world.pair("connection:write")
-    started = (await world.as_app(app, "POST", "/v1/connection", {"force": True})).json
-    await world.as_app(app, "DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
+    started = (await world.as_app(app, "POST", "/v1/connection", {})).json
+    await world.sandbox.account(world.email, PASSWORD)
+    key = await world.sandbox.api_key(world.email, "console")
+    await world.call("PUT", "/v1/connection/api-key", {"email": world.email, "api_key": key})
 
-    page = await page_of(world, started["attempt_id"])
+    page = await page_of(world, await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
-    assert "The sign-in was canceled" in page
+    assert "You canceled the sign-in" in page
+    assert "The account that was connected before still is." in page
     assert world.email not in page
 
 
 async def test_state_is_one_word(world: World) -> None:
     """The page learns when to change, and nothing else."""
     started = await world.start()
-    path = f"/attempts/{started['attempt_id']}/state"
+    address = await world.sign_in(started)
+    await world.sandbox.fault(method="POST", path="/oauth/token", latency=0.3)
+    path = state_path(await world.land(address))
 
     before = await world.get(path, token=None, headers=OURS)
-    await world.land(await world.sign_in(started))
     await world.settled(started["attempt_id"])
     after = await world.get(path, token=None, headers=OURS)
 
-    assert ("pending", "succeeded") == (before.text, after.text)
+    assert ("exchanging", "succeeded") == (before.text, after.text)
     assert "same-origin" == after.headers["Cross-Origin-Resource-Policy"]
     assert "Access-Control-Allow-Origin" not in after.headers
 
@@ -106,13 +114,13 @@ async def test_state_is_only_for_the_daemons_own_page(world: World) -> None:
     """Other pages use the API with a token."""
     app = await world.pair("connection:read", "connection:write", origin=STUDIO)
     started = (await world.as_app(app, "POST", "/v1/connection", {})).json
-    path = f"/attempts/{started['attempt_id']}/state"
+    path = state_path(await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
     foreign = await world.get(path, token=None, headers=as_page(STUDIO))
     image = await world.get(path, token=None, headers={"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"})
 
     assert (403, 403) == (foreign.status, image.status)
-    assert "pending" not in foreign.text + image.text
+    assert "failed" not in foreign.text + image.text
 
 
 async def test_unknown_attempt_has_no_state(world: World) -> None:

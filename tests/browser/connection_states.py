@@ -55,7 +55,7 @@ STATUSES: Final[dict[str, ConnectionStatus]] = {
 def connection(name: str) -> dict[str, Any]:
     """Return the response of ``GET /v1/connection`` for one of ``STATUSES``."""
     sent: dict[str, Any] = msgspec.to_builtins(
-        render.connection(STATUSES[name], StoreHealth(kind="Secret Service", state="ok"))
+        render.connection(STATUSES[name], StoreHealth(kind="Secret Service", state="ok"), owner=True)
     )
     return sent
 

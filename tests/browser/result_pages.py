@@ -13,6 +13,7 @@ from upstash_helper.api.pages.static import CSP
 from upstash_helper.broker.account import attempts
 from upstash_helper.broker.account.attempts import (
     Attempt,
+    ConfirmationRequired,
     Exchanging,
     Expired,
     Failed,
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
 
 APP = Caller(
-    kind="app", id="app-1", name="Query Studio", identity=Identity(kind="web", name="https://studio.example.com")
+    kind="app",
+    id="app-1",
+    name="Query Studio",
+    identity=Identity(kind="web", name="https://studio.example.com"),
+    scopes=("connection:read", "connection:write"),
 )
 PROGRAM = Caller(
     kind="app",
@@ -52,13 +57,17 @@ def failed(reason: FailureReason) -> Failed:
 
 def page_of(attempt: Attempt, status: ConnectionStatus = DISCONNECTED, *requesters: Caller) -> Page:
     """Return the result page of ``attempt``."""
-    return outcome.outcome(attempt, status, requesters)
+    return outcome.outcome(attempt, status, requesters, page=attempt.id)
 
 
 def pages() -> dict[str, Page]:
     """Return all result pages by name."""
-    exchanging = Exchanging(id="exchanging", authorization_url="", expires_at=0.0)
-    succeeded = Succeeded(id="a", expires_at=0.0)
+    exchanging = Exchanging(id="exchanging", expires_at=0.0)
+    succeeded = Succeeded(id="a", expires_at=0.0, email="ada@example.com")
+    undecided = ConfirmationRequired(
+        id="confirmation_required", expires_at=0.0, asked=0.0, starter=APP, email="eve@example.com",
+        replaces="ada@example.com",
+    )  # fmt: skip
     pending = Pending(
         id="pending", authorization_url="", expires_at=0.0, began=0.0, tls_before=0, state=Secret("s"),
         code_verifier=Secret("v"),
@@ -72,9 +81,10 @@ def pages() -> dict[str, Page]:
         "connected-by-owner": page_of(succeeded, CONNECTED, OWNER),
         "connected-by-programs": page_of(succeeded, CONNECTED, PROGRAM, APP, OWNER),
         "connecting": page_of(exchanging, DISCONNECTED, APP),
+        "undecided": page_of(undecided, CONNECTED, APP),
         "waiting": page_of(pending, DISCONNECTED, APP),
         "waiting-long": page_of(hinted, DISCONNECTED, APP),
-        "needs-email": page_of(Succeeded(id="a", expires_at=0.0, needs_email=True), CONNECTED, APP),
+        "needs-email": page_of(Succeeded(id="a", expires_at=0.0, email=None), CONNECTED, APP),
         "expired": page_of(Expired(id="a", expires_at=0.0), DISCONNECTED, APP),
         "no-attempt": outcome.no_attempt(),
         **{f"failed-{reason}": page_of(failed(reason), CONNECTED, APP) for reason in REASONS},
@@ -85,7 +95,7 @@ def pages() -> dict[str, Page]:
 async def serve_pages() -> AsyncIterator[Site]:
     """Serve each page at its name, with the daemon's static files and Content-Security-Policy."""
     served = {f"/{name}": str(page.response().text) for name, page in pages().items()}
-    for state in ("pending", "exchanging"):
+    for state in ("pending", "exchanging", "confirmation_required"):
         # These pages poll the state of their attempt.
         served[f"/attempts/{state}/state"] = state
     folder = Path(str(files("upstash_helper")))

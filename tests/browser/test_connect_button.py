@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -115,3 +115,33 @@ async def test_page_can_style_the_button(world: World, page: Page) -> None:
 
         assert "Use my Upstash" == await mine.inner_text()
         assert "rgb(1, 2, 3)" == await mine.evaluate("(button) => getComputedStyle(button).backgroundColor")
+
+
+def scopes_of(pairing: dict[str, Any]) -> set[str]:
+    return {scope["scope"] for scope in pairing["scopes"]}
+
+
+async def test_t59_sign_in_is_requested_only_if_it_is_needed(world: World, context: BrowserContext, page: Page) -> None:
+    """
+    Without an account, one click and one approval lead to the sign-in. With one, a page does not request to start any.
+    """
+    async with example_tool(world) as site:
+        await page.goto(site.origin)
+        await page.locator(BUTTON).click()
+        first = await pending_request(world)
+        popup = await popup_of(context, page)
+        await approve(world)
+        await wait_for_state(page, "sign-in")
+        await sign_up(popup, world.email)
+        await wait_for_state(page, "connected")
+    async with example_tool(world) as site:
+        await page.goto(site.origin)
+        await page.locator(BUTTON).click()
+        second = await pending_request(world)
+        await approve(world)
+        await wait_for_state(page, "connected")
+    apps = (await world.get("/v1/apps")).json["apps"]
+
+    assert {"connection:write"} == scopes_of(first) - scopes_of(second)
+    assert "connection:read" in scopes_of(second)
+    assert 2 == len(apps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from upstash_helper.protocol.literals import ConnectionState
-from upstash_helper.protocol.wire import Account, Attempt, Connection, Database
+from upstash_helper.protocol.wire import Account, Attempt, Connection, Database, Replacement
 from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RequestedScope
 from upstash_helper_tray.sync.state import TrayState
 
@@ -25,6 +25,23 @@ def running(
 
 def attempt(**more: Any) -> Attempt:
     return Attempt(**({"attempt_id": "att-1", "state": "pending", "expires_at": NOON} | more))
+
+
+QUESTION = "Replace ada@example.com with eve@example.com?"
+
+
+def undecided(**more: Any) -> TrayState:
+    """Return the state while an app's sign-in to another account waits for the user's decision."""
+    question = {
+        "title": QUESTION,
+        "detail": "A sign-in that was started by https://orders.example is for another account.",
+        "replaces": "ada@example.com",
+        "email": "eve@example.com",
+        "requested_by": "https://orders.example",
+        "claimed_name": "Orders",
+    } | more
+    asked = attempt(state="confirmation_required", replacement=Replacement(**question))
+    return running(connection={"attempt": asked})
 
 
 def database(name: str = "main", **more: Any) -> Database:

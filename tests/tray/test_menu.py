@@ -14,6 +14,7 @@ from tests.tray.states import (
     database,
     pairing,
     running,
+    undecided,
 )
 from upstash_helper.protocol.literals import ConnectionState
 from upstash_helper_tray.menu import actions
@@ -220,6 +221,7 @@ EVERYTHING = (
     TrayState(starts_at_login=False),
     *(running(state) for state in get_args(ConnectionState)),
     running("connecting", connection={"attempt": attempt()}),
+    undecided(),
     running(
         connection={"account": ADA},
         databases=(database(),),
@@ -238,8 +240,8 @@ def test_every_action_is_in_a_menu() -> None:
 
 
 def test_drastic_actions_need_a_confirmation() -> None:
-    """Disconnect, Revoke, Block, and Stop are in submenus that begin with the consequence."""
-    drastic = actions.Disconnect | actions.Revoke | actions.Block | actions.StopDaemon
+    """Disconnect, Revoke, Block, Stop, and replacing an account are in submenus that begin with the consequence."""
+    drastic = actions.Disconnect | actions.Revoke | actions.Block | actions.StopDaemon | actions.ReplaceAccount
     found = [
         (path, state)
         for state in EVERYTHING
@@ -247,7 +249,7 @@ def test_drastic_actions_need_a_confirmation() -> None:
         if isinstance(entry.action, drastic)
     ]
 
-    assert {"Disconnect", "Revoke", "Block", "Stop helper"} == {path[-2] for path, _ in found}
+    assert {"Disconnect", "Revoke", "Block", "Stop helper", "Replace it…"} == {path[-2] for path, _ in found}
     for path, state in found:
         first = sub(state, *path[:-1])[0]
         assert not isinstance(first, Separator)

@@ -72,6 +72,24 @@ class AttemptNotFound(HelperError):
     code = "attempt_not_found"
 
 
+class OwnerOnly(HelperError):
+    """An app requests something that only the user's own tools may do."""
+
+    code = "owner_only"
+
+
+class NotTheStarter(HelperError):
+    """An app tries to end a sign-in that it did not start."""
+
+    code = "not_the_starter"
+
+
+class NothingToConfirm(HelperError):
+    """The sign-in does not wait for the user's decision, or no longer."""
+
+    code = "nothing_to_confirm"
+
+
 class CredentialRefused(HelperError):
     """Upstash rejects this combination of email address and API key."""
 

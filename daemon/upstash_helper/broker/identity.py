@@ -19,7 +19,10 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 MEANING: Final[dict[Scope, str]] = {
     "connection:read": "See whether an Upstash account is connected, and its email address",
-    "connection:write": "Start a sign-in to connect an Upstash account; only you can complete it",
+    "connection:write": (
+        "Start sign-ins, and connect any account while none is connected, even one of its own; you are asked before it "
+        "replaces an account"
+    ),
     "databases:read": "List your databases and their settings, without passwords",
     "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
     "databases:delete": "Delete databases and all their data",

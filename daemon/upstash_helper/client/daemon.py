@@ -190,8 +190,12 @@ class DaemonClient:
         return self._ask("GET", _attempt(attempt_id), wire.Attempt)
 
     def cancel_attempt(self, attempt_id: str) -> wire.Attempt:
-        """Cancel an attempt."""
+        """Cancel an attempt. In the state ``confirmation_required``, the connected account is kept."""
         return self._ask("DELETE", _attempt(attempt_id), wire.Attempt)
+
+    def confirm_attempt(self, attempt_id: str) -> wire.Attempt:
+        """Let an attempt in the state ``confirmation_required`` replace the connected account."""
+        return self._ask("POST", f"{_attempt(attempt_id)}/confirm", wire.Attempt)
 
     def redirect_attempt(self, attempt_id: str, address: str) -> wire.Attempt:
         """

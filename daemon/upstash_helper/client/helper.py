@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CREATE_SECONDS: Final = 150.0
 """After two minutes the daemon knows whether a create request with a lost answer has created anything."""
 
+_SIGN_IN_NEEDED: Final = frozenset({"disconnected", "connecting", "reconnect_required"})
+
 # The daemon closed the connection; it may be restarting.
 _RETRY_SECONDS: Final = 0.5
 
@@ -219,6 +221,7 @@ class Helper:
         scopes: tuple[Scope, ...],
         reason: str = "",
         required: tuple[Scope, ...] | None = None,
+        connect_if_needed: bool = False,
         on_code: OnCode = print_code,
         timeout: float | None = None,
         base_url: str | None = None,
@@ -242,6 +245,9 @@ class Helper:
             required: The scopes without which a stored token is not used and the user is asked again; by default all.
                 Pass fewer if the app works without the others, so that the user is not asked again for scopes that were
                 refused.
+            connect_if_needed: Also request ``connection:write``, but only while no account is connected, so that
+                ``connect`` works and the user is not asked about a permission that the app does not need. Include
+                ``connection:read`` in ``scopes``.
             on_code: Called with the code to show and the time (UTC) by which the user has to decide. By default both
                 are printed to stderr.
             timeout: Seconds for the whole process. If a request cannot be made right now, it is retried within this
@@ -265,8 +271,10 @@ class Helper:
         session = AppSession(daemon, _keyring(name, daemon.label) if token_store is None else token_store)
         known = session.resume()
         if known is not None and set(scopes if required is None else required) <= set(known.scopes):
-            return cls(session, name, known)
-        request = PairingRequest(name=name, scopes=scopes, reason=reason)
+            helper = cls(session, name, known)
+            if not (connect_if_needed and helper._needs_to_connect()):
+                return helper
+        request = PairingRequest(name=name, scopes=scopes, reason=reason, connect_if_needed=connect_if_needed)
         new = request_access(request, connect=session.client, on_code=on_code, deadline=Deadline(timeout))
         session.set_token(new)
         return cls(session, name, new)
@@ -325,29 +333,41 @@ class Helper:
         """
         Let the user connect an Upstash account, and return the connection. Returns immediately if one is connected.
 
-        Scopes: ``connection:write`` and ``connection:read``. If a sign-in is already pending, it is joined.
+        Scopes: ``connection:read``, and ``connection:write`` unless an account is connected. If a sign-in is already
+        pending, it is joined. If it was started elsewhere, it has to be finished there: its address is not given out.
 
         Args:
-            open_browser: Whether the helper opens the user's browser.
+            open_browser: Whether the helper opens the user's browser, which it does at most once a minute.
             wait: Whether to wait for the sign-in. If not, the returned state is ``connecting``.
             timeout: Seconds to wait; None: until the sign-in expires after ten minutes.
             on_url: Called with the address at which the user signs in if no browser was opened. By default it is
                 printed to stderr.
 
         Raises:
-            SignInFailed: If the user canceled, or the sign-in failed; ``reason`` is a code for programs.
+            SignInFailed: If the user canceled, or the sign-in failed; ``reason`` is a code for programs. It is
+                ``replacement_declined`` if another account was connected meanwhile and the user decided to keep it.
             WaitTimedOut: After ``timeout``. The sign-in stays pending.
         """
+        if "connection:write" not in self._granted:
+            connection = self.connection()
+            if connection.state == "connected":
+                return connection
         started = self._session.run(lambda daemon: daemon.connect(open_browser=open_browser))
         if isinstance(started, Connection):
             return started
-        if not started.browser_opened:
+        if started.authorization_url and not started.browser_opened:
             on_url(started.authorization_url)
         if wait:
             ended = self._session.run(lambda daemon: daemon.wait_for_attempt(started.attempt_id, timeout=timeout))
             if ended.state != "succeeded":
                 raise SignInFailed(ended)
         return self.connection()
+
+    def _needs_to_connect(self) -> bool:
+        """Return whether no account is connected, and the app may not start a sign-in."""
+        if "connection:write" in self._granted or "connection:read" not in self._granted:
+            return False
+        return self.connection().state in _SIGN_IN_NEEDED
 
     # --- regions and events -------------------------------------------------------------------------------------------
 

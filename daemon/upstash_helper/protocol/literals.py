@@ -22,7 +22,8 @@ ConnectionState = Literal[
 ]
 ConnectionMethod = Literal["oauth", "api_key"]
 
-AttemptState = Literal["pending", "exchanging", "succeeded", "failed", "expired"]
+AttemptState = Literal["pending", "exchanging", "confirmation_required", "succeeded", "failed", "expired"]
+"""``confirmation_required``: an app's sign-in would replace the connected account, and the user must decide."""
 
 FailureReason = Literal[
     "access_denied",  # the user canceled the sign-in at Upstash
@@ -43,6 +44,9 @@ FailureReason = Literal[
     "keyring_locked",
     "keyring_unavailable",
     "cancelled",  # by the user, or because another attempt was forced
+    "replacement_declined",  # the user keeps the account that was connected before
+    "confirmation_timeout",  # the user did not decide in time whether to replace the account
+    "account_not_confirmed",  # the new API key does not belong to the account that the tokens named
     "internal_error",
 ]
 """Why an attempt failed. (An attempt that expired has the reason ``expired``.)"""

@@ -68,6 +68,10 @@ FINISH_BY_HAND: Final = Step(
 ENTER_EMAIL: Final = Step(
     "Enter the email address of your Upstash account", "upstash-helper connect --email you@example.com"
 )
+DECIDE: Final = Step("To decide, open the dashboard", "upstash-helper open")
+REPLACE_ACCOUNT: Final = Step("To replace the account", "upstash-helper connect --replace")
+KEEP_ACCOUNT: Final = Step("To keep the account that is connected", "upstash-helper connect --keep")
+USE_OTHER_ACCOUNT: Final = Step("To use another account, sign in here", "upstash-helper connect --force")
 OPEN_DASHBOARD: Final = Step("Check the connection in the dashboard", "upstash-helper open")
 RUN_DOCTOR: Final = Step("Diagnose the problem", "upstash-helper doctor")
 SHOW_SETTINGS: Final = Step("Check the settings and where they come from", "upstash-helper config")
@@ -122,6 +126,12 @@ ATTEMPTS: Final[dict[AttemptState, Message]] = {
         "Connecting your account",
         "You are signed in to Upstash. The helper is creating its API key, which takes a few seconds.",
     ),
+    "confirmation_required": Message(
+        "Waiting for your decision",
+        "Another account is connected already. Decide in the dashboard, the tray menu, or a terminal which one to use. "
+        "Without an answer within five minutes, the connected account is kept.",
+        (DECIDE, KEEP_ACCOUNT, REPLACE_ACCOUNT),
+    ),
     "succeeded": Message("Your account has been connected"),
     "failed": Message("The sign-in failed", "Your account was not connected.", (CONNECT_AGAIN,)),
     "expired": Message(
@@ -135,6 +145,21 @@ ATTEMPTS: Final[dict[AttemptState, Message]] = {
 FAILURES: Final[dict[FailureReason, Message]] = {
     "access_denied": Message("You canceled the sign-in", "Nothing was changed.", (CONNECT_AGAIN,)),
     "cancelled": Message("The sign-in was canceled", "It was ended before it finished.", (CONNECT_AGAIN,)),
+    "replacement_declined": Message(
+        "You kept the connected account",
+        "You decided not to replace the account that is connected. Nothing was stored.",
+        (USE_OTHER_ACCOUNT,),
+    ),
+    "confirmation_timeout": Message(
+        "The decision took too long",
+        "Nobody decided within five minutes whether to replace the connected account, so it was kept.",
+        (CONNECT_AGAIN, USE_OTHER_ACCOUNT),
+    ),
+    "account_not_confirmed": Message(
+        "Upstash did not confirm the account",
+        "The new API key does not belong to the connected account, which was kept.",
+        (CONNECT_AGAIN, USE_OTHER_ACCOUNT),
+    ),
     "login_required": Message(
         "Upstash requires you to sign in",
         "You are not signed in to Upstash.",
@@ -226,6 +251,16 @@ FAILURES: Final[dict[FailureReason, Message]] = {
 }
 """Why an attempt failed. The daemon sends a more specific detail where it knows one."""
 
+REPLACEMENT: Final = Message(
+    "Replace {replaces} with {email}?",
+    "A sign-in that was started by {app} is for another Upstash account. If you replace the connected account, all "
+    "apps on this computer use the new one. If you did not sign in there yourself, keep the account.",
+    (DECIDE,),
+)
+"""The question whether the account of an app's sign-in replaces the connected one."""
+UNKNOWN_CONNECTED: Final = "the connected account"
+UNKNOWN_NEW: Final = "an account with an unknown email address"
+
 NEEDS_EMAIL: Final = Message(
     "One more step",
     "Your API key is stored, but Upstash did not provide the email address it belongs to.",
@@ -292,6 +327,13 @@ PROBLEMS: Final[dict[str, Message]] = {
         "Sign-in not found",
         "There is no such sign-in. The helper forgets sign-ins when it stops.",
         (Step("Start a new sign-in"),),
+    ),
+    "not_the_starter": Message(
+        "Sign-in of another app", "Only the app that started this sign-in, and the user, can cancel it."
+    ),
+    "nothing_to_confirm": Message(
+        "Nothing to decide",
+        "This sign-in does not wait for a decision. It may have been decided elsewhere, or have ended.",
     ),
     "credential_refused": Message(
         "Credential rejected",
@@ -465,8 +507,11 @@ IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
 }
 """The kinds of apps, as shown in front of an app's identity."""
 
-FIELDS: Final = frozenset({"email", "name", "times"})
-"""The format fields that messages may use. ``name`` is a database's or a domain, ``times`` is "once" or "3 times"."""
+FIELDS: Final = frozenset({"app", "email", "name", "replaces", "times"})
+"""
+The format fields that messages may use. ``app`` is an app's verified identity, ``name`` a database's or a domain,
+``replaces`` the email address of the account that ``email`` would replace, and ``times`` "once" or "3 times".
+"""
 
 
 def of_attempt(state: AttemptState, reason: str | None = None) -> Message:

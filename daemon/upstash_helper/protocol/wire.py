@@ -142,6 +142,17 @@ class NextStep(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     command: Annotated[str, Meta(description="The command that does it, if there is one.")] = ""
 
 
+class Replacement(ResponseBody, frozen=True, kw_only=True):
+    """The question whether the account of an app's sign-in replaces the connected one. For the owner only."""
+
+    title: Annotated[str, Meta(description="The question.", examples=["Replace a@example.com with b@example.com?"])]
+    detail: Annotated[str, Meta(description="Who asks, and what follows, in sentences for a person.")]
+    replaces: Annotated[str | None, Meta(description="Email address of the connected account, if it is known.")]
+    email: Annotated[str | None, Meta(description="Email address of the new account, if it is known.")]
+    requested_by: Annotated[str, Meta(description="The verified identity of the app that started the sign-in.")]
+    claimed_name: Annotated[str, Meta(description="The name that the app gives itself.")]
+
+
 class Attempt(Recorded, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
@@ -158,13 +169,26 @@ class Attempt(Recorded, frozen=True, kw_only=True, omit_defaults=True):
     next_steps: Annotated[
         tuple[NextStep, ...], Meta(description="What the user can do after a failure, the most helpful first.")
     ] = ()
+    replacement: Annotated[
+        Replacement | UnsetType, Meta(description="With `confirmation_required`, for the owner: what to decide.")
+    ] = UNSET
 
 
 class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
-    """An attempt with the URL at which the user signs in. The URL contains no secret, and any app may open it."""
+    """An attempt, for the caller that starts or joins it."""
 
-    authorization_url: str
+    authorization_url: Annotated[
+        str,
+        Meta(
+            description="The URL at which the user signs in. It is enough to finish or fail the sign-in, so only "
+            "the caller that started the attempt gets it, while it is `pending`. Absent for a caller that joins."
+        ),
+    ] = ""
     browser_opened: Annotated[bool, Meta(description="Whether the daemon opened the user's browser.")] = False
+    browser_retry_after: Annotated[
+        int | UnsetType,
+        Meta(description="Seconds after which the daemon opens a browser for this app again, if it did not do so now."),
+    ] = UNSET
     joined: Annotated[bool, Meta(description="Whether a pending attempt was joined.")] = False
 
 
@@ -191,7 +215,8 @@ class Connect(RequestBody, frozen=True, kw_only=True):
 
     open_browser: Annotated[bool | None, Meta(description="Open the user's browser. Default: the setting.")] = None
     force: Annotated[
-        bool, Meta(description="Start a new sign-in even if an account is connected or an attempt is pending.")
+        bool,
+        Meta(description="Owner only: start a new sign-in even if an account is connected or an attempt is pending."),
     ] = False
 
 

@@ -37,12 +37,19 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
 # --- pairing ----------------------------------------------------------------------------------------------------------
 
 
-class PairingRequest(RequestBody, frozen=True, kw_only=True):
+class PairingRequest(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     """A request for access."""
 
     name: Annotated[str, Meta(min_length=1, max_length=256, description="The name the app gives itself.")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=16)]
     reason: Annotated[str, Meta(max_length=1024, description="Why the app needs access, in one sentence.")] = ""
+    connect_if_needed: Annotated[
+        bool,
+        Meta(
+            description="Also request `connection:write`, but only if no account is connected now. The response does "
+            "not say whether it was added; the scopes that come with the token do."
+        ),
+    ] = False
 
 
 class StartedPairing(Sensitive, frozen=True, kw_only=True):

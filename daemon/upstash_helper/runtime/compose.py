@@ -187,6 +187,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         callback_app = create_callback_app(broker.connection, api_port=machine.port, guard=callback_guard)
 
     async def end_streams(_: web.Application) -> None:
+        broker.connection.flow.close()
         await machine.callback.release()
         broker.events.close()
 
@@ -243,6 +244,12 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
 
     credentials = CredentialCache(store=machine.store, clock=clock, tombstones=machine.tombstones)
     keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
+    pending = PendingWrites(ledger=ledger, tombstones=machine.tombstones, background=background, clock=clock)
+    audit = Audit(records=ledger.audit, pending=pending, clock=clock)
+    apps = AppRegistry(
+        records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
+    )
+    notifier = TrayAwareNotifier(machine.notifier, trays)
     sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
     connection = Connection(
         credentials=credentials,
@@ -252,6 +259,8 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         check=api.list,
         tls_hellos=lambda: counts.tls,
         browser=machine.browser,
+        notifier=notifier,
+        has_access=apps.has_access,
         events=events,
         background=background,
         clock=clock,
@@ -267,11 +276,6 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         clock=clock,
     )
 
-    pending = PendingWrites(ledger=ledger, tombstones=machine.tombstones, background=background, clock=clock)
-    audit = Audit(records=ledger.audit, pending=pending, clock=clock)
-    apps = AppRegistry(
-        records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
-    )
     connection.on_account_left = apps.exchanges.end_all
     rate_limiter, sites = PairingRateLimiter(clock=clock), Sites(suffixes=ListedSuffixes())
     queue = PairingQueue(
@@ -283,7 +287,8 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         audit=audit,
         sites=sites,
         rate_limiter=rate_limiter,
-        notifier=TrayAwareNotifier(machine.notifier, trays),
+        notifier=notifier,
+        is_sign_in_needed=connection.is_sign_in_needed,
         background=background,
         clock=clock,
     )

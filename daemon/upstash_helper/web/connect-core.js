@@ -329,7 +329,14 @@ const RETRY_MS = 1_000;
  * @property {((url: string) => void) | undefined} onPopupBlocked
  */
 
-/** @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest */
+/**
+ * The helper adds `connection:write` to the scopes if no account is connected: only then can a sign-in be needed, and
+ * only then is the user asked about it. A page without access cannot know.
+ *
+ * @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest
+ */
+
+const CONNECT$1 = "connection:write";
 
 /** @typedef {{ id: string, user_code: string, poll_secret: string, interval: number, expires_at: string }} Pairing */
 
@@ -363,7 +370,8 @@ async function pair(session, request, run) {
     await approval(session, path, options, pairing.interval, code.expiresAt);
     /** @type {{ token: string, scopes: Scope[] }} */
     const granted = await session.call("POST", `${path}/token`, options);
-    await session.keep({ token: granted.token, requested: request.scopes, scopes: granted.scopes });
+    const requested = [...new Set([...request.scopes, ...granted.scopes])];
+    await session.keep({ token: granted.token, requested, scopes: granted.scopes });
   } catch (error) {
     await withdraw();
     throw error;
@@ -379,16 +387,28 @@ async function pair(session, request, run) {
  * @returns {Promise<Pairing>}
  */
 async function start$1(session, request, signal) {
+  /** @type {object} */
+  let body = { ...request, connect_if_needed: true };
   /** @returns {Promise<Pairing>} */
-  const send = () => session.call("POST", "/v1/pairings", { token: null, body: request, signal });
+  const send = () => session.call("POST", "/v1/pairings", { token: null, body, signal });
   try {
     return await send();
   } catch (error) {
+    if (isOlder(error)) {
+      body = { ...request, scopes: [...new Set([...request.scopes, CONNECT$1])] };
+      return send();
+    }
     if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
   }
   // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
   await pause(RETRY_MS, signal);
   return send();
+}
+
+/** Return whether a helper does not know `connect_if_needed`, which was added later. @param {unknown} error */
+function isOlder(error) {
+  const errors = error instanceof ApiError ? (error.problem.errors ?? []) : [];
+  return errors.some(({ detail }) => detail.includes("connect_if_needed"));
 }
 
 /**
@@ -445,9 +465,30 @@ const LINGER_MS = 2_500;
 /** States in which no sign-in can be started. */
 const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]);
 
+/** The scope that starting a sign-in needs. */
+const CONNECT = "connection:write";
+
 /** @typedef {Connection & { state: "connected" }} AlreadyConnected */
-/** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
+/**
+ * Without an address, the sign-in was started by someone else, and is finished there.
+ *
+ * @typedef {{ state: string, attempt_id: string, authorization_url?: string, joined?: boolean }} StartedAttempt
+ */
 /** @typedef {{ state: string, reason?: string, title?: string, detail?: string }} Attempt */
+
+/**
+ * Return whether the page needs a sign-in that it may not start, and has not requested to start before: when it was given
+ * access, an account was connected, and now none is.
+ *
+ * @param {Session} session
+ * @param {{ signal?: AbortSignal }} options
+ */
+async function needsToSignIn(session, { signal }) {
+  if (!session.has("connection:read") || session.has(CONNECT) || session.hasRequested([CONNECT])) return false;
+  /** @type {Connection} */
+  const { state } = await session.call("GET", "/v1/connection", { signal });
+  return state !== "connected" && !STUCK.has(state);
+}
 
 /**
  * Connect an account, if none is, and return the connection; null if the page may not read it.
@@ -465,8 +506,15 @@ async function connectAccount(session, run) {
     return connection;
   }
   if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection);
+  if (!session.has(CONNECT)) {
+    await session.keepRefusal(CONNECT);
+    throw new ConnectFailed("not_connected", {
+      title: connection.title ?? "No account connected",
+      detail: "This page may not start a sign-in. Connect an account in upstash-helper: upstash-helper connect",
+    });
+  }
   const started = await start(session, signal);
-  if (started.state === "connected") {
+  if (isConnected(started)) {
     run.window.close();
     return started;
   }
@@ -477,6 +525,11 @@ async function connectAccount(session, run) {
     throw error;
   }
   return session.call("GET", "/v1/connection", { signal });
+}
+
+/** @param {AlreadyConnected | StartedAttempt} answer @returns {answer is AlreadyConnected} */
+function isConnected(answer) {
+  return answer.state === "connected";
 }
 
 /**
@@ -508,7 +561,13 @@ async function cancel(session, attemptId) {
  * @param {Run} run
  */
 async function signIn(session, started, run) {
-  const url = started.authorization_url;
+  const url = started.authorization_url ?? "";
+  if (!url) {
+    run.window.close();
+    run.onProgress({ step: "sign-in-elsewhere" });
+    await completed(session, started.attempt_id, url, run);
+    return;
+  }
   // The window of a bridge offers the sign-in: the click that could open another window is spent.
   const isShown = session.isBridged || (await run.window.navigate(url));
   if (!isShown && !run.onPopupBlocked) throw new PopupBlocked(url);
@@ -530,7 +589,7 @@ async function signIn(session, started, run) {
 async function completed(session, attemptId, url, run) {
   let looksClosed = 0;
   let reported = "";
-  /** @param {"connecting" | "window-closed"} step */
+  /** @param {"connecting" | "window-closed" | "decision"} step */
   const report = (step) => {
     if (reported !== step) run.onProgress({ step, url });
     reported = step;
@@ -542,7 +601,8 @@ async function completed(session, attemptId, url, run) {
       throw new ConnectFailed(attempt.reason ?? attempt.state, attempt);
     }
     if (attempt.state === "exchanging") report("connecting");
-    else if (run.window.seemsClosed) {
+    else if (attempt.state === "confirmation_required") report("decision");
+    else if (url && run.window.seemsClosed) {
       looksClosed += 1;
       if (looksClosed > 3) report("window-closed");
     }
@@ -843,7 +903,7 @@ class UpstashClient {
 
   /**
    * Connect an account where none is connected (any more). Call it from a click. Scopes: `connection:read` and
-   * `connection:write`. Null if the page may not read the connection.
+   * `connection:write`, which `connectUpstash` requests if it is needed. Null if the page may not read the connection.
    *
    * @param {ReconnectOptions} [options]
    * @returns {Promise<Connection | null>}
@@ -1661,6 +1721,11 @@ class Session {
     await this.#rememberAddress();
   }
 
+  /** Remember that the user did not grant `scope`, so that it is not requested again. @param {Scope} scope */
+  async keepRefusal(scope) {
+    if (this.stored) await this.keep({ ...this.stored, requested: [...new Set([...this.stored.requested, scope])] });
+  }
+
   /** Have this address tried first from now on. */
   async #rememberAddress() {
     try {
@@ -1845,8 +1910,8 @@ class Session {
 /** The functions that a page calls. */
 
 const DEFAULT_SCOPES = ["databases:read", "databases:write", "databases:credentials"];
-/** Connecting an account needs these, so they are always requested. */
-const REQUIRED_SCOPES = ["connection:read", "connection:write"];
+/** Always requested: it shows whether a sign-in is needed. */
+const REQUIRED_SCOPES = ["connection:read"];
 
 /**
  * Reasons for a failed sign-in after which the window is closed. After any other it stays open, since its page explains
@@ -1897,7 +1962,7 @@ async function connectUpstash(options) {
     const session = new Session({ url, storage, isDiscovered: urls.length > 1, bridge });
     await session.load();
     const hasAccess = (await session.resume(run)) && session.hasRequested(scopes);
-    if (!hasAccess) {
+    if (!hasAccess || (await needsToSignIn(session, run))) {
       if (!bridge) window.prepare();
       await pair(session, { name: options.name, scopes, reason: options.reason ?? "" }, run);
     }

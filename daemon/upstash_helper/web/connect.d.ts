@@ -30,9 +30,11 @@ type UserCode = {
  * - `approval`: the user has to approve the page in upstash-helper.
  * - `sign-in`: a window shows Upstash's sign-in page.
  * - `sign-in-bridge`: the helper's own window, which relays the requests, offers the sign-in.
+ * - `sign-in-elsewhere`: a sign-in was started in another app or in upstash-helper, and is finished there.
  * - `window-closed`: the window seems to be closed. It may not be: a strict sign-in page cuts it off from this one.
  *   Waiting continues; offer the address again, and a way to cancel (`signal`).
  * - `connecting`: the user has signed in, and the helper creates and stores the API key.
+ * - `decision`: another account is connected meanwhile, and upstash-helper asks the user whether to replace it.
  */
 type Progress =
   | {
@@ -53,11 +55,18 @@ type Progress =
       url: string;
     }
   | {
+      step: "sign-in-elsewhere";
+    }
+  | {
       step: "window-closed";
       url: string;
     }
   | {
       step: "connecting";
+      url: string;
+    }
+  | {
+      step: "decision";
       url: string;
     }
   | {
@@ -69,8 +78,9 @@ type ConnectOptions = {
   name: string;
   /**
    * What the page would like to do, as an array or separated by spaces.
-   * By default `databases:read`, `databases:write` and `databases:credentials`. `connection:read` and
-   * `connection:write` are always requested. The user may grant fewer: see `client.scopes`.
+   * By default `databases:read`, `databases:write` and `databases:credentials`. `connection:read` is always requested,
+   * and `connection:write` only if no account is connected, so that the page can start the sign-in. The user may grant
+   * fewer: see `client.scopes`.
    */
   scopes?: string | readonly Scope[] | undefined;
   /** Why, in a sentence that the user reads. */
@@ -304,7 +314,7 @@ declare class UpstashClient {
   connection(options?: CallOptions): Promise<Connection>;
   /**
    * Connect an account where none is connected (any more). Call it from a click. Scopes: `connection:read` and
-   * `connection:write`. Null if the page may not read the connection.
+   * `connection:write`, which `connectUpstash` requests if it is needed. Null if the page may not read the connection.
    */
   connect({ open, signal, onProgress, onPopupBlocked }?: ReconnectOptions): Promise<Connection | null>;
   /** Return the regions in which a database can be created. */

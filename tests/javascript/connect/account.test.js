@@ -65,6 +65,35 @@ test("the user signs in, and the connection is returned", async (t) => {
   ]);
 });
 
+test("a sign-in that was started elsewhere is followed, and no window is opened", async (t) => {
+  const { helper, session } = await withAccess(t);
+  helper
+    .on("POST /v1/connection", { status: 202, json: { state: "pending", attempt_id: "a1", joined: true } })
+    .on(`GET ${ATTEMPT}`, { json: { state: "pending" } }, { json: { state: "succeeded" } });
+  const run = recordedRun({ open: () => assert.fail("a window was opened") });
+
+  assert.deepEqual(await connectAccount(session, run), CONNECTED);
+
+  assert.deepEqual(run.steps, [{ step: "sign-in-elsewhere" }]);
+});
+
+test("the page says that the user must decide whether to replace the account", async (t) => {
+  const { helper, session } = await withAccess(t);
+  const declined = { state: "failed", reason: "replacement_declined", title: "The connected account was kept" };
+  helper.on(`GET ${ATTEMPT}`, { json: { state: "confirmation_required" } }, { json: declined });
+  const run = recordedRun({ open: () => {} });
+
+  await assert.rejects(connectAccount(session, run), {
+    reason: "replacement_declined",
+    message: "The connected account was kept.",
+  });
+
+  assert.deepEqual(run.steps, [
+    { step: "sign-in", url: SIGN_IN },
+    { step: "decision", url: SIGN_IN },
+  ]);
+});
+
 for (const state of ["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]) {
   test(`no sign-in is started in the state ${state}`, async (t) => {
     const { helper, session } = await withAccess(t);

@@ -9,7 +9,8 @@ import { Helper, memory, nobody, refused } from "../support/helper.js";
 /** @import { TestContext } from "node:test" */
 
 const CONNECTED = { state: "connected", account: { email: "ada@example.com" } };
-const SCOPES = ["connection:read", "connection:write", "databases:read"];
+const SCOPES = ["connection:read", "databases:read"];
+const SIGN_IN = { state: "connecting", attempt_id: "a1", authorization_url: "https://auth.example/authorize" };
 
 /** @param {TestContext} t */
 async function started(t) {
@@ -41,23 +42,80 @@ test("a new page requests access once and then resumes without a request", async
   const client = await connectUpstash({ ...options, onProgress: ({ step }) => steps.push(step) });
   const again = await resumeUpstash({ url: helper.url, storage });
 
-  assert.deepEqual(helper.seen("POST /v1/pairings")[0].body, { name: "Orders", scopes: SCOPES, reason: "Orders" });
+  const asked = { name: "Orders", scopes: SCOPES, reason: "Orders", connect_if_needed: true };
+  assert.deepEqual(helper.seen("POST /v1/pairings")[0].body, asked);
   assert.deepEqual(steps, ["checking", "approval", "connected"]);
   assert.deepEqual(client.scopes, SCOPES);
   assert.deepEqual(again?.scopes, SCOPES);
   assert.equal(helper.seen("POST /v1/pairings").length, 1);
 });
 
-test("by default a page requests the database scopes, and always the connection scopes", async (t) => {
+test("by default a page requests the database scopes, and always to see the connection", async (t) => {
   const helper = await started(t);
   const asked = [];
   for (const scopes of [undefined, "", [], "databases:read, databases:delete"]) {
     await connectUpstash({ url: helper.url, storage: memory(), name: "Orders", scopes });
-    asked.push(helper.seen("POST /v1/pairings").at(-1)?.body.scopes.slice(2));
+    asked.push(helper.seen("POST /v1/pairings").at(-1)?.body.scopes);
   }
 
-  const usual = ["databases:read", "databases:write", "databases:credentials"];
-  assert.deepEqual(asked, [usual, usual, usual, ["databases:read", "databases:delete"]]);
+  const usual = ["connection:read", "databases:read", "databases:write", "databases:credentials"];
+  assert.deepEqual(asked, [usual, usual, usual, ["connection:read", "databases:read", "databases:delete"]]);
+});
+
+test("a page that may start the sign-in signs in with the same click", async (t) => {
+  const helper = await started(t);
+  helper
+    .on("POST /v1/pairings/p1/token", {
+      status: 201,
+      json: { token: "uha_new", scopes: ["connection:write", ...SCOPES] },
+    })
+    .on("GET /v1/connection", { json: { state: "disconnected" } }, { json: CONNECTED })
+    .on("POST /v1/connection", { status: 202, json: SIGN_IN })
+    .on("GET /v1/connection/attempts/a1", { json: { state: "succeeded" } });
+  /** @type {string[]} */
+  const opened = [];
+  const options = { url: helper.url, storage: memory(), name: "Orders", scopes: "databases:read" };
+
+  await connectUpstash({ ...options, open: (url) => opened.push(url) });
+
+  assert.deepEqual(opened, [SIGN_IN.authorization_url]);
+  assert.equal(helper.seen("POST /v1/pairings").length, 1);
+});
+
+test("a page that was not asked to sign in requests it once the account is disconnected", async (t) => {
+  const helper = await started(t);
+  helper
+    .on("POST /v1/pairings/p1/token", {
+      status: 201,
+      json: { token: "uha_new", scopes: ["connection:write", ...SCOPES] },
+    })
+    .on(
+      "GET /v1/connection",
+      { json: { state: "disconnected" } },
+      { json: { state: "disconnected" } },
+      { json: CONNECTED },
+    )
+    .on("POST /v1/connection", { status: 202, json: SIGN_IN })
+    .on("GET /v1/connection/attempts/a1", { json: { state: "succeeded" } });
+  const options = { url: helper.url, storage: stored(helper, SCOPES), name: "Orders", scopes: "databases:read" };
+
+  await connectUpstash({ ...options, open: () => {} });
+
+  assert.equal(helper.seen("POST /v1/pairings")[0].body.connect_if_needed, true);
+  assert.equal(helper.seen("POST /v1/connection").length, 1);
+});
+
+test("a page that may not sign in says so, and does not request it again", async (t) => {
+  const helper = await started(t);
+  helper.on("GET /v1/connection", { json: { state: "disconnected", title: "No account connected" } });
+  const options = { url: helper.url, storage: memory(), name: "Orders", scopes: "databases:read" };
+
+  for (const _ of [1, 2]) {
+    await assert.rejects(connectUpstash(options), { code: "connect_failed", reason: "not_connected" });
+  }
+
+  assert.equal(helper.seen("POST /v1/pairings").length, 1);
+  assert.equal(helper.seen("POST /v1/connection").length, 0);
 });
 
 test("a page with access sends no second access request", async (t) => {

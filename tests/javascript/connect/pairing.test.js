@@ -44,13 +44,31 @@ test("an approved page gets its token", async (t) => {
   await pair(session, REQUEST, { ...run, onCode: ({ userCode }) => codes.push(userCode) });
 
   assert.deepEqual(session.stored, { token: "uha_new", requested: ["databases:read"], scopes: ["databases:read"] });
-  assert.deepEqual(helper.seen("POST /v1/pairings")[0].body, REQUEST);
+  assert.deepEqual(helper.seen("POST /v1/pairings")[0].body, { ...REQUEST, connect_if_needed: true });
   assert.equal(helper.seen("POST /v1/pairings")[0].headers.authorization, undefined);
   assert.equal(helper.seen("GET /v1/pairings/p1").length, 2);
   assert.ok(helper.requests.slice(1).every(({ headers }) => headers.authorization === "Bearer poll"));
   assert.deepEqual(codes, ["WDJB-MJHT"]);
   assert.deepEqual(run.steps, [{ step: "approval", userCode: "WDJB-MJHT", expiresAt: new Date(STARTED.expires_at) }]);
   assert.equal(helper.seen("DELETE /v1/pairings/p1").length, 0);
+});
+
+test("a helper of an earlier version is asked for the scope itself", async (t) => {
+  const { helper, session } = await unpaired(t);
+  const errors = [{ pointer: "", detail: "Object contains unknown field `connect_if_needed`." }];
+  helper
+    .on(
+      "POST /v1/pairings",
+      { status: 422, json: { status: 422, code: "invalid_request", detail: "Invalid.", errors } },
+      { status: 201, json: STARTED },
+    )
+    .on("GET /v1/pairings/p1", { json: { state: "approved" } })
+    .on("POST /v1/pairings/p1/token", { status: 201, json: { token: "uha_new", scopes: ["databases:read"] } });
+
+  await pair(session, REQUEST, recordedRun());
+
+  const scopes = [...REQUEST.scopes, "connection:write"];
+  assert.deepEqual(helper.seen("POST /v1/pairings")[1].body, { ...REQUEST, scopes });
 });
 
 for (const [state, expected] of /** @type {const} */ ([

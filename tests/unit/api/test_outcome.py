@@ -21,7 +21,7 @@ def test_waiting_page_shows_the_paste_command_once(tls_hellos: int | None) -> No
         state=Secret("s"), code_verifier=Secret("v"), hint=hint,
     )  # fmt: skip
 
-    page = outcome(attempt, ConnectionStatus(state="disconnected"), ()).response()
+    page = outcome(attempt, ConnectionStatus(state="disconnected"), (), page="p").response()
 
     assert page.text is not None
     assert 1 == page.text.count("upstash-helper connect --paste")

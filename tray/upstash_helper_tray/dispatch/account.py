@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.client.dotenv import env_lines
 from upstash_helper.client.errors import ApiProblem
 from upstash_helper.protocol.wire import Connection
-from upstash_helper_tray.menu.actions import Approve, Block, Deny
+from upstash_helper_tray.menu.actions import Approve, Block, Deny, KeepAccount, ReplaceAccount
 from upstash_helper_tray.presentation.notifications import Notification
 from upstash_helper_tray.presentation.text import shorten
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from upstash_helper_tray.menu.actions import CopyCredentials, CredentialsFormat
 
 Decision = Approve | Deny | Block
+AccountDecision = ReplaceAccount | KeepAccount
 
 # Not found, already decided, and expired or withdrawn.
 _NOT_PENDING: Final = frozenset({404, 409, 410})
@@ -71,6 +72,8 @@ def connect(client: DaemonClient, opener: Opener, *, force: bool) -> Notificatio
     if isinstance(answer, Connection):
         email = answer.account.email if answer.account else "your account"
         return Notification("Connected to Upstash", f"{email} is already connected.")
+    if not answer.authorization_url:
+        return None  # the sign-in is being finished, or waits for a decision: the menu shows it
     # If a sign-in was already pending, the daemon opens no page; the user may have closed the one it opened.
     if answer.browser_opened or opener.open_page(answer.authorization_url):
         return None
@@ -87,6 +90,21 @@ def cancel(client: DaemonClient, attempt_id: str) -> Notification | None:
         if error.status != 404:
             raise
         return None
+
+
+def decide_replacement(client: DaemonClient, decision: AccountDecision) -> Notification | None:
+    """Let a sign-in replace the account, or keep it. One that no longer waits for that returns a notification."""
+    try:
+        match decision:
+            case ReplaceAccount(attempt_id=attempt):
+                client.confirm_attempt(attempt)
+            case KeepAccount(attempt_id=attempt):
+                client.cancel_attempt(attempt)
+    except ApiProblem as error:
+        if error.status in _NOT_PENDING:
+            return Notification("There is nothing to decide anymore", error.detail)
+        raise
+    return None
 
 
 def disconnect(client: DaemonClient) -> Notification:

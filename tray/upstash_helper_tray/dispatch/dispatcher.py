@@ -45,6 +45,8 @@ _QUEUES: Final[dict[type, str]] = {
     actions.Block: "decisions",
     actions.Revoke: "decisions",
     actions.CancelConnect: "decisions",
+    actions.ReplaceAccount: "decisions",
+    actions.KeepAccount: "decisions",
     actions.Connect: "account",
     actions.Disconnect: "account",
     actions.CopyCredentials: "copies",
@@ -60,6 +62,8 @@ _FAILURE_TITLES: Final[dict[type, str]] = {
     actions.Revoke: "The app's access was not revoked",
     actions.Connect: "The sign-in did not start",
     actions.CancelConnect: "The sign-in was not canceled",
+    actions.ReplaceAccount: "The account was not replaced",
+    actions.KeepAccount: "That was not decided",
     actions.Disconnect: "The account is still connected",
     actions.CopyCredentials: "Nothing was copied",
     actions.StartDaemon: "The helper did not start",
@@ -138,7 +142,9 @@ class Dispatcher:
 
     def _perform(self, action: Action) -> Notification | None:  # noqa: PLR0911 - one line for each action
         match action:
-            case actions.Approve() | actions.Deny() | actions.Block():
+            case (
+                actions.Approve() | actions.Deny() | actions.Block() | actions.ReplaceAccount() | actions.KeepAccount()
+            ):
                 return self._decide(action)
             case actions.Revoke(app_id=app_id):
                 return account.revoke(self._client(), app_id)
@@ -189,7 +195,9 @@ class Dispatcher:
         runtime, state = self._folders.runtime, self._folders.state
         return DaemonClient.discover(runtime, state=state, start_command=self._start_command)
 
-    def _decide(self, decision: account.Decision) -> Notification | None:
+    def _decide(self, decision: account.Decision | account.AccountDecision) -> Notification | None:
+        if isinstance(decision, account.AccountDecision):
+            return account.decide_replacement(self._client(), decision)
         notification = account.decide(self._client(), decision)
         if notification is not None and notification.title != account.NOT_SAVED:
             self._store.update(lambda state: without_pairing(state, decision.pairing_id))

@@ -42,6 +42,20 @@ class CancelConnect:
 
 
 @dataclass(frozen=True)
+class ReplaceAccount:
+    """Let an app's sign-in replace the connected account."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True)
+class KeepAccount:
+    """Keep the connected account, and end an app's sign-in to another one."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True)
 class Disconnect:
     """Disconnect the account."""
 
@@ -130,6 +144,8 @@ Action = (
     | Quit
     | Connect
     | CancelConnect
+    | ReplaceAccount
+    | KeepAccount
     | Disconnect
     | OpenDashboard
     | CopyCredentials

@@ -17,6 +17,7 @@ from upstash_helper_tray.menu.approvals import approvals
 from upstash_helper_tray.menu.connection import connection_items, heading
 from upstash_helper_tray.menu.entries import confirmed, grouped, item, label
 from upstash_helper_tray.menu.lists import apps_menu, databases_menu
+from upstash_helper_tray.menu.replacement import replacement
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.wire import Connection
@@ -42,6 +43,7 @@ def menu_for(state: TrayState) -> Menu:
 def _running(state: TrayState, connection: Connection) -> Menu:
     return grouped(
         heading(connection),
+        replacement(connection),
         approvals(state.pairings),
         connection_items(connection),
         (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol.messages import CONNECTION, of_attempt
 from upstash_helper.protocol.wire_apps import RevokedApp
+from upstash_helper_tray.presentation.status import undecided_attempt
 from upstash_helper_tray.presentation.text import quoted
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class NotificationTracker:
         self._last = state.connection or self._last
         for pairing in state.pairings:
             self._notified[pairing.id] = None
+        undecided, _ = undecided_attempt(state.connection)
+        if undecided:
+            self._notified[undecided.attempt_id] = None
         while len(self._notified) > _MAX_REMEMBERED:
             self._notified.popitem(last=False)
         return new
@@ -67,9 +71,12 @@ def notifications_for(
         last: The last known connection. None if this is the first one, which is not news.
         state: The current state.
         event: The event that led to it, if one did.
-        notified: Ids of the pairings that the user was already notified of.
+        notified: Ids of the pairings and sign-ins that the user was already notified of.
     """
     new = [_access_request(pairing) for pairing in state.pairings if pairing.id not in notified]
+    undecided, question = undecided_attempt(state.connection)
+    if undecided and question and undecided.attempt_id not in notified:
+        new.append(Notification(question.title, f"{question.detail} To decide, open the menu of the icon."))
     if last is not None and state.connection is not None:
         new += _connection_changes(last, state.connection)
     if event is not None and isinstance(event.data, RevokedApp):
@@ -100,9 +107,9 @@ def _connection_changes(last: Connection, now: Connection) -> Iterator[Notificat
 
 
 def _failed_attempt(connection: Connection) -> Attempt | None:
-    """Return the failed attempt. None if none failed, or if the user canceled it."""
+    """Return the failed attempt. None if none failed, or if that is what the user decided."""
     attempt = connection.attempt
-    if attempt is None or attempt.state != "failed" or attempt.reason == "cancelled":
+    if attempt is None or attempt.state != "failed" or attempt.reason in {"cancelled", "replacement_declined"}:
         return None
     return attempt
 

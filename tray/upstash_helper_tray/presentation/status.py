@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.messages import CONNECTION
+from msgspec import UNSET
+
+from upstash_helper.protocol.messages import ATTEMPTS, CONNECTION
 from upstash_helper_tray.presentation.text import shorten
 from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.literals import ConnectionState
-    from upstash_helper.protocol.wire import Attempt, Connection
+    from upstash_helper.protocol.wire import Attempt, Connection, Replacement
     from upstash_helper_tray.sync.state import TrayState
 
 # A Windows tooltip (NOTIFYICONDATAW.szTip) holds 128 UTF-16 code units including the terminating zero.
@@ -25,6 +27,14 @@ def pending_attempt(connection: Connection) -> Attempt | None:
     """Return the sign-in that is in progress, or None."""
     attempt = connection.attempt
     return attempt if attempt and attempt.state in {"pending", "exchanging"} else None
+
+
+def undecided_attempt(connection: Connection | None) -> tuple[Attempt | None, Replacement | None]:
+    """Return the sign-in that waits for the user's decision, and what there is to decide; None if none does."""
+    attempt = None if connection is None else connection.attempt
+    if attempt is None or attempt.state != "confirmation_required" or attempt.replacement is UNSET:
+        return None, None
+    return attempt, attempt.replacement
 
 
 def connection_title(connection: Connection) -> str:
@@ -43,7 +53,7 @@ def icon_status(state: TrayState) -> IconStatus:
         return IconStatus.ATTENTION
     if state.daemon == "starting" or state.connection is None:
         return IconStatus.CONNECTING
-    if state.pairings:
+    if state.pairings or undecided_attempt(state.connection)[0]:
         return IconStatus.ATTENTION
     return _connection_status(state.connection)
 
@@ -67,6 +77,8 @@ def access_requests(count: int) -> str:
 def tooltip_for(state: TrayState) -> str:
     """Return the state and the account in at most ``MAX_TOOLTIP_UNITS`` UTF-16 code units."""
     parts = [_summary(state)]
+    if state.daemon == "running" and undecided_attempt(state.connection)[0]:
+        parts.insert(0, ATTEMPTS["confirmation_required"].title)
     if state.daemon == "running" and state.pairings:
         parts.insert(0, access_requests(len(state.pairings)))
     text = f"Upstash helper: {'. '.join(parts)}"

@@ -1,9 +1,9 @@
 """
 ``/``: the OAuth redirect URI, the sign-in's result pages, and the dashboard.
 
-The authorization code is removed from the address immediately: the browser shows, stores, and sends ``/?attempt=…``,
-which is not a secret. The pages work without scripts; with them, the page of a pending sign-in updates without
-reloading.
+The authorization code is removed from the address immediately: the browser shows, stores, and sends ``/?attempt=…``
+with a key that opens only the result page. The attempt's ID does not open it. The pages work without scripts; with
+them, the page of a pending sign-in updates without reloading.
 
 With ``port_policy = "on-demand"`` the redirect arrives at a separate application on the callback port.
 """
@@ -118,7 +118,7 @@ class SignInPagesResource:
                 ),
             ),
             Route(
-                method="GET", path="/attempts/{attempt_id}/state", handler=self.state, policy=Policy("page"),
+                method="GET", path="/attempts/{page}/state", handler=self.state, policy=Policy("page"),
                 operation_id="getAttemptState", summary="Get a sign-in's state, for the result page",
                 answers={200: "text/plain"}, problems=(404,),
             ),
@@ -140,25 +140,26 @@ class SignInPagesResource:
         if attempt is None or isinstance(attempt, Pending | Expired):
             return outcome.no_attempt().response(status=400)
         # RFC 9700, section 4.3.1: removes the code from the address, and so from the history and the Referer.
-        return web.Response(status=303, headers={"Location": f"/?attempt={attempt.id}"})
+        return web.Response(status=303, headers={"Location": f"/?attempt={self._connection.flow.page(attempt.id)}"})
 
     async def state(self, request: web.Request) -> web.Response:
         """
         Return an attempt's state as one word.
 
-        The page has no token. Only the attempt's id, 128 random bits, gives access to the state.
+        The page has no token. Only the key in its address, 128 random bits, gives access to the state.
         """
-        attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
+        attempt = self._connection.flow.by_page(request.match_info["page"])
 
         return web.Response(text=render.ATTEMPT_STATES[type(attempt)])
 
-    async def _result(self, attempt_id: str) -> web.Response:
+    async def _result(self, page: str) -> web.Response:
+        flow = self._connection.flow
         try:
-            attempt = self._connection.flow.attempt(attempt_id)
+            attempt = flow.by_page(page)
         except AttemptNotFound:
             return outcome.no_attempt().response(status=404)
         status = await self._connection.status()
-        return outcome.outcome(attempt, status, self._connection.flow.requesters(attempt.id)).response()
+        return outcome.outcome(attempt, status, flow.requesters(attempt.id), page=page).response()
 
     async def _dashboard(self) -> web.Response:
         """Return the dashboard's shell. It has no data, and loads all of it with its session's token."""
@@ -235,7 +236,8 @@ class CallbackResource:
 
         attempt = None if redirect is None else await self._connection.flow.handle_redirect(redirect)
 
-        url = f"http://localhost:{self._api_port}/?attempt={_NO_ATTEMPT if attempt is None else attempt.id}"
+        page = _NO_ATTEMPT if attempt is None else self._connection.flow.page(attempt.id)
+        url = f"http://localhost:{self._api_port}/?attempt={page}"
         return web.Response(text=_CONTINUE.format(url=url), content_type="text/html")
 
 

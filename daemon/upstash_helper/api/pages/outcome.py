@@ -9,7 +9,14 @@ import msgspec
 from upstash_helper.api.pages.icons import IconName
 from upstash_helper.api.pages.page import Fact, Page, Step, Tone
 from upstash_helper.api.server.render import ATTEMPT_STATES
-from upstash_helper.broker.account.attempts import Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.account.attempts import (
+    ConfirmationRequired,
+    Exchanging,
+    Expired,
+    Failed,
+    Pending,
+    Succeeded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +41,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 LOOKS: Final[dict[FailureReason, Look]] = {
     "access_denied": Look(icon="cross", intended=True),
     "cancelled": Look(icon="cross", specific=True, intended=True),
+    "replacement_declined": Look(icon="cross", specific=True, intended=True),
+    "confirmation_timeout": Look(icon="clock"),
+    "account_not_confirmed": Look(icon="key", specific=True),
     "login_required": Look(icon="person"),
     "consent_required": Look(icon="person"),
     "unauthorized": Look(icon="shield"),
@@ -63,7 +73,7 @@ _KEPT: Final = (
 _CLOSES_AFTER_SECONDS: Final = 3
 
 
-def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller, ...]) -> Page:
+def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller, ...], *, page: str) -> Page:
     """
     Return the page of an attempt.
 
@@ -71,12 +81,13 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
         attempt: The attempt as it is now.
         status: The connection as it is now.
         requesters: Who requested the attempt, the one who started it first.
+        page: The key in the page's address.
     """
     # Imported late: a daemon that starts needs no texts.
     from upstash_helper.protocol import messages
 
     state = ATTEMPT_STATES[type(attempt)]
-    data = {"attempt": attempt.id, "state": state, "openers": " ".join(_origins(requesters))}
+    data = {"attempt": attempt.id, "page": page, "state": state, "openers": " ".join(_origins(requesters))}
     closes = {**data, "closes": str(_CLOSES_AFTER_SECONDS)}
     facts = _requested_by(requesters)
     match attempt:
@@ -85,17 +96,19 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
             if hint:
                 message = message._replace(steps=())  # the hint ends with the next step
             return _page(
-                message, icon="sign-in", tone="busy", facts=facts, paragraphs=hint, reload_url=_address(attempt),
+                message, icon="sign-in", tone="busy", facts=facts, paragraphs=hint, reload_url=_address(page),
                 data=data,
             )  # fmt: skip
-        case Exchanging():
+        case Exchanging() | ConfirmationRequired():
+            # A question names no account: an app that may not see which one is connected can get to this page.
             return _page(
-                messages.ATTEMPTS[state], icon="key", tone="busy", facts=facts, reload_url=_address(attempt), data=data
-            )
-        case Succeeded(needs_email=True):
+                messages.ATTEMPTS[state], icon="key" if isinstance(attempt, Exchanging) else "question", tone="busy",
+                facts=facts, reload_url=_address(page), data=data,
+            )  # fmt: skip
+        case Succeeded(email=None):
             return _page(messages.NEEDS_EMAIL, icon="mail", facts=facts, closing=_CLOSE, data=data)
         case Succeeded():
-            account = (Fact("Account", status.email),) if status.email else ()
+            account = (Fact("Account", attempt.email),) if attempt.email and _may_see_account(requesters) else ()
             return _page(
                 messages.ATTEMPTS[state], lead=_next(requesters), icon="check", tone="good", facts=(*account, *facts),
                 closing=_CLOSE, data=closes, paragraphs=(_KEPT,),
@@ -144,8 +157,13 @@ def _page(
     )  # fmt: skip
 
 
-def _address(attempt: Attempt) -> str:
-    return f"/?attempt={attempt.id}"
+def _address(page: str) -> str:
+    return f"/?attempt={page}"
+
+
+def _may_see_account(requesters: tuple[Caller, ...]) -> bool:
+    """Return whether who started the attempt may know the account. An app that did can open the page, too."""
+    return all(caller.has("connection:read") for caller in requesters[:1])
 
 
 def _origins(requesters: tuple[Caller, ...]) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.credential_cache import CredentialCache
 
 _READ = Policy("token", "connection:read")
+_CONFIRM = Policy("owner", audit="connection.confirm", order=RECORD_FIRST)
 _CANCEL = Policy("token", "connection:write", audit="connection.cancel", order=ACT_FIRST)
 _OWNER = Policy("owner", audit="connection.disconnect", order=ACT_FIRST)
 
@@ -78,8 +79,15 @@ class ConnectionResource:
             ),
             Route(
                 method="DELETE", path=attempt_at, handler=self.cancel, policy=_CANCEL,
-                operation_id="cancelAttempt", summary="Cancel an attempt",
+                operation_id="cancelAttempt",
+                summary="Cancel an attempt, for the owner or the app that started it; the connected account is kept",
                 answers={200: wire.Attempt}, problems=(404,),
+            ),
+            Route(
+                method="POST", path=f"{attempt_at}/confirm", handler=self.confirm, policy=_CONFIRM,
+                operation_id="confirmAttempt",
+                summary="Let an app's sign-in replace the connected account (state `confirmation_required`)",
+                answers={200: wire.Attempt}, problems=(404, 409),
             ),
             Route(
                 method="POST", path=f"{attempt_at}/redirect", handler=self.redirect,
@@ -103,24 +111,25 @@ class ConnectionResource:
             ),
         ]  # fmt: skip
 
-    async def get(self, _request: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> web.Response:
         """Return the connection's state."""
         status = await self._connection.status()
 
-        return render.json(render.connection(status, self._credentials.health()))
+        owner = caller_of(request).is_owner
+        return render.json(render.connection(status, self._credentials.health(), owner=owner))
 
     async def connect(self, request: web.Request) -> web.Response:
         """Start or join an attempt. The status is 200 if the account is already connected."""
         wanted = cast("wire.Connect", decode(request[BODY] or b"{}", wire.Connect))
         open_browser = self._open_browser if wanted.open_browser is None else wanted.open_browser
 
-        started = await self._connection.connect(
-            caller=caller_of(request), force=wanted.force, open_browser=open_browser
-        )
+        caller = caller_of(request)
+        started = await self._connection.connect(caller=caller, force=wanted.force, open_browser=open_browser)
 
         if started is None:
-            return render.json(render.connection(await self._connection.status(), already=True))
-        return render.json(render.started(started), status=202)
+            status = await self._connection.status()
+            return render.json(render.connection(status, owner=caller.is_owner, already=True))
+        return render.json(render.started(started, owner=caller.is_owner), status=202)
 
     async def disconnect(self, _request: web.Request) -> web.Response:
         """Disconnect, and return what the user still has to do."""
@@ -137,13 +146,21 @@ class ConnectionResource:
         """Return an attempt."""
         attempt = self._connection.flow.attempt(request.match_info["attempt_id"])
 
-        return render.json(render.attempt(attempt))
+        return render.json(render.attempt(attempt, owner=caller_of(request).is_owner))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel an attempt."""
-        attempt = await self._connection.flow.cancel(request.match_info["attempt_id"])
+        caller = caller_of(request)
 
-        return render.json(render.attempt(attempt))
+        attempt = await self._connection.flow.cancel(request.match_info["attempt_id"], caller)
+
+        return render.json(render.attempt(attempt, owner=caller.is_owner))
+
+    async def confirm(self, request: web.Request) -> web.Response:
+        """Let an attempt replace the connected account."""
+        attempt = await self._connection.flow.confirm(request.match_info["attempt_id"])
+
+        return render.json(render.attempt(attempt, owner=True))
 
     async def redirect(self, request: web.Request) -> web.Response:
         """Handle the OAuth redirect from a URL that the user pasted."""
@@ -152,7 +169,7 @@ class ConnectionResource:
 
         attempt = await self._connection.flow.handle_pasted_redirect(request.match_info["attempt_id"], redirect)
 
-        return render.json(render.attempt(attempt))
+        return render.json(render.attempt(attempt, owner=True))
 
     async def use_api_key(self, request: web.Request) -> web.Response:
         """Verify and store an API key."""
@@ -160,7 +177,7 @@ class ConnectionResource:
 
         status = await self._api_key_sign_in.use(email=given.email, api_key=Secret(given.api_key))
 
-        return render.json(render.connection(status, self._credentials.health()))
+        return render.json(render.connection(status, self._credentials.health(), owner=True))
 
     async def give_email(self, request: web.Request) -> web.Response:
         """Verify and store the account's email."""
@@ -168,4 +185,4 @@ class ConnectionResource:
 
         status = await self._api_key_sign_in.give_email(given.email)
 
-        return render.json(render.connection(status, self._credentials.health()))
+        return render.json(render.connection(status, self._credentials.health(), owner=True))

@@ -108,7 +108,7 @@ class DaemonResource:
                 profile=self._about.profile,
                 started_at=render.timestamp(self._about.started_at),
                 listeners=self._listeners(),
-                connection=render.connection(connection, self._credentials.health()),
+                connection=render.connection(connection, self._credentials.health(), owner=True),
                 hints=self._hints(),
                 log_file=self._about.log_file,
                 ledger=render.ledger(self._ledger.health()),

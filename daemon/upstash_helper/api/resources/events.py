@@ -132,23 +132,25 @@ class EventsResource:
         if subscription.reset:
             await stream.send("{}", event="reset")
         async for event in subscription:
-            await stream.send(render.dump(self._rendered(event.data)), event=event.kind, id=event.id)
+            await stream.send(
+                render.dump(self._rendered(event.data, subscription.subscriber)), event=event.kind, id=event.id
+            )
         if subscription.app_revoked or subscription.displaced:
             # The last event was that the app's access has been revoked; or there is none, so that the client resumes.
             return
         with contextlib.suppress(ConnectionResetError):
             await stream.send("{}", event="bye")
 
-    def _rendered(self, data: object) -> object:
+    def _rendered(self, data: object, subscriber: Caller) -> object:
         """Return an event's data as a wire type."""
         match data:
             case ConnectionStatus():
-                return render.connection(data)
+                return render.connection(data, owner=subscriber.is_owner)
             case Pairing():
                 return render.pairing(data, over=self._pairings.is_expired(data))
             case Revoked():
                 return render.revoked(data)
             case _ if isinstance(data, Attempt):
-                return render.attempt(data)
+                return render.attempt(data, owner=subscriber.is_owner)
             case _:
                 return data

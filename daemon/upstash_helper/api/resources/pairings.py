@@ -100,7 +100,7 @@ class PairingsResource:
         identity = None if origin is None else of_origin(origin)
         await self._pairings.precheck(identity)
         identity = await self._with_program(request, identity)
-        pairing_request = PairingRequest(identity, wanted.name, wanted.scopes, wanted.reason)
+        pairing_request = PairingRequest(identity, wanted.name, wanted.scopes, wanted.reason, wanted.connect_if_needed)
 
         pairing, secret = await self._pairings.begin(pairing_request)
 

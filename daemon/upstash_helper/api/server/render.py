@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -11,7 +12,16 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from upstash_helper.broker import ledger as records
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
+from upstash_helper.broker.account.attempts import (
+    Attempt,
+    ConfirmationRequired,
+    Exchanging,
+    Expired,
+    Failed,
+    Pending,
+    Succeeded,
+    question,
+)
 from upstash_helper.broker.apps.sites import kind_of, name_of
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES, STRONG
 from upstash_helper.protocol import literals, wire, wire_apps
@@ -55,14 +65,15 @@ def timestamp(unix: float) -> str:
 ATTEMPT_STATES: Final[dict[type[Attempt], literals.AttemptState]] = {
     Pending: "pending",
     Exchanging: "exchanging",
+    ConfirmationRequired: "confirmation_required",
     Succeeded: "succeeded",
     Failed: "failed",
     Expired: "expired",
 }
 
 
-def attempt(it: Attempt) -> wire.Attempt:
-    """Return an attempt without its secrets."""
+def attempt(it: Attempt, *, owner: bool) -> wire.Attempt:
+    """Return an attempt without its secrets and its address. Only the ``owner`` sees what there is to decide."""
     from upstash_helper.protocol import messages
 
     state = ATTEMPT_STATES[type(it)]
@@ -78,6 +89,8 @@ def attempt(it: Attempt) -> wire.Attempt:
             reason, detail = it.reason, it.detail or message.detail
         case Expired():
             reason, detail, steps = "expired", message.detail, True
+        case ConfirmationRequired():
+            detail = message.detail
         case _:
             pass
     return wire.Attempt(
@@ -89,6 +102,19 @@ def attempt(it: Attempt) -> wire.Attempt:
         reason=reason,
         detail=detail,
         next_steps=_next_steps(message) if steps else (),
+        replacement=_replacement(it) if owner and isinstance(it, ConfirmationRequired) else UNSET,
+    )
+
+
+def _replacement(it: ConfirmationRequired) -> wire.Replacement:
+    asked = question(it)
+    return wire.Replacement(
+        title=asked.title,
+        detail=asked.detail,
+        replaces=it.replaces,
+        email=it.email,
+        requested_by=it.starter.shown,
+        claimed_name=it.starter.name,
     )
 
 
@@ -96,9 +122,9 @@ def _next_steps(message: Message) -> tuple[wire.NextStep, ...]:
     return tuple(wire.NextStep(text=step.text, command=step.command) for step in message.steps)
 
 
-def started(it: Started) -> wire.StartedAttempt:
-    """Return a started attempt with the URL at which the user signs in."""
-    shown = attempt(it.attempt)
+def started(it: Started, *, owner: bool) -> wire.StartedAttempt:
+    """Return a started attempt, with the URL at which the user signs in if the caller started it."""
+    shown = attempt(it.attempt, owner=owner)
     return wire.StartedAttempt(
         attempt_id=shown.attempt_id,
         state=shown.state,
@@ -106,8 +132,10 @@ def started(it: Started) -> wire.StartedAttempt:
         waiting=shown.waiting,
         title=shown.title,
         detail=shown.detail,
-        authorization_url=it.attempt.authorization_url,
+        replacement=shown.replacement,
+        authorization_url=it.authorization_url,
         browser_opened=it.browser_opened,
+        browser_retry_after=UNSET if it.browser_wait is None else max(1, math.ceil(it.browser_wait)),
         joined=it.joined,
     )
 
@@ -120,7 +148,7 @@ def tray(it: Tray | None) -> wire.TrayStatus:
 
 
 def connection(
-    status: ConnectionStatus, health: StoreHealth | None = None, *, already: bool = False
+    status: ConnectionStatus, health: StoreHealth | None = None, *, owner: bool, already: bool = False
 ) -> wire.Connection:
     """Return the connection's state. ``health`` is left out for callers that do not get to see it."""
     from upstash_helper.protocol.messages import CONNECTION, PROBLEMS
@@ -137,7 +165,7 @@ def connection(
         method=status.method,
         since=None if status.since is None else timestamp(status.since),
         api_key_name=status.key_name,
-        attempt=None if status.attempt is None else attempt(status.attempt),
+        attempt=None if status.attempt is None else attempt(status.attempt, owner=owner),
         credential_store=None
         if health is None
         else wire.CredentialStoreStatus(kind=health.kind, state=health.state, detail=health.detail),

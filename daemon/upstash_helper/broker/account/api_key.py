@@ -69,5 +69,6 @@ class ApiKeySignIn:
             except ReconnectRequired:
                 raise CredentialRefused from None
             await self._credentials.put(credential)
+        await self._connection.flow.end_outdated_question(credential)
         await self._connection.changed()
         return await self._connection.status()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending
+from upstash_helper.broker.account.attempts import Alive, Attempt, ConfirmationRequired, Exchanging, Pending, question
+from upstash_helper.broker.account.browser_windows import BrowserWindows
 from upstash_helper.broker.account.callback_lease import CallbackLease
 from upstash_helper.broker.account.key_check import KeyCheck
 from upstash_helper.broker.account.oauth_flow import OAuthFlow
@@ -15,9 +16,11 @@ from upstash_helper.broker.errors import (
     ClientIdMissing,
     EmailRequired,
     NotConnected,
+    OwnerOnly,
     PortConflict,
     ReconnectRequired,
     StoreLocked,
+    StoreUnavailable,
     UpstreamForbidden,
 )
 from upstash_helper.broker.models import Credential
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
         Browser,
         CallbackAddress,
         Clock,
+        Notifier,
     )
 
 T = TypeVar("T")
@@ -43,6 +47,10 @@ T = TypeVar("T")
 # After Upstash has rejected the key, calls fail here for this long before one is sent to Upstash again.
 REFUSED_SECONDS: Final = 60.0
 _ONLY_THIS: Final = "Upstash refused this request as unauthorized (status 401), although it accepts the stored API key."
+
+
+# A request for access does not wait longer for the keyring, since others wait for it.
+STATE_SECONDS: Final = 1.0
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +71,13 @@ class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a connect that started or joined an attempt."""
 
-    attempt: Pending | Exchanging
+    attempt: Alive
     joined: bool
-    browser_opened: bool
+    authorization_url: str = ""
+    """The address at which the user signs in, if the caller may have it: it is enough to finish the attempt."""
+    browser_opened: bool = False
+    browser_wait: float | None = None
+    """Seconds until the daemon opens a browser for the caller again, if it did not do so now for that reason."""
 
 
 class Connection:
@@ -81,6 +93,8 @@ class Connection:
         check: Callable[[Credential], Awaitable[object]],
         tls_hellos: Callable[[], int],
         browser: Browser,
+        notifier: Notifier,
+        has_access: Callable[[Caller], bool],
         events: EventBus,
         background: Background,
         clock: Clock,
@@ -89,6 +103,8 @@ class Connection:
         self._server = server
         self._callback = callback
         self._browser = browser
+        self._windows = BrowserWindows(clock=clock)
+        self._notifier = notifier
         self._events = events
         self._background = background
         self._clock = clock
@@ -101,8 +117,11 @@ class Connection:
         self.flow: Final = OAuthFlow(
             server=server,
             sign_in=sign_in,
+            credentials=credentials,
             turn=self.turn,
             changed=self.changed,
+            ask=self._ask,
+            has_access=has_access,
             tls_hellos=tls_hellos,
             background=background,
             clock=clock,
@@ -154,29 +173,46 @@ class Connection:
             return "needs_email"
         return "reconnect_required" if credential is self._refused else "connected"
 
+    async def is_sign_in_needed(self) -> bool:
+        """
+        Return whether apps need a sign-in before they can use an account. False if that is not known within a second,
+        for example because the keyring is locked.
+        """
+        try:
+            async with asyncio.timeout(STATE_SECONDS):
+                credential = await self._credentials.get()
+        except (StoreLocked, StoreUnavailable, TimeoutError):
+            return False
+        return credential is None or self._state_of(credential) == "reconnect_required"
+
     # --- signing in -------------------------------------------------------------------------------------------------
 
     async def connect(self, *, caller: Caller, force: bool, open_browser: bool) -> Started | None:
         """
-        Start an attempt, or join the one that is pending. Return None if an account is connected and not ``force``.
+        Start an attempt, or join the one that is alive. Return None if an account is connected and not ``force``.
+
+        The user finishes no attempt whose address an app knows: if an app's attempt is pending when the user connects,
+        it continues as the user's own, with a new address.
 
         Args:
             caller: Who requests it. The result page shows this to the user.
             force: Start a new sign-in even if an account is connected or another sign-in is pending.
-            open_browser: Open the user's browser if an attempt is started.
+            open_browser: Open the user's browser if an attempt is started. For apps that happens at most once a minute.
 
         Raises:
+            OwnerOnly: If an app requests ``force``.
             ClientIdMissing: If no OAuth client ID is configured.
             PortConflict: If another program could receive the authorization code.
             StoreLocked: If an API key could not be stored now.
             StoreUnavailable: Like StoreLocked.
         """
+        if force and not caller.is_owner:
+            raise OwnerOnly("Only the user's own tools can use force. Leave it out: an app can connect an account.")
         credential = await self._credentials.get()
-        if not force:
-            if credential is not None and self._state_of(credential) == "connected":
-                return None
-            if (alive := self.flow.alive) is not None:
-                return self._join(alive, caller)
+        if credential is not None and self._state_of(credential) == "connected" and not force:
+            return None
+        if (joined := self._joined(caller, force=force)) is not None:
+            return joined
         server = self._server
         if server is None:
             raise ClientIdMissing
@@ -185,19 +221,43 @@ class Connection:
             if conflict is not None:
                 raise PortConflict(conflict)
             # Another attempt may have been started meanwhile. There is no await between this check and the start.
-            if (alive := self.flow.alive) is not None:
-                if not force or isinstance(alive, Exchanging):
-                    return self._join(alive, caller)
-                self.flow.give_up(alive, "Another sign-in was started.")
-            attempt = self.flow.begin(server, caller)
+            if (joined := self._joined(caller, force=force)) is not None:
+                return joined
+            attempt = self._begin(server, caller, force=force)
         await self.changed(attempt)
 
-        opened = await self._browser.open(attempt.authorization_url) if open_browser else False
-        return Started(attempt=attempt, joined=False, browser_opened=opened)
+        started = Started(attempt=attempt, joined=False, authorization_url=attempt.authorization_url)
+        if not open_browser:
+            return started
+        wait = self._windows.take(caller)
+        if wait > 0:
+            return msgspec.structs.replace(started, browser_wait=wait)
+        opened = await self._browser.open(attempt.authorization_url)
+        return msgspec.structs.replace(started, browser_opened=opened)
 
-    def _join(self, alive: Pending | Exchanging, caller: Caller) -> Started:
+    def _joined(self, caller: Caller, *, force: bool) -> Started | None:
+        """Join the attempt that is alive. Return None if there is none, or if ``caller`` starts another one."""
+        alive = self.flow.alive
+        if alive is None or (force and not isinstance(alive, Exchanging)):
+            return None
+        is_own = self.flow.is_starter(alive.id, caller)
+        if isinstance(alive, Pending) and caller.is_owner and not is_own:
+            return None
         self.flow.join(alive, caller)
-        return Started(attempt=alive, joined=True, browser_opened=False)
+        url = alive.authorization_url if isinstance(alive, Pending) and is_own else ""
+        return Started(attempt=alive, joined=True, authorization_url=url)
+
+    def _begin(self, server: AuthorizationServer, caller: Caller, *, force: bool) -> Pending:
+        alive = self.flow.alive
+        if isinstance(alive, Pending) and not force:
+            return self.flow.begin(server, caller, taken_over=alive)
+        if isinstance(alive, Pending | ConfirmationRequired):
+            self.flow.give_up(alive, "Another sign-in was started.")
+        return self.flow.begin(server, caller)
+
+    async def _ask(self, waiting: ConfirmationRequired) -> None:
+        asked = question(waiting)
+        await self._notifier.show(title=asked.title, body=asked.text)
 
     # --- disconnecting ----------------------------------------------------------------------------------------------
 
@@ -212,7 +272,7 @@ class Connection:
         return await self._background.finish(self._disconnect())
 
     async def _disconnect(self) -> tuple[str | None, bool]:
-        if isinstance(alive := self.flow.alive, Pending):
+        if isinstance(alive := self.flow.alive, Pending | ConfirmationRequired):
             self.flow.give_up(alive, "The account was disconnected.")
         # At once: a sign-in that is storing a key has the turn for up to half a minute, or the keyring does not answer.
         before = await self._credentials.peek()

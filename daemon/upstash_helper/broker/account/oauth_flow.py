@@ -1,13 +1,21 @@
-"""The OAuth flow: attempts are started, completed by a redirect, canceled, or expire."""
+"""
+The OAuth flow: attempts are started, completed by a redirect, canceled, or expire.
+
+If an app's sign-in leads to another account than the connected one, the user decides before anything is created or
+stored. Until then the tokens are kept in memory.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from upstash_helper.broker.account.attempts import (
+    CONFIRMATION_SECONDS,
+    Alive,
     Attempt,
     Attempts,
+    ConfirmationRequired,
     Exchanging,
     Expired,
     Failed,
@@ -15,15 +23,26 @@ from upstash_helper.broker.account.attempts import (
     Succeeded,
     refusal,
 )
-from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
+from upstash_helper.broker.account.browser_windows import limit_key
+from upstash_helper.broker.account.sign_in import SignedIn
+from upstash_helper.broker.apps.rate_limits import SlidingWindow
+from upstash_helper.broker.errors import (
+    AttemptNotFound,
+    InvalidRequest,
+    NothingToConfirm,
+    NotTheStarter,
+    StoreLocked,
+    StoreUnavailable,
+)
+from upstash_helper.broker.models import Credential
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.protocol.literals import FailureReason
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
     from upstash_helper.broker.account.attempts import Redirect
+    from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.identity import Caller
@@ -31,6 +50,26 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import AuthorizationServer, Clock
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DECLINED_SECONDS: Final = 600.0
+"""For so long after a no, another sign-in of the same app causes no question. The answer is no."""
+
+_APPS: Final = 256
+_OUTDATED: Final = "The connected account was changed before you answered."
+_DECLINED: Final = (
+    "You kept the connected account a few minutes ago, so you were not asked again. To use another account, sign in "
+    "with the helper's own tools: upstash-helper connect --force"
+)
+
+
+class _Parked(NamedTuple):
+    """What an attempt that waits for the user's decision needs to go on. Never written to disk, never published."""
+
+    attempt_id: str
+    signed_in: SignedIn
+    replaces: Credential
 
 
 class OAuthFlow:
@@ -41,8 +80,11 @@ class OAuthFlow:
         *,
         server: AuthorizationServer | None,
         sign_in: SignIn,
+        credentials: CredentialCache,
         turn: asyncio.Lock,
         changed: Callable[[Attempt], Coroutine[object, object, None]],
+        ask: Callable[[ConfirmationRequired], Coroutine[object, object, object]],
+        has_access: Callable[[Caller], bool],
         tls_hellos: Callable[[], int],
         background: Background,
         clock: Clock,
@@ -51,27 +93,35 @@ class OAuthFlow:
         Args:
             server: Upstash's authorization server, if a client ID is configured.
             sign_in: Exchanges a code for a stored key.
+            credentials: The connected account's credential.
             turn: The lock to hold while changing the credential.
             changed: Publishes a changed attempt.
+            ask: Draws the user's attention to a decision.
+            has_access: Returns whether a caller still has access.
             tls_hellos: Returns how many connections to the callback address have started a TLS handshake so far.
             background: Finishes what was started, even if the caller disconnects.
             clock: The clock.
         """
         self._server = server
         self._sign_in = sign_in
+        self._credentials = credentials
         self._turn = turn
         self._changed = changed
+        self._ask = ask
         self._background = background
         self._clock = clock
-        self._attempts = Attempts(clock=clock, tls_hellos=tls_hellos)
+        self._has_access = has_access
+        self._attempts = Attempts(clock=clock, tls_hellos=tls_hellos, has_access=has_access)
+        self._parked: _Parked | None = None
+        self._declined = SlidingWindow(limit=1, seconds=DECLINED_SECONDS, keys=_APPS, clock=clock)
 
     @property
     def latest(self) -> Attempt | None:
         """The newest attempt, in any state."""
-        return self._attempts.latest
+        return self._settled(self._attempts.latest)
 
     @property
-    def alive(self) -> Pending | Exchanging | None:
+    def alive(self) -> Alive | None:
         """The attempt that can still succeed, if there is one."""
         return self._attempts.alive
 
@@ -82,25 +132,51 @@ class OAuthFlow:
         Raises:
             AttemptNotFound: If there is none with this ID.
         """
-        found = self._attempts.get(attempt_id)
+        found = self._settled(self._attempts.get(attempt_id))
         if found is None:
             raise AttemptNotFound
         return found
+
+    def _settled(self, attempt: T) -> T:
+        """Revoke the tokens that are kept for an attempt that no longer needs them, such as that of a revoked app."""
+        if isinstance(attempt, Succeeded | Failed | Expired):
+            self._discard(attempt.id)
+        return attempt
 
     def requesters(self, attempt_id: str) -> tuple[Caller, ...]:
         """Return who requested an attempt: the caller that started it, then those that joined."""
         return self._attempts.requesters(attempt_id)
 
+    def is_starter(self, attempt_id: str, caller: Caller) -> bool:
+        """Return whether ``caller`` started an attempt. All of the user's own tools are the same caller."""
+        return self._attempts.is_starter(attempt_id, caller)
+
+    def page(self, attempt_id: str) -> str:
+        """Return the secret in the address of an attempt's result page; empty if there is no such attempt."""
+        return self._attempts.page(attempt_id)
+
+    def by_page(self, page: str) -> Attempt:
+        """
+        Return the attempt whose result page has this secret.
+
+        Raises:
+            AttemptNotFound: If there is none.
+        """
+        found = self._attempts.by_page(page)
+        if found is None:
+            raise AttemptNotFound
+        return found
+
     def join(self, attempt: Attempt, caller: Caller) -> None:
         """Add ``caller`` to the requesters of ``attempt``."""
         self._attempts.add_requester(attempt.id, caller)
 
-    def begin(self, server: AuthorizationServer, caller: Caller) -> Pending:
+    def begin(self, server: AuthorizationServer, caller: Caller, *, taken_over: Pending | None = None) -> Pending:
         """
-        Start an attempt for ``caller``. The caller of this method publishes it; later changes are published from here.
+        Start an attempt for ``caller``, or continue another caller's under a new address; see ``Attempts.begin``. The
+        caller of this method publishes it; later changes are published from here.
         """
-        attempt = self._attempts.begin(server)
-        self._attempts.add_requester(attempt.id, caller)
+        attempt = self._attempts.begin(server, caller, taken_over=taken_over)
         self._schedule(attempt)
         return attempt
 
@@ -114,22 +190,100 @@ class OAuthFlow:
         if isinstance(attempt, expected):
             self._background.start(self._changed(attempt))
 
-    def give_up(self, attempt: Pending, detail: str = "") -> Failed:
-        """End a pending attempt. The caller of this method publishes it."""
-        return self._failed(attempt, "cancelled", detail)
+    def give_up(self, attempt: Pending | ConfirmationRequired, detail: str = "") -> Failed:
+        """End an attempt whose code has not been used up. The caller of this method publishes it."""
+        failed = self._attempts.fail(attempt, "cancelled", detail)
+        self._discard(attempt.id)
+        return failed
 
-    async def cancel(self, attempt_id: str) -> Attempt:
+    async def cancel(self, attempt_id: str, caller: Caller) -> Attempt:
         """
-        Cancel a pending attempt. An attempt whose code has arrived can no longer be canceled.
+        Cancel an attempt: one that is pending, or one that waits for a decision, so that the connected account is
+        kept. An attempt that is being exchanged can no longer be canceled.
+
+        Raises:
+            AttemptNotFound: If there is none with this ID, or the caller has no way to know that there is.
+            NotTheStarter: If an app that did not start it requests this.
+        """
+        attempt = self.attempt(attempt_id)
+        if not caller.is_owner and not self.is_starter(attempt_id, caller):
+            joined = caller.id in {requester.id for requester in self.requesters(attempt_id)}
+            raise NotTheStarter if joined or caller.has("connection:read") else AttemptNotFound
+        match attempt:
+            case Pending():
+                attempt = self.give_up(attempt)
+            case ConfirmationRequired():
+                if caller.is_owner:
+                    self._declined.take(_key(attempt.starter))
+                attempt = self._attempts.fail(attempt, "replacement_declined" if caller.is_owner else "cancelled")
+                self._discard(attempt_id)
+            case _:
+                return attempt
+        await self._changed(attempt)
+        return attempt
+
+    # --- the user's decision ------------------------------------------------------------------------------------------
+
+    async def confirm(self, attempt_id: str) -> Attempt:
+        """
+        Let an attempt that waits for a decision replace the connected account. To be called for the user only.
 
         Raises:
             AttemptNotFound: If there is none with this ID.
+            NothingToConfirm: If it does not wait for a decision, or no longer.
         """
-        attempt = self.attempt(attempt_id)
-        if isinstance(attempt, Pending):
-            attempt = self.give_up(attempt)
+        attempt, parked = self.attempt(attempt_id), self._parked
+        if not isinstance(attempt, ConfirmationRequired) or parked is None:
+            raise NothingToConfirm
+        exchanging = Exchanging(id=attempt.id, expires_at=attempt.expires_at)
+        self._attempts.put(exchanging)
+        self._background.start(self._complete(exchanging, self._replaced(exchanging, parked)))
+        await self._changed(exchanging)
+        return exchanging
+
+    async def end_outdated_question(self, credential: Credential | None) -> None:
+        """End the attempt that waits for a decision about another credential than ``credential``, if there is one."""
+        attempt, parked = self._attempts.alive, self._parked
+        if isinstance(attempt, ConfirmationRequired) and parked is not None and parked.replaces is not credential:
+            await self._changed(self.give_up(attempt, _OUTDATED))
+
+    def close(self) -> None:
+        """End the attempt that waits for a decision because the daemon is stopping. Its tokens are revoked."""
+        if isinstance(attempt := self._attempts.alive, ConfirmationRequired):
+            self.give_up(attempt, "The helper was stopped before you answered.")
+
+    def _park(self, attempt: Exchanging, signed_in: SignedIn, connected: Credential) -> ConfirmationRequired:
+        waiting = ConfirmationRequired(
+            id=attempt.id,
+            expires_at=self._clock.time() + CONFIRMATION_SECONDS,
+            asked=self._clock.monotonic(),
+            starter=self.requesters(attempt.id)[0],
+            email=signed_in.email,
+            replaces=connected.email,
+        )
+        self._parked = _Parked(attempt.id, signed_in, connected)
+        self._attempts.put(waiting)
+        self._clock.call_at(waiting.deadline, lambda: self._background.start(self._end_late_question(waiting.id)))
+        self._background.start(self._ask(waiting))
+        return waiting
+
+    async def _end_late_question(self, attempt_id: str) -> None:
+        """Publish that the time to decide is over, and revoke the tokens, unless the attempt has ended otherwise."""
+        attempt = self._attempts.get(attempt_id)
+        had_tokens = not isinstance(attempt, ConfirmationRequired) and self._discard(attempt_id)
+        if isinstance(attempt, Failed) and (had_tokens or attempt.reason == "confirmation_timeout"):
             await self._changed(attempt)
-        return attempt
+
+    def _discard(self, attempt_id: str) -> bool:
+        """Revoke the tokens that are kept for an attempt. Return whether there were any."""
+        parked = self._parked
+        if parked is None or parked.attempt_id != attempt_id:
+            return False
+        self._parked = None
+        self._sign_in.discard(parked.signed_in)
+        return True
+
+    # --- the redirect -------------------------------------------------------------------------------------------------
 
     async def handle_redirect(self, redirect: Redirect) -> Attempt | None:
         """
@@ -142,22 +296,21 @@ class OAuthFlow:
             return attempt
         if redirect.issuer is not None and redirect.issuer != self._server.issuer:
             # RFC 9207, section 2.4: the response came from another server (a mix-up attack).
-            failed = self._failed(attempt, "issuer_mismatch")
+            failed = self._attempts.fail(attempt, "issuer_mismatch")
             await self._changed(failed)
             return failed
         if redirect.error is not None:
-            failed = self._failed(attempt, *refusal(redirect.error))
+            failed = self._attempts.fail(attempt, *refusal(redirect.error))
             await self._changed(failed)
             return failed
         if redirect.code is None:
             return None
 
         # From here on the attempt is not pending, so another redirect with the same state starts nothing.
-        exchanging = Exchanging(
-            id=attempt.id, authorization_url=attempt.authorization_url, expires_at=attempt.expires_at
-        )
+        exchanging = Exchanging(id=attempt.id, expires_at=attempt.expires_at)
         self._attempts.put(exchanging)
-        self._background.start(self._complete(exchanging, redirect.code, attempt.code_verifier))
+        exchanged = self._exchanged(exchanging, redirect.code, attempt.code_verifier)
+        self._background.start(self._complete(exchanging, exchanged))
         await self._changed(exchanging)
         return exchanging
 
@@ -179,24 +332,74 @@ class OAuthFlow:
             raise InvalidRequest(message, pointer="/address")
         return await self.handle_redirect(redirect) or attempt
 
-    async def _complete(self, attempt: Exchanging, code: Secret, verifier: Secret) -> None:
-        """Exchange the code for a stored key. Every way out ends the attempt."""
+    async def _complete(self, attempt: Exchanging, work: Coroutine[object, object, Attempt]) -> None:
+        """Run ``work`` while no one else changes the credential. Every way out ends the attempt or asks the user."""
         done: Attempt
         try:
             async with self._turn:
-                credential = await self._sign_in(code=code, code_verifier=verifier)
-            done = Succeeded(id=attempt.id, expires_at=attempt.expires_at, needs_email=credential.email is None)
-            self._attempts.put(done)
+                done = await work
         except AuthorizationFailed as error:
-            done = self._failed(attempt, error.reason, error.detail)
+            self._discard(attempt.id)
+            done = self._attempts.fail(attempt, error.reason, error.detail)
         except BaseException as error:
-            self._failed(attempt, "internal_error")
+            self._discard(attempt.id)
+            self._attempts.fail(attempt, "internal_error")
             # No traceback: the frames of this call contain the code and the key.
             logger.error("sign_in_interrupted", extra={"error": type(error).__name__})  # noqa: TRY400
             raise
+        finally:
+            work.close()
         await self._changed(done)
 
-    def _failed(self, attempt: Pending | Exchanging, reason: FailureReason, detail: str = "") -> Failed:
-        failed = Failed(id=attempt.id, expires_at=attempt.expires_at, reason=reason, detail=detail)
-        self._attempts.put(failed)
-        return failed
+    async def _exchanged(self, attempt: Exchanging, code: Secret, verifier: Secret) -> Attempt:
+        """Exchange the code for a stored key, or ask the user if an app would replace the connected account."""
+        signed_in = await self._sign_in.exchange(code=code, code_verifier=verifier)
+        try:
+            connected = await self._at_stake(attempt)
+        except BaseException:
+            self._sign_in.discard(signed_in)
+            raise
+        if connected is None:
+            return self._succeeded(attempt, await self._sign_in.finish(signed_in))
+        if signed_in.names(connected.email):
+            return self._succeeded(attempt, await self._sign_in.finish(signed_in, email=connected.email))
+        starter = self.requesters(attempt.id)[0]
+        if self._declined.wait(_key(starter)) > 0:
+            self._sign_in.discard(signed_in)
+            raise AuthorizationFailed("replacement_declined", _DECLINED)
+        return self._park(attempt, signed_in, connected)
+
+    async def _at_stake(self, attempt: Exchanging) -> Credential | None:
+        """
+        Return the connected account's credential if the attempt may not replace it without the user's consent.
+
+        Raises:
+            AuthorizationFailed: If it is not known whether an account is connected, or the app has lost its access.
+        """
+        starter = self.requesters(attempt.id)[0]
+        if starter.is_owner:
+            return None
+        try:
+            connected = await self._credentials.get()
+        except (StoreLocked, StoreUnavailable) as error:
+            locked = isinstance(error, StoreLocked)
+            raise AuthorizationFailed("keyring_locked" if locked else "keyring_unavailable", error.detail) from None
+        if not self._has_access(starter):
+            raise AuthorizationFailed("cancelled", "The app that started this sign-in no longer has access.")
+        return connected
+
+    async def _replaced(self, attempt: Exchanging, parked: _Parked) -> Attempt:
+        """Store a key for the account that the user has confirmed, in place of the one that the user was told of."""
+        if await self._credentials.peek() is not parked.replaces:
+            raise AuthorizationFailed("cancelled", _OUTDATED)
+        self._parked = None
+        return self._succeeded(attempt, await self._sign_in.finish(parked.signed_in))
+
+    def _succeeded(self, attempt: Exchanging, credential: Credential) -> Succeeded:
+        succeeded = Succeeded(id=attempt.id, expires_at=attempt.expires_at, email=credential.email)
+        self._attempts.put(succeeded)
+        return succeeded
+
+
+def _key(starter: Caller) -> str:
+    return "" if starter.identity is None else limit_key(starter.identity)

@@ -1,4 +1,4 @@
-"""Signing in: from an authorization code to a stored API key."""
+"""Signing in: from an authorization code to a stored API key, in two steps with a possible question in between."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.broker.errors import HelperError, ReconnectRequired, StoreLocked, StoreUnavailable
-from upstash_helper.broker.models import Credential
+from upstash_helper.broker.models import Credential, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.background import Background
-    from upstash_helper.broker.models import IssuedKey, Secret, TokenSet
+    from upstash_helper.broker.models import IssuedKey, Secret
     from upstash_helper.broker.ports import AuthorizationServer, Clock, DatabasesApi, KeyIssuer
     from upstash_helper.protocol.literals import FailureReason
 
@@ -27,8 +27,28 @@ KEY_NAME: Final = "UPSTASH_HELPER_API_KEY_{time}"
 NAME_ATTEMPTS: Final = 5
 
 
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A user that has signed in, before an API key is created. Kept in memory only."""
+
+    tokens: TokenSet
+    emails: tuple[str, ...]
+    """The email addresses that the tokens name, the most trustworthy first."""
+
+    @property
+    def email(self) -> str | None:
+        """The most trustworthy email address, if there is one."""
+        return self.emails[0] if self.emails else None
+
+    def names(self, email: str | None) -> bool:
+        """Return whether the tokens name the account with this email address."""
+        return email is not None and email.casefold() in {known.casefold() for known in self.emails}
+
+
 class SignIn:
-    """Exchanges the code, creates an API key, stores it with its email address, and revokes the OAuth tokens."""
+    """
+    Exchanges the code for OAuth tokens; then creates an API key, stores it with its email address, and revokes the
+    tokens. The result of ``exchange`` must be passed to ``finish`` or ``discard``.
+    """
 
     def __init__(
         self,
@@ -47,23 +67,44 @@ class SignIn:
         self._background = background
         self._clock = clock
 
-    async def __call__(self, *, code: Secret, code_verifier: Secret) -> Credential:
+    async def exchange(self, *, code: Secret, code_verifier: Secret) -> SignedIn:
         """
-        Return the credential that was stored. Its email address is None if none was found or verified.
+        Exchange the code. Nothing is created or stored yet.
 
         Raises:
-            AuthorizationFailed: With a reason. The stored credential is unchanged.
+            AuthorizationFailed: With a reason.
         """
         if self._server is None:
             raise AuthorizationFailed("invalid_client", "No OAuth client ID is configured.")
         tokens = await self._server.exchange(code=code, code_verifier=code_verifier)
         try:
-            # The email address is looked up first: nothing slow may happen between creating the key and storing it.
-            emails = await self._server.email_of(tokens)
-            issued, name = await self._issue(tokens.access_token)
-            return await self._store_verified(issued, name, emails)
+            return SignedIn(tokens=tokens, emails=await self._server.email_of(tokens))
+        except BaseException:
+            self._revoke(tokens)
+            raise
+
+    async def finish(self, signed_in: SignedIn, *, email: str | None = None) -> Credential:
+        """
+        Return the credential that was stored. Its email address is None if none was found or verified.
+
+        Args:
+            signed_in: The user that has signed in.
+            email: Store the key only if Upstash confirms that it belongs to the account with this email address.
+
+        Raises:
+            AuthorizationFailed: With a reason. The stored credential is unchanged.
+        """
+        try:
+            issued, name = await self._issue(signed_in.tokens.access_token)
+            if email is not None:
+                return await self._store_confirmed(issued, name, email)
+            return await self._store_verified(issued, name, signed_in.emails)
         finally:
-            self._background.start(self._revoke(self._server, tokens))
+            self._revoke(signed_in.tokens)
+
+    def discard(self, signed_in: SignedIn) -> None:
+        """Revoke the tokens of a sign-in that is not finished."""
+        self._revoke(signed_in.tokens)
 
     async def _issue(self, access_token: Secret) -> tuple[IssuedKey, str]:
         """Create a key named after the current second, or one of the following seconds if the name is taken."""
@@ -96,6 +137,25 @@ class SignIn:
             await self._store(credential)
         return credential
 
+    async def _store_confirmed(self, issued: IssuedKey, name: str, email: str) -> Credential:
+        credential = Credential(
+            email=email, api_key=issued.api_key, method="oauth", since=self._clock.time(), key_name=name
+        )
+        try:
+            await self._api.list(credential)
+        except HelperError as error:
+            detail = (
+                f"Upstash did not confirm that the API key {name} belongs to the connected account, so the key was not "
+                "stored. Delete it in the Upstash console (Account > Management API)."
+            )
+            reason: FailureReason = "account_not_confirmed" if isinstance(error, ReconnectRequired) else "server_error"
+            raise AuthorizationFailed(reason, detail) from None
+        except BaseException:
+            logger.error("api_key_not_stored", extra={"key_name": name})  # noqa: TRY400 - no traceback
+            raise
+        await self._store(credential)
+        return credential
+
     async def _store(self, credential: Credential) -> None:
         try:
             await self._credentials.put(credential)
@@ -124,5 +184,9 @@ class SignIn:
             return email
         return None
 
-    async def _revoke(self, server: AuthorizationServer, tokens: TokenSet) -> None:
+    def _revoke(self, tokens: TokenSet) -> None:
+        if self._server is not None:
+            self._background.start(self._revoked(self._server, tokens))
+
+    async def _revoked(self, server: AuthorizationServer, tokens: TokenSet) -> None:
         await server.revoke(tokens)

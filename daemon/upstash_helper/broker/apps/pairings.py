@@ -24,6 +24,8 @@ from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
     from upstash_helper.broker.apps.registry import AppRegistry
@@ -46,6 +48,8 @@ class PairingRequest(NamedTuple):
     name: str
     scopes: tuple[Scope, ...]
     reason: str = ""
+    connect_if_needed: bool = False
+    """Whether ``connection:write`` is requested as well, if no account is connected."""
 
 
 class Pairings:
@@ -60,15 +64,29 @@ class Pairings:
         sites: Sites,
         rate_limiter: PairingRateLimiter,
         notifier: Notifier,
+        is_sign_in_needed: Callable[[], Awaitable[bool]],
         background: Background,
         clock: Clock,
     ) -> None:
+        """
+        Args:
+            queue: The requests.
+            apps: The apps with access.
+            audit: The audit log.
+            sites: Finds the site of an identity.
+            rate_limiter: The limits on requests.
+            notifier: Notifies the user of requests.
+            is_sign_in_needed: Returns whether no account is connected, so that an app needs to start a sign-in.
+            background: Finishes what was started, even if the app disconnects.
+            clock: The clock.
+        """
         self._queue = queue
         self._apps = apps
         self._audit = audit
         self._sites = sites
         self._rate_limiter = rate_limiter
         self._notifier = notifier
+        self._is_sign_in_needed = is_sign_in_needed
         self._background = background
         self._clock = clock
 
@@ -130,10 +148,10 @@ class Pairings:
             created_at=now,
             expires_at=now + LIFETIME,
         )
-        await self._background.finish(self._begin(pairing))
+        await self._background.finish(self._begin(pairing, connect_if_needed=request.connect_if_needed))
         return pairing, secret
 
-    async def _begin(self, pairing: Pairing) -> None:
+    async def _begin(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
         await self._apps.ready()
         async with self._queue.lock:
             await self._queue.load()
@@ -142,6 +160,9 @@ class Pairings:
             if asker.group == "programs":  # those of pages were counted before their program was looked up
                 self._rate_limiter.count(asker)
             self._rate_limiter.check(asker)
+            # After the limits: this may read the keyring, which may ask the user to unlock it.
+            if connect_if_needed and await self._is_sign_in_needed():
+                pairing = msgspec.structs.replace(pairing, scopes=ordered((*pairing.scopes, "connection:write")))
             await self._audit.note_request(pairing.identity, pairing.name, pairing.id)
             await self._queue.put(pairing, lasts=LIFETIME)
             self._rate_limiter.shown(pairing, asker)

@@ -222,6 +222,10 @@ class AppRegistry:
         """Return whether an app of ``origin`` has access."""
         return self._index.of_origin(origin)
 
+    def has_access(self, caller: Caller) -> bool:
+        """Return whether a caller that was found earlier in this run still has access. The owner always has."""
+        return caller.is_owner or self._index.live(caller.id) is not None
+
     @property
     def live(self) -> tuple[App, ...]:
         """The apps with access, the oldest first."""

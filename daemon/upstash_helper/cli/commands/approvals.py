@@ -14,6 +14,7 @@ from upstash_helper.cli.decision_prompt import ask
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import (
+    discard_typed,
     interactive,
     key_values,
     local_time,
@@ -537,3 +538,4 @@ def _present(*texts: str) -> None:
         if text:
             note(text)
     note("")
+    discard_typed()

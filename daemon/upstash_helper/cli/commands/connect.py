@@ -9,6 +9,7 @@ import click
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import command
+from upstash_helper.cli.commands.replacement import answer, ask, question_of, show_question
 from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
@@ -37,6 +38,10 @@ upstash-helper connect --api-key --email you@example.com < key.txt
 
 # Finish a sign-in whose browser could not return to the helper
 upstash-helper connect --paste
+
+# Decide whether the account of an app's sign-in replaces the connected one
+upstash-helper connect --replace
+upstash-helper connect --keep
 """
 
 
@@ -49,6 +54,12 @@ upstash-helper connect --paste
 @click.option("--no-browser", is_flag=True, help="Print the sign-in address instead of opening the browser.")
 @click.option("--force", is_flag=True, help="Sign in again even if an account is connected.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the sign-in to finish.")
+@click.option("--replace", is_flag=True, help="Replace the account with that of an app's sign-in, after asking you.")
+@click.option("--keep", is_flag=True, help="Keep the account, and end an app's sign-in to another one.")
+@click.option(
+    "--attempt", metavar="ID", help="The sign-in to --replace or --keep, from status --json. Required with --yes."
+)
+@yes_option
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Maximum time to wait.")
 @pass_session
 def connect(
@@ -60,6 +71,10 @@ def connect(
     no_browser: bool,
     force: bool,
     no_wait: bool,
+    replace: bool,
+    keep: bool,
+    attempt: str | None,
+    yes: bool,
     timeout: float | None,
 ) -> None:
     """
@@ -70,7 +85,14 @@ def connect(
 
     If the browser cannot return to the helper after you have signed in, use --paste. It reads the address in the
     browser's address bar from a prompt or from stdin.
+
+    If an app's sign-in is for another account than the connected one, you decide: --replace or --keep. Without an
+    answer, the account is kept.
     """
+    _check_answer(replace=replace, keep=keep, attempt=attempt, yes=yes)
+    if replace or keep:
+        _answer(session, replace=replace, attempt_id=attempt, yes=yes)
+        return
     if api_key:
         _show(session, _use_api_key(session, email))
         return
@@ -83,7 +105,7 @@ def connect(
 
     started = session.client.connect(open_browser=False if no_browser else None, force=force)
     if isinstance(started, Connection):
-        _show(session, started)
+        _show(session, _decided(session, started))
         return
     if no_wait:
         _show_address(started)
@@ -91,6 +113,36 @@ def connect(
             print_json(started)
         return
     _show(session, _finish(session, _wait(session, started, timeout), email))
+
+
+def _check_answer(*, replace: bool, keep: bool, attempt: str | None, yes: bool) -> None:
+    context = click.get_current_context()
+    if replace and keep:
+        message = "--replace and --keep exclude each other."
+        raise click.UsageError(message, context)
+    if (attempt is not None and not (replace or keep)) or (yes and not replace):
+        message = "--attempt and --yes are for --replace."
+        raise click.UsageError(message, context)
+    if yes and attempt is None:
+        # It could be another question than the user has seen.
+        message = "--yes requires --attempt ID."
+        raise click.UsageError(message, context)
+
+
+def _answer(session: Session, *, replace: bool, attempt_id: str | None, yes: bool) -> None:
+    ended = answer(session, replace=replace, attempt_id=attempt_id, yes=yes)
+    _show(session, _finish(session, ended, None) if replace else session.client.connection())
+
+
+def _decided(session: Session, connection: Connection) -> Connection:
+    """Return the connection, after the user has decided about an app's sign-in that waits for that."""
+    if connection.attempt is None or question_of(connection.attempt) is None:
+        return connection
+    if not interactive():
+        show_question(session, connection)
+        return connection
+    ask(session, connection.attempt)
+    return session.client.connection()
 
 
 @command("disconnect")
@@ -173,6 +225,8 @@ def _paste(session: Session, timeout: float | None) -> Attempt:
 def _show_address(started: StartedAttempt) -> None:
     if started.joined:
         note("A sign-in is already pending.")
+    if not started.authorization_url:
+        return
     if started.browser_opened:
         note("Opening your browser. If it does not show Upstash's sign-in page, open this address in it:\n")
     else:
@@ -187,7 +241,7 @@ def _wait(session: Session, started: StartedAttempt, timeout: float | None) -> A
         # In the try block, because Ctrl-C can come as soon as the address is printed.
         _show_address(started)
         note("Waiting for the sign-in. Press Ctrl-C to cancel.")
-        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, on_progress=_DetailOnce())
+        return session.client.wait_for_attempt(started.attempt_id, timeout=timeout, on_progress=_Progress(session))
     except KeyboardInterrupt:
         # An attempt that another program started is not ours to cancel.
         if not started.joined:
@@ -202,13 +256,21 @@ def _timed_out(attempt: Attempt, timeout: float | None) -> Failure:
     return Failure(message, code="timed_out")
 
 
-class _DetailOnce:
-    """Prints once what may be holding up a sign-in."""
+class _Progress:
+    """Prints once what may be holding up a sign-in, and asks the user what only the user can decide."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._asked = False
         self._printed = False
 
     def __call__(self, attempt: Attempt) -> None:
+        if question_of(attempt) is not None and not self._asked:
+            self._asked = True
+            if interactive():
+                ask(self._session, attempt)
+            else:
+                show_question(self._session, self._session.client.connection())
         if attempt.waiting and attempt.detail and not self._printed:
             self._printed = True
             note(f"\n{attempt.detail}")

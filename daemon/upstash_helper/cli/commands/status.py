@@ -8,6 +8,7 @@ import click
 
 from upstash_helper import __version__
 from upstash_helper.cli.command import command
+from upstash_helper.cli.commands.replacement import show_question
 from upstash_helper.cli.output import colored, key_values, local_time, note, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.messages import CONNECTION
@@ -103,6 +104,7 @@ def _listener(listener: Listener) -> str:
 
 
 def _show_hints(session: Session, found: DaemonStatus) -> None:
+    show_question(session, found.connection)
     attempt = found.connection.attempt
     waiting = attempt.detail if attempt and attempt.waiting else None
     if found.connection.detail:

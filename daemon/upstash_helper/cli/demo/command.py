@@ -67,9 +67,9 @@ def _main_job(environment: DemoEnvironment, printer: StepPrinter) -> tuple[Daemo
             f"The user signs up as {environment.email}",
             lambda: browser.sign_up(started.authorization_url, email=environment.email, password=environment.password),
         )
-        step("The browser is redirected to the daemon with a code", lambda: browser.follow(redirect))
+        page = step("The browser is redirected to the daemon with a code", lambda: browser.follow(redirect))
         step("The daemon creates and stores an API key", lambda: _connected(client, started.attempt_id))
-        step(f'The browser shows "{CONNECTED}"', lambda: _shows_connected(browser, environment, started.attempt_id))
+        step(f'The browser shows "{CONNECTED}"', lambda: _shows_connected(browser, page.url))
         new = wire.CreateDatabase(name="demo", primary_region="eu-west-1")
         key = str(uuid.uuid4())
         database = step("Create a database", lambda: client.create_database(new, idempotency_key=key))
@@ -146,8 +146,8 @@ def _connected(client: DaemonClient, attempt_id: str) -> None:
         raise StepFailed(message)
 
 
-def _shows_connected(browser: Any, environment: DemoEnvironment, attempt_id: str) -> None:
-    page = browser.follow(f"http://localhost:{environment.port}/?attempt={attempt_id}")
+def _shows_connected(browser: Any, url: str) -> None:
+    page = browser.follow(url)
     if page.title != CONNECTED:
         message = f"the page shows {page.title!r}"
         raise StepFailed(message)

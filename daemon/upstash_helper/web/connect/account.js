@@ -15,9 +15,30 @@ const LINGER_MS = 2_500;
 /** States in which no sign-in can be started. */
 const STUCK = new Set(["needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"]);
 
+/** The scope that starting a sign-in needs. */
+const CONNECT = "connection:write";
+
 /** @typedef {Connection & { state: "connected" }} AlreadyConnected */
-/** @typedef {{ state: "connecting", attempt_id: string, authorization_url: string, joined: boolean }} StartedAttempt */
+/**
+ * Without an address, the sign-in was started by someone else, and is finished there.
+ *
+ * @typedef {{ state: string, attempt_id: string, authorization_url?: string, joined?: boolean }} StartedAttempt
+ */
 /** @typedef {{ state: string, reason?: string, title?: string, detail?: string }} Attempt */
+
+/**
+ * Return whether the page needs a sign-in that it may not start, and has not requested to start before: when it was given
+ * access, an account was connected, and now none is.
+ *
+ * @param {Session} session
+ * @param {{ signal?: AbortSignal }} options
+ */
+export async function needsToSignIn(session, { signal }) {
+  if (!session.has("connection:read") || session.has(CONNECT) || session.hasRequested([CONNECT])) return false;
+  /** @type {Connection} */
+  const { state } = await session.call("GET", "/v1/connection", { signal });
+  return state !== "connected" && !STUCK.has(state);
+}
 
 /**
  * Connect an account, if none is, and return the connection; null if the page may not read it.
@@ -35,8 +56,15 @@ export async function connectAccount(session, run) {
     return connection;
   }
   if (STUCK.has(connection.state)) throw new ConnectFailed(connection.state, connection);
+  if (!session.has(CONNECT)) {
+    await session.keepRefusal(CONNECT);
+    throw new ConnectFailed("not_connected", {
+      title: connection.title ?? "No account connected",
+      detail: "This page may not start a sign-in. Connect an account in upstash-helper: upstash-helper connect",
+    });
+  }
   const started = await start(session, signal);
-  if (started.state === "connected") {
+  if (isConnected(started)) {
     run.window.close();
     return started;
   }
@@ -47,6 +75,11 @@ export async function connectAccount(session, run) {
     throw error;
   }
   return session.call("GET", "/v1/connection", { signal });
+}
+
+/** @param {AlreadyConnected | StartedAttempt} answer @returns {answer is AlreadyConnected} */
+function isConnected(answer) {
+  return answer.state === "connected";
 }
 
 /**
@@ -78,7 +111,13 @@ async function cancel(session, attemptId) {
  * @param {Run} run
  */
 async function signIn(session, started, run) {
-  const url = started.authorization_url;
+  const url = started.authorization_url ?? "";
+  if (!url) {
+    run.window.close();
+    run.onProgress({ step: "sign-in-elsewhere" });
+    await completed(session, started.attempt_id, url, run);
+    return;
+  }
   // The window of a bridge offers the sign-in: the click that could open another window is spent.
   const isShown = session.isBridged || (await run.window.navigate(url));
   if (!isShown && !run.onPopupBlocked) throw new PopupBlocked(url);
@@ -100,7 +139,7 @@ async function signIn(session, started, run) {
 async function completed(session, attemptId, url, run) {
   let looksClosed = 0;
   let reported = "";
-  /** @param {"connecting" | "window-closed"} step */
+  /** @param {"connecting" | "window-closed" | "decision"} step */
   const report = (step) => {
     if (reported !== step) run.onProgress({ step, url });
     reported = step;
@@ -112,7 +151,8 @@ async function completed(session, attemptId, url, run) {
       throw new ConnectFailed(attempt.reason ?? attempt.state, attempt);
     }
     if (attempt.state === "exchanging") report("connecting");
-    else if (run.window.seemsClosed) {
+    else if (attempt.state === "confirmation_required") report("decision");
+    else if (url && run.window.seemsClosed) {
       looksClosed += 1;
       if (looksClosed > 3) report("window-closed");
     }

@@ -137,11 +137,19 @@ const WAITING = {
   "sign-in": ["Sign in to Upstash", "A window has opened. This page continues when you are done."],
   "sign-in-bridge": ["Sign in to Upstash", "Use the button in the upstash-helper window, and leave that window open."],
   "sign-in-link": ["Sign in to Upstash", "Your browser blocked the sign-in window."],
+  "sign-in-elsewhere": [
+    "A sign-in is in progress elsewhere",
+    "Finish it where it was started, or start your own in upstash-helper. This page continues when an account is connected.",
+  ],
   "window-closed": [
     "Have you finished signing in?",
     "The window seems to be closed. If you are not done, open it again.",
   ],
   connecting: ["Connecting your account", "You are signed in to Upstash. Your key is being stored on this computer."],
+  decision: [
+    "Waiting for your decision",
+    "Another account is connected. upstash-helper asks you whether to replace it, in its dashboard and its tray icon.",
+  ],
 };
 
 // Outside of a page, in a worker for instance, there are no elements.

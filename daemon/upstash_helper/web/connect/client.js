@@ -75,7 +75,7 @@ export class UpstashClient {
 
   /**
    * Connect an account where none is connected (any more). Call it from a click. Scopes: `connection:read` and
-   * `connection:write`. Null if the page may not read the connection.
+   * `connection:write`, which `connectUpstash` requests if it is needed. Null if the page may not read the connection.
    *
    * @param {ReconnectOptions} [options]
    * @returns {Promise<Connection | null>}

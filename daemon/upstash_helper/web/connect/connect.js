@@ -1,6 +1,6 @@
 /** The functions that a page calls. */
 
-import { connectAccount } from "./account.js";
+import { connectAccount, needsToSignIn } from "./account.js";
 import { bridgeTo, cross } from "./bridge.js";
 import { UpstashClient } from "./client.js";
 import { candidates, discover } from "./discovery.js";
@@ -16,8 +16,8 @@ import { throwIfAborted } from "./timing.js";
 /** @import { ConnectOptions, ResumeOptions, RunningOptions } from "./types.js" */
 
 const DEFAULT_SCOPES = ["databases:read", "databases:write", "databases:credentials"];
-/** Connecting an account needs these, so they are always requested. */
-const REQUIRED_SCOPES = ["connection:read", "connection:write"];
+/** Always requested: it shows whether a sign-in is needed. */
+const REQUIRED_SCOPES = ["connection:read"];
 
 /**
  * Reasons for a failed sign-in after which the window is closed. After any other it stays open, since its page explains
@@ -68,7 +68,7 @@ export async function connectUpstash(options) {
     const session = new Session({ url, storage, isDiscovered: urls.length > 1, bridge });
     await session.load();
     const hasAccess = (await session.resume(run)) && session.hasRequested(scopes);
-    if (!hasAccess) {
+    if (!hasAccess || (await needsToSignIn(session, run))) {
       if (!bridge) window.prepare();
       await pair(session, { name: options.name, scopes, reason: options.reason ?? "" }, run);
     }

@@ -1,6 +1,6 @@
 /** Requesting access to the account, and waiting for the user's decision. */
 
-import { AnswerLost, HelperBusy, HelperNotRunning, PairingDenied, PairingExpired } from "./errors.js";
+import { AnswerLost, ApiError, HelperBusy, HelperNotRunning, PairingDenied, PairingExpired } from "./errors.js";
 import { pause } from "./timing.js";
 
 /** @import { Session } from "./session.js" */
@@ -22,7 +22,14 @@ const RETRY_MS = 1_000;
  * @property {((url: string) => void) | undefined} onPopupBlocked
  */
 
-/** @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest */
+/**
+ * The helper adds `connection:write` to the scopes if no account is connected: only then can a sign-in be needed, and
+ * only then is the user asked about it. A page without access cannot know.
+ *
+ * @typedef {{ name: string, scopes: string[], reason: string }} AccessRequest
+ */
+
+const CONNECT = "connection:write";
 
 /** @typedef {{ id: string, user_code: string, poll_secret: string, interval: number, expires_at: string }} Pairing */
 
@@ -56,7 +63,8 @@ export async function pair(session, request, run) {
     await approval(session, path, options, pairing.interval, code.expiresAt);
     /** @type {{ token: string, scopes: Scope[] }} */
     const granted = await session.call("POST", `${path}/token`, options);
-    await session.keep({ token: granted.token, requested: request.scopes, scopes: granted.scopes });
+    const requested = [...new Set([...request.scopes, ...granted.scopes])];
+    await session.keep({ token: granted.token, requested, scopes: granted.scopes });
   } catch (error) {
     await withdraw();
     throw error;
@@ -72,16 +80,28 @@ export async function pair(session, request, run) {
  * @returns {Promise<Pairing>}
  */
 async function start(session, request, signal) {
+  /** @type {object} */
+  let body = { ...request, connect_if_needed: true };
   /** @returns {Promise<Pairing>} */
-  const send = () => session.call("POST", "/v1/pairings", { token: null, body: request, signal });
+  const send = () => session.call("POST", "/v1/pairings", { token: null, body, signal });
   try {
     return await send();
   } catch (error) {
+    if (isOlder(error)) {
+      body = { ...request, scopes: [...new Set([...request.scopes, CONNECT])] };
+      return send();
+    }
     if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
   }
   // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
   await pause(RETRY_MS, signal);
   return send();
+}
+
+/** Return whether a helper does not know `connect_if_needed`, which was added later. @param {unknown} error */
+function isOlder(error) {
+  const errors = error instanceof ApiError ? (error.problem.errors ?? []) : [];
+  return errors.some(({ detail }) => detail.includes("connect_if_needed"));
 }
 
 /**

@@ -79,6 +79,11 @@ export class Session {
     await this.#rememberAddress();
   }
 
+  /** Remember that the user did not grant `scope`, so that it is not requested again. @param {Scope} scope */
+  async keepRefusal(scope) {
+    if (this.stored) await this.keep({ ...this.stored, requested: [...new Set([...this.stored.requested, scope])] });
+  }
+
   /** Have this address tried first from now on. */
   async #rememberAddress() {
     try {

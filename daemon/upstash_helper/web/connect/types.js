@@ -30,17 +30,21 @@
  * - `approval`: the user has to approve the page in upstash-helper.
  * - `sign-in`: a window shows Upstash's sign-in page.
  * - `sign-in-bridge`: the helper's own window, which relays the requests, offers the sign-in.
+ * - `sign-in-elsewhere`: a sign-in was started in another app or in upstash-helper, and is finished there.
  * - `window-closed`: the window seems to be closed. It may not be: a strict sign-in page cuts it off from this one.
  *   Waiting continues; offer the address again, and a way to cancel (`signal`).
  * - `connecting`: the user has signed in, and the helper creates and stores the API key.
+ * - `decision`: another account is connected meanwhile, and upstash-helper asks the user whether to replace it.
  *
  * @typedef {{ step: "checking" }
  *   | { step: "permission" }
  *   | ({ step: "approval" } & UserCode)
  *   | { step: "sign-in", url: string }
  *   | { step: "sign-in-bridge", url: string }
+ *   | { step: "sign-in-elsewhere" }
  *   | { step: "window-closed", url: string }
  *   | { step: "connecting", url: string }
+ *   | { step: "decision", url: string }
  *   | { step: "connected", email: string | null }} Progress
  */
 
@@ -48,8 +52,9 @@
  * @typedef {object} ConnectOptions
  * @property {string} name What the page calls itself. The user sees its origin first, which the browser vouches for.
  * @property {readonly Scope[] | string} [scopes] What the page would like to do, as an array or separated by spaces.
- *   By default `databases:read`, `databases:write` and `databases:credentials`. `connection:read` and
- *   `connection:write` are always requested. The user may grant fewer: see `client.scopes`.
+ *   By default `databases:read`, `databases:write` and `databases:credentials`. `connection:read` is always requested,
+ *   and `connection:write` only if no account is connected, so that the page can start the sign-in. The user may grant
+ *   fewer: see `client.scopes`.
  * @property {string} [reason] Why, in a sentence that the user reads.
  * @property {(code: UserCode) => void} [onCode] Called with the code to show to the user.
  * @property {(progress: Progress) => void} [onProgress]

@@ -83,7 +83,8 @@ function lastAttempt(attempt, state) {
     return h("div", {}, callout("warn", h("p", {}, waitingText(attempt))), addressForm(attempt));
   }
   const hasFailed = attempt.state === "failed" || attempt.state === "expired";
-  if (state === "connected" || !hasFailed || attempt.reason === "cancelled") return null;
+  const isDecided = attempt.reason === "cancelled" || attempt.reason === "replacement_declined";
+  if (state === "connected" || !hasFailed || isDecided) return null;
   const { title, detail, next_steps: steps } = attempt;
   const tone = attempt.reason === "access_denied" ? "info" : "bad"; // the user's own decision is no error
   return callout(tone, h("p", { class: "strong" }, title), detail && h("p", {}, detail), stepList(steps));

@@ -15,6 +15,7 @@ import { apps } from "./apps.js";
 import { databases } from "./databases.js";
 import { fill, find, h } from "./dom.js";
 import { overview } from "./overview.js";
+import { ReplacementQuestion } from "./replacement.js";
 import { settings } from "./settings.js";
 import { SharedStream } from "./shared_stream.js";
 import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
@@ -41,6 +42,7 @@ class Dashboard {
   #store = new Store();
   #parts = frame(root, VIEWS);
   #approvals = new Approvals(this.#parts.approvals, this.#store);
+  #question = new ReplacementQuestion(this.#parts.approvals, this.#store);
   #stream = new SharedStream({
     event: (event) => this.#handle(event),
     changed: (kind) => this.#changed(kind),
@@ -66,6 +68,7 @@ class Dashboard {
     this.#shown.abort();
     this.#stream.stop();
     this.#approvals.stop();
+    this.#question.stop();
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   }
 

@@ -35,13 +35,14 @@ export interface Attempt {
   recorded?: boolean;
   notice?: string;
   attempt_id: string;
-  state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
+  state: "confirmation_required" | "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
   waiting?: "no_callback";
   title?: string;
   reason?: string;
   detail?: string;
   next_steps?: Array<NextStep>;
+  replacement?: Replacement;
 }
 
 export interface AuditEntry {
@@ -281,6 +282,7 @@ export interface PairingRequest {
   name: string;
   scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   reason?: string;
+  connect_if_needed?: boolean;
 }
 
 export interface PairingStatus {
@@ -332,6 +334,15 @@ export interface RenameApp {
   name: string;
 }
 
+export interface Replacement {
+  title: string;
+  detail: string;
+  replaces: string | null;
+  email: string | null;
+  requested_by: string;
+  claimed_name: string;
+}
+
 export interface RequestedScope {
   scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
@@ -348,15 +359,17 @@ export interface StartedAttempt {
   recorded?: boolean;
   notice?: string;
   attempt_id: string;
-  state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
+  state: "confirmation_required" | "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
   waiting?: "no_callback";
   title?: string;
   reason?: string;
   detail?: string;
   next_steps?: Array<NextStep>;
-  authorization_url: string;
+  replacement?: Replacement;
+  authorization_url?: string;
   browser_opened?: boolean;
+  browser_retry_after?: number;
   joined?: boolean;
 }
 

@@ -1,12 +1,13 @@
 /**
  * The result pages of a sign-in: notify the app that waits for it, follow the attempt, close the window.
  *
- * The page is complete without this module. The data attributes of <main> have what the module needs: the attempt (which
- * is no secret), its state, the origins of the apps that asked for it, and after how many seconds the window may close.
+ * The page is complete without this module. The data attributes of <main> have what the module needs: the attempt (whose
+ * ID is no secret), the key in the page's own address, the state, the origins of the apps that asked for the sign-in, and
+ * after how many seconds the window may close.
  */
 
 const CHANNEL = "upstash-helper";
-const UNSETTLED = new Set(["pending", "exchanging"]);
+const UNSETTLED = new Set(["pending", "exchanging", "confirmation_required"]);
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 2000;
 /** After how many failed requests in a row the page shows that the helper does not respond. */
@@ -88,13 +89,13 @@ async function follow() {
   while (UNSETTLED.has(main.dataset.state ?? "")) {
     await pause(wait);
     wait = Math.min(wait * 1.3, LONGEST_WAIT_MS);
-    const { attempt = "", state } = main.dataset;
+    const { page = "", state } = main.dataset;
     try {
-      const answer = await fetch(`/attempts/${encodeURIComponent(attempt)}/state`);
+      const answer = await fetch(`/attempts/${encodeURIComponent(page)}/state`);
       // Before the next page is shown, which has its own text there.
       if (failures >= QUIET_FAILURES) closing().replaceChildren();
       failures = 0;
-      if (!answer.ok || (await answer.text()) !== state) await turn(attempt);
+      if (!answer.ok || (await answer.text()) !== state) await turn(page);
     } catch {
       failures += 1;
       if (failures === QUIET_FAILURES) closing().replaceChildren("The helper is not responding. Is it running?");
@@ -102,9 +103,9 @@ async function follow() {
   }
 }
 
-/** Replace this page by that of the attempt's current state. @param {string} attempt */
-async function turn(attempt) {
-  const answer = await fetch(`/?attempt=${encodeURIComponent(attempt)}`);
+/** Replace this page by that of the attempt's current state. @param {string} page */
+async function turn(page) {
+  const answer = await fetch(`/?attempt=${encodeURIComponent(page)}`);
   const next = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = find("main", next);
   for (const name of Object.keys(main.dataset)) delete main.dataset[name];
