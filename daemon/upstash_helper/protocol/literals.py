@@ -66,6 +66,9 @@ Scope = Literal[
 IdentityKind = Literal["web", "extension", "native"]
 CallerKind = Literal["owner", "app"]
 
+ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched"]
+"""Why the file at a program's path may not be the program that sent a request; see ``messages.PROGRAM_WARNINGS``."""
+
 PairingState = Literal["pending", "approved", "denied", "expired"]
 
 RevokeReason = Literal["owner", "app", "misused", "expired"]

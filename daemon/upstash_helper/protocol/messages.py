@@ -15,7 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, IdentityKind
+    from upstash_helper.protocol.literals import (
+        AttemptState,
+        ConnectionState,
+        FailureReason,
+        IdentityKind,
+        ProgramWarning,
+    )
 
 
 class Step(NamedTuple):
@@ -447,6 +453,35 @@ IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
     "native": "Program",
 }
 """The kinds of apps, as shown in front of an app's identity."""
+
+UNKNOWN_PROGRAM: Final = "a program that the system cannot identify"
+"""In place of a program's path, if the system does not report it."""
+
+PROGRAM_WARNINGS: Final[dict[ProgramWarning, Message]] = {
+    "sandboxed": Message(
+        "inside a container or sandbox",
+        "The program runs inside a container or sandbox. There, another file can be at this path.",
+    ),
+    "deleted": Message("deleted file", "The program's file was deleted, so you can no longer check what it is."),
+    "replaced": Message("replaced file", "Another file is at this path now. The program runs the one before it."),
+    "unprintable": Message(
+        "unprintable characters in its path",
+        "The program's path contains characters that cannot be seen, shown here as \\x or \\u with their codes, or it "
+        "is too long to be shown.",
+    ),
+    "shared": Message(
+        "one of several programs",
+        "Several processes hold the connection of this request. Each of them may have sent it.",
+    ),
+    "unsearched": Message(
+        "perhaps one of several programs",
+        "There was no time to search all processes. Others may hold the connection of this request, too.",
+    ),
+}
+"""
+Why the file at a program's path may not be the program that sent a request. The title is a phrase that is shown in
+parentheses after the path; the detail explains it.
+"""
 
 FIELDS: Final = frozenset({"email", "name", "times"})
 """The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""

@@ -82,7 +82,8 @@ async def test_older_format_is_migrated(filled: Path) -> None:
     await ledger.close()
 
     assert FILLED == found
-    assert (2, "new") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
+    migrated = query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps")
+    assert (len(NEXT), "new") == migrated
 
 
 async def test_copy_of_the_older_format_is_kept(filled: Path) -> None:
@@ -93,13 +94,13 @@ async def test_copy_of_the_older_format_is_kept(filled: Path) -> None:
     await updated.apps.remove(APP.id)
     await updated.close()
 
-    copy = filled.with_name("ledger.db.v1.bak")
+    copy = filled.with_name(f"ledger.db.v{len(MIGRATIONS)}.bak")
     older = SqliteLedger(copy)
     found = await everything(older)
     await older.close()
 
     assert FILLED == found
-    assert {"ledger.db", "ledger.db.v1.bak"} == {file.name for file in filled.parent.iterdir()}
+    assert {"ledger.db", f"ledger.db.v{len(MIGRATIONS)}.bak"} == {file.name for file in filled.parent.iterdir()}
 
 
 @unix
@@ -114,7 +115,7 @@ async def test_copy_is_private(filled: Path) -> None:
     await ledger.close()
     os.umask(before)
 
-    assert 0o600 == stat.S_IMODE(filled.with_name("ledger.db.v1.bak").stat().st_mode)
+    assert 0o600 == stat.S_IMODE(filled.with_name(f"ledger.db.v{len(MIGRATIONS)}.bak").stat().st_mode)
 
 
 async def test_new_file_has_no_copy(path: Path) -> None:

@@ -20,12 +20,15 @@ from tests.security.test_t51_ledger import fill as fill_disk
 from tests.support.mounts import ROOT, run_with_mounts
 from tests.support.until import until
 from upstash_helper.broker.errors import LedgerUnavailable
+from upstash_helper.broker.identity import Identity
 from upstash_helper.storage.ledger import backup
-from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
+from upstash_helper.storage.ledger.schema import APPLICATION_ID, MIGRATIONS, Migration
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
+NOW = len(MIGRATIONS)
+"""The number of the current format."""
 NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """The next format."""
 AFTER = (*NEXT, ("UPDATE apps SET note = 'newer'",))
@@ -45,7 +48,7 @@ LONG = """
 
 @pytest.fixture(name="filled")
 async def _filled(tmp_path: Path) -> Path:
-    """A ledger of the first format, closed properly."""
+    """A ledger of the current format, closed properly."""
     path = tmp_path / "state" / "ledger.db"
     ledger = SqliteLedger(path)
     await fill(ledger)
@@ -90,11 +93,11 @@ async def test_failed_migration_changes_nothing(filled: Path, wrong: str) -> Non
     """
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match="could not be migrated from format 1 to 3") as raised:
+    with pytest.raises(LedgerUnavailable, match=f"could not be migrated from format {NOW} to {NOW + 2}") as raised:
         await migrate(filled, (*NEXT, ("DELETE FROM apps", wrong)))
 
     assert "install the previous version again" in str(raised.value)
-    assert (before, 1) == (dump(filled), query_value(filled, "PRAGMA user_version"))
+    assert (before, NOW) == (dump(filled), query_value(filled, "PRAGMA user_version"))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
@@ -118,7 +121,7 @@ async def test_migration_that_damages_the_file_is_rolled_back(filled: Path) -> N
 
     assert before == dump(filled)
     await migrate(filled, NEXT)
-    assert 2 == query_value(filled, "PRAGMA user_version")
+    assert NOW + 1 == query_value(filled, "PRAGMA user_version")
 
 
 async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
@@ -130,7 +133,8 @@ async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
 
     await migrate(filled, AFTER)
 
-    assert (3, "newer") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
+    found = query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps")
+    assert (NOW + 2, "newer") == found
 
 
 # --- interruptions ----------------------------------------------------------------------------------------------------
@@ -163,27 +167,27 @@ async def test_kill_during_a_migration_loses_nothing(filled: Path) -> None:
         program.kill()
         program.wait()
 
-    assert before == dump(backup.path_of(filled, 1))
+    assert before == dump(backup.path_of(filled, NOW))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
     assert before == dump(filled)
     await migrate(filled, AFTER)
-    assert 3 == query_value(filled, "PRAGMA user_version")
+    assert NOW + 2 == query_value(filled, "PRAGMA user_version")
 
 
 async def test_partial_copy_is_not_used(filled: Path) -> None:
     """
     The partial copy of a process that was killed is neither used nor an obstacle.
     """
-    draft = filled.with_name(".ledger.db.v1.bak.new")
+    draft = filled.with_name(f".ledger.db.v{NOW}.bak.new")
     draft.write_bytes(b"half of it")
     before = dump(filled)
 
     await migrate(filled, NEXT)
 
-    assert {"ledger.db", "ledger.db.v1.bak"} == names(filled)
-    assert before == dump(backup.path_of(filled, 1))
+    assert {"ledger.db", f"ledger.db.v{NOW}.bak"} == names(filled)
+    assert before == dump(backup.path_of(filled, NOW))
 
 
 # --- full disks -------------------------------------------------------------------------------------------------------
@@ -221,7 +225,7 @@ async def test_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None
     seen = run_with_mounts(SMALL_DISK, migrate_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
 
     assert (["disk_full"] * 3, [True] * 3, []) == (seen["codes"], seen["same"], seen["drafts"])
-    assert (2, "new") == (seen["version"], seen["note"])
+    assert (NOW + 1, "new") == (seen["version"], seen["note"])
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
@@ -238,7 +242,7 @@ async def test_copy_includes_the_write_ahead_log(filled: Path) -> None:
 
         await migrate(filled, NEXT)
 
-    assert "written last" == query_value(backup.path_of(filled, 1), "SELECT name FROM apps")
+    assert "written last" == query_value(backup.path_of(filled, NOW), "SELECT name FROM apps")
 
 
 async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
@@ -250,7 +254,7 @@ async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
         grown = (*grown, (f"ALTER TABLE apps ADD COLUMN c{number} TEXT",))
         await migrate(filled, grown)
 
-    assert {"ledger.db", "ledger.db.v3.bak", "ledger.db.v4.bak"} == names(filled)
+    assert {"ledger.db", f"ledger.db.v{NOW + 2}.bak", f"ledger.db.v{NOW + 3}.bak"} == names(filled)
 
 
 @unix
@@ -260,7 +264,7 @@ async def test_link_in_place_of_the_copy_is_replaced(filled: Path, tmp_path: Pat
     """
     other = tmp_path / "other"
     other.write_text("precious")
-    copy = backup.path_of(filled, 1)
+    copy = backup.path_of(filled, NOW)
     copy.symlink_to(other)
 
     await migrate(filled, NEXT)
@@ -275,7 +279,7 @@ async def test_downgrade_error_names_the_copy(filled: Path) -> None:
     A user who goes back to the previous version is told about the copy, and it works.
     """
     await migrate(filled, NEXT)
-    copy = backup.path_of(filled, 1)
+    copy = backup.path_of(filled, NOW)
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
         await migrate(filled, MIGRATIONS)
@@ -285,3 +289,30 @@ async def test_downgrade_error_names_the_copy(filled: Path) -> None:
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
+
+
+# --- the second format: what makes a program's path doubtful ----------------------------------------------------------
+
+
+async def test_t64_apps_of_the_first_format_keep_their_identity(tmp_path: Path) -> None:
+    """
+    Apps, requests, and blocks that an older version stored have the same identity as before, without warnings.
+    """
+    path = tmp_path / "state" / "ledger.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in (*MIGRATIONS[0], f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA user_version = 1"):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO apps VALUES ('a', 'One', 'native', '/usr/bin/app', '', 7, '[]', 0, x'00', 1, 1, NULL, 0)"
+        )
+        connection.execute("INSERT INTO blocks VALUES ('b', 'native:/bin/x', 'native', '/bin/x', '', NULL, 1)")
+        connection.commit()
+
+    ledger = SqliteLedger(path)
+    [app] = await ledger.apps.load()
+    _, [block] = await ledger.pairings.load()
+    await ledger.close()
+
+    assert Identity(kind="native", name="/usr/bin/app", pid=7) == app.identity
+    assert ("native:/usr/bin/app", "native:/bin/x") == (app.identity.key, block.identity.key)

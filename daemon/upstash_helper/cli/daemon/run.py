@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 def run_daemon(request: RunRequest) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
+    from upstash_helper.system import core_dumps
+
+    core_dumps.disable()  # before anything reads a secret
     # The only import of the daemon by the command line.
     from upstash_helper.runtime import serve, systemd
 

@@ -15,28 +15,34 @@ if TYPE_CHECKING:
 
 _SAVE_APP: Final = """
     INSERT OR REPLACE INTO apps (
-        id, name, identity_kind, identity_name, identity_program, identity_pid, scopes, all_databases, digest,
+        id, name, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
+        identity_others, scopes, all_databases, digest,
         created_at, last_used_at, expires_at, mismatches
     ) VALUES (
-        :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :scopes, :all_databases, :digest,
+        :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
+        :identity_others, :scopes, :all_databases, :digest,
         :created_at, :last_used_at, :expires_at, :mismatches
     )
 """
 _SAVE_PAIRING: Final = """
     INSERT OR REPLACE INTO pairings (
-        id, digest, user_code, identity_kind, identity_name, identity_program, identity_pid, name, scopes, reason,
+        id, digest, user_code, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
+        identity_others, name, scopes, reason,
         created_at, expires_at, decision
     ) VALUES (
-        :id, :digest, :user_code, :identity_kind, :identity_name, :identity_program, :identity_pid, :name, :scopes,
+        :id, :digest, :user_code, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
+        :identity_others, :name, :scopes,
         :reason, :created_at, :expires_at, :decision
     )
 """
 # Replaces a row with the same id, and a row with the same identity.
 _SAVE_BLOCK: Final = """
     INSERT OR REPLACE INTO blocks (
-        id, identity_key, identity_kind, identity_name, identity_program, identity_pid, blocked_at
+        id, identity_key, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
+        identity_others, blocked_at
     ) VALUES (
-        :id, :identity_key, :identity_kind, :identity_name, :identity_program, :identity_pid, :blocked_at
+        :id, :identity_key, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
+        :identity_others, :blocked_at
     )
 """
 

@@ -106,6 +106,12 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "CREATE INDEX audit_app_name ON audit (app_name)",
         "CREATE INDEX audit_last_at ON audit (last_at)",
     ),
+    # What makes the path of a program doubtful, and which other programs may have sent the request: lists as JSON.
+    tuple(
+        f"ALTER TABLE {table} ADD COLUMN identity_{column} TEXT NOT NULL DEFAULT '[]'"
+        for table in ("apps", "pairings", "blocks")
+        for column in ("warnings", "others")
+    ),
 )
 
 

@@ -82,7 +82,7 @@ function card(it, store) {
         "div",
         { class: "grow" },
         h("p", { class: "eyebrow" }, icon("verified"), kind.label),
-        h("h2", { class: "wrap" }, it.identity.name || it.identity.shown),
+        h("h2", { class: "wrap" }, it.identity.shown_without_process || it.identity.shown),
         h("p", { class: "claims" }, h("span", { class: "claims-of" }, "named"), untrusted(`“${it.name}”`)),
       ),
     ),
@@ -206,7 +206,7 @@ function blockedRow(it, store) {
     h(
       "span",
       { class: "grow" },
-      h("span", { class: "wrap list-title" }, it.identity.shown),
+      h("span", { class: "wrap list-title" }, it.identity.shown_without_process || it.identity.shown),
       h("span", { class: "hint" }, IDENTITIES[it.identity.kind].label, ", blocked ", time(it.blocked_at)),
     ),
     unblock,
