@@ -136,7 +136,7 @@ def test_t74_start_leaves_no_core_dump(home: Path) -> None:
     [
         "from upstash_helper.system import core_dumps; core_dumps.disable()",
         "sys.argv[1:] = ['nobody']; from upstash_helper.storage.credentials import delete_credential as it; it.main()",
-        "sys.stdin = open('/dev/null'); from upstash_helper_tray.dispatch import clipboard_process as it; it.main(['put'])",
+        "sys.stdin = open('/dev/null'); from upstash_helper_tray.dispatch.clipboard_process import main; main(['put'])",
     ],
     ids=["the function", "deletes the key", "copies a secret"],
 )

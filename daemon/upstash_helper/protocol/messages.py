@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from upstash_helper.protocol.literals import (
         AttemptState,
         ConnectionState,
@@ -482,6 +484,21 @@ PROGRAM_WARNINGS: Final[dict[ProgramWarning, Message]] = {
 Why the file at a program's path may not be the program that sent a request. The title is a phrase that is shown in
 parentheses after the path; the detail explains it.
 """
+
+
+def request_title(shown: str, warnings: Collection[object]) -> str:
+    """
+    Return the title of the notification about an access request.
+
+    Args:
+        shown: The identity for display. It comes first, so that a desktop that cuts the title does not cut it.
+        warnings: Those about its program, if it is a program.
+    """
+    from upstash_helper.protocol.shorten import MAX_TITLE, shorten
+
+    who = "A program that cannot be verified" if warnings else shorten(shown, MAX_TITLE)
+    return f"{who} wants access to your Upstash account"
+
 
 FIELDS: Final = frozenset({"email", "name", "times"})
 """The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""
