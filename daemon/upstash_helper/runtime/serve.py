@@ -282,7 +282,7 @@ def _this_machine(
 
     return Machine(
         clock=SystemClock(),
-        browser=SystemBrowser(),
+        browser=SystemBrowser(profile.folders.runtime),
         store=_store(profile),
         ledger=SqliteLedger(profile.folders.ledger_file),
         peers=SystemPeers(),

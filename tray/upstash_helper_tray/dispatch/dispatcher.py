@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient
-from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.client.dashboard_link import NAME
 from upstash_helper.client.dotenv import NotExpressible
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
@@ -143,7 +143,7 @@ class Dispatcher:
             case actions.Revoke(app_id=app_id):
                 account.revoke(self._client(), app_id)
             case actions.Connect(force=force):
-                return account.connect(self._client(), self._opener, force=force)
+                return account.connect(self._client(), self._opener, self._folders.runtime, force=force)
             case actions.CancelConnect(attempt_id=attempt_id):
                 account.cancel(self._client(), attempt_id)
             case actions.Disconnect():
@@ -226,8 +226,8 @@ class Dispatcher:
 
     def _open_dashboard(self, section: actions.Section) -> Notification | None:
         url = self._client().open_dashboard().url
-        page = leave_page(self._folders.runtime, url if section == "overview" else f"{url}&section={section}")
-        if self._opener.open_page(page.resolve().as_uri()):
+        address = url if section == "overview" else f"{url}&section={section}"
+        if self._opener.open_privately(address, folder=self._folders.runtime, name=NAME):
             return None
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")
 

@@ -9,7 +9,7 @@ import click
 from upstash_helper.cli.command import command
 from upstash_helper.cli.output import note, print_json
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client.dashboard_link import browse, leave_page
+from upstash_helper.client.dashboard_link import open_dashboard
 
 _EXAMPLES: Final = """
 # Open it in the default browser
@@ -37,8 +37,7 @@ def open_(session: Session, *, print_only: bool) -> None:
         click.echo(ticket.url)
         return
 
-    page = leave_page(session.folders.runtime, ticket.url)
-    if browse(page.resolve().as_uri()):
+    if open_dashboard(session.folders.runtime, ticket.url):
         note(f"Opening the dashboard in your browser. If nothing happens: {session.command('open', '--print')}")
         return
     note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")
