@@ -428,9 +428,10 @@ async def test_markup_is_sent_only_where_it_is_interpreted(session: PrivateKeyri
     async with RunningIcon.of(icon):
         for capabilities in (PLAIN, MARKUP):
             async with Desktop.on(session, capabilities=capabilities) as desktop:
-                for number in (1, 2):
-                    icon.notify("<b>R&D</b>", "An app requests access")
-                    await eventually(lambda number=number: icon.notifications.is_known(number))
+                icon.notify("<b>R&D</b>", "An app requests access")
+                await eventually(lambda: icon.notifications.is_known(1))
+                icon.notify("<b>R&D</b>", "An app requests access")
+                await eventually(lambda: icon.notifications.is_known(2))
                 bodies += [shown.body for shown in desktop.shown]
                 asked.append(desktop.asked)
             await eventually(lambda: not icon.notifications.is_known(1))

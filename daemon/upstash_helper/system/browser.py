@@ -103,22 +103,23 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    remove = None
+    file: Path | None = None
+    timer: threading.Timer | None = None
     try:
         address = job["address"]
         if "folder" in job:
             folder = readable_folder(Path(job["folder"]))
             file = write_page(folder, f"{job['name']}-{os.urandom(4).hex()}.html", address)
             address = file.resolve().as_uri()
-            remove = threading.Timer(job["keep"], lambda: file.unlink(missing_ok=True))
-            remove.start()
+            timer = threading.Timer(job["keep"], file.unlink, kwargs={"missing_ok": True})
+            timer.start()
         opened = _is_opened(address, job["watch"])
     except OSError:
         opened = False
     os.write(report, b"1" if opened else b"0")
     os.close(report)
-    if remove is not None and not opened:
-        remove.cancel()
+    if timer is not None and file is not None and not opened:
+        timer.cancel()
         file.unlink(missing_ok=True)
 
 
