@@ -47,7 +47,7 @@ async def run_commands(folder: Path) -> dict[str, Any]:
         _, errors = await process.communicate()
         return process.returncode or 0, errors.decode()
 
-    return {name: await run(words) for name, words in commands.items()}
+    return dict(zip(commands, await asyncio.gather(*map(run, commands.values())), strict=True))
 
 
 @pytest.mark.parametrize(
