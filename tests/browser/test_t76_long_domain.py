@@ -107,3 +107,5 @@ async def test_t64_doubtful_program_is_explained(world: World, page: Page) -> No
     card = page.get_by_role("article").first
     await expect(card).to_contain_text(f"(process {process.pid}, inside a container or sandbox)")
     await expect(card).to_contain_text("There, another file can be at this path.")
+    [waiting] = (await world.get("/v1/pairings")).json["pairings"]
+    assert ["sandboxed"] == [warning["code"] for warning in waiting["identity"]["warnings"]]

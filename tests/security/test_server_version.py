@@ -1,4 +1,4 @@
-"""No response tells which version of the helper, Python, or aiohttp runs, so nobody learns which faults to try."""
+"""No response names the version of the helper, Python, or aiohttp, so that nobody learns which faults to try."""
 
 from __future__ import annotations
 
