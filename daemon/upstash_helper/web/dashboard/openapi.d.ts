@@ -297,6 +297,10 @@ export interface Problem {
   links?: Record<string, string>;
 }
 
+export interface Proof {
+  proof: string | null;
+}
+
 export interface Region {
   id: string;
   name: string;
