@@ -76,7 +76,7 @@ def file_of(pid: int) -> tuple[str, tuple[FileWarning, ...]]:
 def _has_open(pid: str, wanted: str, until: float) -> bool | None:
     """Return whether a process has the file with this name open; None if there was no time to look at all of its."""
     try:
-        folder = os.open(f"{_PROC}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(f"{_PROC}/{pid}/fd", os.O_RDONLY)
     except OSError:
         return False
     try:
