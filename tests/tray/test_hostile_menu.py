@@ -12,7 +12,7 @@ import pytest
 from tests.tray.states import ADA, app, attempt, database, page, pairing, running
 from upstash_helper.protocol.literals import AttemptState, ConnectionState
 from upstash_helper.protocol.wire import Sensitive, StartedAttempt
-from upstash_helper.protocol.wire_apps import RequestedScope
+from upstash_helper.protocol.wire_apps import Identity, IdentityWarning, RequestedScope
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 from upstash_helper_tray.presentation.status import icon_status, tooltip_for
@@ -175,6 +175,22 @@ def test_t76_end_of_a_domain_is_shown() -> None:
     assert any(line.startswith(f"{shown} · ") for line in lines)
     assert any(line.endswith("evil.example") and len(line) <= MAX_LINE for line in lines)
     assert f"Block {shown}" in lines
+
+
+def test_t64_doubtful_program_is_explained() -> None:
+    """Everything that makes a program doubtful is in the menu, and its path is nowhere without that."""
+    shown = "/usr/bin/env (process 7, inside a container or sandbox)"
+    warning = IdentityWarning(code="sandboxed", text="There, another file can be at this path.")
+    identity = Identity(
+        kind="native", name="/usr/bin/env", shown=shown, pid=7, warnings=(warning,), others=("/bin/cat (process 8)",)
+    )
+
+    lines = [entry.text for _, entry in walk(menu_for(running(pairings=(pairing(identity=identity),))))]
+
+    assert f"Program: {shown}" in " ".join(lines)
+    assert "Also held by /bin/cat (process 8)" in lines
+    assert "Warning: There, another file can be at this path." in lines
+    assert all("sandbox" in line for line in lines if "/usr/bin/env" in line and " · " in line)
 
 
 def test_stacked_combining_marks_are_limited() -> None:
