@@ -27,8 +27,8 @@ from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
-NOW = len(MIGRATIONS)
-"""The number of the current format."""
+CURRENT = len(MIGRATIONS)
+"""The current format."""
 NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """The next format."""
 AFTER = (*NEXT, ("UPDATE apps SET note = 'newer'",))
@@ -93,11 +93,13 @@ async def test_failed_migration_changes_nothing(filled: Path, wrong: str) -> Non
     """
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match=f"could not be migrated from format {NOW} to {NOW + 2}") as raised:
+    with pytest.raises(
+        LedgerUnavailable, match=f"could not be migrated from format {CURRENT} to {CURRENT + 2}"
+    ) as raised:
         await migrate(filled, (*NEXT, ("DELETE FROM apps", wrong)))
 
     assert "install the previous version again" in str(raised.value)
-    assert (before, NOW) == (dump(filled), query_value(filled, "PRAGMA user_version"))
+    assert (before, CURRENT) == (dump(filled), query_value(filled, "PRAGMA user_version"))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
@@ -121,7 +123,7 @@ async def test_migration_that_damages_the_file_is_rolled_back(filled: Path) -> N
 
     assert before == dump(filled)
     await migrate(filled, NEXT)
-    assert NOW + 1 == query_value(filled, "PRAGMA user_version")
+    assert CURRENT + 1 == query_value(filled, "PRAGMA user_version")
 
 
 async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
@@ -133,8 +135,10 @@ async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
 
     await migrate(filled, AFTER)
 
-    found = query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps")
-    assert (NOW + 2, "newer") == found
+    assert (CURRENT + 2, "newer") == (
+        query_value(filled, "PRAGMA user_version"),
+        query_value(filled, "SELECT note FROM apps"),
+    )
 
 
 # --- interruptions ----------------------------------------------------------------------------------------------------
@@ -167,27 +171,27 @@ async def test_kill_during_a_migration_loses_nothing(filled: Path) -> None:
         program.kill()
         program.wait()
 
-    assert before == dump(backup.path_of(filled, NOW))
+    assert before == dump(backup.path_of(filled, CURRENT))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
     assert before == dump(filled)
     await migrate(filled, AFTER)
-    assert NOW + 2 == query_value(filled, "PRAGMA user_version")
+    assert CURRENT + 2 == query_value(filled, "PRAGMA user_version")
 
 
 async def test_partial_copy_is_not_used(filled: Path) -> None:
     """
     The partial copy of a process that was killed is neither used nor an obstacle.
     """
-    draft = filled.with_name(f".ledger.db.v{NOW}.bak.new")
+    draft = filled.with_name(f".ledger.db.v{CURRENT}.bak.new")
     draft.write_bytes(b"half of it")
     before = dump(filled)
 
     await migrate(filled, NEXT)
 
-    assert {"ledger.db", f"ledger.db.v{NOW}.bak"} == names(filled)
-    assert before == dump(backup.path_of(filled, NOW))
+    assert {"ledger.db", f"ledger.db.v{CURRENT}.bak"} == names(filled)
+    assert before == dump(backup.path_of(filled, CURRENT))
 
 
 # --- full disks -------------------------------------------------------------------------------------------------------
@@ -225,7 +229,7 @@ async def test_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None
     seen = run_with_mounts(SMALL_DISK, migrate_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
 
     assert (["disk_full"] * 3, [True] * 3, []) == (seen["codes"], seen["same"], seen["drafts"])
-    assert (NOW + 1, "new") == (seen["version"], seen["note"])
+    assert (CURRENT + 1, "new") == (seen["version"], seen["note"])
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
@@ -242,7 +246,7 @@ async def test_copy_includes_the_write_ahead_log(filled: Path) -> None:
 
         await migrate(filled, NEXT)
 
-    assert "written last" == query_value(backup.path_of(filled, NOW), "SELECT name FROM apps")
+    assert "written last" == query_value(backup.path_of(filled, CURRENT), "SELECT name FROM apps")
 
 
 async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
@@ -254,7 +258,7 @@ async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
         grown = (*grown, (f"ALTER TABLE apps ADD COLUMN c{number} TEXT",))
         await migrate(filled, grown)
 
-    assert {"ledger.db", f"ledger.db.v{NOW + 2}.bak", f"ledger.db.v{NOW + 3}.bak"} == names(filled)
+    assert {"ledger.db", *(f"ledger.db.v{CURRENT + older}.bak" for older in (2, 3))} == names(filled)
 
 
 @unix
@@ -264,7 +268,7 @@ async def test_link_in_place_of_the_copy_is_replaced(filled: Path, tmp_path: Pat
     """
     other = tmp_path / "other"
     other.write_text("precious")
-    copy = backup.path_of(filled, NOW)
+    copy = backup.path_of(filled, CURRENT)
     copy.symlink_to(other)
 
     await migrate(filled, NEXT)
@@ -279,7 +283,7 @@ async def test_downgrade_error_names_the_copy(filled: Path) -> None:
     A user who goes back to the previous version is told about the copy, and it works.
     """
     await migrate(filled, NEXT)
-    copy = backup.path_of(filled, NOW)
+    copy = backup.path_of(filled, CURRENT)
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
         await migrate(filled, MIGRATIONS)

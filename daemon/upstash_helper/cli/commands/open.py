@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from upstash_helper.cli.command import command
-from upstash_helper.cli.output import note, print_json
+from upstash_helper.cli.output import note, note_if_not_recorded, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dashboard_link import open_dashboard
 
@@ -30,6 +30,7 @@ def open_(session: Session, *, print_only: bool) -> None:
     The address works once, within a minute. It gives full control of the helper: do not share it.
     """
     ticket = session.client.open_dashboard()
+    note_if_not_recorded(ticket)
     if session.json:
         print_json({"url": ticket.url, "expires_at": ticket.expires_at})
         return

@@ -15,7 +15,7 @@ import msgspec
 
 from upstash_helper.protocol.deleted_credential import DeletedCredential
 from upstash_helper.settings.config import Profile, Settings, load_profile
-from upstash_helper.system import core_dumps
+from upstash_helper.system import console, core_dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +86,7 @@ def main() -> None:
     """Delete the credential of the profile that the first argument names; print a ``DeletedCredential``."""
     core_dumps.disable()
     result = asyncio.run(delete_credential(load_profile(profile=sys.argv[1])))
-    sys.stdout.write(msgspec.json.encode(result).decode())
+    console.write_utf8(msgspec.json.encode(result))
 
 
 if __name__ == "__main__":
