@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.dashboard import access_request, dialog, go_to, open_dashboard
+from tests.browser.dashboard import access_request, dialog, go_to, open_dashboard, press
 from tests.support.mounts import skip_unless_mounting_is_unprivileged
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_t76_end_of_a_domain_is_visible(world: World, page: Page, length: 
     await expect(access_request(page, asking)).to_be_visible()
     await assert_visible(page, "evil-asks.example")
     await assert_visible(page, "evil-has-access.example")
-    await access_request(page, asking).get_by_role("button", name="Block").click()
+    await press(access_request(page, asking).get_by_role("button", name="Block"))
     await expect(dialog(page, "Block this app?")).to_be_visible()
     await assert_visible(page, "evil-asks.example")
     await dialog(page, "Block this app?").get_by_role("button", name="Cancel").click()
