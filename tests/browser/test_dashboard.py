@@ -24,8 +24,9 @@ from tests.support.web_tool import BUTTON, example_tool, wait_for_state
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING
-from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.client.dashboard_link import NAME
 from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS
+from upstash_helper.system.browser import write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
 
 async def test_link_file_of_the_command_opens_the_dashboard(world: World, page: Page, tmp_path: Path) -> None:
     """A browser that opens the file of ``upstash-helper open`` ends at the dashboard, with a session."""
-    file = leave_page(tmp_path, await dashboard_link(world))
+    file = write_page(tmp_path, f"{NAME}.html", await dashboard_link(world))
 
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -620,7 +621,7 @@ async def test_activity_is_filtered_by_app(world: World, page: Page) -> None:
     await open_dashboard(world, page, "Activity")
     await expect(page.get_by_role("cell", name="You").first).to_be_visible()
 
-    await page.get_by_label("App", exact=True).select_option(label=f"Orders ({APP})")
+    await page.get_by_label("App", exact=True).select_option(label=f"{APP} (“Orders”)")
 
     await expect(page.get_by_role("cell", name="You")).to_have_count(0)
     actors = await page.locator("td.who").all_inner_texts()

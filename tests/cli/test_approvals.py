@@ -37,7 +37,7 @@ async def test_list_starts_with_the_verified_identity(shell: Shell, running: Dae
 
     [who, sender, name, code, scopes, reason, left, number] = ran.out.splitlines()
     assert ["Web page:", PAGE] == who.rsplit(maxsplit=1)
-    assert f"{Path(sys.executable).resolve()} (make sure that this is your browser" in sender
+    assert f"{Path(sys.executable).resolve()} (process {os.getpid()}) (make sure that this is your browser" in sender
     assert name.endswith('"Upstash" (not verified)')
     assert app.code in code
     assert scopes.endswith("List your databases and their settings, without passwords (databases:read)")

@@ -7,17 +7,18 @@ import json
 import re
 import stat
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
+from tests.support.redirect import page_file, target_of
 from upstash_helper.cli import exit_codes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Shell
     from tests.support.daemon import DaemonProcess
 
@@ -68,15 +69,13 @@ async def test_ticket_is_not_in_the_process_list(tmp_path: Path, running: Daemon
     browser = NotedBrowser(tmp_path)
 
     ran = await run_cli("open", environment={**running.environment, **browser.environment})
-    opened = urlsplit(await browser.opened())
-    page = Path(unquote(opened.path))
-    content = page.read_text(encoding="utf-8")
+    opened = await browser.opened()
+    page = page_file(opened)
 
     assert exit_codes.OK == ran.code
-    assert "file" == opened.scheme
     assert running.folders.runtime.resolve() == page.parent
     assert 0o600 == stat.S_IMODE(page.stat().st_mode)
-    assert ADDRESS.search(content)
+    assert ADDRESS.fullmatch(target_of(opened))
     assert "ticket" not in ran.out + ran.err
 
 

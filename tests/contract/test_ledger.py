@@ -35,7 +35,13 @@ from upstash_helper.storage.ledger.sqlite import SqliteLedger
 NOW = 1_790_000_000.25
 
 WEB = Identity(kind="web", name="https://app.example.com")
-NATIVE = Identity(kind="native", name="/usr/bin/żółć-ide", pid=4711)
+NATIVE = Identity(
+    kind="native",
+    name="/usr/bin/żółć-ide",
+    pid=4711,
+    warnings=("sandboxed", "shared"),
+    others=("/bin/cat (process 3)",),
+)
 
 APP = App(
     id="app-1",

@@ -20,6 +20,7 @@ from tests.support.other_programs import occupied
 from tests.support.own_network import until
 from tests.support.process import own_name
 from tests.support.rawhttp import get
+from tests.support.redirect import target_of
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
 from upstash_helper.client.errors import ApiProblem
@@ -43,8 +44,8 @@ class RecordingBrowser:
 
     @property
     def opened(self) -> str | None:
-        """The URL that was last opened."""
-        return self._seen.read_text() if self._seen.exists() else None
+        """The URL that was last opened, through a private file."""
+        return target_of(self._seen.read_text()) if self._seen.exists() else None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
@@ -74,6 +75,7 @@ async def test_t39_no_sign_in_while_another_program_has_the_ipv6_address(
         started = daemon.client.connect(open_browser=True)
         assert isinstance(started, wire.StartedAttempt)
         address = await sandbox.authorize(started.authorization_url, "t39@example.com", PASSWORD)
+        opened = browser.opened
         landed = await get(daemon_port, "/?" + address.partition("?")[2], host="::1")
         attempt = await asyncio.to_thread(daemon.client.wait_for_attempt, started.attempt_id, timeout=20)
 
@@ -85,7 +87,7 @@ async def test_t39_no_sign_in_while_another_program_has_the_ipv6_address(
     assert own_name() in refused.value.detail
     assert opened_meanwhile is None
     assert recovered_after < 10
-    assert browser.opened == started.authorization_url
+    assert opened == started.authorization_url
     assert 303 == landed.status
     assert "succeeded" == attempt.state
 

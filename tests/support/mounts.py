@@ -68,3 +68,18 @@ def _namespace() -> tuple[str, ...] | None:
             if subprocess.run(command, capture_output=True, check=False).returncode == 0:
                 return prefix
     return None
+
+
+@functools.cache
+def _is_unprivileged() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", folder]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def skip_unless_mounting_is_unprivileged() -> None:
+    """Skip the test where a user without rights cannot create a namespace with its own mounts."""
+    if sys.platform != "linux":
+        pytest.skip("platform: only Linux has mount namespaces")
+    if not _is_unprivileged():
+        pytest.skip("this system does not allow mounting in a user namespace")

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 _NAME = "org.freedesktop.Notifications"
 
 
+MARKUP = ("body", "body-markup", "actions")
+"""The capabilities of a server that interprets markup."""
+PLAIN = ("body", "actions")
+"""The capabilities of one that shows the body as it is."""
+
+
 class Notification(NamedTuple):
     """The arguments of ``Notify``."""
 
@@ -42,20 +48,28 @@ def session_bus() -> Iterator[PrivateKeyring]:
 class Desktop:
     """A notification server."""
 
-    def __init__(self, manner: Literal["shows", "refuses", "is silent"]) -> None:
+    def __init__(
+        self, manner: Literal["shows", "refuses", "is silent"], capabilities: tuple[str, ...] | None = MARKUP
+    ) -> None:
         self.shown: list[Notification] = []
+        self.asked = 0
+        """How often it was asked for its capabilities."""
         self._manner = manner
+        self._capabilities = capabilities
 
     @classmethod
     @contextlib.asynccontextmanager
     async def on(
-        cls, session: PrivateKeyring, manner: Literal["shows", "refuses", "is silent"] = "shows"
+        cls,
+        session: PrivateKeyring,
+        manner: Literal["shows", "refuses", "is silent"] = "shows",
+        capabilities: tuple[str, ...] | None = MARKUP,
     ) -> AsyncIterator[Desktop]:
-        """Run on a session's bus."""
+        """Run on a session's bus. Without ``capabilities``, it does not know that method."""
         from jeepney import message_bus  # type: ignore[import-untyped]
         from jeepney.io.asyncio import DBusRouter, Proxy, open_dbus_connection  # type: ignore[import-untyped]
 
-        desktop = cls(manner)
+        desktop = cls(manner, capabilities)
         async with await open_dbus_connection(session.env["DBUS_SESSION_BUS_ADDRESS"]) as bus:
             async with DBusRouter(bus) as router:
                 await Proxy(message_bus, router).RequestName(_NAME)
@@ -72,6 +86,13 @@ class Desktop:
 
         while True:
             message = await bus.receive()
+            if message.header.fields.get(HeaderFields.member) == "GetCapabilities":
+                self.asked += 1
+                if self._capabilities is None:
+                    await bus.send(new_error(message, "org.freedesktop.DBus.Error.UnknownMethod"))
+                else:
+                    await bus.send(new_method_return(message, "as", (list(self._capabilities),)))
+                continue
             if message.header.fields.get(HeaderFields.member) != "Notify":
                 continue
             self.shown.append(Notification(*message.body))

@@ -145,7 +145,7 @@ class LocalDaemon:
         stop = asyncio.Event()
         machine = Machine(
             clock=SystemClock(),
-            browser=SystemBrowser(),
+            browser=SystemBrowser(root / "run"),
             store=MemoryStore(),
             ledger=SqliteLedger(None),
             peers=SystemPeers(),

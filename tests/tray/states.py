@@ -67,6 +67,7 @@ def database(name: str = "main", **more: Any) -> Database:
 
 def page(shown: str = "https://app.example.com", **more: Any) -> Identity:
     fields: dict[str, Any] = {"kind": "web", "name": shown, "shown": shown, "program": "/usr/bin/firefox", "pid": 77}
+    fields["sent_by"] = "/usr/bin/firefox (process 77)"
     return Identity(**(fields | more))
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 
@@ -66,6 +65,8 @@ class RecordingOpener:
 
     def __init__(self) -> None:
         self.pages: list[str] = []
+        self.private: list[str] = []
+        """The addresses among them that contain a secret."""
         self.folders: list[Path] = []
         self.opens = True
         self.error: Exception | None = None
@@ -73,6 +74,14 @@ class RecordingOpener:
     def open_page(self, address: str) -> bool:
         """Record an address."""
         self.pages.append(address)
+        return self._result()
+
+    def open_privately(self, address: str, *, folder: Path, name: str) -> bool:
+        """Record an address that contains a secret."""
+        assert folder.name
+        assert name
+        self.pages.append(address)
+        self.private.append(address)
         return self._result()
 
     def open_folder(self, path: Path) -> bool:
@@ -236,14 +245,15 @@ def test_sign_in_opens_the_browser_and_can_be_canceled(user: User, running: Daem
 
 
 @a_browser_is_a_script
-def test_sign_in_without_a_browser_shows_the_address(user: User) -> None:
-    """The address contains no secret."""
+def test_t75_sign_in_without_a_browser_shows_a_command(user: User) -> None:
+    """A notification can be an argument of a command that every user can read, so it does not contain the address."""
     user.choose(Connect())
     user.opener.opens = False
 
     (notification,) = user.choose(Connect())
 
-    assert user.opener.pages[0] in notification.body
+    assert "upstash-helper connect --no-browser" in notification.body
+    assert "state=" not in notification.body
 
 
 @a_browser_is_a_script
@@ -408,10 +418,9 @@ def test_dashboard_is_opened_through_a_private_file(user: User, running: DaemonP
     assert [] == user.choose(OpenDashboard(section))
 
     (address,) = user.opener.pages
-    page = Path(url2pathname(urlsplit(address).path)).read_text()
-    assert "file" == urlsplit(address).scheme
-    assert f"http://localhost:{running.port}/#ticket=uht_" in page
-    assert (section == "apps") == ("section=apps" in page)
+    assert address.startswith(f"http://localhost:{running.port}/#ticket=uht_")
+    assert (section == "apps") == ("section=apps" in address)
+    assert [address] == user.opener.private
 
 
 def test_dashboard_without_a_browser_shows_a_command(user: User) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.tray.states import ADA, app, attempt, database, page, pairing, running
 from upstash_helper.protocol.literals import AttemptState, ConnectionState
 from upstash_helper.protocol.wire import Sensitive, StartedAttempt
-from upstash_helper.protocol.wire_apps import RequestedScope
+from upstash_helper.protocol.wire_apps import Identity, IdentityWarning, RequestedScope
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
 from upstash_helper_tray.presentation.status import icon_status, tooltip_for
@@ -161,14 +161,36 @@ def test_invisible_characters_are_marked() -> None:
     assert "a b c" == one_line(" a\n\tb\u2028c ")
 
 
-def test_long_text_is_elided_in_the_middle() -> None:
-    """The end of an address matters as much as its beginning."""
-    shown = shorten("https://" + "a" * 200 + ".evil.example")
+def test_t76_end_of_a_domain_is_shown() -> None:
+    """The end of a domain is what decides who owns it, so the menu shows it, however long the domain is."""
+    domain = "accounts.google.com." + "a-" * 100 + "z.evil.example"
 
-    assert MAX_NAME == len(shown)
-    assert shown.startswith("https://aaa")
-    assert shown.endswith("aa.evil.example")
-    assert "…" in shown
+    shown = shorten(f"https://{domain}")
+    lines = [
+        entry.text for _, entry in walk(menu_for(running(pairings=(pairing(identity=page(f"https://{domain}")),))))
+    ]
+
+    assert MAX_NAME >= len(shown)
+    assert shown.endswith("-z.evil.example")
+    assert any(line.startswith(f"{shown} · ") for line in lines)
+    assert any(line.endswith("evil.example") and len(line) <= MAX_LINE for line in lines)
+    assert f"Block {shown}" in lines
+
+
+def test_t64_doubtful_program_is_explained() -> None:
+    """Everything that makes a program doubtful is in the menu, and its path is nowhere without that."""
+    shown = "/usr/bin/env (process 7, inside a container or sandbox)"
+    warning = IdentityWarning(code="sandboxed", text="There, another file can be at this path.")
+    identity = Identity(
+        kind="native", name="/usr/bin/env", shown=shown, pid=7, warnings=(warning,), others=("/bin/cat (process 8)",)
+    )
+
+    lines = [entry.text for _, entry in walk(menu_for(running(pairings=(pairing(identity=identity),))))]
+
+    assert f"Program: {shown}" in " ".join(lines)
+    assert "Also held by /bin/cat (process 8)" in lines
+    assert "Warning: There, another file can be at this path." in lines
+    assert all("sandbox" in line for line in lines if "/usr/bin/env" in line and " · " in line)
 
 
 def test_stacked_combining_marks_are_limited() -> None:
@@ -190,7 +212,8 @@ def test_elided_text_is_recognized() -> None:
 
     assert is_complete(fits, wrapped(fits))
     assert not is_complete(too_long, wrapped(too_long))
-    assert wrapped(too_long)[-1].endswith("…")
+    assert "…" in wrapped(too_long)
+    assert wrapped(too_long)[-1].endswith("some words")
 
 
 # --- icon and tooltip -------------------------------------------------------------------------------------------------

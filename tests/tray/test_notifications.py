@@ -31,7 +31,7 @@ def test_access_request_shows_the_verified_identity_first() -> None:
     """The name that the app claims comes last, so that it cannot pass for something else."""
     (notification,) = notifications_of(replace(CONNECTED, pairings=(pairing(name="Upstash"),)))
 
-    assert notification.title.startswith("https://orders.example.com requests access")
+    assert notification.title.startswith("https://orders.example.com wants access")
     assert notification.body.index("WDJB-MJHT") < notification.body.index("Upstash")
     assert notification.body.endswith("The app calls itself “Upstash”.")
 

@@ -15,7 +15,7 @@ import pytest
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from tests.support.notifications import Desktop, session_bus
+from tests.support.notifications import MARKUP, PLAIN, Desktop, session_bus
 from tests.support.tray_host import CallError, Item, TrayHost
 from tests.support.tray_icon import RunningIcon, eventually, icon_class
 from upstash_helper_tray.backends.bus import BusLost
@@ -420,6 +420,25 @@ async def test_notification_is_plain_text_with_one_action(session: PrivateKeyrin
     assert "&lt;b&gt;Evil &amp; co&lt;/b&gt; requests access" == shown.body
     assert ["default", "Open"] == shown.actions
     assert 1 == shown.hints["urgency"][1]
+
+
+async def test_markup_is_sent_only_where_it_is_interpreted(session: PrivateKeyring, host: TrayHost, icon: Any) -> None:
+    """Each server is asked once. One without body-markup gets plain text, and so never shows an escape."""
+    bodies, asked = [], []
+    async with RunningIcon.of(icon):
+        for capabilities in (PLAIN, MARKUP):
+            async with Desktop.on(session, capabilities=capabilities) as desktop:
+                icon.notify("<b>R&D</b>", "An app requests access")
+                await eventually(lambda: icon.notifications.is_known(1))
+                icon.notify("<b>R&D</b>", "An app requests access")
+                await eventually(lambda: icon.notifications.is_known(2))
+                bodies += [shown.body for shown in desktop.shown]
+                asked.append(desktop.asked)
+            await eventually(lambda: not icon.notifications.is_known(1))
+
+    escaped = "&lt;b&gt;R&amp;D&lt;/b&gt;"
+    assert ["<b>R&D</b>", "<b>R&D</b>", escaped, escaped] == bodies
+    assert [1, 1] == asked
 
 
 @pytest.mark.parametrize("notification_id", [1, 2])

@@ -13,7 +13,8 @@ from typing import Final, get_args
 
 import msgspec
 
-from upstash_helper.protocol.literals import CallerKind, IdentityKind, Scope
+from upstash_helper.protocol.literals import CallerKind, IdentityKind, ProgramWarning, Scope
+from upstash_helper.protocol.messages import PROGRAM_WARNINGS, UNKNOWN_PROGRAM
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -78,28 +79,54 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """
     pid: int | None = None
     """Process ID of that program at the time of the request."""
+    warnings: tuple[ProgramWarning, ...] = ()
+    """Why the file at that path may not be the program that sent the request."""
+    others: tuple[str, ...] = ()
+    """Other programs that may have sent it, for display."""
 
     @property
     def key(self) -> str:
-        """Key that two requests of the same app share: everything but the process."""
-        return f"{self.kind}:{self.name}"
+        """
+        Key that two requests of the same app share: everything but the process. A program whose path is doubtful, such
+        as one in a container, does not share the key of the program that really has this path.
+        """
+        # No name contains a line break, so no path can imitate a warning.
+        warnings = self.warnings if self.kind == "native" else ()
+        return "\n".join((f"{self.kind}:{self.name}", *warnings))
 
     @property
     def shown(self) -> str:
         """The identity for display, with the process ID while the process exists."""
-        if self.kind != "native" or self.pid is None:
-            return self.shown_without_pid
-        return f"{self.shown_without_pid} (process {self.pid})"
+        if self.kind != "native":
+            return self.name
+        return describe_program(self.name or LOCAL_PROGRAM, pid=self.pid, warnings=self.warnings)
 
     @property
     def shown_without_pid(self) -> str:
         """The identity for display, without the process ID."""
-        return self.name or LOCAL_PROGRAM
+        if self.kind != "native":
+            return self.name
+        return describe_program(self.name or LOCAL_PROGRAM, warnings=self.warnings)
+
+    @property
+    def shown_sender(self) -> str:
+        """For a page or an extension, the program that sent the request; an empty string for a native program."""
+        if self.kind == "native":
+            return ""
+        return describe_program(self.program, pid=self.pid, warnings=self.warnings)
 
     @property
     def origin(self) -> str | None:
         """The origin that the app's tokens are bound to; None for a native program."""
         return None if self.kind == "native" else self.name
+
+
+def describe_program(path: str, *, pid: int | None = None, warnings: tuple[ProgramWarning, ...] = ()) -> str:
+    """Return a program for display: its path, its process, and, always, what makes the path doubtful."""
+    notes = [] if pid is None else [f"process {pid}"]
+    notes += [PROGRAM_WARNINGS[it].title for it in warnings]
+    shown = path or UNKNOWN_PROGRAM
+    return f"{shown} ({', '.join(notes)})" if notes else shown
 
 
 def of_origin(origin: str) -> Identity | None:

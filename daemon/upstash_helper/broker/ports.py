@@ -23,7 +23,7 @@ from upstash_helper.broker.models import (
     Secret,
     TokenSet,
 )
-from upstash_helper.protocol.literals import CredentialStoreState, FailureReason
+from upstash_helper.protocol.literals import CredentialStoreState, FailureReason, ProgramWarning
 
 
 class Clock(Protocol):
@@ -72,7 +72,15 @@ class PeerProgram(Protocol):
 
     @property
     def executable(self) -> str:
-        """Its file, in printable characters; empty if it is unknown."""
+        """Its file, with unprintable characters escaped; empty if it is unknown."""
+
+    @property
+    def warnings(self) -> tuple[ProgramWarning, ...]:
+        """Why the file at that path may not be the program."""
+
+    @property
+    def others(self) -> tuple[PeerProgram, ...]:
+        """Other processes that hold the same connection, a few at most; these have no others themselves."""
 
 
 class Peers(Protocol):

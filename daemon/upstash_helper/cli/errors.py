@@ -12,7 +12,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import closest
 from upstash_helper.settings.profiles import SettingsError
-from upstash_helper.system import console
+from upstash_helper.system import console, disk_errors
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.errors import ClientError
@@ -76,7 +76,12 @@ def describe_error(error: BaseException) -> ErrorOutput | None:  # noqa: PLR0911
         case click.Abort() | KeyboardInterrupt():
             return _output("Interrupted.", exit_codes.INTERRUPTED, "interrupted", "Interrupted.")
         case _:
-            return _client_error(error)
+            return _disk_error(error) or _client_error(error)
+
+
+def _disk_error(error: BaseException) -> ErrorOutput | None:
+    text = disk_errors.describe(error)
+    return None if text is None else _output(f"Error: {text}", exit_codes.FAILURE, "disk_unwritable", text)
 
 
 def _client_error(error: BaseException) -> ErrorOutput | None:

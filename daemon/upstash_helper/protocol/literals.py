@@ -70,6 +70,9 @@ Scope = Literal[
 IdentityKind = Literal["web", "extension", "native"]
 CallerKind = Literal["owner", "app"]
 
+ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched"]
+"""Why the file at a program's path may not be the program that sent a request; see ``messages.PROGRAM_WARNINGS``."""
+
 SiteKind = Literal["domain", "loopback", "programs"]
 """What a block of a whole site covers: a registrable domain, all of loopback, or all programs."""
 BlockScope = Literal["identity", "site"]

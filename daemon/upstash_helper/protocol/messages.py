@@ -15,7 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, IdentityKind, SiteKind
+    from collections.abc import Collection
+
+    from upstash_helper.protocol.literals import (
+        AttemptState,
+        ConnectionState,
+        FailureReason,
+        IdentityKind,
+        ProgramWarning,
+        SiteKind,
+    )
 
 
 class Step(NamedTuple):
@@ -506,6 +515,50 @@ IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
     "native": "Program",
 }
 """The kinds of apps, as shown in front of an app's identity."""
+
+UNKNOWN_PROGRAM: Final = "a program that the system cannot identify"
+"""In place of a program's path, if the system does not report it."""
+
+PROGRAM_WARNINGS: Final[dict[ProgramWarning, Message]] = {
+    "sandboxed": Message(
+        "inside a container or sandbox",
+        "The program runs inside a container or sandbox. There, another file can be at this path.",
+    ),
+    "deleted": Message("deleted file", "The program's file was deleted, so you can no longer check what it is."),
+    "replaced": Message("replaced file", "Another file is at this path now. The program runs the one before it."),
+    "unprintable": Message(
+        "unprintable characters in its path",
+        "The program's path contains characters that cannot be seen, shown here as \\x or \\u with their codes, or it "
+        "is too long to be shown.",
+    ),
+    "shared": Message(
+        "one of several programs",
+        "Several processes hold the connection of this request. Each of them may have sent it.",
+    ),
+    "unsearched": Message(
+        "perhaps one of several programs",
+        "There was no time to search all processes. Others may hold the connection of this request, too.",
+    ),
+}
+"""
+Why the file at a program's path may not be the program that sent a request. The title is a phrase that is shown in
+parentheses after the path; the detail explains it.
+"""
+
+
+def request_title(shown: str, warnings: Collection[object]) -> str:
+    """
+    Return the title of the notification about an access request.
+
+    Args:
+        shown: The identity for display. It comes first, so that a desktop that cuts the title does not cut it.
+        warnings: Those about its program, if it is a program.
+    """
+    from upstash_helper.protocol.shorten import MAX_TITLE, shorten
+
+    who = "A program that cannot be verified" if warnings else shorten(shown, MAX_TITLE)
+    return f"{who} wants access to your Upstash account"
+
 
 FIELDS: Final = frozenset({"app", "email", "name", "replaces", "times"})
 """

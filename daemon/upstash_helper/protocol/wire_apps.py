@@ -11,6 +11,7 @@ from upstash_helper.protocol.literals import (
     CallerKind,
     IdentityKind,
     PairingState,
+    ProgramWarning,
     RevokeReason,
     Scope,
     SiteKind,
@@ -19,6 +20,13 @@ from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, Respon
 from upstash_helper.system.validation import ALLOWED
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
+
+
+class IdentityWarning(ResponseBody, frozen=True, kw_only=True):
+    """Why the file at a program's path may not be the program that sent a request."""
+
+    code: ProgramWarning
+    text: Annotated[str, Meta(description="What it means, in whole sentences.")]
 
 
 class Identity(ResponseBody, frozen=True, kw_only=True):
@@ -32,6 +40,24 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
         Meta(description="The executable that sent the request, if the system reports it; for a page, the browser."),
     ] = ""
     pid: int | None = None
+    shown_without_process: Annotated[
+        str, Meta(description="The identity for display, without the process, which may have ended.")
+    ] = ""
+    sent_by: Annotated[
+        str,
+        Meta(
+            description="For a page or an extension, the program that sent the request, for display. It should be a "
+            "browser: any program can send any origin."
+        ),
+    ] = ""
+    warnings: Annotated[
+        tuple[IdentityWarning, ...],
+        Meta(description="Why the file at the program's path may not be the program that sent the request."),
+    ] = ()
+    others: Annotated[
+        tuple[str, ...],
+        Meta(description="Other programs that hold the same connection and may have sent the request, for display."),
+    ] = ()
 
 
 # --- pairing ----------------------------------------------------------------------------------------------------------

@@ -82,7 +82,8 @@ class BudgetHandler(logging.Handler):
     def close(self) -> None:
         """Close the targets as well."""
         for target in self._targets:
-            target.close()
+            with contextlib.suppress(OSError):  # what is still buffered does not fit on a full disk
+                target.close()
         super().close()
 
 

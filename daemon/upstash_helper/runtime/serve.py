@@ -322,7 +322,7 @@ def _this_machine(
     clock, folders = SystemClock(), profile.folders
     return Machine(
         clock=clock,
-        browser=SystemBrowser(),
+        browser=SystemBrowser(folders.runtime),
         store=_store(profile),
         ledger=SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time),
         peers=SystemPeers(),

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from upstash_helper.sandbox.accounts import Accounts
 from upstash_helper.sandbox.admin import AdminApi
@@ -112,4 +112,11 @@ def compose(
         api.add_routes(endpoint.routes())
     rest = web.Application(middlewares=[faults.middleware("rest"), errors_as_rest], client_max_size=MAX_COMMAND_BYTES)
     rest.add_routes(RestApi(databases).routes())
+    for app in (api, rest):
+        app.on_response_prepare.append(_hide_versions)
     return Applications(api, rest, databases, oauth_store)
+
+
+async def _hide_versions(_request: web.Request, response: web.StreamResponse) -> None:
+    """Remove the versions of Python and aiohttp, as Upstash does not send any either."""
+    response.headers.popall(hdrs.SERVER, None)

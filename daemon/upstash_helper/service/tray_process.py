@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +30,10 @@ def find(*runtimes: Path) -> psutil.Process | None:
 
     locks = {str((runtime / TRAY_LOCK_FILE).resolve()) for runtime in runtimes}
     own = psutil.Process()
+    for holder in map(_lock_holder, sorted(locks)):
+        with contextlib.suppress(psutil.Error):
+            if holder not in {None, own.pid}:
+                return psutil.Process(holder)
     user = own.username()
     for process in psutil.process_iter():
         # Processes of other users, and those that have just exited, cannot be inspected.
@@ -35,6 +41,27 @@ def find(*runtimes: Path) -> psutil.Process | None:
             mine = process.pid != own.pid and process.username() == user
             if mine and any(file.path in locks for file in process.open_files()):
                 return process
+    return None
+
+
+def _lock_holder(lock: str) -> int | None:
+    """
+    Return the process that holds a lock according to Linux, or None. A tray does not let other programs of the user
+    list its open files, because of its secrets (``core_dumps``), but who holds a lock is public.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        file = Path(lock).stat()
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    wanted = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    for line in lines:
+        # Such as "3: FLOCK  ADVISORY  WRITE 4711 00:2c:1042 0 EOF" (proc_locks(5)). A waiting process has "->" first.
+        fields = line.split()
+        if fields[1:2] == ["FLOCK"] and fields[5:6] == [wanted] and int(fields[4]) > 0:
+            return int(fields[4])
     return None
 
 

@@ -7,8 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from upstash_helper.system.browser import browse_privately
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # The event loop's timers stop while the machine sleeps. So a long wait is split, and the clock is read again after each
 # part: an attempt that expired overnight ends within this many seconds after the lid is opened.
@@ -53,17 +56,15 @@ class SystemClock:
 
 
 class SystemBrowser:
-    """The ``Browser`` port with the standard library's ``webbrowser``, which respects ``BROWSER``."""
+    """The ``Browser`` port with the user's default browser, or the one in ``BROWSER``."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Args:
+            folder: A private folder, for a file that keeps the address out of the list of processes.
+        """
+        self._folder = folder
 
     async def open(self, url: str) -> bool:
-        """Open ``url``. Return False if no browser could be started."""
-        return await asyncio.to_thread(_open, url)
-
-
-def _open(url: str) -> bool:
-    import webbrowser
-
-    try:
-        return webbrowser.open(url)
-    except (webbrowser.Error, OSError):
-        return False
+        """Open ``url``, which contains the ``state`` of a sign-in. Return False if no browser could be started."""
+        return await asyncio.to_thread(browse_privately, url, folder=self._folder, name="sign-in")

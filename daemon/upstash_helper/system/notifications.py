@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from upstash_helper.system.blocking_call import Busy, DeadlineExceeded, JobFailed, Worker
@@ -116,15 +116,49 @@ def show_over_dbus(title: str, body: str, seconds: float, *, environ: Mapping[st
     hints = {"urgency": ("y", _NORMAL_URGENCY), "desktop-entry": ("s", _APP)}
     replaced, icon = 0, ""
     actions: list[str] = []  # none, so that clicking the notification does not move the focus
-    message = new_method_call(
-        DBusAddress(_PATH, _NAME, _NAME),
-        "Notify",
-        "susssasa{sv}i",
-        (_APP, replaced, icon, title, _escaped(body), actions, hints, _DEFAULT_EXPIRY),
-    )
+    server = DBusAddress(_PATH, _NAME, _NAME)
     with open_dbus_connection(address, auth_timeout=seconds) as bus:
+        # Asked each time: the connection is for one notification, and meanwhile another server may run.
+        asked = bus.send_and_get_reply(new_method_call(server, "GetCapabilities"), timeout=deadline - time.monotonic())
+        found = asked.body[0] if asked.header.message_type == MessageType.method_return else None
+        arguments = (_APP, replaced, icon, title, body_for(found, body), actions, hints, _DEFAULT_EXPIRY)
+        message = new_method_call(server, "Notify", "susssasa{sv}i", arguments)
         reply = bus.send_and_get_reply(message, timeout=deadline - time.monotonic())
     return bool(reply.header.message_type == MessageType.method_return)
+
+
+def body_for(capabilities: Sequence[str] | None, body: str) -> str:
+    """
+    Return a body that a notification server shows as exactly this text.
+
+    Args:
+        capabilities: What the server has answered to ``GetCapabilities``; None if it did not. A server that lacks
+            ``body-markup`` would show an escaped character as its escape. One that does not answer may interpret
+            markup, and an app must not be able to put any into a notification.
+        body: Plain text.
+    """
+    if capabilities is not None and "body-markup" not in capabilities:
+        return body
+    return body.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def capabilities(*, seconds: float, environ: Mapping[str, str] = os.environ) -> Sequence[str] | None:
+    """Return the capabilities of the session's notification server, or None if they are unknown. Never raises."""
+    address = session_bus_address(environ)
+    if address is None:
+        return None
+
+    from jeepney import DBusAddress, MessageType, new_method_call
+    from jeepney.io.blocking import open_dbus_connection
+
+    try:
+        with open_dbus_connection(address, auth_timeout=seconds) as bus:
+            server = DBusAddress(_PATH, _NAME, _NAME)
+            reply = bus.send_and_get_reply(new_method_call(server, "GetCapabilities"), timeout=seconds)
+    except Exception as error:  # noqa: BLE001 - jeepney has no base class, and a bad address raises anything
+        logger.debug("notification_capabilities_unknown", extra={"error": type(error).__name__})
+        return None
+    return list(reply.body[0]) if reply.header.message_type == MessageType.method_return else None
 
 
 def osascript_command(title: str, body: str) -> Command:
@@ -169,9 +203,8 @@ _BACKENDS: Final[Mapping[str, Backend]] = {
 
 def _one_line(text: str, limit: int) -> str:
     text = printable(" ".join(text.split()))
-    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
-
-
-def _escaped(body: str) -> str:
-    """Escape markup, which most desktops interpret in bodies."""
-    return body.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if len(text) <= limit:
+        return text
+    # Never the end, which may be that of a domain. Callers shorten what they know better.
+    tail = limit // 2
+    return f"{text[: limit - tail - 1].rstrip()}…{text[len(text) - tail :].lstrip()}"

@@ -9,14 +9,15 @@ access is looked up with psutil, which has not been tested on these systems.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from upstash_helper.system import socket_owners
+from upstash_helper.system import proc_programs, socket_owners
 from upstash_helper.system.printable import printable
 from upstash_helper.system.socket_owners import Address
 
@@ -30,6 +31,8 @@ LOOKUPS: Final[tuple[Lookup, ...]] = (
     (socket_owners.by_netlink, socket_owners.by_proc) if sys.platform == "linux" else ()
 )
 
+_HAS_PROC: Final[bool] = sys.platform == "linux"
+
 # Root can read the daemon's memory and files anyway, so refusing it gains nothing. And it would break WSL 2, where a
 # process of root relays the requests of browsers on Windows.
 _ROOT: Final = 0
@@ -39,12 +42,28 @@ _MAX_PATH: Final = 1024
 _HALF: Final = _MAX_PATH // 2
 
 
+ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched"]
+"""
+What makes the path of a program doubtful; see also ``proc_programs.FileWarning``. ``unprintable``: it has characters
+that cannot be seen, or is too long. ``shared``: several processes hold the connection. ``unsearched``: others may, too.
+"""
+
+MAX_SECONDS: Final = 0.5
+"""How long the search for the processes that hold a connection may take. It usually takes some hundredths of one."""
+MAX_OTHERS: Final = 4
+"""How many other processes that hold the same connection are reported."""
+
+
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """A running program."""
 
     pid: int
     executable: str
-    """Its file, in printable characters; empty if the system does not report it."""
+    """Its file, with unprintable characters escaped; empty if the system does not report it."""
+    warnings: tuple[ProgramWarning, ...] = ()
+    """Why the file at that path may not be the program."""
+    others: tuple[Program, ...] = ()
+    """Other processes that hold the same connection, at most ``MAX_OTHERS``."""
 
 
 def peer_uid(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
@@ -64,22 +83,32 @@ def peer_uid(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = L
     return None
 
 
-def peer_program(local: Address, remote: Address) -> Program | None:
+def peer_program(local: Address, remote: Address, *, seconds: float = MAX_SECONDS) -> Program | None:
     """
     Return the program at the other end of a connection, or None if it is unknown.
 
-    This takes about 10 ms, and longer on macOS, where each process has to be asked.
-    """
-    import psutil
+    A connection can be held by several processes: it is inherited by child processes, and can be sent to others
+    (``SCM_RIGHTS`` in unix(7)). The oldest of them is returned, with the others. A process that has passed its
+    connection on and no longer holds it is unknown to the system.
 
-    ends = (_unmapped(remote), _unmapped(local))
-    try:
-        for pid, process_end, other_end in _connections():
-            if pid is not None and (_unmapped(process_end), _unmapped(other_end)) == ends:
-                return Program(pid=pid, executable=_executable(pid))
-    except (psutil.Error, OSError):
-        pass
-    return None
+    This takes about 10 ms, and longer on macOS, where each process has to be asked.
+
+    Args:
+        local: Our address.
+        remote: The client's address.
+        seconds: How long the search may take.
+    """
+    pids, complete = _holders(local, remote, seconds)
+    found = [it for it in map(_program, pids[: MAX_OTHERS + 1]) if it is not None]
+    if not found:
+        return None
+    first, *others = found
+    warnings = [*first.warnings]
+    if others:
+        warnings.append("shared")
+    if not complete or len(pids) > MAX_OTHERS + 1:
+        warnings.append("unsearched")
+    return msgspec.structs.replace(first, warnings=tuple(warnings), others=tuple(others))
 
 
 class SystemPeers:
@@ -107,6 +136,31 @@ def _allowed_users() -> frozenset[int]:
     if sys.platform == "win32":
         return frozenset()  # Windows has no numeric user ids
     return frozenset({_ROOT, os.geteuid()})
+
+
+def _holders(local: Address, remote: Address, seconds: float) -> tuple[list[int], bool]:
+    """Return the ids of the processes that hold the remote end, and whether all processes were searched."""
+    if not _HAS_PROC:
+        return _holders_by_psutil(local, remote), True
+    try:
+        inode = socket_owners.inode(remote, local)
+    except (OSError, ValueError):
+        inode = None
+    return ([], True) if inode is None else proc_programs.holders(inode, seconds=seconds)
+
+
+def _holders_by_psutil(local: Address, remote: Address) -> list[int]:
+    import psutil
+
+    ends = (_unmapped(remote), _unmapped(local))
+    found: dict[int, None] = {}
+    try:
+        for pid, process_end, other_end in _connections():
+            if pid is not None and (_unmapped(process_end), _unmapped(other_end)) == ends:
+                found[pid] = None
+    except (psutil.Error, OSError):
+        pass
+    return list(found)
 
 
 def _connections() -> Iterator[tuple[int | None, Address, Address]]:
@@ -139,11 +193,37 @@ def _unmapped(address: Address) -> Address:
     return (address[0].removeprefix("::ffff:"), address[1])
 
 
-def _executable(pid: int) -> str:
+def _program(pid: int) -> Program | None:
+    """Return the program that a process runs, or None if the process has ended."""
+    found: tuple[ProgramWarning, ...] = ()
+    path = ""
+    try:
+        path, found = _file_of(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except OSError:
+        pass
+    shown = printable(path)
+    long = len(shown) > _MAX_PATH
+    if shown != path or long:
+        found = (*found, "unprintable")
+    return Program(pid=pid, executable=_shortened(shown) if long else shown, warnings=found)
+
+
+def _file_of(pid: int) -> tuple[str, tuple[ProgramWarning, ...]]:
+    if _HAS_PROC:
+        return proc_programs.file_of(pid)
     import psutil
 
     try:
-        path = printable(psutil.Process(pid).exe())
+        return psutil.Process(pid).exe(), ()
+    except psutil.NoSuchProcess:
+        raise ProcessLookupError(pid) from None
     except psutil.Error:
-        return ""
-    return path if len(path) <= _MAX_PATH else f"{path[: _HALF - 1]}…{path[-_HALF:]}"
+        return "", ()
+
+
+def _shortened(path: str) -> str:
+    # The digest keeps two long paths with the same ends apart.
+    digest = hashlib.sha256(path.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{path[: _HALF - 18]}…{digest}…{path[-_HALF:]}"

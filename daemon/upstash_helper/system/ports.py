@@ -9,6 +9,7 @@ from typing import Final
 from upstash_helper.system.printable import printable
 
 UNNAMED: Final = "an unknown program"
+HIDDEN: Final = "a program of yours that others may not inspect, such as another upstash-helper"
 
 ANY: Final = {"127.0.0.1": "0.0.0.0", "::1": "::"}  # noqa: S104 - compared, not bound
 """From a loopback address to the wildcard address of its family."""
@@ -61,8 +62,8 @@ def describe_owner(host: str, port: int) -> str:
         uid = None
     if uid is None or sys.platform == "win32":
         return "another user's program"
-    # A user's own processes can be hidden too: those that hold keys, such as ssh-agent.
-    return UNNAMED if uid == os.geteuid() else f"another user's program (user {_safe(user_name(uid))})"
+    # A user's own processes can be hidden too: those that hold keys, such as ssh-agent and this daemon.
+    return HIDDEN if uid == os.geteuid() else f"another user's program (user {_safe(user_name(uid))})"
 
 
 def describe_process(pid: int) -> str:

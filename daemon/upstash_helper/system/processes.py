@@ -39,7 +39,7 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
             stderr=stream,
             cwd=folder,
             close_fds=True,
-            **_DETACHED,
+            **DETACHED,
         )
 
 
@@ -53,8 +53,8 @@ def tail(path: Path, *, lines: int = 20) -> str:
 
 
 if sys.platform == "win32":
-    _DETACHED: Final[dict[str, Any]] = {
+    DETACHED: Final[dict[str, Any]] = {
         "creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP,
     }
 else:
-    _DETACHED: Final[dict[str, Any]] = {"start_new_session": True}
+    DETACHED: Final[dict[str, Any]] = {"start_new_session": True}

@@ -73,6 +73,25 @@ def by_proc(client: Address, server: Address, *, folder: Path = _PROC) -> int | 
     return _search(_packed(client), _packed(server), folder)
 
 
+def inode(client: Address, server: Address) -> int | None:
+    """
+    Return the inode of the socket at ``client`` that is connected to ``server``, by which its holders can be found in
+    ``/proc``; None if there is no such socket, or no process has it open.
+
+    Raises:
+        OSError: If neither netlink nor the tables can be read.
+        ValueError: If an address is invalid.
+    """
+    near, far = _packed(client), _packed(server)
+    try:
+        found = _ask_kernel(near, far)
+    except OSError:
+        found = None
+    # A kernel built without inet_diag's TCP module answers that there is no such connection.
+    found = found or _find(near, far, _PROC)
+    return found[1] or None if found else None
+
+
 def listening(address: Address, *, folder: Path = _PROC) -> int | None:
     """
     Return the user id of the socket that listens at exactly ``address``, or None if there is none.
@@ -113,7 +132,14 @@ def _ask_kernel(near: _PackedAddress, far: _PackedAddress) -> tuple[int, int] | 
 
 
 def _search(near: _PackedAddress, far: _PackedAddress, folder: Path) -> int | None:
-    """Return the owner of a socket from the tables. A missing table means that there are no such sockets."""
+    found = _find(near, far, folder)
+    return found and _owner(*found)
+
+
+def _find(near: _PackedAddress, far: _PackedAddress, folder: Path) -> tuple[int, int] | None:
+    """
+    Return the user id and inode of a socket from the tables. A missing table means that there are no such sockets.
+    """
     tables = (("tcp", b""), ("tcp6", _MAPPED)) if len(near[0]) == 4 else (("tcp6", b""),)
     for table, prefix in tables:
         line = " ".join(f"{_hex(prefix + host)}:{port:04X}" for host, port in (near, far))
@@ -125,7 +151,7 @@ def _search(near: _PackedAddress, far: _PackedAddress, folder: Path) -> int | No
         if found:
             # The fields after the addresses: state tx:rx timer:when retransmits uid timeout inode (proc_net_tcp.rst).
             fields = rest[:_MAX_LINE].split()
-            return _owner(int(fields[4]), int(fields[6]))
+            return int(fields[4]), int(fields[6])
     return None
 
 

@@ -12,6 +12,7 @@ import {
   plural,
   relative,
   resultText,
+  shorten,
   timeLeft,
 } from "../../../daemon/upstash_helper/web/dashboard/format.js";
 
@@ -123,6 +124,19 @@ test("the target of an activity entry is shown by its name", () => {
   assert.equal(targetText("db-3", names), "db-3");
   assert.equal(targetText("0123456789abcdef", names), "");
 });
+
+for (const [text, limit, shown] of /** @type {[string, number, string][]} */ ([
+  ["https://app.example.com", 40, "https://app.example.com"],
+  ["https://app.example.com", 20, "app.example.com"],
+  ["https://login.app.example.com:8443", 24, "….app.example.com:8443"],
+  [`https://accounts.google.com.${"a".repeat(60)}.evil.example`, 40, "….aaaaaaaaaaaa…aaaaaaaaaaaa.evil.example"],
+  [`https://x.${"e".repeat(30)}-google.co.uk`, 30, "….eeeeeeeeee…eeee-google.co.uk"],
+  ["/usr/lib/a/very/long/path/to/a/program", 20, "/usr/lib/…/a/program"],
+])) {
+  test(`T76: ${text} in ${limit} characters shows its end`, () => {
+    assert.equal(shorten(text, limit), shown);
+  });
+}
 
 test("variables are quoted so that no reader expands them", () => {
   assert.equal(quoted("https://a.example"), '"https://a.example"');

@@ -95,12 +95,12 @@ def test_all_ignorable_code_points_are_removed() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 64, 200])
-def test_long_text_is_truncated_with_an_ellipsis(limit: int) -> None:
-    """The result never has more characters than the limit."""
+def test_long_text_is_shortened_with_an_ellipsis(limit: int) -> None:
+    """The result never has more characters than the limit, and an ellipsis in the middle."""
     shown = clean("ab " * 4000, limit)
 
     assert limit >= len(shown)
-    assert shown.endswith("…")
+    assert "…" in shown
     assert "a" * 64 == clean("a" * 64, 64)
 
 

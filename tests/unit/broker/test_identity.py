@@ -100,3 +100,30 @@ def test_origin_cannot_be_mistaken_for_a_program() -> None:
     assert page is not None
     assert "web:https://app.example.com" == page.key
     assert page.key != Identity(kind="native", name="https://app.example.com").key
+
+
+def test_t64_doubtful_program_does_not_share_a_key() -> None:
+    """
+    A program whose path is doubtful is another app than the one that really has this path, and no path can imitate
+    the key of another program.
+    """
+    real = Identity(kind="native", name="/usr/bin/app")
+    sandboxed = Identity(kind="native", name="/usr/bin/app", warnings=("sandboxed",))
+    named_like_it = Identity(kind="native", name=r"/usr/bin/app\x0asandboxed", warnings=("unprintable",))
+
+    assert 3 == len({real.key, sandboxed.key, named_like_it.key})
+    assert "native:/usr/bin/app" == real.key
+
+
+def test_t64_warnings_are_part_of_the_text() -> None:
+    """Wherever an identity is shown, so is what makes its path doubtful; for a page, that of the browser."""
+    program = Identity(kind="native", name="/usr/bin/app", pid=7, warnings=("sandboxed", "shared"))
+    unknown = Identity(kind="native", name="", warnings=("unsearched",))
+    page = Identity(kind="web", name="https://a.example", program="/snap/firefox", pid=8, warnings=("sandboxed",))
+
+    assert "/usr/bin/app (process 7, inside a container or sandbox, one of several programs)" == program.shown
+    assert "/usr/bin/app (inside a container or sandbox, one of several programs)" == program.shown_without_pid
+    assert f"{LOCAL_PROGRAM} (perhaps one of several programs)" == unknown.shown
+    assert ("https://a.example", "https://a.example") == (page.shown, page.shown_without_pid)
+    assert "/snap/firefox (process 8, inside a container or sandbox)" == page.shown_sender
+    assert "web:https://a.example" == page.key

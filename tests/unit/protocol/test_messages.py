@@ -13,8 +13,9 @@ import pytest
 import upstash_helper
 from upstash_helper.broker import errors
 from upstash_helper.protocol import messages
-from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason
+from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, ProgramWarning
 from upstash_helper.protocol.messages import Message, Step
+from upstash_helper.system import peers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,13 @@ def test_every_connection_state_attempt_state_and_failure_reason_has_a_message()
     assert set(get_args(ConnectionState)) == set(messages.CONNECTION)
     assert set(get_args(AttemptState)) == set(messages.ATTEMPTS)
     assert set(get_args(FailureReason)) == set(messages.FAILURES)
+
+
+def test_t64_every_warning_about_a_program_has_a_message() -> None:
+    """A warning that the system module reports can be shown by every client."""
+    assert set(get_args(ProgramWarning)) == set(messages.PROGRAM_WARNINGS)
+    assert set(get_args(peers.ProgramWarning)) == set(messages.PROGRAM_WARNINGS)
+    assert all(message.title and message.detail.endswith(".") for message in messages.PROGRAM_WARNINGS.values())
 
 
 def test_every_problem_of_the_api_has_a_message_and_none_is_unused() -> None:

@@ -20,8 +20,9 @@ from tests.security.test_t51_ledger import fill as fill_disk
 from tests.support.mounts import ROOT, run_with_mounts
 from tests.support.until import until
 from upstash_helper.broker.errors import LedgerUnavailable
+from upstash_helper.broker.identity import Identity
 from upstash_helper.storage.ledger import backup
-from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
+from upstash_helper.storage.ledger.schema import APPLICATION_ID, MIGRATIONS, Migration
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
@@ -292,3 +293,30 @@ async def test_downgrade_error_names_the_copy(filled: Path) -> None:
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
+
+
+# --- the second format: what makes a program's path doubtful ----------------------------------------------------------
+
+
+async def test_t64_apps_of_the_first_format_keep_their_identity(tmp_path: Path) -> None:
+    """
+    Apps, requests, and blocks that an older version stored have the same identity as before, without warnings.
+    """
+    path = tmp_path / "state" / "ledger.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in (*MIGRATIONS[0], f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA user_version = 1"):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO apps VALUES ('a', 'One', 'native', '/usr/bin/app', '', 7, '[]', 0, x'00', 1, 1, NULL, 0)"
+        )
+        connection.execute("INSERT INTO blocks VALUES ('b', 'native:/bin/x', 'native', '/bin/x', '', NULL, 1)")
+        connection.commit()
+
+    ledger = SqliteLedger(path)
+    [app] = await ledger.apps.load()
+    _, [block] = await ledger.pairings.load()
+    await ledger.close()
+
+    assert Identity(kind="native", name="/usr/bin/app", pid=7) == app.identity
+    assert ("native:/usr/bin/app", "native:/bin/x") == (app.identity.key, block.identity.key)

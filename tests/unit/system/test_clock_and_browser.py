@@ -1,54 +1,11 @@
-"""The machine's browser and clock."""
+"""The machine's clock. The browser is in ``test_browser.py``."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
-from typing import TYPE_CHECKING
-
-import pytest
 
 from upstash_helper.system.clock_and_browser import SystemClock
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-URL = "https://auth.example/authorize?state=a%2Bb&scope=openid%20email"
-
-
-def opened(environment: dict[str, str]) -> bool:
-    """Open ``URL`` in another process: ``webbrowser`` reads the environment only once."""
-    code = (
-        "import asyncio, sys; from upstash_helper.system.clock_and_browser import SystemBrowser;"
-        "print(asyncio.run(SystemBrowser().open(sys.argv[1])))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, URL], env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip() == "True"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
-def test_configured_browser_receives_the_exact_url(tmp_path: Path) -> None:
-    """BROWSER is respected, and the URL is passed unchanged."""
-    seen, script = tmp_path / "seen", tmp_path / "browser"
-    script.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n')
-    script.chmod(0o700)
-
-    assert opened({**os.environ, "BROWSER": f"{script} %s"})
-    assert URL == seen.read_text()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: a Linux machine without a display")
-def test_open_returns_false_without_a_browser() -> None:
-    """The caller can then show the URL instead."""
-    gone = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    environment = {name: text for name, text in os.environ.items() if name not in gone}
-
-    assert not opened({**environment, "PATH": "/nonexistent"})
 
 
 def test_clock_has_monotonic_and_unix_time() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.support.notifications import Desktop, session_bus
+from tests.support.notifications import MARKUP, PLAIN, Desktop, session_bus
 from upstash_helper.system.notifications import (
     DesktopNotifier,
     command_backend,
@@ -36,6 +36,8 @@ HOSTILE = (
     "one & two | three > four; five",
     '<toast launch="x"><b>bold</b>&amp;',
 )
+
+ESCAPED = "&lt;b&gt;Orders&lt;/b&gt; &amp; Co &amp;amp;"
 
 
 @pytest.fixture(name="session")
@@ -77,15 +79,35 @@ async def test_markup_is_escaped(session: PrivateKeyring) -> None:
     assert '&lt;a href="x"&gt;Approve&lt;/a&gt; &amp;amp;' == notification.body
 
 
-async def test_text_is_sanitized_and_shortened(session: PrivateKeyring) -> None:
+@pytest.mark.parametrize(
+    ("capabilities", "body"),
+    [(PLAIN, "<b>Orders</b> & Co &amp;"), (MARKUP, ESCAPED), (None, ESCAPED)],
+    ids=["plain text", "markup", "does not say"],
+)
+async def test_markup_is_sent_only_where_it_is_interpreted(
+    session: PrivateKeyring, capabilities: tuple[str, ...] | None, body: str
+) -> None:
     """
-    Control and bidi characters are removed, lines are joined, and the length is limited.
+    A server without body-markup gets plain text, so that it never shows an escape. One that does not say gets escapes,
+    because it may interpret what an app calls itself.
     """
-    async with Desktop.on(session) as desktop:
-        await notifier(session.env).show(title="a\0b\nc\x1b[31m\u202e" + "x" * 500, body="y\r\n" + "<" * 500)
+    async with Desktop.on(session, capabilities=capabilities) as desktop:
+        assert await notifier(session.env).show(title="R&D", body="<b>Orders</b> & Co &amp;")
 
     [notification] = desktop.shown
-    assert notification.title.startswith("ab c[31mxxx")
+    assert ("R&D", body) == (notification.title, notification.body)
+
+
+async def test_text_is_sanitized_and_shortened(session: PrivateKeyring) -> None:
+    """
+    Control and bidi characters are escaped, lines are joined, and the length is limited. The end is kept.
+    """
+    async with Desktop.on(session) as desktop:
+        await notifier(session.env).show(title="a\0b\nc\x1b[31m\u202e" + "x" * 500, body="y\r\n" + "<" * 500 + "end")
+
+    [notification] = desktop.shown
+    assert notification.title.startswith(r"a\x00b c\x1b[31m\u202exxx")
+    assert notification.body.endswith("&lt;end")
     assert (100, 300) == (len(notification.title), len(html.unescape(notification.body)))
     assert notification.title.isprintable()
     assert notification.body.isprintable()

@@ -233,11 +233,11 @@ async def test_program_of_a_closed_connection_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("sl\u202eee\np", "sleep"), ("s" * 250, "s" * 250)], ids=["hostile", "long"]
+    ("name", "shown"), [("sl\u202eee\np", r"sl\u202eee\x0ap"), ("s" * 250, "s" * 250)], ids=["hostile", "long"]
 )
 def test_executable_is_printable(tmp_path: Path, name: str, shown: str) -> None:
     """
-    Line breaks and bidi characters are removed from a file name.
+    Line breaks and bidi characters of a file name are escaped.
     """
     program = Path(shutil.copy("/bin/sleep", tmp_path / name))
     with connected() as (server, client):
@@ -253,7 +253,7 @@ def test_executable_is_printable(tmp_path: Path, name: str, shown: str) -> None:
 
 def test_long_executable_path_is_shortened_in_the_middle(tmp_path: Path) -> None:
     """
-    Both ends of a long path are kept, in at most 1024 characters.
+    Both ends of a long path are kept, in at most 1024 characters, and it is marked as not shown in full.
     """
     folder = tmp_path.joinpath(*("f" * 250 for _ in range(6)))
     folder.mkdir(parents=True)
@@ -269,6 +269,7 @@ def test_long_executable_path_is_shortened_in_the_middle(tmp_path: Path) -> None
     assert found.executable.startswith(str(tmp_path))
     assert found.executable.endswith("f/the-program")
     assert 1024 == len(found.executable)
+    assert ("unprintable",) == found.warnings
 
 
 def test_connections_of_one_process() -> None:

@@ -26,13 +26,13 @@ def test_user_name_falls_back_to_the_id() -> None:
 @posix
 def test_process_name_is_printable(tmp_path: Path) -> None:
     """
-    Control characters are removed from a process's name.
+    Control characters of a process's name are escaped.
     """
     program = tmp_path / "sl\x1b[2K\neep"
     shutil.copy(shutil.which("sleep") or "", program)
     with subprocess.Popen([program, "60"]) as process:
         try:
-            assert f"sl[2Keep (process {process.pid})" == describe_process(process.pid)
+            assert f"sl\\x1b[2K\\x0aeep (process {process.pid})" == describe_process(process.pid)
         finally:
             process.kill()
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from dbus_fast import Variant
 
-from upstash_helper_tray.backends.bus import CALL_ERRORS, Target, call, owner_changes
-from upstash_helper_tray.backends.interfaces import escape_markup
+from upstash_helper.system.notifications import body_for
+from upstash_helper_tray.backends.bus import CALL_ERRORS, CallError, Target, call, owner_changes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dbus_fast.aio import MessageBus
 
 logger = logging.getLogger(__name__)
@@ -40,18 +42,29 @@ class Notifications:
         """
         self._app = app
         self._shown: deque[int] = deque(maxlen=_MAX_REMEMBERED)
+        self._capabilities: Sequence[str] | None = None
 
     async def show(self, bus: MessageBus, title: str, body: str) -> None:
         """Show a notification that does not take the focus. ``body`` is plain text. Never raises."""
         hints = {"urgency": Variant("y", _NORMAL_URGENCY), "desktop-entry": Variant("s", self._app)}
         # The action "default" is a click on the notification itself.
-        arguments = [self._app, 0, "", title, escape_markup(body), ["default", "Open"], hints, _DEFAULT_EXPIRATION]
         try:
+            text = body_for(await self._ask_capabilities(bus), body)
+            arguments = [self._app, 0, "", title, text, ["default", "Open"], hints, _DEFAULT_EXPIRATION]
             reply = await call(bus, _TARGET, "Notify", "susssasa{sv}i", arguments)
         except CALL_ERRORS as error:
             logger.info("tray_notification_failed", extra={"error": str(error)})
         else:
             self._shown.extend(reply[:1])
+
+    async def _ask_capabilities(self, bus: MessageBus) -> Sequence[str] | None:
+        """Return what the server supports, which is asked once; None if it does not say. Raises ``CALL_ERRORS``."""
+        if self._capabilities is None:
+            try:
+                [self._capabilities] = await call(bus, _TARGET, "GetCapabilities")
+            except CallError as error:
+                logger.info("tray_notification_capabilities_unknown", extra={"error": str(error)})
+        return self._capabilities
 
     async def close_last(self, bus: MessageBus) -> None:
         """Close the notification that was shown last. Never raises."""
@@ -66,5 +79,9 @@ class Notifications:
         return notification_id in self._shown
 
     def forget(self) -> None:
-        """Forget all ids. A restarted server starts counting from one, so they would match other programs' ids."""
+        """
+        Forget all about the server, because another one may run now. It starts counting from one, so the ids would
+        match other programs' ids.
+        """
         self._shown.clear()
+        self._capabilities = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import threading
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pystray
 
+from upstash_helper.system.notifications import body_for, capabilities
 from upstash_helper_tray.backends.screen import TrayUnavailable
 from upstash_helper_tray.menu.entries import Entry
 from upstash_helper_tray.presentation.icons import renderings
@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 NAME: Final = "upstash-helper"
 
 _MARKUP: Final = frozenset({"appindicator", "gtk"})
-"""Backends that pass the body of a notification unchanged to servers that interpret markup."""
+"""Backends that pass the body of a notification unchanged to a server that may interpret markup."""
+_CAPABILITIES_SECONDS: Final = 1.0
 # NOTIFYICONDATAW: szInfoTitle holds 64 and szInfo 256 code units, including the terminator. ctypes rejects longer ones.
 _WIN32_TITLE: Final = 63
 _WIN32_BODY: Final = 255
@@ -108,7 +109,7 @@ class PystrayScreen:
                 return
             icon = self._icon
         if self.backend in _MARKUP:
-            body = html.escape(body, quote=False)
+            body = body_for(capabilities(seconds=_CAPABILITIES_SECONDS), body)
         elif self.backend == "win32":
             title, body = _truncated(title, _WIN32_TITLE), _truncated(body, _WIN32_BODY)
         _guarded(lambda: icon.notify(body, title))

@@ -12,6 +12,8 @@ from upstash_helper_tray.presentation.notifications import Notification
 from upstash_helper_tray.presentation.text import shorten
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from upstash_helper.client.daemon import DaemonClient
     from upstash_helper.protocol.wire import DatabaseCredentials, Recorded
     from upstash_helper.protocol.wire_apps import DashboardTicket
@@ -66,7 +68,7 @@ def revoke(client: DaemonClient, app_id: str) -> Notification | None:
         return None
 
 
-def connect(client: DaemonClient, opener: Opener, *, force: bool) -> Notification | None:
+def connect(client: DaemonClient, opener: Opener, runtime: Path, *, force: bool) -> Notification | None:
     """Start a sign-in. If the daemon cannot open the browser, for example without a display, the tray does."""
     answer = client.connect(open_browser=True, force=force)
     if isinstance(answer, Connection):
@@ -75,11 +77,10 @@ def connect(client: DaemonClient, opener: Opener, *, force: bool) -> Notificatio
     if not answer.authorization_url:
         return None  # the sign-in is being finished, or waits for a decision: the menu shows it
     # If a sign-in was already pending, the daemon opens no page; the user may have closed the one it opened.
-    if answer.browser_opened or opener.open_page(answer.authorization_url):
+    if answer.browser_opened or opener.open_privately(answer.authorization_url, folder=runtime, name="sign-in"):
         return None
-    return Notification(
-        "Sign in to Upstash", f"No browser could be opened. Open this address: {answer.authorization_url}"
-    )
+    # Without the address: on some desktops, a notification is an argument of a command.
+    return Notification("Sign in to Upstash", "No browser could be opened. Run: upstash-helper connect --no-browser")
 
 
 def cancel(client: DaemonClient, attempt_id: str) -> Notification | None:

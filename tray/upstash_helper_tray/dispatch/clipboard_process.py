@@ -17,6 +17,8 @@ from typing import Final
 
 import pyperclip
 
+from upstash_helper.system import core_dumps
+
 NOT_COPIED: Final = 3
 """Exit code: the text did not arrive on the clipboard."""
 REPLACED: Final = 4
@@ -52,6 +54,7 @@ def digest(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Do the job, and return the exit code."""
+    core_dumps.disable()
     job, *mechanism = arguments
     if mechanism:
         pyperclip.set_clipboard(mechanism[0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.client.daemon import START_COMMAND, DaemonClient
-from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.client.dashboard_link import NAME
 from upstash_helper.client.dotenv import NotExpressible
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
@@ -149,7 +149,7 @@ class Dispatcher:
             case actions.Revoke(app_id=app_id):
                 return account.revoke(self._client(), app_id)
             case actions.Connect(force=force):
-                return account.connect(self._client(), self._opener, force=force)
+                return account.connect(self._client(), self._opener, self._folders.runtime, force=force)
             case actions.CancelConnect(attempt_id=attempt_id):
                 return account.cancel(self._client(), attempt_id)
             case actions.Disconnect():
@@ -234,11 +234,10 @@ class Dispatcher:
             self._store.update(lambda state: replace(state, starts_at_login=starts_at_login))
 
     def _open_dashboard(self, section: actions.Section) -> Notification | None:
-        ticket = self._client().open_dashboard()
-        url = ticket.url
-        page = leave_page(self._folders.runtime, url if section == "overview" else f"{url}&section={section}")
-        if self._opener.open_page(page.resolve().as_uri()):
-            return account.not_recorded(ticket)
+        url = self._client().open_dashboard().url
+        address = url if section == "overview" else f"{url}&section={section}"
+        if self._opener.open_privately(address, folder=self._folders.runtime, name=NAME):
+            return None
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")
 
     def _show_log(self) -> Notification | None:

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.client.dashboard_link import browse
+from upstash_helper.system.browser import REPORT_SECONDS, browse, browse_privately
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,16 @@ class Opener(Protocol):
         Other users can see the address on the browser's command line, so it must not contain a secret.
         """
 
+    def open_privately(self, address: str, *, folder: Path, name: str) -> bool:
+        """
+        Open an address that contains a secret. Return False if there is no browser.
+
+        Args:
+            address: The address.
+            folder: A private folder for a file that keeps the address out of the list of processes.
+            name: The beginning of the file's name.
+        """
+
     def open_folder(self, path: Path) -> bool:
         """Open a folder in the file manager. Return False if there is none."""
 
@@ -43,11 +53,11 @@ class SystemOpener:
 
     def open_page(self, address: str) -> bool:
         """Open an address in the user's browser."""
-        opened: list[bool] = []
-        thread = threading.Thread(target=lambda: opened.append(browse(address)), name="tray-browser", daemon=True)
-        thread.start()
-        thread.join(self._timeout)
-        return opened[0] if opened else True
+        return browse(address, watch=min(self._timeout, REPORT_SECONDS))
+
+    def open_privately(self, address: str, *, folder: Path, name: str) -> bool:
+        """Open an address that contains a secret."""
+        return browse_privately(address, folder=folder, name=name)
 
     def open_folder(self, path: Path) -> bool:
         """Open a folder in the file manager."""

@@ -58,10 +58,14 @@ def _pairing(pairing: Pairing) -> Entry:
 
 def _identity(identity: Identity) -> Menu:
     lines = label(_verified(identity))
-    if identity.kind == "native":
-        return lines
-    process = "" if identity.pid is None else f" (process {identity.pid})"
-    return (*lines, *label(f"Sent by {identity.program or 'an unknown program'}{process}"))
+    if identity.kind != "native":
+        sender = (identity.sent_by or identity.program) if identity.program else "an unknown program"
+        lines += label(f"Sent by {sender}")
+    for other in identity.others:
+        lines += label(f"Also held by {other}")
+    for warning in identity.warnings:
+        lines += label(f"Warning: {warning.text}")
+    return lines
 
 
 def _verified(identity: Identity) -> str:

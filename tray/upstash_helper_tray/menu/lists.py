@@ -86,7 +86,7 @@ def apps_menu(apps: tuple[App, ...]) -> Menu:
 
 def _app(app: App) -> Entry:
     lines = (
-        *label(app.identity.shown),
+        *label(app.identity.shown_without_process or app.identity.shown),
         *label(f"Last used {local_time(app.last_used_at)}"),
         *_mismatches(app.mismatches),
     )

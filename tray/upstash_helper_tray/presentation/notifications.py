@@ -6,10 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.messages import CONNECTION, of_attempt
+from upstash_helper.protocol.messages import CONNECTION, of_attempt, request_title
+from upstash_helper.protocol.shorten import MAX_SHOWN
 from upstash_helper.protocol.wire_apps import RevokedApp
 from upstash_helper_tray.presentation.status import undecided_attempt
-from upstash_helper_tray.presentation.text import quoted
+from upstash_helper_tray.presentation.text import quoted, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -86,9 +87,12 @@ def notifications_for(
 
 def _access_request(pairing: Pairing) -> Notification:
     # The verified identity comes first and the claimed name last, so that no claim can precede what is verified.
+    identity = pairing.identity
+    title = request_title(identity.shown, identity.warnings if identity.kind == "native" else ())
+    who = "" if title.startswith(identity.shown) else f"{shorten(identity.shown, MAX_SHOWN)}. "
     return Notification(
-        f"{pairing.identity.shown} requests access to your Upstash account",
-        f"Code: {pairing.user_code}. To decide, open the menu of the icon. "
+        title,
+        f"{who}Code: {pairing.user_code}. To decide, open the menu of the icon. "
         f"The app calls itself {quoted(pairing.claimed_name)}.",
     )
 

@@ -11,6 +11,8 @@ import textwrap
 import unicodedata
 from typing import Final
 
+from upstash_helper.protocol.shorten import shorten as shorten_line
+
 MAX_NAME: Final = 48
 """Characters of a foreign name within an entry."""
 MAX_LINE: Final = 64
@@ -41,14 +43,8 @@ def one_line(text: str) -> str:
 
 
 def shorten(text: str, limit: int = MAX_NAME) -> str:
-    """Return ``text`` on one line of at most ``limit`` characters, with the middle elided if it is longer."""
-    text = one_line(text)
-    if len(text) <= limit:
-        return text
-    # The end of an address or a path matters as much as its beginning.
-    head = limit // 2
-    tail = limit - head - 1
-    return f"{text[:head].rstrip()}…{text[-tail:].lstrip()}"
+    """Return ``text`` on one line of at most ``limit`` characters; the end of a domain or a path is always shown."""
+    return shorten_line(one_line(text), limit)
 
 
 def quoted(text: str, limit: int = MAX_NAME) -> str:
@@ -59,7 +55,7 @@ def quoted(text: str, limit: int = MAX_NAME) -> str:
 
 def wrapped(text: str, *, first: str = "", limit: int = _MAX_LINES) -> tuple[str, ...]:
     """
-    Wrap ``text`` into lines for a menu, and elide the end if it takes more than ``limit`` lines.
+    Wrap ``text`` into lines for a menu, and elide the middle if it takes more than ``limit`` lines.
 
     Args:
         text: The text.
@@ -71,10 +67,12 @@ def wrapped(text: str, *, first: str = "", limit: int = _MAX_LINES) -> tuple[str
         MAX_LINE - 8,
         initial_indent=first,
         subsequent_indent=" " * len(first),
-        max_lines=limit,
-        placeholder="…",
+        break_on_hyphens=False,  # or a domain with many hyphens would take too many lines
     )
-    return tuple(lines)
+    if len(lines) <= limit:
+        return tuple(lines)
+    head = limit // 2
+    return (*lines[:head], " " * len(first) + "…", *lines[len(lines) - (limit - head - 1) :])
 
 
 def is_complete(text: str, shown: tuple[str, ...]) -> bool:

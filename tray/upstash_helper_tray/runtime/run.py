@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from upstash_helper.protocol.lock import TRAY_LOCK_FILE, AlreadyHeld, InstanceLock
 from upstash_helper.service import tray_process
 from upstash_helper.settings.config import load_profile
+from upstash_helper.system import core_dumps
 from upstash_helper_tray.backends.screen import TrayUnavailable
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def run_tray(options: TrayOptions) -> Outcome:
         TrayUnavailable: If no icon can be shown, or no longer.
         SettingsError: If a setting is invalid.
     """
+    core_dumps.disable()  # the tray copies passwords to the clipboard
     profile = load_profile(profile=options.profile)
     runtimes = profile.folders.runtimes
     lock = InstanceLock(*runtimes, file=TRAY_LOCK_FILE)

@@ -18,6 +18,7 @@ import msgspec
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server.routes import Policy
 from upstash_helper.broker.identity import Caller, of_origin
+from upstash_helper.protocol.shorten import shorten
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.literals import Scope
@@ -409,4 +410,4 @@ def _malformed(code: str, detail: str = "") -> Denied:
 
 
 def _printable(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()[:100]
+    return shorten(text.encode("ascii", "backslashreplace").decode(), 100)

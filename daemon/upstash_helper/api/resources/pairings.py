@@ -12,7 +12,7 @@ from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import ACT_FIRST, BODY, ORIGIN, RECORD_FIRST, TARGET, Policy, Route
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
-from upstash_helper.broker.identity import Identity, of_origin
+from upstash_helper.broker.identity import Identity, describe_program, of_origin
 from upstash_helper.protocol import wire_apps as wire
 from upstash_helper.protocol.wire import Recorded
 
@@ -196,7 +196,9 @@ class PairingsResource:
         sender = await self._sender(request)
         if identity is None:
             return sender
-        return msgspec.structs.replace(identity, program=sender.name, pid=sender.pid)
+        return msgspec.structs.replace(
+            identity, program=sender.name, pid=sender.pid, warnings=sender.warnings, others=sender.others
+        )
 
     async def _sender(self, request: web.Request) -> Identity:
         transport = request.transport
@@ -207,7 +209,10 @@ class PairingsResource:
         program = await self._peers.program(local[:2], remote[:2]) if local and remote else None
         if program is None:
             return Identity(kind="native", name="")
-        return Identity(kind="native", name=program.executable, pid=program.pid)
+        others = tuple(describe_program(it.executable, pid=it.pid, warnings=it.warnings) for it in program.others)
+        return Identity(
+            kind="native", name=program.executable, pid=program.pid, warnings=program.warnings, others=others
+        )
 
 
 def _audit_target(pairing: Pairing) -> str:

@@ -428,6 +428,8 @@ class Connection(web.RequestHandler):
         response = web.Response(status=status, text=text, content_type="application/problem+json")
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
+        # Or aiohttp names itself and Python, with their versions. (The application removes the header from its own.)
+        response.headers[hdrs.SERVER] = "upstash-helper"
         response.force_close()
         return response
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from upstash_helper import __version__
 from upstash_helper.protocol import wire
+from upstash_helper.protocol.discovery import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,12 @@ _ABOUT: Final = (
 
 
 def describe(routes: Iterable[Route], *, port: int) -> bytes:
-    """Return the OpenAPI 3.1 description of ``routes`` as JSON."""
+    """
+    Return the OpenAPI 3.1 description of ``routes`` as JSON.
+
+    The required ``info.version`` is that of the API, not of the program: anyone can read it, and the program's version
+    would tell them which faults to try.
+    """
     routes = list(routes)
     types: list[Any] = [wire.Problem]
     for route in routes:
@@ -53,7 +58,7 @@ def describe(routes: Iterable[Route], *, port: int) -> bytes:
         msgspec.json.encode(
             {
                 "openapi": "3.1.0",
-                "info": {"title": "upstash-helper", "version": __version__, "description": _ABOUT},
+                "info": {"title": "upstash-helper", "version": str(API_VERSION), "description": _ABOUT},
                 "servers": [{"url": f"http://localhost:{port}"}],
                 "paths": paths,
                 "components": {

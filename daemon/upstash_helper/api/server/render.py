@@ -209,7 +209,21 @@ _STATE_OF: Final[dict[type[records.Decision], literals.PairingState]] = {
 
 def identity(it: Identity) -> wire_apps.Identity:
     """Return an identity."""
-    return wire_apps.Identity(kind=it.kind, name=it.name, shown=it.shown, program=it.program, pid=it.pid)
+    from upstash_helper.protocol.messages import PROGRAM_WARNINGS
+
+    return wire_apps.Identity(
+        kind=it.kind,
+        name=it.name,
+        shown=it.shown,
+        program=it.program,
+        pid=it.pid,
+        shown_without_process=it.shown_without_pid,
+        sent_by=it.shown_sender,
+        warnings=tuple(
+            wire_apps.IdentityWarning(code=code, text=PROGRAM_WARNINGS[code].detail) for code in it.warnings
+        ),
+        others=it.others,
+    )
 
 
 def state(it: records.Pairing, *, over: bool) -> literals.PairingState:

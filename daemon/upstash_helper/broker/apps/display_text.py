@@ -7,6 +7,8 @@ import unicodedata
 from itertools import groupby
 from typing import Final
 
+from upstash_helper.protocol.shorten import shorten
+
 MAX_NAME: Final = 64
 MAX_REASON: Final = 200
 
@@ -23,7 +25,8 @@ _MAX_MARKS: Final = 2
 def clean(text: str, limit: int) -> str:
     """
     Return ``text`` on one line, in normal form C, without characters that hide, reorder, or stack up, and with at most
-    ``limit`` characters. The result is text, not HTML: it must still be escaped. It is empty if nothing is left.
+    ``limit`` characters; what is too much is left out in the middle or, of an origin, at the front. The result is text,
+    not HTML: it must still be escaped. It is empty if nothing is left.
     """
     shown = "".join(" " if _is_space(character) else character for character in text)
     shown = "".join(character for character in shown if not _is_hidden(character))
@@ -32,7 +35,7 @@ def clean(text: str, limit: int) -> str:
     # A leading mark would combine with the character in front of the name.
     while shown and unicodedata.category(shown[0]) in {"Mn", "Me", "Mc"}:
         shown = shown[1:].lstrip()
-    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
+    return shorten(shown, limit)
 
 
 def _is_space(character: str) -> bool:

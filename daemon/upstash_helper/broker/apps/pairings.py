@@ -21,7 +21,9 @@ from upstash_helper.broker.identity import Identity, of_origin, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
-from upstash_helper.protocol.literals import Scope
+from upstash_helper.protocol.literals import ProgramWarning, Scope
+from upstash_helper.protocol.messages import request_title
+from upstash_helper.protocol.shorten import MAX_SHOWN, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -189,10 +191,12 @@ class Pairings:
             raise errors.AppBlocked
 
     async def _notify(self, pairing: Pairing) -> None:
+        who, title = pairing.identity.shown, request_title(pairing.identity.shown, _warnings(pairing.identity))
         await self._notifier.show(
-            title=f"{pairing.identity.shown} wants access to your Upstash account",
+            title=title,
             body=(
                 # The unverified name comes last, so that it cannot pass for the verified text before it.
+                f"{'' if title.startswith(who) else f'{shorten(who, MAX_SHOWN)}. '}"
                 f"It shows the code {pairing.user_code}. To approve or deny it: upstash-helper approvals list. "
                 f'It calls itself "{pairing.name}".'
             ),
@@ -313,6 +317,11 @@ class Pairings:
 def _is_same_origin(identity: Identity, origin: str | None) -> bool:
     # An extension's GET has no Origin (see the guard), so the poll secret alone authenticates it.
     return origin == identity.origin or (origin is None and identity.kind == "extension")
+
+
+def _warnings(identity: Identity) -> tuple[ProgramWarning, ...]:
+    """Return the warnings that are about the identity itself, and not about the browser of a page."""
+    return identity.warnings if identity.kind == "native" else ()
 
 
 def _user_code() -> str:

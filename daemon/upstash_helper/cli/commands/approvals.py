@@ -313,7 +313,7 @@ def _block_scope(pairing: Pairing, *, site: bool) -> str:
     if identity.kind != "native":
         return printable(identity.name)
     if identity.name:
-        return f"any program that runs as {printable(identity.name)}"
+        return f"any program that runs as {printable(stored_name(identity))}"
     return "any program that the system cannot identify"
 
 
@@ -517,7 +517,10 @@ def _identity(identity: Identity) -> list[tuple[str, str]]:
     if identity.kind == "native":
         rows.append(("", _NATIVE if identity.name else _NATIVE_UNKNOWN))
     else:
-        rows.append(("Sent by", f"{identity.program or _NATIVE_UNKNOWN} {_PAGE}"))
+        sender = (identity.sent_by or identity.program) if identity.program else _NATIVE_UNKNOWN
+        rows.append(("Sent by", f"{sender} {_PAGE}"))
+    rows += _numbered("Also held by", identity.others)
+    rows += _numbered("Warning", (warning.text for warning in identity.warnings))
     return rows
 
 

@@ -9,7 +9,7 @@ import click
 from upstash_helper.cli.command import command
 from upstash_helper.cli.output import note, note_if_not_recorded, print_json
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.client.dashboard_link import browse, leave_page
+from upstash_helper.client.dashboard_link import open_dashboard
 
 _EXAMPLES: Final = """
 # Open it in the default browser
@@ -38,12 +38,7 @@ def open_(session: Session, *, print_only: bool) -> None:
         click.echo(ticket.url)
         return
 
-    try:
-        page = leave_page(session.folders.runtime, ticket.url)
-    except OSError as error:
-        note(f"The page that opens the dashboard cannot be written to {session.folders.runtime}: {error.strerror}.")
-        page = None
-    if page is not None and browse(page.resolve().as_uri()):
+    if open_dashboard(session.folders.runtime, ticket.url):
         note(f"Opening the dashboard in your browser. If nothing happens: {session.command('open', '--print')}")
         return
     note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")

@@ -138,10 +138,11 @@ def _raise_if_port_busy(session: Session) -> None:
 
 
 def _exited(process: subprocess.Popen[bytes], output: Path) -> Failure:
-    from upstash_helper.system import processes
+    from upstash_helper.system import disk_errors, processes
 
     exited = f"It exited with code {process.returncode}; see {output}."
-    reason = processes.tail(output).removeprefix("Error: ") or exited
+    # On a full disk, the reason could not be written either.
+    reason = processes.tail(output).removeprefix("Error: ") or disk_errors.describe_full(output.parent) or exited
     known = process.returncode in exit_codes.MEANING and process.returncode != exit_codes.OK
     exit_code = process.returncode if known else exit_codes.FAILURE
     code = "port_busy" if exit_code == exit_codes.PORT_BUSY else "start_failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 def run_daemon(request: RunRequest) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
+    from upstash_helper.system import core_dumps
+
+    core_dumps.disable()  # before anything reads a secret
     # The only import of the daemon by the command line.
     from upstash_helper.runtime import serve, systemd
 
@@ -44,6 +48,13 @@ def run_daemon(request: RunRequest) -> int:
     except serve.AlreadyRunning as error:
         # For a user this is success. A service manager that passed sockets must know that nobody accepts on them.
         return fail(error.detail, exit_codes.ALREADY_RUNNING if passed else exit_codes.OK, "already_running")
+    except OSError as error:
+        from upstash_helper.system import disk_errors
+
+        disk = disk_errors.describe(error)
+        if disk is None:
+            raise
+        return fail(f"The daemon stopped. {disk}", exit_codes.FAILURE, "disk_unwritable")
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     return exit_codes.OK
@@ -62,4 +73,6 @@ def _print_error(detail: str, exit_code: int, code: str, *, as_json: bool) -> No
 
 def _print(text: str) -> None:
     if sys.stderr is not None:  # None under pythonw, which Windows starts at login
-        sys.stderr.write(f"{text}\n")
+        with contextlib.suppress(OSError):  # it may be a file on a full disk
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()

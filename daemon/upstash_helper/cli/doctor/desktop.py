@@ -27,7 +27,6 @@ TRAY_SECONDS: Final = 12.0
 _PROBE: Final = "upstash_helper.storage.credentials.probe"
 _NOTIFICATIONS: Final = "org.freedesktop.Notifications"
 _WATCHER: Final = "org.kde.StatusNotifierWatcher"
-_TEXT_BROWSERS: Final = frozenset({"www-browser", "lynx", "links", "elinks", "w3m"})
 
 
 # --- the keyring ------------------------------------------------------------------------------------------------------
@@ -258,6 +257,8 @@ def browser(context: DoctorContext) -> Iterator[CheckResult]:
     """The browser that would be opened."""
     import webbrowser
 
+    from upstash_helper.system.browser import TEXT_BROWSERS
+
     name, manual = "Browser", f"Open the address yourself: {context.command('connect', '--no-browser')}"
     if not context.settings.open_browser:
         yield ok(name, "turned off: open_browser = false")
@@ -269,7 +270,7 @@ def browser(context: DoctorContext) -> Iterator[CheckResult]:
         return
     browser_name = str(getattr(found, "name", "") or type(found).__name__)
     from_environment = " (set by BROWSER)" if os.environ.get("BROWSER") else ""
-    if browser_name in _TEXT_BROWSERS:
+    if browser_name in TEXT_BROWSERS:
         yield warning(name, f"{browser_name}, a text browser, which cannot show the sign-in", manual)
     else:
         yield ok(name, f"{browser_name}{from_environment}")

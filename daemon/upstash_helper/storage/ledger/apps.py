@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
 _SAVE_APP: Final = """
     INSERT OR REPLACE INTO apps (
-        id, name, identity_kind, identity_name, identity_program, identity_pid, scopes, all_databases, digest,
+        id, name, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
+        identity_others, scopes, all_databases, digest,
         created_at, last_used_at, expires_at, mismatches, used_elapsed, ends_elapsed
     ) VALUES (
-        :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :scopes, :all_databases, :digest,
+        :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
+        :identity_others, :scopes, :all_databases, :digest,
         :created_at, :last_used_at, :expires_at, :mismatches, :used_elapsed, :ends_elapsed
     )
 """
 _SAVE_PAIRING: Final = """
     INSERT OR REPLACE INTO pairings (
-        id, digest, user_code, identity_kind, identity_name, identity_program, identity_pid, name, scopes, reason,
+        id, digest, user_code, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
+        identity_others, name, scopes, reason,
         created_at, expires_at, decision
     ) VALUES (
-        :id, :digest, :user_code, :identity_kind, :identity_name, :identity_program, :identity_pid, :name, :scopes,
+        :id, :digest, :user_code, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
+        :identity_others, :name, :scopes,
         :reason, :created_at, :expires_at, :decision
     )
 """
@@ -38,9 +42,11 @@ _SAVE_PAIRING: Final = """
 # in its key; earlier versions, which know no blocks of sites, apply it to the identity.
 _SAVE_BLOCK: Final = """
     INSERT OR REPLACE INTO blocks (
-        id, identity_key, identity_kind, identity_name, identity_program, identity_pid, blocked_at
+        id, identity_key, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
+        identity_others, blocked_at
     ) VALUES (
-        :id, :identity_key, :identity_kind, :identity_name, :identity_program, :identity_pid, :blocked_at
+        :id, :identity_key, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
+        :identity_others, :blocked_at
     )
 """
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _IDENTITY: Final = ("kind", "name", "program", "pid")
+_LISTS: Final = ("warnings", "others")
+"""Fields of an identity that are stored as JSON."""
 Row = dict[str, Any]
 
 
@@ -26,13 +28,16 @@ class RunTransaction(Protocol):
 
 def identity_columns(identity: Identity) -> Row:
     """Return the columns for ``identity``."""
-    return {f"identity_{name}": getattr(identity, name) for name in _IDENTITY}
+    columns = {f"identity_{name}": getattr(identity, name) for name in _IDENTITY}
+    return columns | {f"identity_{name}": as_json(getattr(identity, name)) for name in _LISTS}
 
 
 def with_identity(row: sqlite3.Row) -> Row:
     """Return the columns of ``row``, with those of the identity combined into one."""
     columns = dict(row)
-    columns["identity"] = {name: columns.pop(f"identity_{name}") for name in _IDENTITY}
+    identity = {name: columns.pop(f"identity_{name}") for name in _IDENTITY}
+    identity |= {name: msgspec.json.decode(columns.pop(f"identity_{name}")) for name in _LISTS}
+    columns["identity"] = identity
     return columns
 
 

@@ -164,6 +164,12 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         )
         """,
     ),
+    # What makes the path of a program doubtful, and which other programs may have sent the request: lists as JSON.
+    tuple(
+        f"ALTER TABLE {table} ADD COLUMN identity_{column} TEXT NOT NULL DEFAULT '[]'"
+        for table in ("apps", "pairings", "blocks")
+        for column in ("warnings", "others")
+    ),
 )
 
 

@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { fill, h, icon } from "./dom.js";
-import { actionText, exact, relative, resultText } from "./format.js";
+import { actionText, exact, relative, resultText, shorten } from "./format.js";
 import { head } from "./shell.js";
 import { badge, busy, button, empty, failed, skeletonList, untrusted } from "./ui.js";
 
@@ -99,7 +99,7 @@ function offerApps(place, apps) {
     place,
     h("option", { value: "" }, "All"),
     h("option", { value: "owner" }, "You"),
-    ...apps.map((it) => h("option", { value: it.id }, `${it.name.slice(0, 40)} (${it.identity.shown.slice(0, 60)})`)),
+    ...apps.map((it) => h("option", { value: it.id }, `${shorten(identityOf(it), 48)} (“${shorten(it.name, 40)}”)`)),
   );
   place.value = [...place.options].some((it) => it.value === chosen) ? chosen : "";
 }
@@ -193,10 +193,15 @@ function row(it, names) {
       it.count > 1 && h("span", { class: "times" }, ` ×${it.count}`),
     ),
     target
-      ? cell("about", h("span", { class: "cut hint", title: it.target, dir: "auto" }, target))
+      ? cell("about", h("span", { class: "whole hint", title: it.target, dir: "auto" }, shorten(target, 120)))
       : cell("about none", h("span", { class: "unseen" }, "Nothing")),
     cell("result", outcome(it.result)),
   );
+}
+
+/** @param {App} it */
+function identityOf({ identity }) {
+  return identity.shown_without_process || identity.shown;
 }
 
 /** @param {AuditEntry} it @returns {Child[]} */

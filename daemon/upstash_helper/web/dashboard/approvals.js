@@ -408,7 +408,7 @@ function pathOf(it, decision) {
  * @param {string} id The id of the heading.
  */
 function who(it, id) {
-  const { kind, shown, program, pid } = it.identity;
+  const { kind, shown, program, sent_by: sentBy, others = [], warnings = [] } = it.identity;
   const { label, verified } = IDENTITIES[kind];
   return h(
     "div",
@@ -416,8 +416,11 @@ function who(it, id) {
     h("p", { class: "eyebrow" }, icon("verified"), label, h("span", { class: "unseen" }, `. ${verified}`)),
     // Never cut: what is hidden at the end of an address may be the part that matters.
     h("h3", { id, class: "wrap" }, shown),
-    kind !== "native" &&
-      h("p", { class: "hint wrap" }, `sent by ${program || "an unknown program"}`, pid ? ` (process ${pid})` : ""),
+    kind !== "native" && h("p", { class: "hint wrap" }, `sent by ${program ? sentBy : "an unknown program"}`),
+    ...others.map((other) => h("p", { class: "hint wrap" }, `also held by ${other}`)),
+    ...warnings.map(({ text }) =>
+      h("p", { class: "callout warn" }, icon("warning"), h("span", { class: "grow" }, text)),
+    ),
     h("p", { class: "claims" }, h("span", { class: "claims-of" }, "Calls itself"), untrusted(`“${it.claimed_name}”`)),
     it.reason && h("p", { class: "claims" }, "Reason given: ", h("q", { dir: "auto" }, it.reason)),
   );

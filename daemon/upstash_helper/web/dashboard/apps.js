@@ -82,7 +82,7 @@ function card(it, store) {
         "div",
         { class: "grow" },
         h("p", { class: "eyebrow" }, icon("verified"), kind.label),
-        h("h2", { class: "wrap" }, it.identity.name || it.identity.shown),
+        h("h2", { class: "wrap" }, it.identity.shown_without_process || it.identity.shown),
         h("p", { class: "claims" }, h("span", { class: "claims-of" }, "named"), untrusted(`“${it.name}”`)),
       ),
     ),
@@ -185,7 +185,7 @@ async function revoke(it, store) {
  * @param {Store} store
  */
 function blockedRow(it, store) {
-  const shown = it.site?.shown ?? it.identity.shown;
+  const shown = it.site?.shown ?? (it.identity.shown_without_process || it.identity.shown);
   const kind = it.site ? "Site" : IDENTITIES[it.identity.kind].label;
   const unblock = button("Unblock", {
     action: "unblock",

@@ -108,6 +108,42 @@ export function resultText(code) {
   return capitalized(code.replaceAll("_", " "));
 }
 
+/**
+ * Return at most `limit` characters of a text. An origin loses labels at the front, and any other text its middle: the
+ * end of a domain decides who owns it. The same as `protocol/shorten.py`.
+ *
+ * @param {string} text
+ * @param {number} limit At least 3.
+ */
+export function shorten(text, limit) {
+  if (text.length <= limit) return text;
+  const host = /^https?:\/\/([^/\s]+)$/.exec(text)?.[1];
+  return host === undefined ? cutMiddle(text, limit) : shortenHost(host, limit);
+}
+
+/** @param {string} host @param {number} limit */
+function shortenHost(host, limit) {
+  if (host.length <= limit) return host;
+  const rest = host.split(".");
+  /** @type {string[]} */
+  const kept = [];
+  while (rest.length && ["…", rest.at(-1), ...kept].join(".").length <= limit) kept.unshift(rest.pop() ?? "");
+  if (kept.length < 3 && rest.length) {
+    // The beginning of the next label shows that what follows is only its end.
+    const room = limit - ["…", "", ...kept].join(".").length;
+    if (room >= 3) kept.unshift(cutMiddle(rest.pop() ?? "", room));
+  }
+  if (!kept.length) return cutMiddle(host, limit);
+  return (rest.length ? ["…", ...kept] : kept).join(".");
+}
+
+/** @param {string} text @param {number} limit */
+function cutMiddle(text, limit) {
+  if (text.length <= limit) return text;
+  const tail = Math.floor(limit / 2);
+  return `${text.slice(0, limit - tail - 1).trimEnd()}…${text.slice(text.length - tail).trimStart()}`;
+}
+
 /** @param {string} text */
 export function capitalized(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);

@@ -231,6 +231,15 @@ export interface Identity {
   shown: string;
   program?: string;
   pid?: number | null;
+  shown_without_process?: string;
+  sent_by?: string;
+  warnings?: Array<IdentityWarning>;
+  others?: Array<string>;
+}
+
+export interface IdentityWarning {
+  code: "deleted" | "replaced" | "sandboxed" | "shared" | "unprintable" | "unsearched";
+  text: string;
 }
 
 export interface LedgerStatus {

@@ -85,13 +85,13 @@ export function time(moment) {
 }
 
 /**
- * Return text that an app wrote, cut where it is too long; all of it on hover.
+ * Return text that an app wrote, or its identity. It is never cut: what matters about a domain is its end.
  *
  * @param {string} text
  * @param {string} [className]
  */
 export function untrusted(text, className = "") {
-  return h("span", { class: `cut ${className}`.trim(), title: text, dir: "auto" }, text);
+  return h("span", { class: `whole ${className}`.trim(), title: text, dir: "auto" }, text);
 }
 
 /** Return the outline of what is being loaded. @param {number} lines */
