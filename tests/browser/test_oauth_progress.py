@@ -112,7 +112,7 @@ async def test_page_shows_that_the_helper_does_not_respond_and_continues(
     """
     console.expect("ERR_CONNECTION_REFUSED")
     started = await world.start()
-    await page.goto(f"http://localhost:{world.settings.port}/?attempt={started['attempt_id']}")
+    await page.goto(f"{world.pages}/?attempt={started['attempt_id']}")
     await page.route("**/state", lambda route: route.abort("connectionrefused"))
     await expect(page.locator(".closing")).to_have_text("The helper is not responding. Is it running?")
 
@@ -127,13 +127,13 @@ async def test_page_shows_that_the_helper_does_not_respond_and_continues(
 
 
 async def test_other_pages_of_the_helper_are_notified(
-    world: World, page: Page, context: BrowserContext, home_page: str
+    world: World, page: Page, context: BrowserContext, pages_origin: str
 ) -> None:
     """
     Other pages on the helper's origin are notified that a sign-in has ended.
     """
     other = await context.new_page()
-    await other.goto(f"{home_page}/web/pages/icon.svg")
+    await other.goto(f"{pages_origin}/web/pages/icon.svg")
     await other.evaluate(
         """() => { window.notified = new Promise((resolve) =>
             new BroadcastChannel("upstash-helper").addEventListener("message", ({ data }) => {
@@ -185,7 +185,7 @@ async def test_code_is_not_in_address_history_or_referrer(world: World, page: Pa
     landed = [request for request in sent if request.url.startswith(home_page)]
     referers = [(await request.all_headers()).get("referer", "") for request in landed]
 
-    assert f"{home_page}/?attempt={started['attempt_id']}" == page.url
+    assert f"{world.pages}/?attempt={started['attempt_id']}" == page.url
     assert [page.url] == entries
     assert [] == [name for name in timings if "code=" in name or "state=" in name]
     assert "" == referrer

@@ -87,6 +87,9 @@ class Pairing(ResponseBody, frozen=True, kw_only=True):
     ]
     created_at: Timestamp
     expires_at: Timestamp
+    via_bridge: Annotated[
+        bool, Meta(description="Whether a pending request came through the helper's bridge window.")
+    ] = False
 
 
 class PairingList(ResponseBody, frozen=True, kw_only=True):
@@ -201,7 +204,7 @@ class AuditPage(ResponseBody, frozen=True, kw_only=True):
 class DashboardTicket(Sensitive, frozen=True, kw_only=True):
     """A link that opens the dashboard with the owner's permissions. It works once."""
 
-    url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
+    url: Annotated[str, Meta(examples=["http://3f9ac0d2e8b14a77.upstash-helper.localhost:3000/#ticket=…"])]
     expires_at: Timestamp
 
 

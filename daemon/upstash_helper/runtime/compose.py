@@ -45,6 +45,7 @@ from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.idle import IdleCheck
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
+from upstash_helper.protocol.pages_origin import new_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -87,6 +88,8 @@ class Daemon:
     """The application of the callback port, if it is not the API's port."""
     tokens: Tokens
     routes: tuple[Route, ...]
+    pages_origin: str
+    """The origin of the owner's pages, new at every start."""
     counts: Counts
     """The counts of connections, updated by the server."""
     background: Background
@@ -132,7 +135,8 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     """
     from upstash_helper.upstream.http_client import HttpClient
 
-    settings, counts, address = profile.settings, Counts(), ServerAddress(port=machine.port)
+    settings, counts = profile.settings, Counts()
+    address = ServerAddress(port=machine.port, pages_name=new_name())
     http = HttpClient(clock=machine.clock)
     # Passed-through requests have their own connections and circuit breaker, so that responses that an app reads
     # slowly, and failures that it provokes, do not affect the daemon's own requests.
@@ -143,9 +147,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         _daemon_resource(
             machine, profile, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
         ),
-        SignInPagesResource(connection=broker.connection),
+        SignInPagesResource(connection=broker.connection, pages_origin=address.pages_origin),
         FilesResource(),
-        BridgeResource(),
+        BridgeResource(pages_origin=address.pages_origin),
         ConnectionResource(
             connection=broker.connection,
             api_key_sign_in=broker.api_key_sign_in,
@@ -155,7 +159,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(sessions=broker.sessions, port=machine.port, clock=machine.clock),
+        DashboardResource(sessions=broker.sessions, pages_origin=address.pages_origin, clock=machine.clock),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
@@ -167,7 +171,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     callback_app = None
     if settings.port_policy == "on-demand":
         callback_guard = _guard(machine, broker, ServerAddress(port=settings.port, has_api=False), NoCallers())
-        callback_app = create_callback_app(broker.connection, api_port=machine.port, guard=callback_guard)
+        callback_app = create_callback_app(broker.connection, pages_origin=address.pages_origin, guard=callback_guard)
 
     async def end_streams(_: web.Application) -> None:
         await machine.callback.release()
@@ -187,6 +191,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         callback_app=callback_app,
         tokens=tokens,
         routes=tuple(routes),
+        pages_origin=address.pages_origin,
         counts=counts,
         background=broker.background,
         idle_check=broker.idle_check,

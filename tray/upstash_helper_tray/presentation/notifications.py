@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.messages import CONNECTION, of_attempt
+from upstash_helper.protocol.messages import CONNECTION, VIA_BRIDGE, of_attempt
 from upstash_helper.protocol.wire_apps import RevokedApp
 from upstash_helper_tray.presentation.text import quoted
 
@@ -79,9 +79,10 @@ def notifications_for(
 
 def _access_request(pairing: Pairing) -> Notification:
     # The verified identity comes first and the claimed name last, so that no claim can precede what is verified.
+    bridge = f"{VIA_BRIDGE} " if pairing.via_bridge else ""
     return Notification(
         f"{pairing.identity.shown} requests access to your Upstash account",
-        f"Code: {pairing.user_code}. To decide, open the menu of the icon. "
+        f"Code: {pairing.user_code}. {bridge}To decide, open the menu of the icon. "
         f"The app calls itself {quoted(pairing.claimed_name)}.",
     )
 

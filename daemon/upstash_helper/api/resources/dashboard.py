@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class DashboardResource:
     """Handlers for tickets and sessions."""
 
-    def __init__(self, *, sessions: DashboardSessions, port: int, clock: Clock) -> None:
+    def __init__(self, *, sessions: DashboardSessions, pages_origin: str, clock: Clock) -> None:
         self._sessions = sessions
-        self._port = port
+        self._pages_origin = pages_origin
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -53,8 +53,7 @@ class DashboardResource:
         """Create a ticket. It is in the URL's fragment, which browsers do not send anywhere."""
         ticket = self._sessions.ticket()
 
-        # Always localhost: to a browser 127.0.0.1 is another origin, and all our pages have to share one.
-        url = f"http://localhost:{self._port}/#ticket={ticket.reveal()}"
+        url = f"{self._pages_origin}/#ticket={ticket.reveal()}"
         expires_at = render.timestamp(self._clock.time() + TICKET_SECONDS)
         return render.json(wire.DashboardTicket(url=url, expires_at=expires_at), status=201)
 

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, Policy, Route
+from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, VIA_BRIDGE, Policy, Route
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
 from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.protocol import wire_apps as wire
@@ -92,7 +92,9 @@ class PairingsResource:
     async def create(self, request: web.Request) -> web.Response:
         """Create a pairing: an app's request for access."""
         wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
-        pairing_request = PairingRequest(await self._identity(request), wanted.name, wanted.scopes, wanted.reason)
+        pairing_request = PairingRequest(
+            await self._identity(request), wanted.name, wanted.scopes, wanted.reason, via_bridge=request[VIA_BRIDGE]
+        )
 
         pairing, secret = await self._pairings.begin(pairing_request)
 

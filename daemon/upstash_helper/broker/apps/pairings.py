@@ -43,6 +43,8 @@ class PairingRequest(NamedTuple):
     name: str
     scopes: tuple[Scope, ...]
     reason: str = ""
+    via_bridge: bool = False
+    """Whether the bridge window forwarded the request."""
 
 
 class Pairings:
@@ -96,6 +98,7 @@ class Pairings:
             reason=reason,
             created_at=now,
             expires_at=now + LIFETIME,
+            decision=Waiting(via_bridge=request.via_bridge),
         )
         await self._background.finish(self._begin(pairing))
         return pairing, secret
@@ -112,11 +115,16 @@ class Pairings:
         self._background.start(self._notify(pairing))
 
     async def _notify(self, pairing: Pairing) -> None:
+        # Imported late: a daemon that starts needs no texts.
+        from upstash_helper.protocol.messages import VIA_BRIDGE
+
+        via_bridge = isinstance(pairing.decision, Waiting) and pairing.decision.via_bridge
+        bridge = f" {VIA_BRIDGE}" if via_bridge else ""
         await self._notifier.show(
             title=f"{pairing.identity.shown} wants access to your Upstash account",
             body=(
                 # The unverified name comes last, so that it cannot pass for the verified text before it.
-                f"It shows the code {pairing.user_code}. To approve or deny it: upstash-helper approvals list. "
+                f"It shows the code {pairing.user_code}.{bridge} To approve or deny it: upstash-helper approvals list. "
                 f'It calls itself "{pairing.name}".'
             ),
         )

@@ -288,6 +288,7 @@ function who(it, id) {
     kind !== "native" &&
       program &&
       h("p", { class: "hint wrap" }, `sent by ${program}`, pid ? ` (process ${pid})` : ""),
+    it.via_bridge && h("p", { class: "hint" }, "The request came through the helper's bridge window."),
     h("p", { class: "claims" }, h("span", { class: "claims-of" }, "Calls itself"), untrusted(`“${it.claimed_name}”`)),
     it.reason && h("p", { class: "claims" }, "Reason given: ", h("q", { dir: "auto" }, it.reason)),
   );

@@ -253,6 +253,7 @@ export interface Pairing {
   all_databases_meaning: string | null;
   created_at: string;
   expires_at: string;
+  via_bridge?: boolean;
 }
 
 export interface PairingList {
