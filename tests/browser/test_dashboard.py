@@ -52,7 +52,7 @@ async def test_ticket_opens_a_session_and_leaves_the_address(world: World, page:
     await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
-    assert f"http://localhost:{world.settings.port}/" == page.url
+    assert f"{world.pages}/" == page.url
     assert (await token_of(page) or "").startswith("uhs_")
     assert [] == await page.context.cookies()
 
@@ -71,7 +71,7 @@ async def test_link_can_name_a_section(world: World, page: Page, section: str, t
     await page.goto(f"{await dashboard_link(world)}&section={section}")
     await expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
 
-    assert f"http://localhost:{world.settings.port}/{left}" == page.url
+    assert f"{world.pages}/{left}" == page.url
 
 
 async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
@@ -101,7 +101,7 @@ async def test_link_file_of_the_command_opens_the_dashboard(world: World, page: 
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
-    assert f"http://localhost:{world.settings.port}/" == page.url
+    assert f"{world.pages}/" == page.url
 
 
 async def test_page_without_a_session_shows_how_to_open_it_and_calls_no_api(home_page: str, page: Page) -> None:
@@ -285,9 +285,9 @@ async def test_address_is_pasted_when_the_browser_does_not_return(
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-async def test_lifecycle_of_a_database(world: World, page: Page, home_page: str) -> None:
+async def test_lifecycle_of_a_database(world: World, page: Page) -> None:
     """A database is created, shown, renamed, and deleted, and its secrets are fetched only when they are needed."""
-    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=home_page)
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=world.pages)
     await world.connect()
     await open_dashboard(world, page, "Databases")
     read: list[str] = []

@@ -150,7 +150,7 @@ async def test_window_notifies_the_page_across_both_ports(
         await wait_for_state(page, "connected")
         await wait_until_closed(popup)
 
-        assert [f"http://localhost:{world.port}", "upstash-helper"] == await page.evaluate("window.message")
+        assert [world.pages, "upstash-helper"] == await page.evaluate("window.message")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
     from tests.support.daemon import DaemonProcess
 
-ADDRESS = re.compile(r"http://localhost:(\d+)/#ticket=uht_[\w-]{43}")
+ADDRESS = re.compile(r"http://[0-9a-f]{16}\.upstash-helper\.localhost:(\d+)/#ticket=uht_[\w-]{43}")
+NUMERIC = re.compile(r"http://127\.\d+\.\d+\.\d+:\d+/#ticket=uht_[\w-]{43}")
 
 
 class NotedBrowser:
@@ -54,6 +55,14 @@ async def test_print_returns_a_new_address_each_time(shell: Shell, running: Daem
     assert "" == first.err
 
 
+async def test_numeric_address_for_browsers_that_do_not_find_the_name(shell: Shell) -> None:
+    """It has no name, and another port than the daemon's."""
+    ran, as_json = await shell("open", "--print", "--numeric"), await shell("open", "--numeric", "--json")
+
+    assert NUMERIC.fullmatch(ran.out.strip())
+    assert NUMERIC.fullmatch(as_json.json["url"])
+
+
 async def test_open_as_json(shell: Shell) -> None:
     """With --json the result has the address and its expiry."""
     ran = await shell("open", "--json")
@@ -77,6 +86,7 @@ async def test_ticket_is_not_in_the_process_list(tmp_path: Path, running: Daemon
     assert running.folders.runtime.resolve() == page.parent
     assert 0o600 == stat.S_IMODE(page.stat().st_mode)
     assert ADDRESS.search(content)
+    assert NUMERIC.search(content)
     assert "ticket" not in ran.out + ran.err
 
 

@@ -23,6 +23,7 @@ from upstash_helper.protocol import wire
 from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.compose import Daemon, Machine, compose
 from upstash_helper.runtime.listeners import open_first_free
+from upstash_helper.runtime.numeric_address import NumericAddress
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
@@ -207,8 +208,9 @@ class World:
         desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
         listeners = open_first_free(chosen.api_ports)
         callback_port = CallbackPort(port) if chosen.port_policy == "on-demand" else None
+        clock = clock or SystemClock()
         machine = Machine(
-            clock=clock or SystemClock(),
+            clock=clock,
             browser=browser,
             store=store,
             ledger=ledger,
@@ -216,6 +218,7 @@ class World:
             notifier=desktop,
             port=listeners.port,
             callback=callback_port or loopback,
+            numeric=NumericAddress(listeners, clock),
             listeners=functools.partial(all_listeners, listeners, callback_port)
             if callback_port
             else loopback.listeners,

@@ -205,6 +205,14 @@ class DashboardTicket(Sensitive, frozen=True, kw_only=True):
     """A link that opens the dashboard with the owner's permissions. It works once."""
 
     url: Annotated[str, Meta(examples=["http://3f9ac0d2e8b14a77.upstash-helper.localhost:3000/#ticket=…"])]
+    numeric_url: Annotated[
+        str | None,
+        Meta(
+            description="The same for a browser that does not resolve names below `localhost`, if it was requested and "
+            "is possible.",
+            examples=["http://127.81.203.9:40123/#ticket=…"],
+        ),
+    ] = None
     expires_at: Timestamp
 
 

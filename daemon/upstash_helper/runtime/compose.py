@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
     from upstash_helper.protocol import literals, wire
+    from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import HttpClient
 
@@ -75,6 +76,7 @@ class Machine:
     port: int
     """The API's port."""
     callback: CallbackAddress
+    numeric: NumericAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: literals.StartedBy = "user"
 
@@ -159,7 +161,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(sessions=broker.sessions, pages_origin=address.pages_origin, clock=machine.clock),
+        DashboardResource(
+            sessions=broker.sessions, pages_origin=address.pages_origin, numeric=machine.numeric, clock=machine.clock
+        ),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
@@ -167,7 +171,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     routes = [route for resource in resources for route in resource.routes()]
 
     tokens = Tokens(broker.apps, broker.sessions)
-    app = create_app(routes, guard=_guard(machine, broker, address, tokens))
+    guard = _guard(machine, broker, address, tokens)
+    machine.numeric.on_change = guard.serve_pages_at
+    app = create_app(routes, guard=guard)
     callback_app = None
     if settings.port_policy == "on-demand":
         callback_guard = _guard(machine, broker, ServerAddress(port=settings.port, has_api=False), NoCallers())
@@ -175,6 +181,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
 
     async def end_streams(_: web.Application) -> None:
         await machine.callback.release()
+        machine.numeric.close()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:

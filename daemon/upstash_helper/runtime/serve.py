@@ -275,13 +275,15 @@ def _this_machine(
     profile: Profile, listeners: Listeners, callback_port: CallbackPort | None, *, activated: bool
 ) -> Machine:
     from upstash_helper.runtime.compose import Machine
+    from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier, SilentNotifier
     from upstash_helper.system.peers import SystemPeers
 
+    clock = SystemClock()
     return Machine(
-        clock=SystemClock(),
+        clock=clock,
         browser=SystemBrowser(),
         store=_store(profile),
         ledger=SqliteLedger(profile.folders.ledger_file),
@@ -289,6 +291,7 @@ def _this_machine(
         notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
         callback=listeners if callback_port is None else callback_port,
+        numeric=NumericAddress(listeners, clock),
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),

@@ -225,8 +225,10 @@ class Dispatcher:
             self._store.update(lambda state: replace(state, starts_at_login=starts_at_login))
 
     def _open_dashboard(self, section: actions.Section) -> Notification | None:
-        url = self._client().open_dashboard().url
-        page = leave_page(self._folders.runtime, url if section == "overview" else f"{url}&section={section}")
+        ticket = self._client().open_dashboard(numeric=True)
+        shown = "" if section == "overview" else f"&section={section}"
+        numeric = None if ticket.numeric_url is None else ticket.numeric_url + shown
+        page = leave_page(self._folders.runtime, ticket.url + shown, numeric)
         if self._opener.open_page(page.resolve().as_uri()):
             return None
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")

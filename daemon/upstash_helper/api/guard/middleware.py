@@ -67,6 +67,10 @@ class Guard:
         self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
+    def serve_pages_at(self, numeric_host: str | None) -> None:
+        """Serve the owner's pages at this Host as well, in place of a former one. None: only at their name."""
+        self._address = msgspec.structs.replace(self._address, numeric_host=numeric_host)
+
     def declare(self, route: web.AbstractRoute, policy: Policy) -> None:
         """Set the policy of ``route``."""
         self._policies[route] = policy

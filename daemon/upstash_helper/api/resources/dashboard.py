@@ -9,22 +9,25 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, Policy, Route
+from upstash_helper.api.server.routes import BODY, Parameter, Policy, Route
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
-    from upstash_helper.broker.ports import Clock
+    from upstash_helper.broker.ports import Clock, NumericAddress
 
 
 class DashboardResource:
     """Handlers for tickets and sessions."""
 
-    def __init__(self, *, sessions: DashboardSessions, pages_origin: str, clock: Clock) -> None:
+    def __init__(
+        self, *, sessions: DashboardSessions, pages_origin: str, numeric: NumericAddress, clock: Clock
+    ) -> None:
         self._sessions = sessions
         self._pages_origin = pages_origin
+        self._numeric = numeric
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -36,6 +39,12 @@ class DashboardResource:
                 policy=Policy("owner", audit="dashboard.open"),
                 operation_id="openDashboard", summary="Create a URL that opens the dashboard. It works once",
                 answers={201: wire.DashboardTicket},
+                parameters=(
+                    Parameter(
+                        name="numeric", where="query", schema={"type": "boolean"},
+                        description="Whether to return `numeric_url` as well, and open its address for that.",
+                    ),
+                ),
             ),
             Route(
                 method="POST", path=f"{at}/sessions", handler=self.begin, policy=Policy("own_page", body="json"),
@@ -49,13 +58,22 @@ class DashboardResource:
             ),
         ]  # fmt: skip
 
-    async def ticket(self, _request: web.Request) -> web.Response:
+    async def ticket(self, request: web.Request) -> web.Response:
         """Create a ticket. It is in the URL's fragment, which browsers do not send anywhere."""
         ticket = self._sessions.ticket()
 
-        url = f"{self._pages_origin}/#ticket={ticket.reveal()}"
-        expires_at = render.timestamp(self._clock.time() + TICKET_SECONDS)
-        return render.json(wire.DashboardTicket(url=url, expires_at=expires_at), status=201)
+        host = await self._numeric.open(self._in_use) if request.query.get("numeric") == "true" else None
+        fragment = f"#ticket={ticket.reveal()}"
+        answer = wire.DashboardTicket(
+            url=f"{self._pages_origin}/{fragment}",
+            numeric_url=None if host is None else f"http://{host}/{fragment}",
+            expires_at=render.timestamp(self._clock.time() + TICKET_SECONDS),
+        )
+        return render.json(answer, status=201)
+
+    def _in_use(self, host: str) -> bool:
+        """Return whether a page has a session at this host, or may get one."""
+        return self._sessions.has_tickets or self._sessions.is_open_at(f"http://{host}")
 
     async def begin(self, request: web.Request) -> web.Response:
         """Create a session. The guard has checked that one of our own pages sent the request."""

@@ -40,7 +40,8 @@ class UnreadFields:
             self._passed += len(data)
             return data
         # A complete head, as almost all are, is looked at line by line only if there is something to remove.
-        if not self._line and data.find(b"\r\n\r\n") == len(data) - 4 and _UNREAD.search(data) is None:
+        end = data.find(b"\r\n\r\n")
+        if not self._line and 0 <= end == len(data) - 4 and _UNREAD.search(data) is None:
             self._in_head = False
             return data
         kept, at = [], 0
