@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import socket
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.daemon import DaemonProcess
+from tests.support.other_programs import occupied
 from tests.support.until import until_async
 from tests.support.world import World, free_port
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS
@@ -126,3 +129,18 @@ async def test_t56_each_daemon_has_new_origins(world: World, tmp_path: Path, san
     assert names[0] != names[1]
     assert 2 == len(numeric)
     assert 421 == at_other.status
+
+
+async def test_t56_program_at_the_other_loopback_address_gets_no_ticket(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
+) -> None:
+    """Browsers prefer ``::1``, so a ticket for the name would be sent to a program that listens there."""
+    options = {"client_id": sandbox.client_id, "auth_url": sandbox.auth_url, "api_url": sandbox.api_url}
+    with (
+        occupied("::1", daemon_port),
+        DaemonProcess.running(tmp_path / "home", port=daemon_port, **options) as daemon,
+    ):
+        ticket = await asyncio.to_thread(daemon.client.open_dashboard)
+
+    assert re.match(r"http://127\.\d+\.\d+\.\d+:\d+/#ticket=", ticket.url)
+    assert ticket.url == ticket.numeric_url

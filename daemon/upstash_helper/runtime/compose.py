@@ -162,7 +162,11 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         DashboardResource(
-            sessions=broker.sessions, pages_origin=address.pages_origin, numeric=machine.numeric, clock=machine.clock
+            sessions=broker.sessions,
+            pages_origin=address.pages_origin,
+            numeric=machine.numeric,
+            listeners=machine.listeners,
+            clock=machine.clock,
         ),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),

@@ -11,23 +11,42 @@ from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, Parameter, Policy, Route
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
+from upstash_helper.broker.errors import PortConflict
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
     from upstash_helper.broker.ports import Clock, NumericAddress
+    from upstash_helper.protocol.wire import Listener
 
 
 class DashboardResource:
     """Handlers for tickets and sessions."""
 
     def __init__(
-        self, *, sessions: DashboardSessions, pages_origin: str, numeric: NumericAddress, clock: Clock
+        self,
+        *,
+        sessions: DashboardSessions,
+        pages_origin: str,
+        numeric: NumericAddress,
+        listeners: Callable[[], tuple[Listener, ...]],
+        clock: Clock,
     ) -> None:
+        """
+        Args:
+            sessions: The tickets and sessions.
+            pages_origin: The origin of the owner's pages.
+            numeric: Their numeric address.
+            listeners: Returns the states of the daemon's loopback addresses.
+            clock: The clock.
+        """
         self._sessions = sessions
         self._pages_origin = pages_origin
         self._numeric = numeric
+        self._listeners = listeners
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -38,7 +57,7 @@ class DashboardResource:
                 method="POST", path=f"{at}/tickets", handler=self.ticket,
                 policy=Policy("owner", audit="dashboard.open"),
                 operation_id="openDashboard", summary="Create a URL that opens the dashboard. It works once",
-                answers={201: wire.DashboardTicket},
+                answers={201: wire.DashboardTicket}, problems=(503,),
                 parameters=(
                     Parameter(
                         name="numeric", where="query", schema={"type": "boolean"},
@@ -61,12 +80,19 @@ class DashboardResource:
     async def ticket(self, request: web.Request) -> web.Response:
         """Create a ticket. It is in the URL's fragment, which browsers do not send anywhere."""
         ticket = self._sessions.ticket()
+        # The name resolves to ::1 as well, and browsers prefer that: another program there would get the ticket.
+        is_taken = any(one.state == "taken" and one.use != "sign_in" for one in self._listeners())
 
-        host = await self._numeric.open(self._in_use) if request.query.get("numeric") == "true" else None
+        host = None
+        if is_taken or request.query.get("numeric") == "true":
+            host = await self._numeric.open(self._in_use)
+        if is_taken and host is None:
+            raise PortConflict("Another program has the same port of [::1]. Stop it, and open the dashboard again.")
         fragment = f"#ticket={ticket.reveal()}"
+        numeric_url = None if host is None else f"http://{host}/{fragment}"
         answer = wire.DashboardTicket(
-            url=f"{self._pages_origin}/{fragment}",
-            numeric_url=None if host is None else f"http://{host}/{fragment}",
+            url=numeric_url if numeric_url and is_taken else f"{self._pages_origin}/{fragment}",
+            numeric_url=numeric_url,
             expires_at=render.timestamp(self._clock.time() + TICKET_SECONDS),
         )
         return render.json(answer, status=201)
