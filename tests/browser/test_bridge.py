@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.sign_in import sign_up
 from tests.support.browser import Console, Site, overflowing_elements, violations
@@ -124,6 +125,18 @@ async def test_bridge_shows_whom_it_serves(
         assert "Nothing to do here" == alone
         assert "Relaying requests for" == await bridge.locator("#title").inner_text()
         assert [] == [*found_alone, *await violations(bridge), *await overflowing_elements(bridge)]
+
+
+async def test_earlier_connect_js_is_explained(context: BrowserContext, page: Page, home_page: str) -> None:
+    """An earlier copy opens the shared address, and offers a channel only to that: the bridge is no longer there."""
+    async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
+        await page.goto(site.origin)
+        await page.evaluate("(url) => { window.open(`${url}/bridge`, '_blank', 'popup'); }", home_page)
+        bridge = await popup_of(context, page)
+
+        await expect(bridge.locator("#title")).to_have_text("The page does not answer")
+
+        assert f"{home_page}/connect.js" in await bridge.locator("#text").inner_text()
 
 
 @pytest.mark.usefixtures("world")

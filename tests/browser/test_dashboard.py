@@ -24,7 +24,7 @@ from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING
 from upstash_helper.client.dashboard_link import leave_page
-from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS
+from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS, VIA_BRIDGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 APP = "https://app.example.com"
+OTHER_APP = "https://other.example.com"
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -411,6 +412,20 @@ async def test_new_databases_appear_without_a_reload(world: World, page: Page) -
 
 
 # --- access requests --------------------------------------------------------------------------------------------------
+
+
+async def test_access_request_over_the_bridge_says_so(world: World, page: Page) -> None:
+    """A request of the page itself does not."""
+    await open_dashboard(world, page)
+    body = {"name": "Orders", "scopes": ["connection:read"]}
+    over_bridge = {**world.as_own_page(), "Upstash-Helper-On-Behalf-Of": OTHER_APP}
+    await world.call("POST", "/v1/pairings", body, headers=over_bridge, token=None)
+    await world.ask("connection:read", origin=APP)
+
+    await expect(access_request(page, OTHER_APP).get_by_text(VIA_BRIDGE)).to_be_visible()
+    await expect(access_request(page, APP)).to_be_visible()
+
+    await expect(page.get_by_text(VIA_BRIDGE)).to_have_count(1)
 
 
 async def test_access_request_appears_and_is_granted_in_part(world: World, page: Page) -> None:

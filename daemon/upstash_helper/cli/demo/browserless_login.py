@@ -135,7 +135,9 @@ class _Reader(HTMLParser):
         if tag == "form":
             self.action = values.get("action", "")
         elif tag == "meta" and values.get("http-equiv") == "refresh":
-            self.refresh = values.get("content", "").partition("url=")[2]
+            # With a delay, a page reloads itself to show progress.
+            delay, _, target = values.get("content", "").partition(";url=")
+            self.refresh = target if delay == "0" else ""
         elif tag == "input" and values.get("type") == "hidden":
             self.hidden[values["name"]] = values.get("value", "")
         self._in_heading = self._in_heading or tag == "h1"
