@@ -39,7 +39,7 @@ async def _page(playwright: Playwright) -> AsyncIterator[Page]:
 
 
 async def test_t56_dashboard_continues_at_the_numeric_address(world: World, page: Page, tmp_path: Path) -> None:
-    """The file that ``upstash-helper open`` gives the browser finds out by itself."""
+    """The file that ``upstash-helper open`` gives the browser finds out."""
     await world.connect()
     ticket = (await world.call("POST", "/v1/dashboard/tickets?numeric=true")).json
     file = leave_page(tmp_path, ticket["url"], ticket["numeric_url"])
@@ -58,6 +58,8 @@ async def test_t56_file_without_a_numeric_address_says_so(world: World, page: Pa
     await page.goto(leave_page(tmp_path, ticket["url"]).as_uri())
 
     await expect(page.get_by_text("This browser cannot open it")).to_be_visible()
+
+    assert page.url.startswith("file:")
 
 
 async def test_t56_sign_in_ends_at_a_page_that_says_so(world: World, page: Page) -> None:

@@ -119,7 +119,7 @@ async def test_t56_numeric_address_is_open_only_while_it_is_used(world: World, c
 
 
 async def test_t56_each_daemon_has_new_origins(world: World, tmp_path: Path, sandbox: Sandbox) -> None:
-    """Neither the name nor the numeric address of one run tells anything about those of another."""
+    """The name and the numeric address of one run do not help to guess those of another."""
     async with World.running(tmp_path / "other", sandbox, free_port()) as other:
         names = [one.pages.removeprefix("http://").partition(".")[0] for one in (world, other)]
         numeric = {(await opened(one))[0] for one in (world, other)}

@@ -11,7 +11,7 @@ refresh starts a new navigation and replaces this page in the history (HTML, "sh
 
 It sends no ``Clear-Site-Data``. ``"storage"`` would remove a service worker that lets the redirect through, but also
 the data that a developer's own app keeps at that origin; the page's script removes only the workers. A worker that
-answers by itself never sees the header. ``"cache"`` is not needed, since the address of a redirect is never the same.
+answers without a request never sees the header. ``"cache"`` is not needed: the address of a redirect is never the same.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class FilesResource:
         return web.Response(body=read(name), content_type=kind, charset="utf-8")
 
     async def reachable(self, _request: web.Request) -> web.Response:
-        """Return nothing. Whoever reads this knows no more than that the helper is running."""
+        """Return nothing. A page that reads this learns only that the helper is running."""
         return web.Response(status=204, headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
     async def connect(self, _request: web.Request) -> web.Response:

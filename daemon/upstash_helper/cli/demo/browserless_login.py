@@ -24,7 +24,7 @@ class UnexpectedPage(Exception):
 
 
 class Page:
-    """A page: its heading, its form, and where it continues by itself."""
+    """A page: its heading, its form, and the page that it continues to."""
 
     def __init__(self, url: str, html: str) -> None:
         self.url = url
