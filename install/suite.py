@@ -38,8 +38,8 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("JavaScript tests", ("-m", "install.javascript", "tests")),
 )
 
-# The tests of a file run in one process, because they share a sandbox, a daemon, or a browser. Two processes on two cores
-# would leave the cores idle for 40% of the time, because many tests wait. `tests/support/longest_first.py` sets the order.
+# The tests of a file run in one process, because they share a sandbox, a daemon, or a browser. Many tests wait: with
+# one process per core, the cores are idle for 40% of the time. `tests/support/longest_first.py` sets the order.
 _PROCESSES = min((os.cpu_count() or 1) + 1, 4)
 _IN_PARALLEL = ("-n", str(_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL, "--cov", "--cov-report=term")

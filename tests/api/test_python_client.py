@@ -191,24 +191,26 @@ async def test_error_without_a_helper_contains_the_start_command() -> None:
     "step",
     [
         Answer(200, b"<html>"),
-        Answer(404, b"Cannot GET /health"),
+        Answer(404, b"Cannot GET /v1/proof"),
+        answer({"status": 404, "code": "not_found", "title": "x", "detail": "An earlier version."}, 404),
         Answer(204),
         Answer(200, b" " * 5000),
         Answer(200, b"{}"),
-        answer({"status": "ok", "service": "another"}),
+        answer({"status": "ok", "service": "upstash-helper"}),
+        answer({"proof": "0" * 64}),
         Bytes(b"SSH-2.0-OpenSSH_9.6\r\n"),
     ],
 )
 async def test_another_program_gets_no_token(step: Step) -> None:
-    """Many programs use port 3000. The token is sent only to a server that identifies itself as the helper."""
+    """T72: many programs use port 3000. The token is sent only to a server that proves to know it."""
     store = MemoryTokens()
     store.save(TOKEN)
 
     async with faulty(step) as server:
-        with pytest.raises(UnexpectedAnswer, match=f"at {server.url} is not upstash-helper"):
+        with pytest.raises(UnexpectedAnswer, match=f"at {server.url} did not prove"):
             await asyncio.to_thread(pair_at, server.url, store=store)
 
-    assert ["GET /health"] == server.sends
+    assert ["/v1/proof"] == [it.target.partition("?")[0] for it in server.requests]
     assert TOKEN not in repr(server.requests)
     assert TOKEN == store.load()
 
@@ -225,7 +227,7 @@ async def test_server_is_verified_on_each_connection(tmp_path: Path, sandbox: Sa
         received = await server.received()
 
     assert 1 == len(received)
-    assert received[0].startswith(b"GET /health HTTP/1.1\r\n")
+    assert received[0].startswith(b"GET /v1/proof?")
     assert (store.load() or "no token").encode() not in received[0]
 
 
@@ -234,7 +236,6 @@ async def test_server_is_verified_on_each_connection(tmp_path: Path, sandbox: Sa
     [
         Bytes(b""),
         Reset(),
-        answer({"status": "ok", "service": "upstash-helper"}, Connection="close"),
     ],
 )
 async def test_broken_connection_before_the_token_is_sent(step: Step) -> None:
@@ -246,8 +247,19 @@ async def test_broken_connection_before_the_token_is_sent(step: Step) -> None:
         with pytest.raises(DaemonUnreachable, match="closed the connection") as caught:
             await asyncio.to_thread(pair_at, server.url, store=store)
 
-    assert ["GET /health"] == server.sends
+    assert 1 == len(server.requests)
+    assert TOKEN not in repr(server.requests)
     assert not caught.value.sent
+
+
+async def test_connection_that_ends_after_the_verification_gets_nothing() -> None:
+    """A new connection may lead to another program."""
+    healthy = answer({"status": "ok", "service": "upstash-helper"}, Connection="close")
+    async with faulty(healthy) as server:
+        with pytest.raises(DaemonUnreachable, match="closed the connection"):
+            await asyncio.to_thread(pair_at, server.url)
+
+    assert ["GET /health"] == server.sends
 
 
 async def test_error_answer_to_the_verification_is_raised() -> None:

@@ -136,8 +136,11 @@ async def test_app_creates_changes_and_deletes_a_database(connected: Helper) -> 
 async def test_create_with_a_lost_answer_creates_one_database(world: World, user: User) -> None:
     """The connection breaks after the daemon has created the database, which the call then returns."""
     await world.connect()
-    async with lossy(world.settings.port, loses=b"POST /v1/databases ") as relay:
-        helper = await pair(world, user.approves(), base_url=relay.url)
+    store = MemoryTokens()
+    await pair(world, user.approves(), store=store)
+    tokens = (store.load() or "",)
+    async with lossy(world.settings.port, loses=b"POST /v1/databases ", tokens=tokens) as relay:
+        helper = await asyncio.to_thread(pair_at, relay.url, store=store)
 
         made = await asyncio.to_thread(helper.databases.create, "orders", primary_region="us-east-1")
 
@@ -266,12 +269,11 @@ async def test_events_end_when_the_helper_stops(world: World, helper: Helper) ->
 async def test_broken_stream_is_resumed_with_a_rotated_token() -> None:
     """Another process has stored the new token. The stream continues after the last event."""
     token = {"kind": "app", "name": "x", "scopes": ["databases:read"], "all_databases": False}
-    refused = {"status": 401, "code": "invalid_token", "title": "x", "detail": "x"}
     first = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nid: 1-1\nevent: new\ndata: {}\n\n"
     second = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nevent: bye\ndata: {}\n\n"
     store = MemoryTokens()
     store.save(TOKEN)
-    async with a_helper(answer(token), Bytes(first), answer(refused, 401), Bytes(second)) as server:
+    async with a_helper(answer(token), Bytes(first), Bytes(second), knows=(TOKEN,)) as server:
         helper = await asyncio.to_thread(pair_at, server.url, store=store)
 
         def follow() -> list[str]:
@@ -279,6 +281,7 @@ async def test_broken_stream_is_resumed_with_a_rotated_token() -> None:
             for event in helper.events():
                 received.append(event.id)
                 store.save("uha_new")
+                server.tokens = ("uha_new",)
             return received
 
         received = await asyncio.to_thread(follow)

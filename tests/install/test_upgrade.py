@@ -14,7 +14,7 @@ from tests.support.upgrade import EMAIL, INSTALL, SERVICE, SOCKET, HelperUser, W
 from tests.support.user_systemd import UserSystemd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.support.user_systemd import Ended
@@ -64,9 +64,15 @@ def health(user: HelperUser) -> str:
     return user.run(sys.executable, "-c", HEALTH).out.strip()
 
 
-def is_settled(user: HelperUser) -> bool:
-    """Return whether `install` would do nothing. A tray that was just started must hold its lock for that."""
-    return not user.json(*INSTALL, "--dry-run")["steps"]
+def is_settled(user: HelperUser, *, replaced: Iterable[int] = ()) -> bool:
+    """
+    Return whether `install` would do nothing. A tray that was just started must hold its lock for that.
+
+    Args:
+        user: The user.
+        replaced: The tray processes that must have exited first.
+    """
+    return set(replaced).isdisjoint(user.trays()) and not user.json(*INSTALL, "--dry-run")["steps"]
 
 
 def has_icon(user: HelperUser) -> bool:
@@ -151,7 +157,7 @@ def test_install_replaces_what_differs_and_purge_leaves_nothing(user: HelperUser
     user.upgrade()
     report = user.json(*INSTALL)
     updated, newer, status = user.files(), user.announced(), user.json("service", "status")
-    until(lambda: is_settled(user) and has_icon(user))
+    until(lambda: is_settled(user, replaced=trays) and has_icon(user))
     shown, again = user.trays(), user.json(*INSTALL)
 
     written = {step["what"] for step in report["steps"] if step["action"] in {"write", "replace"}}
@@ -205,8 +211,9 @@ def test_autostart_entries_start_the_new_version(wheels: Wheels, tmp_path: Path)
         until(lambda: health(user) == "200" and has_icon(user))
         started, unchanged = user.json("status"), user.files()
 
+        shown = user.trays()
         report = user.json(*INSTALL)
-        until(lambda: is_settled(user))
+        until(lambda: is_settled(user, replaced=shown))
         again, updated = user.json(*INSTALL), user.json("status")
 
         assert (current, "connected") == (started["version"], started["connection"]["state"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from tests.support import proofs
 from tests.support.tray_values import connected, status
 from tests.support.until import SECONDS
 from upstash_helper.protocol import discovery, wire
@@ -17,6 +18,8 @@ from upstash_helper.protocol.lock import InstanceLock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+OWNER_TOKEN = "t"
 
 HEALTHY: dict[str, tuple[int, bytes]] = {
     "/v1/daemon": (200, msgspec.json.encode(status(connected()))),
@@ -35,6 +38,7 @@ def problem(status_code: int, code: str, detail: str) -> tuple[int, bytes]:
 class FakeDaemon(BaseHTTPRequestHandler):
     """Answers each path with the test's answer. An event stream ends after its answer."""
 
+    protocol_version = "HTTP/1.1"
     answers: ClassVar[dict[str, tuple[int, bytes]]] = HEALTHY
     requested: ClassVar[list[str]] = []
     """The paths of all requests, in order."""
@@ -42,12 +46,18 @@ class FakeDaemon(BaseHTTPRequestHandler):
     """Paths whose answers wait until the test releases them, one by one."""
 
     def do_GET(self) -> None:
+        if proofs.is_challenge(self.path):
+            self._answer(*proofs.answer_to(self.path, self.headers["Host"], (OWNER_TOKEN,)))
+            return
         path = self.path.partition("?")[0]
         self.requested.append(path)
         if path in self.held:
             assert self.held[path].acquire(timeout=SECONDS)
-        status_code, body = self.answers[path]
+        self._answer(*self.answers[path])
+
+    def _answer(self, status_code: int, body: bytes) -> None:
         self.send_response(status_code)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -72,7 +82,7 @@ def fake_daemon(runtime: Path, *, held: Iterable[str] = (), **answers: tuple[int
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     port = server.server_address[1]
     announced = discovery.Discovery(
-        pid=1, port=port, base_url=f"http://127.0.0.1:{port}", owner_token="t", version="9", api_version=1
+        pid=1, port=port, base_url=f"http://127.0.0.1:{port}", owner_token=OWNER_TOKEN, version="9", api_version=1
     )
     discovery.write(runtime, announced)
     with InstanceLock(runtime), server:

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.support import proofs
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -100,6 +102,8 @@ class Faulty:
         self.asked = asyncio.Event()
         """Set when a request is received."""
         self.url = ""
+        self.tokens: tuple[str, ...] = ()
+        """Tokens that it proves to know, as the helper. What verifies that is neither recorded nor in the script."""
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -120,6 +124,10 @@ class Faulty:
         self._open.add(writer)
         try:
             while (request := await _read(reader, number)) is not None:
+                verifying = self._verifying(request)
+                if verifying is not None:
+                    await self._play(verifying, reader, writer)
+                    continue
                 self.requests.append(request)
                 self.asked.set()
                 step = self.script.popleft() if self.script else Answer(599)
@@ -132,6 +140,15 @@ class Faulty:
             writer.close()
             with contextlib.suppress(ConnectionError, OSError):
                 await writer.wait_closed()
+
+    def _verifying(self, request: Request) -> Answer | None:
+        if not self.tokens:
+            return None
+        if request.target == "/health":
+            return answer({"status": "ok", "service": "upstash-helper"})
+        if not proofs.is_challenge(request.target):
+            return None
+        return Answer(*proofs.answer_to(request.target, request.headers["host"], self.tokens))
 
     async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         match step:

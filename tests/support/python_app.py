@@ -11,6 +11,7 @@ from tests.support.faulty import Answer, Faulty, Step, answer, faulty
 from upstash_helper.client import DaemonClient, Helper, MemoryTokens
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from tests.support.world import World
@@ -29,8 +30,20 @@ ALL: tuple[Scope, ...] = (
 TOKEN = "uha_a-token-of-another-time"
 
 
-STARTED = {"id": "p", "poll_secret": "s", "user_code": "A-B", "expires_at": "2026-01-01T00:00:00Z", "interval": 0}
-NEW_TOKEN = {"token": "uha_x", "app_id": "a", "scopes": ["databases:read"], "all_databases": False, "expires_at": None}
+STARTED: dict[str, Any] = {
+    "id": "p",
+    "poll_secret": "s",
+    "user_code": "A-B",
+    "expires_at": "2026-01-01T00:00:00Z",
+    "interval": 0,
+}
+NEW_TOKEN: dict[str, Any] = {
+    "token": "uha_x",
+    "app_id": "a",
+    "scopes": ["databases:read"],
+    "all_databases": False,
+    "expires_at": None,
+}
 
 
 class User:
@@ -93,10 +106,15 @@ def pair_at(url: str, *, store: TokenStore | None = None, timeout: float | None 
     )
 
 
-def a_helper(*steps: Step) -> contextlib.AbstractAsyncContextManager[Faulty]:
-    """Serve ``steps`` as a server that identifies itself as the helper before each of them."""
-    healthy = answer({"status": "ok", "service": "upstash-helper"})
-    return faulty(*(it for step in steps for it in (healthy, step)))
+KNOWN = (TOKEN, NEW_TOKEN["token"], STARTED["poll_secret"])
+
+
+@contextlib.asynccontextmanager
+async def a_helper(*steps: Step, knows: tuple[str, ...] = KNOWN) -> AsyncIterator[Faulty]:
+    """Serve ``steps`` as a server that identifies itself as the helper before each of them, and knows some tokens."""
+    async with faulty(*steps) as server:
+        server.tokens = knows
+        yield server
 
 
 def a_status(state: str) -> Answer:

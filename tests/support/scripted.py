@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tests.support import proofs
+
 
 class Hanging(bytes):
     """The beginning of an answer, after which the connection stays open without further data until the test ends."""
@@ -19,8 +21,15 @@ HANG: Final = Hanging(b"")
 """Send nothing."""
 
 
+TOKENS: Final = ("the-token", "the-old-token", "the-new-token", "old", "new", "t")
+
+
 class Scripted:
-    """Accepts one connection per answer, reads the request, sends the answer, and closes the connection."""
+    """
+    Accepts one connection per answer, reads the request, sends the answer, and closes the connection.
+
+    It proves to know the tokens of ``TOKENS`` before that.
+    """
 
     def __init__(self, *answers: bytes) -> None:
         self.requests: list[str] = []
@@ -62,7 +71,7 @@ class Scripted:
             with connection:
                 if number == len(self._answers):
                     self._socket.close()
-                self.requests.append(_read_request(connection))
+                self.requests.append(_read_request(connection, TOKENS))
                 connection.sendall(answer)
                 if isinstance(answer, Hanging):
                     self._stopped.wait(30)
@@ -82,7 +91,24 @@ def stream(text: str, *, complete: bool = True) -> bytes:
     return head + b"%x\r\n%s\r\n" % (len(content), content) + (b"0\r\n\r\n" if complete else b"")
 
 
-def _read_request(connection: socket.socket) -> str:
+def _read_request(connection: socket.socket, tokens: tuple[str, ...]) -> str:
+    """Return the first request that is no challenge."""
+    while True:
+        request = _read(connection)
+        target, host = _target_and_host(request)
+        if not proofs.is_challenge(target):
+            return request
+        _, body = proofs.answer_to(target, host, tokens)
+        connection.sendall(answer("200 OK", body.decode()))
+
+
+def _target_and_host(request: str) -> tuple[str, str]:
+    first, *lines = request.partition("\r\n\r\n")[0].split("\r\n")
+    hosts = [line.partition(": ")[2] for line in lines if line.lower().startswith("host:")]
+    return first.split(" ")[1], hosts[0]
+
+
+def _read(connection: socket.socket) -> str:
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)

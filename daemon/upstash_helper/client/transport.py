@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, from_problem
+from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, from_problem
+from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.protocol.wire import Problem
+from upstash_helper.protocol.wire_apps import Proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -103,6 +105,10 @@ class CancelToken:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
+class _TokenUnknown(Exception):
+    """The server does not know the token, which has not been sent."""
+
+
 class _HealthAnswer(msgspec.Struct):
     """``Health`` without default values, so that another program's empty object does not match."""
 
@@ -123,6 +129,9 @@ class Transport:
     """
     Sends requests to one address with one token.
 
+    Before the token, each connection carries a challenge, which only a server that knows the token can answer (see
+    ``protocol.proof``): another program may have taken the port.
+
     Each request uses a new connection. On loopback that costs about 50 µs, and a request never goes to a kept-alive
     connection that the daemon is closing, after which it would be unknown whether the request was carried out.
     """
@@ -141,8 +150,8 @@ class Transport:
             base_url: Address of the daemon. Only loopback is accepted, since the token is sent in plaintext.
             token: Sent as ``Authorization: Bearer``.
             start_command: Command that error messages suggest if the daemon is not running.
-            verify_server: Send nothing on a connection until ``/health`` on it shows that the server is the daemon,
-                since port 3000 is used by many programs.
+            verify_server: Without a token, send nothing on a connection until ``/health`` on it shows that the server
+                is the daemon, since port 3000 is used by many programs.
             reload_token: Returns the token of the daemon that is running now. Called when the token is rejected, since
                 a socket-activated daemon may be a new process with each request.
 
@@ -154,6 +163,7 @@ class Transport:
             message = f"{base_url!r} is not the address of a daemon on this machine, such as http://127.0.0.1:3000."
             raise ValueError(message)
         self.base_url: Final = f"http://{parts.netloc}"
+        self._authority: Final = parts.netloc.lower()
         self._host: Final = parts.hostname
         self._port: Final = parts.port or 80
         self._token = token
@@ -224,13 +234,24 @@ class Transport:
     @contextlib.contextmanager
     def _exchange(self, request: _Request) -> Generator[tuple[socket.socket, http.client.HTTPResponse]]:
         with contextlib.ExitStack() as stack:
-            connected, response = stack.enter_context(self._send(request))
-            # A request that was rejected for its token has not been carried out, so it can be repeated.
-            if response.status == 401 and self._has_newer_token():
-                stack.close()
-                connected, response = stack.enter_context(self._send(request))
+            connected, response = self._send_with_current_token(request, stack)
             self._check(response)
             yield connected, response
+
+    def _send_with_current_token(
+        self, request: _Request, stack: contextlib.ExitStack, *, again: bool = False
+    ) -> tuple[socket.socket, http.client.HTTPResponse]:
+        """Send a request. If the token is not valid, it was not carried out, so repeat it with a newer one if any."""
+        try:
+            connected, response = stack.enter_context(self._send(request))
+        except _TokenUnknown:
+            if again or not self._has_newer_token():
+                raise _token_rejected() from None
+        else:
+            if response.status != 401 or again or not self._has_newer_token():
+                return connected, response
+            stack.close()
+        return self._send_with_current_token(request, stack, again=True)
 
     def _has_newer_token(self) -> bool:
         newer = None if self._reload_token is None else self._reload_token()
@@ -249,7 +270,7 @@ class Transport:
                 connected = connection.sock  # http.client drops its reference when the response begins
                 if request.cancel_token is not None:
                     stack.enter_context(request.cancel_token.attached_to(connected))
-                if self._verify_server:
+                if self._verify_server or self._token is not None:
                     connected.settimeout(HEALTH_SECONDS)
                     self._verify(connection)
                 connected.settimeout(request.timeout)
@@ -261,31 +282,48 @@ class Transport:
                 yield connected, response
 
     def _verify(self, connection: http.client.HTTPConnection) -> None:
-        """Raise unless the server on this very connection is the daemon."""
+        """Raise unless the server on this very connection is the daemon, and knows the token if there is one."""
         connection.auto_open = 0  # a new connection may lead to another program
+        digest = None if self._token is None else proof.digest_of(self._token)
+        nonce = proof.new_nonce()
+        path = "/health" if digest is None else f"/v1/proof?key={proof.key_id(digest)}&nonce={nonce}"
         try:
-            connection.request("GET", "/health", headers={"Accept": "application/json"})
+            connection.request("GET", path, headers={"Accept": "application/json", "Host": self._authority})
             with connection.getresponse() as response:
                 content = response.read(_MAX_HEALTH_BYTES)
         except http.client.RemoteDisconnected:
             raise
         except http.client.HTTPException:
             raise self._another_program() from None
-        if response.status == 200:
+        if response.status == 200 and self._is_proven(content, digest, nonce):
+            if response.will_close:
+                raise http.client.NotConnected
+            return
+        if response.status >= 400:
             with contextlib.suppress(msgspec.MsgspecError):
-                msgspec.json.decode(content, type=_HealthAnswer)
-                if response.will_close:
-                    raise http.client.NotConnected
-                return
-        elif response.status >= 400:
-            with contextlib.suppress(msgspec.MsgspecError):
-                raise from_problem(msgspec.json.decode(content, type=Problem))
+                problem = msgspec.json.decode(content, type=Problem)
+                # A daemon of an earlier version does not have the path, and cannot prove anything.
+                if problem.code != "not_found":
+                    raise from_problem(problem)
         raise self._another_program()
+
+    def _is_proven(self, content: bytes, digest: bytes | None, nonce: str) -> bool:
+        try:
+            if digest is None:
+                msgspec.json.decode(content, type=_HealthAnswer)
+                return True
+            given = msgspec.json.decode(content, type=Proof).proof
+        except msgspec.MsgspecError:
+            return False
+        if given is None:
+            raise _TokenUnknown
+        return proof.is_valid(given, digest, host=self._authority, nonce=nonce)
 
     def _another_program(self) -> UnexpectedAnswer:
         return UnexpectedAnswer(
-            f"The program at {self.base_url} is not upstash-helper, so it was sent no token. Start the helper with:"
-            f" {self._start_command} (if its port is taken, that command names the program)."
+            f"The program at {self.base_url} did not prove that it is the helper, so it was sent no token. Start the "
+            f"helper with: {self._start_command} (if its port is taken, that command names the program). If it is an "
+            f"earlier version of the helper, update it."
         )
 
     def _headers(self, request: _Request) -> dict[str, str]:
@@ -328,6 +366,13 @@ class Transport:
                 f"{self._start_command}"
             )
             raise DaemonUnreachable(message, sent=sent) from error
+
+
+def _token_rejected() -> ApiProblem:
+    from upstash_helper.protocol.messages import PROBLEMS
+
+    code: Final = "invalid_token"
+    return from_problem(Problem(status=401, code=code, title=PROBLEMS[code].title, detail=PROBLEMS[code].text))
 
 
 def _lines(connected: socket.socket, response: http.client.HTTPResponse, deadline: float | None) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ daemon left behind is worthless. ``waiting.json`` says why a daemon that was sta
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -123,6 +124,17 @@ def write(runtime: Path, discovery: Discovery) -> None:
 def remove(runtime: Path) -> None:
     """Remove the discovery file if it exists."""
     discovery_file(runtime).unlink(missing_ok=True)
+
+
+def remove_stale(runtime: Path) -> None:
+    """
+    Remove the files that a killed daemon left behind. Does nothing while a daemon is running.
+
+    A daemon does the same when it starts, but between its lock and that, a client could take them for its own.
+    """
+    with contextlib.suppress(AlreadyHeld, OSError), InstanceLock(runtime, timeout=0.0):
+        remove(runtime)
+        remove_waiting(runtime)
 
 
 def is_running(runtime: Path) -> bool:

@@ -55,6 +55,14 @@ class PairingStatus(ResponseBody, frozen=True, kw_only=True):
     expires_at: Timestamp
 
 
+class Proof(ResponseBody, frozen=True, kw_only=True):
+    """Proves that the helper knows a token, before a client sends the token."""
+
+    proof: Annotated[
+        str | None, Meta(description="HMAC-SHA256 in hexadecimal; null if the token is unknown, expired, or revoked.")
+    ]
+
+
 class NewToken(Sensitive, frozen=True, kw_only=True):
     """An app's token. It is returned only once."""
 

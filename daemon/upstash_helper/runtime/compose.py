@@ -26,6 +26,7 @@ from upstash_helper.api.resources.databases import DatabasesResource
 from upstash_helper.api.resources.events import EventsResource
 from upstash_helper.api.resources.pairings import PairingsResource
 from upstash_helper.api.resources.passthrough import PassThroughResource
+from upstash_helper.api.resources.proof import ProofResource
 from upstash_helper.api.server.connections import Counts
 from upstash_helper.broker.account.api_key import ApiKeySignIn
 from upstash_helper.broker.account.connection import Connection
@@ -144,6 +145,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     # slowly, and failures that it provokes, do not affect the daemon's own requests.
     apps_http = HttpClient(clock=machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
+    tokens = Tokens(broker.apps, broker.sessions)
 
     resources = (
         _daemon_resource(
@@ -151,6 +153,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         ),
         SignInPagesResource(connection=broker.connection, pages_origin=address.pages_origin),
         FilesResource(),
+        ProofResource(tokens=tokens, pairings=broker.pairings),
         BridgeResource(pages_origin=address.pages_origin),
         ConnectionResource(
             connection=broker.connection,
@@ -174,7 +177,6 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     )
     routes = [route for resource in resources for route in resource.routes()]
 
-    tokens = Tokens(broker.apps, broker.sessions)
     guard = _guard(machine, broker, address, tokens)
     machine.numeric.on_change = guard.serve_pages_at
     app = create_app(routes, guard=guard)

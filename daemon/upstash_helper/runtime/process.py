@@ -108,8 +108,8 @@ def single_instance(profile: Profile) -> Iterator[None]:
         process = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{process} (profile {profile.name}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
-    # Remove the files of a killed daemon: clients would attribute them to this one, and send the old token to whichever
-    # program has the port now.
+    # Remove the files of a killed daemon: clients would attribute them to this one, and contact whichever program has
+    # the port now.
     with contextlib.suppress(OSError):
         discovery.remove(profile.folders.runtime)
         discovery.remove_waiting(profile.folders.runtime)

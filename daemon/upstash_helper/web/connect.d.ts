@@ -403,6 +403,10 @@ declare class HelperNotRunning extends UpstashHelperError {
   /** Where the next attempt looks, if that is another address: the bridge tries one address per click. */
   readonly next: string | undefined;
 }
+/** `helper_outdated`: the helper is of a version that cannot prove that it is the helper. */
+declare class HelperOutdated extends UpstashHelperError {
+  constructor(url: string);
+}
 /** `helper_busy`: the user cannot be asked now, or this page sends too many requests. */
 declare class HelperBusy extends UpstashHelperError {
   constructor(problem: Problem, retryAfter: number | null);
@@ -560,6 +564,7 @@ export {
   ConnectFailed,
   HelperBusy,
   HelperNotRunning,
+  HelperOutdated,
   MixedContentBlocked,
   PairingDenied,
   PairingExpired,

@@ -87,6 +87,18 @@ class BridgeNotOpened extends HelperNotRunning {
   }
 }
 
+/** `helper_outdated`: the helper is of a version that cannot prove that it is the helper. */
+class HelperOutdated extends UpstashHelperError {
+  /** @param {string} url */
+  constructor(url) {
+    super(
+      "helper_outdated",
+      `The upstash-helper at ${url} is too old for this page.`,
+      "Update it on this computer, then restart it with: upstash-helper restart",
+    );
+  }
+}
+
 /** `helper_busy`: the user cannot be asked now, or this page sends too many requests. */
 class HelperBusy extends UpstashHelperError {
   /** @param {Problem} problem @param {number | null} retryAfter */
@@ -1407,6 +1419,8 @@ class Bridge {
   constructor(url, next) {
     this.url = url;
     this.next = next;
+    /** The origin of the page in the window, to which requests are sent; empty until it is open. */
+    this.origin = "";
     const address = bridgeOf(url);
     const opened = globalThis.open(address, "upstash-helper-bridge", popupFeatures(SIZE));
     if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(address);
@@ -1415,7 +1429,11 @@ class Bridge {
     this.#channel = new Promise((resolve) => {
       this.#listener = (event) => {
         const isLoaded = event.source === opened && event.data?.upstashHelper === "bridge-loaded";
-        if (isLoaded && isPagesOrigin(event.origin, url)) void this.#offer(event.origin).then(resolve);
+        if (!isLoaded || !isPagesOrigin(event.origin, url)) return;
+        void this.#offer(event.origin).then((port) => {
+          this.origin = event.origin;
+          resolve(port);
+        });
       };
     });
     globalThis.addEventListener?.("message", this.#listener);
@@ -1591,6 +1609,65 @@ class RelayedRequest {
   }
 }
 
+/**
+ * Proof that a server knows the page's token, before the token is sent to it: another program may have taken the
+ * helper's port. The helper's side is `protocol/proof.py`.
+ */
+
+/**
+ * Return whether the server proves that it knows the token.
+ *
+ * @param {Send} send
+ * @param {string} url The address of the server.
+ * @param {string} token
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<boolean>}
+ * @throws {TokenRevoked} If the server does not know the token, and says so.
+ * @throws {HelperOutdated} If it is a helper of an earlier version, or claims to be one.
+ */
+async function provesToKnow(send, url, token, signal) {
+  const digest = await sha256(encode(token));
+  const keyId = (await hex(sha256(concat(encode("upstash-helper key id v1\n"), digest)))).slice(0, 32);
+  const nonce = randomKey();
+  const response = await send(`/v1/proof?key=${keyId}&nonce=${nonce}`, { method: "GET", headers: {}, signal });
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer?.proof === null) throw new TokenRevoked();
+  if (answer?.code === "not_found") throw new HelperOutdated(url);
+  return answer?.proof === (await hmac(digest, `upstash-helper proof v1\n${new URL(url).host}\n${nonce}`));
+}
+
+/** @param {string} text */
+const encode = (text) => new TextEncoder().encode(text);
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+
+/**
+ * @param {Uint8Array<ArrayBuffer>} key
+ * @param {string} text
+ */
+async function hmac(key, text) {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const imported = await crypto.subtle.importKey("raw", key, algorithm, false, ["sign"]);
+  return hex(crypto.subtle.sign("HMAC", imported, encode(text)));
+}
+
+/** @param {Promise<ArrayBuffer | Uint8Array<ArrayBuffer>>} bytes */
+async function hex(bytes) {
+  return [...new Uint8Array(await bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * @param {Uint8Array} first
+ * @param {Uint8Array} second
+ */
+function concat(first, second) {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
+
 /** The page's token, and the requests that carry it. */
 
 const CALL_MS = 60_000;
@@ -1614,6 +1691,8 @@ const TRUSTED_MS = 10_000;
  */
 
 class Session {
+  /** @type {string} */
+  #target;
   /** When the helper last answered at this address. */
   #heardAt = Date.now();
   /** @type {StoredToken | null} */
@@ -1629,6 +1708,8 @@ class Session {
     this.isDiscovered = isDiscovered;
     this.send = bridge ? bridge.send : directly(url);
     this.isBridged = Boolean(bridge);
+    /** The address that requests are sent to. */
+    this.#target = bridge ? bridge.origin : url;
   }
 
   get #key() {
@@ -1719,7 +1800,7 @@ class Session {
     throwIfAborted(options.signal);
     if (options.token === undefined && !this.stored) throw new TokenRevoked();
     const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
-    await this.#verify(options.signal);
+    await this.#verify(token, options.signal);
     const response = await this.#answer(method, path, token, options);
     this.#heardAt = Date.now();
     if (response.ok) return response;
@@ -1776,34 +1857,47 @@ class Session {
     const isOwn = token !== null && token === this.stored?.token;
     this.#heardAt = 0;
     try {
-      await this.#verify(undefined);
-      if (!isOwn) return this.isBridged ? await unreachable([this.url], cause) : new AnswerLost();
-      const response = await this.#send("GET", "/v1/token", token, { timeout: PROBE_MS });
-      if (response.status !== 401) return new AnswerLost();
-      await this.forget();
-      return new TokenRevoked();
+      await this.#verify(isOwn ? token : null, undefined);
+      return this.isBridged && !isOwn ? await unreachable([this.url], cause) : new AnswerLost();
     } catch (error) {
       return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
     }
   }
 
-  /** Whether no other program can be at the helper's address. The window of a bridge is the helper's own. */
+  /** Whether the helper answered a moment ago. The window of a bridge is the helper's own. */
   get isVerified() {
     return this.isBridged || Date.now() - this.#heardAt < TRUSTED_MS;
   }
 
   /**
-   * Make sure that the helper is at its address. Requests are for it alone, and it may have stopped in the meantime and
-   * another program have taken its port.
+   * Make sure that the helper is at its address: it may have stopped in the meantime, and another program may have taken
+   * its port and imitate it. A token is sent only right after the server has proved that it knows it.
    *
+   * @param {string | null} token
    * @param {AbortSignal | undefined} signal
    */
-  async #verify(signal) {
-    if (this.isVerified) return;
-    const isThere = await isHelper(this.url, anyOf(signal, AbortSignal.timeout(PROBE_MS)));
+  async #verify(token, signal) {
+    if (token === null && this.isVerified) return;
+    const limit = anyOf(signal, AbortSignal.timeout(PROBE_MS));
+    let isThere = false;
+    try {
+      isThere =
+        token === null ? await isHelper(this.url, limit) : await provesToKnow(this.send, this.#target, token, limit);
+    } catch (error) {
+      throwIfAborted(signal);
+      if (error instanceof TokenRevoked) throw await this.#unknown(token);
+      if (error instanceof UpstashHelperError) throw error;
+    }
     throwIfAborted(signal);
     if (!isThere) throw await unreachable([this.url]);
     this.#heardAt = Date.now();
+  }
+
+  /** Return the error for a token that the helper does not know. @param {string | null} token */
+  async #unknown(token) {
+    if (token !== this.stored?.token) return new PairingExpired(); // the secret of a request that is long over
+    await this.forget();
+    return new TokenRevoked();
   }
 
   /**
@@ -2376,6 +2470,7 @@ export {
   ConnectFailed,
   HelperBusy,
   HelperNotRunning,
+  HelperOutdated,
   MixedContentBlocked,
   PairingDenied,
   PairingExpired,

@@ -10,7 +10,7 @@ import {
   PopupBlocked,
 } from "../../../daemon/upstash_helper/web/connect/errors.js";
 import { Session } from "../../../daemon/upstash_helper/web/connect/session.js";
-import { memory, withGlobals } from "../support/helper.js";
+import { memory, prove, withGlobals } from "../support/helper.js";
 
 /** @import { TestContext } from "node:test" */
 
@@ -76,6 +76,13 @@ class BridgeWindow {
 
   close() {
     this.closed = true;
+  }
+
+  /** Send the complete response to a request. @param {number} id @param {unknown} json */
+  answer(id, json) {
+    this.port?.postMessage({ id, head: { status: 200, headers: [] } });
+    this.port?.postMessage({ id, chunk: new TextEncoder().encode(JSON.stringify(json)) });
+    this.port?.postMessage({ id, end: true });
   }
 
   /** Wait for the page's next message. */
@@ -230,19 +237,33 @@ test("a closed window ends the bridge", async (t) => {
   await assert.rejects(answered, BridgeClosed);
 });
 
-test("a session's calls can go over a bridge, which needs no probe", async (t) => {
+test("a session's calls can go over a bridge, to a helper that knows the token", async (t) => {
   const { bridge, shown } = await opened(t);
   const session = new Session({ url: URL, storage: memory(), bridge });
 
   const called = session.call("GET", "/v1/connection", { token: "uha_secret" });
+  const challenge = await shown.next();
+  const query = new URLSearchParams(challenge.path.split("?")[1]);
+  shown.answer(challenge.id, { proof: prove(["uha_secret"], ORIGIN.slice("http://".length), query) });
   const { id, headers } = await shown.next();
-  shown.port?.postMessage({ id, head: { status: 200, headers: [] } });
-  shown.port?.postMessage({ id, chunk: new TextEncoder().encode('{"state":"connected"}') });
-  shown.port?.postMessage({ id, end: true });
+  shown.answer(id, { state: "connected" });
 
   assert.deepEqual(await called, { state: "connected" });
+  assert.deepEqual(challenge.headers, []);
   assert.deepEqual(headers, [["authorization", "Bearer uha_secret"]]);
   assert.ok(session.isVerified);
+});
+
+test("T72: a window that imitates the bridge gets no token", async (t) => {
+  const { bridge, shown } = await opened(t);
+  const session = new Session({ url: URL, storage: memory(), bridge });
+
+  const called = session.call("GET", "/v1/connection", { token: "uha_secret" });
+  const challenge = await shown.next();
+  shown.answer(challenge.id, { proof: "0".repeat(64) });
+
+  await assert.rejects(called, HelperNotRunning);
+  assert.deepEqual(shown.received, []);
 });
 
 test("a blocked window is an error with advice for the browser", (t) => {

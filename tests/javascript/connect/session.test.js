@@ -6,6 +6,8 @@ import {
   AnswerLost,
   ApiError,
   HelperNotRunning,
+  HelperOutdated,
+  PairingExpired,
   TokenRevoked,
 } from "../../../daemon/upstash_helper/web/connect/errors.js";
 import { Session } from "../../../daemon/upstash_helper/web/connect/session.js";
@@ -127,13 +129,16 @@ test("a lost response is an AnswerLost error if the helper is still running", as
 
   await assert.rejects(session.call("POST", "/v1/databases", { body: {} }), AnswerLost);
 
-  assert.equal(helper.probes, 1);
+  assert.equal(helper.challenges, 2);
   assert.notEqual(session.stored, null);
 });
 
 test("a page whose access was revoked gets TokenRevoked although it can read no other response", async (t) => {
   const { helper, session } = await connected(t);
-  helper.on("GET /v1/databases", { lost: true }).on("GET /v1/token", refused(401, "invalid_token"));
+  helper.on("GET /v1/databases", () => {
+    helper.tokens = [];
+    return { lost: true };
+  });
 
   await assert.rejects(session.call("GET", "/v1/databases"), TokenRevoked);
 
@@ -147,47 +152,89 @@ test("a stopped helper is a HelperNotRunning error", async (t) => {
   await assert.rejects(session.call("GET", "/v1/databases"), HelperNotRunning);
 });
 
-test("another program that takes the port after a while gets no token", async (t) => {
+test("T72: a program that takes the port and imitates the helper gets no token", async (t) => {
   const { helper, session } = await connected(t);
+  helper.on("GET /v1/databases", { json: { databases: [] } });
+  await session.call("GET", "/v1/databases");
   const { port } = helper;
-  t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
   await helper.stop();
   const other = await Helper.start(t, port);
   other.proof = { isGiven: false, delay: 0 };
-  t.mock.timers.tick(10_001);
+  other.on("GET /v1/databases", { json: { databases: [] } });
 
   await assert.rejects(session.call("GET", "/v1/databases"), HelperNotRunning);
 
-  assert.equal(other.probes, 1);
+  assert.equal(other.challenges, 1);
   assert.deepEqual(other.requests, []);
+  assert.notEqual(session.stored, null);
 });
 
-test("the helper is not probed again while it responds", async (t) => {
+test("T72: a proof for another address is not accepted", async (t) => {
+  const { session } = await connected(t);
+  const relayed = await Helper.start(t);
+  const imitation = new Session({ url: session.url, storage: session.storage });
+  await imitation.load();
+  imitation.send = (path, init) => fetch(relayed.url + path, init);
+
+  await assert.rejects(imitation.call("GET", "/v1/databases"), HelperNotRunning);
+
+  assert.equal(relayed.challenges, 1);
+  assert.deepEqual(relayed.requests, []);
+});
+
+test("a token that the helper does not know is deleted without being sent", async (t) => {
+  const { helper, storage, session } = await connected(t);
+  helper.tokens = [];
+
+  await assert.rejects(session.call("GET", "/v1/databases"), TokenRevoked);
+
+  assert.deepEqual(helper.requests, []);
+  assert.equal(storage.items.size, 0);
+});
+
+test("an unknown poll secret means that its request has expired", async (t) => {
+  const { helper, storage, session } = await connected(t);
+  helper.tokens = ["uha_secret"];
+
+  await assert.rejects(session.call("GET", "/v1/pairings/1", { token: "poll" }), PairingExpired);
+
+  assert.equal(storage.items.size, 1);
+});
+
+test("a helper of an earlier version gets no token", async (t) => {
+  const { session } = await connected(t);
+  session.send = async () => Response.json({ status: 404, code: "not_found" }, { status: 404 });
+
+  await assert.rejects(session.call("GET", "/v1/databases"), HelperOutdated);
+});
+
+test("requests without a token are not preceded by a probe while the helper responds", async (t) => {
   const { helper, session } = await connected(t);
-  helper.on("GET /v1/token", { json: {} });
+  helper.on("GET /v1/regions", { json: {} });
   t.mock.timers.enable({ apis: ["Date"], now: Date.now() });
 
   for (const _ of Array(3)) {
     t.mock.timers.tick(9_000);
-    await session.call("GET", "/v1/token");
+    await session.call("GET", "/v1/regions", { token: null });
   }
   assert.equal(helper.probes, 0);
 
   t.mock.timers.tick(10_001);
-  await session.call("GET", "/v1/token");
+  await session.call("GET", "/v1/regions", { token: null });
   assert.equal(helper.probes, 1);
+  assert.equal(helper.challenges, 0);
 });
 
 test("after a response of another program, the next call probes again", async (t) => {
   const { helper, session } = await connected(t);
-  helper.on("GET /v1/token", { status: 404, json: "<html>" }, { json: {} });
+  helper.on("GET /v1/regions", { status: 404, json: "<html>" }, { json: {} });
 
-  await assert.rejects(session.call("GET", "/v1/token"), (error) => {
+  await assert.rejects(session.call("GET", "/v1/regions", { token: null }), (error) => {
     assert.ok(error instanceof ApiError);
     assert.equal(error.code, "unexpected_answer");
     return true;
   });
-  await session.call("GET", "/v1/token");
+  await session.call("GET", "/v1/regions", { token: null });
 
   assert.equal(helper.probes, 1);
 });

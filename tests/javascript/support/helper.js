@@ -1,5 +1,6 @@
 /** A real HTTP server in place of the daemon: it answers probes as a helper does, and other requests as a test sets. */
 
+import { createHash, createHmac } from "node:crypto";
 import { createServer } from "node:http";
 
 /**
@@ -28,6 +29,10 @@ export class Helper {
   probes = 0;
   /** Whether the server proves to be a helper, and how long that takes in milliseconds. */
   proof = { isGiven: true, delay: 0 };
+  /** The tokens that the server knows. */
+  tokens = ["uha_secret", "uha_new", "uha_next", "uha_old", "poll"];
+  /** How often the server was asked to prove that it knows a token. */
+  challenges = 0;
   /** Replies by method and path without the query; of several, each is used once, and the last one from then on. @type {Map<string, Reply[]>} */
   #replies = new Map();
   #server = createServer((request, response) => void this.#handle(request, response));
@@ -88,6 +93,12 @@ export class Helper {
       response.writeHead(200, { "upstash-helper-probe": proof }).end("export {};");
       return;
     }
+    if (path === "/v1/proof") {
+      this.challenges += 1;
+      const value = prove(this.tokens, headers.host ?? "", new URLSearchParams(query));
+      await this.#send(response, { json: { proof: this.proof.isGiven ? value : "0".repeat(64) } });
+      return;
+    }
     let text = "";
     for await (const chunk of request) text += chunk;
     const seen = { method, path: url, headers, body: text ? JSON.parse(text) : undefined };
@@ -111,6 +122,25 @@ export class Helper {
     response.writeHead(status, status === 204 ? headers : { "content-type": type, ...headers });
     response.end(text ?? (json === undefined ? undefined : JSON.stringify(json)));
   }
+}
+
+/**
+ * Return the proof that the helper gives for a challenge, or null if it is about none of the tokens.
+ *
+ * @param {string[]} tokens
+ * @param {string} host
+ * @param {URLSearchParams} challenge
+ */
+export function prove(tokens, host, challenge) {
+  const digests = tokens.map((token) => createHash("sha256").update(token).digest());
+  const digest = digests.find((it) => keyId(it) === challenge.get("key"));
+  const message = `upstash-helper proof v1\n${host}\n${challenge.get("nonce")}`;
+  return digest ? createHmac("sha256", digest).update(message).digest("hex") : null;
+}
+
+/** @param {Buffer} digest */
+function keyId(digest) {
+  return createHash("sha256").update("upstash-helper key id v1\n").update(digest).digest("hex").slice(0, 32);
 }
 
 /**

@@ -197,3 +197,17 @@ def test_lock_does_not_follow_links(tmp_path: Path) -> None:
         InstanceLock(tmp_path).acquire()
 
     assert not victim.exists()
+
+
+def test_stale_files_are_removed_only_if_no_daemon_is_running(tmp_path: Path) -> None:
+    """T40: a client that starts a daemon must not take a killed one's files for the new one's."""
+    announced = a_discovery()
+    discovery.write(tmp_path, announced)
+    with InstanceLock(tmp_path):
+        discovery.remove_stale(tmp_path)
+        kept = discovery.read(tmp_path)
+
+    discovery.remove_stale(tmp_path)
+
+    assert announced == kept
+    assert discovery.read(tmp_path) is None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.broker.identity import OWNER, Caller
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol import proof
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
@@ -56,6 +57,7 @@ class Tokens:
     def __init__(self, apps: AppRegistry, sessions: DashboardSessions) -> None:
         self.owner_token: Final = Secret(f"uho_{secrets.token_urlsafe(32)}")
         self._owner: Final = _digest(self.owner_token.reveal().encode())
+        self._owner_key_id: Final = proof.key_id(self._owner)
         self._apps = apps
         self._sessions = sessions
 
@@ -74,6 +76,12 @@ class Tokens:
         if hmac.compare_digest(_digest(token), self._owner):
             return OWNER
         return self._sessions.find(token) or self._apps.find(token)
+
+    def digest_of(self, key_id: str) -> bytes | None:
+        """Return the SHA-256 of the owner's or an app's token with this key ID (see ``protocol.proof``), or None."""
+        if hmac.compare_digest(key_id, self._owner_key_id):
+            return self._owner
+        return self._apps.digest_of(key_id)
 
     def approved(self, origin: str) -> bool:
         """Return whether an app of ``origin`` has access."""

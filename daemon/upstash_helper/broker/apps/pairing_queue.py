@@ -66,6 +66,11 @@ class PairingQueue:
         """Return a pairing, or None if there is none with this ID."""
         return self._by_id.get(pairing_id)
 
+    @property
+    def all(self) -> tuple[Pairing, ...]:
+        """All pairings of the last minutes, in any state."""
+        return tuple(self._by_id.values())
+
     def is_expired(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""
         if not isinstance(pairing.decision, Waiting | Approved):

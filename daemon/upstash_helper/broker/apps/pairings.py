@@ -19,6 +19,7 @@ from upstash_helper.broker.apps.registry import caller_of, token_digest
 from upstash_helper.broker.identity import Caller, Identity, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
@@ -190,6 +191,17 @@ class Pairings:
             if self._queue.is_open(pairing):
                 await self._queue.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
                 self._rate_limiter.record_withdrawal(pairing.identity)
+
+    async def digest_of(self, key_id: str) -> bytes | None:
+        """
+        Return the SHA-256 of the poll secret with this key ID (see ``protocol.proof``), or None.
+
+        Raises:
+            LedgerUnavailable: If the ledger cannot be read.
+        """
+        async with self._queue.lock:
+            await self._queue.load()
+            return next((it.digest for it in self._queue.all if proof.key_id(it.digest) == key_id), None)
 
     def is_expired(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""

@@ -15,6 +15,7 @@ from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidReques
 from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App
 from upstash_helper.broker.models import Secret
+from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import RevokeReason
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class AppIndex:
         self._clock = clock
         self._by_id: dict[str, App] = {}
         self._by_digest: dict[bytes, str] = {}
+        self._by_key_id: dict[str, str] = {}
         # Monotonic time at which access ends, of the apps that are allowed once.
         self._deadlines: dict[str, float] = {}
 
@@ -73,6 +75,10 @@ class AppIndex:
         """Return the app with this token; None if it is unknown or its access has expired."""
         return self.live(self._by_digest.get(token_digest(token), ""))
 
+    def of_key(self, key_id: str) -> App | None:
+        """Return the app whose token has this key ID (see ``protocol.proof``); None like ``of_token``."""
+        return self.live(self._by_key_id.get(key_id, ""))
+
     def of_origin(self, origin: str) -> bool:
         """Return whether an app of ``origin`` has access."""
         return any(app.identity.origin == origin and not self.is_expired(app) for app in self._by_id.values())
@@ -81,16 +87,21 @@ class AppIndex:
         """Store ``app``, replacing the one with the same ID and its token."""
         known = self._by_id.get(app.id)
         if known is not None:
-            self._by_digest.pop(known.digest, None)
+            self._forget_token(known)
         self._by_id[app.id] = app
         self._by_digest[app.digest] = app.id
+        self._by_key_id[proof.key_id(app.digest)] = app.id
 
     def remove(self, app_id: str) -> None:
         """Remove an app, if it exists."""
         known = self._by_id.pop(app_id, None)
         if known is not None:
-            self._by_digest.pop(known.digest, None)
+            self._forget_token(known)
         self._deadlines.pop(app_id, None)
+
+    def _forget_token(self, app: App) -> None:
+        self._by_digest.pop(app.digest, None)
+        self._by_key_id.pop(proof.key_id(app.digest), None)
 
     def used(self, app_id: str) -> App | None:
         """Record that an app called just now, and return it."""
@@ -166,6 +177,11 @@ class AppRegistry:
         """Return the caller with this token; None if it is unknown, expired, or was idle for too long."""
         app = self._index.of_token(token)
         return None if app is None else caller_of(app)
+
+    def digest_of(self, key_id: str) -> bytes | None:
+        """Return the SHA-256 of the valid token with this key ID, or None."""
+        app = self._index.of_key(key_id)
+        return None if app is None else app.digest
 
     def approved(self, origin: str) -> bool:
         """Return whether an app of ``origin`` has access."""

@@ -55,6 +55,7 @@ def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
 
     load_profile(profile=session.profile_flag, flags=flags)  # reports an invalid setting here, not in start.log
     folders = session.folders
+    discovery.remove_stale(folders.runtime)
     installed = installed_service(session)
     if installed is not None and installed.starts:
         return _start_service(session, installed, flags)

@@ -71,6 +71,8 @@ export class Bridge {
   constructor(url, next) {
     this.url = url;
     this.next = next;
+    /** The origin of the page in the window, to which requests are sent; empty until it is open. */
+    this.origin = "";
     const address = bridgeOf(url);
     const opened = globalThis.open(address, "upstash-helper-bridge", popupFeatures(SIZE));
     if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(address);
@@ -79,7 +81,11 @@ export class Bridge {
     this.#channel = new Promise((resolve) => {
       this.#listener = (event) => {
         const isLoaded = event.source === opened && event.data?.upstashHelper === "bridge-loaded";
-        if (isLoaded && isPagesOrigin(event.origin, url)) void this.#offer(event.origin).then(resolve);
+        if (!isLoaded || !isPagesOrigin(event.origin, url)) return;
+        void this.#offer(event.origin).then((port) => {
+          this.origin = event.origin;
+          resolve(port);
+        });
       };
     });
     globalThis.addEventListener?.("message", this.#listener);

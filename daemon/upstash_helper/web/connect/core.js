@@ -31,6 +31,7 @@ export {
   ConnectFailed,
   HelperBusy,
   HelperNotRunning,
+  HelperOutdated,
   MixedContentBlocked,
   PairingDenied,
   PairingExpired,

@@ -63,6 +63,18 @@ export class BridgeNotOpened extends HelperNotRunning {
   }
 }
 
+/** `helper_outdated`: the helper is of a version that cannot prove that it is the helper. */
+export class HelperOutdated extends UpstashHelperError {
+  /** @param {string} url */
+  constructor(url) {
+    super(
+      "helper_outdated",
+      `The upstash-helper at ${url} is too old for this page.`,
+      "Update it on this computer, then restart it with: upstash-helper restart",
+    );
+  }
+}
+
 /** `helper_busy`: the user cannot be asked now, or this page sends too many requests. */
 export class HelperBusy extends UpstashHelperError {
   /** @param {Problem} problem @param {number | null} retryAfter */

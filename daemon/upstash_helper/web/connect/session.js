@@ -1,7 +1,8 @@
 /** The page's token, and the requests that carry it. */
 
 import { isHelper, PROBE_MS, unreachable } from "./discovery.js";
-import { AnswerLost, errorOf, HelperNotRunning, TokenRevoked, UpstashHelperError } from "./errors.js";
+import { AnswerLost, errorOf, HelperNotRunning, PairingExpired, TokenRevoked, UpstashHelperError } from "./errors.js";
+import { provesToKnow } from "./proof.js";
 import { ADDRESS_KEY, read } from "./storage.js";
 import { anyOf, throwIfAborted } from "./timing.js";
 import { directly } from "./transport.js";
@@ -30,6 +31,8 @@ const TRUSTED_MS = 10_000;
  */
 
 export class Session {
+  /** @type {string} */
+  #target;
   /** When the helper last answered at this address. */
   #heardAt = Date.now();
   /** @type {StoredToken | null} */
@@ -45,6 +48,8 @@ export class Session {
     this.isDiscovered = isDiscovered;
     this.send = bridge ? bridge.send : directly(url);
     this.isBridged = Boolean(bridge);
+    /** The address that requests are sent to. */
+    this.#target = bridge ? bridge.origin : url;
   }
 
   get #key() {
@@ -135,7 +140,7 @@ export class Session {
     throwIfAborted(options.signal);
     if (options.token === undefined && !this.stored) throw new TokenRevoked();
     const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
-    await this.#verify(options.signal);
+    await this.#verify(token, options.signal);
     const response = await this.#answer(method, path, token, options);
     this.#heardAt = Date.now();
     if (response.ok) return response;
@@ -192,34 +197,47 @@ export class Session {
     const isOwn = token !== null && token === this.stored?.token;
     this.#heardAt = 0;
     try {
-      await this.#verify(undefined);
-      if (!isOwn) return this.isBridged ? await unreachable([this.url], cause) : new AnswerLost();
-      const response = await this.#send("GET", "/v1/token", token, { timeout: PROBE_MS });
-      if (response.status !== 401) return new AnswerLost();
-      await this.forget();
-      return new TokenRevoked();
+      await this.#verify(isOwn ? token : null, undefined);
+      return this.isBridged && !isOwn ? await unreachable([this.url], cause) : new AnswerLost();
     } catch (error) {
       return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
     }
   }
 
-  /** Whether no other program can be at the helper's address. The window of a bridge is the helper's own. */
+  /** Whether the helper answered a moment ago. The window of a bridge is the helper's own. */
   get isVerified() {
     return this.isBridged || Date.now() - this.#heardAt < TRUSTED_MS;
   }
 
   /**
-   * Make sure that the helper is at its address. Requests are for it alone, and it may have stopped in the meantime and
-   * another program have taken its port.
+   * Make sure that the helper is at its address: it may have stopped in the meantime, and another program may have taken
+   * its port and imitate it. A token is sent only right after the server has proved that it knows it.
    *
+   * @param {string | null} token
    * @param {AbortSignal | undefined} signal
    */
-  async #verify(signal) {
-    if (this.isVerified) return;
-    const isThere = await isHelper(this.url, anyOf(signal, AbortSignal.timeout(PROBE_MS)));
+  async #verify(token, signal) {
+    if (token === null && this.isVerified) return;
+    const limit = anyOf(signal, AbortSignal.timeout(PROBE_MS));
+    let isThere = false;
+    try {
+      isThere =
+        token === null ? await isHelper(this.url, limit) : await provesToKnow(this.send, this.#target, token, limit);
+    } catch (error) {
+      throwIfAborted(signal);
+      if (error instanceof TokenRevoked) throw await this.#unknown(token);
+      if (error instanceof UpstashHelperError) throw error;
+    }
     throwIfAborted(signal);
     if (!isThere) throw await unreachable([this.url]);
     this.#heardAt = Date.now();
+  }
+
+  /** Return the error for a token that the helper does not know. @param {string | null} token */
+  async #unknown(token) {
+    if (token !== this.stored?.token) return new PairingExpired(); // the secret of a request that is long over
+    await this.forget();
+    return new TokenRevoked();
   }
 
   /**

@@ -289,6 +289,10 @@ export interface Problem {
   links?: Record<string, string>;
 }
 
+export interface Proof {
+  proof: string | null;
+}
+
 export interface Region {
   id: string;
   name: string;
