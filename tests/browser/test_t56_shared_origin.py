@@ -149,18 +149,19 @@ async def leave_hostile_worker(page: Page, port: int, loot: Loot) -> None:
 
 
 async def test_t56_worker_gets_no_ticket_and_no_session(
-    home: Home, tmp_path: Path, page: Page, context: BrowserContext
+    home: Home, page: Page, context: BrowserContext, console: Console
 ) -> None:
     """
     The dashboard opens at once, from the file that ``upstash-helper open`` gives the browser, and the worker sees
     nothing of it.
     """
+    console.expect("ERR_CONNECTION_REFUSED")
     async with Loot.collected() as loot:
         await leave_hostile_worker(page, home.port, loot)
         async with home.running() as world:
             await world.connect()
             link = await dashboard_link(world)
-            tab = await open_from_system(context, leave_page(tmp_path / "open", link).as_uri())
+            tab = await open_from_system(context, leave_page(home.folder / "open", link).as_uri())
 
             await expect(tab.get_by_role("heading", name=world.email)).to_be_visible()
 

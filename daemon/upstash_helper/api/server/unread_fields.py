@@ -7,10 +7,8 @@ here: up to some hundred KB. They are neither stored nor counted, so that no lim
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-_UNREAD: Final = re.compile(rb"(?:^|\n)(?:cookie|referer):", re.IGNORECASE)
 _NAMES: Final = (b"cookie:", b"referer:")
 _LONGEST: Final = max(map(len, _NAMES))
 _ALL_BUT_LINE_ENDS: Final = bytes(sorted(set(range(256)) - {0x0A, 0x0D}))
@@ -41,7 +39,7 @@ class UnreadFields:
             return data
         # A complete head, as almost all are, is looked at line by line only if there is something to remove.
         end = data.find(b"\r\n\r\n")
-        if not self._line and 0 <= end == len(data) - 4 and _UNREAD.search(data) is None:
+        if not self._line and 0 <= end == len(data) - 4 and not _has_unread(data.lower()):
             self._in_head = False
             return data
         kept, at = [], 0
@@ -76,7 +74,7 @@ class UnreadFields:
     def _kept(self, part: bytes) -> bytes:
         """Return what is kept of a part of one line."""
         if self._empties:
-            return part.translate(None, _ALL_BUT_LINE_ENDS)
+            return _line_ends(part)
         missing = _LONGEST - len(self._line)
         if missing <= 0:
             return part
@@ -86,5 +84,16 @@ class UnreadFields:
             if self._line[: len(name)].lower() == name:
                 self._empties = True
                 value = len(name) - before
-                return part[:value] + part[value:].translate(None, _ALL_BUT_LINE_ENDS)
+                return part[:value] + _line_ends(part[value:])
         return part
+
+
+def _has_unread(head: bytes) -> bool:
+    """Return whether a line of a head in lower case begins like an unread field."""
+    return head.startswith(_NAMES) or any(b"\n" + name in head for name in _NAMES)
+
+
+def _line_ends(part: bytes) -> bytes:
+    """Return the line ends in a part of one line. There is more than one at its end only in an invalid request."""
+    text = part.rstrip(b"\r\n")
+    return part[len(text) :] if b"\r" not in text else part.translate(None, _ALL_BUT_LINE_ENDS)
