@@ -409,7 +409,7 @@ def test_dashboard_is_opened_through_a_private_file(user: User, running: DaemonP
     (address,) = user.opener.pages
     page = Path(url2pathname(urlsplit(address).path)).read_text()
     assert "file" == urlsplit(address).scheme
-    assert f"http://localhost:{running.port}/#ticket=uht_" in page
+    assert f".upstash-helper.localhost:{running.port}/#ticket=uht_" in page
     assert (section == "apps") == ("section=apps" in page)
 
 

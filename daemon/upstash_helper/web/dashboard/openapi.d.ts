@@ -144,6 +144,7 @@ export interface DashboardSession {
 
 export interface DashboardTicket {
   url: string;
+  numeric_url?: string | null;
   expires_at: string;
 }
 
