@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 APP = "https://app.example.com"
 OTHER_APP = "https://other.example.com"
-OWN = {"Sec-Fetch-Site": "same-origin"}
 
 
 async def token_of(page: Page) -> str | None:
@@ -144,7 +143,7 @@ async def test_end_session_revokes_the_token(world: World, page: Page) -> None:
     await page.get_by_role("button", name="End session").click()
     await expect(page.get_by_role("heading", name="This session is over")).to_be_visible()
 
-    assert 401 == (await world.get("/v1/apps", token=token, headers=OWN)).status
+    assert 401 == (await world.get("/v1/apps", token=token, headers=world.as_own_page(get=True))).status
     assert await token_of(page) is None
 
 
